@@ -1,0 +1,188 @@
+"""The `kdrun` command. Help and config errors come without importing torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from kdrun import __version__
+from kdrun.errors import ConfigError, KdrunError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = """\
+kdrun {version}: knowledge distillation of language models, composed from configs
+
+  kdrun method=kd task=sst2                 one run: teacher, student, evaluation (embedded data, tiny models)
+  kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end
+  kdrun dry_run=true …                      build everything, one step of each turn, stop
+  kdrun --cfg job …                         print the composed config and stop
+
+Choices
+{choices}
+
+Any value can be set by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
+Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
+"""
+FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
+
+_exit_codes: list[int] = []
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Carry out a command line.
+
+    Returns:
+        The exit code: 0 done, 1 a run failed, 2 the command line or config is wrong, 130 interrupted.
+    """
+    flags, overrides, unknown = _split(words)
+    if unknown:
+        known = "flags are -m, --help, --version, --cfg job; all else is key=value"
+        return _complain(ConfigError([f"unknown flag {word}; {known}" for word in unknown]))
+    if "help" in flags:
+        sys.stdout.write(help_text())
+        return 0
+    if "version" in flags:
+        sys.stdout.write(f"kdrun {__version__}\n")
+        return 0
+    try:
+        return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
+    except KdrunError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+
+
+def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:
+    """Flags, overrides, and what is neither."""
+    flags, overrides, unknown, rest = set(), [], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in FLAGS:
+            flags.add(FLAGS[word])
+        elif word in ("--cfg", "-c"):
+            flags.add("cfg")
+            if rest and rest[0] == "job":
+                rest.pop(0)
+        elif word.startswith("-"):
+            unknown.append(word)
+        else:
+            overrides.append(word)
+    return flags, overrides, unknown
+
+
+def help_text() -> str:
+    """Usage with every choice of every axis."""
+    from kdrun import compose
+
+    lines = [
+        f"  {group:<11}{', '.join(compose.options(group))}" for group in compose.groups() if compose.options(group)
+    ]
+    return USAGE.format(version=__version__, choices="\n".join(lines))
+
+
+def _complain(error: KdrunError) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return error.code
+
+
+def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
+    from kdrun import compose
+
+    problems = compose.check_overrides(overrides, multirun=multirun)
+    if problems:
+        raise ConfigError(problems)
+    if show:
+        from omegaconf import OmegaConf
+
+        sys.stdout.write(OmegaConf.to_yaml(compose.compose(overrides)))
+        return 0
+    sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}" if multirun else None
+    _hydra(overrides, sweep)
+    if sweep is not None:
+        return _sweep_table(overrides, sweep)
+    return max(_exit_codes, default=0)
+
+
+def _hydra(overrides: list[str], sweep: str | None) -> None:
+    """Hand over to Hydra, which composes again and launches one job, or one a cell of the sweep."""
+    import hydra
+
+    from kdrun.compose import CONF_DIR, register_schemas
+
+    register_schemas()
+    _exit_codes.clear()
+    before = sys.argv
+    sys.argv = ["kdrun", *(["-m"] if sweep else []), *overrides, *([f"sweep={sweep}"] if sweep else [])]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(job)()
+    finally:
+        sys.argv = before
+
+
+def job(composed: DictConfig) -> None:
+    """One run. What a user can mend is shown as a message; a sweep goes on with its next cell."""
+    from kdrun import train
+    from kdrun.compose import check, to_config
+    from kdrun.screen import Screen
+
+    screen, config = Screen(), to_config(composed)
+    try:
+        problems = check(config)
+        if problems:
+            raise ConfigError(problems)
+        train.run(config, screen)
+    except KdrunError as error:
+        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        screen.error(str(error))
+        _exit_codes.append(error.code)
+    except KeyboardInterrupt:
+        screen.error("interrupted; the ledger says so")
+        _exit_codes.append(130)
+        if config.sweep is not None:
+            raise
+
+
+def _sweep_table(overrides: list[str], sweep: str) -> int:
+    """One table of all cells of a sweep, from the ledger, so that launchers with processes of their own count."""
+    from pathlib import Path
+
+    from kdrun import compose, results
+    from kdrun.screen import Screen, number
+
+    single = [w for w in overrides if w.startswith("output_dir=")]
+    runs = results.read_ledger(Path(compose.load(single).output_dir), sweep)
+    rows = []
+    for cell in runs:
+        rows.append([_cell_name(cell), *_cell_scores(cell, number), f"{cell.get('seconds', 0):.0f}", cell["status"]])
+    Screen().table(
+        f"sweep {sweep}",
+        ["method task seed", "metric", "teacher", "student", "kept", "seconds", "status"],
+        rows,
+    )
+    return max(_exit_codes, default=0) or int(any(cell["status"] != "done" for cell in runs))
+
+
+def _cell_name(cell: dict[str, Any]) -> str:
+    mark = " (synthetic)" if cell.get("synthetic") else ""
+    return f"{cell['method']} {cell['task']}{mark} {cell['seed']}"
+
+
+def _cell_scores(cell: dict[str, Any], number: Any) -> list[str]:
+    if cell["status"] != "done":
+        return ["n/a"] * 4
+    metric, split = cell["headline"]["metric"], cell["headline"]["split"]
+    top = cell["teacher"]["metrics"][split][metric] if cell["teacher"] else None
+    kept = f"{100 * cell['retention']:.1f} %" if cell["retention"] is not None else "n/a"
+    return [f"{split} {metric}", number(top), number(cell["student"]["metrics"][split][metric]), kept]

@@ -1,0 +1,272 @@
+"""From the words of a command line to a checked `Config`, or to every problem in one report.
+
+Hydra composes and would stop at the first mistake with a traceback, so every override is tried on its own
+first. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from kdrun import config as sections
+from kdrun import registry
+from kdrun.config import Config
+from kdrun.errors import ConfigError, nearest
+
+_HERE = Path(__file__).resolve().parent
+CONF_DIR = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+"""The config tree: inside the package when it was installed from a wheel, at the repository's top otherwise."""
+
+NOT_CHOICES = {"budget"}
+FROM_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
+"""The only settings of Hydra that the command line may change: others could name code to run."""
+
+
+def groups() -> list[str]:
+    """The axes of the config tree: `method`, `task`, …"""
+    return sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOICES)
+
+
+def options(group: str) -> list[str]:
+    """The choices of an axis: its yaml files, and for methods those that plugins registered."""
+    names = {p.stem for p in (CONF_DIR / group).glob("*.yaml")}
+    if group == "method":
+        names |= set(registry.entries("method"))
+    return sorted(names)
+
+
+@cache
+def register_schemas() -> None:
+    """Tell Hydra the dataclass behind every section; a plugin's method needs no yaml, its defaults serve."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, choices in sections.SCHEMAS.items():
+        for name, schema in choices.items():
+            store.store(group=f"schema/{group}", name=name, node=schema, package=group)
+    for name, entry in registry.entries("method").items():
+        store.store(group="schema/method", name=name, node=entry.config, package="method")
+        if not (CONF_DIR / "method" / f"{name}.yaml").exists():
+            store.store(group="method", name=name, node=entry.config)
+
+
+def compose(overrides: list[str]) -> DictConfig:
+    """Compose without checking; raises what Hydra raises."""
+    register_schemas()
+    with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3"):
+        return hydra_compose("config", overrides=overrides)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The dataclasses of a composed config; from here on only these travel."""
+    result = OmegaConf.to_object(composed)
+    assert isinstance(result, Config)
+    return result
+
+
+def load(overrides: list[str]) -> Config:
+    """Compose and check.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    problems = check_overrides(overrides, multirun=False)
+    if problems:
+        raise ConfigError(problems)
+    return to_config(compose(overrides))
+
+
+def check_overrides(overrides: list[str], *, multirun: bool) -> list[str]:
+    """Every problem of a command line, as sentences; empty when there is none."""
+    problems: list[str] = []
+    choices: list[tuple[str, list[str]]] = []
+    values: list[tuple[Override, list[str]]] = []
+    known = groups()
+    for text in overrides:
+        override = _parse(text, problems)
+        if override is None or _is_hydra(override, text, problems):
+            continue
+        words = _words(override)
+        if len(words) > 1 and not multirun:
+            problems.append(f"{text} names {len(words)} values: add -m to run each of them")
+        elif override.key_or_group in known:
+            choices.append((override.key_or_group, _known_choices(override.key_or_group, words, problems)))
+        else:
+            values.append((override, words))
+    choices = [(group, names) for group, names in choices if names]
+    first = [f"{group}={names[0]}" for group, names in choices]
+    base = _compose_or_explain(first, problems)
+    if base is None:
+        return problems
+    axes = [[f"{group}={name}" for name in names] for group, names in choices]
+    axes += [fitting for override, words in values if (fitting := _try_values(base, override, words, problems))]
+    first = [axis[0] for axis in axes]
+    # each further value of a sweep is checked in the place of the first, not every combination
+    cells = [first, *([*first[:i], word, *first[i + 1 :]] for i, axis in enumerate(axes) for word in axis[1:])]
+    for cell in cells:
+        composed = _compose_or_explain(cell, problems)
+        if composed is not None:
+            missing = [_explain_missing(key) for key in sorted(OmegaConf.missing_keys(composed))]
+            found = missing or check(to_config(composed))
+            problems += [problem for problem in found if problem not in problems]
+    return problems
+
+
+def _explain_missing(key: str) -> str:
+    group, _, name = key.rpartition(".")
+    schemas = [*sections.SCHEMAS.get(group, {}).values(), Config]
+    docs = [f.metadata["doc"] for schema in schemas for f in dataclasses.fields(schema) if f.name == name]
+    return f"{key} is required ({docs[0]}); set it with {key}=…" if docs else f"{key} is required; set it"
+
+
+def _parse(text: str, problems: list[str]) -> Override | None:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        problems.append(f"cannot read {text!r} ({reason}); write key=value, e.g. task=rte or optim.lr=1e-3")
+        return None
+    if override.is_delete():
+        problems.append(f"{text}: nothing can be deleted from a run's config; set another value")
+        return None
+    if "_target_" in text:
+        problems.append(f"{text}: a config names registered parts, never code")
+        return None
+    if "${" in text:
+        problems.append(f"{text}: interpolation is not read from the command line; write the value")
+        return None
+    return override
+
+
+def _is_hydra(override: Override, text: str, problems: list[str]) -> bool:
+    key = override.key_or_group
+    if key.split("/")[0].split(".")[0] != "hydra":
+        return False
+    if not key.startswith(FROM_HYDRA):
+        problems.append(f"{text}: of Hydra's own settings only the launcher can be changed (hydra/launcher=…)")
+    return True
+
+
+def _words(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return [str(word) for word in override.sweep_string_iterator()]
+    return [override.get_value_element_as_str()]
+
+
+def _known_choices(group: str, words: list[str], problems: list[str]) -> list[str]:
+    names = options(group)
+    good = [word for word in words if word in names or (group == "experiment" and word == "null")]
+    for word in words:
+        if word not in good:
+            problems.append(f"{group}={word}: unknown {group}{nearest(word, names)} (allowed: {', '.join(names)})")
+    return good
+
+
+def _compose_or_explain(overrides: list[str], problems: list[str]) -> DictConfig | None:
+    try:
+        return compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        problems.append(f"{' '.join(overrides) or 'the defaults'}: {str(cause).splitlines()[0]}")
+        return None
+
+
+def _try_values(base: DictConfig, override: Override, words: list[str], problems: list[str]) -> list[str]:
+    """The overrides of one key that fit the composed config; what does not fit becomes a problem."""
+    key, good = override.key_or_group, []
+    if key.endswith(".name") and key.split(".")[0] in (*sections.SCHEMAS, "method", "task"):
+        group = key.split(".")[0]
+        problems.append(f"{key} follows from the choice: write {group}={words[0]}")
+        return []
+    if not key or (override.is_add() and not _is_open(base, key)):
+        return _unknown(key, base, problems)
+    for word in words:
+        try:
+            value = OverridesParser.create().parse_override(f"k={word}").value()
+            trial = copy.deepcopy(base)
+            OmegaConf.update(trial, key, value, merge=True, force_add=override.is_add())
+            good.append(f"{'+' if override.is_add() else ''}{key}={word}")
+        except ValidationError as error:
+            problems.append(f"{key}={word}: {str(error).splitlines()[0]}")
+        except OmegaConfBaseException:
+            return _unknown(key, base, problems)
+    return good
+
+
+def _is_open(base: DictConfig, key: str) -> bool:
+    """Whether keys may be added beside this one: in plain dictionaries such as `sizes`, not in schemas."""
+    parent = OmegaConf.select(base, key.rpartition(".")[0]) if "." in key else None
+    return isinstance(parent, DictConfig) and OmegaConf.get_type(parent) is dict
+
+
+def _unknown(key: str, base: DictConfig, problems: list[str]) -> list[str]:
+    """Name what a key may have meant: a near key, another choice that has it, or one that can be added."""
+    keys, (group, _, name) = _all_keys(OmegaConf.to_container(base)), key.rpartition(".")
+    owners = [
+        f"{group}={choice}"
+        for choice, schema in sections.SCHEMAS.get(group, {}).items()
+        if any(field.name == name for field in dataclasses.fields(schema))
+    ]
+    if owners:
+        problems.append(f"{key} belongs to {' and '.join(owners)}, which this run does not use")
+    elif _is_open(base, key):
+        problems.append(f"{key}: not set here{nearest(key, keys)}; +{key}=… adds it{_siblings(key, keys)}")
+    else:
+        problems.append(f"{key}: unknown key{nearest(key, keys)}{_siblings(key, keys)}")
+    return []
+
+
+def _all_keys(node: Any, prefix: str = "") -> list[str]:
+    found = []
+    for name, value in node.items():
+        found.append(f"{prefix}{name}")
+        if isinstance(value, dict):
+            found += _all_keys(value, f"{prefix}{name}.")
+    return found
+
+
+def _siblings(key: str, keys: list[str]) -> str:
+    parent = key.rpartition(".")[0]
+    names = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
+    where = f"of {parent} " if parent else ""
+    return f" (keys {where}here: {', '.join(names)})" if names else ""
+
+
+def check(config: Config) -> list[str]:
+    """Every problem of a composed config that can be seen before anything loads."""
+    problems = list(sections.check_ranges(config))
+    needs, task = registry.get("method", config.method.name).target.needs, config.task
+    if task.is_regression and not needs.regression:
+        problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
+    if needs.generator and config.generator.name == "none":
+        problems.append(f"method={config.method.name} needs a generator: set generator=… ")
+    for key, kind in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
+        name = OmegaConf.select(OmegaConf.structured(config), key)
+        if name is not None and name not in _shipped(kind) and name not in registry.entries(kind):
+            known = list(registry.entries(kind))
+            problems.append(f"{key}={name}: unknown{nearest(name, known)} (allowed: {', '.join(known)})")
+    if task.is_regression and config.loss.name in ("kl", "reverse_kl", "soft_ce"):
+        problems.append(
+            f"loss={config.loss.name} compares distributions over classes, and task={task.name} predicts a "
+            "score; use loss=logit_mse or leave it out"
+        )
+    return problems
+
+
+def _shipped(kind: str) -> set[str]:
+    """Names known without importing torch, so that only an unusual one costs the import."""
+    if kind == "schedule":
+        return {"linear", "cosine", "constant"}
+    return {p.stem for p in (CONF_DIR / {"loss": "loss", "optimizer": "optim"}[kind]).glob("*.yaml")} - {"auto"}

@@ -1,0 +1,335 @@
+"""The sections of a run's configuration: typed dataclasses with ranges; defaults live here, once.
+
+Values of a paper live in `conf/*.yaml` with their source. Every field is made by `setting`, so that its range
+and meaning travel with it: `check_ranges` and the help read the same words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+MISSING = "???"
+
+
+class Precision(Enum):
+    """Arithmetic of training and evaluation; weights and losses stay in fp32 either way."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Device(Enum):
+    """Where to run; `auto` takes the best one present and the run says which."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Select(Enum):
+    """Which checkpoint becomes the result: the best on the dev split, or the last."""
+
+    best_dev = "best_dev"
+    last = "last"
+
+
+class FineTune(Enum):
+    """Whether kdrun fine-tunes the teacher: `auto` does so when its checkpoint has no classification head."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class Architecture(Enum):
+    """Encoder families that `scratch` can build."""
+
+    bert = "bert"
+    distilbert = "distilbert"
+    roberta = "roberta"
+
+
+class TokenizerSource(Enum):
+    """Where a scratch model's vocabulary comes from: trained on the corpus, or the teacher's own."""
+
+    corpus = "corpus"
+    teacher = "teacher"
+
+
+def setting(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """A dataclass field with its meaning and its allowed range (bounds apply to every item of a list)."""
+    meta = {"doc": doc, "gt": gt, "ge": ge, "lt": lt, "le": le}
+    if isinstance(default, list | dict) or dataclasses.is_dataclass(default):
+        import copy
+
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass
+class TaskConfig:
+    """A task of the table: where its text and labels are, and how it is scored."""
+
+    name: str = setting(doc="short name, e.g. sst2")
+    text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
+    labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
+    range: list[float] = setting([], "lowest and highest score of a regression task")
+    metrics: list[str] = setting([], "what the task is scored by")
+    headline: str = setting(doc="the metric that selects checkpoints and leads the table")
+    folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
+    rows: dict[str, int] = setting({}, "official number of rows per split")
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the task predicts a score instead of a class."""
+        return not self.labels
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of a model's head: the number of classes, or 1 for a score."""
+        return len(self.labels) or 1
+
+    @property
+    def dev_splits(self) -> list[str]:
+        """The splits that are evaluated; the first one leads."""
+        return [name for name in self.rows if name != "train"]
+
+
+@dataclass
+class OptimConfig:
+    """An optimizer, its schedule and its budget; used for the student and for fine-tuning a teacher."""
+
+    name: str = setting("adamw", "registered optimizer")
+    lr: float = setting(5e-4, "peak learning rate", gt=0)
+    weight_decay: float = setting(0.01, "decoupled weight decay; not on biases and norms", ge=0)
+    beta1: float = setting(0.9, "decay of the first moment", ge=0, lt=1)
+    beta2: float = setting(0.999, "decay of the second moment", ge=0, lt=1)
+    eps: float = setting(1e-8, "term added to the denominator", gt=0)
+    schedule: str = setting("linear", "registered schedule: linear, cosine or constant")
+    warmup_ratio: float = setting(0.1, "share of the role's own steps spent warming up", ge=0, lt=1)
+    warmup_steps: int | None = setting(None, "the same as a number of steps; wins over the ratio", ge=0)
+    clip_norm: float = setting(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
+    epochs: float = setting(3.0, "passes over the training rows", gt=0)
+    steps: int | None = setting(None, "optimizer steps; wins over epochs", gt=0)
+    batch_size: int = setting(32, "examples per micro-batch", gt=0)
+    accumulate: int = setting(1, "micro-batches per optimizer step", gt=0)
+
+
+@dataclass
+class LossConfig:
+    """How the student is pulled to the teacher."""
+
+    name: str | None = setting(None, "registered loss; null is kl for classes and logit_mse for a score")
+
+
+@dataclass
+class DataConfig:
+    """Where the task's rows come from."""
+
+    name: str = setting(doc="registered source: embedded, folder or hub")
+    max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
+    max_train_rows: int | None = setting(None, "train on a seeded subset of so many rows", gt=0)
+    subset_seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)
+
+
+@dataclass
+class FolderDataConfig(DataConfig):
+    """Rows from a folder in the GLUE layout."""
+
+    dir: str = setting(doc="the folder that holds SST-2/train.tsv and so on")
+
+
+@dataclass
+class HubDataConfig(DataConfig):
+    """Rows from the hub, through `datasets`."""
+
+    repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
+    revision: str | None = setting(None, "commit or tag of that data set")
+
+
+@dataclass
+class CorpusConfig:
+    """General text, for vocabularies and pretraining; never task text."""
+
+    name: str = setting("embedded", "registered corpus: embedded or folder")
+    max_lines: int | None = setting(None, "read no more lines than this", gt=0)
+
+
+@dataclass
+class FolderCorpusConfig(CorpusConfig):
+    """Text files of a folder, one sentence or paragraph a line."""
+
+    dir: str = setting(doc="a folder of .txt or .tokens files, or one such file")
+
+
+@dataclass
+class PretrainConfig:
+    """Masked-language-model pretraining of a scratch model on the corpus."""
+
+    steps: int = setting(0, "optimizer steps; 0 starts from random weights", ge=0)
+    batch_size: int = setting(64, "sequences per step", gt=0)
+    max_length: int = setting(64, "tokens per sequence", gt=2)
+    mask_rate: float = setting(0.15, "share of the tokens that are predicted", gt=0, lt=1)
+    lr: float = setting(1e-3, "peak learning rate", gt=0)
+
+
+@dataclass
+class ModelConfig:
+    """What every model section has."""
+
+    name: str = setting(doc="registered builder")
+    path: str | None = setting(None, "a folder that holds the model; wins over what else is set here")
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """Whether building it takes the teacher's base model: for its vocabulary or its layers."""
+        return False
+
+
+@dataclass
+class PretrainedConfig(ModelConfig):
+    """A pretrained checkpoint from the hub."""
+
+    hub: str = setting(doc="name at the hub")
+    revision: str | None = setting(None, "commit or tag at the hub")
+
+
+@dataclass
+class ScratchConfig(ModelConfig):
+    """A model built from its sizes, with an optional pretraining on the corpus."""
+
+    architecture: Architecture = setting(Architecture.bert, "encoder family")
+    sizes: dict[str, Any] = setting({}, "arguments of the family's transformers config class, checked by name")
+    tokenizer: TokenizerSource = setting(TokenizerSource.corpus, "whose vocabulary")
+    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus", gt=10)
+    pretrain: PretrainConfig = setting(PretrainConfig(), "masked-language-model pretraining")
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """With the teacher's vocabulary, unless a folder replaces it."""
+        return self.tokenizer is TokenizerSource.teacher and self.path is None
+
+
+@dataclass
+class LayersOfConfig(ModelConfig):
+    """A student cut out of another model: its embeddings and chosen layers (as DistilBERT and PKD start)."""
+
+    layers: list[int] = setting([], "layers kept, counted from 0, in this order", ge=0)
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """Unless `path` names another model to cut from."""
+        return self.path is None
+
+
+@dataclass
+class TeacherOptions:
+    """What a teacher has beside its model."""
+
+    fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes it on the task")
+    fine_tuning: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
+    allow_weak: bool = setting(False, "go on even when the teacher is near the majority guess")
+    seed: int = setting(1, "of its fine-tuning; apart from the run's, so that a sweep over seeds shares it", ge=0)
+
+
+@dataclass
+class PretrainedTeacherConfig(TeacherOptions, PretrainedConfig):
+    """A teacher from the hub or a folder."""
+
+
+@dataclass
+class ScratchTeacherConfig(TeacherOptions, ScratchConfig):
+    """A teacher built from its sizes."""
+
+
+@dataclass
+class NoGeneratorConfig:
+    """No generator: for methods that need none."""
+
+    name: str = setting("none", "registered builder")
+
+
+@dataclass
+class RuntimeConfig:
+    """Speed and logging: changes how a run is carried out, not what it computes beyond rounding."""
+
+    device: Device = setting(Device.auto, "where to run")
+    precision: Precision = setting(Precision.fp32, "arithmetic of the models")
+    threads: int | None = setting(None, "CPU threads; null leaves torch's choice", gt=0)
+    log_every: int = setting(20, "optimizer steps between lines of metrics.jsonl", gt=0)
+    eval_every: int | None = setting(None, "optimizer steps between evaluations; null is once an epoch", gt=0)
+    eval_batch_size: int = setting(256, "examples per evaluation batch", gt=0)
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    method: Any = setting(doc="how the student is trained")
+    task: TaskConfig = setting(TaskConfig(), "what is learnt")
+    data: Any = setting(doc="where the rows come from")
+    teacher: Any = setting(doc="the model that teaches")
+    student: Any = setting(doc="the model that learns")
+    generator: Any = setting(doc="the model that makes text, where a method needs one")
+    loss: LossConfig = setting(LossConfig(), "how the student is pulled to the teacher")
+    optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of the student")
+    corpus: Any = setting(doc="general text")
+    runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
+    preset: str = setting(doc="which models, data and budget go together")
+    experiment: str | None = setting(None, "the published run this one repeats")
+    seed: int = setting(1, "decides every random choice", ge=0)
+    select: Select = setting(Select.best_dev, "which checkpoint becomes the result")
+    output_dir: str = setting("outputs", "where run folders and the ledger go")
+    run_dir: str | None = setting(None, "this run's folder; null is <output_dir>/<method>/<task>/<time>-<id>")
+    sweep: str | None = setting(None, "name of the sweep this run belongs to; set by `kdrun -m`")
+    dry_run: bool = setting(False, "build everything, run one step of each turn and one evaluation batch, stop")
+    debug: bool = setting(False, "show tracebacks")
+
+
+SCHEMAS: dict[str, dict[str, type]] = {
+    "data": {"embedded": DataConfig, "folder": FolderDataConfig, "hub": HubDataConfig},
+    "teacher": {"pretrained": PretrainedTeacherConfig, "scratch": ScratchTeacherConfig},
+    "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
+    "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},
+    "corpus": {"embedded": CorpusConfig, "folder": FolderCorpusConfig},
+}
+"""Schema of each registered choice of a section that has several; methods register their own."""
+
+
+def check_ranges(section: Any, prefix: str = "") -> Iterator[str]:
+    """Every value of a config (and of the sections in it) that is missing or out of range, as sentences."""
+    for item in dataclasses.fields(section):
+        key, value = f"{prefix}{item.name}", getattr(section, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from check_ranges(value, f"{key}.")
+        elif value == MISSING:
+            yield f"{key} is required: {item.metadata.get('doc', 'no default')}; set it with {key}=…"
+        else:
+            for one in value if isinstance(value, list) else [value]:
+                yield from _check_range(key, one, item.metadata)
+
+
+def _check_range(key: str, value: Any, meta: Any) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    wanted = [(sign, meta[name], test) for name, sign, test in BOUNDS if meta.get(name) is not None]
+    if not math.isfinite(value) or not all(test(value, bound) for _, bound, test in wanted):
+        rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in wanted) or "a finite number"
+        yield f"{key} must be {rule}, got {value}"
+
+
+BOUNDS = (("gt", ">", operator.gt), ("ge", ">=", operator.ge), ("lt", "<", operator.lt), ("le", "<=", operator.le))

@@ -1,0 +1,40 @@
+"""The errors a user can cause. Each says what failed, the value found, and what to do about it."""
+
+from __future__ import annotations
+
+
+class KdrunError(Exception):
+    """Anything a user can mend: shown as a message, never as a traceback. The exit code is `code`."""
+
+    code = 1
+
+
+class ConfigError(KdrunError):
+    """The configuration is wrong; carries every problem found, not only the first."""
+
+    code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        head = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{head} in the configuration:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+class DataError(KdrunError):
+    """A data file is missing, malformed or inconsistent with the task."""
+
+
+class ModelError(KdrunError):
+    """A model cannot be found, loaded or fitted to the task."""
+
+
+class TrainingError(KdrunError):
+    """A run had to stop: a non-finite loss, a gradient that reaches nothing, a teacher that is too weak."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A `; did you mean 'x'?` ending for an unknown name, or nothing when no known name is close."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

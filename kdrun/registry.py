@@ -1,0 +1,114 @@
+"""Names to parts. A config holds registered names only, so a config from a stranger is data, not code.
+
+Built-in parts register themselves in the modules listed in `MODULES`; other packages add theirs through
+the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).
+A module that registers a *method* must import without torch: its config schema is read while the command
+line is checked, and a typo should not cost the three seconds that torch takes to load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from kdrun.errors import ConfigError, nearest
+
+KINDS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
+ENTRY_POINTS = "kdrun.plugins"
+MODULES: dict[str, tuple[str, ...]] = {
+    "data": ("kdrun.data.sources",),
+    "teacher": ("kdrun.models.builders",),
+    "student": ("kdrun.models.builders",),
+    "generator": ("kdrun.models.builders",),
+    "loss": ("kdrun.losses",),
+    "corpus": ("kdrun.data.corpus",),
+    "optimizer": ("kdrun.optim",),
+    "schedule": ("kdrun.optim",),
+}
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered part: the callable that builds it (a class or a function) and its config dataclass."""
+
+    target: Callable[..., Any]
+    config: type | None
+
+
+_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+
+
+def register(kind: str, name: str, *, config: type | None = None) -> Callable[[T], T]:
+    """Register a class or function under a short name.
+
+    Args:
+        kind: one of `KINDS`.
+        name: the word a config uses, e.g. `kd` for `method=kd`.
+        config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
+
+    Raises:
+        ValueError: for an unknown kind, or a name that another part already has.
+    """
+    if kind not in _entries:
+        raise ValueError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
+
+    def add(target: T) -> T:
+        known = _entries[kind].get(name)
+        if known is not None and known.target is not target:
+            raise ValueError(f"{kind} {name!r} is registered twice: {known.target} and {target}")
+        _entries[kind][name] = Entry(target, config)
+        return target
+
+    return add
+
+
+@cache
+def _load_plugins() -> None:
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                [f"plugin {entry.name!r} ({entry.value}) cannot be loaded: {error}; uninstall it"]
+            ) from error
+
+
+@cache
+def _load(kind: str) -> None:
+    if kind == "method":
+        package = importlib.import_module("kdrun.methods")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"kdrun.methods.{module.name}")
+    for name in MODULES.get(kind, ()):
+        importlib.import_module(name)
+    _load_plugins()
+
+
+def entries(kind: str) -> dict[str, Entry]:
+    """All parts of a kind, by name, sorted; imports the modules that define them on first use."""
+    _load(kind)
+    return dict(sorted(_entries[kind].items()))
+
+
+def get(kind: str, name: str) -> Entry:
+    """The part registered under a name.
+
+    Raises:
+        ConfigError: the name is unknown; the message lists the known ones.
+    """
+    known = entries(kind)
+    if name not in known:
+        raise ConfigError([f"unknown {kind} {name!r}{nearest(name, list(known))} (known: {', '.join(known)})"])
+    return known[name]
+
+
+def build(kind: str, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Call the part registered under a name, e.g. `build("student", config.student.name, …)`."""
+    return get(kind, name).target(*args, **kwargs)
