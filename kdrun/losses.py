@@ -1,0 +1,200 @@
+"""Losses: plain functions from tensors to one value per example; the student comes first, always.
+
+All compute in fp32 whatever the inputs are, take logits (not probabilities), give nats, and reduce nothing
+over the batch. None multiplies by T²: that is the method's choice.
+
+The losses registered under kind `loss` share the signature `(student, teacher, temperature) -> [batch]`;
+`CLASSES_ONLY` names those that make no sense for a single score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdrun.registry import register
+
+CLASSES_ONLY = {"kl", "soft_ce", "reverse_kl"}
+"""Losses that compare distributions: meaningless for a single score, whose softmax is always 1."""
+
+
+def _same_shape(student: Tensor, teacher: Tensor, what: str) -> None:
+    if student.shape != teacher.shape:
+        raise ValueError(f"{what}: student {list(student.shape)} and teacher {list(teacher.shape)} differ in shape")
+
+
+def _mask_weights(mask: Tensor, states: Tensor, length_dim: int, what: str) -> Tensor:
+    wanted = (states.shape[0], states.shape[length_dim])
+    if mask.shape != wanted:
+        raise ValueError(
+            f"{what}: mask {list(mask.shape)} must be [batch, length] = {list(wanted)}; another shape would broadcast"
+        )
+    return mask.to(torch.float32)
+
+
+@register("loss", "kl")
+def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Forward KL(teacher ‖ student) at a temperature.
+
+    Σ_c p_c · (log p_c − log q_c), p = softmax(teacher/T), q = softmax(student/T). Zero exactly when the two
+    distributions agree. No T² (Hinton et al. 2015, section 2, has it in the method's weight).
+
+    Args:
+        student: logits [..., classes].
+        teacher: logits of the same shape.
+        temperature: T > 0.
+
+    Returns:
+        Nats, [...].
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _same_shape(student, teacher, "kl_divergence")
+    log_q = F.log_softmax(student.float() / temperature, dim=-1)
+    log_p = F.log_softmax(teacher.float() / temperature, dim=-1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+
+
+@register("loss", "reverse_kl")
+def reverse_kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Reverse KL(student ‖ teacher) at a temperature: seeks the teacher's mode instead of covering it.
+
+    Arguments, result and errors as `kl_divergence`.
+    """
+    _same_shape(student, teacher, "reverse_kl_divergence")
+    return kl_divergence(teacher, student, temperature)
+
+
+@register("loss", "soft_ce")
+def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Cross-entropy with the teacher's softened distribution as target: −Σ_c p_c · log q_c.
+
+    Equals KL(teacher ‖ student) + H(teacher): the same gradient for the student, but not for whatever made
+    the input that both see (MATE-KD's authors use this form). Arguments, result and errors as
+    `kl_divergence`.
+    """
+    _same_shape(student, teacher, "soft_cross_entropy")
+    log_q = F.log_softmax(student.float() / temperature, dim=-1)
+    return -(F.softmax(teacher.float() / temperature, dim=-1) * log_q).sum(dim=-1)
+
+
+@register("loss", "logit_mse")
+def logit_mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean over outputs of ((student − teacher)/T)²; for scores [batch, 1] the squared difference.
+
+    Times T² the temperature cancels: this is the high-temperature limit of distillation up to a constant
+    (Hinton et al. 2015, section 2.1; Ba and Caruana 2014).
+
+    Args:
+        student: logits or scores [..., outputs].
+        teacher: the same shape.
+        temperature: T > 0.
+
+    Returns:
+        [...].
+
+    Raises:
+        ValueError: the shapes differ (a silent broadcast would compare every pair of rows).
+    """
+    _same_shape(student, teacher, "logit_mse")
+    return ((student.float() - teacher.float()) / temperature).square().mean(dim=-1)
+
+
+def hard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with class indices: −log softmax(logits)[label].
+
+    Args:
+        logits: [batch, classes].
+        labels: class indices [batch], int64.
+
+    Returns:
+        Nats, [batch].
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"hard_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def score_mse(scores: Tensor, labels: Tensor) -> Tensor:
+    """Squared error of a regression head: (score − label)².
+
+    Args:
+        scores: [batch, 1].
+        labels: [batch].
+
+    Returns:
+        [batch].
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    return logit_mse(scores, labels.float().unsqueeze(-1))
+
+
+def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of hidden states over the tokens that are not padding, and over the width.
+
+    Args:
+        student: [batch, length, width], already projected to the teacher's width where they differ.
+        teacher: the same shape.
+        mask: attention mask [batch, length], 1 for tokens.
+
+    Returns:
+        [batch]; an example's value does not depend on how far its batch was padded.
+
+    Raises:
+        ValueError: the shapes differ, or the mask's does not fit.
+    """
+    _same_shape(student, teacher, "hidden_mse")
+    weights = _mask_weights(mask, student, 1, "hidden_mse")
+    # masked before squaring: a weight of 0 would not silence an inf or NaN in the padding
+    difference = (student.float() - teacher.float()).masked_fill(weights[..., None] == 0, 0.0)
+    return (difference.square().mean(dim=-1) * weights).sum(dim=-1) / weights.sum(dim=-1).clamp(min=1)
+
+
+def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of attention maps over heads and over pairs of tokens that are not padding.
+
+    Values of −100 and below (masked scores, where maps hold scores instead of probabilities) count as 0,
+    as in TinyBERT's and Meta-KD's code.
+
+    Args:
+        student: [batch, heads, length, length].
+        teacher: the same shape; average over heads first where the numbers of heads differ.
+        mask: attention mask [batch, length], 1 for tokens.
+
+    Returns:
+        [batch].
+
+    Raises:
+        ValueError: the shapes differ, or the mask's does not fit.
+    """
+    _same_shape(student, teacher, "attention_mse")
+    weights = _mask_weights(mask, student, 2, "attention_mse")
+    pairs = weights[:, None, :, None] * weights[:, None, None, :]
+
+    def clean(maps: Tensor) -> Tensor:
+        maps = maps.float()
+        return torch.where(maps <= -1e2, torch.zeros_like(maps), maps)
+
+    difference = (clean(student) - clean(teacher)).masked_fill(pairs == 0, 0.0)
+    error = difference.square() * pairs
+    return error.sum(dim=(1, 2, 3)) / (pairs.sum(dim=(1, 2, 3)) * student.shape[1]).clamp(min=1)
+
+
+def default_loss(name: str | None, is_regression: bool) -> str:
+    """The distillation loss that a run uses: the named one, else kl for classes and logit_mse for a score."""
+    return name or ("logit_mse" if is_regression else "kl")
+
+
+def hard_loss(is_regression: bool) -> Callable[[Any, Any], Tensor]:
+    """The loss on gold labels that fits the task."""
+    return score_mse if is_regression else hard_cross_entropy
