@@ -1,0 +1,85 @@
+"""Batches for the loop: the tokens of every role that reads them, labels, and the teacher's kept logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from kdrun.data.batching import plan
+from kdrun.data.tokens import TokenTable
+from kdrun.method import Batch
+
+
+class Feed:
+    """The training rows of a run; counts what is read where it is read.
+
+    Args:
+        tokens: per role, its tokens of the same rows; roles with one tokenizer share one table.
+        labels: class indices or scores, [rows]; None where the method needs none, so that it cannot see them.
+        device: where batches go.
+        teacher_logits: the teacher's logits on these rows, [rows, outputs], where the method needs them.
+
+    Raises:
+        ValueError: the tables, labels or logits are not of the same rows.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, TokenTable],
+        labels: np.ndarray | None,
+        device: torch.device,
+        teacher_logits: np.ndarray | None = None,
+    ) -> None:
+        counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
+        counts |= {"labels": len(labels)} if labels is not None else {}
+        counts |= {"teacher logits": len(teacher_logits)} if teacher_logits is not None else {}
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"training rows do not line up: {counts}")
+        self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
+        if labels is not None and labels.dtype != np.float32:
+            labels = labels.astype(np.int64)  # Arrow keeps class indices in 32 bits, torch takes 64 only
+        self.labels = labels
+        self.num_rows = next(iter(counts.values()))
+        self._read = np.zeros(self.num_rows, dtype=bool)
+
+    @property
+    def rows_read(self) -> int:
+        """How many different training rows have been handed out."""
+        return int(self._read.sum())
+
+    @property
+    def labels_read(self) -> int:
+        """How many of them with their label."""
+        return self.rows_read if self.labels is not None else 0
+
+    def order(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
+        """The rows of each micro-batch of an epoch: a function of its arguments and the rows' lengths.
+
+        Lengths are those of the student where it reads the rows, so that all methods with one seed and one
+        student see the same batches.
+        """
+        table = self.tokens.get("student") or next(iter(self.tokens.values()))
+        return plan(table.lengths, batch_size, seed, epoch, phase)
+
+    def batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
+        """The given rows on the device."""
+        self._read[rows] = True
+        made: dict[int, dict[str, torch.Tensor]] = {}
+        inputs = {}
+        for role, table in self.tokens.items():
+            if id(table) not in made:
+                made[id(table)] = {k: v.to(self.device) for k, v in table.batch(rows).items()}
+            inputs[role] = made[id(table)]
+        logits = None
+        if self.teacher_logits is not None:
+            logits = torch.from_numpy(np.array(self.teacher_logits[rows])).to(self.device)
+        return Batch(
+            ids=torch.from_numpy(rows.astype(np.int64)),
+            inputs=inputs,
+            labels=None if self.labels is None else torch.from_numpy(self.labels[rows]).to(self.device),
+            teacher_logits=logits,
+            phase=phase,
+            step=step,
+        )

@@ -1,0 +1,146 @@
+"""Read the GLUE tasks from the hub, through `datasets`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.config import HubDataConfig, TaskConfig
+from kdrun.data.table import Problems, Split, check_classes, check_scores, check_texts, make_split
+from kdrun.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+HUB_SPLITS = {
+    "train": ("train",),
+    "dev": ("validation", "validation_matched"),
+    "dev_mismatched": ("validation_mismatched",),
+}
+"""Names that a split has at the hub; the first one that is there is read."""
+
+LABEL = "label"
+
+
+def read_task(config: HubDataConfig, task: TaskConfig) -> dict[str, Split]:
+    """All splits of a task from a data set at the hub, or from a local folder in the same form.
+
+    Raises:
+        DataError: the data set cannot be reached or has not the splits, columns and labels of the task.
+    """
+    tables = _load(config, task)
+    splits = {}
+    for name in ["train", *task.dev_splits]:
+        known = [candidate for candidate in HUB_SPLITS.get(name, (name,)) if candidate in tables]
+        if not known:
+            wanted = " or ".join(HUB_SPLITS.get(name, (name,)))
+            raise DataError(f"{config.repo} {task.name} has no split {wanted}; it has {', '.join(map(str, tables))}")
+        splits[name] = _read_split(tables[known[0]], task, name, f"{config.repo}:{task.name}/{known[0]}")
+    return splits
+
+
+def _load(config: HubDataConfig, task: TaskConfig) -> DatasetDict:
+    import datasets
+    from datasets.exceptions import DatasetsError
+
+    local = Path(config.repo).expanduser()
+    remote = not local.is_dir()
+    unreachable = remote and not _hub_answers()
+    try:
+        with _offline_if(unreachable):
+            if remote:
+                return datasets.load_dataset(config.repo, task.name, revision=config.revision)
+            return datasets.load_dataset(str(local), task.name)
+    except OSError as error:  # what `datasets` raises for an unknown name and without a network is one too
+        why = "the hub does not answer and the cache does not hold it" if unreachable else str(error)
+        raise DataError(
+            f"{config.repo} cannot be read: {why}. Without access to the hub take data=folder data.dir=PATH "
+            "(a folder in the GLUE layout) or data=embedded (synthetic rows)"
+        ) from error
+    except DatasetsError as error:
+        raise DataError(f"{config.repo} {task.name} cannot be read: {error}") from error
+    except ValueError as error:
+        # an unknown subset, or a cache that lacks it: `datasets` has no class of its own for either
+        raise DataError(f"{config.repo} has no readable subset {task.name}: {error}") from error
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's name resolves; spares half a minute of retries on a machine without a network."""
+    from huggingface_hub import constants
+
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True  # behind a proxy names need not resolve here
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.getaddrinfo(address.hostname, address.port or 443)
+    except socket.gaierror:
+        return False
+    return True
+
+
+@contextmanager
+def _offline_if(offline: bool) -> Iterator[None]:
+    """Make `datasets` and `huggingface_hub` look into their caches only, for as long as the block runs."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    if offline:
+        constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
+
+
+def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Split:
+    wanted = [*task.text, LABEL]
+    for column in wanted:
+        if column not in rows.column_names:
+            ending = nearest(column, rows.column_names) or "."
+            raise DataError(f"{origin} lacks the column {column!r}{ending} Found: {', '.join(rows.column_names)}")
+    if not rows.num_rows:
+        raise DataError(f"{origin} has no rows")
+    _check_label_type(rows.features[LABEL], task, origin)
+    table: pa.Table = rows.select_columns(wanted).with_format("arrow")[:]
+    columns: list[pa.Array] = [table.column(column).combine_chunks() for column in wanted]
+    *texts, labels = columns
+    where = np.arange(rows.num_rows)
+    problems = Problems(origin)
+    for column, text in zip(task.text, texts, strict=True):
+        null = text.is_null().to_numpy(zero_copy_only=False)
+        problems.add(null, where, iter([f"{column} is null"] * problems.shown))
+    problems.refuse("row")
+    notes = check_texts(problems, texts, where)
+    check = check_scores if task.is_regression else check_classes
+    check(problems, labels, labels, task, where)
+    problems.refuse("row")
+    return make_split(name, texts, labels, origin, notes)
+
+
+def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
+    """Scores must be numbers and classes integers; class names must be the task's, in the same order.
+
+    An index means nothing without the names. Where the data set gives none, it is taken at its word.
+    """
+    import datasets
+
+    wanted = ("int", "uint", "float") if task.is_regression else ("int", "uint")
+    if not str(feature.dtype).startswith(wanted):
+        kind = "numbers" if task.is_regression else "class indices (integers)"
+        raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {kind}")
+    if task.is_regression or not isinstance(feature, datasets.ClassLabel):
+        return
+    if [str(label).lower() for label in feature.names] != [label.lower() for label in task.labels]:
+        raise DataError(
+            f"{origin} has the classes {', '.join(feature.names)}; "
+            f"the task {task.name} has {', '.join(task.labels)}, and the order decides what an index means"
+        )

@@ -1,0 +1,229 @@
+"""The rows of one split as an Arrow table, with the hash of its content.
+
+Texts and labels stay in Arrow columns: a split of a million rows is a few buffers, not a million objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from kdrun import rng
+from kdrun.config import TaskConfig
+from kdrun.errors import DataError
+
+pc: Any = compute
+"""Arrow's functions, which exist only once it runs: a type checker cannot see them."""
+
+SEPARATOR = "\x1f"
+"""Stands between the two texts of a pair where they are compared as one; no text holds it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a task; the row number is the example's id.
+
+    Attributes:
+        name: `train`, `dev`, `dev_mismatched`.
+        table: columns `text` (string), `text_pair` (string; absent for single texts) and `label` (int32 class
+            index, or float32 score).
+        origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
+        fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
+        notes: what a reader of a result should know about these rows, as sentences.
+        synthetic: whether the rows were made by a generator instead of people.
+    """
+
+    name: str
+    table: pa.Table
+    origin: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def num_rows(self) -> int:
+        """How many examples it has."""
+        return self.table.num_rows
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether an example is two texts."""
+        return "text_pair" in self.table.column_names
+
+    def labels(self) -> np.ndarray:
+        """The labels, [rows]: int32 class indices or float32 scores."""
+        return self.table.column("label").to_numpy()
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Example number `i`: its `text`, `text_pair` (for pairs) and `label`.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if not 0 <= i < self.num_rows:
+            raise IndexError(f"{self.origin} has rows 0 … {self.num_rows - 1}, not {i}")
+        return self.table.slice(i, 1).to_pylist()[0]
+
+    def select(self, indices: np.ndarray) -> Split:
+        """These rows, in this order, as a split of its own with its own fingerprint."""
+        table = self.table.take(pa.array(indices))
+        return dataclasses.replace(self, table=table, fingerprint=content_hash(table))
+
+
+def make_split(
+    name: str,
+    texts: list[pa.Array | pa.ChunkedArray],
+    labels: pa.Array | pa.ChunkedArray,
+    origin: str,
+    notes: tuple[str, ...] = (),
+    synthetic: bool = False,
+) -> Split:
+    """A split from its columns, whatever the source: texts are stripped of blanks at both ends.
+
+    Args:
+        name: name of the split.
+        texts: one column of strings, or two for pairs, [rows] each; without nulls.
+        labels: class indices (any integer type) or scores (any float type), [rows]; without nulls.
+        origin: where the rows come from, for messages.
+        notes: see `Split`.
+        synthetic: see `Split`.
+    """
+    label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
+    columns = {key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXTS, texts, strict=False)}
+    # a score such as 2.1 has no exact float32: rounding it is meant
+    columns["label"] = labels.cast(label_type, safe=pa.types.is_integer(label_type))
+    table = pa.table(columns)
+    return Split(name, table, origin, content_hash(table), notes, synthetic)
+
+
+TEXTS = ("text", "text_pair")
+
+
+def content_hash(table: pa.Table) -> str:
+    """The sha256 of a table's column names, types and values, 64 hex digits, however it is chunked."""
+    state = hashlib.sha256()
+    for name in table.column_names:
+        column = table.column(name)
+        state.update(f"{name}\x00{column.type}\x00{len(column)}\x00".encode())
+        if pa.types.is_string(column.type):
+            # lengths first, so that moving a letter between neighbouring rows changes the hash
+            state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
+            for chunk in column.chunks:
+                state.update(_string_bytes(chunk))
+        else:
+            state.update(np.ascontiguousarray(column.to_numpy()).data)
+    return state.hexdigest()
+
+
+def _string_bytes(chunk: pa.StringArray) -> memoryview:
+    _, offsets, data = chunk.buffers()
+    if data is None or not len(chunk):
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return memoryview(data)[int(ends[0]) : int(ends[-1])]
+
+
+def subset(split: Split, max_rows: int, seed: int) -> Split:
+    """A seeded random subset in the original order; the whole split when it is no larger.
+
+    A smaller subset of the same seed is part of a larger one, so curves over `max_rows` only add rows.
+    """
+    if max_rows >= split.num_rows:
+        return split
+    order = rng.numpy_stream(seed, "subset").permutation(split.num_rows)
+    return split.select(np.sort(order[:max_rows]))
+
+
+def overlap(train: Split, dev: Split) -> int:
+    """How many rows of `dev` have text(s) that also stand in `train`, compared letter for letter."""
+    return int(pc.sum(pc.is_in(_keys(dev), value_set=_keys(train))).as_py() or 0)
+
+
+def _keys(split: Split) -> pa.ChunkedArray:
+    text = split.table.column("text")
+    if not split.is_pair:
+        return text
+    return pc.binary_join_element_wise(text, split.table.column("text_pair"), SEPARATOR)
+
+
+@dataclass
+class Problems:
+    """What is wrong with the rows of one origin: the first ones as sentences, and how many there are.
+
+    Attributes:
+        origin: the file or split they are in.
+        shown: how many are written out.
+    """
+
+    origin: str
+    shown: int = 5
+    count: int = 0
+    lines: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+    def add(self, bad: np.ndarray, where: np.ndarray, sentences: Iterator[str]) -> None:
+        """Count the rows where `bad` is true; `where` are all line numbers, `sentences` one per bad row."""
+        places = where[bad]
+        self.count += len(places)
+        self.lines += list(zip(places[: self.shown].tolist(), sentences, strict=False))
+
+    def refuse(self, unit: str = "line") -> None:
+        """Stop if anything was found.
+
+        Raises:
+            DataError: the first problems in order of their lines, and how many more there are.
+        """
+        if not self.count:
+            return
+        text = [f"  - {unit} {line}: {sentence}" for line, sentence in sorted(self.lines)[: self.shown]]
+        if self.count > len(text):
+            text.append(f"  - … and {self.count - len(text)} more")
+        head = "1 problem" if self.count == 1 else f"{self.count} problems"
+        raise DataError(f"{self.origin} has {head}:\n" + "\n".join(text) + "\nRows are not dropped: mend them.")
+
+
+def check_texts(problems: Problems, texts: list[pa.Array], where: np.ndarray) -> tuple[str, ...]:
+    """Refuse examples without any text; returns a note on pairs in which one of the two is empty.
+
+    QQP as released has a few questions that are blank. They are examples like the others: kept, and named.
+    """
+    empty = [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts]
+    nothing = np.logical_and.reduce(empty)
+    problems.add(nothing, where, iter(["the text is empty"] * problems.shown))
+    half = int((np.logical_or.reduce(empty) & ~nothing).sum())
+    return (f"{half} pairs of {problems.origin} have an empty text",) if half else ()
+
+
+def check_scores(problems: Problems, scores: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray) -> None:
+    """Refuse scores that are null, NaN or outside the task's range; `shown` is what the source says there."""
+    low, high = task.range
+    values = scores.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    # NaN (and null, which becomes NaN) is in no range
+    bad = ~((values >= low) & (values <= high))
+    wanted = f"expected a number from {low:g} to {high:g}"
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    problems.add(bad, where, (f"the score is {_quoted(value)}; {wanted}" for value in found))
+
+
+def check_classes(problems: Problems, classes: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray) -> None:
+    """Refuse labels that are null or no class index of the task; `shown` is what the source says there."""
+    values = pc.fill_null(classes, -1).to_numpy(zero_copy_only=False)
+    bad = (values < 0) | (values >= len(task.labels))
+    allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in found))
+
+
+def _mask(array: pa.Array) -> np.ndarray:
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _quoted(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,183 @@
+"""Tokenise a split once, keep the result as an Arrow file in the cache, and read it memory-mapped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun import cache
+from kdrun.data.table import Split
+from kdrun.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+FORMAT = 1
+"""Number of the file format; part of the cache key."""
+
+CHUNK = 8192
+"""Rows tokenised at a time: enough to keep all cores busy, few enough to keep Python lists small."""
+
+FILE = "tokens.arrow"
+IDS, TYPES = "input_ids", "token_type_ids"
+
+
+class TokenTable:
+    """The token ids of a split. Reads the Arrow file's own buffers; batches are the only copies.
+
+    Attributes:
+        lengths: tokens of each row, special tokens included, [rows].
+        fingerprint: hash of the rows, the tokenizer and the length limit, 24 hex digits.
+    """
+
+    def __init__(self, table: pa.Table, pad_id: int, pad_type: int, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self._pads = {IDS: pad_id, TYPES: pad_type}
+        self._table = table  # keeps the memory map open
+        self._offsets = table.column(IDS).chunk(0).offsets.to_numpy()
+        self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
+        self.lengths = np.diff(self._offsets)
+
+    @property
+    def num_rows(self) -> int:
+        """How many examples it has."""
+        return len(self.lengths)
+
+    def ids(self, row: int) -> np.ndarray:
+        """The token ids of one row, [length]."""
+        return self._flat[IDS][self._offsets[row] : self._offsets[row + 1]]
+
+    def batch(self, rows: np.ndarray, multiple: int = 1) -> dict[str, torch.Tensor]:
+        """These rows, padded on the right to the longest of them.
+
+        Args:
+            rows: row numbers, [batch]; a row may stand there twice.
+            multiple: round the length up to a multiple of this.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`: int64,
+            [batch, length].
+
+        Raises:
+            ValueError: there are no rows.
+        """
+        import torch
+
+        if not len(rows):
+            raise ValueError("a batch needs at least one row")
+        lengths = self.lengths[rows]
+        width = -(-int(lengths.max()) // multiple) * multiple
+        columns = np.arange(width)
+        mask = columns < lengths[:, None]
+        places = (self._offsets[rows].astype(np.int64)[:, None] + columns)[mask]
+        batch = {}
+        for name, flat in self._flat.items():
+            padded = np.full(mask.shape, self._pads[name], np.int64)
+            padded[mask] = flat[places]
+            batch[name] = torch.from_numpy(padded)
+        batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
+        return batch
+
+
+def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
+    """The token ids of a split, from the cache where they are there.
+
+    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor.
+
+    Args:
+        split: the rows.
+        tokenizer: a fast tokenizer of transformers.
+        max_length: most tokens per row, special tokens included.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one, or has no padding token.
+    """
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
+    key = {
+        "format": FORMAT,
+        "rows": split.fingerprint,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "max_length": max_length,
+    }
+    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, split, tokenizer, max_length))
+    table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
+    return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, cache.digest(key)[:24])
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """A hash of all that decides a tokenizer's ids, 64 hex digits.
+
+    Its truncation and padding are left out: they are the state of its last call, not a part of it.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one.
+    """
+    state = json.loads(_backend(tokenizer).to_str())
+    del state["truncation"], state["padding"]
+    return cache.digest(
+        {
+            "backend": state,
+            "inputs": tokenizer.model_input_names,
+            "truncation_side": tokenizer.truncation_side,
+            "split_special_tokens": _backend(tokenizer).encode_special_tokens,
+        }
+    )
+
+
+def _backend(tokenizer: Any) -> Tokenizer:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            f"{_name(tokenizer)} is not a fast tokenizer; kdrun needs one with a tokenizer.json "
+            "(AutoTokenizer.from_pretrained(…).save_pretrained(…) writes it where it can be converted)"
+        )
+    return backend
+
+
+def _name(tokenizer: Any) -> str:
+    return f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}"
+
+
+def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
+    from tokenizers import Tokenizer
+
+    # a copy: truncation is state of the backend, and the caller's tokenizer must not change
+    backend = Tokenizer.from_str(_backend(tokenizer).to_str())
+    backend.encode_special_tokens = _backend(tokenizer).encode_special_tokens
+    backend.no_padding()
+    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
+    names = [IDS, TYPES] if TYPES in tokenizer.model_input_names else [IDS]
+    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    lengths: list[np.ndarray] = []
+    for start in range(0, split.num_rows, CHUNK):
+        rows = _encode(backend, split, start)
+        lengths.append(np.fromiter(map(len, rows), np.int32, len(rows)))
+        total = int(lengths[-1].sum())
+        pieces[IDS].append(np.fromiter((i for row in rows for i in row.ids), np.int32, total))
+        if TYPES in pieces:
+            pieces[TYPES].append(np.fromiter((i for row in rows for i in row.type_ids), np.int8, total))
+    offsets = np.zeros(split.num_rows + 1, np.int32)
+    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    columns = {
+        name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
+        for name, parts in pieces.items()
+    }
+    # one record batch, so that the reader finds each column in one piece
+    batch = pa.RecordBatch.from_pydict(columns)
+    with pa.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:
+    rows = split.table.slice(start, CHUNK)
+    texts = rows.column("text").to_pylist()
+    if split.is_pair:
+        texts = list(zip(texts, rows.column("text_pair").to_pylist(), strict=True))
+    # the fast variant leaves out the places of the tokens in the text, which nobody reads
+    return backend.encode_batch_fast(texts)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from kdrun import registry
+from kdrun.config import DataConfig, FolderDataConfig, TaskConfig
+from kdrun.data import embedded, sources
+from kdrun.data.sources import load
+from kdrun.errors import ConfigError, DataError
+
+TASKS = sorted((Path(__file__).parents[2] / "conf" / "task").glob("*.yaml"))
+TOY = TaskConfig(
+    name="toy",
+    text=["sentence"],
+    labels=["negative", "positive"],
+    metrics=["accuracy"],
+    headline="accuracy",
+    rows={"train": 100, "dev": 2},
+    folder={
+        "dir": "TOY",
+        "text": ["sentence"],
+        "label": "label",
+        "files": {"train": "train.tsv", "dev": "dev.tsv"},
+    },
+)
+
+
+def folder(root: Path, train: list[str], dev: list[str], **options: Any) -> FolderDataConfig:
+    (root / "TOY").mkdir()
+    for name, texts in [("train", train), ("dev", dev)]:
+        lines = [f"{text}\t{i % 2}\n" for i, text in enumerate(texts)]
+        (root / "TOY" / f"{name}.tsv").write_text("sentence\tlabel\n" + "".join(lines))
+    return FolderDataConfig(name="folder", dir=str(root), **options)
+
+
+def numbered(count: int) -> list[str]:
+    return [f"text {i}" for i in range(count)]
+
+
+def test_the_official_rows_need_no_notes(tmp_path: Path):
+    data = load(folder(tmp_path, numbered(100), ["x", "y"]), TOY)
+    assert (data.source, data.synthetic, data.notes, data.display_name) == ("folder", False, [], "TOY")
+    assert list(data.splits) == ["train", "dev"]
+    assert data.train is data.splits["train"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "official", "name"),
+    [
+        (99, 100, "TOY"),
+        (98, 100, "TOY-98"),
+        (102, 100, "TOY-102"),
+        (999, 5000, "TOY-999"),
+        (1600, 5000, "TOY-2k"),
+    ],
+)
+def test_a_training_set_of_another_size_is_named_by_it(tmp_path: Path, rows: int, official: int, name: str):
+    task = replace(TOY, rows={"train": official, "dev": 2})
+    data = load(folder(tmp_path, numbered(rows), ["x", "y"]), task)
+    assert data.display_name == name
+    assert data.notes == [f"train (TOY/train.tsv) has {rows} rows, officially {official}: a part of the task"]
+
+
+def test_another_dev_split_is_named(tmp_path: Path):
+    data = load(folder(tmp_path, numbered(100), ["x"]), TOY)
+    assert data.display_name == "TOY"
+    (note,) = data.notes
+    assert note.startswith("dev (TOY/dev.tsv) has 1 rows, officially 2: scores do not compare")
+
+
+def test_a_subset_is_named_and_repeatable(tmp_path: Path):
+    config = folder(tmp_path, numbered(100), ["x", "y"], max_train_rows=10, subset_seed=3)
+    data = load(config, TOY)
+    assert data.train.num_rows == 10
+    assert data.display_name == "TOY-10"
+    assert data.notes == ["trained on 10 of 100 rows, drawn with data.subset_seed=3"]
+    assert load(config, TOY).train.fingerprint == data.train.fingerprint
+    config.subset_seed = 4
+    assert load(config, TOY).train.fingerprint != data.train.fingerprint
+    config.max_train_rows = 100
+    assert load(config, TOY).notes == []
+
+
+@pytest.mark.parametrize(
+    ("dev", "note"),
+    [
+        (["text 3", "x"], "1 of 2 dev rows also stands in train"),
+        (["text 3", "text 4"], "2 of 2 dev rows also stand in train"),
+    ],
+)
+def test_dev_rows_that_stand_in_train_are_counted(tmp_path: Path, dev: list[str], note: str):
+    assert load(folder(tmp_path, numbered(100), dev), TOY).notes == [note]
+
+
+def test_embedded_rows_are_synthetic_and_the_same_for_every_seed(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def generate(task: str, split: str, seed: int) -> SimpleNamespace:
+        asked.append((task, split, seed))
+        return SimpleNamespace(text=["a", "b"], text_pair=None, label=[0, 1])
+
+    monkeypatch.setattr(embedded, "generate", generate)
+    one, two = (load(DataConfig(name="embedded", subset_seed=seed), TOY) for seed in (1, 2))
+    assert asked[:2] == [("toy", "train", 0), ("toy", "dev", 0)]
+    assert one.train.fingerprint == two.train.fingerprint
+    assert one.synthetic
+    assert one.display_name == "toy (synthetic)"
+    assert one.notes == ["2 of 2 dev rows also stand in train"]
+
+
+def test_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch):
+    empty = SimpleNamespace(text=[], text_pair=None, label=[])
+    monkeypatch.setattr(embedded, "generate", lambda *_, **__: empty)
+    with pytest.raises(DataError, match=r"split train of toy has no rows \(source: embedded\)"):
+        load(DataConfig(name="embedded"), TOY)
+
+
+def test_sources_are_registered_and_unknown_ones_refused():
+    assert {"embedded", "folder", "hub"} <= set(registry.entries("data"))
+    with pytest.raises(ConfigError, match=r"unknown data 'foldr'; did you mean 'folder'\?"):
+        load(DataConfig(name="foldr"), TOY)
+
+
+def test_there_are_nine_tasks():
+    names = "cola mnli mrpc qnli qqp rte sst2 stsb wnli"
+    assert " ".join(path.stem for path in TASKS) == names
+
+
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+def test_a_task_is_whole_and_short_and_has_embedded_rows(path: Path):
+    assert len(path.read_text().splitlines()) <= 10
+    merged = OmegaConf.merge(OmegaConf.structured(TaskConfig), OmegaConf.load(path))
+    task: Any = OmegaConf.to_object(merged)
+    assert task.name == path.stem
+    assert task.headline in task.metrics
+    assert bool(task.labels) != bool(task.range)
+    assert len(task.text) == len(task.folder["text"]) in (1, 2)
+    assert set(task.folder["files"]) == set(task.rows) >= {"train", "dev"}
+    data = sources.load(DataConfig(name="embedded"), task)
+    assert list(data.splits) == ["train", *task.dev_splits]
+    for split in data.splits.values():
+        assert split.is_pair == (len(task.text) == 2)
+        low, high = task.range or [0, task.num_outputs - 1]
+        assert low <= split.labels().min() <= split.labels().max() <= high
