@@ -1,0 +1,1 @@
+"""A metric of Hugging Face `evaluate` over `kdrun.metrics`; `evaluate.load` takes this folder's path."""
