@@ -1,0 +1,270 @@
+"""The one training loop: batch → step → finite? → backward → ÷ count → clip → optimizer → log → evaluate.
+
+Position is a pair of counters (phase, step); everything random in a step is a function of them and the seed.
+Out-of-turn roles have `requires_grad` off, so they stay bit-identical while gradients still pass through
+them to their inputs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from kdrun import registry, rng
+from kdrun.config import OptimConfig, Select
+from kdrun.data.feed import Feed
+from kdrun.errors import TrainingError
+from kdrun.method import Batch, Method, Phase, StepOutput, Turn
+from kdrun.optim import learning_rate
+
+
+class Observer(Protocol):
+    """What the loop tells while it runs; files and screen are behind it."""
+
+    def step(self, record: dict[str, Any], total: int) -> None:
+        """Means since the last record: step, phase, role, epoch, terms, lr, rate."""
+        ...
+
+    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        """An evaluation and whether it is the best so far."""
+        ...
+
+
+@dataclass
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        steps: optimizer steps by role.
+        examples: training examples seen, with repeats.
+        train_seconds: time in training steps, evaluations left out.
+        best: headline score of the chosen checkpoint on the dev split, when one was chosen by it.
+        best_step: the step it was taken at.
+    """
+
+    steps: dict[str, int] = field(default_factory=dict)
+    examples: int = 0
+    train_seconds: float = 0.0
+    best: float | None = None
+    best_step: int | None = None
+
+
+@dataclass
+class Settings:
+    """How the loop is run: the optimizer of each role, the seed, and when to look up from the work."""
+
+    optims: dict[str, OptimConfig]
+    seed: int
+    log_every: int = 20
+    eval_every: int | None = None
+    select: Select = Select.best_dev
+    max_steps: int | None = None
+
+
+def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
+    """The turn that a step of a phase belongs to; the turns repeat."""
+    position = step % sum(turn.steps for turn in turns)
+    for turn in turns:
+        if position < turn.steps:
+            return turn
+        position -= turn.steps
+    raise ValueError("a phase needs turns with at least one step")
+
+
+class Loop:
+    """Runs the phases of a method.
+
+    Args:
+        method: says what is minimised.
+        phases: in order.
+        feed: the training rows.
+        settings: optimizers, seed, cadence.
+        accelerator: device and arithmetic.
+        evaluate: scores the student on the dev split; its headline decides the best checkpoint.
+        observer: is told of steps and evaluations.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite, or a gradient reaches no parameter of its role.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        phases: list[Phase],
+        feed: Feed,
+        settings: Settings,
+        accelerator: Accelerator,
+        evaluate: Callable[[], tuple[float | None, dict[str, Any]]],
+        observer: Observer,
+    ) -> None:
+        self.method, self.phases, self.feed, self.settings = method, phases, feed, settings
+        self.accelerator, self.evaluate, self.observer = accelerator, evaluate, observer
+        self.outcome = Outcome()
+        self._best_state: dict[str, Tensor] | None = None
+
+    def run(self) -> Outcome:
+        """Train; afterwards the student holds the chosen checkpoint."""
+        for phase in self.phases:
+            self._best_state, self.outcome.best, self.outcome.best_step = None, None, None
+            self.method.begin(phase)
+            _Stretch(self, phase).run()
+            if self._best_state is not None and self.settings.select is Select.best_dev:
+                self.method.roles["student"].load_state_dict(self._best_state)
+        for module in self.method.roles.values():
+            module.requires_grad_(False).eval()
+        return self.outcome
+
+    def assess(self, phase: str, step: int) -> None:
+        """Score the student now and keep it if it is the best of this phase (the latest among equals)."""
+        headline, scores = self.evaluate()
+        best = self.outcome.best
+        is_best = headline is not None and (best is None or headline >= best)
+        if is_best:
+            self.outcome.best, self.outcome.best_step = headline, step
+            state = self.method.roles["student"].state_dict()
+            self._best_state = {name: value.detach().clone() for name, value in state.items()}
+        self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
+
+
+class _Stretch:
+    """One phase in progress: its optimizers, counters and running means."""
+
+    def __init__(self, loop: Loop, phase: Phase) -> None:
+        self.loop, self.phase, self.settings = loop, phase, loop.settings
+        self.batches_per_epoch = -(-loop.feed.num_rows // phase.batch_size)
+        self.steps_per_epoch = -(-self.batches_per_epoch // phase.accumulate)
+        self.total = phase.steps or max(1, round(phase.epochs * self.steps_per_epoch))
+        self.planned = {turn.role: 0 for turn in phase.turns}
+        for step in range(self.total):
+            self.planned[turn_at(phase.turns, step).role] += 1
+        self.taken = dict.fromkeys(self.planned, 0)
+        self.optimizers: dict[str, Any] = {}
+        self.reached: set[str] = set()
+        self.active: str | None = None
+        self.sums: dict[str, Tensor] = {}
+        self.count, self.since, self.seconds = 0, time.perf_counter(), 0.0
+
+    def run(self) -> None:
+        every = self.settings.eval_every or self.steps_per_epoch
+        last = min(self.total, self.settings.max_steps or self.total)
+        for step, groups in zip(range(last), self._groups(), strict=False):
+            turn = turn_at(self.phase.turns, step)
+            self._activate(turn.role)
+            record = self._step(step, turn, groups)
+            done = step + 1
+            if done % self.settings.log_every == 0 or done == last:
+                self._log(record, done)
+            if done % every == 0 or done == last:
+                self.loop.outcome.train_seconds += time.perf_counter() - self.since
+                self.loop.assess(self.phase.name, done)
+                self.active = None  # evaluation left the models in eval mode
+                self.since = time.perf_counter()
+        for role, count in self.taken.items():
+            self.loop.outcome.steps[role] = self.loop.outcome.steps.get(role, 0) + count
+
+    def _groups(self) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """The micro-batches of each optimizer step, numbered through the phase."""
+        epoch, accumulate = 0, self.phase.accumulate
+        while True:
+            order = self.loop.feed.order(self.phase.batch_size, self.settings.seed, self.phase.name, epoch)
+            numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
+            for start in range(0, len(numbered), accumulate):
+                yield numbered[start : start + accumulate]
+            epoch += 1
+
+    def _activate(self, role: str) -> None:
+        """Only this role's modules train; all others are frozen and in eval mode."""
+        if self.active == role:
+            return
+        for module in self.loop.method.roles.values():
+            module.requires_grad_(False).eval()
+        trainable: list[nn.Module] = list(self.loop.method.trainable(role))
+        for module in trainable:
+            module.requires_grad_(True).train()
+        if role not in self.optimizers:
+            config = self.settings.optims[role]
+            optimizer = registry.build("optimizer", config.name, trainable, config)
+            self.optimizers[role] = self.loop.accelerator.prepare_optimizer(optimizer)
+        self.active = role
+
+    def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> dict[str, Any]:
+        torch.manual_seed(rng.derive(self.settings.seed, "dropout", self.phase.name, step))
+        optimizer, config = self.optimizers[turn.role], self.settings.optims[turn.role]
+        lr = learning_rate(config, self.taken[turn.role], self.planned[turn.role])
+        for param_group in optimizer.param_groups:
+            param_group["lr"] = lr
+        count, total = 0, torch.zeros((), device=self.loop.accelerator.device)
+        for number, rows in group:
+            batch = self.loop.feed.batch(rows, self.phase.name, number)
+            with self.loop.accelerator.autocast():
+                output = self.loop.method.step(batch, turn)
+            self._must_be_finite(output, batch, step)
+            self.loop.accelerator.backward(output.loss)
+            count, total = count + output.count, total + output.loss.detach()
+            for name, value in output.terms.items():
+                self.sums[name] = self.sums.get(name, 0) + value.detach()
+        norm = self._apply(optimizer, config.clip_norm, count, turn.role, step)
+        self.taken[turn.role] += 1
+        self.count += count
+        self.loop.outcome.examples += count
+        self.sums["loss"] = self.sums.get("loss", 0) + total
+        return {"role": turn.role, "lr": lr, "grad_norm": norm}
+
+    def _apply(self, optimizer: Any, clip: float, count: int, role: str, step: int) -> float:
+        """Divide the summed gradients by the number of examples, clip, step. Returns the norm before clipping."""
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [p.grad for p in params if p.grad is not None]
+        if role not in self.reached:
+            if not grads:
+                raise TrainingError(
+                    f"phase {self.phase.name!r}: the loss sends no gradient to any parameter of the {role} "
+                    "in its own turn; the method's step() must compute its loss from that model"
+                )
+            self.reached.add(role)
+        torch._foreach_div_(grads, count)
+        norm = torch.nn.utils.get_total_norm(grads)
+        if not bool(torch.isfinite(norm)):
+            raise TrainingError(
+                f"phase {self.phase.name!r}, step {step + 1}: the {role}'s gradient is not finite; "
+                "a lower learning rate, clipping (optim.clip_norm) or runtime.precision=fp32 may help"
+            )
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(params, clip, norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(norm)
+
+    def _must_be_finite(self, output: StepOutput, batch: Batch, step: int) -> None:
+        if not bool(torch.isfinite(output.loss)):
+            terms = ", ".join(f"{name} {float(value):.4g}" for name, value in output.terms.items())
+            ids = batch.ids.tolist()
+            raise TrainingError(
+                f"phase {self.phase.name!r}, step {step + 1}: the loss is {float(output.loss.detach())} ({terms}) on "
+                f"training rows {ids[:16]}{' …' if len(ids) > 16 else ''}; look at these rows, lower the "
+                "learning rate, or try runtime.precision=fp32"
+            )
+
+    def _log(self, record: dict[str, Any], done: int) -> None:
+        now = time.perf_counter()
+        elapsed = now - self.since
+        self.loop.outcome.train_seconds += elapsed
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        self.loop.observer.step(
+            {
+                "step": done,
+                "phase": self.phase.name,
+                "epoch": round(done / self.steps_per_epoch, 4),
+                **record,
+                **means,
+                "examples_per_s": self.count / elapsed if elapsed else None,
+            },
+            self.total,
+        )
+        self.sums, self.count, self.since = {}, 0, now

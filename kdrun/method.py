@@ -1,0 +1,141 @@
+"""The one abstraction: what is minimised, by whom, on what, in what order.
+
+A method never touches an optimizer, `requires_grad`, accumulation, clipping or a checkpoint: the loop does.
+This module imports without torch, so that a method's schema can be read while the command line is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from kdrun.config import TaskConfig
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of the run; checked for every method in one place before anything heavy loads."""
+
+    teacher: bool = True
+    """A teacher that has learnt the task."""
+    labels: bool = True
+    """The gold labels of the training rows."""
+    generator: bool = False
+    """A model that makes text."""
+    teacher_logits: bool = False
+    """The teacher's logits on the unmodified training text; computed once and kept."""
+    hidden_states: bool = False
+    """Hidden states of teacher and student."""
+    attentions: bool = False
+    """Attention maps of teacher and student (which rules out fused attention)."""
+    shared_vocabulary: bool = False
+    """One vocabulary for all models, because soft tokens pass between them."""
+    regression: bool = True
+    """Whether tasks with a score instead of classes are possible."""
+    inputs: tuple[str, ...] = ("student",)
+    """The roles whose model inputs a batch carries."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """So many optimizer steps of one role, before the next turn of the phase."""
+
+    role: str
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training. Its turns repeat until the budget is spent.
+
+    `epochs` counts passes over the training rows by all turns together; `steps`, when given, counts
+    optimizer steps of all turns together and wins.
+    """
+
+    name: str
+    turns: tuple[Turn, ...]
+    epochs: float = 1.0
+    steps: int | None = None
+    batch_size: int = 32
+    accumulate: int = 1
+
+
+@dataclass
+class Batch:
+    """Examples on the device of the models.
+
+    Attributes:
+        ids: row numbers in the training split, [batch].
+        inputs: per role, the keyword arguments of its model (`input_ids`, `attention_mask`, …), [batch, length]
+            each; roles that share a tokenizer share the tensors.
+        labels: class indices [batch] (int64) or scores [batch] (float32); None for a method that needs none.
+        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
+        phase: name of the phase.
+        step: number of the micro-batch in the phase, for `kdrun.rng.stream`.
+    """
+
+    ids: Tensor
+    inputs: dict[str, dict[str, Tensor]]
+    labels: Tensor | None = None
+    teacher_logits: Tensor | None = None
+    phase: str = ""
+    step: int = 0
+
+
+@dataclass
+class StepOutput:
+    """What a step returns: the loss summed over its examples, how many they were, and its terms for the log.
+
+    The loop divides the gradient by the count over all micro-batches of a step, which keeps accumulation
+    exact when the last micro-batch is smaller. Terms are sums over the examples too.
+    """
+
+    loss: Tensor
+    count: int
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Parts:
+    """What a method is given: the models by role, the task, the distillation loss and the seed.
+
+    `loss(student_logits, teacher_logits, temperature)` returns one value per example.
+    """
+
+    roles: dict[str, nn.Module]
+    task: TaskConfig
+    loss: Callable[[Tensor, Tensor, float], Tensor] | None
+    hard_loss: Callable[[Tensor, Tensor], Tensor]
+    seed: int
+    device: torch.device
+
+
+class Method:
+    """Base of all methods. A subclass sets `needs` and writes `phases` and `step`."""
+
+    needs: Needs = Needs()
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        self.config = config
+        self.parts = parts
+        self.roles = parts.roles
+
+    def phases(self, optim: Any) -> list[Phase]:
+        """The phases in order; by default one, in which the student learns on the task's rows."""
+        return [Phase("train", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
+
+    def begin(self, phase: Phase) -> None:
+        """Called once before a phase: prototypes, caches."""
+
+    def trainable(self, role: str) -> Iterable[nn.Module]:
+        """The modules that a turn of this role trains: its model, by default; projections are added here."""
+        return [self.roles[role]]
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The loss of one micro-batch in one turn."""
+        raise TypeError(f"{type(self).__name__} defines no step()")

@@ -1,0 +1,30 @@
+"""Fine-tuning: the student learns from the labels alone. The control every distillation is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun.config import setting
+from kdrun.method import Batch, Method, Needs, StepOutput, Turn
+from kdrun.registry import register
+
+
+@dataclass
+class FinetuneConfig:
+    """Fine-tuning has no settings of its own."""
+
+    name: str = setting("finetune", "registered method")
+
+
+@register("method", "finetune", config=FinetuneConfig)
+class Finetune(Method):
+    """Minimise L = hard(S(x), y): cross-entropy for classes, squared error for a score. No teacher."""
+
+    needs = Needs(teacher=False)
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed hard loss of one micro-batch."""
+        assert batch.labels is not None
+        logits = self.roles["student"](**batch.inputs["student"]).logits
+        loss = self.parts.hard_loss(logits, batch.labels).sum()
+        return StepOutput(loss, len(batch.ids), {"hard": loss.detach()})

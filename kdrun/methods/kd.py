@@ -1,0 +1,45 @@
+"""Knowledge distillation (Hinton, Vinyals, Dean 2015, arXiv 1503.02531): hard labels and softened logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun.config import setting
+from kdrun.method import Batch, Method, Needs, StepOutput, Turn
+from kdrun.registry import register
+
+
+@dataclass
+class KDConfig:
+    """Settings of plain knowledge distillation."""
+
+    name: str = setting("kd", "registered method")
+    temperature: float = setting(2.0, "T: softens teacher and student alike", gt=0)
+    hard_weight: float = setting(0.5, "weight of the loss on the labels", ge=0)
+    soft_weight: float = setting(0.5, "weight of the loss on the teacher's logits", ge=0)
+
+
+@register("method", "kd", config=KDConfig)
+class KD(Method):
+    """Minimise L = hard_weight · hard(S(x), y) + soft_weight · T² · D(T(x)/T, S(x)/T).
+
+    T² keeps the soft gradient's size when T changes (section 2 of the paper), whatever the weights.
+    D is the run's loss: KL(teacher ‖ student) by default. With `logit_mse` the two T cancel, which is the
+    high-temperature limit of the same section. For a score, hard and soft are squared errors.
+    The teacher's logits on the unmodified text come from the cache: no teacher forward in this loop.
+    """
+
+    needs = Needs(teacher_logits=True)
+    config: KDConfig
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The weighted, summed loss of one micro-batch."""
+        assert batch.teacher_logits is not None
+        assert batch.labels is not None
+        assert self.parts.loss is not None
+        temperature = self.config.temperature
+        logits = self.roles["student"](**batch.inputs["student"]).logits
+        hard = self.parts.hard_loss(logits, batch.labels).sum()
+        soft = temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+        loss = self.config.hard_weight * hard + self.config.soft_weight * soft
+        return StepOutput(loss, len(batch.ids), {"hard": hard.detach(), "soft": soft.detach()})

@@ -1,0 +1,235 @@
+"""The training loop on models small enough to check by hand."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from kdrun.config import OptimConfig, Select
+from kdrun.errors import TrainingError
+from kdrun.loop import Loop, Settings, turn_at
+from kdrun.method import Batch, Method, Parts, Phase, StepOutput, Turn
+
+ROWS = 21
+PLAIN_SGD = {"name": "sgd", "beta1": 0.0, "warmup_ratio": 0.0, "weight_decay": 0.0}
+
+
+class RowFeed:
+    """Stands in for a Feed: one feature vector a row, batches in row order."""
+
+    def __init__(self, rows: int = ROWS) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x, self.num_rows = torch.randn(rows, 3, generator=generator), rows
+        self.asked: list[tuple[str, int]] = []
+
+    def order(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
+        self.asked.append((phase, epoch))
+        return [np.arange(i, min(i + batch_size, self.num_rows)) for i in range(0, self.num_rows, batch_size)]
+
+    def batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
+        inputs = {"student": {"x": self.x[rows]}}
+        return Batch(torch.from_numpy(rows), inputs, self.x[rows].sum(dim=-1), phase=phase, step=step)
+
+
+class Regress(Method):
+    """Squared error of a linear student; a second role only to see it left alone."""
+
+    def phases(self, optim: OptimConfig) -> list[Phase]:
+        return [Phase("fit", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        out = self.roles[turn.role](batch.inputs["student"]["x"])[:, 0]
+        loss = (out - batch.labels).square().sum()
+        return StepOutput(loss, len(batch.ids), {"hard": loss.detach()})
+
+
+@dataclass
+class Record:
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    evals: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
+
+    def step(self, record: dict[str, Any], total: int) -> None:
+        self.steps.append(record)
+
+    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        self.evals.append((record, is_best))
+
+
+def make(method: type[Method] = Regress, **changes: Any) -> tuple[Loop, Record, Method]:
+    torch.manual_seed(3)
+    roles: dict[str, nn.Module] = {"student": nn.Linear(3, 1), "generator": nn.Linear(3, 1), "teacher": nn.Linear(3, 1)}
+    optim = OptimConfig(**{"lr": 0.05, "batch_size": 8, "epochs": 3, "clip_norm": 0.0, **changes.pop("optim", {})})
+    parts = Parts(roles, changes.pop("task", None), None, lambda a, b: a, 1, torch.device("cpu"))
+    made = method(None, parts)
+    scores = iter(changes.pop("scores", [0.1] * 1000))
+    settings = Settings({"student": optim, "generator": optim}, seed=1, log_every=1, **changes)
+    watcher = Record()
+    loop = Loop(
+        made,
+        made.phases(optim),
+        RowFeed(),  # type: ignore[arg-type]
+        settings,
+        Accelerator(cpu=True),
+        lambda: (score := next(scores), {"dev": {"m": score}}),
+        watcher,
+    )
+    return loop, watcher, made
+
+
+def weights(module: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_accumulation_is_exact_over_ragged_batches() -> None:
+    """21 rows as 8+8+5 in one step equal one batch of 21: sums divided by counts, not means of means."""
+    whole, one, a = make(optim={"batch_size": 21, "epochs": 20})
+    parts, two, b = make(optim={"batch_size": 8, "accumulate": 3, "epochs": 20})
+    whole.run(), parts.run()
+    assert len(one.steps) == len(two.steps) == 20
+    losses = [[r["loss"] for r in w.steps] for w in (one, two)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    for x, y in zip(weights(a.roles["student"]), weights(b.roles["student"]), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+def test_first_step_equals_a_hand_written_step() -> None:
+    loop, watcher, method = make(optim={"batch_size": 21, "steps": 1, **PLAIN_SGD})
+    student, x = method.roles["student"], RowFeed().x
+    assert isinstance(student, nn.Linear)
+    before = student.weight.detach().clone()
+    error = (x @ before.T)[:, 0] + student.bias.detach() - x.sum(dim=-1)
+    loop.run()
+    expected = before - 0.05 * (2 * error[:, None] * x).mean(dim=0, keepdim=True)
+    torch.testing.assert_close(student.weight.detach(), expected)
+    assert watcher.steps[0]["loss"] == pytest.approx(float(error.square().mean()), rel=1e-5)
+    assert watcher.steps[0]["hard"] == watcher.steps[0]["loss"]
+
+
+class TwoRoles(Regress):
+    def phases(self, optim: OptimConfig) -> list[Phase]:
+        return [Phase("play", (Turn("generator", 2), Turn("student", 3)), steps=10, batch_size=8)]
+
+
+def test_out_of_turn_roles_stay_bit_identical() -> None:
+    loop, watcher, method = make(TwoRoles)
+    changed: list[tuple[str, set[str]]] = []
+    last = {role: weights(module) for role, module in method.roles.items()}
+    original = watcher.step
+
+    def look(record: dict[str, Any], total: int) -> None:
+        moved = {role for role, module in method.roles.items() if not same(last[role], weights(module))}
+        last.update({role: weights(module) for role, module in method.roles.items()})
+        changed.append((record["role"], moved))
+        original(record, total)
+
+    watcher.step = look  # type: ignore[method-assign]
+    outcome = loop.run()
+    assert [role for role, _ in changed] == ["generator"] * 2 + ["student"] * 3 + ["generator"] * 2 + ["student"] * 3
+    assert all(moved == {role} for role, moved in changed)
+    assert outcome.steps == {"generator": 4, "student": 6}
+    assert not any(p.requires_grad for module in method.roles.values() for p in module.parameters())
+
+
+def test_each_role_follows_a_schedule_over_its_own_steps() -> None:
+    loop, watcher, _ = make(TwoRoles, optim={"warmup_ratio": 0.0})
+    loop.run()
+    rates = [r["lr"] for r in watcher.steps if r["role"] == "student"]
+    np.testing.assert_allclose(rates, [0.05 * (1 - i / 6) for i in range(6)])
+
+
+def test_turns_repeat_in_order() -> None:
+    turns = (Turn("a", 2), Turn("b", 1))
+    assert [turn_at(turns, i).role for i in range(6)] == list("aabaab")
+
+
+def test_epochs_give_steps_and_fractions_are_allowed() -> None:
+    loop, watcher, _ = make(optim={"epochs": 1.5})
+    loop.run()
+    assert len(watcher.steps) == round(1.5 * 3)
+    loop, watcher, _ = make(optim={"steps": 2})
+    loop.run()
+    assert len(watcher.steps) == 2
+
+
+def test_best_checkpoint_is_put_back_and_ties_go_to_the_latest() -> None:
+    loop, watcher, method = make(scores=[0.5, 0.7, 0.7, 0.6], optim={"epochs": 4})
+    kept: list[list[torch.Tensor]] = []
+    watcher.evaluated = lambda record, best: kept.append(weights(method.roles["student"]))  # type: ignore[method-assign]
+    outcome = loop.run()
+    assert outcome.best == 0.7
+    assert outcome.best_step == 9
+    assert same(weights(method.roles["student"]), kept[2])
+    assert not same(kept[2], kept[3])
+
+
+def test_select_last_keeps_the_last() -> None:
+    loop, watcher, method = make(scores=[0.9, 0.1], optim={"epochs": 2}, select=Select.last)
+    kept: list[list[torch.Tensor]] = []
+    watcher.evaluated = lambda record, best: kept.append(weights(method.roles["student"]))  # type: ignore[method-assign]
+    loop.run()
+    assert same(weights(method.roles["student"]), kept[-1])
+
+
+def test_evaluates_every_n_steps_and_at_the_end() -> None:
+    loop, watcher, _ = make(eval_every=4, optim={"steps": 10})
+    loop.run()
+    assert [record["step"] for record, _ in watcher.evals] == [4, 8, 10]
+
+
+class Broken(Regress):
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        out = super().step(batch, turn)
+        return StepOutput(out.loss * float("nan"), out.count, {"hard": out.loss.detach()})
+
+
+def test_non_finite_loss_stops_with_the_rows_named() -> None:
+    loop, _, _ = make(Broken)
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan .*rows \[0, 1, 2"):
+        loop.run()
+
+
+class Detached(Regress):
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        free = torch.ones((), requires_grad=True)
+        return StepOutput(free * 2, len(batch.ids))
+
+
+def test_gradient_that_reaches_nothing_is_an_error() -> None:
+    loop, _, _ = make(Detached)
+    with pytest.raises(TrainingError, match="no gradient to any parameter of the student"):
+        loop.run()
+
+
+def test_dropout_of_a_step_depends_on_seed_and_step_only() -> None:
+    """The global generator is set before every step, so a step draws the same noise whatever came before."""
+
+    drawn: list[float] = []
+
+    class Noisy(Regress):
+        def step(self, batch: Batch, turn: Turn) -> StepOutput:
+            drawn.append(float(torch.rand(())))
+            return super().step(batch, turn)
+
+    for burn in (0, 5):
+        loop, _, _ = make(Noisy, optim={"steps": 3})
+        torch.rand(burn)
+        loop.run()
+    assert drawn[:3] == drawn[3:]
+    assert len(set(drawn[:3])) == 3
+
+
+def test_clipping_bounds_the_step() -> None:
+    loop, watcher, _ = make(optim={"clip_norm": 1e-3, "steps": 1, **PLAIN_SGD})
+    before = weights(loop.method.roles["student"])
+    loop.run()
+    moved = torch.cat([(a - b).flatten() for a, b in zip(weights(loop.method.roles["student"]), before, strict=True)])
+    assert float(moved.norm()) == pytest.approx(0.05 * 1e-3, rel=1e-2)
+    assert watcher.steps[0]["grad_norm"] > 1e-3
