@@ -6,7 +6,7 @@ This module imports without torch, so that a method's schema can be read while t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ class Parts:
     `loss(student_logits, teacher_logits, temperature)` returns one value per example.
     """
 
-    roles: dict[str, nn.Module]
+    roles: Mapping[str, nn.Module]
     task: TaskConfig
     loss: Callable[[Tensor, Tensor, float], Tensor] | None
     hard_loss: Callable[[Tensor, Tensor], Tensor]

@@ -38,7 +38,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 class Entry:
     """One registered part: the callable that builds it (a class or a function) and its config dataclass."""
 
-    target: Callable[..., Any]
+    target: Any
     config: type | None
 
 

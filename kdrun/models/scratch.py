@@ -1,0 +1,178 @@
+"""Models built from their sizes, with random weights that are a function of (seed, role), or pretrained ones."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+)
+from transformers.activations import ACT2FN
+
+from kdrun.config import Architecture, ScratchConfig, TokenizerSource
+from kdrun.errors import ConfigError, ModelError, nearest
+from kdrun.models import labels, pretraining, vocabulary
+from kdrun.models.built import BuildContext, Built, fitting_tokenizer, model_fingerprint, seeded
+from kdrun.models.loading import check_positions, first_position
+
+CLASSES: dict[Architecture, type[PreTrainedConfig]] = {
+    Architecture.bert: BertConfig,
+    Architecture.distilbert: DistilBertConfig,
+    Architecture.roberta: RobertaConfig,
+}
+FIXED = {
+    "vocab_size": "the tokenizer decides it",
+    "pad_token_id": "the tokenizer decides it",
+    "bos_token_id": "the tokenizer decides it",
+    "eos_token_id": "the tokenizer decides it",
+    "is_decoder": "kdrun builds encoders",
+    "add_cross_attention": "kdrun builds encoders",
+    "use_cache": "kdrun builds encoders",
+    "tie_word_embeddings": "they are always tied",
+}
+"""Arguments of the config classes that are not sizes."""
+
+SHORTEST_ROOM = 128
+"""Least number of positions, so that a change of data.max_length within it leaves the weights as they are."""
+
+
+def build(config: ScratchConfig, context: BuildContext) -> Built:
+    """A model of the sizes a section asks for.
+
+    Raises:
+        ConfigError: unknown sizes, or sizes out of range, all in one report.
+        ModelError: the sizes do not go together, or there is no teacher to take the vocabulary from.
+    """
+    problems = check_sizes(config.architecture, config.sizes, f"{context.role}.sizes")
+    if problems:
+        raise ConfigError(problems)
+    tokenizer = _tokenizer(config, context)
+    settings = model_config(config, tokenizer, context)
+    trained = None
+    if config.pretrain.steps:
+        trained = pretraining.pretrained(settings, tokenizer, config.pretrain, context)
+    model = _model(settings, context)
+    notes = []
+    if trained is not None:
+        pretraining.copy_body(trained, model)
+        notes.append(f"pretrained on {trained.corpus}: {trained.summary}")
+    elif context.role == "generator":
+        notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")
+    tokenizer = fitting_tokenizer(tokenizer, model)
+    how = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
+    name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({how})"
+    return Built(model, tokenizer, name, model_fingerprint(model, tokenizer), False, notes)
+
+
+def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -> list[str]:
+    """Every size that the family does not know or that cannot be, as sentences.
+
+    The config classes of transformers take a misspelt argument without a word.
+    """
+    known = _known(architecture)
+    problems = []
+    for name, value in sizes.items():
+        if name in FIXED:
+            problems.append(f"{where}.{name} cannot be set: {FIXED[name]}")
+        elif name not in known:
+            problems.append(
+                f"{where}.{name}: {architecture.value} has no such size{nearest(str(name), known)} "
+                f"(known: {', '.join(known)})"
+            )
+        else:
+            problems += _check_value(f"{where}.{name}", name, value)
+    return problems
+
+
+def _known(architecture: Architecture) -> list[str]:
+    cls = CLASSES[architecture]
+    fields = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return sorted({*fields, *cls.attribute_map} - set(FIXED))
+
+
+def _check_value(key: str, name: str, value: Any) -> list[str]:
+    if name in ("hidden_act", "activation"):
+        known = sorted(ACT2FN)
+        return [] if value in known else [f"{key}={value}: unknown activation{nearest(str(value), known)}"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return []  # the config class checks types
+    if "dropout" in name:
+        return [] if 0 <= value < 1 else [f"{key} must be >= 0 and < 1, got {value}"]
+    return [] if value > 0 else [f"{key} must be > 0, got {value}"]
+
+
+def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedConfig:
+    """The transformers config of a section, with what the tokenizer and the task decide.
+
+    Raises:
+        ConfigError: a size has the wrong type.
+        ModelError: the heads do not divide the width, or there are too few positions.
+    """
+    where = f"{context.role}.sizes"
+    roberta = config.architecture is Architecture.roberta
+    pad = tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    room = max(SHORTEST_ROOM, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
+    settings: dict[str, Any] = {"max_position_embeddings": room + (pad + 1 if roberta else 0)}
+    if roberta:
+        # RoBERTa has no token types; the class's default of two is BERT's
+        settings["type_vocab_size"] = 1
+        settings |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
+    settings |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
+    try:
+        made = CLASSES[config.architecture](**settings)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError([f"{where}: {reason}"]) from None
+    width, heads = made.hidden_size, made.num_attention_heads
+    if width % heads:
+        raise ModelError(
+            f"{where}: {heads} attention heads do not divide a width of {width}; "
+            f"set {where}.{'n_heads' if config.architecture is Architecture.distilbert else 'num_attention_heads'} "
+            f"to one of {', '.join(str(n) for n in range(1, min(width, 64) + 1) if width % n == 0)}"
+        )
+    check_positions(made, tokenizer, context.max_length, where)
+    if config.pretrain.steps and config.pretrain.max_length > made.max_position_embeddings - first_position(
+        made, tokenizer
+    ):
+        raise ModelError(
+            f"{where}.max_position_embeddings={made.max_position_embeddings} is too small for "
+            f"{context.role}.pretrain.max_length={config.pretrain.max_length}"
+        )
+    if context.role != "generator":
+        labels.set_labels(made, context.task)
+    return made
+
+
+def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokenizerBase:
+    if config.tokenizer is TokenizerSource.corpus:
+        return vocabulary.from_corpus(
+            config.architecture, context.corpus(), config.vocab_size, context.max_length, context.role
+        )
+    if context.teacher is None:
+        raise ModelError(
+            f"{context.role}.tokenizer=teacher, and there is no teacher to take the vocabulary from; "
+            f"set {context.role}.tokenizer=corpus"
+        )
+    tokenizer = context.teacher.tokenizer
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"{context.role}.tokenizer=teacher: the tokenizer of {context.teacher.name} has no padding token; "
+            f"set {context.role}.tokenizer=corpus"
+        )
+    return tokenizer
+
+
+def _model(settings: PreTrainedConfig, context: BuildContext) -> PreTrainedModel:
+    auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
+    with seeded(context.seed, context.role):
+        return auto.from_config(settings, attn_implementation=context.attn_implementation).eval()

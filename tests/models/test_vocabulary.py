@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from kdrun.config import Architecture
+from kdrun.data.corpus import Corpus
+from kdrun.data.tokens import tokenizer_fingerprint
+from kdrun.errors import ModelError
+from kdrun.models import loading, vocabulary
+from kdrun.models.built import BuildContext
+from tests.models.conftest import FAMILIES, corpus_lines, make, scratch_config
+
+Context = Callable[..., BuildContext]
+TRAIN = """
+import json, sys
+from kdrun.models import vocabulary
+lines = json.loads(sys.stdin.read())
+for train in (vocabulary._wordpiece, vocabulary._byte_bpe):
+    print(json.dumps(train(iter(lines), 320).to_str()))
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_special_tokens_and_their_places(family: Architecture, corpus: Corpus) -> None:
+    tokenizer = vocabulary.from_corpus(family, corpus, 400, 64, "student")
+    single, pair = tokenizer("the cat")["input_ids"], tokenizer("the cat", "the dog")
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert (single[0], single[-1]) == (cls, sep)
+    assert pair["input_ids"].count(sep) == (3 if family is Architecture.roberta else 2)
+    assert tokenizer.pad_token_id == (1 if family is Architecture.roberta else 0)
+    assert tokenizer.mask_token == ("<mask>" if family is Architecture.roberta else "[MASK]")
+    assert ("token_type_ids" in pair) == (family is Architecture.bert)
+    if family is Architecture.bert:
+        assert pair["token_type_ids"][-1] == 1
+        assert sum(pair["token_type_ids"]) == len(tokenizer("the dog")["input_ids"]) - 1
+
+
+def test_words_are_learnt_and_unseen_ascii_is_spelt(corpus: Corpus) -> None:
+    tokenizer = vocabulary.from_corpus(Architecture.bert, corpus, 400, 64, "student")
+    assert tokenizer.tokenize("The MOUNTAIN's garden") == ["the", "mountain", "'", "s", "garden"]
+    spelt = tokenizer.tokenize("zyzzyva #42!")
+    assert tokenizer.unk_token not in spelt
+    assert "".join(spelt).replace("##", "") == "zyzzyva#42!"
+    assert all(piece.startswith("##") for piece in spelt[1:6])
+    assert tokenizer.tokenize("漢") == [tokenizer.unk_token]
+
+
+def test_byte_level_spells_everything(corpus: Corpus) -> None:
+    tokenizer = vocabulary.from_corpus(Architecture.roberta, corpus, 400, 64, "student")
+    text = " Größe 漢字 🙂"
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_no_more_entries_than_asked_for_and_ids_without_a_gap(corpus: Corpus) -> None:
+    for family, size in ((Architecture.bert, 200), (Architecture.roberta, 300)):
+        vocab = vocabulary.from_corpus(family, corpus, size, 64, "student").get_vocab()
+        assert len(vocab) <= size
+        assert sorted(vocab.values()) == list(range(len(vocab)))
+
+
+def test_training_is_the_same_in_every_process() -> None:
+    lines = list(corpus_lines())
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", TRAIN]
+    other = subprocess.run(command, env=env, input=json.dumps(lines), capture_output=True, text=True, check=True)
+    here = [train(iter(lines), 320).to_str() for train in (vocabulary._wordpiece, vocabulary._byte_bpe)]
+    assert [json.loads(line) for line in other.stdout.splitlines()] == here
+
+
+def test_it_is_trained_once(corpus: Corpus) -> None:
+    passes = []
+
+    def lines():
+        passes.append(1)
+        return corpus_lines()
+
+    counted = Corpus("counted", True, lines, lambda: "a" * 64)
+    first = vocabulary.from_corpus(Architecture.bert, counted, 250, 64, "student")
+    second = vocabulary.from_corpus(Architecture.distilbert, counted, 250, 64, "teacher")
+    assert len(passes) == 1
+    assert loading.same_vocabulary(first, second)
+
+
+@pytest.mark.parametrize(("family", "least"), [(Architecture.bert, 160), (Architecture.roberta, 300)])
+def test_too_small_a_vocabulary_is_refused(family: Architecture, least: int, corpus: Corpus) -> None:
+    with pytest.raises(ModelError, match=rf"student\.vocab_size={least - 1} is too small .*vocab_size=2000"):
+        vocabulary.from_corpus(family, corpus, least - 1, 64, "student")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_saved_and_read_back_it_is_identical(family: Architecture, context: Context, tmp_path: Path) -> None:
+    built = make(scratch_config(family), context())
+    loading.save(built, None, tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert tokenizer_fingerprint(again) == tokenizer_fingerprint(built.tokenizer)
+    assert loading.same_vocabulary(again, built.tokenizer)
+    assert again.model_max_length == built.tokenizer.model_max_length
+    assert again("the cat", "a dog") == built.tokenizer("the cat", "a dog")
+
+
+def test_other_vocabularies_are_told_apart(corpus: Corpus) -> None:
+    small, large = (vocabulary.from_corpus(Architecture.bert, corpus, n, 64, "student") for n in (165, 250))
+    assert not loading.same_vocabulary(small, large)
