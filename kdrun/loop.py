@@ -228,7 +228,7 @@ class _Stretch:
                     "in its own turn; the method's step() must compute its loss from that model"
                 )
             self.reached.add(role)
-        torch._foreach_div_(grads, count)
+        torch._foreach_div_(grads, count)  # pyright: ignore[reportPrivateImportUsage]
         norm = torch.nn.utils.get_total_norm(grads)
         if not bool(torch.isfinite(norm)):
             raise TrainingError(

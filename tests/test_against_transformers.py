@@ -61,10 +61,10 @@ def test_same_losses_as_a_plain_loop(regression: bool, tmp_path: Path, monkeypat
     labels = rng.uniform(0, 5, 100).astype(np.float32) if regression else rng.integers(0, 2, 100).astype(np.int32)
     outputs = 1 if regression else 2
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     torch.manual_seed(0)
     kind = "regression" if regression else "single_label_classification"
-    config = BertConfig(vocab_size=15, num_labels=outputs, problem_type=kind, **sizes, **dropouts)
+    config = BertConfig(vocab_size=15, problem_type=kind, **sizes)
+    config.num_labels, config.hidden_dropout_prob, config.attention_probs_dropout_prob = outputs, 0.0, 0.0
     BertForSequenceClassification(config).save_pretrained(tmp_path / "model")
     optim = OptimConfig(lr=1e-3, weight_decay=0.0, warmup_ratio=0.0, clip_norm=1.0, steps=STEPS, batch_size=16)
     task = TaskConfig(name="t", labels=[] if regression else ["a", "b"], rows={"train": 100, "dev": 100})

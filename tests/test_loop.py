@@ -92,7 +92,8 @@ def test_accumulation_is_exact_over_ragged_batches() -> None:
     """21 rows as 8+8+5 in one step equal one batch of 21: sums divided by counts, not means of means."""
     whole, one, a = make(optim={"batch_size": 21, "epochs": 20})
     parts, two, b = make(optim={"batch_size": 8, "accumulate": 3, "epochs": 20})
-    whole.run(), parts.run()
+    whole.run()
+    parts.run()
     assert len(one.steps) == len(two.steps) == 20
     losses = [[r["loss"] for r in w.steps] for w in (one, two)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)

@@ -70,7 +70,8 @@ def load(config: DataConfig, task: TaskConfig) -> TaskData:
     whole = splits["train"]
     if config.max_train_rows is not None and config.max_train_rows < whole.num_rows:
         splits = splits | {"train": subset(whole, config.max_train_rows, config.subset_seed)}
-        notes.append(f"trained on {config.max_train_rows} of {whole.num_rows} rows, drawn with data.subset_seed={config.subset_seed}")
+        drawn = f"drawn with data.subset_seed={config.subset_seed}"
+        notes.append(f"trained on {config.max_train_rows} of {whole.num_rows} rows, {drawn}")
     notes += _overlap_notes(splits)
     return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, splits, synthetic))
 

@@ -1,0 +1,153 @@
+"""Puts a run together: device, models by role, tokens, method, feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+from kdrun import losses, registry, teacher
+from kdrun.config import Config, Device, Precision, RuntimeConfig
+from kdrun.data.feed import Feed
+from kdrun.data.sources import TaskData
+from kdrun.data.tokens import TokenTable, tokenize
+from kdrun.errors import ConfigError, ModelError
+from kdrun.evaluation import Evaluator, Scores
+from kdrun.method import Method, Needs, Parts
+from kdrun.models import loading
+from kdrun.models.built import BuildContext, Built
+from kdrun.results import RunFolder
+from kdrun.screen import Screen
+
+
+@dataclass
+class Run:
+    """A run in progress: its config, what it has loaded so far, and where it writes."""
+
+    config: Config
+    screen: Screen
+    accelerator: Accelerator
+    folder: RunFolder | None
+    needs: Needs
+    data: TaskData
+    evaluator: Evaluator
+    started: float
+    roles: dict[str, Built] = field(default_factory=dict)
+    tokens: dict[str, dict[str, TokenTable]] = field(default_factory=dict)
+    teacher_scores: Scores | None = None
+
+    @property
+    def used_roles(self) -> list[str]:
+        """The roles that take part: a teacher that only lent its vocabulary or layers does not."""
+        return [role for role in self.roles if role != "teacher" or self.needs.teacher]
+
+    def dev_tokens(self, role: str) -> dict[str, TokenTable]:
+        """A role's tokens of the dev splits."""
+        return {split: table for split, table in tokens(self, role).items() if split != "train"}
+
+    @property
+    def train_labels(self) -> np.ndarray:
+        """Gold labels of the training rows."""
+        return self.data.splits["train"].labels()
+
+
+def accelerator(runtime: RuntimeConfig) -> Accelerator:
+    """Device and arithmetic; jobs of a sweep share a process, so the last job's state is dropped first."""
+    if runtime.device is Device.cuda and not torch.cuda.is_available():
+        raise ConfigError(["runtime.device=cuda, and torch sees no GPU here; use runtime.device=auto or cpu"])
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    precision = "bf16" if runtime.precision is Precision.bf16 else "no"
+    return Accelerator(cpu=runtime.device is Device.cpu, mixed_precision=precision)
+
+
+def build_roles(this: Run) -> None:
+    """Build teacher (where the method or the student needs one), student and generator."""
+    config = this.config
+    wanted = {"teacher": this.needs.teacher or config.student.starts_from_teacher, "student": True}
+    wanted["generator"] = this.needs.generator
+    for role in (role for role, needed in wanted.items() if needed):
+        section = getattr(config, role)
+        this.roles[role] = registry.build(role, section.name, section, context(this, role))
+    if this.needs.shared_vocabulary:
+        _same_vocabulary(this.roles)
+    for built in this.roles.values():
+        built.model.to(this.accelerator.device)
+
+
+def context(this: Run, role: str) -> BuildContext:
+    """What a builder is told beside its own section."""
+    config = this.config
+    return BuildContext(
+        role=role,
+        task=config.task,
+        corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
+        seed=config.teacher.seed if role == "teacher" else config.seed,
+        teacher=this.roles.get("teacher") if role != "teacher" else None,
+        attn_implementation="eager" if this.needs.attentions else "sdpa",
+        max_length=config.data.max_length,
+        device=this.accelerator.device.type,
+        tell=this.screen.say,
+    )
+
+
+def _same_vocabulary(roles: dict[str, Built]) -> None:
+    first = roles["student"]
+    for role, built in roles.items():
+        if not loading.same_vocabulary(first.tokenizer, built.tokenizer):
+            raise ModelError(
+                f"this method passes soft tokens between models, so they must share one vocabulary: the student "
+                f"({first.name}, {len(first.tokenizer)} entries) and the {role} ({built.name}, "
+                f"{len(built.tokenizer)} entries) do not"
+            )
+
+
+def tokens(this: Run, role: str) -> dict[str, TokenTable]:
+    """A role's tokens of all splits; roles with one tokenizer share them."""
+    if role not in this.tokens:
+        tokenizer = this.roles[role].tokenizer
+        for other, tables in this.tokens.items():
+            if this.roles[other].tokenizer is tokenizer:
+                this.tokens[role] = tables
+                return tables
+        length = this.config.data.max_length
+        this.tokens[role] = {s: tokenize(split, tokenizer, length) for s, split in this.data.splits.items()}
+    return this.tokens[role]
+
+
+def method(this: Run) -> Method:
+    """The method with the models it may use: the teacher only where it needs one."""
+    config = this.config
+    entry = registry.get("method", config.method.name)
+    regression = config.task.is_regression
+    loss = None
+    if this.needs.teacher:
+        loss = registry.get("loss", losses.default_loss(config.loss.name, regression)).target
+    roles = {role: this.roles[role].model for role in this.used_roles}
+    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, this.accelerator.device)
+    return entry.target(config.method, parts)
+
+
+def teaching(this: Run) -> teacher.Setting:
+    """What the teacher is trained and scored on."""
+    train, dev = tokens(this, "teacher")["train"], this.dev_tokens("teacher")
+    return teacher.Setting(this.config, train, this.train_labels, dev, this.evaluator, this.accelerator)
+
+
+def feed(this: Run) -> Feed:
+    """The training rows, with the teacher's kept logits where the method needs them."""
+    config, kept = this.config, None
+    if this.needs.teacher_logits:
+        setting, built = teaching(this), this.roles["teacher"]
+        if config.dry_run:  # a batch is enough; the other rows' logits are zero and never trained on
+            kept = np.nan_to_num(this.evaluator.logits(built.model, setting.train, limit=1))
+        else:
+            kept = teacher.kept_logits(built, setting.train, setting, this.screen.say)
+    tables = {role: tokens(this, role)["train"] for role in this.needs.inputs}
+    labels = this.train_labels if this.needs.labels else None
+    return Feed(tables, labels, this.accelerator.device, kept)

@@ -1,0 +1,197 @@
+"""What a run leaves behind: its folder, metrics.jsonl, result.json, predictions, and two lines of the ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+import kdrun
+from kdrun.cache import digest
+from kdrun.config import Config
+from kdrun.errors import ConfigError
+
+LEDGER = "ledger.jsonl"
+NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment")
+"""Config keys that do not change what a run computes, so they are left out of its hash."""
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and enums as plain data for JSON and YAML; NaN and infinities as None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def config_hash(config: Config) -> str:
+    """A hash of everything in a config that decides what the run computes, 16 hex digits."""
+    return digest({k: v for k, v in plain(config).items() if k not in NOT_IDENTITY})[:16]
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a temporary file beside it, synced, then renamed."""
+    work = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with work.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line under a lock, so that runs side by side never mix their lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(plain(record)) + "\n")
+
+
+def read_runs(path: Path) -> list[dict[str, Any]]:
+    """The runs of a ledger file, oldest first: each run's start line updated by its end line, if it has one.
+
+    Returns:
+        One record a run; `status` is `running` when there is no end line (running, or crashed).
+    """
+    runs: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        record = json.loads(line)
+        runs.setdefault(record["run_id"], {"status": "running"}).update(record)
+    return list(runs.values())
+
+
+def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:
+    """The runs of an output folder, or those of one sweep."""
+    return [run for run in read_runs(output_dir / LEDGER) if sweep is None or run.get("sweep") == sweep]
+
+
+def provenance(config: Config, data_hash: str | None) -> dict[str, Any]:
+    """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
+    import torch
+    import transformers
+
+    commit, dirty = _git()
+    return {
+        "git": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "config_hash": config_hash(config),
+        "data_hash": data_hash,
+        "command": " ".join(["kdrun", *sys.argv[1:]]),
+    }
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit of kdrun's own source and whether it has changes; (None, None) when installed without git."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None, None
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+class RunFolder:
+    """The folder of one run and its two ledger lines.
+
+    Raises:
+        ConfigError: `run_dir` names a folder that is not empty.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        now = time.strftime("%Y%m%d-%H%M%S")
+        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
+        default = Path(config.output_dir) / config.method.name / config.task.name / self.run_id
+        self.path = Path(config.run_dir) if config.run_dir else default
+        self.ledger = Path(config.output_dir) / LEDGER
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
+        self.started = time.perf_counter()
+
+    def open(self, data_name: str, synthetic: bool) -> None:
+        """Make the folder, write the resolved config and the ledger's first line."""
+        from omegaconf import OmegaConf
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(self.config))))
+        c = self.config
+        append_line(
+            self.ledger,
+            {
+                "event": "start",
+                "run_id": self.run_id,
+                "run_dir": str(self.path),
+                "method": c.method.name,
+                "task": c.task.name,
+                "preset": c.preset,
+                "seed": c.seed,
+                "sweep": c.sweep,
+                "data_name": data_name,
+                "synthetic": synthetic,
+                "config_hash": config_hash(c),
+                "kdrun": kdrun.__version__,
+                "started": time.time(),
+                "pid": os.getpid(),
+            },
+        )
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl (one writer, so no lock)."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(record)) + "\n")
+
+    def predictions(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write predictions.jsonl."""
+        write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def close(self, status: str, result: dict[str, Any] | None = None, error: str | None = None) -> None:
+        """Write result.json, if there is one, and the ledger's second line."""
+        if result is not None:
+            write_atomic(self.path / "result.json", json.dumps(plain(result), indent=2) + "\n")
+        summary = (
+            {k: result[k] for k in ("headline", "teacher", "student", "retention", "time", "provenance")}
+            if result
+            else {}
+        )
+        append_line(
+            self.ledger,
+            {
+                "event": "end",
+                "run_id": self.run_id,
+                "status": status,
+                "error": error,
+                "seconds": round(time.perf_counter() - self.started, 2),
+                **summary,
+            },
+        )

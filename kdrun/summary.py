@@ -1,0 +1,147 @@
+"""What a run says of itself: before it starts, at its end, and in result.json."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdrun import __version__, assembly, losses, metrics
+from kdrun.assembly import Run
+from kdrun.config import Config, Select
+from kdrun.data.feed import Feed
+from kdrun.evaluation import Scores
+from kdrun.loop import Outcome
+from kdrun.models import loading
+from kdrun.results import provenance
+from kdrun.screen import millions, number, score_rows
+
+
+def introduce(this: Run) -> None:
+    """Say what is about to run, with one example before and after tokenisation."""
+    config, data, screen = this.config, this.data, this.screen
+    loss = losses.default_loss(config.loss.name, config.task.is_regression)
+    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.splits.items())
+    synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
+    facts = [
+        ("method", config.method.name + (f" (loss {loss})" if this.needs.teacher else " (no teacher)")),
+        ("task", f"{data.display_name}: {', '.join(config.task.labels) or 'a score'}; rows: {rows}"),
+        ("data", f"{data.source}{synthetic}"),
+    ]
+    for role in this.used_roles:
+        built = this.roles[role]
+        facts.append((role, f"{built.name}, {millions(loading.count_parameters(built.model))} parameters"))
+    device, precision = this.accelerator.device.type, config.runtime.precision.value
+    facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
+    screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
+    if data.synthetic and config.preset == "embedded":
+        words = f"kdrun method={config.method.name} task={config.task.name}"
+        screen.say("  Tiny models on synthetic data. The real thing:")
+        screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
+        screen.say(f"    {words} preset=mini data.dir=GLUE_FOLDER    small models on real data, on a CPU")
+    for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
+        screen.note(note)
+    train = data.splits["train"].row(0)
+    text = " | ".join(str(train[key]) for key in ("text", "text_pair") if train.get(key) is not None)
+    ids = assembly.tokens(this, "student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
+    shown = " ".join(this.roles["student"].tokenizer.convert_ids_to_tokens(ids))
+    screen.facts("one example", [("text", text), ("tokens", shown)])
+
+
+def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str, Any]:
+    """The content of result.json; what is null has its reason under `reasons`."""
+    config, student = this.config, this.roles["student"]
+    params = {role: loading.count_parameters(this.roles[role].model) for role in this.used_roles}
+    split, metric = config.task.dev_splits[0], config.task.headline
+    top = this.teacher_scores[split][metric] if this.teacher_scores else None
+    value = scores[split][metric]
+    rate = outcome.examples / outcome.train_seconds if outcome.train_seconds else None
+    made: dict[str, Any] = {
+        "kdrun": __version__,
+        "status": "done",
+        "method": config.method.name,
+        "task": config.task.name,
+        "preset": config.preset,
+        "data": {
+            "name": this.data.display_name,
+            "source": this.data.source,
+            "synthetic": this.data.synthetic,
+            "train_rows_read": feed.rows_read,
+            "labels_read": feed.labels_read,
+            "rows": {name: part.num_rows for name, part in this.data.splits.items()},
+        },
+        "seed": config.seed,
+        "headline": {"metric": metric, "split": split},
+        "checkpoint": _choice(config, outcome, split),
+        "guess": _guess(this),
+        "teacher": None,
+        "student": {"name": student.name, "params": params["student"], "metrics": scores},
+        "retention": value / top if value is not None and top else None,
+        "compression": params["teacher"] / params["student"] if "teacher" in params else None,
+        "time": {
+            "total_s": round(time.perf_counter() - this.started, 2),
+            "train_s": round(outcome.train_seconds, 2),
+            "examples_per_s": round(rate, 1) if rate else None,
+        },
+        "steps": outcome.steps,
+        "provenance": provenance(config, this.data.fingerprint),
+    }
+    if this.teacher_scores is not None:
+        name = this.roles["teacher"].name
+        made["teacher"] = {"name": name, "params": params["teacher"], "metrics": this.teacher_scores}
+    made["reasons"] = _reasons(made, this)
+    return made
+
+
+def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
+    """Why each null of a result is null."""
+    reasons = {}
+    if made["teacher"] is None:
+        without = f"method={made['method']} uses no teacher"
+        reasons = {"teacher": without, "retention": without, "compression": without}
+    elif made["retention"] is None:
+        reasons["retention"] = "the headline metric of teacher or student is undefined or zero"
+    for role in this.used_roles:
+        if made.get(role):
+            for part, values in made[role]["metrics"].items():
+                for metric in (m for m, v in values.items() if v is None):
+                    reasons[f"{role}.metrics.{part}.{metric}"] = "undefined: the predictions are constant"
+    return reasons
+
+
+def _choice(config: Config, outcome: Outcome, split: str) -> dict[str, Any]:
+    if config.select is Select.best_dev:
+        same = "the scores reported are of that same split"
+        return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": same}
+    return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}
+
+
+def _guess(this: Run) -> dict[str, dict[str, float | None]]:
+    """What a constant guess scores on every dev split."""
+    labels = this.evaluator.labels
+    return {split: metrics.majority(this.config.task, this.train_labels, gold) for split, gold in labels.items()}
+
+
+def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
+    """The last table, and what to do next."""
+    config, screen, folder = this.config, this.screen, this.folder
+    assert folder is not None
+    title = f"{config.method.name} on {this.data.display_name}"
+    columns = ["score", "constant guess", "teacher", "student", "kept"]
+    screen.table(title, columns, score_rows(this.teacher_scores, scores, result["guess"]))
+    chosen, seconds = result["checkpoint"], result["time"]
+    line = f"checkpoint: {chosen['selected']}, step {chosen['step']}"
+    line += f" (chosen on {chosen['split']}, the split reported)" if chosen["split"] else ""
+    if result["compression"]:
+        line += f"; {result['compression']:.1f}x smaller than the teacher"
+    screen.say(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
+    path = folder.path
+    again = f"kdrun -m method=finetune,kd task={config.task.name} seed=1,2,3"
+    facts = [
+        ("result", str(path / "result.json")),
+        ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
+        ("compare", again if config.preset == "embedded" else f"{again} preset={config.preset} …"),
+    ]
+    screen.facts("next", facts)

@@ -1,0 +1,164 @@
+"""Teachers: fine-tuned once by the same loop, kept in the cache, scored, and refused when they know nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from accelerate import Accelerator
+
+from kdrun import cache, losses, metrics, registry
+from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
+from kdrun.data.feed import Feed
+from kdrun.data.tokens import TokenTable
+from kdrun.errors import TrainingError
+from kdrun.evaluation import Evaluator, Scores
+from kdrun.loop import Loop, Observer, Settings
+from kdrun.method import Parts
+from kdrun.models import loading
+from kdrun.models.built import BuildContext, Built
+from kdrun.results import plain
+
+NEAR_CHANCE = 0.02
+"""A teacher must beat the constant guess by this much on the headline metric (metrics run from 0 to 1)."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What teaching takes place on: the run's config, tokens and labels of the teacher, and the evaluator."""
+
+    config: Config
+    train: TokenTable
+    train_labels: np.ndarray
+    dev: dict[str, TokenTable]
+    evaluator: Evaluator
+    accelerator: Accelerator
+
+    def scores(self, built: Built) -> Scores:
+        """The model's metrics on every dev split."""
+        return self.evaluator.score({s: self.evaluator.logits(built.model, t) for s, t in self.dev.items()})
+
+
+def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
+    """Whether kdrun trains this teacher: said by `teacher.fine_tune`, else whether it lacks a head."""
+    if options.fine_tune is FineTune.auto:
+        return not built.has_head
+    return options.fine_tune is FineTune.always
+
+
+def fine_tuned(built: Built, context: BuildContext, setting: Setting, observer: Observer) -> tuple[Built, bool]:
+    """The teacher fine-tuned on the task, from the cache when it is there.
+
+    Returns:
+        The fine-tuned model, and whether it came from the cache.
+    """
+    options: TeacherOptions = setting.config.teacher
+
+    def build(folder: Path) -> None:
+        report = _fine_tune(built, setting, observer)
+        loading.save(built.model, built.tokenizer, folder)
+        (folder / "training.json").write_text(json.dumps(plain(report), indent=1))
+
+    key = {
+        "format": 1,
+        "base": built.fingerprint,
+        "train": setting.train.fingerprint,
+        "labels": cache.digest([float(x) for x in setting.train_labels]),
+        "dev": {split: table.fingerprint for split, table in setting.dev.items()},
+        "optim": plain(options.fine_tuning),
+        "seed": options.seed,
+        "precision": setting.config.runtime.precision.value,
+        "device": setting.accelerator.device.type,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    folder, hit = cache.fetch("teachers", key, build)
+    # what was just trained is read back too, so that a first and a second run use the very same bytes
+    name = PretrainedConfig(name="pretrained", path=str(folder), hub="")
+    loaded = registry.build("teacher", "pretrained", name, context)
+    loaded.model.to(setting.accelerator.device).requires_grad_(False)
+    return replace(loaded, name=built.name), hit
+
+
+def _fine_tune(built: Built, setting: Setting, observer: Observer) -> dict[str, Any]:
+    options: TeacherOptions = setting.config.teacher
+    task, device = setting.config.task, setting.accelerator.device
+    entry = registry.get("method", "finetune")
+    assert entry.config is not None
+    parts = Parts(
+        {"student": built.model.to(device)},
+        task,
+        None,
+        losses.hard_loss(task.is_regression),
+        options.seed,
+        device,
+    )
+    method = entry.target(entry.config(), parts)
+
+    def evaluate() -> tuple[float | None, dict[str, Any]]:
+        scores = setting.scores(built)
+        return setting.evaluator.headline(scores), scores
+
+    runtime = setting.config.runtime
+    loop = Loop(
+        method,
+        method.phases(options.fine_tuning),
+        Feed({"student": setting.train}, setting.train_labels, device),
+        Settings({"student": options.fine_tuning}, options.seed, runtime.log_every, runtime.eval_every),
+        setting.accelerator,
+        evaluate,
+        observer,
+    )
+    outcome = loop.run()
+    return {"best": outcome.best, "best_step": outcome.best_step, "train_seconds": outcome.train_seconds}
+
+
+def refuse_weak(scores: Scores, setting: Setting) -> str | None:
+    """Compare the teacher with a constant guess on the headline metric.
+
+    Returns:
+        None for a teacher that knows something, else a warning when `teacher.allow_weak=true` lets it pass.
+
+    Raises:
+        TrainingError: the teacher is near the constant guess.
+    """
+    task, split = setting.config.task, setting.config.task.dev_splits[0]
+    guess = metrics.majority(task, setting.train_labels, setting.evaluator.labels[split])[task.headline] or 0.0
+    value = scores[split][task.headline]
+    if value is not None and value >= guess + NEAR_CHANCE:
+        return None
+    found = "undefined" if value is None else f"{value:.4f}"
+    message = (
+        f"the teacher's {task.headline} on {split} is {found}, a constant guess has {guess:.4f}: it has nothing "
+        "to teach"
+    )
+    if setting.config.teacher.allow_weak:
+        return f"{message} (allowed by teacher.allow_weak=true)"
+    raise TrainingError(
+        f"{message}. Train it longer (teacher.fine_tuning.epochs=…), give a better one (teacher.path=FOLDER), or "
+        "go on all the same with teacher.allow_weak=true"
+    )
+
+
+def kept_logits(built: Built, tokens: TokenTable, setting: Setting, tell: Callable[[str], None]) -> np.ndarray:
+    """The teacher's logits on unmodified text, computed once per (teacher, rows) and read back memory-mapped.
+
+    Returns:
+        [rows, outputs], float32, in row order.
+    """
+    precision = setting.config.runtime.precision.value
+    key = {"format": 1, "teacher": built.fingerprint, "tokens": tokens.fingerprint, "precision": precision}
+    key["device"] = setting.accelerator.device.type
+
+    def build(folder: Path) -> None:
+        tell(f"teacher scores {tokens.num_rows} training rows once")
+        np.save(folder / "logits.npy", setting.evaluator.logits(built.model, tokens))
+
+    folder, _ = cache.fetch("logits", key, build)
+    return np.load(folder / "logits.npy", mmap_mode="r")

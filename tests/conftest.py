@@ -1,0 +1,20 @@
+"""Settings of the test session: one cache of its own, no hub."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the runs of a session, so that vocabularies and tiny teachers are made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run_env(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's cache, one thread, no hub."""
+    monkeypatch.setenv("KDRUN_CACHE", str(shared_cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")

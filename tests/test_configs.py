@@ -1,0 +1,80 @@
+"""Every shipped config composes, alone on the defaults; found recursively, and counted."""
+
+from pathlib import Path
+
+import pytest
+
+from kdrun import compose, registry
+from kdrun.config import SCHEMAS, Config
+from kdrun.errors import ConfigError
+
+GROUPS = compose.groups()
+CHOICES = [(group, name) for group in GROUPS for name in compose.options(group)]
+NEEDED = {"data=folder": "data.dir=.", "preset=mini": "data.dir=.", "corpus=folder": "corpus.dir=."}
+HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
+
+
+def words_for(group: str, name: str) -> list[str]:
+    word = f"{group}={name}"
+    extra = [NEEDED[word]] if word in NEEDED else []
+    return [word, *extra, *([f"{group}.hub=some/model"] if word in HUBLESS else [])]
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES, ids=lambda value: str(value))
+def test_composes(group: str, name: str) -> None:
+    config = compose.load(words_for(group, name))
+    assert isinstance(config, Config)
+    section = getattr(config, group)
+    if group in (*SCHEMAS, "method", "task"):
+        assert section.name in (name, *SCHEMAS.get(group, {}))
+        if group in SCHEMAS:
+            assert type(section) is SCHEMAS[group][section.name]
+
+
+def test_every_yaml_is_reached() -> None:
+    """No file escapes the test above: each belongs to a group, or is a preset's budget for a task."""
+    files = {p.relative_to(compose.CONF_DIR) for p in compose.CONF_DIR.rglob("*.yaml")}
+    reached = {Path(group) / f"{name}.yaml" for group, name in CHOICES} | {Path("config.yaml")}
+    budgets = {p for p in files if p.parts[0] == "budget"}
+    assert files - reached - budgets == set()
+    for budget in budgets:
+        preset, task = budget.parts[1], budget.stem
+        plain = compose.load([*words_for("preset", preset), f"task={task}"])
+        other = "sst2" if task != "sst2" else "rte"
+        assert plain.optim != compose.load([*words_for("preset", preset), f"task={other}"]).optim or (
+            plain.teacher != compose.load([*words_for("preset", preset), f"task={other}"]).teacher
+        )
+
+
+@pytest.mark.parametrize("task", [name for group, name in CHOICES if group == "task"])
+def test_task_yamls_are_short_and_whole(task: str) -> None:
+    lines = [line for line in (compose.CONF_DIR / "task" / f"{task}.yaml").read_text().splitlines() if line.strip()]
+    assert len(lines) <= 10
+    section = compose.load([f"task={task}"]).task
+    assert section.name == task
+    assert section.headline in section.metrics
+    assert section.dev_splits[0] == "dev"
+    assert bool(section.labels) != bool(section.range)
+
+
+def test_the_contracts_names_exist() -> None:
+    assert set(compose.options("task")) >= {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
+    assert set(compose.options("preset")) >= {"embedded", "mini", "paper", "smoke"}
+    assert set(compose.options("method")) >= {"finetune", "kd"}
+    assert set(registry.entries("loss")) >= {"kl", "soft_ce", "logit_mse"}
+
+
+def test_registered_names_and_yamls_agree() -> None:
+    for kind in ("data", "corpus", "teacher", "student", "generator"):
+        assert set(SCHEMAS[kind]) == set(registry.entries(kind)), kind
+
+
+def test_command_line_wins_over_preset_and_budget() -> None:
+    config = compose.load(["preset=mini", "data.dir=.", "task=sst2", "teacher=tiny", "optim.epochs=9"])
+    assert config.teacher.name == "scratch"
+    assert config.optim.epochs == 9
+
+
+def test_missing_values_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.dir is required"):
+        compose.load(["data=folder"])

@@ -1,0 +1,211 @@
+"""The real entrypoint on models of a few thousand weights: files, counts, numbers, refusals."""
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from kdrun import compose, registry, results, teacher, train
+from kdrun.config import Config
+from kdrun.errors import ConfigError, TrainingError
+from kdrun.screen import Screen
+
+TASKS = ("sst2", "mnli", "stsb")  # a single text, a pair with two dev splits, a score
+METHODS = tuple(registry.entries("method"))
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def smoke(tmp_path: Path, *words: str) -> Config:
+    return compose.load(["preset=smoke", f"output_dir={tmp_path}/out", *words])
+
+
+def carry_out(config: Config) -> tuple[dict[str, Any], Path, str]:
+    text = io.StringIO()
+    result = train.run(config, Screen(Console(file=text, width=120)))
+    assert result is not None
+    (run,) = [r for r in results.read_ledger(Path(config.output_dir)) if r["status"] == "done"][-1:]
+    return result, Path(run["run_dir"]), text.getvalue()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Path) -> None:
+    needs = registry.get("method", method).target.needs
+    config = smoke(tmp_path, f"method={method}", f"task={task}")
+    result, folder, screen = carry_out(config)
+    on_disk = json.loads((folder / "result.json").read_text())
+    assert on_disk == json.loads(json.dumps(results.plain(result)))
+    assert result["data"]["synthetic"] is True
+    assert result["data"]["train_rows_read"] == 32  # 4 steps of 8
+    assert result["data"]["labels_read"] == (32 if needs.labels else 0)
+    assert result["steps"] == {"student": 4}
+    assert set(result["student"]["metrics"]) == set(config.task.dev_splits)
+    assert (result["teacher"] is not None) == needs.teacher
+    for key, value in result.items():
+        assert value is not None or key in result["reasons"], f"{key} is null without a reason"
+    logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
+    assert [record["step"] for record in logged] == [1, 2, 3, 4]
+    for record in logged:
+        terms = {k: v for k, v in record.items() if k not in ("role", "phase", "epoch", "step")}
+        assert all(isinstance(v, float) and math.isfinite(v) for v in terms.values()), record
+        assert record["loss"] > 0
+    rows = lines(folder / "predictions.jsonl")
+    assert len(rows) == sum(result["data"]["rows"][split] for split in config.task.dev_splits)
+    assert "synthetic" in screen
+    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best", "last"}
+
+
+def test_saved_student_gives_the_same_predictions_in_a_fresh_process(tmp_path: Path) -> None:
+    _, folder, _ = carry_out(smoke(tmp_path, "task=mnli"))
+    code = """
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from kdrun.data.embedded import generate
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval()
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+rows = generate("mnli", "dev")
+batch = tokenizer(rows.text, rows.text_pair, truncation=True, max_length=48, padding=True, return_tensors="pt")
+with torch.inference_mode():
+    shares = model(**batch).logits.softmax(-1)
+names = [model.config.id2label[i] for i in range(3)]
+print(json.dumps([dict(zip(names, row)) for row in shares.tolist()]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "student")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in lines(folder / "predictions.jsonl") if row["split"] == "dev"]
+    for row, shares in zip(rows, json.loads(done.stdout), strict=True):
+        assert list(shares) == ["entailment", "neutral", "contradiction"]
+        assert shares == pytest.approx(row["probabilities"], abs=1e-5)
+        assert row["prediction"] == max(row["probabilities"], key=row["probabilities"].__getitem__)
+
+
+def test_one_seed_gives_one_result_and_methods_share_start_and_order(tmp_path: Path) -> None:
+    first, folder, _ = carry_out(smoke(tmp_path))
+    again, folder_again, _ = carry_out(smoke(tmp_path))
+    other, _, _ = carry_out(smoke(tmp_path, "seed=2"))
+    assert first["student"] == again["student"]
+    losses = [[r["loss"] for r in lines(f / "metrics.jsonl") if "loss" in r] for f in (folder, folder_again)]
+    assert losses[0] == losses[1]
+    _, plain_folder, _ = carry_out(smoke(tmp_path, "method=finetune"))
+    hard = [[r["hard"] for r in lines(f / "metrics.jsonl") if "hard" in r] for f in (folder, plain_folder)]
+    assert hard[0][0] == pytest.approx(hard[1][0], rel=1e-6)
+    assert (folder / "predictions.jsonl").read_text() == (folder_again / "predictions.jsonl").read_text()
+    assert other["provenance"]["config_hash"] != first["provenance"]["config_hash"]
+
+
+def test_soft_weight_zero_is_finetuning(tmp_path: Path) -> None:
+    kd, _, _ = carry_out(smoke(tmp_path, "method.soft_weight=0", "method.hard_weight=1"))
+    plain, _, _ = carry_out(smoke(tmp_path, "method=finetune"))
+    assert kd["student"]["metrics"] == plain["student"]["metrics"]
+
+
+def test_teacher_is_trained_once_and_its_logits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
+    carry_out(smoke(tmp_path))
+    monkeypatch.setattr(teacher, "_fine_tune", lambda *_: pytest.fail("trained twice"))
+    _, _, screen = carry_out(smoke(tmp_path, "seed=2"))
+    assert "teacher read from the cache" in screen
+
+
+def test_different_tokenizers_for_teacher_and_student(tmp_path: Path) -> None:
+    result, _, screen = carry_out(smoke(tmp_path, "student.architecture=roberta", "student.vocab_size=400"))
+    assert result["student"]["metrics"]["dev"]["accuracy"] is not None
+    assert "<s>" in screen
+
+
+def test_layers_of_student(tmp_path: Path) -> None:
+    result, _, _ = carry_out(smoke(tmp_path, "student=layers_of", "student.layers=[1]"))
+    assert result["student"]["name"].startswith("layers 1 of")
+    assert result["compression"] > 1
+    alone, _, _ = carry_out(smoke(tmp_path, "method=finetune", "student=layers_of", "student.layers=[1]"))
+    assert alone["teacher"] is None
+
+
+def test_bf16_and_accumulation_run(tmp_path: Path) -> None:
+    result, _, _ = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.accumulate=2"))
+    assert result["data"]["train_rows_read"] == 64
+
+
+def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
+    config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.fine_tuning.steps=1")
+    with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
+        train.run(config, Screen(Console(file=io.StringIO())))
+    (run,) = results.read_ledger(tmp_path / "out")
+    assert run["status"] == "failed"
+    assert "constant guess" in run["error"]
+
+
+def test_interrupt_ends_cleanly_with_the_ledger_saying_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_distil", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(smoke(tmp_path), Screen(Console(file=io.StringIO())))
+    (run,) = results.read_ledger(tmp_path / "out")
+    assert run["status"] == "interrupted"
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    text = io.StringIO()
+    assert train.run(smoke(tmp_path, "dry_run=true"), Screen(Console(file=text))) is None
+    assert not (tmp_path / "out").exists()
+    assert "dry run" in text.getvalue()
+
+
+def test_fine_tuned_folder_as_teacher_needs_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder, _ = carry_out(smoke(tmp_path))
+    monkeypatch.setattr(teacher, "_fine_tune", lambda *_: pytest.fail("it came with a head"))
+    result, _, _ = carry_out(smoke(tmp_path, f"teacher.path={folder}/student"))
+    assert result["teacher"]["name"] == "student"
+
+
+def test_gpu_asked_for_and_not_there(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match=r"runtime\.device=cuda"):
+        train.run(smoke(tmp_path, "runtime.device=cuda"), Screen(Console(file=io.StringIO())))
+
+
+def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_cache: Path) -> None:
+    words = ["preset=smoke", f"output_dir={tmp_path}/out", "-m", "method=finetune,kd", "task=sst2,stsb"]
+    env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "140"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kdrun", *words], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stderr == ""
+    runs = results.read_ledger(tmp_path / "out")
+    assert sorted((r["method"], r["task"]) for r in runs) == [
+        ("finetune", "sst2"), ("finetune", "stsb"), ("kd", "sst2"), ("kd", "stsb"),
+    ]  # fmt: skip
+    assert len({run["sweep"] for run in runs}) == 1
+    table = done.stdout[done.stdout.index("sweep ") :]
+    assert table.count("done") == 4
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["finetune", "kd"]
+
+
+def test_a_failing_cell_does_not_stop_the_others(tmp_path: Path, shared_cache: Path) -> None:
+    words = ["preset=smoke", f"output_dir={tmp_path}/out", "-m", "teacher.allow_weak=false,true"]
+    env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "140"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kdrun", *words], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert sorted(run["status"] for run in results.read_ledger(tmp_path / "out")) == ["done", "failed"]
