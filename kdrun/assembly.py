@@ -28,6 +28,7 @@ class Run:
     """A run in progress: its config, what it has loaded so far, and where it writes."""
 
     config: Config
+    command: str
     screen: Screen
     accelerator: Accelerator
     folder: RunFolder | None

@@ -132,6 +132,8 @@ def _hydra(overrides: list[str], sweep: str | None) -> None:
 
 def job(composed: DictConfig) -> None:
     """One run. What a user can mend is shown as a message; a sweep goes on with its next cell."""
+    from hydra.core.hydra_config import HydraConfig
+
     from kdrun import train
     from kdrun.compose import check, to_config
     from kdrun.screen import Screen
@@ -141,7 +143,7 @@ def job(composed: DictConfig) -> None:
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        train.run(config, screen)
+        train.run(config, screen, [w for w in HydraConfig.get().overrides.task if not w.startswith("sweep=")])
     except KdrunError as error:
         if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -161,22 +163,22 @@ def _sweep_table(overrides: list[str], sweep: str) -> int:
     from kdrun import compose, results
     from kdrun.screen import Screen, number
 
-    single = [w for w in overrides if w.startswith("output_dir=")]
+    single = [word for word in overrides if word.startswith("output_dir=")]
     runs = results.read_ledger(Path(compose.load(single).output_dir), sweep)
     rows = []
-    for cell in runs:
-        rows.append([_cell_name(cell), *_cell_scores(cell, number), f"{cell.get('seconds', 0):.0f}", cell["status"]])
-    Screen().table(
-        f"sweep {sweep}",
-        ["method task seed", "metric", "teacher", "student", "kept", "seconds", "status"],
-        rows,
-    )
+    for cell, name in zip(runs, _cell_names(runs), strict=True):
+        rows.append([name, *_cell_scores(cell, number), f"{cell.get('seconds', 0):.0f}", cell["status"]])
+    note = ", synthetic data" if any(cell["synthetic"] for cell in runs) else ""
+    columns = ["run", "score", "teacher", "student", "kept", "seconds", "status"]
+    Screen().table(f"sweep {sweep}{note}", columns, rows)
     return max(_exit_codes, default=0) or int(any(cell["status"] != "done" for cell in runs))
 
 
-def _cell_name(cell: dict[str, Any]) -> str:
-    mark = " (synthetic)" if cell.get("synthetic") else ""
-    return f"{cell['method']} {cell['task']}{mark} {cell['seed']}"
+def _cell_names(runs: list[dict[str, Any]]) -> list[str]:
+    """What each run was given that the others were not: the swept words of its command."""
+    words = [cell["command"].split()[1:] for cell in runs]
+    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    return [" ".join(word for word in cell if word not in common) for cell in words]
 
 
 def _cell_scores(cell: dict[str, Any], number: Any) -> list[str]:

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -86,7 +85,7 @@ def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, An
     return [run for run in read_runs(output_dir / LEDGER) if sweep is None or run.get("sweep") == sweep]
 
 
-def provenance(config: Config, data_hash: str | None) -> dict[str, Any]:
+def provenance(config: Config, data_hash: str | None, command: str) -> dict[str, Any]:
     """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
     import torch
     import transformers
@@ -100,7 +99,7 @@ def provenance(config: Config, data_hash: str | None) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "config_hash": config_hash(config),
         "data_hash": data_hash,
-        "command": " ".join(["kdrun", *sys.argv[1:]]),
+        "command": command,
     }
 
 
@@ -139,7 +138,7 @@ class RunFolder:
             raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
         self.started = time.perf_counter()
 
-    def open(self, data_name: str, synthetic: bool) -> None:
+    def open(self, data_name: str, synthetic: bool, command: str) -> None:
         """Make the folder, write the resolved config and the ledger's first line."""
         from omegaconf import OmegaConf
 
@@ -160,6 +159,7 @@ class RunFolder:
                 "data_name": data_name,
                 "synthetic": synthetic,
                 "config_hash": config_hash(c),
+                "command": command,
                 "kdrun": kdrun.__version__,
                 "started": time.time(),
                 "pid": os.getpid(),

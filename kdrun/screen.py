@@ -58,7 +58,7 @@ class Screen:
         """A table whose first column is left-aligned and the others right-aligned."""
         table = Table(title=title, title_justify="left", title_style="bold")
         for i, name in enumerate(columns):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+            table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)

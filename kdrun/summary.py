@@ -86,7 +86,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "examples_per_s": round(rate, 1) if rate else None,
         },
         "steps": outcome.steps,
-        "provenance": provenance(config, this.data.fingerprint),
+        "provenance": provenance(config, this.data.fingerprint, this.command),
     }
     if this.teacher_scores is not None:
         name = this.roles["teacher"].name

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +22,13 @@ from kdrun.results import RunFolder
 from kdrun.screen import Screen, Watcher
 
 
-def run(config: Config, screen: Screen | None = None) -> dict[str, Any] | None:
+def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ()) -> dict[str, Any] | None:
     """Carry out one run.
 
     Args:
         config: checked by `kdrun.compose`.
         screen: where to print.
+        words: the overrides it was composed from, so that the result can say how to repeat it.
 
     Returns:
         The content of result.json; None for a dry run.
@@ -42,10 +45,11 @@ def run(config: Config, screen: Screen | None = None) -> dict[str, Any] | None:
     folder = None if config.dry_run else RunFolder(config)
     labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
     evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
-    this = Run(config, screen, accelerator, folder, needs, data, evaluator, started)
+    command = shlex.join(["kdrun", *words])
+    this = Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
     if folder is None:
         return _and_free(this)
-    folder.open(data.display_name, data.synthetic)
+    folder.open(data.display_name, data.synthetic, this.command)
     try:
         result = _and_free(this)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ def result(score: float) -> dict[str, Any]:
 
 def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None:
     folder = results.RunFolder(config(tmp_path))
-    folder.open("sst2 (synthetic)", synthetic=True)
+    folder.open("sst2 (synthetic)", synthetic=True, command="kdrun")
     runs = results.read_ledger(tmp_path / "out")
     assert [run["status"] for run in runs] == ["running"]
     folder.log({"step": 1, "loss": float("nan")})
@@ -48,7 +48,7 @@ def test_run_dir_must_be_empty(tmp_path: Path) -> None:
 
 def test_ledger_filters_by_sweep(tmp_path: Path) -> None:
     for sweep in ("a", "b"):
-        results.RunFolder(config(tmp_path, f"sweep={sweep}")).open("sst2 (synthetic)", synthetic=True)
+        results.RunFolder(config(tmp_path, f"sweep={sweep}")).open("sst2 (synthetic)", synthetic=True, command="kdrun")
     assert [run["sweep"] for run in results.read_ledger(tmp_path / "out", "b")] == ["b"]
     assert results.read_ledger(tmp_path / "elsewhere") == []
 
@@ -87,7 +87,7 @@ def test_config_hash_ignores_where_and_sees_what(tmp_path: Path) -> None:
 
 
 def test_provenance_names_versions_and_code(tmp_path: Path) -> None:
-    made = results.provenance(config(tmp_path), "abc")
+    made = results.provenance(config(tmp_path), "abc", "kdrun task=rte")
     assert set(made) == {
         "git", "dirty", "python", "torch", "transformers", "config_hash", "data_hash", "command",
     }  # fmt: skip
