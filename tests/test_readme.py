@@ -1,0 +1,89 @@
+"""Every command and every piece of code in the README, run."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdrun import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = sorted(set(re.findall(r"`(kdrun [^`…]+)`", TEXT)))
+SCRIPTS = re.findall(r"^(scripts/\w+.*)$", TEXT, re.MULTILINE)
+
+
+def glue_folder(root: Path) -> Path:
+    """A GLUE folder with a few rows of SST-2."""
+    (root / "SST-2").mkdir(parents=True)
+    for split, count in (("train", 40), ("dev", 20)):
+        rows = [f"a {'good' if i % 2 else 'bad'} film number {i} of {split}\t{i % 2}" for i in range(count)]
+        (root / "SST-2" / f"{split}.tsv").write_text("sentence\tlabel\n" + "\n".join(rows) + "\n")
+    return root
+
+
+def test_the_two_commands_stand_in_the_readme() -> None:
+    assert "scripts/kdrun method=kd task=sst2" in SCRIPTS
+    assert "scripts/test" in SCRIPTS
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / ".kdrun-run").exists(), reason="scripts/kdrun has not set up .venv here")
+def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
+    done = subprocess.run([str(ROOT / "scripts" / "kdrun"), "--version"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("kdrun ")
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "paper" not in c and "mine" not in c])
+def test_command(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As written, but small: steps and rows are cut, everything else is the command's own."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)[1:]
+    small = ["optim.steps=2", "teacher.fine_tuning.steps=2", "teacher.allow_weak=true", "data.max_train_rows=40"]
+    if "preset=mini" in words:
+        glue = str(glue_folder(tmp_path / "glue"))
+        words = [w.replace("GLUE_FOLDER", glue) for w in words]
+        words += ["teacher=smoke", "student=smoke"]  # the hub's teacher cannot be had in a test
+    if words[0] not in ("--help", "--version"):
+        words += small
+    assert cli.run(words) == 0, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("run_env")
+def test_the_paper_preset_offline_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (command,) = [c for c in COMMANDS if "preset=paper" in c]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    assert cli.run(shlex.split(command)[1:]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "data=folder" in shown
+    assert "data=embedded" in shown
+
+
+def test_add_a_method_in_two_files(tmp_path: Path, shared_cache: Path) -> None:
+    blocks = re.findall(r"`((?:conf|kdrun)/method\w*/mine\.\w+)`[^`]*```\w+\n(.*?)```", TEXT, re.DOTALL)
+    assert [name for name, _ in blocks] == ["conf/method/mine.yaml", "kdrun/methods/mine.py"]
+    for folder in ("kdrun", "conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, content in blocks:
+        (tmp_path / name).write_text(content)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "KDRUN_CACHE": str(shared_cache), "OMP_NUM_THREADS": "1"}
+    command = next(c for c in COMMANDS if "method=mine" in c)
+    done = subprocess.run(
+        [sys.executable, "-m", "kdrun", *shlex.split(command)[1:], "preset=smoke"],
+        capture_output=True, text=True, cwd=tmp_path, env=env, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mine on rte (synthetic)" in done.stdout
