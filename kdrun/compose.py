@@ -25,12 +25,13 @@ from kdrun import config as sections
 from kdrun import registry
 from kdrun.config import Config
 from kdrun.errors import ConfigError, nearest
+from kdrun.settings import check_ranges
 
 _HERE = Path(__file__).resolve().parent
 CONF_DIR = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The config tree: inside the package when it was installed from a wheel, at the repository's top otherwise."""
 
-NOT_CHOICES = {"budget", "rate"}
+NOT_CHOICES = {"budget", "pace"}
 """Folders that `preset` reaches into by itself, by the name of the task and of the student."""
 FROM_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
 """The only settings of Hydra that the command line may change: others could name code to run."""
@@ -247,7 +248,7 @@ def _siblings(key: str, keys: list[str]) -> str:
 
 def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
-    problems = list(sections.check_ranges(config))
+    problems = list(check_ranges(config))
     needs, task = registry.get("method", config.method.name).target.needs, config.task
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")

@@ -8,6 +8,7 @@ is None, never a stand-in; `reasons` says why. scikit-learn is imported on the f
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +24,16 @@ if TYPE_CHECKING:
 CORRELATIONS = ("pearson", "spearman")
 """Metrics of scores; the others compare classes."""
 
-TASK_METRICS: dict[str, tuple[str, ...]] = {
-    "cola": ("mcc",),
-    "sst2": ("accuracy",),
-    "mrpc": ("f1", "accuracy"),
-    "stsb": ("pearson", "spearman"),
-    "qqp": ("f1", "accuracy"),
-    "mnli": ("accuracy",),
-    "qnli": ("accuracy",),
-    "rte": ("accuracy",),
-    "wnli": ("accuracy",),
-    "amazon": ("accuracy",),
-}
-"""What GLUE reports for each task (and accuracy for amazon): the configurations of the `evaluate` metric.
 
-A run reads `task.metrics`; this table serves those who use the metric without a config.
-"""
+@cache
+def task_metrics() -> dict[str, list[str]]:
+    """The metrics of every task of the config tree, by task name."""
+    from omegaconf import OmegaConf
+
+    from kdrun.compose import CONF_DIR
+
+    files = sorted((CONF_DIR / "task").glob("*.yaml"))
+    return {file.stem: list(OmegaConf.select(OmegaConf.load(file), "metrics")) for file in files}
 
 
 def _accuracy(predictions: np.ndarray, references: np.ndarray) -> float:
@@ -157,7 +152,7 @@ def as_evaluate_metric(config_name: str) -> EvaluationModule:
     """The same metrics as a metric of Hugging Face `evaluate`, from this package's folder: no network.
 
     Args:
-        config_name: a task of `TASK_METRICS`, or names of `KNOWN` joined by commas, e.g. `accuracy,f1`.
+        config_name: a task of the config tree, or names of `KNOWN` joined by commas, e.g. `accuracy,f1`.
 
     Returns:
         A metric with `add_batch` and `compute`. `evaluate` copies the script to its own cache (`HF_HOME`).
@@ -177,13 +172,14 @@ def metric_names(config_name: str) -> list[str]:
     Raises:
         ConfigError: neither a task nor known names.
     """
-    if config_name in TASK_METRICS:
-        return list(TASK_METRICS[config_name])
+    tasks = task_metrics()
+    if config_name in tasks:
+        return tasks[config_name]
     names = [name.strip() for name in config_name.split(",")]
     if set(names) <= set(KNOWN):
         return names
-    known = [*TASK_METRICS, *KNOWN]
-    end = f"{nearest(config_name, known)} (tasks: {', '.join(TASK_METRICS)}; metrics: {', '.join(KNOWN)})"
+    known = [*tasks, *KNOWN]
+    end = f"{nearest(config_name, known)} (tasks: {', '.join(tasks)}; metrics: {', '.join(KNOWN)})"
     raise ConfigError([f"unknown task or metric {config_name!r}{end}"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kdrun import config, registry
-from kdrun.config import MISSING, check_ranges, setting
+from kdrun.settings import MISSING, check_ranges, setting
 
 SECTIONS = [
     kind

@@ -32,18 +32,22 @@ def test_composes(group: str, name: str) -> None:
 
 
 def test_every_yaml_is_reached() -> None:
-    """No file escapes the test above: each belongs to a group, or is a preset's budget for a task."""
+    """No file escapes the test above: each belongs to a group, or a preset reaches for it by task or student."""
     files = {p.relative_to(compose.CONF_DIR) for p in compose.CONF_DIR.rglob("*.yaml")}
     reached = {Path(group) / f"{name}.yaml" for group, name in CHOICES} | {Path("config.yaml")}
-    budgets = {p for p in files if p.parts[0] == "budget"}
-    assert files - reached - budgets == set()
-    for budget in budgets:
-        preset, task = budget.parts[1], budget.stem
-        plain = compose.load([*words_for("preset", preset), f"task={task}"])
-        other = "sst2" if task != "sst2" else "rte"
-        assert plain.optim != compose.load([*words_for("preset", preset), f"task={other}"]).optim or (
-            plain.teacher != compose.load([*words_for("preset", preset), f"task={other}"]).teacher
-        )
+    assert {p for p in files - reached if p.parts[0] not in compose.NOT_CHOICES} == set()
+
+
+@pytest.mark.parametrize("path", sorted(p for d in compose.NOT_CHOICES for p in (compose.CONF_DIR / d).rglob("*.yaml")))
+def test_budgets_and_paces_take_effect(path: Path) -> None:
+    """Each names a preset and a task (or a student) that exist, and changes what is composed."""
+    axis = {"budget": "task", "pace": "student"}[path.parent.parent.name]
+    preset = words_for("preset", path.parent.name)
+    neutral = {"task": "wnli", "student": "tiny"}[axis]
+    with_it = compose.load([*preset, f"{axis}={path.stem}"])
+    without = compose.load([*preset, f"{axis}={neutral}"])
+    assert path.stem in compose.options(axis)
+    assert (with_it.optim, with_it.teacher) != (without.optim, without.teacher)
 
 
 @pytest.mark.parametrize("task", [name for group, name in CHOICES if group == "task"])

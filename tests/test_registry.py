@@ -110,7 +110,7 @@ print(json.dumps([names, [m for m in ("torch", "transformers", "datasets", "eval
 
 PLUGIN = """
 from dataclasses import dataclass
-from kdrun.config import setting
+from kdrun.settings import setting
 from kdrun.method import Method
 from kdrun.registry import register
 

@@ -10,10 +10,10 @@ from typing import Any
 import datasets
 import evaluate
 
-from kdrun.metrics import KNOWN, TASK_METRICS, compute, metric_names
+from kdrun.metrics import KNOWN, compute, metric_names, task_metrics
 
 _DESCRIPTION = f"""Scores of the GLUE tasks, as kdrun computes them.
-Configurations: a task ({", ".join(TASK_METRICS)}) or metrics joined by commas ({", ".join(KNOWN)}).
+Configurations: a task ({", ".join(task_metrics())}) or metrics joined by commas ({", ".join(KNOWN)}).
 """
 _INPUTS = """predictions: predicted class indices (not logits), or scores for stsb.
 references: gold class indices, or scores. Both are vectors of one length.

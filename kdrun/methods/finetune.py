@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.config import setting
 from kdrun.method import Batch, Method, Needs, StepOutput, Turn
 from kdrun.registry import register
+from kdrun.settings import setting
 
 
 @dataclass

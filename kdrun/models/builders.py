@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.config import (
-    MISSING,
     FineTune,
     LayersOfConfig,
     ModelConfig,
@@ -18,6 +17,7 @@ from kdrun.errors import ModelError
 from kdrun.models import layers, loading, scratch
 from kdrun.models.built import BuildContext, Built
 from kdrun.registry import register
+from kdrun.settings import MISSING
 
 __all__ = ["BuildContext", "Built", "layers_of", "no_generator", "pretrained", "scratch_model"]
 

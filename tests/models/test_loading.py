@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kdrun.config import MISSING, Architecture, NoGeneratorConfig, PretrainedConfig
+from kdrun.config import Architecture, NoGeneratorConfig, PretrainedConfig
 from kdrun.errors import ModelError
 from kdrun.models import loading
 from kdrun.models.built import BuildContext
+from kdrun.settings import MISSING
 from tests.models.conftest import FAMILIES, from_path, logits, make, scratch_config, shared
 
 Context = Callable[..., BuildContext]
