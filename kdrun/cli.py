@@ -168,7 +168,7 @@ def _sweep_table(overrides: list[str], sweep: str) -> int:
     rows = []
     for cell, name in zip(runs, _cell_names(runs), strict=True):
         rows.append([name, *_cell_scores(cell, number), f"{cell.get('seconds', 0):.0f}", cell["status"]])
-    note = ", synthetic data" if any(cell["synthetic"] for cell in runs) else ""
+    note = ", synthetic data" if any(cell.get("synthetic") for cell in runs) else ""
     columns = ["run", "score", "teacher", "student", "kept", "seconds", "status"]
     Screen().table(f"sweep {sweep}{note}", columns, rows)
     return max(_exit_codes, default=0) or int(any(cell["status"] != "done" for cell in runs))

@@ -138,7 +138,7 @@ class RunFolder:
             raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
         self.started = time.perf_counter()
 
-    def open(self, data_name: str, synthetic: bool, command: str) -> None:
+    def open(self, command: str) -> None:
         """Make the folder, write the resolved config and the ledger's first line."""
         from omegaconf import OmegaConf
 
@@ -156,8 +156,7 @@ class RunFolder:
                 "preset": c.preset,
                 "seed": c.seed,
                 "sweep": c.sweep,
-                "data_name": data_name,
-                "synthetic": synthetic,
+                "source": c.data.name,
                 "config_hash": config_hash(c),
                 "command": command,
                 "kdrun": kdrun.__version__,
@@ -179,11 +178,11 @@ class RunFolder:
         """Write result.json, if there is one, and the ledger's second line."""
         if result is not None:
             write_atomic(self.path / "result.json", json.dumps(plain(result), indent=2) + "\n")
-        summary = (
-            {k: result[k] for k in ("headline", "teacher", "student", "retention", "time", "provenance")}
-            if result
-            else {}
-        )
+        summary = {}
+        if result is not None:
+            keys = ("headline", "teacher", "student", "retention", "time", "provenance")
+            summary = {"data_name": result["data"]["name"], "synthetic": result["data"]["synthetic"]}
+            summary |= {key: result[key] for key in keys}
         append_line(
             self.ledger,
             {

@@ -37,21 +37,13 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
         KdrunError: whatever the user can mend.
         KeyboardInterrupt: after the ledger has been told.
     """
-    started = time.perf_counter()
-    screen = screen or Screen()
-    needs = registry.get("method", config.method.name).target.needs
-    accelerator = assembly.accelerator(config.runtime)
-    data = sources.load(config.data, config.task)
-    folder = None if config.dry_run else RunFolder(config)
-    labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
-    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
-    command = shlex.join(["kdrun", *words])
-    this = Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
-    if folder is None:
-        return _and_free(this)
-    folder.open(data.display_name, data.synthetic, this.command)
+    screen, command = screen or Screen(), shlex.join(["kdrun", *words])
+    if config.dry_run:
+        return _load_and_carry_out(config, screen, command, None)
+    folder = RunFolder(config)
+    folder.open(command)
     try:
-        result = _and_free(this)
+        result = _load_and_carry_out(config, screen, command, folder)
     except KeyboardInterrupt:
         folder.close("interrupted", error="stopped from the keyboard")
         raise
@@ -62,13 +54,22 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
     return result
 
 
-def _and_free(this: Run) -> dict[str, Any] | None:
-    """Carry out a run and let go of its models: jobs of a sweep share one process."""
+def _load_and_carry_out(
+    config: Config, screen: Screen, command: str, folder: RunFolder | None
+) -> dict[str, Any] | None:
+    """Load the data, carry out the run, and let go of its models: jobs of a sweep share one process."""
+    started = time.perf_counter()
+    needs = registry.get("method", config.method.name).target.needs
+    accelerator = assembly.accelerator(config.runtime)
+    data = sources.load(config.data, config.task)
+    labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
+    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
+    this = Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
     try:
         return _carry_out(this)
     finally:
         this.roles.clear()
-        this.accelerator.free_memory()
+        accelerator.free_memory()
         gc.collect()
 
 

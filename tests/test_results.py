@@ -19,12 +19,12 @@ def config(tmp_path: Path, *words: str) -> Config:
 
 def result(score: float) -> dict[str, Any]:
     keys = dict.fromkeys(("headline", "teacher", "student", "retention", "time", "provenance"))
-    return {**keys, "retention": score, "kdrun": "x"}
+    return {**keys, "retention": score, "kdrun": "x", "data": {"name": "sst2 (synthetic)", "synthetic": True}}
 
 
 def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None:
     folder = results.RunFolder(config(tmp_path))
-    folder.open("sst2 (synthetic)", synthetic=True, command="kdrun")
+    folder.open("kdrun")
     runs = results.read_ledger(tmp_path / "out")
     assert [run["status"] for run in runs] == ["running"]
     folder.log({"step": 1, "loss": float("nan")})
@@ -35,7 +35,7 @@ def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None
     assert json.loads((folder.path / "result.json").read_text())["retention"] == 0.9
     assert json.loads((folder.path / "metrics.jsonl").read_text()) == {"step": 1, "loss": None}
     (run,) = results.read_ledger(tmp_path / "out")
-    assert (run["status"], run["method"], run["retention"]) == ("done", "kd", 0.9)
+    assert (run["status"], run["method"], run["retention"], run["synthetic"]) == ("done", "kd", 0.9, True)
     assert len((tmp_path / "out" / "ledger.jsonl").read_text().splitlines()) == 2
 
 
@@ -48,7 +48,7 @@ def test_run_dir_must_be_empty(tmp_path: Path) -> None:
 
 def test_ledger_filters_by_sweep(tmp_path: Path) -> None:
     for sweep in ("a", "b"):
-        results.RunFolder(config(tmp_path, f"sweep={sweep}")).open("sst2 (synthetic)", synthetic=True, command="kdrun")
+        results.RunFolder(config(tmp_path, f"sweep={sweep}")).open("kdrun")
     assert [run["sweep"] for run in results.read_ledger(tmp_path / "out", "b")] == ["b"]
     assert results.read_ledger(tmp_path / "elsewhere") == []
 

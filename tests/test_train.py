@@ -4,8 +4,10 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.console import Console
 
 from kdrun import compose, registry, results, teacher, train
 from kdrun.config import Config
-from kdrun.errors import ConfigError, TrainingError
+from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.screen import Screen
 
 TASKS = ("sst2", "mnli", "stsb")  # a single text, a pair with two dev splits, a score
@@ -201,6 +203,13 @@ def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_ca
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["finetune", "kd"]
 
 
+def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        train.run(smoke(tmp_path, "data=folder", f"data.dir={tmp_path}/nowhere"), Screen(Console(file=io.StringIO())))
+    (run,) = results.read_ledger(tmp_path / "out")
+    assert run["status"] == "failed"
+
+
 def test_a_failing_cell_does_not_stop_the_others(tmp_path: Path, shared_cache: Path) -> None:
     words = ["preset=smoke", f"output_dir={tmp_path}/out", "-m", "teacher.allow_weak=false,true"]
     env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "140"}
@@ -209,3 +218,21 @@ def test_a_failing_cell_does_not_stop_the_others(tmp_path: Path, shared_cache: P
     )
     assert done.returncode == 1
     assert sorted(run["status"] for run in results.read_ledger(tmp_path / "out")) == ["done", "failed"]
+
+
+def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None:
+    env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1"}
+    words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=1000000", "runtime.eval_every=1000000"]
+    child = subprocess.Popen([sys.executable, "-m", "kdrun", *words], stdout=subprocess.PIPE, text=True, env=env)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/kd/sst2/*/metrics.jsonl")):
+        assert child.poll() is None
+        assert time.monotonic() < deadline, "the run never began to train"
+        time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    shown, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted" in shown
+    assert "Traceback" not in shown
+    (run,) = results.read_ledger(tmp_path / "out")
+    assert run["status"] == "interrupted"
