@@ -1,12 +1,15 @@
 """Every shipped config composes, alone on the defaults; found recursively, and counted."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from kdrun import compose, registry
+from kdrun import compose, registry, train
 from kdrun.config import SCHEMAS, Config
 from kdrun.errors import ConfigError
+from kdrun.screen import Screen
 
 GROUPS = compose.groups()
 CHOICES = [(group, name) for group in GROUPS for name in compose.options(group)]
@@ -16,7 +19,7 @@ HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 def words_for(group: str, name: str) -> list[str]:
     word = f"{group}={name}"
-    extra = [NEEDED[word]] if word in NEEDED else []
+    extra = [NEEDED[word]] if word in NEEDED else ["data.dir=."] if name.startswith("mini_") else []
     return [word, *extra, *([f"{group}.hub=some/model"] if word in HUBLESS else [])]
 
 
@@ -82,3 +85,17 @@ def test_command_line_wins_over_preset_and_budget() -> None:
 def test_missing_values_are_named() -> None:
     with pytest.raises(ConfigError, match=r"data\.dir is required"):
         compose.load(["data=folder"])
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize("name", compose.options("experiment"))
+def test_every_experiment_runs_a_step(name: str, tmp_path: Path) -> None:
+    """As published, but with tiny models where it wants the hub, on a few made rows where it wants a folder."""
+    (tmp_path / "SST-2").mkdir()
+    rows = "".join(f"a {'good' if i % 2 else 'bad'} film, number {i}\t{i % 2}\n" for i in range(40))
+    for split in ("train", "dev"):
+        (tmp_path / "SST-2" / f"{split}.tsv").write_text("sentence\tlabel\n" + rows)
+    words = [*words_for("experiment", name), "dry_run=true"]
+    if compose.load(words).data.name == "folder":
+        words += [f"data.dir={tmp_path}", "teacher=smoke", "student=smoke"]
+    train.run(compose.load(words), Screen(Console(file=io.StringIO())))
