@@ -60,7 +60,12 @@ def test_same_losses_as_a_plain_loop(regression: bool, tmp_path: Path, monkeypat
     texts = [" ".join(rng.choice(WORDS, rng.integers(3, 12))) for _ in range(100)]
     labels = rng.uniform(0, 5, 100).astype(np.float32) if regression else rng.integers(0, 2, 100).astype(np.int32)
     outputs = 1 if regression else 2
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     torch.manual_seed(0)
     kind = "regression" if regression else "single_label_classification"
     config = BertConfig(vocab_size=15, problem_type=kind, **sizes)
