@@ -1,9 +1,21 @@
 """Settings of the test session: one cache of its own, no hub."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator_state() -> Iterator[None]:
+    """Accelerate keeps device and precision per process: what one test set must not reach the next."""
+    yield
+    state = sys.modules.get("accelerate.state")
+    if state is not None:
+        for shared in (state.AcceleratorState, state.GradientState, state.PartialState):
+            shared._reset_state()
 
 
 @pytest.fixture(scope="session")
