@@ -181,7 +181,7 @@ def _compose_or_explain(overrides: list[str], problems: list[str]) -> DictConfig
         return compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
-        problems.append(f"{' '.join(overrides) or 'the defaults'}: {str(cause).splitlines()[0]}")
+        problems.append(f"{' '.join(overrides) or 'the defaults'}: {' '.join(str(cause).split())}")
         return None
 
 

@@ -1,0 +1,44 @@
+"""Unfit combinations are refused by name before anything loads."""
+
+import pytest
+
+from kdrun import compose, registry
+from kdrun.method import Method, Needs
+
+
+@pytest.fixture
+def picky(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The method kd, as if it needed classes and a generator."""
+
+    class Picky(Method):
+        needs = Needs(regression=False, generator=True)
+
+    known = registry.entries("method")
+    changed = {**known, "kd": registry.Entry(Picky, known["kd"].config)}
+    monkeypatch.setitem(registry._entries, "method", changed)
+
+
+@pytest.mark.usefixtures("picky")
+def test_a_task_a_method_cannot_do_is_refused_by_name() -> None:
+    problems = compose.check_overrides(["task=stsb", "method=kd"], multirun=False)
+    assert any("method=kd needs classes, and task=stsb predicts a score" in problem for problem in problems)
+
+
+@pytest.mark.usefixtures("picky")
+def test_a_missing_generator_is_named() -> None:
+    problems = compose.check_overrides(["method=kd"], multirun=False)
+    assert any("method=kd needs a generator: set generator=" in problem for problem in problems)
+    assert not compose.check_overrides(["method=kd", "generator=tiny"], multirun=False)
+
+
+def test_every_cell_of_a_sweep_is_checked() -> None:
+    problems = compose.check_overrides(["task=sst2,stsb", "loss=soft_ce", "seed=1,-1"], multirun=True)
+    assert len(problems) == 2
+
+
+def test_a_good_command_line_has_no_problems_and_composes_to_dataclasses() -> None:
+    words = ["method=kd", "task=mnli", "method.temperature=4", "student.sizes.hidden_size=32"]
+    assert compose.check_overrides(words, multirun=False) == []
+    config = compose.load(words)
+    assert config.method.temperature == 4.0
+    assert config.student.sizes["hidden_size"] == 32
