@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from kdrun import losses, registry, teacher
-from kdrun.config import Config, Device, Precision, RuntimeConfig
+from kdrun import losses, registry, teacher, trackers
+from kdrun.config import Config, Device, Precision, Tracker
+from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
 from kdrun.data.tokens import TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
+from kdrun.inspection import Check, Inspection
 from kdrun.method import Method, Needs, Parts
 from kdrun.models import loading
 from kdrun.models.built import BuildContext, Built
 from kdrun.results import RunFolder
 from kdrun.screen import Screen
+from kdrun.trackers import Tracking
 
 
 @dataclass
 class Run:
-    """A run in progress: its config, what it has loaded so far, and where it writes."""
+    """A run in progress: its config, what it has loaded so far, and where it writes.
+
+    `is_check` marks a dry run whose teacher is real: `kdrun check`.
+    """
 
     config: Config
     command: str
@@ -38,6 +45,11 @@ class Run:
     started: float
     roles: dict[str, Built] = field(default_factory=dict)
     tokens: dict[str, dict[str, TokenTable]] = field(default_factory=dict)
+    tracking: Tracking | None = None
+    is_check: bool = False
+    checks: list[Check] = field(default_factory=list)
+    inspections: list[Inspection] = field(default_factory=list)
+    teacher_logits: dict[str, np.ndarray] = field(default_factory=dict)
     teacher_scores: Scores | None = None
 
     @property
@@ -55,8 +67,9 @@ class Run:
         return self.data.splits["train"].labels()
 
 
-def accelerator(runtime: RuntimeConfig) -> Accelerator:
-    """Device and arithmetic; jobs of a sweep share a process, so the last job's state is dropped first."""
+def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
+    """Device, arithmetic and tracker; jobs of a sweep share a process, so the last job's state is dropped first."""
+    runtime, tracker = config.runtime, config.tracker
     if runtime.device is Device.cuda and not torch.cuda.is_available():
         raise ConfigError(["runtime.device=cuda, and torch sees no GPU here; use runtime.device=auto or cpu"])
     if runtime.threads:
@@ -64,7 +77,12 @@ def accelerator(runtime: RuntimeConfig) -> Accelerator:
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     precision = "bf16" if runtime.precision is Precision.bf16 else "no"
-    return Accelerator(cpu=runtime.device is Device.cpu, mixed_precision=precision)
+    return Accelerator(
+        cpu=runtime.device is Device.cpu,
+        mixed_precision=precision,
+        log_with=None if tracker is Tracker.none else tracker.value,
+        project_dir=trackers.folder(config, run_folder),
+    )
 
 
 def build_roles(this: Run) -> None:
@@ -145,10 +163,15 @@ def feed(this: Run) -> Feed:
     config, kept = this.config, None
     if this.needs.teacher_logits:
         setting, built = teaching(this), this.roles["teacher"]
-        if config.dry_run:  # a batch is enough; the other rows' logits are zero and never trained on
-            kept = np.nan_to_num(this.evaluator.logits(built.model, setting.train, limit=1))
+        if config.dry_run:  # a step's worth of the longest rows, which a dry run trains on
+            sizes = np.cumsum([len(rows) for rows in by_length(setting.train.lengths, this.evaluator.batch_size)])
+            enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.accumulate)) + 1
+            kept = np.nan_to_num(this.evaluator.logits(built.model, setting.train, limit=enough))
         else:
             kept = teacher.kept_logits(built, setting.train, setting, this.screen.say)
     tables = {role: tokens(this, role)["train"] for role in this.needs.inputs}
     labels = this.train_labels if this.needs.labels else None
-    return Feed(tables, labels, this.accelerator.device, kept)
+    made = Feed(tables, labels, this.accelerator.device, kept)
+    if config.dry_run:
+        made.order = made.longest_first
+    return made

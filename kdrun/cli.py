@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from kdrun import __version__
+from kdrun import __version__, verbs
 from kdrun.errors import ConfigError, KdrunError
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ kdrun {version}: knowledge distillation of language models, composed from config
   kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end
   kdrun dry_run=true …                      build everything, one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
+
+Verbs (kdrun VERB --help says more)
+{verbs}
 
 Choices
 {choices}
@@ -44,6 +47,14 @@ def run(words: list[str]) -> int:
     Returns:
         The exit code: 0 done, 1 a run failed, 2 the command line or config is wrong, 130 interrupted.
     """
+    if words and words[0] in verbs.VERBS:
+        try:
+            return verbs.run(words[0], words[1:])
+        except KdrunError as error:
+            return _complain(error)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            return 130
     flags, overrides, unknown = _split(words)
     if unknown:
         known = "flags are -m, --help, --version, --cfg job; all else is key=value"
@@ -88,7 +99,8 @@ def help_text() -> str:
     lines = [
         f"  {group:<11}{', '.join(compose.options(group))}" for group in compose.groups() if compose.options(group)
     ]
-    return USAGE.format(version=__version__, choices="\n".join(lines))
+    told = [f"  {verb:<11}{line}" for verb, (_, line) in verbs.VERBS.items()]
+    return USAGE.format(version=__version__, verbs="\n".join(told), choices="\n".join(lines))
 
 
 def _complain(error: KdrunError) -> int:

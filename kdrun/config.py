@@ -35,6 +35,15 @@ class Select(Enum):
     last = "last"
 
 
+class Tracker(Enum):
+    """Where metrics go beside metrics.jsonl, through Accelerate."""
+
+    none = "none"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+
+
 class FineTune(Enum):
     """Whether kdrun fine-tunes the teacher: `auto` does so when its checkpoint has no classification head."""
 
@@ -274,6 +283,8 @@ class Config:
     output_dir: str = setting("outputs", "where run folders and the ledger go")
     run_dir: str | None = setting(None, "this run's folder; null is <output_dir>/<method>/<task>/<time>-<id>")
     sweep: str | None = setting(None, "name of the sweep this run belongs to; set by `kdrun -m`")
+    report: bool = setting(True, "leave report.html in the run's folder")
+    tracker: Tracker = setting(Tracker.none, "send metrics to a tracker too; metrics.jsonl is always written")
     dry_run: bool = setting(False, "build everything, run one step of each turn and one evaluation batch, stop")
     debug: bool = setting(False, "show tracebacks")
 

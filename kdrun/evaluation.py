@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,22 +83,48 @@ def score(task: TaskConfig, logits: np.ndarray, labels: np.ndarray) -> dict[str,
     return metrics.compute(list(task.metrics), predictions(task, logits), labels)
 
 
-def prediction_rows(task: TaskConfig, split: str, logits: np.ndarray, labels: np.ndarray) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl: id, split, gold, prediction, and probabilities by class name."""
+def prediction_rows(
+    task: TaskConfig,
+    split: str,
+    rows: Mapping[str, Sequence[Any]],
+    student: np.ndarray,
+    teacher: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
+    """The lines of predictions.jsonl, one a row of a dev split.
+
+    Args:
+        task: names of the classes.
+        split: name of the split.
+        rows: the split's columns: `text`, perhaps `text_pair`, and `label` (class index or score).
+        student: its logits, [rows, outputs].
+        teacher: its logits on the same rows, where one took part.
+
+    Returns:
+        id, split, text, text_pair (for pairs), gold, prediction, probabilities by class name (none for a score),
+        and the teacher's `teacher_prediction` and `teacher_probabilities`.
+    """
+    texts = [name for name in ("text", "text_pair") if name in rows]
+    made = []
+    gold = rows["label"]
+    answers = {"": _answers(task, student)} | ({"teacher_": _answers(task, teacher)} if teacher is not None else {})
+    for i in range(len(student)):
+        row = {"id": i, "split": split, **{name: rows[name][i] for name in texts}}
+        row["gold"] = float(gold[i]) if task.is_regression else task.labels[int(gold[i])]
+        for whose, found in answers.items():
+            row |= {f"{whose}{key}": value for key, value in found[i].items()}
+        made.append(row)
+    return made
+
+
+def _answers(task: TaskConfig, logits: np.ndarray) -> list[dict[str, Any]]:
     if task.is_regression:
-        return [
-            {"id": i, "split": split, "gold": float(gold), "prediction": float(value[0])}
-            for i, (gold, value) in enumerate(zip(labels, logits, strict=True))
-        ]
+        return [{"prediction": float(value)} for value in logits[:, 0]]
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares = shifted / shifted.sum(axis=-1, keepdims=True)
     return [
         {
-            "id": i,
-            "split": split,
-            "gold": task.labels[gold],
             "prediction": task.labels[int(row.argmax())],
             "probabilities": {name: round(float(p), 6) for name, p in zip(task.labels, row, strict=True)},
         }
-        for i, (gold, row) in enumerate(zip(labels, shares, strict=True))
+        for row in shares
     ]

@@ -21,7 +21,8 @@ from kdrun import registry, rng
 from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
 from kdrun.errors import TrainingError
-from kdrun.method import Batch, Method, Phase, StepOutput, Turn
+from kdrun.inspection import Inspection, inspect
+from kdrun.method import Batch, Method, Phase, StepOutput, Turn, planned_steps, turn_at
 from kdrun.optim import learning_rate
 
 
@@ -34,6 +35,10 @@ class Observer(Protocol):
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         """An evaluation and whether it is the best so far."""
+        ...
+
+    def inspected(self, found: Inspection) -> None:
+        """What the first step of a role in a phase showed."""
         ...
 
 
@@ -66,16 +71,6 @@ class Settings:
     eval_every: int | None = None
     select: Select = Select.best_dev
     max_steps: int | None = None
-
-
-def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
-    """The turn that a step of a phase belongs to; the turns repeat."""
-    position = step % sum(turn.steps for turn in turns)
-    for turn in turns:
-        if position < turn.steps:
-            return turn
-        position -= turn.steps
-    raise ValueError("a phase needs turns with at least one step")
 
 
 class Loop:
@@ -133,6 +128,23 @@ class Loop:
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
 
 
+@dataclass
+class _Tally:
+    """Running sums of one role's steps since its last record."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+    seconds: float = 0.0
+    last: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+
+    def means(self) -> dict[str, float]:
+        return {name: float(value) / self.count for name, value in self.sums.items()}
+
+
 class _Stretch:
     """One phase in progress: its optimizers, counters and running means."""
 
@@ -140,40 +152,43 @@ class _Stretch:
         self.loop, self.phase, self.settings = loop, phase, loop.settings
         self.batches_per_epoch = -(-loop.feed.num_rows // phase.batch_size)
         self.steps_per_epoch = -(-self.batches_per_epoch // phase.accumulate)
-        self.total = phase.steps or max(1, round(phase.epochs * self.steps_per_epoch))
-        self.planned = {turn.role: 0 for turn in phase.turns}
-        for step in range(self.total):
-            self.planned[turn_at(phase.turns, step).role] += 1
+        self.planned = planned_steps(phase, phase.steps or max(1, round(phase.epochs * self.steps_per_epoch)))
+        self.total = sum(self.planned.values())
         self.taken = dict.fromkeys(self.planned, 0)
+        self.groups = {role: self._groups(role) for role in self.planned}
         self.optimizers: dict[str, Any] = {}
-        self.reached: set[str] = set()
+        self.inspected: set[str] = set()
         self.active: str | None = None
-        self.sums: dict[str, Tensor] = {}
-        self.count, self.since, self.seconds = 0, time.perf_counter(), 0.0
+        self.tallies = {role: _Tally() for role in self.planned}
 
     def run(self) -> None:
         every = self.settings.eval_every or self.steps_per_epoch
         last = min(self.total, self.settings.max_steps or self.total)
-        for step, groups in zip(range(last), self._groups(), strict=False):
+        for step in range(last):
             turn = turn_at(self.phase.turns, step)
             self._activate(turn.role)
-            record = self._step(step, turn, groups)
-            done = step + 1
-            if done % self.settings.log_every == 0 or done == last:
-                self._log(record, done)
-            if done % every == 0 or done == last:
-                self.loop.outcome.train_seconds += time.perf_counter() - self.since
+            started = time.perf_counter()
+            self._step(step, turn, next(self.groups[turn.role]))
+            self.tallies[turn.role].seconds += time.perf_counter() - started
+            done, taken, leads = step + 1, self.taken[turn.role], turn.role == self.phase.leading_role
+            for role, tally in self.tallies.items():
+                if tally.count and (done == last or (role == turn.role and taken % self.settings.log_every == 0)):
+                    self._log(tally, done)
+            if done == last or (leads and taken % every == 0):
                 self.loop.assess(self.phase.name, done)
                 self.active = None  # evaluation left the models in eval mode
-                self.since = time.perf_counter()
         for role, count in self.taken.items():
             self.loop.outcome.steps[role] = self.loop.outcome.steps.get(role, 0) + count
 
-    def _groups(self) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """The micro-batches of each optimizer step, numbered through the phase."""
-        epoch, accumulate = 0, self.phase.accumulate
+    def _groups(self, role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """The micro-batches of each optimizer step of a role, numbered through the phase.
+
+        Every role walks through the rows on its own, so that the student meets the same batches at its k-th
+        step whatever turns come between.
+        """
+        epoch, accumulate, name = 0, self.phase.accumulate, self.phase.stream_name(role)
         while True:
-            order = self.loop.feed.order(self.phase.batch_size, self.settings.seed, self.phase.name, epoch)
+            order = self.loop.feed.order(self.phase.batch_size, self.settings.seed, name, epoch)
             numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
             for start in range(0, len(numbered), accumulate):
                 yield numbered[start : start + accumulate]
@@ -194,40 +209,41 @@ class _Stretch:
             self.optimizers[role] = self.loop.accelerator.prepare_optimizer(optimizer)
         self.active = role
 
-    def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> dict[str, Any]:
-        torch.manual_seed(rng.derive(self.settings.seed, "dropout", self.phase.name, step))
+    def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
+        name, taken, tally = self.phase.stream_name(turn.role), self.taken[turn.role], self.tallies[turn.role]
+        torch.manual_seed(rng.derive(self.settings.seed, "dropout", name, taken))
         optimizer, config = self.optimizers[turn.role], self.settings.optims[turn.role]
-        lr = learning_rate(config, self.taken[turn.role], self.planned[turn.role])
+        lr = learning_rate(config, taken, self.planned[turn.role])
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
         count, total = 0, torch.zeros((), device=self.loop.accelerator.device)
         for number, rows in group:
-            batch = self.loop.feed.batch(rows, self.phase.name, number)
+            batch = self.loop.feed.batch(rows, name, number)
             with self.loop.accelerator.autocast():
                 output = self.loop.method.step(batch, turn)
             self._must_be_finite(output, batch, step)
             self.loop.accelerator.backward(output.loss)
+            if turn.role not in self.inspected:
+                self._inspect(output, turn.role)
             count, total = count + output.count, total + output.loss.detach()
-            for name, value in output.terms.items():
-                self.sums[name] = self.sums.get(name, 0) + value.detach()
+            tally.add(output.terms)
         norm = self._apply(optimizer, config.clip_norm, count, turn.role, step)
         self.taken[turn.role] += 1
-        self.count += count
+        tally.add({"loss": total})
+        tally.count += count
+        tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
         self.loop.outcome.examples += count
-        self.sums["loss"] = self.sums.get("loss", 0) + total
-        return {"role": turn.role, "lr": lr, "grad_norm": norm}
+
+    def _inspect(self, output: StepOutput, role: str) -> None:
+        method = self.loop.method
+        found = inspect(self.phase.name, role, output, method.roles, method.trainable(role))
+        self.inspected.add(role)
+        self.loop.observer.inspected(found)
 
     def _apply(self, optimizer: Any, clip: float, count: int, role: str, step: int) -> float:
         """Divide the summed gradients by the number of examples, clip, step. Returns the norm before clipping."""
         params = [p for group in optimizer.param_groups for p in group["params"]]
         grads = [p.grad for p in params if p.grad is not None]
-        if role not in self.reached:
-            if not grads:
-                raise TrainingError(
-                    f"phase {self.phase.name!r}: the loss sends no gradient to any parameter of the {role} "
-                    "in its own turn; the method's step() must compute its loss from that model"
-                )
-            self.reached.add(role)
         torch._foreach_div_(grads, count)  # pyright: ignore[reportPrivateImportUsage]
         norm = torch.nn.utils.get_total_norm(grads)
         if not bool(torch.isfinite(norm)):
@@ -251,20 +267,17 @@ class _Stretch:
                 "learning rate, or try runtime.precision=fp32"
             )
 
-    def _log(self, record: dict[str, Any], done: int) -> None:
-        now = time.perf_counter()
-        elapsed = now - self.since
-        self.loop.outcome.train_seconds += elapsed
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
+    def _log(self, tally: _Tally, done: int) -> None:
+        self.loop.outcome.train_seconds += tally.seconds
         self.loop.observer.step(
             {
                 "step": done,
                 "phase": self.phase.name,
-                "epoch": round(done / self.steps_per_epoch, 4),
-                **record,
-                **means,
-                "examples_per_s": self.count / elapsed if elapsed else None,
+                "epoch": round(self.taken[self.phase.leading_role] / self.steps_per_epoch, 4),
+                **tally.last,
+                **tally.means(),
+                "examples_per_s": tally.count / tally.seconds if tally.seconds else None,
             },
             self.total,
         )
-        self.sums, self.count, self.since = {}, 0, now
+        self.tallies[tally.last["role"]] = _Tally()

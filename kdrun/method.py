@@ -53,8 +53,9 @@ class Turn:
 class Phase:
     """A stretch of training. Its turns repeat until the budget is spent.
 
-    `epochs` counts passes over the training rows by all turns together; `steps`, when given, counts
-    optimizer steps of all turns together and wins.
+    The budget is that of the leading role, so that methods with one `optim` section train the student for
+    equally many steps: `epochs` counts its passes over the training rows; `steps`, when given, counts its
+    optimizer steps and wins. Turns of other roles come on top.
     """
 
     name: str
@@ -63,6 +64,35 @@ class Phase:
     steps: int | None = None
     batch_size: int = 32
     accumulate: int = 1
+
+    @property
+    def leading_role(self) -> str:
+        """The student where it takes part, else the role of the first turn."""
+        roles = [turn.role for turn in self.turns]
+        return "student" if "student" in roles else roles[0]
+
+    def stream_name(self, role: str) -> str:
+        """Name of a role's random streams in this phase, for `kdrun.rng.stream`."""
+        return self.name if role == self.leading_role else f"{self.name}/{role}"
+
+
+def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
+    """The turn that a step of a phase belongs to; the turns repeat."""
+    position = step % sum(turn.steps for turn in turns)
+    for turn in turns:
+        if position < turn.steps:
+            return turn
+        position -= turn.steps
+    raise ValueError("a phase needs turns with at least one step")
+
+
+def planned_steps(phase: Phase, budget: int) -> dict[str, int]:
+    """Steps of each role when the phase's leading role takes `budget` of them."""
+    planned, step = {turn.role: 0 for turn in phase.turns}, 0
+    while planned[phase.leading_role] < budget:
+        planned[turn_at(phase.turns, step).role] += 1
+        step += 1
+    return planned
 
 
 @dataclass
@@ -75,8 +105,8 @@ class Batch:
             each; roles that share a tokenizer share the tensors.
         labels: class indices [batch] (int64) or scores [batch] (float32); None for a method that needs none.
         teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
-        phase: name of the phase.
-        step: number of the micro-batch in the phase, for `kdrun.rng.stream`.
+        phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
+        step: number of the role's micro-batch in the phase, for the same.
     """
 
     ids: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import math
@@ -12,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ from kdrun.config import Config
 from kdrun.errors import ConfigError
 
 LEDGER = "ledger.jsonl"
-NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment")
+NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker")
 """Config keys that do not change what a run computes, so they are left out of its hash."""
+READERS = ("cli", "verbs", "check", "compare", "verdict", "runs", "tables", "explain", "report", "screen", "trackers")
+"""Modules that read results or talk to people; a change in them changes no number of a run."""
 
 
 def plain(value: Any) -> Any:
@@ -45,6 +49,29 @@ def plain(value: Any) -> Any:
 def config_hash(config: Config) -> str:
     """A hash of everything in a config that decides what the run computes, 16 hex digits."""
     return digest({k: v for k, v in plain(config).items() if k not in NOT_IDENTITY})[:16]
+
+
+@cache
+def code_digest() -> str:
+    """A hash of the code that decides what a run computes, 16 hex digits: all of kdrun but the `READERS`.
+
+    Comments, docstrings and layout do not count, so that explaining code better does not make its results old.
+    """
+    here = Path(__file__).resolve().parent
+    sources = {path.relative_to(here): path for path in sorted(here.rglob("*.py"))}
+    computing = {name: path for name, path in sources.items() if name.parts[0].removesuffix(".py") not in READERS}
+    return digest({name.as_posix(): _bare_code(path.read_text("utf-8")) for name, path in computing.items()})[:16]
+
+
+def _bare_code(source: str) -> str:
+    """A module's syntax tree without docstrings, as text."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]
+            node.body = kept  # pyright: ignore[reportAttributeAccessIssue]
+    return ast.dump(tree)
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -76,8 +103,21 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     runs: dict[str, dict[str, Any]] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         record = json.loads(line)
+        if record["event"] == "comparison":
+            continue
         runs.setdefault(record["run_id"], {"status": "running"}).update(record)
     return list(runs.values())
+
+
+def read_comparisons(path: Path) -> list[dict[str, Any]]:
+    """The comparisons of a ledger file, oldest first; of one repeated, only the last."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        record = json.loads(line)
+        if record["event"] == "comparison":
+            found.pop(record["comparison_id"], None)
+            found[record["comparison_id"]] = record
+    return list(found.values())
 
 
 def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:
@@ -92,6 +132,7 @@ def provenance(config: Config, data_hash: str | None, command: str) -> dict[str,
 
     commit, dirty = _git()
     return {
+        "code": code_digest(),
         "git": commit,
         "dirty": dirty,
         "python": platform.python_version(),
@@ -157,7 +198,9 @@ class RunFolder:
                 "seed": c.seed,
                 "sweep": c.sweep,
                 "source": c.data.name,
+                "config": plain(c),
                 "config_hash": config_hash(c),
+                "code": code_digest(),
                 "command": command,
                 "kdrun": kdrun.__version__,
                 "started": time.time(),
@@ -180,7 +223,7 @@ class RunFolder:
             write_atomic(self.path / "result.json", json.dumps(plain(result), indent=2) + "\n")
         summary = {}
         if result is not None:
-            keys = ("headline", "teacher", "student", "retention", "time", "provenance")
+            keys = ("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance")
             summary = {"data_name": result["data"]["name"], "synthetic": result["data"]["synthetic"]}
             summary |= {key: result[key] for key in keys}
         append_line(

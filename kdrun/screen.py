@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from kdrun.evaluation import Scores
+from kdrun.inspection import Inspection
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -97,6 +98,11 @@ class Watcher:
         mark = "  best so far" if is_best else ""
         line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {number(value)}"
         self.screen.say(f"{line}  {self._losses(self.last)}{mark}")
+
+    def inspected(self, found: Inspection) -> None:
+        """Warn of what the first step of a turn showed."""
+        for warning in found.warnings():
+            self.screen.warn(warning)
 
     def close(self) -> None:
         """Take the bar down."""

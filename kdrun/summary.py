@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Any
 
@@ -138,10 +139,10 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
     screen.say(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
     path = folder.path
-    again = f"kdrun -m method=finetune,kd task={config.task.name} seed=1,2,3"
+    own = [word for word in shlex.split(this.command)[1:] if not word.startswith(("seed=", "run_dir="))]
     facts = [
         ("result", str(path / "result.json")),
         ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
-        ("compare", again if config.preset == "embedded" else f"{again} preset={config.preset} …"),
+        ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
     ]
     screen.facts("next", facts)

@@ -40,9 +40,13 @@ class Setting:
     evaluator: Evaluator
     accelerator: Accelerator
 
+    def logits(self, built: Built) -> dict[str, np.ndarray]:
+        """The model's logits on every dev split, [rows, outputs] each."""
+        return {split: self.evaluator.logits(built.model, table) for split, table in self.dev.items()}
+
     def scores(self, built: Built) -> Scores:
         """The model's metrics on every dev split."""
-        return self.evaluator.score({s: self.evaluator.logits(built.model, t) for s, t in self.dev.items()})
+        return self.evaluator.score(self.logits(built))
 
 
 def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kdrun import assembly, checkpoint, registry, summary, teacher
+from kdrun import assembly, check, checkpoint, registry, report, summary, teacher, trackers
 from kdrun.assembly import Run
 from kdrun.config import Config
 from kdrun.data import sources
 from kdrun.data.feed import Feed
+from kdrun.errors import KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
+from kdrun.inspection import Check, Inspection
 from kdrun.loop import Loop, Outcome, Settings
 from kdrun.method import Method, Phase
 from kdrun.models import loading
 from kdrun.results import RunFolder
 from kdrun.screen import Screen, Watcher
+from kdrun.trackers import Tracking
 
 
 def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -38,6 +41,7 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
         KeyboardInterrupt: after the ledger has been told.
     """
     screen, command = screen or Screen(), shlex.join(["kdrun", *words])
+    trackers.require(config.tracker)
     if config.dry_run:
         return _load_and_carry_out(config, screen, command, None)
     folder = RunFolder(config)
@@ -51,26 +55,59 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
         folder.close("failed", error=f"{type(error).__name__}: {error}")
         raise
     folder.close("done", result)
+    if config.report:
+        screen.say(f"report: {report.write(folder.path)}")
     return result
+
+
+def try_out(config: Config, screen: Screen) -> list[Check]:
+    """Build everything with a real teacher, take one step of each turn and evaluate a batch, for `kdrun check`.
+
+    Returns:
+        What was looked at; the last one failed where the run could not go on.
+
+    Raises:
+        KdrunError: there is nothing to try: the data cannot be read, the device is not there.
+    """
+    trackers.require(config.tracker)
+    this = _load(replace(config, dry_run=True), screen, "", None)
+    this.is_check = True
+    try:
+        _carry_out(this)
+        return [*this.checks, *check.after(this)]
+    except KdrunError as error:
+        return [*this.checks, Check("the run starts", ok=False, found=str(error), remedy="see what was found")]
+    finally:
+        _let_go(this)
 
 
 def _load_and_carry_out(
     config: Config, screen: Screen, command: str, folder: RunFolder | None
 ) -> dict[str, Any] | None:
-    """Load the data, carry out the run, and let go of its models: jobs of a sweep share one process."""
-    started = time.perf_counter()
-    needs = registry.get("method", config.method.name).target.needs
-    accelerator = assembly.accelerator(config.runtime)
-    data = sources.load(config.data, config.task)
-    labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
-    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
-    this = Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
+    this = _load(config, screen, command, folder)
     try:
         return _carry_out(this)
     finally:
-        this.roles.clear()
-        accelerator.free_memory()
-        gc.collect()
+        _let_go(this)
+
+
+def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None) -> Run:
+    started = time.perf_counter()
+    needs = registry.get("method", config.method.name).target.needs
+    accelerator = assembly.accelerator(config, folder.path if folder else None)
+    data = sources.load(config.data, config.task)
+    labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
+    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
+    return Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
+
+
+def _let_go(this: Run) -> None:
+    """Free the models: jobs of a sweep share one process."""
+    if this.tracking is not None:
+        this.tracking.close()
+    this.roles.clear()
+    this.accelerator.free_memory()
+    gc.collect()
 
 
 def _carry_out(this: Run) -> dict[str, Any] | None:
@@ -81,9 +118,13 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
         _teach(this)
     method = assembly.method(this)
     feed = assembly.feed(this)
+    this.checks = check.before(this)
+    if not this.is_check:
+        check.require(this.checks)
     outcome = _distil(this, method, feed)
     if config.dry_run:
-        screen.say("dry run: everything composes, builds, trains one step of each turn and evaluates")
+        if not this.is_check:
+            screen.say("dry run: everything composes, builds, trains one step of each turn and evaluates")
         return None
     student = this.roles["student"]
     tables = this.dev_tokens("student")
@@ -95,7 +136,9 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     this.folder.predictions(
         row
         for split, values in logits.items()
-        for row in prediction_rows(config.task, split, values, this.evaluator.labels[split])
+        for row in prediction_rows(
+            config.task, split, this.data.splits[split].table.to_pydict(), values, this.teacher_logits.get(split)
+        )
     )
     summary.report(this, scores, result)
     return result
@@ -105,7 +148,8 @@ def _teach(this: Run) -> None:
     """Fine-tune or fetch the teacher, score it, refuse one that knows nothing."""
     config, built = this.config, this.roles["teacher"]
     setting = assembly.teaching(this)
-    if teacher.wants_fine_tuning(config.teacher, built) and not config.dry_run:
+    is_real = this.is_check or not config.dry_run
+    if teacher.wants_fine_tuning(config.teacher, built) and is_real:
         watcher = Watcher(this.screen, "teacher", config.task.headline, config.task.dev_splits[0])
         try:
             built, hit = teacher.fine_tuned(built, assembly.context(this, "teacher"), setting, watcher)
@@ -114,29 +158,39 @@ def _teach(this: Run) -> None:
         this.screen.say(f"teacher {'read from the cache' if hit else 'fine-tuned and kept in the cache'}")
     built.model.requires_grad_(False).eval()
     this.roles["teacher"] = built
-    if config.dry_run:
+    if not is_real:
         return
-    this.teacher_scores = setting.scores(built)
+    this.teacher_logits = setting.logits(built)
+    this.teacher_scores = this.evaluator.score(this.teacher_logits)
     warning = teacher.refuse_weak(this.teacher_scores, setting)
     if warning:
         this.screen.warn(warning)
 
 
 class _Observer(Watcher):
-    """The screen's watcher, which also writes metrics.jsonl and checkpoints."""
+    """The screen's watcher, which also writes metrics.jsonl and checkpoints, and tells the tracker."""
 
     def __init__(self, this: Run) -> None:
         super().__init__(this.screen, "student", this.config.task.headline, this.config.task.dev_splits[0])
         self.run = this
 
-    def step(self, record: dict[str, Any], total: int) -> None:
+    def _log(self, record: dict[str, Any]) -> None:
         if self.run.folder is not None:
             self.run.folder.log(record)
+        if self.run.tracking is not None:
+            self.run.tracking.log(record)
+
+    def step(self, record: dict[str, Any], total: int) -> None:
+        self._log(record)
         super().step(record, total)
 
+    def inspected(self, found: Inspection) -> None:
+        self.run.inspections.append(found)
+        super().inspected(found)
+
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        self._log(record)
         if self.run.folder is not None:
-            self.run.folder.log(record)
             student, checkpoints = self.run.roles["student"], self.run.folder.path / "checkpoints"
             for name in ("last", "best") if is_best else ("last",):
                 checkpoint.save(student.model, checkpoints / name, record)
@@ -161,6 +215,8 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     runtime = config.runtime
     optims = {"student": config.optim}
     settings = Settings(optims, config.seed, runtime.log_every, runtime.eval_every, config.select)
+    if this.folder is not None:
+        this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
     observer = _Observer(this)
     try:
         return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer).run()
@@ -169,6 +225,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
 
 
 def _one_step_each(phase: Phase) -> Phase:
-    """The phase cut to one step of each turn, for a dry run."""
+    """The phase cut to one step of each turn, for a dry run; the leading role's turn comes last, as it ends it."""
     turns = tuple(replace(turn, steps=1) for turn in phase.turns)
-    return replace(phase, turns=turns, steps=len(turns))
+    ordered = sorted(turns, key=lambda turn: turn.role == phase.leading_role)
+    return replace(phase, turns=tuple(ordered), steps=sum(turn.role == phase.leading_role for turn in turns))

@@ -22,6 +22,7 @@ from kdrun.config import OptimConfig, TaskConfig
 from kdrun.data.feed import Feed
 from kdrun.data.table import make_split
 from kdrun.data.tokens import tokenize
+from kdrun.inspection import Inspection
 from kdrun.loop import Loop, Settings
 from kdrun.method import Parts
 
@@ -50,6 +51,9 @@ class Losses:
         self.values.append(record["loss"])
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        """Not looked at."""
+
+    def inspected(self, found: Inspection) -> None:
         """Not looked at."""
 
 

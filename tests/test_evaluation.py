@@ -53,7 +53,8 @@ def test_scores_and_headline() -> None:
 
 
 def test_prediction_rows_carry_names_and_probabilities() -> None:
-    rows = prediction_rows(CLASSES, "dev", np.array([[0.0, np.log(3)]], dtype=np.float32), np.array([0]))
+    columns = {"text": ["fine"], "label": [0]}
+    rows = prediction_rows(CLASSES, "dev", columns, np.array([[0.0, np.log(3)]], dtype=np.float32))
     assert rows == [
         {"id": 0, "split": "dev", "gold": "no", "prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
     ]

@@ -1,6 +1,6 @@
 """The training loop on models small enough to check by hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import nn
 
 from kdrun.config import OptimConfig, Select
 from kdrun.errors import TrainingError
-from kdrun.loop import Loop, Settings, turn_at
-from kdrun.method import Batch, Method, Parts, Phase, StepOutput, Turn
+from kdrun.inspection import Inspection
+from kdrun.loop import Loop, Settings
+from kdrun.method import Batch, Method, Parts, Phase, StepOutput, Turn, planned_steps, turn_at
 
 ROWS = 21
 PLAIN_SGD = {"name": "sgd", "beta1": 0.0, "warmup_ratio": 0.0, "weight_decay": 0.0}
@@ -51,12 +52,16 @@ class Regress(Method):
 class Record:
     steps: list[dict[str, Any]] = field(default_factory=list)
     evals: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
+    looks: list[Inspection] = field(default_factory=list)
 
     def step(self, record: dict[str, Any], total: int) -> None:
         self.steps.append(record)
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         self.evals.append((record, is_best))
+
+    def inspected(self, found: Inspection) -> None:
+        self.looks.append(found)
 
 
 def make(method: type[Method] = Regress, **changes: Any) -> tuple[Loop, Record, Method]:
@@ -116,7 +121,7 @@ def test_first_step_equals_a_hand_written_step() -> None:
 
 class TwoRoles(Regress):
     def phases(self, optim: OptimConfig) -> list[Phase]:
-        return [Phase("play", (Turn("generator", 2), Turn("student", 3)), steps=10, batch_size=8)]
+        return [Phase("play", (Turn("generator", 2), Turn("student", 3)), steps=6, batch_size=8)]
 
 
 def test_out_of_turn_roles_stay_bit_identical() -> None:
@@ -144,6 +149,42 @@ def test_each_role_follows_a_schedule_over_its_own_steps() -> None:
     loop.run()
     rates = [r["lr"] for r in watcher.steps if r["role"] == "student"]
     np.testing.assert_allclose(rates, [0.05 * (1 - i / 6) for i in range(6)])
+
+
+def test_the_budget_is_the_leading_roles_and_a_phase_ends_with_it() -> None:
+    turns = (Turn("generator", 2), Turn("student", 3))
+    assert planned_steps(Phase("play", turns), 4) == {"generator": 4, "student": 4}
+    assert planned_steps(Phase("play", turns[:1]), 3) == {"generator": 3}
+    assert Phase("play", turns[::-1]).leading_role == "student"
+
+
+def test_the_student_meets_the_same_rows_and_noise_whatever_turns_come_between() -> None:
+    class Alone(TwoRoles):
+        def phases(self, optim: OptimConfig) -> list[Phase]:
+            return [replace(super().phases(optim)[0], turns=(Turn("student"),))]
+
+    def seen(method: type[Method]) -> list[tuple[list[int], str, int, float]]:
+        made: list[tuple[list[int], str, int, float]] = []
+
+        class Looking(method):
+            def step(self, batch: Batch, turn: Turn) -> StepOutput:
+                if turn.role == "student":
+                    made.append((batch.ids.tolist(), batch.phase, batch.step, float(torch.rand(()))))
+                return super().step(batch, turn)
+
+        make(Looking)[0].run()
+        return made
+
+    assert seen(TwoRoles) == seen(Alone)
+    assert len(seen(Alone)) == 6
+
+
+def test_records_are_of_one_role_each() -> None:
+    """A record between turns must not average the losses of two roles."""
+    loop, watcher, _ = make(TwoRoles)
+    loop.settings.log_every = 4
+    loop.run()
+    assert [(r["step"], r["role"]) for r in watcher.steps] == [(7, "generator"), (8, "student"), (10, "student")]
 
 
 def test_turns_repeat_in_order() -> None:

@@ -1,0 +1,211 @@
+"""Is a run sound, before it is paid for? `before` guards every run; `kdrun check` shows all of it with the remedies."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdrun.errors import ModelError
+from kdrun.inspection import Check, Inspection
+
+if TYPE_CHECKING:
+    from kdrun.assembly import Run
+    from kdrun.models.built import Built
+
+GIB = 2**30
+STORED_COPIES = 3
+"""Times a run keeps its student on disk: student/, checkpoints/best, checkpoints/last."""
+
+
+@dataclass
+class Settings:
+    """All words of `kdrun check` belong to the run's own config."""
+
+
+def main(words: list[str]) -> int:
+    """Show whether a run is sound, without running it.
+
+    Builds everything, fine-tunes (or fetches) and scores the teacher, takes one step of each turn on the longest
+    rows, and prints what passed and what failed, with the remedy. Takes the words of a run, e.g.
+    kdrun check method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER
+    """
+    from kdrun import compose, train
+    from kdrun.screen import Screen
+
+    screen, config = Screen(), compose.load(words)
+    checks = train.try_out(config, screen)
+    rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.found) for check in checks]
+    screen.facts(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)
+    failed = [check for check in checks if not check.ok]
+    for check in failed:
+        screen.warn(f"{check.name}: {check.remedy}")
+    screen.say(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
+    return int(bool(failed))
+
+
+def before(this: Run) -> list[Check]:
+    """What can be seen once models, method and feed are built: cheap, so every run does it."""
+    checks = [*_teacher(this), *(_labels(role, this) for role in this.used_roles if role != "generator")]
+    checks += [_vocabulary(this), *_outputs(this), _modes(this), _disk(this)]
+    return checks
+
+
+def require(checks: list[Check]) -> None:
+    """Stop where a check failed.
+
+    Raises:
+        ModelError: with every failed check and its remedy.
+    """
+    failed = [f"{check.name}: {check.found}; {check.remedy}" for check in checks if not check.ok]
+    if failed:
+        raise ModelError("\n".join(failed))
+
+
+def after(this: Run) -> list[Check]:
+    """What one step of each turn showed: loss terms, gradients, memory."""
+    return [check for found in this.inspections for check in _inspected(found)] + [_memory(this)]
+
+
+def _teacher(this: Run) -> Iterator[Check]:
+    """A weak teacher was refused before; this is its score for the table."""
+    if not this.needs.teacher:
+        yield Check("teacher", ok=True, found="none needed")
+    elif this.teacher_scores is not None:
+        split, metric = this.config.task.dev_splits[0], this.config.task.headline
+        value = this.teacher_scores[split][metric]
+        found = "undefined" if value is None else f"{value:.4f}"
+        yield Check("teacher's score", ok=True, found=f"{split} {metric} {found}")
+
+
+def _labels(role: str, this: Run) -> Check:
+    """Class names of a model in the order of the task's, or one output for a score."""
+    task = this.config.task
+    config: Any = this.roles[role].model.config
+    if task.is_regression:
+        fits, found = config.num_labels == 1, f"{config.num_labels} output(s) for a score"
+    else:
+        names = [config.id2label[i] for i in range(config.num_labels)]
+        fits, found = names == list(task.labels), ", ".join(names)
+    remedy = f"the task has {', '.join(task.labels) or 'a score'}, in this order; name the model's classes so"
+    return Check(f"labels of the {role}", ok=fits, found=found, remedy=remedy)
+
+
+def _vocabulary(this: Run) -> Check:
+    """Methods that pass soft tokens refuse differing vocabularies when roles are built; here it is said."""
+    sizes = ", ".join(f"{role} {len(this.roles[role].tokenizer)}" for role in this.used_roles)
+    shared = "one, as the method needs" if this.needs.shared_vocabulary else "each role reads its own ids"
+    return Check("vocabularies", ok=True, found=f"{sizes} entries; {shared}")
+
+
+def _outputs(this: Run) -> Iterator[Check]:
+    """Hidden states and attention maps: transformers gives empty tuples under fused attention, silently."""
+    import numpy as np
+    import torch
+
+    from kdrun import assembly
+
+    wanted = [kind for kind in ("hidden_states", "attentions") if getattr(this.needs, kind)]
+    for role in ("teacher", "student") if wanted else ():
+        model = this.roles[role].model
+        batch = assembly.tokens(this, role)["train"].batch(np.array([0]))
+        with torch.inference_mode():
+            out = model(**{k: v.to(this.accelerator.device) for k, v in batch.items()}, **_flags(wanted))
+        for kind in wanted:
+            count = len(out[kind] or ())
+            remedy = f"the {role}'s architecture does not give its {kind} under this attention implementation"
+            yield Check(f"{kind} of the {role}", ok=count > 0, found=f"{count} layers", remedy=remedy)
+
+
+def _flags(wanted: list[str]) -> dict[str, bool]:
+    return {f"output_{kind}": True for kind in wanted}
+
+
+def _modes(this: Run) -> Check:
+    training = this.needs.teacher and this.roles["teacher"].model.training
+    found = "none" if not this.needs.teacher else "training" if training else "evaluation, without dropout"
+    return Check("teacher's mode", ok=not training, found=found, remedy="a teacher with dropout gives random answers")
+
+
+def _disk(this: Run) -> Check:
+    """Space for what the run writes: the student, its checkpoints, and the cached teacher and its logits."""
+    sizes = {role: _weights(built) for role, built in this.roles.items()}
+    needed = STORED_COPIES * sizes["student"] + sizes.get("teacher", 0) * this.needs.teacher
+    if this.needs.teacher_logits:
+        needed += 4 * this.data.train.num_rows * this.config.task.num_outputs
+    place = Path(this.config.run_dir or this.config.output_dir).resolve()
+    place = next(p for p in (place, *place.parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    found = f"about {size(needed)} needed, {size(free)} free"
+    remedy = "free some space, or name another place with output_dir=… and KDRUN_CACHE"
+    return Check("disk", ok=free > needed, found=found, remedy=remedy)
+
+
+def _weights(built: Built) -> int:
+    """Bytes of a model's weights in fp32."""
+    return 4 * sum(p.numel() for p in built.model.parameters())
+
+
+def _inspected(found: Inspection) -> Iterator[Check]:
+    where = f"{found.phase}, {found.role}'s turn"
+    terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
+    remedy = f"{', '.join(found.zero_terms)} teaches nothing: is its weight 0, or is the student the teacher?"
+    yield Check(f"loss terms ({where})", ok=not found.zero_terms, found=terms or "none logged", remedy=remedy)
+    unused = f"; {len(found.unreached)} unused: {', '.join(found.unreached[:3])}" if found.unreached else ""
+    reached = f"{found.reached} tensors of the {found.role}{unused}; none of another role"
+    yield Check(f"gradients ({where})", ok=True, found=reached)
+
+
+def _memory(this: Run) -> Check:
+    """Peak memory: an estimate from sizes beside what one step on the longest rows really took."""
+    import torch
+
+    estimate = _estimated_memory(this)
+    if this.accelerator.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+        room, what = torch.cuda.get_device_properties(this.accelerator.device).total_memory, "on the GPU"
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        room, what = _physical_memory(), "of the process, libraries included"
+    found = f"models and one step {size(estimate)} estimated; peak of {size(peak)} measured {what}"
+    remedy = "lower optim.batch_size and raise optim.accumulate, or lower data.max_length"
+    return Check("memory", ok=max(peak, estimate) < room, found=f"{found}; {size(room)} there", remedy=remedy)
+
+
+def size(count: float) -> str:
+    """A number of bytes, readable: 12 MiB, 1.5 GiB."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{max(1, round(count / 2**20))} MiB"
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _estimated_memory(this: Run) -> int:
+    """Weights, gradients, two Adam moments, and a step's activations.
+
+    Activations of a trained model's layer: length · batch · hidden · (34 + 5 · heads · length / hidden) bytes in
+    16 bits (Korthikanti et al. 2022, arXiv 2205.05198, equation 1), twice that in 32 bits; an upper bound under
+    fused attention, which keeps no maps.
+    """
+    from kdrun import assembly
+
+    config, trained = this.config, {found.role for found in this.inspections}
+    wide = 1 if this.accelerator.mixed_precision == "bf16" else 2
+    total = 0
+    for role in this.used_roles:
+        built = this.roles[role]
+        total += _weights(built) * (4 if role in trained else 1)
+        if role in trained:
+            shape: Any = built.model.config
+            length = int(assembly.tokens(this, role)["train"].lengths.max())
+            per_unit = 34 + 5 * shape.num_attention_heads * length / shape.hidden_size
+            layer = length * config.optim.batch_size * shape.hidden_size * per_unit
+            total += int(wide * layer * shape.num_hidden_layers)
+    return total

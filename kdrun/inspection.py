@@ -1,0 +1,94 @@
+"""A first look at each turn of a phase, taken on its first step: costs one pass over the parameters, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from kdrun.errors import TrainingError
+from kdrun.method import StepOutput
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must be so for a run to be sound: what was looked at, what was found, what mends it."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the first step of a role in a phase showed.
+
+    Attributes:
+        phase: name of the phase.
+        role: whose turn it was.
+        terms: value of each loss term, a mean over the examples.
+        reached: parameter tensors of the role that got a gradient.
+        unreached: names of those that got none, such as a pooler that the loss does not use.
+    """
+
+    phase: str
+    role: str
+    terms: dict[str, float]
+    reached: int
+    unreached: list[str] = field(default_factory=list)
+
+    @property
+    def zero_terms(self) -> list[str]:
+        """Loss terms that are exactly zero: switched off, or broken."""
+        return [name for name, value in self.terms.items() if value == 0.0]
+
+    def warnings(self) -> list[str]:
+        """What a user should look at, as sentences."""
+        return [
+            f"phase {self.phase!r}: the {self.role}'s loss term {name!r} is exactly zero on its first batch; it "
+            "teaches nothing (is its weight 0, or is the student the teacher?)"
+            for name in self.zero_terms
+        ]
+
+
+def inspect(
+    phase: str,
+    role: str,
+    output: StepOutput,
+    roles: Mapping[str, nn.Module],
+    trainable: Iterable[nn.Module],
+) -> Inspection:
+    """Look at the gradients and modes that the first backward pass of a role left.
+
+    Args:
+        phase: name of the phase.
+        role: whose turn it is.
+        output: what its step returned.
+        roles: all models.
+        trainable: the modules this turn trains.
+
+    Raises:
+        TrainingError: the gradient reaches no parameter of the role, or one of another role, or a model that
+            is not in its turn is in training mode (its dropout would make its answers random).
+    """
+    own = dict.fromkeys(p for module in trainable for p in module.parameters())
+    if not any(p.grad is not None for p in own):
+        raise TrainingError(
+            f"phase {phase!r}: the loss sends no gradient to any parameter of the {role} in its own turn; the "
+            "method's step() must compute its loss from that model"
+        )
+    named = {p: f"{who}.{name}" for who, module in roles.items() for name, p in module.named_parameters()}
+    strays = [name for p, name in named.items() if p not in own and p.grad is not None]
+    if strays:
+        raise TrainingError(
+            f"phase {phase!r}: in the {role}'s turn a gradient reached {len(strays)} parameters of others (the first "
+            f"is {strays[0]}); they must be frozen in a turn that is not theirs"
+        )
+    training = [name for name, module in roles.items() if module.training and not set(module.parameters()) & set(own)]
+    if training:
+        raise TrainingError(f"phase {phase!r}: the {training[0]} is in training mode in the {role}'s turn")
+    terms = {name: float(value.detach()) / output.count for name, value in output.terms.items()}
+    unreached = [named.get(p, "a module of the method") for p in own if p.grad is None]
+    return Inspection(phase, role, terms, len(own) - len(unreached), unreached)

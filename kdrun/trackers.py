@@ -1,0 +1,78 @@
+"""Experiment trackers, off by default: metrics.jsonl's numbers, sent on by Accelerate."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from kdrun.config import Config, Tracker
+from kdrun.errors import ConfigError
+from kdrun.results import plain
+
+PROJECT = "kdrun"
+"""Name under which trackers file the runs."""
+
+
+def require(tracker: Tracker) -> None:
+    """See that a tracker's package is there before anything is paid for.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if tracker is not Tracker.none and importlib.util.find_spec(tracker.value) is None:
+        name = tracker.value
+        raise ConfigError([f"tracker={name} needs the package {name}: pip install 'kdrun[{name}]', or tracker=none"])
+
+
+class Tracking:
+    """One run at a tracker; does nothing for `tracker=none`.
+
+    Args:
+        config: of the run; its values are filed with it, flattened.
+        accelerator: made with `log_with` of the tracker.
+        run_id: names the run there.
+    """
+
+    def __init__(self, config: Config, accelerator: Accelerator, run_id: str) -> None:
+        self.accelerator, self.active = accelerator, config.tracker is not Tracker.none
+        if not self.active:
+            return
+        own: dict[str, dict[str, Any]] = {
+            "wandb": {"wandb": {"name": run_id}},
+            "mlflow": {"mlflow": {"run_name": run_id}},
+        }
+        values = dict(flat(plain(config)))
+        accelerator.init_trackers(PROJECT, values, init_kwargs=own.get(config.tracker.value, {}))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Send the numbers of one record of metrics.jsonl, named by what they are of."""
+        if not self.active:
+            return
+        kind = "eval" if "eval" in record else str(record["role"])
+        values = dict(flat(record.get("eval", record)))
+        numbers = {f"{kind}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
+        self.accelerator.log(numbers, step=record["step"])
+
+    def close(self) -> None:
+        """Flush and let go, so that the next job of a sweep starts a run of its own."""
+        if self.active:
+            self.accelerator.end_training()
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested values as `a.b.c` → value; lists and nulls as text, as trackers take neither."""
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", value if isinstance(value, bool | int | float | str) else str(value)))
+    return found
+
+
+def folder(config: Config, run_folder: Path | None) -> str | None:
+    """Where a tracker that writes files puts them: inside the run's folder."""
+    return None if config.tracker is Tracker.none or run_folder is None else str(run_folder / "tracker")
