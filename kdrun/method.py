@@ -156,7 +156,10 @@ class Method:
         self.roles = parts.roles
 
     def phases(self, optim: Any) -> list[Phase]:
-        """The phases in order; by default one, in which the student learns on the task's rows."""
+        """The phases in order; by default one, in which the student learns on the task's rows.
+
+        Reads `self.config` and `optim` alone, so that `kdrun explain` can show them without a model.
+        """
         return [Phase("train", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
 
     def begin(self, phase: Phase) -> None:

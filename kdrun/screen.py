@@ -5,15 +5,17 @@ On a terminal there are colours and a progress bar; elsewhere plain lines, one a
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kdrun.evaluation import Scores
-from kdrun.inspection import Inspection
+if TYPE_CHECKING:
+    from kdrun.evaluation import Scores
+    from kdrun.inspection import Inspection
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -26,11 +28,17 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 
+WIDE = 200
+"""Columns where nobody's terminal sets a limit: a table must not lose digits in a log file."""
+
+
 class Screen:
-    """Prints a run. `quiet` prints nothing but errors and the last table."""
+    """Prints a run."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
+            self.console.width = WIDE
 
     def say(self, text: str) -> None:
         """A plain line; markup in it is shown, not obeyed."""
@@ -59,10 +67,39 @@ class Screen:
         """A table whose first column is left-aligned and the others right-aligned."""
         table = Table(title=title, title_justify="left", title_style="bold")
         for i, name in enumerate(columns):
-            table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
+
+
+class Quiet(Screen):
+    """For runs inside a comparison: the bar, errors, and each note and warning once; the rest is in their folders."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
+        self.said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def facts(self, title: str, rows: list[tuple[str, str]]) -> None:
+        """Nothing."""
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Once."""
+        if text not in self.said:
+            self.said.add(text)
+            super().note(text)
+
+    def warn(self, text: str) -> None:
+        """Once."""
+        if text not in self.said:
+            self.said.add(text)
+            super().warn(text)
 
 
 class Watcher:

@@ -1,6 +1,7 @@
 """Run folder, ledger and atomic writes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def config(tmp_path: Path, *words: str) -> Config:
 
 
 def result(score: float) -> dict[str, Any]:
-    keys = dict.fromkeys(("headline", "teacher", "student", "retention", "time", "provenance"))
+    keys = dict.fromkeys(("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance"))
     return {**keys, "retention": score, "kdrun": "x", "data": {"name": "sst2 (synthetic)", "synthetic": True}}
 
 
@@ -89,6 +90,36 @@ def test_config_hash_ignores_where_and_sees_what(tmp_path: Path) -> None:
 def test_provenance_names_versions_and_code(tmp_path: Path) -> None:
     made = results.provenance(config(tmp_path), "abc", "kdrun task=rte")
     assert set(made) == {
-        "git", "dirty", "python", "torch", "transformers", "config_hash", "data_hash", "command",
+        "code", "git", "dirty", "python", "torch", "transformers", "config_hash", "data_hash", "command",
     }  # fmt: skip
     assert made["data_hash"] == "abc"
+
+
+def test_code_digest_ignores_words_and_sees_code() -> None:
+    plain_code = "def f(x):\n    return x + 1\n"
+    told = '"""A module."""\n\n\ndef f(x):\n    """Adds one."""\n    # so it is\n    return x + 1\n'
+    assert results._bare_code(plain_code) == results._bare_code(told)
+    assert results._bare_code(plain_code) != results._bare_code(plain_code.replace("+ 1", "+ 2"))
+
+
+def test_readers_are_modules_and_nothing_that_computes_needs_them() -> None:
+    """Only the entrypoint (to report, check, track), assembly (trackers) and those that print may import one."""
+    here = Path(results.__file__).parent
+    for name in results.READERS:
+        assert (here / f"{name}.py").exists() or (here / name).is_dir(), name
+    talkers = {"train.py", "assembly.py", "summary.py", "__main__.py"}
+    for path in here.rglob("*.py"):
+        own = path.relative_to(here)
+        if own.parts[0].removesuffix(".py") in results.READERS or own.as_posix() in talkers:
+            continue
+        found = set(re.findall(r"from kdrun(?:\.| import )(\w+)", path.read_text())) & set(results.READERS)
+        assert not found, f"{own} imports {found}"
+
+
+def test_comparisons_are_read_apart_from_runs_and_the_last_of_a_repeated_one_counts(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    for mean in (1, 2):
+        results.append_line(ledger, {"event": "comparison", "comparison_id": "a", "mean": mean})
+    results.append_line(ledger, {"event": "start", "run_id": "r"})
+    assert [run["run_id"] for run in results.read_runs(ledger)] == ["r"]
+    assert [(c["comparison_id"], c["mean"]) for c in results.read_comparisons(ledger)] == [("a", 2)]

@@ -18,7 +18,15 @@ class FinetuneConfig:
 
 @register("method", "finetune", config=FinetuneConfig)
 class Finetune(Method):
-    """Minimise L = hard(S(x), y): cross-entropy for classes, squared error for a score. No teacher."""
+    """Minimise over the student:
+
+        L = hard(S(x), y)
+
+    Cross-entropy for classes, squared error for a score. No teacher.
+
+    Cost:
+        student: one forward and one backward pass a row.
+    """
 
     needs = Needs(teacher=False)
 

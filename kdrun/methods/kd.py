@@ -21,12 +21,17 @@ class KDConfig:
 
 @register("method", "kd", config=KDConfig)
 class KD(Method):
-    """Minimise L = hard_weight · hard(S(x), y) + soft_weight · T² · D(T(x)/T, S(x)/T).
+    """Minimise over the student:
+
+        L = hard_weight · hard(S(x), y) + soft_weight · T² · D(T(x)/T, S(x)/T)
 
     T² keeps the soft gradient's size when T changes (section 2 of the paper), whatever the weights.
     D is the run's loss: KL(teacher ‖ student) by default. With `logit_mse` the two T cancel, which is the
     high-temperature limit of the same section. For a score, hard and soft are squared errors.
-    The teacher's logits on the unmodified text come from the cache: no teacher forward in this loop.
+
+    Cost:
+        student: one forward and one backward pass a row.
+        teacher: one forward pass a row in all, kept in the cache; none in the loop.
     """
 
     needs = Needs(teacher_logits=True)
