@@ -1,0 +1,76 @@
+"""A comparison on the screen."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from kdrun.screen import Screen, number
+
+if TYPE_CHECKING:
+    from kdrun.compare.arms import Arm
+    from kdrun.data.sources import TaskData
+
+
+def comparison(record: dict[str, Any], screen: Screen) -> None:
+    """Print the arms, the verdicts, and what they rest on."""
+    synthetic = ", synthetic data" if record["synthetic"] else ""
+    title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}{synthetic}"
+    screen.table(title, ["arm", "mean ± sd", "kept", "train s", "steps"], [_arm(arm) for arm in record["arms"]])
+    screen.facts("each seed", [(arm["name"], _each(arm, record["seeds"])) for arm in record["arms"]])
+    if record["teacher"]:
+        screen.say(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
+    rows = [[f"{p['a']} - {p['b']}", signed(p["difference"]), interval(p), p["word"]] for p in record["pairs"]]
+    screen.table("verdicts", ["pair", "difference", "95 % interval", ""], rows)
+    for line in notes(record):
+        screen.say(line)
+    for arm in record["arms"]:
+        for seed, error in arm["failed"].items():
+            screen.warn(f"{arm['name']}, seed {seed} failed: {error}")
+    for line in record["uneven_steps"]:
+        screen.warn(line)
+
+
+def notes(record: dict[str, Any]) -> list[str]:
+    """What the verdicts mean and rest on, as sentences."""
+    lines = [f"{p['a']} against {p['b']}: {p['reason']}" for p in record["pairs"] if p["reason"]]
+    lines.append(f"a tie: the interval lies within ± {record['margin']:g}; intervals {record['how']}")
+    split, chosen = record["split"], record["chosen_on"]
+    if chosen == split:
+        lines.append(
+            f"{split} chose the checkpoint and is the split reported: scores are a little too high for all arms alike"
+        )
+    else:
+        chose = f"{chosen} chose the checkpoint" if chosen else "the last checkpoint counts, no split chose it"
+        lines.append(f"{chose}; {split} ({record['rows']} rows) is reported")
+    return lines
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign."""
+    return "n/a" if value is None else f"{value:+.4f}"
+
+
+def interval(pair: dict[str, Any]) -> str:
+    """The interval of a pair, `n/a` where there is none."""
+    return "n/a" if pair["interval"] is None else "{:+.4f} … {:+.4f}".format(*pair["interval"])
+
+
+def introduce(arms: list[Arm], seeds: list[int], data: TaskData, screen: Screen) -> None:
+    """Say what is compared, on what."""
+    synthetic = "synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else data.source
+    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.splits.items())
+    facts = [("data", f"{data.display_name}: {rows} rows; {synthetic}")]
+    facts += [(arm.name, shlex.join(["kdrun", *arm.words])) for arm in arms]
+    screen.facts(f"{len(arms)} methods with seeds {', '.join(map(str, seeds))}", facts)
+
+
+def _each(arm: dict[str, Any], seeds: list[int]) -> str:
+    return "  ".join("failed" if str(s) in arm["failed"] else number(arm["scores"].get(str(s))) for s in seeds)
+
+
+def _arm(arm: dict[str, Any]) -> list[str]:
+    sd = f" ± {arm['sd']:.4f}" if arm["sd"] is not None else ""
+    kept = f"{100 * arm['kept']:.1f} %" if arm["kept"] is not None else "n/a"
+    steps = " + ".join(f"{role} {count}" for role, count in sorted(arm["steps"].items()))
+    return [arm["name"], f"{number(arm['mean'])}{sd}", kept, number(arm["seconds"], 0), steps]

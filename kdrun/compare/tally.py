@@ -1,0 +1,156 @@
+"""The numbers of a comparison: per arm, and per pair of arms with a verdict."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import kdrun
+from kdrun import verdict
+from kdrun.cache import digest
+from kdrun.compare.arms import Arm
+from kdrun.results import code_digest, config_hash, plain
+
+if TYPE_CHECKING:
+    from kdrun.compare import Settings
+    from kdrun.config import Config, TaskConfig
+    from kdrun.data.sources import TaskData
+
+
+def record(
+    arms: list[Arm], seeds: list[int], settings: Settings, config: Config, data: TaskData, command: str
+) -> dict[str, Any]:
+    """The comparison as plain data: comparison.json, and a line of the ledger.
+
+    Args:
+        arms: with their results.
+        seeds: that were asked for.
+        settings: of the comparison.
+        config: of any of its runs, for what they share.
+        data: the rows they ran on.
+        command: that asked for it.
+    """
+    task = config.task
+    split, metric = task.dev_splits[0], task.headline
+    results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
+    chosen = {result["checkpoint"]["split"] for result in results}
+    taught = next((result for result in results if result["teacher"]), None)
+    top = taught["teacher"]["metrics"][split][metric] if taught else None
+    identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data.fingerprint, settings.margin]
+    resampled = _resampled(arms, task, split, metric)
+    return {
+        "event": "comparison",
+        "comparison_id": digest(identity)[:12],
+        "started": time.time(),
+        "task": task.name,
+        "data_name": data.display_name,
+        "synthetic": data.synthetic,
+        "preset": config.preset,
+        "student": results[0]["student"]["name"] if results else None,
+        "teacher": {"name": taught["teacher"]["name"], "score": top} if taught else None,
+        "metric": metric,
+        "split": split,
+        "chosen_on": chosen.pop() if len(chosen) == 1 else None,
+        "rows": data.splits[split].num_rows,
+        "seeds": seeds,
+        "margin": settings.margin,
+        "confidence": verdict.CONFIDENCE,
+        "how": verdict.HOW,
+        "uneven_steps": _uneven(arms),
+        "arms": [_arm(arm, split, metric, top) for arm in arms],
+        "pairs": [_pair(a, b, resampled, settings.margin, (split, metric)) for b, a in itertools.combinations(arms, 2)],
+        "code": code_digest(),
+        "data_hash": data.fingerprint,
+        "config": plain(config),
+        "kdrun": kdrun.__version__,
+        "command": command,
+    }
+
+
+def _score(result: dict[str, Any], split: str, metric: str) -> float | None:
+    return result["student"]["metrics"][split][metric]
+
+
+def _arm(arm: Arm, split: str, metric: str, top: float | None) -> dict[str, Any]:
+    scores = {seed: _score(result, split, metric) for seed, result in arm.results.items()}
+    values = [value for value in scores.values() if value is not None]
+    mean = float(np.mean(values)) if values else None
+    steps = [result["steps"] for result in arm.results.values()]
+    seconds = [result["time"]["train_s"] for result in arm.results.values()]
+    return {
+        "name": arm.name,
+        "words": arm.words,
+        "folders": {str(seed): str(folder) for seed, folder in arm.folders.items()},
+        "scores": {str(seed): value for seed, value in scores.items()},
+        "mean": mean,
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "kept": mean / top if mean is not None and top else None,
+        "seconds": float(np.mean(seconds)) if seconds else None,
+        "steps": steps[0] if steps else {},
+        "failed": {str(seed): error for seed, error in arm.failed.items()},
+    }
+
+
+def _uneven(arms: list[Arm]) -> list[str]:
+    """Seeds at which arms took different numbers of student steps, as sentences; they should not."""
+    found = []
+    for seed in sorted({seed for arm in arms for seed in arm.results}):
+        steps = {arm.name: arm.results[seed]["steps"].get("student", 0) for arm in arms if seed in arm.results}
+        if len(set(steps.values())) > 1:
+            shown = ", ".join(f"{name} {count}" for name, count in steps.items())
+            found.append(f"seed {seed}: student steps differ ({shown}), so the arms had different budgets")
+    return found
+
+
+def _resampled(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> dict[tuple[str, int], np.ndarray]:
+    """The metric of every finished run on bootstrap resamples, the same examples for all: [resamples] each."""
+    keys, answers, gold = [], [], None
+    for arm in arms:
+        for seed, folder in arm.folders.items():
+            gold, found = _read_predictions(folder, task, split)
+            keys.append((arm.name, seed))
+            answers.append(found)
+    if gold is None:
+        return {}
+    made = verdict.resample(metric, gold, np.stack(answers))
+    return {key: made[:, i] for i, key in enumerate(keys)}
+
+
+def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Gold answers and the student's, class indices or scores, [rows] each."""
+    with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
+        rows = [row for row in map(json.loads, file) if row["split"] == split]
+    number = {name: i for i, name in enumerate(task.labels)}
+    columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
+    if not task.is_regression:
+        columns = [[number[name] for name in column] for column in columns]
+    return np.array(columns[0]), np.array(columns[1])
+
+
+def _pair(
+    a: Arm, b: Arm, resampled: dict[tuple[str, int], np.ndarray], margin: float, scored: tuple[str, str]
+) -> dict[str, Any]:
+    """The verdict on a against b, over the seeds that both finished."""
+    seeds = sorted(a.results.keys() & b.results.keys())
+    made: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds), "how": verdict.HOW}
+    if not seeds:
+        nothing = {"difference": None, "interval": None, "word": "INCONCLUSIVE", "seeds_needed": None}
+        return made | nothing | {"reason": "no seed was finished by both"}
+    scores = [[_score(arm.results[seed], *scored) for seed in seeds] for arm in (a, b)]
+    gaps = np.array([np.nan if None in both else both[0] - both[1] for both in zip(*scores, strict=True)])
+    again = np.stack([resampled[a.name, seed] - resampled[b.name, seed] for seed in seeds], axis=1)
+    found = verdict.judge(gaps, again, margin)
+    return made | plain(
+        {
+            "difference": found.difference,
+            "interval": found.interval,
+            "word": found.word,
+            "seeds_needed": found.seeds_needed,
+            "reason": found.reason,
+        }
+    )
