@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from kdrun import __version__, verbs
-from kdrun.errors import ConfigError, KdrunError
+from kdrun.errors import ConfigError, KdrunError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,7 +38,13 @@ _exit_codes: list[int] = []
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:
@@ -47,31 +53,29 @@ def run(words: list[str]) -> int:
     Returns:
         The exit code: 0 done, 1 a run failed, 2 the command line or config is wrong, 130 interrupted.
     """
-    if words and words[0] in verbs.VERBS:
-        try:
-            return verbs.run(words[0], words[1:])
-        except KdrunError as error:
-            return _complain(error)
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            return 130
-    flags, overrides, unknown = _split(words)
-    if unknown:
-        known = "flags are -m, --help, --version, --cfg job; all else is key=value"
-        return _complain(ConfigError([f"unknown flag {word}; {known}" for word in unknown]))
-    if "help" in flags:
-        sys.stdout.write(help_text())
-        return 0
-    if "version" in flags:
-        sys.stdout.write(f"kdrun {__version__}\n")
-        return 0
     try:
-        return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
+        if words and words[0] in verbs.VERBS:
+            return verbs.run(words[0], words[1:])
+        if words and "=" not in words[0] and not words[0].startswith(("-", "~")):
+            known = list(verbs.VERBS)
+            hint = f"{nearest(words[0], known)} (verbs: {', '.join(known)}; a run takes key=value)"
+            raise ConfigError([f"unknown verb {words[0]!r}{hint}"])
+        flags, overrides, unknown = _split(words)
+        if unknown:
+            known = "flags are -m, --help, --version, --cfg job"
+            raise ConfigError([f"unknown flag {word}; {known}" for word in unknown])
+        if "help" in flags:
+            sys.stdout.write(help_text())
+        elif "version" in flags:
+            sys.stdout.write(f"kdrun {__version__}\n")
+        else:
+            return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
     except KdrunError as error:
         return _complain(error)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    return 0
 
 
 def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:

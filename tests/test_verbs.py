@@ -64,6 +64,11 @@ def test_the_help_lists_the_verbs() -> None:
         assert f"\n  {verb} " in cli.help_text()
 
 
+def test_an_unknown_verb_names_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["comparee", "method=kd"]) == 2
+    assert "unknown verb 'comparee'; did you mean 'compare'?" in capsys.readouterr().err
+
+
 def test_problems_of_a_verb_end_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["compare", "sedes=3"]) == 2
     assert "error: " in capsys.readouterr().err

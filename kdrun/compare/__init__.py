@@ -44,7 +44,11 @@ def main(words: list[str]) -> int:
     data = sources.load(config.data, config.task)
     seeds = list(range(1, settings.seeds + 1))
     show.introduce(arms, seeds, data, screen)
-    arms_of.complete(arms, seeds, data.fingerprint, screen)
+    try:
+        arms_of.complete(arms, seeds, data.fingerprint, screen)
+    except KeyboardInterrupt:
+        screen.error("stopped; the same command goes on from here")
+        raise
     command = shlex.join(["kdrun", "compare", *words])
     record = tally.record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)

@@ -53,6 +53,7 @@ def record(
         "preset": config.preset,
         "student": results[0]["student"]["name"] if results else None,
         "teacher": {"name": taught["teacher"]["name"], "score": top} if taught else None,
+        "guess": results[0]["guess"][split].get(metric) if results else None,
         "metric": metric,
         "split": split,
         "chosen_on": chosen.pop() if len(chosen) == 1 else None,

@@ -1,0 +1,55 @@
+"""Published values, copied into reference_results.csv from the fact sheets of the papers, beside those of kdrun."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+SAME = {
+    "kd": ("mate_kd", "kd"),
+    "mate_kd": ("mate_kd", "mate_kd"),
+    "zskd": ("zskd", "zskd"),
+    "meta_kd": ("meta_kd", "meta_kd"),
+}
+"""kdrun's method → the paper and the row of its results that is the same method.
+
+Not matched, because not the same: MATE-KD's `tinybert_aug_kd` (word replacement; kdrun's kd_augment fills masks) and
+Meta-KD's `*_tinybert_kd` rows, which differ in the teacher they distil from.
+"""
+TAGS = {
+    "check": "recalled, and an independent arithmetic check passes",
+    "summary": "from a secondary summary",
+    "paper": "seen in the paper",
+    "code": "seen in the authors' code",
+}
+
+
+class Published(NamedTuple):
+    """One published value.
+
+    Attributes:
+        value: in percent, as it was printed.
+        tag: how it is known, a key of `TAGS`.
+    """
+
+    value: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.value} [{self.tag}]"
+
+
+def published(method: str, task: str, metric: str, split: str) -> Published | None:
+    """The published value of a method on a task; None where none is known for this metric and split."""
+    if method not in SAME:
+        return None
+    return _table().get((*SAME[method], task, metric, split))
+
+
+@cache
+def _table() -> dict[tuple[str, ...], Published]:
+    lines = csv.DictReader((files("kdrun") / "reference_results.csv").read_text("utf-8").splitlines())
+    names = ("paper", "row", "task", "metric", "split")
+    return {tuple(line[name] for name in names): Published(line["value"], line["tag"]) for line in lines}
