@@ -86,6 +86,7 @@ def _arm(arm: Arm, split: str, metric: str, top: float | None) -> dict[str, Any]
     return {
         "name": arm.name,
         "words": arm.words,
+        "runs": {str(seed): folder.name for seed, folder in arm.folders.items()},
         "folders": {str(seed): str(folder) for seed, folder in arm.folders.items()},
         "scores": {str(seed): value for seed, value in scores.items()},
         "mean": mean,
