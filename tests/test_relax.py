@@ -1,0 +1,174 @@
+"""Soft masked text against the textbook form, for every family of models."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
+)
+
+from kdrun import losses, relax, rng
+from kdrun.errors import ModelError
+
+VOCAB, MASK, SPECIAL = 40, 4, torch.tensor([0, 1, 2, 3, 4])
+SHAPE: dict[str, Any] = {"vocab_size": VOCAB, "pad_token_id": 1}
+BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+DISTIL: dict[str, Any] = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}
+FAMILIES: dict[str, tuple[type, type, Any]] = {
+    "bert": (BertForMaskedLM, BertForSequenceClassification, BertConfig(**SHAPE, **BERT)),
+    "distilbert": (DistilBertForMaskedLM, DistilBertForSequenceClassification, DistilBertConfig(**SHAPE, **DISTIL)),
+    "roberta": (
+        RobertaForMaskedLM,
+        RobertaForSequenceClassification,
+        RobertaConfig(**SHAPE, **BERT, max_position_embeddings=24, type_vocab_size=1),
+    ),
+}
+
+
+def models(family: str) -> Any:
+    """Generator, teacher, student: teacher and student frozen, as in a generator turn; larger weights than usual."""
+    mlm, classifier, config = FAMILIES[family]
+    torch.manual_seed(1)
+    made = [mlm(config), classifier(config), classifier(config)]
+    for model in made:
+        for p in model.parameters():
+            p.data.mul_(8)
+        model.eval()
+    for model in made[1:]:
+        model.requires_grad_(False)
+    return made
+
+
+def text() -> dict[str, Tensor]:
+    """Three rows of unequal length, [CLS]-like 0 first, separator 2 last, padding 1."""
+    torch.manual_seed(2)
+    ids = torch.randint(5, VOCAB, (3, 9))
+    ids[:, 0], ids[0, 8], ids[1, 5], ids[2, 7] = 0, 2, 2, 2
+    ids[1, 6:], ids[2, 8:] = 1, 1
+    return {"input_ids": ids, "attention_mask": ids.ne(1).long()}
+
+
+def masked(inputs: dict[str, Tensor]) -> Tensor:
+    return relax.draw_mask(relax.maskable(inputs, SPECIAL), 0.5, rng.stream(1, "mask"))
+
+
+def textbook(
+    parts: Any, inputs: dict[str, Tensor], mask: Tensor, noise: Tensor
+) -> Tensor:
+    """The divergence as the paper draws it: sampling over the whole vocabulary at every position."""
+    generator, *judges = parts
+    logits = generator(**{**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, MASK)}).logits
+    logits = logits.index_fill(2, SPECIAL, -torch.inf)
+    everywhere = torch.zeros(logits.shape)
+    everywhere[mask] = noise
+    y = ((logits.log_softmax(dim=-1) + everywhere) / 0.7).softmax(dim=-1)
+    one_hot = nn.functional.one_hot(y.argmax(dim=-1), VOCAB).float()
+    y = one_hot - y.detach() + y
+    outputs = []
+    for model in judges:
+        table, m = model.get_input_embeddings().weight, mask[..., None].float()
+        embeds = (y @ table) * m + table[inputs["input_ids"]] * (1 - m)
+        outputs.append(model(**relax.soft_inputs(model, inputs, embeds)).logits)
+    return losses.kl_divergence(outputs[1], outputs[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loss_and_gradients_are_the_textbooks(family: str) -> None:
+    parts, inputs = models(family), text()
+    mask = masked(inputs)
+    noise = relax.gumbel(int(mask.sum()), VOCAB, rng.stream(1, "gumbel"), torch.device("cpu"))
+    expected = textbook(parts, inputs, mask, noise)
+    wanted = torch.autograd.grad(expected.sum(), list(parts[0].parameters()), allow_unused=True)
+    generator, teacher, student = parts
+    log_probs = relax.masked_logits(generator, inputs, mask, MASK, SPECIAL)
+    ids, soft = relax.sample(log_probs, noise), relax.soften(log_probs, noise, 0.7)
+    outputs = []
+    for model in (teacher, student):
+        embeds = relax.soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
+        outputs.append(model(**relax.soft_inputs(model, inputs, embeds)).logits)
+    found = losses.kl_divergence(outputs[1], outputs[0])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    grads = torch.autograd.grad(found.sum(), list(generator.parameters()), allow_unused=True)
+    reached = [(a, b) for a, b in zip(grads, wanted, strict=True) if a is not None]
+    assert len(reached) > 5
+    assert max(float(a.abs().max()) for a, _ in reached) > 1e-4
+    for a, b in reached:
+        assert b is not None
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_soft_path_gives_the_logits_of_the_discrete_text(family: str) -> None:
+    generator, _, student = models(family)
+    inputs = text()
+    mask = masked(inputs)
+    log_probs = relax.masked_logits(generator, inputs, mask, MASK, SPECIAL)
+    noise = relax.gumbel(len(log_probs), VOCAB, rng.stream(3, "gumbel"), torch.device("cpu"))
+    ids = relax.sample(log_probs, noise)
+    embeds = relax.soft_embeddings(student, inputs["input_ids"], mask, ids, relax.soften(log_probs, noise, 1.0))
+    soft = student(**relax.soft_inputs(student, inputs, embeds)).logits
+    hard = student(**{**inputs, "input_ids": relax.replaced(inputs["input_ids"], mask, ids)}).logits
+    torch.testing.assert_close(soft, hard, atol=1e-5, rtol=1e-5)
+
+
+def test_only_free_tokens_are_masked_and_special_ones_never_come_out() -> None:
+    generator, *_ = models("bert")
+    inputs = text()
+    every = relax.draw_mask(relax.maskable(inputs, SPECIAL), 1.0, rng.stream(1, "mask"))
+    assert torch.equal(every, relax.maskable(inputs, SPECIAL))
+    assert not every[inputs["input_ids"] <= 4].any()
+    log_probs = relax.masked_logits(generator, inputs, every, MASK, SPECIAL)
+    assert torch.isneginf(log_probs[:, SPECIAL]).all()
+    torch.testing.assert_close(log_probs.exp().sum(dim=1), torch.ones(len(log_probs)))
+    for seed in range(20):
+        noise = relax.gumbel(len(log_probs), VOCAB, rng.stream(seed, "gumbel"), torch.device("cpu"))
+        ids = relax.sample(log_probs, noise)
+        assert not torch.isin(ids, SPECIAL).any()
+        filled = relax.replaced(inputs["input_ids"], every, ids)
+        assert torch.equal(filled[~every], inputs["input_ids"][~every])
+
+
+def test_masks_have_the_asked_rate_and_are_functions_of_their_stream() -> None:
+    free = torch.ones(100, 200, dtype=torch.bool)
+    a, b = (relax.draw_mask(free, 0.3, rng.stream(1, "mask", "train", 5)) for _ in range(2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, relax.draw_mask(free, 0.3, rng.stream(1, "mask", "train", 6)))
+    assert abs(float(a.float().mean()) - 0.3) < 0.02
+
+
+def test_samples_follow_the_models_distribution() -> None:
+    """The Gumbel trick: argmax of log p + g is a draw from p."""
+    log_probs = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(20000, 3)
+    ids = relax.sample(log_probs, relax.gumbel(20000, 3, rng.stream(1, "gumbel"), torch.device("cpu")))
+    shares = torch.bincount(ids, minlength=3) / 20000
+    torch.testing.assert_close(shares, torch.tensor([0.6, 0.3, 0.1]), atol=0.015, rtol=0)
+
+
+def test_a_text_without_masked_tokens_is_left_as_it_is() -> None:
+    generator, _, student = models("bert")
+    inputs = text()
+    none = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+    log_probs = relax.masked_logits(generator, inputs, none, MASK, SPECIAL)
+    assert log_probs.shape == (0, VOCAB)
+    ids = relax.sample(log_probs, log_probs)
+    embeds = relax.soft_embeddings(student, inputs["input_ids"], none, ids, log_probs.exp())
+    assert torch.equal(embeds, student.get_input_embeddings()(inputs["input_ids"]))
+
+
+def test_an_unknown_architecture_is_named() -> None:
+    model = ElectraForMaskedLM(ElectraConfig(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, embedding_size=16))
+    inputs = text()
+    with pytest.raises(ModelError, match="'electra' is not known here; known: bert"):
+        relax.masked_logits(model, inputs, masked(inputs), MASK, SPECIAL)
