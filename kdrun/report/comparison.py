@@ -1,0 +1,216 @@
+"""The page of a comparison: the word on every pair, and what it rests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kdrun.report import arms as side_by_side
+from kdrun.report import gallery, measure, plots
+from kdrun.report.arms import Arm
+from kdrun.report.blocks import Block, Code, Figure, Figures, Folded, Page, Section, Table, Text, Verdict, Verdicts
+from kdrun.report.plots import Row
+from kdrun.report.read import Run, find_folder, read_comparison, read_run
+from kdrun.report.svg import drawing
+from kdrun.report.wording import duration, listed, lookup, number, percent, plural, signed
+
+
+def page(folder: Path) -> Page:
+    """Everything a comparison's folder tells, and the folders of its runs where they are still there.
+
+    Raises:
+        DataError: the folder holds no comparison, or a file is broken.
+    """
+    record = read_comparison(folder)
+    arms, gone = _arms(record, folder)
+    with drawing():
+        sections = [
+            Section("verdict", "What was asked, and the verdict", _verdict(record, gone)),
+            Section("scores", "Scores", _scores(record, arms)),
+            Section("curves", "Learning curves", _curves(arms, record)),
+            Section(
+                "answers",
+                "Teacher against student",
+                [*side_by_side.measures(arms), Text(measure.ECE_DEFINITION, "small")],
+            ),
+            Section("differences", "Where the arms differ most", side_by_side.row_blocks(arms)),
+        ]
+    galleries = _galleries(arms)
+    if galleries:
+        sections.append(Section("gallery", "What the generators wrote", galleries))
+    sections += [
+        Section("cost", "Cost", [_cost(record, arms)]),
+        Section("config", "Config", [_words(record), *side_by_side.config_blocks(arms)]),
+        Section("provenance", "Provenance", _provenance(record, gone)),
+    ]
+    names = listed([arm["name"] for arm in record["arms"]])
+    subtitle = f"kdrun {lookup(record, 'kdrun') or 'n/a'}, comparison {lookup(record, 'comparison_id') or folder.name}"
+    return Page(f"{names} on {_data(record)}", subtitle, bool(lookup(record, "synthetic")), sections)
+
+
+def _data(record: dict[str, Any]) -> str:
+    return lookup(record, "data_name") or record["task"]
+
+
+def _arms(record: dict[str, Any], folder: Path) -> tuple[list[Arm], list[str]]:
+    """The arms with the runs whose folders are there, and the folders that are gone."""
+    arms: dict[str, list[Run]] = {}
+    gone = []
+    for arm in record["arms"]:
+        runs = arms.setdefault(arm["name"], [])
+        for name in arm["folders"].values():
+            found = find_folder(name, folder)
+            if found is None:
+                gone.append(name)
+            else:
+                runs.append(read_run(found))
+    return side_by_side.make_arms(list(arms.items())), gone
+
+
+def _verdict(record: dict[str, Any], gone: list[str]) -> list[Block]:
+    seeds = lookup(record, "seeds") or []
+    metric, split, margin = record["metric"], record["split"], lookup(record, "margin")
+    asked = (
+        f"Asked: which of {listed([arm['name'] for arm in record['arms']])} gives the better student on "
+        f"{_data(record)} by {metric} on {split}, over {plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
+        f"preset {lookup(record, 'preset') or 'n/a'}, student {lookup(record, 'student') or 'n/a'}?"
+    )
+    verdicts = [Verdict(pair["word"], _sentence(pair, record)) for pair in record["pairs"]]
+    found: list[Block] = [Text(asked, "lead"), Verdicts(verdicts)]
+    if not verdicts:
+        found.append(Text("No pair was compared: it takes two arms with finished runs."))
+    if margin is not None:
+        told = f"TIES: the interval lies within ±{number(margin)}. INCONCLUSIVE: these seeds cannot tell."
+        found.append(Text(told, "small"))
+    hows = dict.fromkeys(how for pair in record["pairs"] if (how := lookup(pair, "how")))
+    found += [Text(f"Intervals: {how}.", "small") for how in hows]
+    found += [Text(text, "warning") for text in _warnings(record, gone)]
+    return [*found, Code(lookup(record, "command") or "n/a")]
+
+
+def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
+    verb = {"BEATS": "beats", "TIES": "ties with", "LOSES": "loses to"}.get(pair["word"], "against")
+    told = f"{pair['a']} {verb} {pair['b']}: difference {signed(pair['difference'])} {record['metric']}"
+    if pair["interval"] is None:
+        told += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
+    else:
+        low, high = pair["interval"]
+        told += f", {_confidence(record)} interval {signed(low)} to {signed(high)}, {plural(pair['seeds'], 'seed')}"
+    needed, reason = lookup(pair, "seeds_needed"), lookup(pair, "reason")
+    told += f"; {reason}" if reason else ""
+    return f"{told}. About {plural(needed, 'seed')} would tell." if needed else f"{told}."
+
+
+def _confidence(record: dict[str, Any]) -> str:
+    share = lookup(record, "confidence")
+    return "n/a" if share is None else f"{100 * share:g} %"
+
+
+def _warnings(record: dict[str, Any], gone: list[str]) -> list[str]:
+    found = list(lookup(record, "uneven_steps") or [])
+    for arm in record["arms"]:
+        for seed, error in (lookup(arm, "failed") or {}).items():
+            found.append(f"{arm['name']}, seed {seed} failed: {error}")
+    chosen = lookup(record, "chosen_on")
+    if chosen is not None:
+        same = " the split reported, so the scores flatter every arm" if chosen == record["split"] else " not reported"
+        found.append(f"Checkpoints were chosen on {chosen},{same}.")
+    if gone:
+        found.append(
+            f"{plural(len(gone), 'run folder')} gone ({', '.join(gone[:6])}{' …' if len(gone) > 6 else ''}): "
+            "their scores are in the comparison's record; curves, predictions and configs are of the others."
+        )
+    return found
+
+
+def _scores(record: dict[str, Any], arms: list[Arm]) -> list[Block]:
+    labels = {arm.name: arm.label for arm in arms}
+    confidence, teacher = lookup(record, "confidence"), lookup(record, "teacher")
+    rows = []
+    for place, arm in enumerate(record["arms"]):
+        values = [value for value in arm["scores"].values() if value is not None]
+        if values:
+            around = measure.interval(values, confidence) if confidence is not None else None
+            rows.append(Row(labels[arm["name"]], values, arm["mean"], around, place))
+    title = f"{record['metric']} on {record['split']}"
+    figures = []
+    if rows:
+        line = ("teacher", teacher["score"]) if teacher and teacher["score"] is not None else None
+        caption = (
+            f"A dot is a seed, the diamond their mean, the line the {_confidence(record)} interval of that mean "
+            "(Student's t; none below two seeds). An interval much wider than the scores spread runs off the edge."
+        )
+        figures.append(Figure(plots.dots(title, rows, line), title, caption))
+    pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
+    if pairs:
+        caption = (
+            f"Mean difference over the seeds with its {_confidence(record)} interval; grey: within the margin of a tie."
+        )
+        svg = plots.differences(f"differences of {title}", pairs, lookup(record, "margin"))
+        figures.append(Figure(svg, "differences", caption))
+    made: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
+    return [*side_by_side.key(arms), *made, _score_table(record, arms)]
+
+
+def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
+    interval = (pair["interval"][0], pair["interval"][1]) if pair["interval"] else None
+    return Row(f"{labels[pair['a']]} − {labels[pair['b']]}", [], pair["difference"], interval)
+
+
+def _score_table(record: dict[str, Any], arms: list[Arm]) -> Table:
+    seeds = [str(seed) for seed in lookup(record, "seeds") or []]
+    rows = []
+    for arm, shown in zip(record["arms"], arms, strict=True):
+        values = [number(arm["scores"].get(seed)) for seed in seeds]
+        rows.append([shown.full, number(arm["mean"]), number(arm["sd"]), percent(lookup(arm, "kept")), *values])
+    teacher = lookup(record, "teacher")
+    if teacher:
+        rows.append([f"teacher ({teacher['name']})", number(teacher["score"]), *["—"] * (2 + len(seeds))])
+    columns = ["arm", "mean", "standard deviation", "share of the teacher", *(f"seed {seed}" for seed in seeds)]
+    notes = [] if teacher else ["Share of the teacher: n/a (no teacher took part)."]
+    return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
+
+
+def _curves(arms: list[Arm], record: dict[str, Any]) -> list[Block]:
+    """Curves of the split reported where it was scored while training, else of the one that chose the checkpoint."""
+    logged = {split for arm in arms for run in arm.runs for line in run.metrics for split in line.get("eval", ())}
+    chosen = lookup(record, "chosen_on")
+    split = record["split"] if record["split"] in logged or chosen is None else chosen
+    return side_by_side.curve_blocks(arms, record["metric"], split)
+
+
+def _galleries(arms: list[Arm]) -> list[Block]:
+    made: list[Block] = []
+    for arm in arms:
+        found = gallery.blocks(arm.runs[0]) if arm.runs else None
+        if found is not None:
+            made.append(Folded(f"{arm.name}, seed {arm.runs[0].result.get('seed', 'n/a')}", blocks=found))
+    return made
+
+
+def _cost(record: dict[str, Any], arms: list[Arm]) -> Table:
+    told = zip(record["arms"], arms, strict=True)
+    rows = [side_by_side.cost_row(arm, lookup(of, "seconds"), lookup(of, "steps")) for of, arm in told]
+    note = f"The comparison took {duration(lookup(record, 'seconds'))}. Times and speed are means over an arm's runs."
+    firsts = [(arm, arm.runs[0].reason("compression")) for arm in arms if arm.runs]
+    notes = [f"{arm.full}: compression n/a ({reason})." for arm, reason in firsts if reason]
+    return Table("What the runs took", side_by_side.COST_COLUMNS, rows, [note, *notes])
+
+
+def _words(record: dict[str, Any]) -> Table:
+    rows = [[arm["name"], " ".join(lookup(arm, "words") or []) or "n/a"] for arm in record["arms"]]
+    return Table("The words that make each arm", ["arm", "words"], rows, has_numbers=False)
+
+
+def _provenance(record: dict[str, Any], gone: list[str]) -> list[Block]:
+    names = {"kdrun": "kdrun", "code": "hash of the sources", "comparison_id": "comparison", "command": "command"}
+    rows = [[name, str(lookup(record, key) or "n/a")] for key, name in names.items()]
+    runs = []
+    for arm in record["arms"]:
+        for seed, name in arm["folders"].items():
+            run_id = lookup(arm, "runs", seed) or "n/a"
+            runs.append([f"{arm['name']}, seed {seed}", str(run_id), f"{name} (gone)" if name in gone else name])
+    return [
+        Table("Code and command", ["", "value"], rows, has_numbers=False),
+        Table("Runs", ["arm", "run", "folder"], runs, has_numbers=False),
+    ]

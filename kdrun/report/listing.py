@@ -1,0 +1,209 @@
+"""The page of several runs: what they are and how they scored, side by side, without verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kdrun.errors import DataError, nearest
+from kdrun.report import arms as side_by_side
+from kdrun.report import measure, plots
+from kdrun.report.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
+from kdrun.report.plots import Row
+from kdrun.report.read import RESULT, Run, find_folder, read_run
+from kdrun.report.svg import drawing
+from kdrun.report.wording import duration, lookup, number, percent, plural, shortened
+from kdrun.results import LEDGER, read_runs
+
+DEPTHS = ("*", "*/*", "*/*/*")
+MOST_RUNS = 400
+MOST_OPEN = 24
+MOST_CURVES = 8
+MOST_WORDS = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run in the list: its id, how it ended, what result.json or the ledger says, its folder if it is there."""
+
+    name: str
+    status: str
+    told: dict[str, Any]
+    run: Run | None
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What scores must share to stand in one plot: data, metric, split."""
+        headline = self.told["headline"]
+        return data_name(self.told), headline["metric"], headline["split"]
+
+    def score(self, role: str) -> float | None:
+        """The headline score of teacher or student."""
+        _, metric, split = self.group
+        return lookup(self.told, role, "metrics", split, metric)
+
+
+def data_name(told: dict[str, Any]) -> str:
+    """The data's name in a result or a line of the ledger; synthetic data is called so."""
+    name = lookup(told, "data", "name") or lookup(told, "data_name") or told["task"]
+    return f"{name} (synthetic)" if is_synthetic(told) and "synthetic" not in name else name
+
+
+def is_synthetic(told: dict[str, Any]) -> bool:
+    """Whether a result or a line of the ledger is of synthetic data; the embedded data is."""
+    return bool(lookup(told, "data", "synthetic") or lookup(told, "synthetic") or lookup(told, "source") == "embedded")
+
+
+def of_folders(folders: Sequence[Path]) -> list[Entry]:
+    """Run folders, each of which holds a result."""
+    runs = [read_run(folder) for folder in folders]
+    return [Entry(run.folder.resolve().name, "done", run.result, run) for run in runs]
+
+
+def of_output(folder: Path, sweep: str | None) -> list[Entry]:
+    """The runs of an output folder by its ledger, or, where there is none, the run folders below.
+
+    Raises:
+        DataError: there are no runs, or none of this sweep.
+    """
+    ledger = folder / LEDGER
+    if not ledger.exists():
+        found = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
+        if not found or sweep is not None:
+            lack = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
+            raise DataError(f"{folder} has {lack}: name a run's folder, a comparison's folder or an output folder")
+        return of_folders(found)
+    records = read_runs(ledger)
+    wanted = [record for record in records if sweep is None or record.get("sweep") == sweep]
+    if not wanted:
+        sweeps = sorted({str(record["sweep"]) for record in records if record.get("sweep")})
+        hint = f"{nearest(sweep, sweeps)} (there are: {', '.join(sweeps[-8:]) or 'none'})" if sweep else ""
+        raise DataError(f"{ledger} has no runs{f' of sweep={sweep}' if sweep else ''}{hint}")
+    return [_entry(record, folder) for record in wanted]
+
+
+def _entry(record: dict[str, Any], folder: Path) -> Entry:
+    found = find_folder(record["run_dir"], folder) if record["status"] == "done" else None
+    run = read_run(found) if found else None
+    return Entry(record["run_id"], record["status"], run.result if run else record, run)
+
+
+def page(entries: list[Entry], title: str) -> Page:
+    """A page that lists runs and shows those on the same data, metric and split together."""
+    done = [entry for entry in entries if entry.status == "done"]
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in done:
+        groups.setdefault(entry.group, []).append(entry)
+    states = ", ".join(f"{sum(e.status == s for e in entries)} {s}" for s in dict.fromkeys(e.status for e in entries))
+    intro = f"{plural(len(entries), 'run')}: {states}. They are shown side by side as they are, without a verdict:"
+    intro += " kdrun compare runs methods over seeds on one budget and says what is chance."
+    with drawing():
+        sections = [Section("runs", "What was run", [Text(intro, "lead"), *_missing(entries), *_table(entries)])]
+        for place, (group, members) in enumerate(groups.items(), start=1):
+            name, metric, split = group
+            blocks = _group_blocks(members, metric, split)
+            made = any(is_synthetic(entry.told) for entry in members)
+            sections.append(Section(f"group-{place}", f"{name}: {metric} on {split}", blocks, made))
+        if done:
+            sections.append(Section("about", "About the measures", [Text(measure.ECE_DEFINITION)]))
+    synthetic = all(is_synthetic(entry.told) for entry in entries)
+    return Page(title, "kdrun, several runs", synthetic, sections)
+
+
+def _missing(entries: list[Entry]) -> list[Block]:
+    gone = [entry.name for entry in entries if entry.status == "done" and entry.run is None]
+    if not gone:
+        return []
+    names = f"{', '.join(gone[:6])}{' …' if len(gone) > 6 else ''}"
+    text = f"{plural(len(gone), 'run folder')} gone ({names}): their scores are from the ledger, the rest is n/a."
+    return [Text(text, "warning")]
+
+
+def _table(entries: list[Entry]) -> list[Block]:
+    rows = []
+    for entry in entries[-MOST_RUNS:]:
+        told = entry.told
+        row = [
+            entry.name,
+            told["method"],
+            data_name(told),
+            *(_cell(told.get(key)) for key in ("preset", "seed")),
+            entry.status,
+        ]
+        if entry.status == "done":
+            _, metric, split = entry.group
+            kept = percent(lookup(told, "retention"))
+            scores = [number(entry.score("teacher")), number(entry.score("student")), kept]
+            row += [f"{metric} on {split}", *scores, duration(lookup(told, "time", "total_s"))]
+        else:
+            row += ["n/a"] * 5
+        rows.append(row)
+    columns = ["run", "method", "data", "preset", "seed", "status", "score", "teacher", "student", "kept", "time"]
+    notes = [f"{e.name}: {e.status}, {shortened(str(e.told['error']), 300)}" for e in entries if e.told.get("error")]
+    if len(entries) > MOST_RUNS:
+        notes.insert(0, f"The last {MOST_RUNS} of {len(entries)} runs are shown.")
+    table = Table("Runs", columns, rows, notes, words=7)
+    return [table] if len(rows) <= MOST_OPEN else [Folded(f"All {len(entries)} runs", blocks=[table])]
+
+
+def _cell(value: Any) -> str:
+    return "n/a" if value is None else str(value)
+
+
+def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
+    named = _named(members)
+    arms = side_by_side.make_arms(
+        [(_cut(words), [e.run for e in entries if e.run]) for words, entries in named.items()]
+    )
+    rows, table = [], []
+    for arm, entries in zip(arms, named.values(), strict=True):
+        values = [score for entry in entries if (score := entry.score("student")) is not None]
+        if values:
+            rows.append(Row(arm.label, values, fmean(values), None, arm.colour))
+        tops = {score for entry in entries if (score := entry.score("teacher")) is not None}
+        seeds = ", ".join(_cell(entry.told.get("seed")) for entry in entries)
+        shown = number(fmean(values)) if values else "n/a"
+        table.append(
+            [arm.full, seeds, shown, *(number(f(values) if values else None) for f in (min, max)), _tops(tops)]
+        )
+    made: list[Block] = side_by_side.key(arms)
+    if rows:
+        svg = plots.dots(f"{metric} on {split}", rows, None)
+        made.append(Figures([Figure(svg, f"{metric} on {split}", "A dot is a run, the diamond their mean.")]))
+    columns = ["setting", "seeds", "mean", "lowest", "highest", "teacher"]
+    made.append(Table(f"{metric} on {split}", columns, table, words=2))
+    if len(arms) <= MOST_CURVES:
+        made += side_by_side.curve_blocks(arms, metric, split)
+    else:
+        made.append(Text(f"Learning curves: n/a ({len(arms)} settings; up to {MOST_CURVES} fit into a plot)."))
+    if any(arm.runs for arm in arms):
+        made += side_by_side.measures(arms)
+    return made + side_by_side.config_blocks(arms)[: 1 if len(arms) > 1 else 0]
+
+
+def _tops(scores: set[float]) -> str:
+    return " to ".join(number(value) for value in sorted({min(scores), max(scores)})) if scores else "n/a"
+
+
+def _named(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
+    """Runs by their setting: the method, and what runs of that method differ in beside the seed."""
+    configs = [side_by_side.flat(entry.run.config) if entry.run else {} for entry in members]
+    mates: dict[str, list[dict[str, str]]] = {}
+    for entry, config in zip(members, configs, strict=True):
+        mates.setdefault(entry.told["method"], []).append(config)
+    keys = {name: side_by_side.differing([config for config in found if config]) for name, found in mates.items()}
+    found: dict[tuple[str, ...], list[Entry]] = {}
+    for entry, own in zip(members, configs, strict=True):
+        method = entry.told["method"]
+        words = [f"{key}={own[key]}" for key in keys[method] if key in own] if own else ["(folder gone)"]
+        found.setdefault((method, *words), []).append(entry)
+    return found
+
+
+def _cut(words: tuple[str, ...]) -> str:
+    """The words of a setting, where there are many only the first; the table of keys holds them all."""
+    more = f" … ({len(words) - MOST_WORDS} more keys)" if len(words) > MOST_WORDS else ""
+    return " ".join(words[:MOST_WORDS]) + more
