@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from kdrun.data.tokens import TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
-from kdrun.method import Method, Needs, Parts
+from kdrun.method import Method, Needs, Parts, Vocabulary
 from kdrun.models import loading
 from kdrun.models.built import BuildContext, Built
 from kdrun.results import RunFolder
@@ -148,8 +149,20 @@ def method(this: Run) -> Method:
     if this.needs.teacher:
         loss = registry.get("loss", losses.default_loss(config.loss.name, regression)).target
     roles = {role: this.roles[role].model for role in this.used_roles}
-    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, this.accelerator.device)
+    device = this.accelerator.device
+    words = _vocabulary(this) if this.needs.shared_vocabulary else None
+    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, device, words)
     return entry.target(config.method, parts)
+
+
+def _vocabulary(this: Run) -> Vocabulary:
+    """The vocabulary that the roles share, which must have a mask token."""
+    built = this.roles["student"]
+    mask_id: Any = built.tokenizer.mask_token_id
+    if mask_id is None:
+        raise ModelError(f"this method masks tokens, and the vocabulary of {built.name} has no mask token")
+    special = torch.tensor(sorted(set(built.tokenizer.all_special_ids)), device=this.accelerator.device)
+    return Vocabulary(mask_id, special)
 
 
 def teaching(this: Run) -> teacher.Setting:

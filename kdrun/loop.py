@@ -22,7 +22,7 @@ from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
 from kdrun.errors import TrainingError
 from kdrun.inspection import Inspection, inspect
-from kdrun.method import Batch, Method, Phase, StepOutput, Turn, planned_steps, turn_at
+from kdrun.method import Batch, Method, Phase, ScheduleOver, StepOutput, Turn, planned_steps, turn_at
 from kdrun.optim import learning_rate
 
 
@@ -213,7 +213,7 @@ class _Stretch:
         name, taken, tally = self.phase.stream_name(turn.role), self.taken[turn.role], self.tallies[turn.role]
         torch.manual_seed(rng.derive(self.settings.seed, "dropout", name, taken))
         optimizer, config = self.optimizers[turn.role], self.settings.optims[turn.role]
-        lr = learning_rate(config, taken, self.planned[turn.role])
+        lr = learning_rate(config, *self._progress(step, turn.role))
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
         count, total = 0, torch.zeros((), device=self.loop.accelerator.device)
@@ -226,13 +226,19 @@ class _Stretch:
             if turn.role not in self.inspected:
                 self._inspect(output, turn.role)
             count, total = count + output.count, total + output.loss.detach()
-            tally.add(output.terms)
+            tally.add(output.terms | output.watched)
         norm = self._apply(optimizer, config.clip_norm, count, turn.role, step)
         self.taken[turn.role] += 1
         tally.add({"loss": total})
         tally.count += count
         tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
         self.loop.outcome.examples += count
+
+    def _progress(self, step: int, role: str) -> tuple[int, int]:
+        """Where a role stands on its schedule: steps taken, of how many."""
+        if self.phase.schedule_over is ScheduleOver.all_batches:
+            return step, self.total
+        return self.taken[role], self.planned[role]
 
     def _inspect(self, output: StepOutput, role: str) -> None:
         method = self.loop.method

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from kdrun.config import TaskConfig
+    from kdrun.config import OptimConfig, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Needs:
     """The roles whose model inputs a batch carries."""
 
 
+class ScheduleOver(Enum):
+    """The steps that learning rates decay over, where roles take turns: each role's own, or all of the phase's."""
+
+    own_steps = "own_steps"
+    all_batches = "all_batches"
+
+
 @dataclass(frozen=True)
 class Turn:
     """So many optimizer steps of one role, before the next turn of the phase."""
@@ -64,6 +72,7 @@ class Phase:
     steps: int | None = None
     batch_size: int = 32
     accumulate: int = 1
+    schedule_over: ScheduleOver = ScheduleOver.own_steps
 
     @property
     def leading_role(self) -> str:
@@ -122,18 +131,34 @@ class StepOutput:
     """What a step returns: the loss summed over its examples, how many they were, and its terms for the log.
 
     The loop divides the gradient by the count over all micro-batches of a step, which keeps accumulation
-    exact when the last micro-batch is smaller. Terms are sums over the examples too.
+    exact when the last micro-batch is smaller. Terms are sums over the examples too; so is what is watched,
+    which is logged beside them but is no part of the loss.
     """
 
     loss: Tensor
     count: int
     terms: dict[str, Tensor] = field(default_factory=dict)
+    watched: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a method that changes tokens must know of the vocabulary that its models share.
+
+    Attributes:
+        mask_id: id of the mask token.
+        special_ids: ids that are never changed and never made, [k], on the models' device.
+    """
+
+    mask_id: int
+    special_ids: Tensor
 
 
 @dataclass
 class Parts:
     """What a method is given: the models by role, the task, the distillation loss and the seed.
 
+    `vocabulary` is there for methods whose models share one (`needs.shared_vocabulary`).
     `loss(student_logits, teacher_logits, temperature)` returns one value per example.
     """
 
@@ -143,6 +168,7 @@ class Parts:
     hard_loss: Callable[[Tensor, Tensor], Tensor]
     seed: int
     device: torch.device
+    vocabulary: Vocabulary | None = None
 
 
 class Method:
@@ -161,6 +187,10 @@ class Method:
         Reads `self.config` and `optim` alone, so that `kdrun explain` can show them without a model.
         """
         return [Phase("train", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
+
+    def optims(self, optim: OptimConfig) -> dict[str, OptimConfig]:
+        """The optimizer of each role that trains; `optim` is the run's, for the student."""
+        return {"student": optim}
 
     def begin(self, phase: Phase) -> None:
         """Called once before a phase: prototypes, caches."""

@@ -213,8 +213,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     if config.dry_run:
         phases = [_one_step_each(phase) for phase in phases]
     runtime = config.runtime
-    optims = {"student": config.optim}
-    settings = Settings(optims, config.seed, runtime.log_every, runtime.eval_every, config.select)
+    settings = Settings(method.optims(config.optim), config.seed, runtime.log_every, runtime.eval_every, config.select)
     if this.folder is not None:
         this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
     observer = _Observer(this)

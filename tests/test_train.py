@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("run_env")
 
 
 def smoke(tmp_path: Path, *words: str) -> Config:
-    return compose.load(["preset=smoke", f"output_dir={tmp_path}/out", *words])
+    return compose.load(["preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
 
 
 def carry_out(config: Config) -> tuple[dict[str, Any], Path, str]:
@@ -50,23 +50,33 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     on_disk = json.loads((folder / "result.json").read_text())
     assert on_disk == json.loads(json.dumps(results.plain(result)))
     assert result["data"]["synthetic"] is True
-    assert result["data"]["train_rows_read"] == 32  # 4 steps of 8
-    assert result["data"]["labels_read"] == (32 if needs.labels else 0)
-    assert result["steps"] == {"student": 4}
+    assert result["steps"]["student"] == 4
+    rows_read = min(64, 8 * max(result["steps"].values()))  # 8 a step; a generator's turn reads rows of its own
+    assert 32 <= result["data"]["train_rows_read"] <= 64
+    assert result["data"]["train_rows_read"] >= rows_read
+    assert result["data"]["labels_read"] == (result["data"]["train_rows_read"] if needs.labels else 0)
     assert set(result["student"]["metrics"]) == set(config.task.dev_splits)
     assert (result["teacher"] is not None) == needs.teacher
     for key, value in result.items():
         assert value is not None or key in result["reasons"], f"{key} is null without a reason"
     logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
-    assert [record["step"] for record in logged] == [1, 2, 3, 4]
+    assert [record["step"] for record in logged] == list(range(1, sum(result["steps"].values()) + 1))
     for record in logged:
         terms = {k: v for k, v in record.items() if k not in ("role", "phase", "epoch", "step")}
         assert all(isinstance(v, float) and math.isfinite(v) for v in terms.values()), record
-        assert record["loss"] > 0
+        assert record["loss"] > 0 or record["role"] == "generator"
     rows = lines(folder / "predictions.jsonl")
     assert len(rows) == sum(result["data"]["rows"][split] for split in config.task.dev_splits)
     assert "synthetic" in screen
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best", "last"}
+
+
+def test_a_run_leaves_its_report_and_says_where_last(tmp_path: Path) -> None:
+    _, folder, screen = carry_out(smoke(tmp_path, "report=true"))
+    assert screen.strip().splitlines()[-1] == f"report: {folder / 'report.html'}"
+    page = (folder / "report.html").read_text()
+    assert "synthetic" in page
+    assert "<script" not in page
 
 
 def test_saved_student_gives_the_same_predictions_in_a_fresh_process(tmp_path: Path) -> None:

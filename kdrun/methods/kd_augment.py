@@ -1,0 +1,52 @@
+"""KD on augmented text: the rival of MATE-KD whose generator never learns (Rashid et al. 2021, arXiv 2105.05912).
+
+The same masked text as MATE-KD's, filled by a masked language model that stays as it is: what an untrained
+adversary is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun.method import Batch, Needs, StepOutput, Turn
+from kdrun.pseudo_text import PseudoText
+from kdrun.registry import register
+from kdrun.settings import setting
+
+
+@dataclass
+class KDAugmentConfig:
+    """Settings of KD on augmented text."""
+
+    name: str = setting("kd_augment", "registered method")
+    temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
+    hard_weight: float = setting(1 / 3, "weight of the loss on the labels", ge=0)
+    soft_weight: float = setting(1 / 3, "weight of the divergence on the training text", ge=0)
+    pseudo_weight: float = setting(1 / 3, "weight of the divergence on the augmented text", ge=0)
+    mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
+
+
+@register("method", "kd_augment", config=KDAugmentConfig)
+class KDAugment(PseudoText):
+    """Minimise, with x′ filled by a frozen masked language model:
+
+        L = hard_weight · hard(S(x), y) + soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
+
+    D is the run's loss at temperature τ, times τ². Mask, sampling and weights are MATE-KD's, so that the two differ
+    in the generator's training alone.
+
+    Cost:
+        student: one forward and one backward pass over two texts a row.
+        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
+        generator: one forward pass a row, its head at masked tokens only.
+    """
+
+    needs = Needs(
+        generator=True, teacher_logits=True, shared_vocabulary=True, inputs=("student", "teacher", "generator")
+    )
+    config: KDAugmentConfig
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        c = self.config
+        return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)

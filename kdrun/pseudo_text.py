@@ -1,0 +1,107 @@
+"""Training on text whose masked tokens a generator fills: what MATE-KD, ZSKD and plain augmentation share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kdrun.method import Batch, Method, StepOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+
+class PseudoText(Method):
+    """Base of methods whose student also learns from x′: the text x with masked tokens filled by a generator.
+
+    Every free token is masked with probability `config.mask_rate`, afresh at each step; the generator's
+    distribution is sampled by Gumbel-max. Subclasses say what the generator minimises, if anything. Masks and
+    noise are functions of (seed, stream of the role's batches, step).
+
+    In student turns nothing needs a gradient through generator or teacher: x′ is plain ids, and x and x′ pass
+    through the student as one batch.
+    """
+
+    def _draw(self, batch: Batch) -> tuple[Tensor, torch.Generator]:
+        """The mask of a batch, [batch, length], and the stream of its Gumbel noise."""
+        from kdrun import relax, rng
+
+        assert self.parts.vocabulary is not None
+        of_step = (batch.phase, batch.step)
+        free = relax.maskable(batch.inputs["student"], self.parts.vocabulary.special_ids)
+        mask = relax.draw_mask(free, self.config.mask_rate, rng.stream(self.parts.seed, "mask", *of_step))
+        return mask, rng.stream(self.parts.seed, "gumbel", *of_step)
+
+    def _filling(self, batch: Batch, mask: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Log-probabilities at the masked tokens, and as much Gumbel noise: [masked, vocabulary] each."""
+        from kdrun import relax
+
+        words = self.parts.vocabulary
+        assert words is not None
+        inputs, generator = batch.inputs["generator"], self.roles["generator"]
+        log_probs = relax.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
+        count, size = log_probs.shape
+        return log_probs, relax.gumbel(count, size, noise, log_probs.device)
+
+    def pseudo_ids(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """x′ as token ids and where it was masked, [batch, length] each; without a gradient."""
+        import torch
+
+        from kdrun import relax
+
+        mask, noise = self._draw(batch)
+        with torch.no_grad():
+            ids = relax.sample(*self._filling(batch, mask, noise))
+        return relax.replaced(batch.inputs["student"]["input_ids"], mask, ids), mask
+
+    def student_step(self, batch: Batch, hard_weight: float, soft_weight: float, pseudo_weight: float) -> StepOutput:
+        """The student's loss on x and x′, summed over the rows.
+
+            hard_weight · hard(S(x), y) + τ² · (soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′)))
+
+        D is the run's loss; the teacher's logits on x come from the cache. `flipped` is the share of rows whose
+        teacher's class differs between x and x′.
+        """
+        import torch
+
+        assert batch.teacher_logits is not None
+        assert self.parts.loss is not None
+        changed, _ = self.pseudo_ids(batch)
+        with torch.no_grad():
+            taught = self.roles["teacher"](**{**batch.inputs["teacher"], "input_ids": changed}).logits
+        own, temperature, count = batch.inputs["student"], self.config.temperature, len(batch.ids)
+        both = {name: torch.cat([value, value]) for name, value in own.items()}
+        both["input_ids"] = torch.cat([own["input_ids"], changed])
+        clean, pseudo = self.roles["student"](**both).logits.split(count)
+        scale = temperature**2
+        soft = scale * self.parts.loss(clean, batch.teacher_logits, temperature).sum()
+        apart = scale * self.parts.loss(pseudo, taught, temperature).sum()
+        loss, terms = soft_weight * soft + pseudo_weight * apart, {"soft": soft.detach(), "pseudo": apart.detach()}
+        if hard_weight:
+            assert batch.labels is not None
+            hard = self.parts.hard_loss(clean, batch.labels).sum()
+            loss, terms = loss + hard_weight * hard, {"hard": hard.detach()} | terms
+        watched = {}
+        if not self.parts.task.is_regression:
+            watched["flipped"] = (taught.argmax(dim=-1) != batch.teacher_logits.argmax(dim=-1)).sum()
+        return StepOutput(loss, count, terms, watched)
+
+    def divergence(self, batch: Batch, loss: Callable[[Tensor, Tensor, float], Tensor]) -> tuple[Tensor, Any]:
+        """D(T(x′), S(x′)) per example, [batch], with a gradient to the generator; and its log-probabilities and mask.
+
+        x′ is the straight-through Gumbel-softmax sample, in each model's own embeddings; teacher and student are
+        frozen, and the gradient passes through them.
+        """
+        from kdrun import relax
+
+        mask, noise = self._draw(batch)
+        log_probs, drawn = self._filling(batch, mask, noise)
+        ids, soft = relax.sample(log_probs, drawn), relax.soften(log_probs, drawn, self.config.gumbel_temperature)
+        logits = {}
+        for role in ("teacher", "student"):
+            model, inputs = self.roles[role], batch.inputs[role]
+            embeddings = relax.soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
+            logits[role] = model(**relax.soft_inputs(model, inputs, embeddings)).logits
+        return loss(logits["student"], logits["teacher"], self.config.temperature), (log_probs, mask)

@@ -1,0 +1,75 @@
+"""Every registered method on a single text, a pair and a score: who moves, what is logged, what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kdrun import assembly, compose, registry, train
+from kdrun.config import TaskConfig
+from kdrun.loop import Loop, Settings
+from kdrun.screen import Quiet
+
+METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
+SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+class Looking:
+    """Notes after every step which roles moved."""
+
+    def __init__(self, roles: dict[str, nn.Module]) -> None:
+        self.roles, self.records, self.moved = roles, [], []
+        self.before = {role: weights(module) for role, module in roles.items()}
+
+    def step(self, record: dict[str, Any], total: int) -> None:
+        after = {role: weights(module) for role, module in self.roles.items()}
+        same = {r: all(torch.equal(a, b) for a, b in zip(after[r], self.before[r], strict=True)) for r in after}
+        self.moved.append({role for role, is_same in same.items() if not is_same})
+        self.records.append(record)
+        self.before = after
+
+    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        """Not looked at."""
+
+    def inspected(self, found: Any) -> None:
+        assert found.zero_terms == []
+
+
+def fits(method: str, task: TaskConfig) -> bool:
+    return registry.get("method", method).target.needs.regression or not task.is_regression
+
+
+@pytest.mark.parametrize("task", ["sst2", "rte", "stsb"])
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_role_in_turn_moves_and_every_term_is_there(
+    method: str, task: str, run_env: None, tmp_path: Path
+) -> None:
+    words = [f"method={method}", f"task={task}", "preset=smoke", "optim.steps=4", "optim.warmup_ratio=0"]
+    problems = compose.check_overrides(words, multirun=False)
+    config = compose.to_config(compose.compose([*words, *SHORT_TURNS.get(method, [])]))
+    if not fits(method, config.task):
+        assert any(f"method={method} needs classes" in problem for problem in problems)
+        return
+    assert problems == []
+    this = train._load(config, Quiet(), "", None)
+    assembly.build_roles(this)
+    for built in this.roles.values():
+        built.model.requires_grad_(False).eval()
+    made, feed = assembly.method(this), assembly.feed(this)
+    looking = Looking(dict(made.roles))
+    settings = Settings(made.optims(config.optim), config.seed, log_every=1)
+    Loop(made, made.phases(config.optim), feed, settings, this.accelerator, lambda: (None, {}), looking).run()
+    assert {record["role"] for record in looking.records} == {
+        t.role for p in made.phases(config.optim) for t in p.turns
+    }
+    for record, moved in zip(looking.records, looking.moved, strict=True):
+        assert moved == {record["role"]}
+        terms = {k: v for k, v in record.items() if k in ("hard", "soft", "pseudo", "divergence", "loss")}
+        assert len(terms) >= 2
+        assert all(torch.isfinite(torch.tensor(value)) and value != 0 for value in terms.values())

@@ -1,0 +1,147 @@
+"""MATE-KD and plain augmentation on tiny models, against the equations worked out step by step."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+from kdrun import losses, relax, rng
+from kdrun.config import OptimConfig, TaskConfig
+from kdrun.method import Batch, Parts, ScheduleOver, Turn, Vocabulary
+from kdrun.methods.kd_augment import KDAugment, KDAugmentConfig
+from kdrun.methods.mate_kd import Divergence, MateKD, MateKDConfig
+
+CLASSES = TaskConfig(name="rte", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
+SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")
+VOCAB, SPECIAL = 30, torch.tensor([0, 1, 2, 3])
+STUDENT, GENERATOR = Turn("student"), Turn("generator")
+
+
+def made(task: TaskConfig = CLASSES, kind: Any = MateKD, **settings: Any) -> Any:
+    """The method on models whose answers differ clearly, frozen and without dropout as out of their turn."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=VOCAB, pad_token_id=0, num_labels=task.num_outputs, **sizes)  # pyright: ignore
+    roles: dict[str, nn.Module] = {
+        "generator": BertForMaskedLM(config),
+        "teacher": BertForSequenceClassification(config),
+        "student": BertForSequenceClassification(config),
+    }
+    for model in roles.values():
+        for p in model.parameters():
+            p.data.mul_(5)
+        model.requires_grad_(False).eval()
+    loss = losses.logit_mse if task.is_regression else losses.kl_divergence
+    parts = Parts(
+        roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"), Vocabulary(3, SPECIAL)
+    )
+    config_class = MateKDConfig if kind is MateKD else KDAugmentConfig
+    return kind(config_class(**settings), parts)
+
+
+def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
+    torch.manual_seed(5)
+    ids = torch.randint(4, VOCAB, (rows, 8))
+    ids[:, 0], ids[:, -1] = 1, 2
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    regression = method.parts.task.is_regression
+    labels = torch.rand(rows) * 5 if regression else torch.randint(0, 2, (rows,))
+    with torch.no_grad():
+        taught = method.roles["teacher"](**inputs).logits
+    return Batch(torch.arange(rows), dict.fromkeys(method.roles, inputs), labels, taught, "train", step)
+
+
+@pytest.mark.parametrize("task", [CLASSES, SCORE])
+@pytest.mark.parametrize("kind", [MateKD, KDAugment])
+def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> None:
+    method = made(task, kind, temperature=2.0, hard_weight=0.2, soft_weight=0.3, pseudo_weight=0.5)
+    given = batch(method)
+    changed, mask = method.pseudo_ids(given)
+    out = method.step(given, STUDENT)
+
+    def logits(role: str, ids: Tensor) -> Tensor:
+        return method.roles[role](input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+
+    x = given.inputs["student"]["input_ids"]
+    hard = method.parts.hard_loss(logits("student", x), given.labels).sum()
+    soft = 4 * method.parts.loss(logits("student", x), logits("teacher", x), 2.0).sum()
+    pseudo = 4 * method.parts.loss(logits("student", changed), logits("teacher", changed), 2.0).sum()
+    torch.testing.assert_close(out.loss, 0.2 * hard + 0.3 * soft + 0.5 * pseudo, rtol=1e-5, atol=1e-5)
+    assert out.count == 4
+    assert set(out.terms) == {"hard", "soft", "pseudo"}
+    assert mask.any()
+    assert not torch.equal(changed, x)
+    if not task.is_regression:
+        flipped = (logits("teacher", changed).argmax(-1) != logits("teacher", x).argmax(-1)).sum()
+        assert out.watched["flipped"] == flipped
+
+
+def test_the_generator_climbs_what_the_student_descends() -> None:
+    """Minus the divergence on the sampled text; its gradient reaches the generator and nothing else."""
+    method = made(divergence=Divergence.kl)
+    given = batch(method)
+    method.roles["generator"].requires_grad_(True)
+    out = method.step(given, GENERATOR)
+    out.loss.backward()
+    changed, _ = method.pseudo_ids(given)
+    answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
+               ("student", "teacher")]  # fmt: skip
+    torch.testing.assert_close(out.loss, -losses.kl_divergence(*answers).sum().detach(), rtol=1e-4, atol=1e-5)
+    assert out.terms["divergence"] == -out.loss.detach()
+    assert max(float(p.grad.abs().max()) for p in method.roles["generator"].parameters() if p.grad is not None) > 0
+    assert all(p.grad is None for role in ("teacher", "student") for p in method.roles[role].parameters())
+
+
+def test_cross_entropy_and_kl_pull_the_generator_differently() -> None:
+    """They differ by the teacher's entropy on x′, which the generator can change."""
+    gradients = []
+    for divergence in Divergence:
+        method = made(divergence=divergence)
+        method.roles["generator"].requires_grad_(True)
+        method.step(batch(method), GENERATOR).loss.backward()
+        gradients.append(method.roles["generator"].cls.predictions.transform.dense.weight.grad)
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+
+
+def test_a_score_is_pulled_apart_by_squared_error() -> None:
+    method = made(SCORE)
+    given = batch(method)
+    out = method.step(given, GENERATOR)
+    changed, _ = method.pseudo_ids(given)
+    s, t = (
+        method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits
+        for r in ("student", "teacher")
+    )
+    torch.testing.assert_close(out.loss, -(s - t).square().sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_each_step_has_its_own_text_and_the_same_step_the_same() -> None:
+    method = made()
+    texts = [method.pseudo_ids(batch(method, step=step))[0] for step in (0, 0, 1)]
+    assert torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[0], texts[2])
+
+
+def test_both_methods_fill_the_same_masks_alike() -> None:
+    """So that they differ in the generator's training alone."""
+    a, b = made(), made(kind=KDAugment)
+    assert torch.equal(a.pseudo_ids(batch(a))[0], b.pseudo_ids(batch(b))[0])
+
+
+def test_turns_and_optimizers() -> None:
+    method = made(generator_turn=3, student_turn=7, schedule_over=ScheduleOver.all_batches)
+    (phase,) = method.phases(OptimConfig(steps=14))
+    assert phase.turns == (Turn("generator", 3), Turn("student", 7))
+    assert phase.schedule_over is ScheduleOver.all_batches
+    optims = method.optims(OptimConfig(lr=1e-3))
+    assert (optims["student"].lr, optims["generator"].lr) == (1e-3, 5e-7)
+
+
+def test_masks_follow_the_rate() -> None:
+    method = made(mask_rate=0.5)
+    free = relax.maskable(batch(method).inputs["student"], SPECIAL)
+    mask, _ = method._draw(batch(method))
+    assert torch.equal(mask, relax.draw_mask(free, 0.5, rng.stream(1, "mask", "train", 0)))
+    assert not mask[:, [0, -1]].any()
