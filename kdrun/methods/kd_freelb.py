@@ -1,0 +1,115 @@
+"""KD with adversarial noise on the embeddings: FreeLB (Zhu et al. 2020, arXiv 1909.11764) around the loss of KD.
+
+A rival of MATE-KD: the adversary moves the student's word embeddings by a little instead of choosing other words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdrun.method import Batch, Method, Needs, StepOutput, Turn
+from kdrun.registry import register
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class KDFreeLBConfig:
+    """Settings of KD with FreeLB."""
+
+    name: str = setting("kd_freelb", "registered method")
+    temperature: float = setting(2.0, "T: softens teacher and student alike", gt=0)
+    hard_weight: float = setting(0.5, "weight of the loss on the labels", ge=0)
+    soft_weight: float = setting(0.5, "weight of the loss on the teacher's logits", ge=0)
+    passes: int = setting(2, "K: forward-backward passes a step", gt=0)
+    ascent_rate: float = setting(0.1, "α: how far the noise moves between passes, as an L2 norm per example", gt=0)
+    init_magnitude: float = setting(0.6, "of the first noise: uniform ± this / √(tokens × width)", ge=0)
+    max_norm: float = setting(0.5, "ε: radius of the ball per example that the noise stays in; 0 for none", ge=0)
+
+
+@register("method", "kd_freelb", config=KDFreeLBConfig)
+class KDFreeLB(Method):
+    """Minimise the loss of KD averaged over K passes, with noise δ_k on the student's word embeddings E[x]:
+
+        L = 1/K · Σ_k [ hard_weight · hard(S(E[x] + δ_k), y) + soft_weight · T² · D(T(x), S(E[x] + δ_k)) ]
+
+    δ_1 is uniform and zero on padding; δ_(k+1) = δ_k + α · g/‖g‖₂ with g the gradient of pass k's loss, norms over all
+    positions of an example, then brought back into ‖δ‖₂ ≤ ε. All passes of a step share their dropout. The teacher
+    scores the clean text, once: its logits come from the cache.
+
+    Differences:
+        - FreeLB's own loss is that on the labels alone; the KD terms are ours.
+        - the authors add up the gradients of the K passes as they go; here one backward pass goes through all K, with
+            the same gradient.
+
+    Cost:
+        student: K forward passes a row, K backward passes, and K − 1 more for the noise.
+        teacher: one forward pass a row in all, kept in the cache; none in the loop.
+    """
+
+    needs = Needs(teacher_logits=True)
+    config: KDFreeLBConfig
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch, a mean over the passes."""
+        import torch
+
+        from kdrun import relax, rng
+
+        c, student, inputs = self.config, self.roles["student"], batch.inputs["student"]
+        clean = student.get_input_embeddings()(inputs["input_ids"])  # pyright: ignore[reportCallIssue]
+        noise, totals = self._first_noise(batch, clean), []
+        dropout = rng.derive(self.parts.seed, "dropout", f"{batch.phase}/freelb", batch.step)
+        for number in range(1, c.passes + 1):
+            torch.manual_seed(dropout)
+            noise.requires_grad_(True)
+            logits = student(**relax.soft_inputs(student, inputs, clean + noise)).logits
+            hard, soft = self._terms(batch, logits)
+            totals.append(torch.stack([hard, soft]))
+            if number < c.passes:
+                loss = c.hard_weight * hard + c.soft_weight * soft
+                (gradient,) = torch.autograd.grad(loss, noise, retain_graph=True)
+                noise = ascend(noise.detach(), gradient, c.ascent_rate, c.max_norm)
+        hard, soft = torch.stack(totals).mean(dim=0)
+        loss = c.hard_weight * hard + c.soft_weight * soft
+        return StepOutput(loss, len(batch.ids), {"hard": hard.detach(), "soft": soft.detach()})
+
+    def _terms(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+        assert batch.teacher_logits is not None
+        assert batch.labels is not None
+        assert self.parts.loss is not None
+        temperature = self.config.temperature
+        hard = self.parts.hard_loss(logits, batch.labels).sum()
+        return hard, temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+
+    def _first_noise(self, batch: Batch, clean: Tensor) -> Tensor:
+        """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""
+        import torch
+
+        from kdrun import rng
+
+        stream = rng.stream(self.parts.seed, "noise", batch.phase, batch.step)
+        drawn = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
+        present = batch.inputs["student"]["attention_mask"][..., None].float()
+        size = (present.sum(dim=(1, 2), keepdim=True) * clean.shape[-1]).sqrt()
+        return drawn * present * self.config.init_magnitude / size
+
+
+def ascend(noise: Tensor, gradient: Tensor, rate: float, max_norm: float) -> Tensor:
+    """One step of each example's noise up its gradient, and back into the ball.
+
+    Args:
+        noise: [batch, length, width].
+        gradient: of the loss, the same shape.
+        rate: length of the step.
+        max_norm: radius of the ball; 0 for none.
+    """
+    norm = gradient.norm(dim=(1, 2), keepdim=True).clamp_min(1e-8)
+    moved = noise + rate * gradient / norm
+    if not max_norm:
+        return moved
+    size = moved.norm(dim=(1, 2), keepdim=True)
+    return moved * (max_norm / size.clamp_min(max_norm))
