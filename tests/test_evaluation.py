@@ -52,13 +52,19 @@ def test_scores_and_headline() -> None:
     assert evaluator.headline(evaluator.score({"dev": logits})) == 0.8
 
 
-def test_prediction_rows_carry_names_and_probabilities() -> None:
+def test_prediction_rows_carry_text_names_and_probabilities_of_student_and_teacher() -> None:
     columns = {"text": ["fine"], "label": [0]}
-    rows = prediction_rows(CLASSES, "dev", columns, np.array([[0.0, np.log(3)]], dtype=np.float32))
-    assert rows == [
-        {"id": 0, "split": "dev", "gold": "no", "prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
-    ]
-    assert prediction_rows(SCORE, "dev", np.array([[2.5]]), np.array([3.0])) == [
-        {"id": 0, "split": "dev", "gold": 3.0, "prediction": 2.5}
-    ]
+    student, teacher = np.array([[0.0, np.log(3)]], dtype=np.float32), np.array([[np.log(4), 0.0]])
+    own = {"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
+    known = {"id": 0, "split": "dev", "text": "fine", "gold": "no"}
+    assert prediction_rows(CLASSES, "dev", columns, student) == [known | own]
+    taught = {"teacher_prediction": "no", "teacher_probabilities": {"no": 0.8, "yes": 0.2}}
+    assert prediction_rows(CLASSES, "dev", columns, student, teacher) == [known | own | taught]
+
+
+def test_prediction_rows_of_a_pair_with_a_score() -> None:
+    columns = {"text": ["a"], "text_pair": ["b"], "label": [3.0]}
+    known = {"id": 0, "split": "dev", "text": "a", "text_pair": "b", "gold": 3.0}
+    rows = prediction_rows(SCORE, "dev", columns, np.array([[2.5]]), np.array([[4.0]]))
+    assert rows == [known | {"prediction": 2.5, "teacher_prediction": 4.0}]
     assert predictions(SCORE, np.array([[2.5]])) == pytest.approx([2.5])

@@ -64,9 +64,7 @@ def masked(inputs: dict[str, Tensor]) -> Tensor:
     return relax.draw_mask(relax.maskable(inputs, SPECIAL), 0.5, rng.stream(1, "mask"))
 
 
-def textbook(
-    parts: Any, inputs: dict[str, Tensor], mask: Tensor, noise: Tensor
-) -> Tensor:
+def textbook(parts: Any, inputs: dict[str, Tensor], mask: Tensor, noise: Tensor) -> Tensor:
     """The divergence as the paper draws it: sampling over the whole vocabulary at every position."""
     generator, *judges = parts
     logits = generator(**{**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, MASK)}).logits

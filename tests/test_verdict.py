@@ -23,8 +23,8 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
     stream = np.random.default_rng(3)
     for row in found:
         drawn = stream.integers(rows, size=rows)
-        expected = [metrics.compute([metric], column[drawn], gold[drawn])[metric] for column in answers]
-        np.testing.assert_allclose(row, expected, atol=0.02 if metric == "spearman" else 1e-9)
+        expected = np.array([metrics.compute([metric], column[drawn], gold[drawn])[metric] for column in answers])
+        np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
 
 
 def test_a_constant_answer_has_mcc_zero_as_everywhere_else() -> None:

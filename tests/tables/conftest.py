@@ -53,7 +53,8 @@ def make_comparison() -> Callable[..., Record]:
         made = {
             "event": "comparison", "comparison_id": "c1", "started": 1.0, "seconds": 9.0, "task": "sst2",
             "data_name": "sst2 (synthetic)", "synthetic": True, "preset": "smoke", "student": "small",
-            "teacher": {"name": "big", "score": 0.9}, "guess": 0.5, "metric": "accuracy", "split": "dev", "chosen_on": "dev",
+            "teacher": {"name": "big", "score": 0.9}, "guess": 0.5,
+            "metric": "accuracy", "split": "dev", "chosen_on": "dev",
             "seeds": [1, 2], "code": "c0de", "kdrun": "0.1.0", "margin": 0.01, "confidence": 0.95, "uneven_steps": [],
             "command": "kdrun compare method=kd optim.epochs=3 seeds=2 teacher.path=/home/al/minilm output_dir=/tmp/x",
             "arms": [arm("finetune", [0.79, 0.81], None), arm("kd", [0.81, 0.83], 0.911)],

@@ -17,7 +17,8 @@ def test_a_row_a_pair(make_comparison: Make) -> None:
     sheet = verdicts.verdicts([make_comparison()], [], 1)
     (row,) = rows(sheet)
     assert row == {
-        "task": "sst2 (synthetic)", "metric": "accuracy", "student": "small", "seeds": "1, 2", "teacher": "big 90.0", "guess": "50.0",
+        "task": "sst2 (synthetic)", "metric": "accuracy", "student": "small", "seeds": "1, 2", "teacher": "big 90.0",
+        "guess": "50.0",
         "settings": "preset=smoke optim.epochs=3", "a": "kd 82.0 ± 1.4", "b": "finetune 80.0 ± 1.4",
         "a − b": "+2.0 [-1.0, +5.0]", "verdict": "INCONCLUSIVE (about 9 seeds would tell)",
     }  # fmt: skip
