@@ -154,11 +154,13 @@ def _intervals(found: list[Comparison]) -> Iterator[str]:
         if pair["interval"] is not None
     )
     yield from (f"a − b: in points, with its {kind}." for kind in kinds)
+    reasons: dict[str, dict[str, None]] = {}
     for one in found:
         for pair in one["pairs"]:
             why = pair.get("reason") or ("" if pair["interval"] else "fewer than two seeds finished in both")
             if why:
-                yield f"{facts.task_name(one)}, {pair['a']} − {pair['b']}: {why}."
+                reasons.setdefault(why, {})[f"{facts.task_name(one)}, {pair['a']} − {pair['b']}"] = None
+    yield from (f"{'; '.join(pairs)}: {why}." for why, pairs in reasons.items())
 
 
 def _failures(found: list[Comparison]) -> Iterator[str]:
