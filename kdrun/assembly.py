@@ -47,6 +47,7 @@ class Run:
     roles: dict[str, Built] = field(default_factory=dict)
     tokens: dict[str, dict[str, TokenTable]] = field(default_factory=dict)
     tracking: Tracking | None = None
+    samples: list[dict[str, Any]] = field(default_factory=list)
     is_check: bool = False
     checks: list[Check] = field(default_factory=list)
     inspections: list[Inspection] = field(default_factory=list)

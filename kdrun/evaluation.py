@@ -106,17 +106,18 @@ def prediction_rows(
     texts = [name for name in ("text", "text_pair") if name in rows]
     made = []
     gold = rows["label"]
-    answers = {"": _answers(task, student)} | ({"teacher_": _answers(task, teacher)} if teacher is not None else {})
+    said = {"": answers(task, student)} | ({"teacher_": answers(task, teacher)} if teacher is not None else {})
     for i in range(len(student)):
         row = {"id": i, "split": split, **{name: rows[name][i] for name in texts}}
         row["gold"] = float(gold[i]) if task.is_regression else task.labels[int(gold[i])]
-        for whose, found in answers.items():
+        for whose, found in said.items():
             row |= {f"{whose}{key}": value for key, value in found[i].items()}
         made.append(row)
     return made
 
 
-def _answers(task: TaskConfig, logits: np.ndarray) -> list[dict[str, Any]]:
+def answers(task: TaskConfig, logits: np.ndarray) -> list[dict[str, Any]]:
+    """What logits [rows, outputs] say of each row: `prediction`, and for classes `probabilities` by name."""
     if task.is_regression:
         return [{"prediction": float(value)} for value in logits[:, 0]]
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))

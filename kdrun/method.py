@@ -175,6 +175,8 @@ class Method:
     """Base of all methods. A subclass sets `needs` and writes `phases` and `step`."""
 
     needs: Needs = Needs()
+    makes_text: bool = False
+    """Whether the method makes text (`made_text`), of which a run then keeps samples."""
 
     def __init__(self, config: Any, parts: Parts) -> None:
         self.config = config
@@ -194,6 +196,10 @@ class Method:
 
     def begin(self, phase: Phase) -> None:
         """Called once before a phase: prototypes, caches."""
+
+    def made_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Text made from a batch, and which tokens were changed, [batch, length] each; for `makes_text` methods."""
+        raise TypeError(f"{type(self).__name__} makes no text")
 
     def trainable(self, role: str) -> Iterable[nn.Module]:
         """The modules that a turn of this role trains: its model, by default; projections are added here."""

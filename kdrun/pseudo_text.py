@@ -24,6 +24,8 @@ class PseudoText(Method):
     through the student as one batch.
     """
 
+    makes_text = True
+
     def _draw(self, batch: Batch) -> tuple[Tensor, torch.Generator]:
         """The mask of a batch, [batch, length], and the stream of its Gumbel noise."""
         from kdrun import relax, rng
@@ -44,6 +46,10 @@ class PseudoText(Method):
         log_probs = relax.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
         count, size = log_probs.shape
         return log_probs, relax.gumbel(count, size, noise, log_probs.device)
+
+    def made_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """x′ and where it was masked, for the samples that a run keeps."""
+        return self.pseudo_ids(batch)
 
     def pseudo_ids(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """x′ as token ids and where it was masked, [batch, length] each; without a gradient."""

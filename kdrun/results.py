@@ -213,6 +213,11 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain(record)) + "\n")
 
+    def samples(self, rows: list[dict[str, Any]]) -> None:
+        """Append to samples.jsonl."""
+        with (self.path / "samples.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
+
     def predictions(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write predictions.jsonl."""
         write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

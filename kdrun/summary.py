@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import __version__, assembly, losses, metrics
+from kdrun import __version__, assembly, losses, metrics, samples
 from kdrun.assembly import Run
 from kdrun.config import Config, Select
 from kdrun.data.feed import Feed
@@ -138,6 +138,12 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
     if result["compression"]:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
     screen.say(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
+    if this.samples:
+        screen.say(
+            f"text made at step {this.samples[-1]['step']} (samples.jsonl has {len(this.samples)} an evaluation)"
+        )
+        for line in samples.lines(this.samples):
+            screen.say(line)
     path = folder.path
     own = [word for word in shlex.split(this.command)[1:] if not word.startswith(("seed=", "run_dir="))]
     facts = [

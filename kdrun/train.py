@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kdrun import assembly, check, checkpoint, registry, report, summary, teacher, trackers
+from kdrun import assembly, check, checkpoint, registry, report, samples, summary, teacher, trackers
 from kdrun.assembly import Run
 from kdrun.config import Config
 from kdrun.data import sources
@@ -168,11 +168,11 @@ def _teach(this: Run) -> None:
 
 
 class _Observer(Watcher):
-    """The screen's watcher, which also writes metrics.jsonl and checkpoints, and tells the tracker."""
+    """The screen's watcher, which also writes metrics.jsonl, checkpoints and samples, and tells the tracker."""
 
-    def __init__(self, this: Run) -> None:
+    def __init__(self, this: Run, method: Method, feed: Feed) -> None:
         super().__init__(this.screen, "student", this.config.task.headline, this.config.task.dev_splits[0])
-        self.run = this
+        self.run, self.method, self.feed = this, method, feed
 
     def _log(self, record: dict[str, Any]) -> None:
         if self.run.folder is not None:
@@ -194,6 +194,10 @@ class _Observer(Watcher):
             student, checkpoints = self.run.roles["student"], self.run.folder.path / "checkpoints"
             for name in ("last", "best") if is_best else ("last",):
                 checkpoint.save(student.model, checkpoints / name, record)
+            if self.method.makes_text:
+                made = samples.take(self.run, self.method, self.feed, record["step"])
+                self.run.folder.samples(made)
+                self.run.samples = made
         super().evaluated(record, is_best)
 
 
@@ -216,7 +220,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     settings = Settings(method.optims(config.optim), config.seed, runtime.log_every, runtime.eval_every, config.select)
     if this.folder is not None:
         this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
-    observer = _Observer(this)
+    observer = _Observer(this, method, feed)
     try:
         return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer).run()
     finally:

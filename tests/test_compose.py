@@ -26,7 +26,7 @@ def test_a_task_a_method_cannot_do_is_refused_by_name() -> None:
 
 @pytest.mark.usefixtures("picky")
 def test_a_missing_generator_is_named() -> None:
-    problems = compose.check_overrides(["method=kd"], multirun=False)
+    problems = compose.check_overrides(["method=kd", "generator=none"], multirun=False)
     assert any("method=kd needs a generator: set generator=" in problem for problem in problems)
     assert not compose.check_overrides(["method=kd", "generator=tiny"], multirun=False)
 
