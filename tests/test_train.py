@@ -234,7 +234,12 @@ def test_a_failing_cell_does_not_stop_the_others(tmp_path: Path, shared_cache: P
 def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None:
     env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1"}
     words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=1000000", "runtime.eval_every=1000000"]
-    child = subprocess.Popen([sys.executable, "-m", "kdrun", *words], stdout=subprocess.PIPE, text=True, env=env)
+    # Started as a shell's background job, this process ignores SIGINT, and so would its child.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        child = subprocess.Popen([sys.executable, "-m", "kdrun", *words], stdout=subprocess.PIPE, text=True, env=env)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/kd/sst2/*/metrics.jsonl")):
         assert child.poll() is None
