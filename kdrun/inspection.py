@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from kdrun.errors import TrainingError
-from kdrun.method import StepOutput
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdrun.method import StepOutput
 
 
 @dataclass(frozen=True)

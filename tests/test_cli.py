@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdrun import cli, compose
+from kdrun import cli, compose, verbs
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -18,6 +18,17 @@ def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def report(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     code = cli.run(list(words))
     return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", list(verbs.VERBS))
+def test_help_of_a_verb_comes_without_torch(verb: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; from kdrun import cli; assert cli.run([{verb!r}, '--help']) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"kdrun {verb}" in done.stdout
 
 
 def test_help_lists_choices_without_torch(tmp_path: Path) -> None:
