@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from kdrun import losses, registry, teacher, trackers
-from kdrun.config import Config, Device, Precision, Tracker
+from kdrun.config import Config, Device, Precision, Select, Tracker
+from kdrun.data import ood, sources
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
@@ -32,7 +33,8 @@ from kdrun.trackers import Tracking
 class Run:
     """A run in progress: its config, what it has loaded so far, and where it writes.
 
-    `is_check` marks a dry run whose teacher is real: `kdrun check`.
+    `is_check` marks a dry run whose teacher is real: `kdrun check`. `teacher_rows_read` counts the training rows
+    that fine-tuning (or finding) the teacher took; those of the student are counted by its feed.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Run:
     inspections: list[Inspection] = field(default_factory=list)
     teacher_logits: dict[str, np.ndarray] = field(default_factory=dict)
     teacher_scores: Scores | None = None
+    teacher_rows_read: int = 0
 
     @property
     def used_roles(self) -> list[str]:
@@ -64,9 +67,19 @@ class Run:
         return {split: table for split, table in tokens(self, role).items() if split != "train"}
 
     @property
-    def train_labels(self) -> np.ndarray:
-        """Gold labels of the training rows."""
-        return self.data.splits["train"].labels()
+    def select(self) -> Select:
+        """Which checkpoint becomes the result: a data-free run has no labelled rows to choose by, unless told to."""
+        return self.config.select or (Select.last if self.needs.data_free else Select.best_dev)
+
+
+def load_data(config: Config) -> TaskData:
+    """The rows of a run: those of the task, or of a data-free method its dev splits and out-of-domain text."""
+    if not registry.get("method", config.method.name).target.needs.data_free:
+        return sources.load(config.data, config.task)
+    corpus = registry.build("corpus", config.corpus.name, config.corpus)
+    made = ood.build(config.ood, config.task, corpus, config.ood.seed)
+    dev = sources.load(config.data, config.task, train=False)
+    return replace(dev, ood=made, notes=[*dev.notes, *made.notes])
 
 
 def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
@@ -129,7 +142,10 @@ def _same_vocabulary(roles: dict[str, Built]) -> None:
 
 
 def tokens(this: Run, role: str) -> dict[str, TokenTable]:
-    """A role's tokens of all splits; roles with one tokenizer share them."""
+    """A role's tokens of the dev splits and, as `train`, of the rows the student learns from.
+
+    Roles with one tokenizer share them.
+    """
     if role not in this.tokens:
         tokenizer = this.roles[role].tokenizer
         for other, tables in this.tokens.items():
@@ -137,7 +153,8 @@ def tokens(this: Run, role: str) -> dict[str, TokenTable]:
                 this.tokens[role] = tables
                 return tables
         length = this.config.data.max_length
-        this.tokens[role] = {s: tokenize(split, tokenizer, length) for s, split in this.data.splits.items()}
+        splits = this.data.splits | {"train": this.data.lessons}
+        this.tokens[role] = {name: tokenize(split, tokenizer, length) for name, split in splits.items()}
     return this.tokens[role]
 
 
@@ -167,25 +184,36 @@ def _vocabulary(this: Run) -> Vocabulary:
 
 
 def teaching(this: Run) -> teacher.Setting:
-    """What the teacher is trained and scored on."""
-    train, dev = tokens(this, "teacher")["train"], this.dev_tokens("teacher")
-    return teacher.Setting(this.config, train, this.train_labels, dev, this.evaluator, this.accelerator)
+    """Where the teacher is scored."""
+    return teacher.Setting(this.config, this.dev_tokens("teacher"), this.evaluator, this.accelerator)
+
+
+def teacher_lessons(this: Run) -> teacher.Lessons:
+    """The task's training rows for a teacher that is to be fine-tuned.
+
+    In a data-free run they are read here, for the teacher alone, and let go with it.
+    """
+    if not this.needs.data_free:
+        return teacher.Lessons(tokens(this, "teacher")["train"], this.data.train.labels())
+    train = sources.load(this.config.data, this.config.task).train
+    table = tokenize(train, this.roles["teacher"].tokenizer, this.config.data.max_length)
+    return teacher.Lessons(table, train.labels())
 
 
 def feed(this: Run) -> Feed:
-    """The training rows, with the teacher's kept logits where the method needs them."""
-    config, kept = this.config, None
+    """The rows the student learns from, with the teacher's kept logits where the method needs them."""
+    config, lessons, kept = this.config, this.data.lessons, None
     if this.needs.teacher_logits:
-        setting, built = teaching(this), this.roles["teacher"]
+        setting, built, table = teaching(this), this.roles["teacher"], tokens(this, "teacher")["train"]
         if config.dry_run:  # a step's worth of the longest rows, which a dry run trains on
-            sizes = np.cumsum([len(rows) for rows in by_length(setting.train.lengths, this.evaluator.batch_size)])
+            sizes = np.cumsum([len(rows) for rows in by_length(table.lengths, this.evaluator.batch_size)])
             enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.accumulate)) + 1
-            kept = np.nan_to_num(this.evaluator.logits(built.model, setting.train, limit=enough))
+            kept = np.nan_to_num(this.evaluator.logits(built.model, table, limit=enough))
         else:
-            kept = teacher.kept_logits(built, setting.train, setting, this.screen.say)
+            kept = teacher.kept_logits(built, table, setting, this.screen.say)
     tables = {role: tokens(this, role)["train"] for role in this.needs.inputs}
-    labels = this.train_labels if this.needs.labels else None
-    made = Feed(tables, labels, this.accelerator.device, kept)
+    labels = lessons.labels() if this.needs.labels else None
+    made = Feed(tables, labels, this.accelerator.device, kept, split=lessons.name)
     if config.dry_run:
         made.order = made.longest_first
     return made

@@ -137,7 +137,7 @@ def _disk(this: Run) -> Check:
     sizes = {role: _weights(built) for role, built in this.roles.items()}
     needed = STORED_COPIES * sizes["student"] + sizes.get("teacher", 0) * this.needs.teacher
     if this.needs.teacher_logits:
-        needed += 4 * this.data.train.num_rows * this.config.task.num_outputs
+        needed += 4 * this.data.lessons.num_rows * this.config.task.num_outputs
     place = Path(this.config.run_dir or this.config.output_dir).resolve()
     place = next(p for p in (place, *place.parents) if p.exists())
     free = shutil.disk_usage(place).free

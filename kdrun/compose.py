@@ -31,8 +31,8 @@ _HERE = Path(__file__).resolve().parent
 CONF_DIR = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The config tree: inside the package when it was installed from a wheel, at the repository's top otherwise."""
 
-NOT_CHOICES = {"budget", "pace"}
-"""Folders that `preset` reaches into by itself, by the name of the task and of the student."""
+NOT_CHOICES = {"budget", "pace", "tune"}
+"""Folders that `preset` reaches into by itself, by the name of the task, of the student and of the method."""
 FROM_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
 """The only settings of Hydra that the command line may change: others could name code to run."""
 

@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from kdrun.data.config import (
+    CorpusConfig,
+    DataConfig,
+    FolderCorpusConfig,
+    FolderDataConfig,
+    HubDataConfig,
+    OODConfig,
+    TaskConfig,
+)
 from kdrun.settings import setting
 
 
@@ -68,35 +77,6 @@ class TokenizerSource(Enum):
 
 
 @dataclass
-class TaskConfig:
-    """A task of the table: where its text and labels are, and how it is scored."""
-
-    name: str = setting(doc="short name, e.g. sst2")
-    text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
-    labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
-    range: list[float] = setting([], "lowest and highest score of a regression task")
-    metrics: list[str] = setting([], "what the task is scored by")
-    headline: str = setting(doc="the metric that selects checkpoints and leads the table")
-    folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
-    rows: dict[str, int] = setting({}, "official number of rows per split")
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether the task predicts a score instead of a class."""
-        return not self.labels
-
-    @property
-    def num_outputs(self) -> int:
-        """Width of a model's head: the number of classes, or 1 for a score."""
-        return len(self.labels) or 1
-
-    @property
-    def dev_splits(self) -> list[str]:
-        """The splits that are evaluated; the first one leads."""
-        return [name for name in self.rows if name != "train"]
-
-
-@dataclass
 class OptimConfig:
     """An optimizer, its schedule and its budget; used for the student and for fine-tuning a teacher."""
 
@@ -121,46 +101,6 @@ class LossConfig:
     """How the student is pulled to the teacher."""
 
     name: str | None = setting(None, "registered loss; null is kl for classes and logit_mse for a score")
-
-
-@dataclass
-class DataConfig:
-    """Where the task's rows come from."""
-
-    name: str = setting(doc="registered source: embedded, folder or hub")
-    max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
-    max_train_rows: int | None = setting(None, "train on a seeded subset of so many rows", gt=0)
-    subset_seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)
-
-
-@dataclass
-class FolderDataConfig(DataConfig):
-    """Rows from a folder in the GLUE layout."""
-
-    dir: str = setting(doc="the folder that holds SST-2/train.tsv and so on")
-
-
-@dataclass
-class HubDataConfig(DataConfig):
-    """Rows from the hub, through `datasets`."""
-
-    repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
-    revision: str | None = setting(None, "commit or tag of that data set")
-
-
-@dataclass
-class CorpusConfig:
-    """General text, for vocabularies and pretraining; never task text."""
-
-    name: str = setting("embedded", "registered corpus: embedded or folder")
-    max_lines: int | None = setting(None, "read no more lines than this", gt=0)
-
-
-@dataclass
-class FolderCorpusConfig(CorpusConfig):
-    """Text files of a folder, one sentence or paragraph a line."""
-
-    dir: str = setting(doc="a folder of .txt or .tokens files, or one such file")
 
 
 @dataclass
@@ -275,11 +215,12 @@ class Config:
     loss: LossConfig = setting(LossConfig(), "how the student is pulled to the teacher")
     optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of the student")
     corpus: Any = setting(doc="general text")
+    ood: OODConfig = setting(OODConfig(), "out-of-domain rows made of the corpus, for data-free methods")
     runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
     preset: str = setting(doc="which models, data and budget go together")
     experiment: str | None = setting(None, "the published run this one repeats")
     seed: int = setting(1, "decides every random choice", ge=0)
-    select: Select = setting(Select.best_dev, "which checkpoint becomes the result")
+    select: Select | None = setting(None, "which checkpoint becomes the result; null is best_dev, last if data-free")
     output_dir: str = setting("outputs", "where run folders and the ledger go")
     run_dir: str | None = setting(None, "this run's folder; null is <output_dir>/<method>/<task>/<time>-<id>")
     sweep: str | None = setting(None, "name of the sweep this run belongs to; set by `kdrun -m`")

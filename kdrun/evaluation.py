@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from kdrun import metrics
-from kdrun.config import TaskConfig
 from kdrun.data.batching import by_length
+from kdrun.data.config import TaskConfig
 from kdrun.data.tokens import TokenTable
 from kdrun.errors import TrainingError
 

@@ -22,7 +22,18 @@ from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
 from kdrun.errors import TrainingError
 from kdrun.inspection import Inspection, inspect
-from kdrun.method import Batch, Method, Phase, ScheduleOver, StepOutput, Turn, planned_steps, turn_at
+from kdrun.method import (
+    Batch,
+    Method,
+    Phase,
+    ScheduleOver,
+    StepOutput,
+    Turn,
+    budgeted_steps,
+    planned_steps,
+    steps_per_epoch,
+    turn_at,
+)
 from kdrun.optim import learning_rate
 
 
@@ -63,9 +74,9 @@ class Outcome:
 
 @dataclass
 class Settings:
-    """How the loop is run: the optimizer of each role, the seed, and when to look up from the work."""
+    """How the loop is run: the run's optimizer, the seed, and when to look up from the work."""
 
-    optims: dict[str, OptimConfig]
+    optim: OptimConfig
     seed: int
     log_every: int = 20
     eval_every: int | None = None
@@ -150,9 +161,9 @@ class _Stretch:
 
     def __init__(self, loop: Loop, phase: Phase) -> None:
         self.loop, self.phase, self.settings = loop, phase, loop.settings
-        self.batches_per_epoch = -(-loop.feed.num_rows // phase.batch_size)
-        self.steps_per_epoch = -(-self.batches_per_epoch // phase.accumulate)
-        self.planned = planned_steps(phase, phase.steps or max(1, round(phase.epochs * self.steps_per_epoch)))
+        self.optims = loop.method.optims(loop.settings.optim, phase)
+        self.steps_per_epoch = steps_per_epoch(phase, loop.feed.num_rows)
+        self.planned = planned_steps(phase, budgeted_steps(phase, loop.feed.num_rows))
         self.total = sum(self.planned.values())
         self.taken = dict.fromkeys(self.planned, 0)
         self.groups = {role: self._groups(role) for role in self.planned}
@@ -204,7 +215,7 @@ class _Stretch:
         for module in trainable:
             module.requires_grad_(True).train()
         if role not in self.optimizers:
-            config = self.settings.optims[role]
+            config = self.optims[role]
             optimizer = registry.build("optimizer", config.name, trainable, config)
             self.optimizers[role] = self.loop.accelerator.prepare_optimizer(optimizer)
         self.active = role
@@ -212,7 +223,7 @@ class _Stretch:
     def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
         name, taken, tally = self.phase.stream_name(turn.role), self.taken[turn.role], self.tallies[turn.role]
         torch.manual_seed(rng.derive(self.settings.seed, "dropout", name, taken))
-        optimizer, config = self.optimizers[turn.role], self.settings.optims[turn.role]
+        optimizer, config = self.optimizers[turn.role], self.optims[turn.role]
         lr = learning_rate(config, *self._progress(step, turn.role))
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr

@@ -6,6 +6,7 @@ This module imports without torch, so that a method's schema can be read while t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from kdrun.config import OptimConfig, TaskConfig
+    from kdrun.config import OptimConfig
+    from kdrun.data.config import TaskConfig
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Needs:
     """A teacher that has learnt the task."""
     labels: bool = True
     """The gold labels of the training rows."""
+    data_free: bool = False
+    """The student learns from out-of-domain text; training rows and labels of the task are out of its reach."""
     generator: bool = False
     """A model that makes text."""
     teacher_logits: bool = False
@@ -83,6 +87,16 @@ class Phase:
     def stream_name(self, role: str) -> str:
         """Name of a role's random streams in this phase, for `kdrun.rng.stream`."""
         return self.name if role == self.leading_role else f"{self.name}/{role}"
+
+
+def steps_per_epoch(plan: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps of one pass over so many rows; the last micro-batch and the last step may be smaller."""
+    return math.ceil(math.ceil(rows / plan.batch_size) / plan.accumulate)
+
+
+def budgeted_steps(plan: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps that a budget comes to: `steps` where given, else `epochs` passes over so many rows."""
+    return plan.steps or max(1, round(plan.epochs * steps_per_epoch(plan, rows)))
 
 
 def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
@@ -190,8 +204,8 @@ class Method:
         """
         return [Phase("train", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
 
-    def optims(self, optim: OptimConfig) -> dict[str, OptimConfig]:
-        """The optimizer of each role that trains; `optim` is the run's, for the student."""
+    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+        """The optimizer of each role that trains in a phase; `optim` is the run's, for the student."""
         return {"student": optim}
 
     def begin(self, phase: Phase) -> None:

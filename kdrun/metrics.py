@@ -19,7 +19,7 @@ from kdrun.errors import ConfigError, DataError, TrainingError, nearest
 if TYPE_CHECKING:
     from evaluate import EvaluationModule
 
-    from kdrun.config import TaskConfig
+    from kdrun.data.config import TaskConfig
 
 CORRELATIONS = ("pearson", "spearman")
 """Metrics of scores; the others compare classes."""
@@ -115,36 +115,36 @@ def reasons(names: list[str], predictions: np.ndarray, references: np.ndarray) -
     return {name: reason for name, reason in found.items() if reason}
 
 
-def majority(task: TaskConfig, train_labels: np.ndarray, dev_labels: np.ndarray) -> dict[str, float | None]:
-    """The chance level: what a guess scores that never reads the text.
+def majority(task: TaskConfig, labels: np.ndarray) -> dict[str, float | None]:
+    """The chance level: what the best constant guess scores, which never reads the text.
 
-    For classes the guess is the most frequent class of the training rows (the lowest index of a tie). For
-    scores it is their mean, and each correlation is 0.0: with a constant it has no value, but 0 is what any
-    guess independent of the text has in expectation, and what a teacher must beat.
+    For classes the guess is the most frequent class of the rows that are scored (the lowest index of a tie), so
+    that it can be told without the training rows, which a data-free run has not. For scores it is their mean, and
+    each correlation is 0.0: with a constant it has no value, but 0 is what any guess independent of the text has
+    in expectation, and what a teacher must beat.
 
     Args:
         task: its `metrics` are computed.
-        train_labels: class indices or scores of the training rows, [rows].
-        dev_labels: the same of the rows that are scored, [rows].
+        labels: class indices or scores of the rows that are scored, [rows].
 
     Returns:
-        A value per metric; None only for the f1 of rows without class 1 when the guess is another class.
+        A value per metric; None only for the f1 of rows without class 1.
 
     Raises:
-        DataError: no training rows or no dev rows, or labels that are not finite or no class indices.
+        DataError: no rows, or labels that are not finite or no class indices.
     """
-    train, dev = np.asarray(train_labels), np.asarray(dev_labels)
-    if train.size == 0:
-        raise DataError(f"{task.name}: no training rows, so there is no most frequent class to guess")
-    _check_numbers("training labels", train, DataError, "mend the labels of the train split")
+    gold = np.asarray(labels)
+    if gold.size == 0:
+        raise DataError(f"{task.name}: no rows, so there is no most frequent class to guess")
+    _check_numbers("labels", gold, DataError, "mend the labels of this split")
     if task.is_regression:
-        guess: int | float = float(train.astype(np.float64).mean())
-    elif train.dtype.kind not in "iu" or train.min() < 0 or train.max() >= task.num_outputs:
+        guess: int | float = float(gold.astype(np.float64).mean())
+    elif gold.dtype.kind not in "iu" or gold.min() < 0 or gold.max() >= task.num_outputs:
         wanted = f"class indices 0 to {task.num_outputs - 1}"
-        raise DataError(f"{task.name}: training labels must be {wanted}, got {np.unique(train)[:5].tolist()}")
+        raise DataError(f"{task.name}: labels must be {wanted}, got {np.unique(gold)[:5].tolist()}")
     else:
-        guess = int(np.bincount(train).argmax())
-    scores = compute(task.metrics, np.full(dev.shape, guess), dev)
+        guess = int(np.bincount(gold).argmax())
+    scores = compute(task.metrics, np.full(gold.shape, guess), gold)
     return {name: 0.0 if name in CORRELATIONS else value for name, value in scores.items()}
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING
 
+from kdrun import registry
 from kdrun.method import Batch, Method, StepOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import Tensor
+
+
+class Divergence(Enum):
+    """What a generator maximises: cross-entropy with the teacher's distribution, or KL."""
+
+    ce = "ce"
+    kl = "kl"
 
 
 class PseudoText(Method):
@@ -94,14 +101,20 @@ class PseudoText(Method):
             watched["flipped"] = (taught.argmax(dim=-1) != batch.teacher_logits.argmax(dim=-1)).sum()
         return StepOutput(loss, count, terms, watched)
 
-    def divergence(self, batch: Batch, loss: Callable[[Tensor, Tensor, float], Tensor]) -> tuple[Tensor, Any]:
-        """D(T(x′), S(x′)) per example, [batch], with a gradient to the generator; and its log-probabilities and mask.
+    def adversarial(self, batch: Batch, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
+        """What a generator's turn is made of: how far teacher and student disagree on x′, with a gradient to it.
 
         x′ is the straight-through Gumbel-softmax sample, in each model's own embeddings; teacher and student are
         frozen, and the gradient passes through them.
+
+        Returns:
+            D(T(x′), S(x′)) per example, [batch] (squared error for a score, whatever `divergence` says); the
+            generator's log-probabilities at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
         from kdrun import relax
 
+        name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
+        loss = registry.get("loss", "logit_mse" if self.parts.task.is_regression else name).target
         mask, noise = self._draw(batch)
         log_probs, drawn = self._filling(batch, mask, noise)
         ids, soft = relax.sample(log_probs, drawn), relax.soften(log_probs, drawn, self.config.gumbel_temperature)
@@ -110,4 +123,4 @@ class PseudoText(Method):
             model, inputs = self.roles[role], batch.inputs[role]
             embeddings = relax.soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
             logits[role] = model(**relax.soft_inputs(model, inputs, embeddings)).logits
-        return loss(logits["student"], logits["teacher"], self.config.temperature), (log_probs, mask)
+        return loss(logits["student"], logits["teacher"], self.config.temperature), log_probs, mask

@@ -11,20 +11,23 @@ import torch
 
 from kdrun import __version__, assembly, losses, metrics, samples
 from kdrun.assembly import Run
-from kdrun.config import Config, Select
+from kdrun.config import Select
+from kdrun.data import ood
 from kdrun.data.feed import Feed
+from kdrun.data.table import TEXTS
 from kdrun.evaluation import Scores
 from kdrun.loop import Outcome
 from kdrun.models import loading
 from kdrun.results import provenance
 from kdrun.screen import millions, number, score_rows
+from kdrun.teacher import NEAR_CHANCE
 
 
 def introduce(this: Run) -> None:
     """Say what is about to run, with one example before and after tokenisation."""
     config, data, screen = this.config, this.data, this.screen
     loss = losses.default_loss(config.loss.name, config.task.is_regression)
-    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.splits.items())
+    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
     facts = [
         ("method", config.method.name + (f" (loss {loss})" if this.needs.teacher else " (no teacher)")),
@@ -44,11 +47,29 @@ def introduce(this: Run) -> None:
         screen.say(f"    {words} preset=mini data.dir=GLUE_FOLDER    small models on real data, on a CPU")
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
         screen.note(note)
-    train = data.splits["train"].row(0)
-    text = " | ".join(str(train[key]) for key in ("text", "text_pair") if train.get(key) is not None)
+    if data.ood is not None:
+        screen.facts("out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in ood.sample(data.ood, 3)])
+    text = _text(data.lessons.row(0))
     ids = assembly.tokens(this, "student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
     shown = " ".join(this.roles["student"].tokenizer.convert_ids_to_tokens(ids))
     screen.facts("one example", [("text", text), ("tokens", shown)])
+
+
+def _knows_nothing(result: dict[str, Any]) -> bool:
+    """Whether the student is near the constant guess on the headline metric."""
+    split, metric = result["headline"]["split"], result["headline"]["metric"]
+    value, guess = result["student"]["metrics"][split][metric], result["guess"][split][metric] or 0.0
+    return value is None or value < guess + NEAR_CHANCE
+
+
+def _remedy(this: Run) -> str:
+    if this.data.ood is not None:
+        return "the out-of-domain text holds too little of what the task is about; try more of it, or another corpus"
+    return "train it longer (optim.epochs or optim.steps), or change optim.lr"
+
+
+def _text(row: dict[str, Any]) -> str:
+    return " | ".join(str(row[key]) for key in TEXTS if row.get(key) is not None)
 
 
 def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str, Any]:
@@ -69,13 +90,15 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "name": this.data.display_name,
             "source": this.data.source,
             "synthetic": this.data.synthetic,
-            "train_rows_read": feed.rows_read,
+            "train_rows_read": feed.rows_read("train"),
             "labels_read": feed.labels_read,
-            "rows": {name: part.num_rows for name, part in this.data.splits.items()},
+            "ood_rows_read": feed.rows_read("ood"),
+            "train_rows_read_for_teacher": this.teacher_rows_read,
+            "rows": {name: part.num_rows for name, part in this.data.all_splits.items()},
         },
         "seed": config.seed,
         "headline": {"metric": metric, "split": split},
-        "checkpoint": _choice(config, outcome, split),
+        "checkpoint": _choice(this.select, outcome, split),
         "guess": _guess(this),
         "teacher": None,
         "student": {"name": student.name, "params": params["student"], "metrics": scores},
@@ -112,8 +135,8 @@ def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
     return reasons
 
 
-def _choice(config: Config, outcome: Outcome, split: str) -> dict[str, Any]:
-    if config.select is Select.best_dev:
+def _choice(select: Select, outcome: Outcome, split: str) -> dict[str, Any]:
+    if select is Select.best_dev:
         same = "the scores reported are of that same split"
         return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": same}
     return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}
@@ -122,7 +145,7 @@ def _choice(config: Config, outcome: Outcome, split: str) -> dict[str, Any]:
 def _guess(this: Run) -> dict[str, dict[str, float | None]]:
     """What a constant guess scores on every dev split."""
     labels = this.evaluator.labels
-    return {split: metrics.majority(this.config.task, this.train_labels, gold) for split, gold in labels.items()}
+    return {split: metrics.majority(this.config.task, gold) for split, gold in labels.items()}
 
 
 def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
@@ -138,6 +161,8 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
     if result["compression"]:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
     screen.say(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
+    if _knows_nothing(result):
+        screen.warn(f"the student scores like a constant guess: {_remedy(this)}")
     if this.samples:
         screen.say(
             f"text made at step {this.samples[-1]['step']} (samples.jsonl has {len(this.samples)} an evaluation)"

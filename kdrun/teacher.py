@@ -30,12 +30,18 @@ NEAR_CHANCE = 0.02
 
 
 @dataclass(frozen=True)
+class Lessons:
+    """The task's training rows as a teacher reads them: its tokens and the gold labels."""
+
+    tokens: TokenTable
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
 class Setting:
-    """What teaching takes place on: the run's config, tokens and labels of the teacher, and the evaluator."""
+    """Where teachers work: the run's config, dev tokens as the teacher reads them, and the evaluator."""
 
     config: Config
-    train: TokenTable
-    train_labels: np.ndarray
     dev: dict[str, TokenTable]
     evaluator: Evaluator
     accelerator: Accelerator
@@ -56,7 +62,9 @@ def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
     return options.fine_tune is FineTune.always
 
 
-def fine_tuned(built: Built, context: BuildContext, setting: Setting, observer: Observer) -> tuple[Built, bool]:
+def fine_tuned(
+    built: Built, context: BuildContext, setting: Setting, lessons: Lessons, observer: Observer
+) -> tuple[Built, bool]:
     """The teacher fine-tuned on the task, from the cache when it is there.
 
     Returns:
@@ -65,15 +73,15 @@ def fine_tuned(built: Built, context: BuildContext, setting: Setting, observer: 
     options: TeacherOptions = setting.config.teacher
 
     def build(folder: Path) -> None:
-        report = _fine_tune(built, setting, observer)
+        report = _fine_tune(built, setting, lessons, observer)
         loading.save(built.model, built.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(plain(report), indent=1))
 
     key = {
         "format": 1,
         "base": built.fingerprint,
-        "train": setting.train.fingerprint,
-        "labels": cache.digest([float(x) for x in setting.train_labels]),
+        "train": lessons.tokens.fingerprint,
+        "labels": cache.digest([float(x) for x in lessons.labels]),
         "dev": {split: table.fingerprint for split, table in setting.dev.items()},
         "optim": plain(options.fine_tuning),
         "seed": options.seed,
@@ -90,7 +98,7 @@ def fine_tuned(built: Built, context: BuildContext, setting: Setting, observer: 
     return replace(loaded, name=built.name), hit
 
 
-def _fine_tune(built: Built, setting: Setting, observer: Observer) -> dict[str, Any]:
+def _fine_tune(built: Built, setting: Setting, lessons: Lessons, observer: Observer) -> dict[str, Any]:
     options: TeacherOptions = setting.config.teacher
     task, device = setting.config.task, setting.accelerator.device
     entry = registry.get("method", "finetune")
@@ -113,8 +121,8 @@ def _fine_tune(built: Built, setting: Setting, observer: Observer) -> dict[str, 
     loop = Loop(
         method,
         method.phases(options.fine_tuning),
-        Feed({"student": setting.train}, setting.train_labels, device),
-        Settings({"student": options.fine_tuning}, options.seed, runtime.log_every, runtime.eval_every),
+        Feed({"student": lessons.tokens}, lessons.labels, device),
+        Settings(options.fine_tuning, options.seed, runtime.log_every, runtime.eval_every),
         setting.accelerator,
         evaluate,
         observer,
@@ -133,7 +141,7 @@ def refuse_weak(scores: Scores, setting: Setting) -> str | None:
         TrainingError: the teacher is near the constant guess.
     """
     task, split = setting.config.task, setting.config.task.dev_splits[0]
-    guess = metrics.majority(task, setting.train_labels, setting.evaluator.labels[split])[task.headline] or 0.0
+    guess = metrics.majority(task, setting.evaluator.labels[split])[task.headline] or 0.0
     value = scores[split][task.headline]
     if value is not None and value >= guess + NEAR_CHANCE:
         return None

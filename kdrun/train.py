@@ -12,7 +12,6 @@ from typing import Any
 from kdrun import assembly, check, checkpoint, registry, report, samples, summary, teacher, trackers
 from kdrun.assembly import Run
 from kdrun.config import Config
-from kdrun.data import sources
 from kdrun.data.feed import Feed
 from kdrun.errors import KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
@@ -95,7 +94,7 @@ def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None
     started = time.perf_counter()
     needs = registry.get("method", config.method.name).target.needs
     accelerator = assembly.accelerator(config, folder.path if folder else None)
-    data = sources.load(config.data, config.task)
+    data = assembly.load_data(config)
     labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
     evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
     return Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
@@ -152,7 +151,9 @@ def _teach(this: Run) -> None:
     if teacher.wants_fine_tuning(config.teacher, built) and is_real:
         watcher = Watcher(this.screen, "teacher", config.task.headline, config.task.dev_splits[0])
         try:
-            built, hit = teacher.fine_tuned(built, assembly.context(this, "teacher"), setting, watcher)
+            lessons, context = assembly.teacher_lessons(this), assembly.context(this, "teacher")
+            built, hit = teacher.fine_tuned(built, context, setting, lessons, watcher)
+            this.teacher_rows_read = lessons.tokens.num_rows
         finally:
             watcher.close()
         this.screen.say(f"teacher {'read from the cache' if hit else 'fine-tuned and kept in the cache'}")
@@ -217,7 +218,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     if config.dry_run:
         phases = [_one_step_each(phase) for phase in phases]
     runtime = config.runtime
-    settings = Settings(method.optims(config.optim), config.seed, runtime.log_every, runtime.eval_every, config.select)
+    settings = Settings(config.optim, config.seed, runtime.log_every, runtime.eval_every, this.select)
     if this.folder is not None:
         this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
     observer = _Observer(this, method, feed)

@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from kdrun import losses, registry
-from kdrun.config import OptimConfig, TaskConfig
+from kdrun.config import OptimConfig
+from kdrun.data.config import TaskConfig
 from kdrun.data.feed import Feed
 from kdrun.data.table import make_split
 from kdrun.data.tokens import tokenize
@@ -101,7 +102,7 @@ def test_same_losses_as_a_plain_loop(regression: bool, tmp_path: Path, monkeypat
     entry = registry.get("method", "finetune")
     assert entry.config is not None
     method, seen = entry.target(entry.config(), parts), Losses()
-    settings = Settings({"student": optim}, seed=7, log_every=1)
+    settings = Settings(optim, seed=7, log_every=1)
     Loop(method, method.phases(optim), feed, settings, Accelerator(cpu=True), lambda: (None, {}), seen).run()
     np.testing.assert_allclose(seen.values, plain, atol=1e-5)
     assert plain[-1] != pytest.approx(plain[0], rel=1e-3)

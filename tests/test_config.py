@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from kdrun import config, registry
+from kdrun.data import config as data_config
 from kdrun.settings import MISSING, check_ranges, setting
 
 SECTIONS = [
     kind
-    for kind in vars(config).values()
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == config.__name__
+    for module in (config, data_config)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
 ]
 METHODS = [entry.config for entry in registry.entries("method").values() if entry.config is not None]
 FIELDS = [(section, item) for section in [*SECTIONS, *METHODS] for item in dataclasses.fields(section)]
@@ -136,7 +138,7 @@ def test_every_section_has_words_and_allowed_defaults(section: type) -> None:
 
 
 def test_the_sections_are_found() -> None:
-    assert {config.Config, config.OptimConfig, config.TaskConfig} <= set(SECTIONS)
+    assert {config.Config, config.OptimConfig, data_config.TaskConfig} <= set(SECTIONS)
     for choices in config.SCHEMAS.values():
         assert set(choices.values()) <= set(SECTIONS)
     assert MISSING == "???"
@@ -146,6 +148,6 @@ def test_the_sections_are_found() -> None:
     ("labels", "is_regression", "outputs"), [([], True, 1), (["no", "yes"], False, 2), (["a", "b", "c"], False, 3)]
 )
 def test_task_shape(labels: list[str], is_regression: bool, outputs: int) -> None:
-    task = config.TaskConfig(labels=labels, rows={"train": 9, "dev": 3, "dev_mm": 4})
+    task = data_config.TaskConfig(labels=labels, rows={"train": 9, "dev": 3, "dev_mm": 4})
     assert (task.is_regression, task.num_outputs) == (is_regression, outputs)
     assert task.dev_splits == ["dev", "dev_mm"]

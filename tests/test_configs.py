@@ -43,13 +43,16 @@ def test_every_yaml_is_reached() -> None:
 
 @pytest.mark.parametrize("path", sorted(p for d in compose.NOT_CHOICES for p in (compose.CONF_DIR / d).rglob("*.yaml")))
 def test_budgets_and_paces_take_effect(path: Path) -> None:
-    """Each names a preset and a task (or a student) that exist, and changes what is composed."""
-    axis = {"budget": "task", "pace": "student"}[path.parent.parent.name]
+    """Each names a preset and a task, student or method that exist, and changes what is composed."""
+    axis = {"budget": "task", "pace": "student", "tune": "method"}[path.parent.parent.name]
     preset = words_for("preset", path.parent.name)
-    neutral = {"task": "wnli", "student": "tiny"}[axis]
-    with_it = compose.load([*preset, f"{axis}={path.stem}"])
-    without = compose.load([*preset, f"{axis}={neutral}"])
     assert path.stem in compose.options(axis)
+    with_it = compose.load([*preset, f"{axis}={path.stem}"])
+    if axis == "method":
+        assert with_it.method != compose.load([f"{axis}={path.stem}"]).method
+        return
+    neutral = {"task": "wnli", "student": "tiny"}[axis]
+    without = compose.load([*preset, f"{axis}={neutral}"])
     assert (with_it.optim, with_it.teacher) != (without.optim, without.teacher)
 
 

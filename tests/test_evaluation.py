@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.evaluation import Evaluator, prediction_rows, predictions, score
 
 CLASSES = TaskConfig(name="t", labels=["no", "yes"], metrics=["accuracy"], headline="accuracy", rows={"dev": 5})

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
 from kdrun import losses
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.method import Batch, Parts, Turn
 from kdrun.methods.kd_freelb import KDFreeLB, KDFreeLBConfig, ascend
 

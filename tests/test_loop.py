@@ -42,6 +42,9 @@ class Regress(Method):
     def phases(self, optim: OptimConfig) -> list[Phase]:
         return [Phase("fit", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
 
+    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+        return dict.fromkeys(("student", "generator"), optim)
+
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         out = self.roles[turn.role](batch.inputs["student"]["x"])[:, 0]
         loss = (out - batch.labels).square().sum()
@@ -71,7 +74,7 @@ def make(method: type[Method] = Regress, **changes: Any) -> tuple[Loop, Record, 
     parts = Parts(roles, changes.pop("task", None), None, lambda a, b: a, 1, torch.device("cpu"))
     made = method(None, parts)
     scores = iter(changes.pop("scores", [0.1] * 1000))
-    settings = Settings({"student": optim, "generator": optim}, seed=1, log_every=1, **changes)
+    settings = Settings(optim, seed=1, log_every=1, **changes)
     watcher = Record()
     loop = Loop(
         made,

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from kdrun import losses
-from kdrun.config import OptimConfig, TaskConfig
+from kdrun.config import OptimConfig
+from kdrun.data.config import TaskConfig
 from kdrun.method import Batch, Method, Needs, Parts, Phase, Turn
 from kdrun.methods.finetune import Finetune, FinetuneConfig
 from kdrun.methods.kd import KD, KDConfig

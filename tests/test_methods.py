@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun import assembly, compose, registry, train
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.loop import Loop, Settings
 from kdrun.screen import Quiet
 
@@ -63,7 +63,7 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
         built.model.requires_grad_(False).eval()
     made, feed = assembly.method(this), assembly.feed(this)
     looking = Looking(dict(made.roles))
-    settings = Settings(made.optims(config.optim), config.seed, log_every=1)
+    settings = Settings(config.optim, config.seed, log_every=1)
     Loop(made, made.phases(config.optim), feed, settings, this.accelerator, lambda: (None, {}), looking).run()
     assert {record["role"] for record in looking.records} == {
         t.role for p in made.phases(config.optim) for t in p.turns

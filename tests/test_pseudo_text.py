@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from kdrun import losses, relax, rng
-from kdrun.config import OptimConfig, TaskConfig
+from kdrun.config import OptimConfig
+from kdrun.data.config import TaskConfig
 from kdrun.method import Batch, Parts, ScheduleOver, Turn, Vocabulary
 from kdrun.methods.kd_augment import KDAugment, KDAugmentConfig
 from kdrun.methods.mate_kd import Divergence, MateKD, MateKDConfig
@@ -135,7 +136,7 @@ def test_turns_and_optimizers() -> None:
     (phase,) = method.phases(OptimConfig(steps=14))
     assert phase.turns == (Turn("generator", 3), Turn("student", 7))
     assert phase.schedule_over is ScheduleOver.all_batches
-    optims = method.optims(OptimConfig(lr=1e-3))
+    optims = method.optims(OptimConfig(lr=1e-3), phase)
     assert (optims["student"].lr, optims["generator"].lr) == (1e-3, 5e-7)
 
 

@@ -37,15 +37,19 @@ def main(words: list[str]) -> int:
 
     started = time.perf_counter()
     settings, rest = verbs.parse(Settings, words, others=True)
+    screen, seeds = Screen(), list(range(1, settings.seeds + 1))
     arms = arms_of.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
-    screen, config = Screen(), arms[0].config(1)
+    from kdrun import assembly
     from kdrun.data import sources
 
+    config = arms[0].config(1)
     data = sources.load(config.data, config.task)
-    seeds = list(range(1, settings.seeds + 1))
+    arms_of.make_even(arms, data.train.num_rows)
+    for arm in arms:
+        arm.data_hash = assembly.load_data(arm.config(1)).fingerprint
     show.introduce(arms, seeds, data, screen)
     try:
-        arms_of.complete(arms, seeds, data.fingerprint, screen)
+        arms_of.complete(arms, seeds, screen)
     except KeyboardInterrupt:
         screen.error("stopped; the same command goes on from here")
         raise

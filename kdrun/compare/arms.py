@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from kdrun import compose, registry
 from kdrun.config import Config
 from kdrun.errors import ConfigError, KdrunError, nearest
+from kdrun.method import budgeted_steps
 from kdrun.results import LEDGER, code_digest, config_hash, read_runs
 from kdrun.screen import Quiet, Screen
 
@@ -35,6 +36,7 @@ class Arm:
     Attributes:
         name: of the method.
         words: overrides of its runs, without seed.
+        data_hash: fingerprint of the rows its runs read.
         results: seed → result.json of its finished run.
         folders: seed → run folder.
         failed: seed → error text.
@@ -42,6 +44,7 @@ class Arm:
 
     name: str
     words: list[str]
+    data_hash: str = ""
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     folders: dict[int, Path] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -49,6 +52,11 @@ class Arm:
     def config(self, seed: int) -> Config:
         """The config of its run with a seed."""
         return compose.to_config(compose.compose([*self.words, f"seed={seed}"]))
+
+    @property
+    def is_data_free(self) -> bool:
+        """Whether its method learns from out-of-domain text."""
+        return registry.get("method", self.name).target.needs.data_free
 
 
 def plan(methods: list[str], words: list[str]) -> list[Arm]:
@@ -106,6 +114,26 @@ def _keys(schema: type | None) -> set[str]:
     return {item.name for item in dataclasses.fields(schema)} if schema is not None else set()
 
 
+def make_even(arms: list[Arm], rows: int) -> None:
+    """Give all arms one budget and one way to choose a checkpoint, where a data-free method is among others.
+
+    Its epochs pass over other rows than theirs, and by itself its last checkpoint counts, theirs the best on dev.
+    Budgets become the steps that the epochs of the task's rows come to, and the last checkpoint counts for all;
+    `optim.steps` and `select` on the command line say otherwise.
+
+    Args:
+        arms: get more words.
+        rows: number of the task's training rows.
+    """
+    if not any(arm.is_data_free for arm in arms):
+        return
+    for arm in arms:
+        config = arm.config(1)
+        arm.words.append(f"optim.steps={budgeted_steps(config.optim, rows)}")
+        if config.select is None:
+            arm.words.append("select=last")
+
+
 Key = tuple[str, str, str]
 """What must be equal for one run to stand for another: config hash, code, data."""
 
@@ -121,7 +149,7 @@ def finished(output_dir: Path) -> dict[Key, Path]:
     return found
 
 
-def complete(arms: list[Arm], seeds: list[int], data_hash: str, screen: Screen) -> None:
+def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
     """Take up the runs that are there and make the others, seed by seed, so that a broken comparison is even.
 
     A run that is there counts when config, code and data are the same: made again it would give the same
@@ -133,7 +161,7 @@ def complete(arms: list[Arm], seeds: list[int], data_hash: str, screen: Screen) 
     for seed in seeds:
         for arm in arms:
             config = arm.config(seed)
-            output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), data_hash)
+            output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
             folder = finished(output_dir).get(key)
             if folder is not None:
                 screen.say(f"{arm.name}, seed {seed}: taken from {folder}")

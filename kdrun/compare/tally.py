@@ -18,7 +18,8 @@ from kdrun.results import code_digest, config_hash, plain
 
 if TYPE_CHECKING:
     from kdrun.compare import Settings
-    from kdrun.config import Config, TaskConfig
+    from kdrun.config import Config
+    from kdrun.data.config import TaskConfig
     from kdrun.data.sources import TaskData
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from kdrun.cache import digest
-from kdrun.config import CorpusConfig, FolderCorpusConfig
 from kdrun.data import embedded
+from kdrun.data.config import CorpusConfig, FolderCorpusConfig
 from kdrun.errors import DataError
 from kdrun.registry import register
 
@@ -23,6 +23,8 @@ CLEANING = 1
 HEADING = re.compile(r"^\s*=+ .* =+\s*$")
 SPLIT_MARK = re.compile(r" @([-,.])@ ")
 BLANKS = re.compile(r"\s+")
+UNKNOWN = "<unk>"
+"""Stands for a rare word in the word-level editions of WikiText."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Corpus:
     Attributes:
         name: what results call it.
         synthetic: whether it was made by a generator.
-        open_lines: starts a new pass over the lines.
+        open_lines: starts a new pass over the lines, which may hold `<unk>`, WikiText's mark of a rare word.
         hash_content: the hash of the content; called once, when the fingerprint is asked for.
     """
 
@@ -41,16 +43,22 @@ class Corpus:
     open_lines: Callable[[], Iterator[str]]
     hash_content: Callable[[], str]
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, keep_unknown: bool = False) -> Iterator[str]:
         """The lines, none of them blank, without line ends; every call starts from the beginning.
+
+        Args:
+            keep_unknown: leave `<unk>` where it stands, for those who drop such sentences. Otherwise it goes with
+                the blank before it: there is no word there, and a literal `<unk>` would teach a model angle brackets.
 
         Raises:
             DataError: a file is not UTF-8, or nothing is left of it all after cleaning.
         """
         empty = True
         for line in self.open_lines():
-            empty = False
-            yield line
+            kept = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
+            if kept:
+                empty = False
+                yield kept
         if empty:
             raise DataError(f"the corpus {self.name} has no lines of text; give corpus.dir=PATH another folder")
 
@@ -132,10 +140,12 @@ def _file_lines(path: Path) -> Iterator[str]:
 def clean_wikitext(line: str) -> str:
     """A line of a WikiText file as plain text; empty for a heading or a line without words.
 
-    ` @-@ `, ` @,@ ` and ` @.@ ` become the sign without blanks. `<unk>` is dropped with the blank before it:
-    the files have no word there, and a literal `<unk>` would teach a model angle brackets.
+    ` @-@ `, ` @,@ ` and ` @.@ ` become the sign without blanks.
     """
     if HEADING.match(line):
         return ""
-    line = SPLIT_MARK.sub(r"\1", line).replace("<unk>", " ")
+    return _squeeze(SPLIT_MARK.sub(r"\1", line))
+
+
+def _squeeze(line: str) -> str:
     return BLANKS.sub(" ", line).strip()

@@ -20,6 +20,7 @@ class Feed:
         labels: class indices or scores, [rows]; None where the method needs none, so that it cannot see them.
         device: where batches go.
         teacher_logits: the teacher's logits on these rows, [rows, outputs], where the method needs them.
+        split: name of the split that these rows are.
 
     Raises:
         ValueError: the tables, labels or logits are not of the same rows.
@@ -31,6 +32,7 @@ class Feed:
         labels: np.ndarray | None,
         device: torch.device,
         teacher_logits: np.ndarray | None = None,
+        split: str = "train",
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
         counts |= {"labels": len(labels)} if labels is not None else {}
@@ -40,19 +42,18 @@ class Feed:
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
         if labels is not None and labels.dtype != np.float32:
             labels = labels.astype(np.int64)  # Arrow keeps class indices in 32 bits, torch takes 64 only
-        self.labels = labels
+        self.labels, self.split = labels, split
         self.num_rows = next(iter(counts.values()))
         self._read = np.zeros(self.num_rows, dtype=bool)
 
-    @property
-    def rows_read(self) -> int:
-        """How many different training rows have been handed out."""
-        return int(self._read.sum())
+    def rows_read(self, split: str) -> int:
+        """How many different rows of a split have been handed out."""
+        return int(self._read.sum()) if split == self.split else 0
 
     @property
     def labels_read(self) -> int:
-        """How many of them with their label."""
-        return self.rows_read if self.labels is not None else 0
+        """How many rows have been handed out with their label."""
+        return self.rows_read(self.split) if self.labels is not None else 0
 
     def order(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
         """The rows of each micro-batch of an epoch: a function of its arguments and the rows' lengths.

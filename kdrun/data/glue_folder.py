@@ -7,13 +7,14 @@ only a line feed ends a line. The reader works on Arrow arrays from the file's b
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.data.table import Problems, Split, check_classes, check_scores, check_texts, make_split, pc
 from kdrun.errors import DataError, nearest
 
@@ -66,19 +67,19 @@ class Layout:
         return layout
 
 
-def read_task(root: str, task: TaskConfig) -> dict[str, Split]:
-    """All splits of a task below a folder in the GLUE layout.
+def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """Splits of a task below a folder in the GLUE layout; no file of another split is opened.
 
     Args:
         root: the folder that holds `SST-2/train.tsv` and so on.
         task: the task; its `folder` section says where it is.
+        wanted: names of the splits.
 
     Raises:
         DataError: a folder, file or column is missing, or a file has rows that do not fit the task.
     """
     layout = Layout.of(task)
     folder = _task_folder(Path(root).expanduser(), layout)
-    wanted = ["train", *task.dev_splits]
     lacking = [name for name in wanted if name not in layout.files]
     if lacking:
         raise DataError(f"task.rows has a split {lacking[0]!r}, but task.folder.files names no file for it")

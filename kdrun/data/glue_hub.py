@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
-from kdrun.config import HubDataConfig, TaskConfig
+from kdrun.data.config import HubDataConfig, TaskConfig
 from kdrun.data.table import Problems, Split, check_classes, check_scores, check_texts, make_split
 from kdrun.errors import DataError, nearest
 
@@ -30,19 +30,19 @@ HUB_SPLITS = {
 LABEL = "label"
 
 
-def read_task(config: HubDataConfig, task: TaskConfig) -> dict[str, Split]:
-    """All splits of a task from a data set at the hub, or from a local folder in the same form.
+def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The `wanted` splits of a task from a data set at the hub, or from a local folder in the same form.
 
     Raises:
         DataError: the data set cannot be reached or has not the splits, columns and labels of the task.
     """
     tables = _load(config, task)
     splits = {}
-    for name in ["train", *task.dev_splits]:
+    for name in wanted:
         known = [candidate for candidate in HUB_SPLITS.get(name, (name,)) if candidate in tables]
         if not known:
-            wanted = " or ".join(HUB_SPLITS.get(name, (name,)))
-            raise DataError(f"{config.repo} {task.name} has no split {wanted}; it has {', '.join(map(str, tables))}")
+            names = " or ".join(HUB_SPLITS.get(name, (name,)))
+            raise DataError(f"{config.repo} {task.name} has no split {names}; it has {', '.join(map(str, tables))}")
         splits[name] = _read_split(tables[known[0]], task, name, f"{config.repo}:{task.name}/{known[0]}")
     return splits
 

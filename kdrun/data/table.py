@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from kdrun import rng
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.errors import DataError
 
 pc: Any = compute

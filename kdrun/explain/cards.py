@@ -14,7 +14,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kdrun import compose, registry
-from kdrun.config import Config, TaskConfig
+from kdrun.config import Config
+from kdrun.data.config import TaskConfig
 from kdrun.explain import keys
 from kdrun.explain.notes import YamlNotes, read_docstring, read_yaml
 

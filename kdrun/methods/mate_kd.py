@@ -7,22 +7,13 @@ and student disagree most; generator and student take turns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-from kdrun import registry
 from kdrun.config import OptimConfig
 from kdrun.method import Batch, Needs, Phase, ScheduleOver, StepOutput, Turn
-from kdrun.pseudo_text import PseudoText
+from kdrun.pseudo_text import Divergence, PseudoText
 from kdrun.registry import register
 from kdrun.settings import setting
-
-
-class Divergence(Enum):
-    """What the generator maximises: cross-entropy with the teacher's distribution, or KL."""
-
-    ce = "ce"
-    kl = "kl"
 
 
 @dataclass
@@ -82,7 +73,7 @@ class MateKD(PseudoText):
         turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
         return [Phase("train", turns, optim.epochs, optim.steps, optim.batch_size, optim.accumulate, c.schedule_over)]
 
-    def optims(self, optim: OptimConfig) -> dict[str, OptimConfig]:
+    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
         return {"student": optim, "generator": self.config.generator_optim}
 
@@ -91,7 +82,5 @@ class MateKD(PseudoText):
         c = self.config
         if turn.role == "student":
             return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)
-        name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[c.divergence]
-        loss = registry.get("loss", "logit_mse" if self.parts.task.is_regression else name).target
-        apart = self.divergence(batch, loss)[0].sum()
+        apart = self.adversarial(batch, c.divergence)[0].sum()
         return StepOutput(-apart, len(batch.ids), {"divergence": apart.detach()})

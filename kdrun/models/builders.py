@@ -5,14 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kdrun.config import (
-    FineTune,
-    LayersOfConfig,
-    ModelConfig,
-    NoGeneratorConfig,
-    PretrainedConfig,
-    ScratchConfig,
-)
+from kdrun.config import FineTune, LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
 from kdrun.errors import ModelError
 from kdrun.models import layers, loading, scratch
 from kdrun.models.built import BuildContext, Built

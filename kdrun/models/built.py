@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun import rng
 from kdrun.cache import digest
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.data.corpus import Corpus
 from kdrun.data.tokens import tokenizer_fingerprint
 from kdrun.models.files import quiet

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from kdrun.config import TaskConfig
+from kdrun.data.config import TaskConfig
 from kdrun.errors import ModelError
 from kdrun.models.built import head_prefix
 

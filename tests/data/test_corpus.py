@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kdrun import registry
-from kdrun.config import CorpusConfig, FolderCorpusConfig
 from kdrun.data import embedded
+from kdrun.data.config import CorpusConfig, FolderCorpusConfig
 from kdrun.data.corpus import Corpus, clean_wikitext
 from kdrun.errors import DataError
 
@@ -21,9 +21,8 @@ def folder(path: Path, max_lines: int | None = None) -> Corpus:
         (" = Robert = \n", ""),
         (" = = Early life = = \n", ""),
         (" \n", ""),
-        (" <unk> \n", ""),
         (" a state @-@ run firm of 1 @,@ 200 men , 2 @.@ 5 % \n", "a state-run firm of 1,200 men , 2.5 %"),
-        (" The <unk> of <unk> , he said . \n", "The of , he said ."),
+        (" The <unk> of <unk> , he said . \n", "The <unk> of <unk> , he said ."),
         (" x = 3 and y = 4 . \n", "x = 3 and y = 4 ."),
         (" me @ home \n", "me @ home"),
     ],
@@ -43,6 +42,12 @@ def test_folder_reads_files_by_name_and_drops_blank_lines(tmp_path: Path):
     assert list(folder(tmp_path / "a.tokens").lines()) == ["two-one"]
     assert not corpus.synthetic
     assert corpus.name == tmp_path.name
+
+
+def test_the_mark_of_a_rare_word_goes_unless_asked_for(tmp_path: Path):
+    (tmp_path / "a.tokens").write_text(" The <unk> of <unk> , he said . \n <unk> \n Done . \n")
+    assert list(folder(tmp_path).lines()) == ["The of , he said .", "Done ."]
+    assert list(folder(tmp_path).lines(keep_unknown=True)) == ["The <unk> of <unk> , he said .", "<unk>", "Done ."]
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path):

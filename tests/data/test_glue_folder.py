@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kdrun.config import TaskConfig
-from kdrun.data.glue_folder import read_task
+from kdrun.data import glue_folder
+from kdrun.data.config import TaskConfig
+from kdrun.data.table import Split
 from kdrun.errors import DataError
 
 SINGLE = TaskConfig(
@@ -24,6 +25,10 @@ SINGLE = TaskConfig(
     },
 )
 GOOD = "sentence\tlabel\nfine\t1\n"
+
+
+def read_task(root: str, task: TaskConfig) -> dict[str, Split]:
+    return glue_folder.read_task(root, task, ["train", *task.dev_splits])
 
 
 def task(labels: list[str] | None = None, score: list[float] | None = None, **folder: Any) -> TaskConfig:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from kdrun.config import HubDataConfig, TaskConfig
 from kdrun.data import glue_hub
+from kdrun.data.config import HubDataConfig, TaskConfig
+from kdrun.data.table import Split
 from kdrun.errors import DataError
 
 datasets = pytest.importorskip("datasets")
@@ -17,6 +18,10 @@ CLASSES = TaskConfig(
 )
 SCORES = TaskConfig(name="toy", text=["question"], range=[0, 5], rows={"train": 2, "dev": 1})
 ROWS = {"question": ["a ", "None"], "sentence": ["b", ""], "label": [1, 0]}
+
+
+def read_task(config: HubDataConfig, task: TaskConfig) -> dict[str, Split]:
+    return glue_hub.read_task(config, task, ["train", *task.dev_splits])
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +50,7 @@ def repository(root: Path, splits: dict[str, dict[str, Any]], label: Any = None)
 def test_splits_columns_and_labels(tmp_path: Path):
     label = datasets.ClassLabel(names=["entailment", "neutral"])
     config = repository(tmp_path, {"train": ROWS, "validation": ROWS}, label)
-    splits = glue_hub.read_task(config, CLASSES)
+    splits = read_task(config, CLASSES)
     assert list(splits) == ["train", "dev"]
     train = splits["train"]
     assert train.row(0) == {"text": "a", "text_pair": "b", "label": 1}
@@ -62,13 +67,13 @@ def test_matched_and_mismatched(tmp_path: Path):
     )
     one = {name: values[:1] for name, values in ROWS.items()}
     config = repository(tmp_path, {"train": ROWS, "validation_matched": ROWS, "validation_mismatched": one})
-    found = glue_hub.read_task(config, task)
+    found = read_task(config, task)
     assert {name: split.num_rows for name, split in found.items()} == {"train": 2, "dev": 2, "dev_mismatched": 1}
 
 
 def test_scores(tmp_path: Path):
     rows = {"question": ["a", "b"], "label": [0.0, 4.75]}
-    split = glue_hub.read_task(repository(tmp_path, {"train": rows, "validation": rows}), SCORES)["train"]
+    split = read_task(repository(tmp_path, {"train": rows, "validation": rows}), SCORES)["train"]
     assert split.labels().tolist() == [0.0, 4.75]
     assert not split.is_pair
 
@@ -90,24 +95,24 @@ BAD: dict[str, tuple[TaskConfig, dict[str, Any], str]] = {
 def test_bad_rows_are_refused(tmp_path: Path, task: TaskConfig, change: dict[str, Any], message: str):
     rows = ROWS | change
     with pytest.raises(DataError, match=message):
-        glue_hub.read_task(repository(tmp_path, {"train": rows, "validation": rows}), task)
+        read_task(repository(tmp_path, {"train": rows, "validation": rows}), task)
 
 
 def test_other_class_names_are_refused(tmp_path: Path):
     config = repository(tmp_path, {"train": ROWS}, datasets.ClassLabel(names=["neutral", "entailment"]))
     with pytest.raises(DataError, match=r"has the classes neutral, entailment; the task toy has entailment, neutral"):
-        glue_hub.read_task(config, CLASSES)
+        read_task(config, CLASSES)
 
 
 def test_missing_parts_are_named(tmp_path: Path):
     config = repository(tmp_path, {"train": ROWS})
     with pytest.raises(DataError, match=r"toy has no split validation or validation_matched; it has train"):
-        glue_hub.read_task(config, CLASSES)
+        read_task(config, CLASSES)
     other = TaskConfig(name="toy", text=["question1"], labels=CLASSES.labels, rows={"train": 2})
     with pytest.raises(DataError, match=r"lacks the column 'question1'; did you mean 'question'\?"):
-        glue_hub.read_task(config, other)
+        read_task(config, other)
     with pytest.raises(DataError, match="no readable subset sst2"):
-        glue_hub.read_task(config, TaskConfig(name="sst2", text=["question"], rows={"train": 2}))
+        read_task(config, TaskConfig(name="sst2", text=["question"], rows={"train": 2}))
 
 
 def test_without_network_and_cache_the_other_sources_are_named(monkeypatch: pytest.MonkeyPatch):
@@ -117,7 +122,7 @@ def test_without_network_and_cache_the_other_sources_are_named(monkeypatch: pyte
     monkeypatch.setattr(glue_hub, "_hub_answers", lambda: False)
     before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
     with pytest.raises(DataError, match=r"does not answer .* data=folder data\.dir=PATH .* data=embedded"):
-        glue_hub.read_task(HubDataConfig(name="hub", repo="kdrun-test/no-such-data"), CLASSES)
+        read_task(HubDataConfig(name="hub", repo="kdrun-test/no-such-data"), CLASSES)
     assert before == (constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE)
 
 

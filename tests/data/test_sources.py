@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from kdrun import registry
-from kdrun.config import DataConfig, FolderDataConfig, TaskConfig
 from kdrun.data import embedded, sources
+from kdrun.data.config import DataConfig, FolderDataConfig, TaskConfig
 from kdrun.data.sources import load
 from kdrun.errors import ConfigError, DataError
 

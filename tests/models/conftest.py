@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from kdrun import registry
-from kdrun.config import Architecture, PretrainedConfig, ScratchConfig, TaskConfig
+from kdrun.config import Architecture, PretrainedConfig, ScratchConfig
+from kdrun.data.config import TaskConfig
 from kdrun.data.corpus import Corpus
 from kdrun.models.built import BuildContext, Built
 

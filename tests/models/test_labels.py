@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from kdrun.config import Architecture, FineTune, PretrainedTeacherConfig, TaskConfig
+from kdrun.config import Architecture, FineTune, PretrainedTeacherConfig
+from kdrun.data.config import TaskConfig
 from kdrun.errors import ModelError
 from kdrun.models import labels, loading
 from kdrun.models.built import BuildContext, Built

@@ -1,0 +1,96 @@
+"""The sections of a run's configuration that say where its rows come from: task, source, corpus, out-of-domain text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kdrun.settings import setting
+
+
+@dataclass
+class TaskConfig:
+    """A task of the table: where its text and labels are, and how it is scored."""
+
+    name: str = setting(doc="short name, e.g. sst2")
+    text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
+    labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
+    range: list[float] = setting([], "lowest and highest score of a regression task")
+    metrics: list[str] = setting([], "what the task is scored by")
+    headline: str = setting(doc="the metric that selects checkpoints and leads the table")
+    folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
+    rows: dict[str, int] = setting({}, "official number of rows per split")
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the task predicts a score instead of a class."""
+        return not self.labels
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of a model's head: the number of classes, or 1 for a score."""
+        return len(self.labels) or 1
+
+    @property
+    def dev_splits(self) -> list[str]:
+        """The splits that are evaluated; the first one leads."""
+        return [name for name in self.rows if name != "train"]
+
+
+@dataclass
+class DataConfig:
+    """Where the task's rows come from."""
+
+    name: str = setting(doc="registered source: embedded, folder or hub")
+    max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
+    max_train_rows: int | None = setting(None, "train on a seeded subset of so many rows", gt=0)
+    subset_seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)
+
+
+@dataclass
+class FolderDataConfig(DataConfig):
+    """Rows from a folder in the GLUE layout."""
+
+    dir: str = setting(doc="the folder that holds SST-2/train.tsv and so on")
+
+
+@dataclass
+class HubDataConfig(DataConfig):
+    """Rows from the hub, through `datasets`."""
+
+    repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
+    revision: str | None = setting(None, "commit or tag of that data set")
+
+
+@dataclass
+class CorpusConfig:
+    """General text, for vocabularies and pretraining; never task text."""
+
+    name: str = setting("embedded", "registered corpus: embedded or folder")
+    max_lines: int | None = setting(None, "read no more lines than this", gt=0)
+
+
+@dataclass
+class FolderCorpusConfig(CorpusConfig):
+    """Text files of a folder, one sentence or paragraph a line."""
+
+    dir: str = setting(doc="a folder of .txt or .tokens files, or one such file")
+
+
+@dataclass
+class OODConfig:
+    """Out-of-domain text in the task's format, made of the corpus: the training rows of data-free distillation."""
+
+    rows: int | None = setting(None, "how many rows; wins over the ratio", gt=0)
+    ratio: float = setting(4.0, "rows as a multiple of the task's official number of training rows", gt=0)
+    min_words: int = setting(4, "drop sentences of fewer words", gt=0)
+    keep_unknown: bool = setting(False, "keep sentences with <unk>, the mark of a rare word in WikiText")
+    edit: float = setting(1.0, "pairs of a sentence and a copy with replaced words: their share, as a weight", ge=0)
+    neighbour: float = setting(1.0, "pairs of two sentences that follow each other: their share, as a weight", ge=0)
+    random: float = setting(1.0, "pairs of two random sentences: their share, as a weight", ge=0)
+    edit_words: int = setting(3, "words replaced in the copy", gt=0)
+    frequent_words: int = setting(
+        10000, "replacements are drawn from so many of the corpus's most frequent words", gt=1
+    )
+    questions: bool = setting(True, "give texts of the task's question columns the form of a question")
+    seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)

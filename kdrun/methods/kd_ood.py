@@ -1,0 +1,44 @@
+"""KD on out-of-domain text alone: the baseline of ZSKD (arXiv 2012.15495), the same run without its adversary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun.method import Batch, Method, Needs, StepOutput, Turn
+from kdrun.registry import register
+from kdrun.settings import setting
+
+
+@dataclass
+class KDOODConfig:
+    """Settings of KD on out-of-domain text."""
+
+    name: str = setting("kd_ood", "registered method")
+    temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
+
+
+@register("method", "kd_ood", config=KDOODConfig)
+class KDOOD(Method):
+    """Minimise on text x from outside the task, which nobody labelled but the teacher:
+
+        L = τ² · D(T(x), S(x))
+
+    D is the run's loss at temperature τ. The rows are the `ood` section's: sentences of the corpus in the task's
+    format. The task's training rows and labels are out of the student's reach.
+
+    Cost:
+        student: one forward and one backward pass a row.
+        teacher: one forward pass a row, once; its logits are kept in the cache.
+    """
+
+    needs = Needs(labels=False, data_free=True, teacher_logits=True, regression=False)
+    config: KDOODConfig
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        assert batch.teacher_logits is not None
+        assert self.parts.loss is not None
+        temperature = self.config.temperature
+        logits = self.roles["student"](**batch.inputs["student"]).logits
+        soft = temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+        return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})

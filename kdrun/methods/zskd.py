@@ -1,0 +1,127 @@
+"""ZSKD (Rashid, Lioutas, Ghaddar, Rezagholizadeh 2020, arXiv 2012.15495): distillation without the task's data.
+
+The student learns from out-of-domain text that the teacher labels, and from text that a generator makes of it so
+that teacher and student disagree. No code was released: the losses and turns here follow the paper's description
+and, where that is silent, MATE-KD, its authors' continuation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kdrun.config import OptimConfig
+from kdrun.method import Batch, Needs, Phase, ScheduleOver, StepOutput, Turn
+from kdrun.pseudo_text import Divergence, PseudoText
+from kdrun.registry import register
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WARM_START = "warm_start"
+
+
+@dataclass
+class ZSKDConfig:
+    """Settings of ZSKD."""
+
+    name: str = setting("zskd", "registered method")
+    temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
+    soft_weight: float = setting(0.5, "weight of the divergence on the out-of-domain text", ge=0)
+    pseudo_weight: float = setting(0.5, "weight of the divergence on the adversarial text", ge=0)
+    divergence: Divergence = setting(Divergence.kl, "what the generator maximises")
+    mlm_weight: float = setting(1.0, "β: weight of the generator's language modelling of the text it masks", ge=0)
+    mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
+    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
+    generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
+    student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
+    schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
+    generator_optim: OptimConfig = setting(
+        OptimConfig(lr=5e-7, warmup_ratio=0.0, clip_norm=5.0), "optimizer of the generator; its budget follows"
+    )
+    warm_start_steps: int = setting(0, "steps of language modelling the generator takes before the first cycle", ge=0)
+    warm_start_lr: float = setting(5e-6, "peak learning rate of those steps", gt=0)
+
+
+@register("method", "zskd", config=ZSKDConfig)
+class ZSKD(PseudoText):
+    """Generator φ and student θ, on text x from outside the task and text x′ that the generator makes of it.
+
+        min over φ:  L_G = −D(T(x′), S(x′)) + β · L_MLM(φ; x)
+        min over θ:  L_S = soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
+
+    D is KL (the student's is the run's loss) at temperature τ, times τ² for the student. x′: every token that is
+    neither special nor padding is masked with probability ρ, and filled by a straight-through Gumbel-softmax sample
+    of the generator. L_MLM is the generator's cross-entropy at the same masked tokens, a mean over those of a row:
+    our reading of the paper's pull towards the out-of-domain text. There is no label anywhere: the rows are the
+    `ood` section's, and the task's training rows are out of the student's reach.
+
+    Differences:
+        mlm_weight: the paper says that generated text stays close to the out-of-domain text, not by which term;
+            here it is the loss that the generator was pretrained with, weight 1.
+        generator_turn: turns, mask rate and the generator's learning rate were not found; they are MATE-KD's, by
+            the same authors.
+
+    Cost:
+        student: one forward and one backward pass over two texts a row.
+        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
+        generator: one forward pass a row, its head at masked tokens only; and generator_turn steps to student_turn
+            of the student's, each a forward and a backward pass through generator, teacher and student.
+    """
+
+    needs = Needs(
+        labels=False,
+        data_free=True,
+        generator=True,
+        teacher_logits=True,
+        shared_vocabulary=True,
+        regression=False,
+        inputs=("student", "teacher", "generator"),
+    )
+    config: ZSKDConfig
+
+    def phases(self, optim: Any) -> list[Phase]:
+        """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
+        c = self.config
+        turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
+        sizes = {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+        main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
+        if not c.warm_start_steps:
+            return [main]
+        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, **sizes), main]
+
+    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+        """The run's for the student; `generator_optim` for the generator, in its warm start at another rate."""
+        generator = self.config.generator_optim
+        if phase.name == WARM_START:
+            generator = replace(generator, lr=self.config.warm_start_lr)
+        return {"student": optim, "generator": generator}
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        c = self.config
+        if turn.role == "student":
+            return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
+        if batch.phase == WARM_START:
+            mask, noise = self._draw(batch)
+            near = self._modelling(batch, self._filling(batch, mask, noise)[0], mask)
+            return StepOutput(near, len(batch.ids), {"mlm": near.detach()})
+        per_example, log_probs, mask = self.adversarial(batch, c.divergence)
+        apart = per_example.sum()
+        near = self._modelling(batch, log_probs, mask)
+        terms = {"divergence": apart.detach(), "mlm": near.detach()}
+        return StepOutput(c.mlm_weight * near - apart, len(batch.ids), terms)
+
+    def _modelling(self, batch: Batch, log_probs: Tensor, mask: Tensor) -> Tensor:
+        """L_MLM: the mean over a row's masked tokens of −log p(token), summed over the rows.
+
+        Args:
+            batch: its text.
+            log_probs: of the generator at the masked tokens, [masked, vocabulary].
+            mask: [batch, length].
+        """
+        wanted = batch.inputs["generator"]["input_ids"][mask]
+        surprise = -log_probs.gather(1, wanted[:, None])[:, 0]
+        counts = mask.sum(dim=1).clamp(min=1)
+        return (surprise / counts.repeat_interleave(mask.sum(dim=1))).sum()

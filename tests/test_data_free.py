@@ -1,0 +1,106 @@
+"""Data-free methods: the student's loop cannot reach the training rows, and the result counts what was read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdrun import assembly, compose, registry, train
+from kdrun.compare import arms as arms_of
+from kdrun.config import Config
+from kdrun.errors import DataError
+from kdrun.method import budgeted_steps
+from kdrun.results import read_runs
+from kdrun.screen import Quiet
+
+DATA_FREE = [name for name, entry in registry.entries("method").items() if entry.target.needs.data_free]
+DEV = "sentence\tlabel\n" + "".join(
+    f"the {word} film is fine\t{i % 2}\n" for i, word in enumerate(["old", "new", "long"])
+)
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def smoke(tmp_path: Path, *words: str) -> Config:
+    return compose.load(["preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
+
+
+def run(config: Config) -> dict[str, Any]:
+    result = train.run(config, Quiet())
+    assert result is not None
+    return result
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """A fine-tuned teacher as a folder: the student of a finetune run."""
+    folder = tmp_path_factory.mktemp("taught")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRUN_CACHE", str(shared_cache))
+        run(smoke(folder, "method=finetune"))
+    (made,) = read_runs(folder / "out" / "ledger.jsonl")
+    return Path(made["run_dir"]) / "student"
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path, taught: Path) -> list[str]:
+    """Words of a run whose training file would end any run that opens it."""
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text(DEV)
+    (folder / "train.tsv").write_bytes(b"sentence\tlabel\n\xff\xfe poison\tneither\n")
+    return ["data=folder", f"data.dir={tmp_path}/glue", f"teacher.path={taught}", "teacher.allow_weak=true"]
+
+
+def test_the_poison_kills_a_method_with_data(tmp_path: Path, poisoned: list[str]) -> None:
+    with pytest.raises(DataError, match=r"train\.tsv"):
+        run(smoke(tmp_path, "method=kd", *poisoned))
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisoned: list[str], method: str) -> None:
+    data = run(smoke(tmp_path, f"method={method}", *poisoned))["data"]
+    assert data["rows"] == {"dev": 3, "ood": 64}
+    assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 0)
+    assert data["ood_rows_read"] > 0
+    assert data["synthetic"] is False
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_only_the_teacher_reads_the_task_where_it_is_fine_tuned_first(tmp_path: Path, method: str) -> None:
+    data = run(smoke(tmp_path, f"method={method}"))["data"]
+    assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 64)
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> None:
+    this = train._load(smoke(tmp_path, f"method={method}"), Quiet(), "", None)
+    with pytest.raises(DataError, match="data-free"):
+        _ = this.data.train
+    assembly.build_roles(this)
+    feed = assembly.feed(this)
+    assert feed.num_rows == this.data.lessons.num_rows == 64
+    assert feed.labels is None
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
+    assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
+    chosen = run(smoke(tmp_path, f"method={method}", "select=best_dev"))["checkpoint"]
+    assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
+
+
+def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Path) -> None:
+    words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=null", "optim.epochs=2"]
+    arms = arms_of.plan(["kd", "kd_ood"], words)
+    arms_of.make_even(arms, rows=60)
+    for arm in arms:
+        assert arm.words[-2:] == ["optim.steps=16", "select=last"]  # 2 passes over 60 rows, 8 a step
+        assert budgeted_steps(arm.config(1).optim, rows=999) == 16
+
+
+def test_a_comparison_of_methods_with_data_keeps_its_words(tmp_path: Path) -> None:
+    arms = arms_of.plan(["finetune", "kd"], ["preset=smoke"])
+    before = [list(arm.words) for arm in arms]
+    arms_of.make_even(arms, rows=60)
+    assert [arm.words for arm in arms] == before
