@@ -1,0 +1,42 @@
+"""The benchmark script at a size where nothing is measured: both sides of every case still run."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bench.py"
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    small = {"VOCAB": 1200, "MAX_LENGTH": 70, "ROWS": 64, "BATCH": 4}
+    small["FOUR_LAYERS"] = module.FOUR_LAYERS | {"hidden_size": 16, "intermediate_size": 16}
+    for name, value in small.items():
+        setattr(module, name, value)
+    return module
+
+
+def test_both_sides_of_every_case_run(bench: ModuleType) -> None:
+    assert len({case.name for case in bench.CASES}) == len(bench.CASES)
+    for case in bench.CASES:
+        for side in ("kdrun", "reference"):
+            case.make(side).run(1)
+
+
+def test_a_figure_is_the_reference_over_kdrun(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0, 1, 1, 3, 3, 4, 4, 10, 10, 11, 11, 15])  # kdrun 1 s a round; reference 2, 6, 4 s
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(bench, "peak_of", lambda name, side: {"kdrun": 10.0, "reference": 50.0}[side])
+    case = bench.Case("a", "b", lambda side: bench.Side(lambda steps: None, steps=1))
+    found = bench.measure(case, rounds=2)
+    assert (found.ratio, found.low, found.high) == (5.0, 4.0, 6.0)
+    assert (found.kdrun_ms, found.reference_ms) == (1000.0, 5000.0)
