@@ -9,7 +9,6 @@ from kdrun import registry
 from kdrun.method import Batch, Method, StepOutput
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -23,8 +22,8 @@ class Divergence(Enum):
 class PseudoText(Method):
     """Base of methods whose student also learns from x′: the text x with masked tokens filled by a generator.
 
-    Every free token is masked with probability `config.mask_rate`, afresh at each step; the generator's
-    distribution is sampled by Gumbel-max. Subclasses say what the generator minimises, if anything. Masks and
+    Every free token is masked with probability `config.mask_rate`, afresh at each step, and filled from the
+    generator's distribution. Subclasses say what the generator minimises, if anything. Masks and
     noise are functions of (seed, stream of the role's batches, step).
 
     In student turns nothing needs a gradient through generator or teacher: x′ is plain ids, and x and x′ pass
@@ -33,26 +32,21 @@ class PseudoText(Method):
 
     makes_text = True
 
-    def _draw(self, batch: Batch) -> tuple[Tensor, torch.Generator]:
-        """The mask of a batch, [batch, length], and the stream of its Gumbel noise."""
+    def masked(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Which tokens of a batch are masked, [batch, length], and what the generator says of them.
+
+        Returns:
+            The mask, and log-probabilities, [masked, vocabulary], with a gradient where one is taken.
+        """
         from kdrun import relax, rng
-
-        assert self.parts.vocabulary is not None
-        of_step = (batch.phase, batch.step)
-        free = relax.maskable(batch.inputs["student"], self.parts.vocabulary.special_ids)
-        mask = relax.draw_mask(free, self.config.mask_rate, rng.stream(self.parts.seed, "mask", *of_step))
-        return mask, rng.stream(self.parts.seed, "gumbel", *of_step)
-
-    def _filling(self, batch: Batch, mask: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Log-probabilities at the masked tokens, and as much Gumbel noise: [masked, vocabulary] each."""
-        from kdrun import relax
 
         words = self.parts.vocabulary
         assert words is not None
+        free = relax.maskable(batch.inputs["student"], words.special_ids)
+        stream = rng.stream(self.parts.seed, "mask", batch.phase, batch.step)
+        mask = relax.draw_mask(free, self.config.mask_rate, stream)
         inputs, generator = batch.inputs["generator"], self.roles["generator"]
-        log_probs = relax.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
-        count, size = log_probs.shape
-        return log_probs, relax.gumbel(count, size, noise, log_probs.device)
+        return mask, relax.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
 
     def made_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """x′ and where it was masked, for the samples that a run keeps."""
@@ -62,11 +56,11 @@ class PseudoText(Method):
         """x′ as token ids and where it was masked, [batch, length] each; without a gradient."""
         import torch
 
-        from kdrun import relax
+        from kdrun import relax, rng
 
-        mask, noise = self._draw(batch)
         with torch.no_grad():
-            ids = relax.sample(*self._filling(batch, mask, noise))
+            mask, log_probs = self.masked(batch)
+            ids = relax.draw(log_probs, rng.stream(self.parts.seed, "fill", batch.phase, batch.step))
         return relax.replaced(batch.inputs["student"]["input_ids"], mask, ids), mask
 
     def student_step(self, batch: Batch, hard_weight: float, soft_weight: float, pseudo_weight: float) -> StepOutput:
@@ -111,12 +105,13 @@ class PseudoText(Method):
             D(T(x′), S(x′)) per example, [batch] (squared error for a score, whatever `divergence` says); the
             generator's log-probabilities at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
-        from kdrun import relax
+        from kdrun import relax, rng
 
         name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
         loss = registry.get("loss", "logit_mse" if self.parts.task.is_regression else name).target
-        mask, noise = self._draw(batch)
-        log_probs, drawn = self._filling(batch, mask, noise)
+        mask, log_probs = self.masked(batch)
+        stream = rng.numpy_stream(self.parts.seed, "gumbel", batch.phase, batch.step)
+        drawn = relax.gumbel(log_probs.shape[0], log_probs.shape[1], stream, log_probs.device)
         ids, soft = relax.sample(log_probs, drawn), relax.soften(log_probs, drawn, self.config.gumbel_temperature)
         logits = {}
         for role in ("teacher", "student"):

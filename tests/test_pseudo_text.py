@@ -54,6 +54,13 @@ def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
     return Batch(torch.arange(rows), dict.fromkeys(method.roles, inputs), labels, taught, "train", step)
 
 
+def adversarial_ids(method: Any, given: Batch) -> Tensor:
+    """The text of a generator's turn: Gumbel samples at the masked tokens."""
+    mask, log_probs = method.masked(given)
+    noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu"))
+    return relax.replaced(given.inputs["student"]["input_ids"], mask, relax.sample(log_probs, noise))
+
+
 @pytest.mark.parametrize("task", [CLASSES, SCORE])
 @pytest.mark.parametrize("kind", [MateKD, KDAugment])
 def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> None:
@@ -86,7 +93,7 @@ def test_the_generator_climbs_what_the_student_descends() -> None:
     method.roles["generator"].requires_grad_(True)
     out = method.step(given, GENERATOR)
     out.loss.backward()
-    changed, _ = method.pseudo_ids(given)
+    changed = adversarial_ids(method, given)
     answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
                ("student", "teacher")]  # fmt: skip
     torch.testing.assert_close(out.loss, -losses.kl_divergence(*answers).sum().detach(), rtol=1e-4, atol=1e-5)
@@ -110,7 +117,7 @@ def test_a_score_is_pulled_apart_by_squared_error() -> None:
     method = made(SCORE)
     given = batch(method)
     out = method.step(given, GENERATOR)
-    changed, _ = method.pseudo_ids(given)
+    changed = adversarial_ids(method, given)
     s, t = (
         method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits
         for r in ("student", "teacher")
@@ -143,6 +150,6 @@ def test_turns_and_optimizers() -> None:
 def test_masks_follow_the_rate() -> None:
     method = made(mask_rate=0.5)
     free = relax.maskable(batch(method).inputs["student"], SPECIAL)
-    mask, _ = method._draw(batch(method))
+    mask, _ = method.masked(batch(method))
     assert torch.equal(mask, relax.draw_mask(free, 0.5, rng.stream(1, "mask", "train", 0)))
     assert not mask[:, [0, -1]].any()

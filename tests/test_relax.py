@@ -86,9 +86,13 @@ def test_both_turns_are_the_textbooks(family: str, turn: str) -> None:
     given = Batch(torch.arange(3), dict.fromkeys(roles, inputs), labels, taught, "train", 0)
     found = method.step(given, Turn(turn)).loss
 
-    mask, stream = method._draw(given)
+    mask, _ = method.masked(given)
+    if turn == "generator":
+        noise = relax.gumbel(int(mask.sum()), VOCAB, rng.numpy_stream(1, "gumbel", "train", 0), torch.device("cpu"))
+    else:  # noise that leaves no choice but the tokens that were drawn
+        noise = 1e6 * nn.functional.one_hot(method.pseudo_ids(given)[0][mask], VOCAB)
     everywhere = torch.zeros(3, 18, VOCAB)
-    everywhere[:, :9][mask] = relax.gumbel(int(mask.sum()), VOCAB, stream, torch.device("cpu"))
+    everywhere[:, :9][mask] = noise.float()
     paper = Textbook(roles, MASK, SPECIAL, temperature=0.7)
     long, wide = padded(inputs, 18, pad_id=1), nn.functional.pad(mask, (0, 9))
     if turn == "generator":
@@ -114,7 +118,7 @@ def test_the_soft_path_gives_the_logits_of_the_discrete_text(family: str) -> Non
     inputs = text()
     mask = masked(inputs)
     log_probs = relax.masked_logits(generator, inputs, mask, MASK, SPECIAL)
-    noise = relax.gumbel(len(log_probs), VOCAB, rng.stream(3, "gumbel"), torch.device("cpu"))
+    noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(3, "gumbel"), torch.device("cpu"))
     ids = relax.sample(log_probs, noise)
     embeds = relax.soft_embeddings(student, inputs["input_ids"], mask, ids, relax.soften(log_probs, noise, 1.0))
     soft = student(**relax.soft_inputs(student, inputs, embeds)).logits
@@ -132,7 +136,8 @@ def test_only_free_tokens_are_masked_and_special_ones_never_come_out() -> None:
     assert torch.isneginf(log_probs[:, SPECIAL]).all()
     torch.testing.assert_close(log_probs.exp().sum(dim=1), torch.ones(len(log_probs)))
     for seed in range(20):
-        noise = relax.gumbel(len(log_probs), VOCAB, rng.stream(seed, "gumbel"), torch.device("cpu"))
+        noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(seed, "gumbel"), torch.device("cpu"))
+        assert not torch.isin(relax.draw(log_probs, rng.stream(seed, "fill")), SPECIAL).any()
         ids = relax.sample(log_probs, noise)
         assert not torch.isin(ids, SPECIAL).any()
         filled = relax.replaced(inputs["input_ids"], every, ids)
@@ -147,12 +152,26 @@ def test_masks_have_the_asked_rate_and_are_functions_of_their_stream() -> None:
     assert abs(float(a.float().mean()) - 0.3) < 0.02
 
 
-def test_samples_follow_the_models_distribution() -> None:
-    """The Gumbel trick: argmax of log p + g is a draw from p."""
-    log_probs = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(20000, 3)
-    ids = relax.sample(log_probs, relax.gumbel(20000, 3, rng.stream(1, "gumbel"), torch.device("cpu")))
-    shares = torch.bincount(ids, minlength=3) / 20000
-    torch.testing.assert_close(shares, torch.tensor([0.6, 0.3, 0.1]), atol=0.015, rtol=0)
+@pytest.mark.parametrize("way", ["gumbel", "lookup"])
+def test_both_ways_to_sample_follow_the_models_distribution(way: str) -> None:
+    """The Gumbel trick, argmax of log p + g, and the lookup in the cumulative distribution."""
+    wanted = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
+    log_probs = wanted.log().expand(20000, 6)
+    if way == "gumbel":
+        ids = relax.sample(log_probs, relax.gumbel(20000, 6, rng.numpy_stream(1, "gumbel"), torch.device("cpu")))
+    else:
+        ids = relax.draw(log_probs, rng.stream(1, "fill"))
+    shares = torch.bincount(ids, minlength=6) / 20000
+    torch.testing.assert_close(shares, wanted, atol=0.015, rtol=0)
+    assert not shares[wanted == 0].any()
+
+
+def test_the_largest_uniform_number_stays_inside_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_probs = torch.randn(500, 97, generator=rng.stream(1, "x")).log_softmax(dim=-1)
+    log_probs[:, -3:] = -torch.inf
+    log_probs = log_probs.log_softmax(dim=-1)
+    monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.full(shape, 1 - 2**-24))
+    assert int(relax.draw(log_probs, rng.stream(1, "fill")).max()) < 94
 
 
 def test_a_text_without_masked_tokens_is_left_as_it_is() -> None:

@@ -104,8 +104,8 @@ class ZSKD(PseudoText):
         if turn.role == "student":
             return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
         if batch.phase == WARM_START:
-            mask, noise = self._draw(batch)
-            near = self._modelling(batch, self._filling(batch, mask, noise)[0], mask)
+            mask, log_probs = self.masked(batch)
+            near = self._modelling(batch, log_probs, mask)
             return StepOutput(near, len(batch.ids), {"mlm": near.detach()})
         per_example, log_probs, mask = self.adversarial(batch, c.divergence)
         apart = per_example.sum()
