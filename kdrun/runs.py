@@ -41,6 +41,10 @@ class Format(Enum):
     json = "json"
 
 
+FILTERED = ("method", "task", "preset", "experiment", "seed")
+"""Keys of the filters that a run has one value of."""
+
+
 @dataclass
 class Filters:
     """Which runs: all of the ledger that fit every value given."""
@@ -49,6 +53,7 @@ class Filters:
     task: list[str] = setting([], "only these tasks, by their short names")
     status: list[Status] = setting([], f"only runs that are {', '.join(s.value for s in Status)}")
     preset: list[str] = setting([], "only these presets")
+    experiment: list[str] = setting([], "only what was run as one of these published experiments")
     seed: list[int] = setting([], "only these seeds", ge=0)
     since: str | None = setting(None, "only what started within this age: 30m, 3h, 2d, 1w")
     output_dir: str = setting("outputs", "the folder whose ledger is read")
@@ -124,14 +129,19 @@ def _is_alive(pid: int | None, started: float) -> bool:
 
 def choose(found: list[Record], filters: Filters) -> list[Record]:
     """The runs that fit the filters, in their order."""
-    wanted: dict[str, list[Any]] = {key: getattr(filters, key) for key in ("method", "task", "preset", "seed")}
+    wanted: dict[str, list[Any]] = {key: getattr(filters, key) for key in FILTERED}
     wanted["status"] = [status.value for status in filters.status]
     oldest = since(filters.since)
     return [
         run
         for run in found
-        if all(run[key] in values for key, values in wanted.items() if values) and run["started"] >= oldest
+        if all(value_of(run, key) in values for key, values in wanted.items() if values) and run["started"] >= oldest
     ]
+
+
+def value_of(record: Record, key: str) -> Any:
+    """What a run or a comparison says of a filter's key; its experiment stands in its config."""
+    return (record.get("config") or {}).get(key) if key == "experiment" else record[key]
 
 
 def since(age: str | None) -> float:
@@ -158,8 +168,8 @@ def nothing(found: list[Record], filters: Filters) -> str:
 
 def unfit(found: list[Record], filters: Filters) -> Iterator[str]:
     """Filter values that no run has, with the values there are."""
-    for key in ("method", "task", "preset", "seed"):
-        known = sorted({str(run[key]) for run in found})
+    for key in FILTERED:
+        known = sorted({str(value_of(run, key)) for run in found})
         for value in map(str, getattr(filters, key)):
             if value not in known:
                 yield f"{key}={value}: no run has it{nearest(value, known)} (there are: {', '.join(known)})"

@@ -20,6 +20,7 @@ HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 def words_for(group: str, name: str) -> list[str]:
     word = f"{group}={name}"
     extra = [NEEDED[word]] if word in NEEDED else ["data.dir=."] if name.startswith("mini_") else []
+    extra += ["corpus.dir=."] if name == "mini_data_free" else []
     return [word, *extra, *([f"{group}.hub=some/model"] if word in HUBLESS else [])]
 
 
@@ -100,5 +101,6 @@ def test_every_experiment_runs_a_step(name: str, tmp_path: Path) -> None:
         (tmp_path / "SST-2" / f"{split}.tsv").write_text("sentence\tlabel\n" + rows)
     words = [*words_for("experiment", name), "dry_run=true"]
     if compose.load(words).data.name == "folder":
-        words += [f"data.dir={tmp_path}", "teacher=smoke", "student=smoke"]
+        words += [f"data.dir={tmp_path}", "teacher=smoke", "student=smoke", "corpus=embedded"]
+        words = [word for word in words if not word.startswith("corpus.dir=")]
     train.run(compose.load(words), Screen(Console(file=io.StringIO())))

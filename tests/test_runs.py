@@ -47,7 +47,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     failed = end(2, "failed", error="DataError: no rows\nat line 3")
     return write(
         tmp_path / "outputs" / "ledger.jsonl",
-        start(1, age=9000.0), end(1), start(2, "finetune", "rte", age=5000.0), failed, start(3, age=100.0), end(3),
+        start(1, age=9000.0), end(1), start(2, "finetune", "rte", age=5000.0), failed, start(3, age=100.0, config={"experiment": "mini"}), end(3),
     )  # fmt: skip
 
 
@@ -90,6 +90,7 @@ def test_the_list_says_what_ran_and_why_it_failed(capsys: pytest.CaptureFixture[
         (["status=failed"], ["r2"]),
         (["task=rte,sst2", "seed=2,3"], ["r2", "r3"]),
         (["preset=paper"], []),
+        (["experiment=mini"], ["r3"]),
         (["since=2h"], ["r2", "r3"]),
         (["since=30m"], ["r3"]),
         (["last=1"], ["r3"]),

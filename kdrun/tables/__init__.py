@@ -146,6 +146,7 @@ def _comparisons(settings: Settings) -> list[dict[str, Any]]:
         if one["started"] >= oldest
         and (not settings.task or one["task"] in settings.task)
         and (not settings.preset or one["preset"] in settings.preset)
+        and (not settings.experiment or ledger.value_of(one, "experiment") in settings.experiment)
         and (not settings.method or any(verdicts.method_of(arm) in settings.method for arm in one["arms"]))
     ]
 

@@ -125,7 +125,7 @@ def _caption(found: list[Comparison]) -> str:
 def _notes(found: list[Comparison]) -> Iterator[str]:
     """What holds for all rows of a comparison."""
     if any(one.get("guess") is not None for one in found):
-        yield "guess: the score of one constant answer, the most frequent (or the mean) of the training rows."
+        yield "guess: the score of one constant answer, the most frequent class or the mean score."
     synthetic = dict.fromkeys(facts.task_name(one) for one in found if one.get("synthetic"))
     if synthetic:
         yield f"Synthetic data, made by a grammar: {', '.join(synthetic)}. No number of it is a GLUE score."
