@@ -47,7 +47,8 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     failed = end(2, "failed", error="DataError: no rows\nat line 3")
     return write(
         tmp_path / "outputs" / "ledger.jsonl",
-        start(1, age=9000.0), end(1), start(2, "finetune", "rte", age=5000.0), failed, start(3, age=100.0, config={"experiment": "mini"}), end(3),
+        start(1, age=9000.0), end(1), start(2, "finetune", "rte", age=5000.0), failed,
+        start(3, age=100.0, config={"experiment": "mini"}), end(3),
     )  # fmt: skip
 
 
