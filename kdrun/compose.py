@@ -254,6 +254,11 @@ def check(config: Config) -> list[str]:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":
         problems.append(f"method={config.method.name} needs a generator: set generator=… ")
+    if needs.data_free and config.corpus.name == "embedded" and config.data.name != "embedded":
+        problems.append(
+            f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text beside real "
+            "data: take corpus=folder corpus.dir=PATH (a folder of text files) or corpus=hub (WikiText-103)"
+        )
     for key, kind in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
         name = OmegaConf.select(OmegaConf.structured(config), key)
         if name is not None and name not in _shipped(kind) and name not in registry.entries(kind):

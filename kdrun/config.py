@@ -15,6 +15,7 @@ from kdrun.data.config import (
     DataConfig,
     FolderCorpusConfig,
     FolderDataConfig,
+    HubCorpusConfig,
     HubDataConfig,
     OODConfig,
     TaskConfig,
@@ -235,6 +236,6 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "teacher": {"pretrained": PretrainedTeacherConfig, "scratch": ScratchTeacherConfig},
     "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},
-    "corpus": {"embedded": CorpusConfig, "folder": FolderCorpusConfig},
+    "corpus": {"embedded": CorpusConfig, "folder": FolderCorpusConfig, "hub": HubCorpusConfig},
 }
 """Schema of each registered choice of a section that has several; methods register their own."""

@@ -48,12 +48,13 @@ def test_budgets_and_paces_take_effect(path: Path) -> None:
     axis = {"budget": "task", "pace": "student", "tune": "method"}[path.parent.parent.name]
     preset = words_for("preset", path.parent.name)
     assert path.stem in compose.options(axis)
-    with_it = compose.load([*preset, f"{axis}={path.stem}"])
+    with_it = compose.load([*preset, f"{axis}={path.stem}", "corpus=hub"])
     if axis == "method":
-        assert with_it.method != compose.load([f"{axis}={path.stem}"]).method
+        plain = compose.load([*preset, "corpus=hub"])  # of another method
+        assert (with_it.optim, with_it.method) != (plain.optim, compose.load([f"{axis}={path.stem}"]).method)
         return
     neutral = {"task": "wnli", "student": "tiny"}[axis]
-    without = compose.load([*preset, f"{axis}={neutral}"])
+    without = compose.load([*preset, f"{axis}={neutral}", "corpus=hub"])
     assert (with_it.optim, with_it.teacher) != (without.optim, without.teacher)
 
 

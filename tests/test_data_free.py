@@ -8,7 +8,7 @@ import pytest
 from kdrun import assembly, compose, registry, train
 from kdrun.compare import arms as arms_of
 from kdrun.config import Config
-from kdrun.errors import DataError
+from kdrun.errors import ConfigError, DataError
 from kdrun.method import budgeted_steps
 from kdrun.results import read_runs
 from kdrun.screen import Quiet
@@ -49,7 +49,9 @@ def poisoned(tmp_path: Path, taught: Path) -> list[str]:
     folder.mkdir(parents=True)
     (folder / "dev.tsv").write_text(DEV)
     (folder / "train.tsv").write_bytes(b"sentence\tlabel\n\xff\xfe poison\tneither\n")
-    return ["data=folder", f"data.dir={tmp_path}/glue", f"teacher.path={taught}", "teacher.allow_weak=true"]
+    (tmp_path / "corpus.txt").write_text("".join(f"The {n} people went to the town. They saw it.\n" for n in range(99)))
+    words = ["data=folder", f"data.dir={tmp_path}/glue", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
+    return [*words, f"teacher.path={taught}", "teacher.allow_weak=true", "student.tokenizer=teacher"]
 
 
 def test_the_poison_kills_a_method_with_data(tmp_path: Path, poisoned: list[str]) -> None:
@@ -64,6 +66,14 @@ def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisone
     assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 0)
     assert data["ood_rows_read"] > 0
     assert data["synthetic"] is False
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_synthetic_text_does_not_stand_in_for_real_text(tmp_path: Path, poisoned: list[str], method: str) -> None:
+    words = ["corpus=embedded" if word == "corpus=folder" else word for word in poisoned]
+    words = [word for word in words if not word.startswith("corpus.dir=")]
+    with pytest.raises(ConfigError, match="corpus=embedded is synthetic text beside real data"):
+        smoke(tmp_path, f"method={method}", *words)
 
 
 @pytest.mark.parametrize("method", DATA_FREE)

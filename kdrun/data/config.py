@@ -66,7 +66,7 @@ class HubDataConfig(DataConfig):
 class CorpusConfig:
     """General text, for vocabularies and pretraining; never task text."""
 
-    name: str = setting("embedded", "registered corpus: embedded or folder")
+    name: str = setting("embedded", "registered corpus: embedded, folder or hub")
     max_lines: int | None = setting(None, "read no more lines than this", gt=0)
 
 
@@ -75,6 +75,17 @@ class FolderCorpusConfig(CorpusConfig):
     """Text files of a folder, one sentence or paragraph a line."""
 
     dir: str = setting(doc="a folder of .txt or .tokens files, or one such file")
+
+
+@dataclass
+class HubCorpusConfig(CorpusConfig):
+    """A text data set from the hub, through `datasets`."""
+
+    repo: str = setting(doc="name of the data set at the hub")
+    subset: str = setting(doc="which of its configurations")
+    split: str = setting("train", "which of its splits")
+    column: str = setting("text", "the column that holds the text")
+    revision: str | None = setting(None, "commit or tag of that data set")
 
 
 @dataclass

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from kdrun.cache import digest
-from kdrun.data import embedded
-from kdrun.data.config import CorpusConfig, FolderCorpusConfig
+from kdrun.data import embedded, hub
+from kdrun.data.config import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.errors import DataError
 from kdrun.registry import register
 
@@ -93,6 +93,39 @@ def folder_corpus(config: FolderCorpusConfig) -> Corpus:
         return islice((line for path in files for line in _file_lines(path)), config.max_lines)
 
     return Corpus(Path(config.dir).name, False, lines, lambda: _hash_files(files, config.max_lines))
+
+
+@register("corpus", "hub")
+def hub_corpus(config: HubCorpusConfig) -> Corpus:
+    """The rows of a text data set at the hub, or of a folder in the same form, cleaned of WikiText's marks."""
+
+    def lines() -> Iterator[str]:
+        return islice(_hub_lines(config), config.max_lines)
+
+    def content() -> str:
+        state = hashlib.sha256()
+        for line in lines():
+            state.update(line.encode() + b"\n")
+        return digest({"lines": state.hexdigest(), "cleaning": CLEANING})
+
+    return Corpus(f"{config.repo} {config.subset}", False, lines, content)
+
+
+def _hub_lines(config: HubCorpusConfig) -> Iterator[str]:
+    otherwise = "corpus=folder corpus.dir=PATH (a folder of text files) or corpus=embedded (synthetic text)"
+    splits = hub.load(config.repo, config.subset, config.revision, otherwise)
+    if config.split not in splits:
+        known = ", ".join(map(str, splits))
+        raise DataError(f"{config.repo} {config.subset} has no split {config.split!r}; corpus.split is one of {known}")
+    rows = splits[config.split]
+    if config.column not in rows.column_names:
+        known = ", ".join(rows.column_names)
+        raise DataError(f"{config.repo} has no column {config.column!r}; corpus.column is one of {known}")
+    for batch in rows.select_columns(config.column).iter(1000):
+        for text in batch[config.column]:  # pyright: ignore[reportCallIssue, reportArgumentType]
+            line = clean_wikitext(text)
+            if line:
+                yield line
 
 
 def _find_files(path: Path) -> list[Path]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 
+from kdrun.data import hub
 from kdrun.data.config import HubDataConfig, TaskConfig
 from kdrun.data.table import Problems, Split, check_classes, check_scores, check_texts, make_split
 from kdrun.errors import DataError, nearest
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset
 
 HUB_SPLITS = {
     "train": ("train",),
@@ -28,6 +24,7 @@ HUB_SPLITS = {
 """Names that a split has at the hub; the first one that is there is read."""
 
 LABEL = "label"
+OTHERWISE = "data=folder data.dir=PATH (a folder in the GLUE layout) or data=embedded (synthetic rows)"
 
 
 def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
@@ -36,7 +33,7 @@ def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) ->
     Raises:
         DataError: the data set cannot be reached or has not the splits, columns and labels of the task.
     """
-    tables = _load(config, task)
+    tables = hub.load(config.repo, task.name, config.revision, OTHERWISE)
     splits = {}
     for name in wanted:
         known = [candidate for candidate in HUB_SPLITS.get(name, (name,)) if candidate in tables]
@@ -45,60 +42,6 @@ def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) ->
             raise DataError(f"{config.repo} {task.name} has no split {names}; it has {', '.join(map(str, tables))}")
         splits[name] = _read_split(tables[known[0]], task, name, f"{config.repo}:{task.name}/{known[0]}")
     return splits
-
-
-def _load(config: HubDataConfig, task: TaskConfig) -> DatasetDict:
-    import datasets
-    from datasets.exceptions import DatasetsError
-
-    local = Path(config.repo).expanduser()
-    remote = not local.is_dir()
-    unreachable = remote and not _hub_answers()
-    try:
-        with _offline_if(unreachable):
-            if remote:
-                return datasets.load_dataset(config.repo, task.name, revision=config.revision)
-            return datasets.load_dataset(str(local), task.name)
-    except OSError as error:  # what `datasets` raises for an unknown name and without a network is one too
-        why = "the hub does not answer and the cache does not hold it" if unreachable else str(error)
-        raise DataError(
-            f"{config.repo} cannot be read: {why}. Without access to the hub take data=folder data.dir=PATH "
-            "(a folder in the GLUE layout) or data=embedded (synthetic rows)"
-        ) from error
-    except DatasetsError as error:
-        raise DataError(f"{config.repo} {task.name} cannot be read: {error}") from error
-    except ValueError as error:
-        # an unknown subset, or a cache that lacks it: `datasets` has no class of its own for either
-        raise DataError(f"{config.repo} has no readable subset {task.name}: {error}") from error
-
-
-def _hub_answers() -> bool:
-    """Whether the hub's name resolves; spares half a minute of retries on a machine without a network."""
-    from huggingface_hub import constants
-
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True  # behind a proxy names need not resolve here
-    address = urlsplit(constants.ENDPOINT)
-    try:
-        socket.getaddrinfo(address.hostname, address.port or 443)
-    except socket.gaierror:
-        return False
-    return True
-
-
-@contextmanager
-def _offline_if(offline: bool) -> Iterator[None]:
-    """Make `datasets` and `huggingface_hub` look into their caches only, for as long as the block runs."""
-    from datasets import config
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
-    if offline:
-        constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
 
 
 def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Split:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdrun import registry
-from kdrun.data import embedded
-from kdrun.data.config import CorpusConfig, FolderCorpusConfig
+from kdrun.data import embedded, hub
+from kdrun.data.config import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.data.corpus import Corpus, clean_wikitext
 from kdrun.errors import DataError
 
@@ -105,3 +107,31 @@ def test_embedded_corpus_is_one_paragraph_a_line(monkeypatch: pytest.MonkeyPatch
     short = registry.build("corpus", "embedded", CorpusConfig(max_lines=1))
     assert list(short.lines()) == ["One. Two."]
     assert short.fingerprint != corpus.fingerprint
+
+
+def test_a_corpus_of_the_hub_is_read_from_a_folder_in_the_same_form(tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "repo" / "raw").mkdir(parents=True)
+    rows = {"text": [" = Head = \n", "", " One , two . \n", " Three \n"]}
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "repo" / "raw" / "train.parquet")
+    card = json.dumps({"configs": [{"config_name": "raw", "data_files": [{"split": "train", "path": "raw/*"}]}]})
+    (tmp_path / "repo" / "README.md").write_text(f"---\n{card}\n---\n")
+
+    def corpus(**more: Any) -> Corpus:
+        given = {"name": "hub", "repo": str(tmp_path / "repo"), "subset": "raw", **more}
+        return registry.build("corpus", "hub", HubCorpusConfig(**given))
+
+    assert list(corpus().lines()) == ["One , two .", "Three"]
+    assert list(corpus(max_lines=1).lines()) == ["One , two ."]
+    assert corpus().fingerprint != corpus(max_lines=1).fingerprint
+    with pytest.raises(DataError, match=r"has no split 'dev'; corpus\.split is one of train"):
+        list(corpus(split="dev").lines())
+    with pytest.raises(DataError, match=r"has no column 'words'; corpus\.column is one of text"):
+        list(corpus(column="words").lines())
+
+
+def test_without_the_hub_other_corpora_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub, "_hub_answers", lambda: False)
+    made = registry.build("corpus", "hub", HubCorpusConfig("hub", None, "kdrun-test/no-such-text", "raw"))
+    with pytest.raises(DataError, match=r"does not answer .* corpus=folder corpus\.dir=PATH .* corpus=embedded"):
+        list(made.lines())

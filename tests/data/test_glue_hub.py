@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kdrun.data import glue_hub
+from kdrun.data import glue_hub, hub
 from kdrun.data.config import HubDataConfig, TaskConfig
 from kdrun.data.table import Split
 from kdrun.errors import DataError
@@ -119,7 +119,7 @@ def test_without_network_and_cache_the_other_sources_are_named(monkeypatch: pyte
     from datasets import config
     from huggingface_hub import constants
 
-    monkeypatch.setattr(glue_hub, "_hub_answers", lambda: False)
+    monkeypatch.setattr(hub, "_hub_answers", lambda: False)
     before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
     with pytest.raises(DataError, match=r"does not answer .* data=folder data\.dir=PATH .* data=embedded"):
         read_task(HubDataConfig(name="hub", repo="kdrun-test/no-such-data"), CLASSES)
@@ -136,4 +136,4 @@ def test_whether_the_hub_answers(monkeypatch: pytest.MonkeyPatch, proxy: str, an
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy)
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    assert glue_hub._hub_answers() is answers
+    assert hub._hub_answers() is answers
