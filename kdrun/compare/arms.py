@@ -118,7 +118,7 @@ def make_even(arms: list[Arm], rows: int) -> None:
     """Give all arms one budget and one way to choose a checkpoint, where a data-free method is among others.
 
     Its epochs pass over other rows than theirs, and by itself its last checkpoint counts, theirs the best on dev.
-    Budgets become the steps that the epochs of the task's rows come to, and the last checkpoint counts for all;
+    All take the steps that the largest budget of an arm comes to on the task's rows, and the last checkpoint counts;
     `optim.steps` and `select` on the command line say otherwise.
 
     Args:
@@ -127,9 +127,10 @@ def make_even(arms: list[Arm], rows: int) -> None:
     """
     if not any(arm.is_data_free for arm in arms):
         return
-    for arm in arms:
-        config = arm.config(1)
-        arm.words.append(f"optim.steps={budgeted_steps(config.optim, rows)}")
+    configs = [arm.config(1) for arm in arms]
+    steps = max(budgeted_steps(config.optim, rows) for config in configs)
+    for arm, config in zip(arms, configs, strict=True):
+        arm.words.append(f"optim.steps={steps}")
         if config.select is None:
             arm.words.append("select=last")
 
