@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,14 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
     with torch.no_grad(), this.accelerator.autocast():
         ids, changed = method.made_text(batch)
         said = {role: _before_and_after(this, method, batch.inputs[role], role, ids) for role in ("teacher", "student")}
-    decode: Any = this.roles["student"].tokenizer.decode
+    tokenizer: Any = this.roles["student"].tokenizer
     present = batch.inputs["student"]["attention_mask"].bool()
     samples = []
     for i in range(len(ids)):
         kept = present[i]
-        text, words = changed_words(decode, ids[i][kept].tolist(), changed[i][kept].tolist())
-        original = decode(batch.inputs["student"]["input_ids"][i][kept].tolist())
+        places = changed[i][kept].tolist()
+        text, words = readable(tokenizer, ids[i][kept].tolist(), places)
+        original, _ = readable(tokenizer, batch.inputs["student"]["input_ids"][i][kept].tolist(), places)
         answers_of = {role: {"before": before[i], "after": after[i]} for role, (before, after) in said.items()}
         samples.append({"step": step, "original": original, "text": text, "changed": words, **answers_of})
     return samples
@@ -55,6 +57,20 @@ def _before_and_after(
         logits = model(**{**inputs, "input_ids": text}).logits.float().cpu().numpy()
         found.append([a.get("probabilities") or {"score": a["prediction"]} for a in answers(this.config.task, logits)])
     return found
+
+
+def readable(tokenizer: Any, ids: list[int], changed: list[bool]) -> tuple[str, list[int]]:
+    """A row without special tokens, ` | ` between its two texts, and which of its words hold a changed token."""
+    special, texts, found, offset = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}, [], [], 0
+    for is_special, run in groupby(zip(ids, changed, strict=True), key=lambda pair: pair[0] in special):
+        if is_special:
+            continue
+        own, places = zip(*run, strict=True)
+        text, words = changed_words(tokenizer.decode, list(own), list(places))
+        found += [offset + word for word in words]
+        offset += len(text.split()) + 1
+        texts.append(text.strip())
+    return " | ".join(texts), found
 
 
 def changed_words(decode: Callable[[list[int]], str], ids: list[int], changed: list[bool]) -> tuple[str, list[int]]:

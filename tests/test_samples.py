@@ -27,6 +27,19 @@ def test_words_that_hold_a_changed_token(ids: list[int], changed: list[bool], te
     assert samples.changed_words(decode, ids, changed) == (text, words)
 
 
+class Tokenizer:
+    all_special_ids, unk_token_id = [7, 8, 9], 9
+
+    @staticmethod
+    def decode(ids: list[int]) -> str:
+        return " ".join({1: "the", 2: "ball", 3: "red", 9: "[UNK]"}[i] for i in ids)
+
+
+def test_a_pair_is_shown_without_special_tokens() -> None:
+    found = samples.readable(Tokenizer, [7, 1, 9, 8, 3, 2, 8], [False, False, False, False, True, False, False])
+    assert found == ("the [UNK] | red ball", [3])
+
+
 def test_those_whose_teacher_changed_its_mind_are_shown_first() -> None:
     def sample(text: str, after: float) -> samples.Sample:
         before, then = {"no": 0.9, "yes": 0.1}, {"no": 1 - after, "yes": after}
@@ -49,6 +62,8 @@ def test_a_run_keeps_and_prints_samples(
     assert len(kept) == samples.ROWS
     for sample in kept:
         assert set(sample) == {"step", "original", "text", "changed", "teacher", "student"}
+        assert "[SEP]" not in sample["original"] + sample["text"]
+        assert (" | " in sample["text"]) == (task == "stsb")
         assert all(i < len(sample["text"].split()) for i in sample["changed"])
         for role in ("teacher", "student"):
             for answer in sample[role].values():
