@@ -116,7 +116,7 @@ def curve_blocks(arms: Sequence[Arm], metric: str, split: str) -> list[Block]:
     keys = dict.fromkeys(key for _, curves in found for c in curves for key in _terms(c))
     for term, role in keys:
         lines = [_line(arm, [c.terms.get(term, {}).get(role) for c in curves]) for arm, curves in found]
-        title = f"Loss ({role})" if term == "loss" else f"Loss term {term} ({role})"
+        title = f"Loss ({role})" if term == "loss" else f"{term} ({role})"
         figures.append(_figure(title, [line for line in lines if line]))
     shown = [figure for figure in figures if figure is not None]
     told = "A line is the mean of an arm's runs at the steps all of them logged, its band the lowest and the highest."

@@ -160,7 +160,7 @@ def _lines(lines: dict[str, tuple[list[float], list[float]]]) -> list[Line]:
 def _term_figure(found: Curves, term: str, turns: list[Span]) -> Figure:
     lines = found.terms[term]
     roles = "" if len(lines) > 1 else f" ({next(iter(lines))})"
-    title = f"Loss{roles}" if term == "loss" else f"Loss term {term}{roles}"
+    title = f"Loss{roles}" if term == "loss" else f"{term}{roles}"
     return _figure(title, _lines(lines), found.phases, turns)
 
 
