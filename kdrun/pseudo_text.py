@@ -36,7 +36,7 @@ class PseudoText(Method):
         """Which tokens of a batch are masked, [batch, length], and what the generator says of them.
 
         Returns:
-            The mask, and log-probabilities, [masked, vocabulary], with a gradient where one is taken.
+            The mask, and the generator's logits there, [masked, vocabulary], with a gradient where one is taken.
         """
         from kdrun import relax, rng
 
@@ -59,8 +59,8 @@ class PseudoText(Method):
         from kdrun import relax, rng
 
         with torch.no_grad():
-            mask, log_probs = self.masked(batch)
-            ids = relax.draw(log_probs, rng.stream(self.parts.seed, "fill", batch.phase, batch.step))
+            mask, logits = self.masked(batch)
+            ids = relax.draw(logits, rng.stream(self.parts.seed, "fill", batch.phase, batch.step))
         return relax.replaced(batch.inputs["student"]["input_ids"], mask, ids), mask
 
     def student_step(self, batch: Batch, hard_weight: float, soft_weight: float, pseudo_weight: float) -> StepOutput:
@@ -103,19 +103,19 @@ class PseudoText(Method):
 
         Returns:
             D(T(x′), S(x′)) per example, [batch] (squared error for a score, whatever `divergence` says); the
-            generator's log-probabilities at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
+            generator's logits at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
         from kdrun import relax, rng
 
         name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
         loss = registry.get("loss", "logit_mse" if self.parts.task.is_regression else name).target
-        mask, log_probs = self.masked(batch)
+        mask, logits = self.masked(batch)
         stream = rng.numpy_stream(self.parts.seed, "gumbel", batch.phase, batch.step)
-        drawn = relax.gumbel(log_probs.shape[0], log_probs.shape[1], stream, log_probs.device)
-        ids, soft = relax.sample(log_probs, drawn), relax.soften(log_probs, drawn, self.config.gumbel_temperature)
-        logits = {}
+        drawn = relax.gumbel(logits.shape[0], logits.shape[1], stream, logits.device)
+        ids, soft = relax.sample(logits, drawn), relax.soften(logits, drawn, self.config.gumbel_temperature)
+        answers = {}
         for role in ("teacher", "student"):
             model, inputs = self.roles[role], batch.inputs[role]
             embeddings = relax.soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
-            logits[role] = model(**relax.soft_inputs(model, inputs, embeddings)).logits
-        return loss(logits["student"], logits["teacher"], self.config.temperature), log_probs, mask
+            answers[role] = model(**relax.soft_inputs(model, inputs, embeddings)).logits
+        return loss(answers["student"], answers["teacher"], self.config.temperature), logits, mask

@@ -62,15 +62,14 @@ def gumbel(count: int, size: int, generator: np.random.Generator, device: torch.
 
 
 def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int, banned_ids: Tensor) -> Tensor:
-    """A masked language model's log-probabilities at the masked positions, [masked, vocabulary] float32.
+    """A masked language model's logits at the masked positions, [masked, vocabulary] float32.
 
     Args:
         model: BERT, DistilBERT or RoBERTa with its language-model head.
         inputs: of the unmasked text.
         mask: positions to replace by the mask token and to predict, [batch, length] bool.
         mask_id: id of the mask token.
-        banned_ids: ids it may never give (special ones), [k]: their log-probability is −inf, the others
-            are normalised without them.
+        banned_ids: ids it may never give (special ones), [k]: their logit is −inf.
 
     Raises:
         ModelError: another architecture.
@@ -81,33 +80,33 @@ def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int, 
     masked = {**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, mask_id)}
     hidden = model.base_model(**masked).last_hidden_state[mask]  # pyright: ignore[reportCallIssue]
     logits = HEADS[kind](model, hidden).float()
-    return logits.index_fill(1, banned_ids, -torch.inf).log_softmax(dim=-1)
+    return logits.index_fill(1, banned_ids, -torch.inf)
 
 
-def sample(log_probs: Tensor, noise: Tensor) -> Tensor:
-    """The token ids that Gumbel-softmax chooses: argmax of log-probability plus noise, [masked] int64."""
-    return (log_probs + noise).argmax(dim=-1)
+def sample(logits: Tensor, noise: Tensor) -> Tensor:
+    """The token ids that Gumbel-softmax chooses: argmax of logit plus noise, [masked] int64."""
+    return (logits + noise).argmax(dim=-1)
 
 
-def draw(log_probs: Tensor, generator: torch.Generator) -> Tensor:
+def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Token ids from the same distribution as `sample`, where no gradient is wanted: [masked] int64.
 
     One uniform number a token, looked up in the cumulative distribution, in place of a vocabulary's worth of Gumbel
     noise: all that a student turn needs of the straight-through sample. Ids of probability 0 are never given.
 
     Args:
-        log_probs: [masked, vocabulary].
+        logits: [masked, vocabulary].
         generator: a CPU stream (`kdrun.rng.stream`), so that the draw is the same on every device up to rounding.
     """
-    cumulative = log_probs.exp().cumsum(dim=-1)
-    uniform = torch.rand(len(log_probs), 1, generator=generator).to(log_probs.device)
+    cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
+    uniform = torch.rand(len(logits), 1, generator=generator).to(logits.device)
     # a uniform number is at most 1 - 2^-24, so its product stays below the total, and the lookup inside the vocabulary
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
 
 
-def soften(log_probs: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """The Gumbel-softmax relaxation softmax((log p + g) / τ), [masked, vocabulary]."""
-    return ((log_probs + noise) / temperature).softmax(dim=-1)
+def soften(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """The Gumbel-softmax relaxation softmax((logit + g) / τ), [masked, vocabulary]."""
+    return ((logits + noise) / temperature).softmax(dim=-1)
 
 
 def replaced(input_ids: Tensor, mask: Tensor, ids: Tensor) -> Tensor:

@@ -12,10 +12,13 @@ from kdrun.config import OptimConfig
 from kdrun.data.config import TaskConfig
 from kdrun.method import Batch, Parts, ScheduleOver, Turn, Vocabulary
 from kdrun.methods.kd_augment import KDAugment, KDAugmentConfig
+from kdrun.methods.kd_ood import KDOOD, KDOODConfig
 from kdrun.methods.mate_kd import Divergence, MateKD, MateKDConfig
+from kdrun.methods.zskd import WARM_START, ZSKD, ZSKDConfig
 
 CLASSES = TaskConfig(name="rte", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
 SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")
+CONFIGS: dict[Any, Any] = {MateKD: MateKDConfig, KDAugment: KDAugmentConfig, ZSKD: ZSKDConfig, KDOOD: KDOODConfig}
 VOCAB, SPECIAL = 30, torch.tensor([0, 1, 2, 3])
 STUDENT, GENERATOR = Turn("student"), Turn("generator")
 
@@ -38,8 +41,7 @@ def made(task: TaskConfig = CLASSES, kind: Any = MateKD, **settings: Any) -> Any
     parts = Parts(
         roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"), Vocabulary(3, SPECIAL)
     )
-    config_class = MateKDConfig if kind is MateKD else KDAugmentConfig
-    return kind(config_class(**settings), parts)
+    return kind(CONFIGS[kind](**settings), parts)
 
 
 def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
@@ -56,9 +58,9 @@ def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
 
 def adversarial_ids(method: Any, given: Batch) -> Tensor:
     """The text of a generator's turn: Gumbel samples at the masked tokens."""
-    mask, log_probs = method.masked(given)
-    noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu"))
-    return relax.replaced(given.inputs["student"]["input_ids"], mask, relax.sample(log_probs, noise))
+    mask, logits = method.masked(given)
+    noise = relax.gumbel(len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu"))
+    return relax.replaced(given.inputs["student"]["input_ids"], mask, relax.sample(logits, noise))
 
 
 @pytest.mark.parametrize("task", [CLASSES, SCORE])
@@ -153,3 +155,73 @@ def test_masks_follow_the_rate() -> None:
     mask, _ = method.masked(batch(method))
     assert torch.equal(mask, relax.draw_mask(free, 0.5, rng.stream(1, "mask", "train", 0)))
     assert not mask[:, [0, -1]].any()
+
+
+def unlabelled(method: Any) -> Batch:
+    given = batch(method)
+    given.labels = None
+    return given
+
+
+def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> None:
+    method = made(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
+    given = unlabelled(method)
+    changed, _ = method.pseudo_ids(given)
+    out = method.step(given, STUDENT)
+    terms = []
+    for text in (given.inputs["student"]["input_ids"], changed):
+        answers = [method.roles[r](input_ids=text, attention_mask=torch.ones_like(text)).logits for r in
+                   ("student", "teacher")]  # fmt: skip
+        terms.append(4 * losses.kl_divergence(*answers, 2.0).sum())
+    torch.testing.assert_close(out.loss, 0.3 * terms[0] + 0.6 * terms[1], rtol=1e-5, atol=1e-5)
+    assert set(out.terms) == {"soft", "pseudo"}
+
+
+def modelling(method: Any, given: Batch) -> Tensor:
+    """L_MLM worked out row by row."""
+    mask, logits = method.masked(given)
+    log_probs, total, place = logits.log_softmax(dim=-1), torch.zeros(()), 0
+    for row, masked in zip(given.inputs["student"]["input_ids"], mask, strict=True):
+        wanted = row[masked]
+        own = log_probs[place : place + len(wanted)]
+        place += len(wanted)
+        if len(wanted):
+            total = total - torch.stack([own[i, token] for i, token in enumerate(wanted)]).mean()
+    return total
+
+
+def test_zskds_generator_pulls_apart_and_stays_near_the_text() -> None:
+    method = made(kind=ZSKD, mlm_weight=0.7)
+    given = unlabelled(method)
+    method.roles["generator"].requires_grad_(True)
+    out = method.step(given, GENERATOR)
+    changed = adversarial_ids(method, given)
+    answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
+               ("student", "teacher")]  # fmt: skip
+    apart, near = losses.kl_divergence(*answers).sum(), modelling(method, given)
+    torch.testing.assert_close(out.loss, 0.7 * near - apart, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.terms["mlm"], near.detach(), rtol=1e-5, atol=1e-5)
+    assert near > 0
+
+
+def test_zskds_warm_start_is_language_modelling_alone() -> None:
+    method = made(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
+    warm, train = method.phases(OptimConfig(steps=9))
+    assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
+    assert (train.name, train.steps) == ("train", 9)
+    rates = [method.optims(OptimConfig(lr=1e-3), phase)["generator"].lr for phase in (warm, train)]
+    assert rates == [3e-5, 5e-7]
+    given = unlabelled(method)
+    given.phase = WARM_START
+    out = method.step(given, GENERATOR)
+    torch.testing.assert_close(out.loss, modelling(method, given), rtol=1e-5, atol=1e-5)
+    assert set(out.terms) == {"mlm"}
+
+
+def test_kd_ood_is_the_soft_loss_alone() -> None:
+    method = made(kind=KDOOD, temperature=2.0)
+    given = unlabelled(method)
+    logits = method.roles["student"](**given.inputs["student"]).logits
+    assert given.teacher_logits is not None
+    wanted = 4 * losses.kl_divergence(logits, given.teacher_logits, 2.0).sum()
+    torch.testing.assert_close(method.step(given, STUDENT).loss, wanted, rtol=1e-5, atol=1e-5)

@@ -117,10 +117,10 @@ def test_the_soft_path_gives_the_logits_of_the_discrete_text(family: str) -> Non
     generator, _, student = models(family)
     inputs = text()
     mask = masked(inputs)
-    log_probs = relax.masked_logits(generator, inputs, mask, MASK, SPECIAL)
-    noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(3, "gumbel"), torch.device("cpu"))
-    ids = relax.sample(log_probs, noise)
-    embeds = relax.soft_embeddings(student, inputs["input_ids"], mask, ids, relax.soften(log_probs, noise, 1.0))
+    logits = relax.masked_logits(generator, inputs, mask, MASK, SPECIAL)
+    noise = relax.gumbel(len(logits), VOCAB, rng.numpy_stream(3, "gumbel"), torch.device("cpu"))
+    ids = relax.sample(logits, noise)
+    embeds = relax.soft_embeddings(student, inputs["input_ids"], mask, ids, relax.soften(logits, noise, 1.0))
     soft = student(**relax.soft_inputs(student, inputs, embeds)).logits
     hard = student(**{**inputs, "input_ids": relax.replaced(inputs["input_ids"], mask, ids)}).logits
     torch.testing.assert_close(soft, hard, atol=1e-5, rtol=1e-5)
@@ -132,13 +132,13 @@ def test_only_free_tokens_are_masked_and_special_ones_never_come_out() -> None:
     every = relax.draw_mask(relax.maskable(inputs, SPECIAL), 1.0, rng.stream(1, "mask"))
     assert torch.equal(every, relax.maskable(inputs, SPECIAL))
     assert not every[inputs["input_ids"] <= 4].any()
-    log_probs = relax.masked_logits(generator, inputs, every, MASK, SPECIAL)
-    assert torch.isneginf(log_probs[:, SPECIAL]).all()
-    torch.testing.assert_close(log_probs.exp().sum(dim=1), torch.ones(len(log_probs)))
+    logits = relax.masked_logits(generator, inputs, every, MASK, SPECIAL)
+    assert torch.isneginf(logits[:, SPECIAL]).all()
+    assert torch.isfinite(logits).sum() == logits.numel() - len(logits) * len(SPECIAL)
     for seed in range(20):
-        noise = relax.gumbel(len(log_probs), VOCAB, rng.numpy_stream(seed, "gumbel"), torch.device("cpu"))
-        assert not torch.isin(relax.draw(log_probs, rng.stream(seed, "fill")), SPECIAL).any()
-        ids = relax.sample(log_probs, noise)
+        noise = relax.gumbel(len(logits), VOCAB, rng.numpy_stream(seed, "gumbel"), torch.device("cpu"))
+        assert not torch.isin(relax.draw(logits, rng.stream(seed, "fill")), SPECIAL).any()
+        ids = relax.sample(logits, noise)
         assert not torch.isin(ids, SPECIAL).any()
         filled = relax.replaced(inputs["input_ids"], every, ids)
         assert torch.equal(filled[~every], inputs["input_ids"][~every])
@@ -156,32 +156,32 @@ def test_masks_have_the_asked_rate_and_are_functions_of_their_stream() -> None:
 def test_both_ways_to_sample_follow_the_models_distribution(way: str) -> None:
     """The Gumbel trick, argmax of log p + g, and the lookup in the cumulative distribution."""
     wanted = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
-    log_probs = wanted.log().expand(20000, 6)
+    logits = wanted.log().expand(20000, 6)
     if way == "gumbel":
-        ids = relax.sample(log_probs, relax.gumbel(20000, 6, rng.numpy_stream(1, "gumbel"), torch.device("cpu")))
+        ids = relax.sample(logits, relax.gumbel(20000, 6, rng.numpy_stream(1, "gumbel"), torch.device("cpu")))
     else:
-        ids = relax.draw(log_probs, rng.stream(1, "fill"))
+        ids = relax.draw(logits, rng.stream(1, "fill"))
     shares = torch.bincount(ids, minlength=6) / 20000
     torch.testing.assert_close(shares, wanted, atol=0.015, rtol=0)
     assert not shares[wanted == 0].any()
 
 
 def test_the_largest_uniform_number_stays_inside_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    log_probs = torch.randn(500, 97, generator=rng.stream(1, "x")).log_softmax(dim=-1)
-    log_probs[:, -3:] = -torch.inf
-    log_probs = log_probs.log_softmax(dim=-1)
+    logits = torch.randn(500, 97, generator=rng.stream(1, "x")).log_softmax(dim=-1)
+    logits[:, -3:] = -torch.inf
+    logits = logits.log_softmax(dim=-1)
     monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.full(shape, 1 - 2**-24))
-    assert int(relax.draw(log_probs, rng.stream(1, "fill")).max()) < 94
+    assert int(relax.draw(logits, rng.stream(1, "fill")).max()) < 94
 
 
 def test_a_text_without_masked_tokens_is_left_as_it_is() -> None:
     generator, _, student = models("bert")
     inputs = text()
     none = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
-    log_probs = relax.masked_logits(generator, inputs, none, MASK, SPECIAL)
-    assert log_probs.shape == (0, VOCAB)
-    ids = relax.sample(log_probs, log_probs)
-    embeds = relax.soft_embeddings(student, inputs["input_ids"], none, ids, log_probs.exp())
+    logits = relax.masked_logits(generator, inputs, none, MASK, SPECIAL)
+    assert logits.shape == (0, VOCAB)
+    ids = relax.sample(logits, logits)
+    embeds = relax.soft_embeddings(student, inputs["input_ids"], none, ids, logits.softmax(dim=-1))
     assert torch.equal(embeds, student.get_input_embeddings()(inputs["input_ids"]))
 
 

@@ -104,24 +104,26 @@ class ZSKD(PseudoText):
         if turn.role == "student":
             return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
         if batch.phase == WARM_START:
-            mask, log_probs = self.masked(batch)
-            near = self._modelling(batch, log_probs, mask)
+            mask, logits = self.masked(batch)
+            near = self._modelling(batch, logits, mask)
             return StepOutput(near, len(batch.ids), {"mlm": near.detach()})
-        per_example, log_probs, mask = self.adversarial(batch, c.divergence)
+        per_example, logits, mask = self.adversarial(batch, c.divergence)
         apart = per_example.sum()
-        near = self._modelling(batch, log_probs, mask)
+        near = self._modelling(batch, logits, mask)
         terms = {"divergence": apart.detach(), "mlm": near.detach()}
         return StepOutput(c.mlm_weight * near - apart, len(batch.ids), terms)
 
-    def _modelling(self, batch: Batch, log_probs: Tensor, mask: Tensor) -> Tensor:
+    def _modelling(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
         """L_MLM: the mean over a row's masked tokens of −log p(token), summed over the rows.
 
         Args:
             batch: its text.
-            log_probs: of the generator at the masked tokens, [masked, vocabulary].
+            logits: of the generator at the masked tokens, [masked, vocabulary].
             mask: [batch, length].
         """
+        from torch.nn.functional import cross_entropy
+
         wanted = batch.inputs["generator"]["input_ids"][mask]
-        surprise = -log_probs.gather(1, wanted[:, None])[:, 0]
+        surprise = cross_entropy(logits, wanted, reduction="none")
         counts = mask.sum(dim=1).clamp(min=1)
         return (surprise / counts.repeat_interleave(mask.sum(dim=1))).sum()
