@@ -169,7 +169,7 @@ def kept_logits(built: Built, tokens: TokenTable, setting: Setting, tell: Callab
     key["device"] = setting.accelerator.device.type
 
     def build(folder: Path) -> None:
-        tell(f"teacher scores {tokens.num_rows} training rows once")
+        tell(f"teacher scores the {tokens.num_rows} rows that the student learns from, once")
         np.save(folder / "logits.npy", setting.evaluator.logits(built.model, tokens))
 
     folder, _ = cache.fetch("logits", key, build)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kdrun import assembly, compose, registry, train
+from kdrun import assembly, compose, registry, summary, train
 from kdrun.compare import arms as arms_of
 from kdrun.config import Config
 from kdrun.errors import ConfigError, DataError
@@ -98,6 +98,13 @@ def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, 
     assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
     chosen = run(smoke(tmp_path, f"method={method}", "select=best_dev"))["checkpoint"]
     assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
+
+
+@pytest.mark.parametrize(("score", "warned"), [(0.51, True), (None, True), (0.9, False)])
+def test_a_student_that_learnt_nothing_is_named(score: float | None, warned: bool) -> None:
+    scores = {"dev": {"accuracy": score}}
+    result = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
+    assert summary._knows_nothing(result | {"guess": {"dev": {"accuracy": 0.5}}}) is warned
 
 
 def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
     data = sources.load(config.data, config.task)
     arms_of.make_even(arms, data.train.num_rows)
     for arm in arms:
-        arm.data_hash = assembly.load_data(arm.config(1)).fingerprint
+        arm.data_hash = (assembly.load_data(arm.config(1)) if arm.is_data_free else data).fingerprint
     show.introduce(arms, seeds, data, screen)
     try:
         arms_of.complete(arms, seeds, screen)

@@ -42,7 +42,8 @@ def record(
     chosen = {result["checkpoint"]["split"] for result in results}
     taught = next((result for result in results if result["teacher"]), None)
     top = taught["teacher"]["metrics"][split][metric] if taught else None
-    identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data.fingerprint, settings.margin]
+    data_hashes = [arm.data_hash for arm in arms]
+    identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
     resampled = _resampled(arms, task, split, metric)
     return {
         "event": "comparison",
