@@ -276,7 +276,7 @@ def test_no_way_leads_to_the_task_s_rows(monkeypatch: pytest.MonkeyPatch):
     for name in ("sst2", "rte"):
         config = compose.load([f"task={name}"])
         split = ood.build(config.ood, config.task, registry.build("corpus", "embedded", config.corpus), 1)
-        assert split.num_rows == 8000
+        assert split.num_rows == 30000
         assert split.is_pair == (len(config.task.text) == 2)
         assert split.synthetic
         assert len(split.notes) == 1

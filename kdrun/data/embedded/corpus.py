@@ -1,7 +1,8 @@
 """General text in the vocabulary of the tasks, for tokenizers and for pretraining.
 
-Every sentence begins with an opener whose first word no task grammar uses, so no corpus sentence
-can be a task sentence. Paragraphs restate what they say: predicting a masked word rewards
+Every sentence ends with a remark, a word that no task grammar uses, so no corpus sentence can be a task
+sentence; and one at the end, unlike one at the beginning, leaves the rest where a model has learnt to expect it, so
+that a teacher's labels of such text mean something. Paragraphs restate what they say: predicting a masked word rewards
 looking it up in the neighbouring sentence.
 """
 
@@ -13,8 +14,8 @@ from kdrun.data.embedded.generation import MAKERS, is_dev, seeded
 from kdrun.data.embedded.inference import ENTAILMENT, mnli
 from kdrun.data.embedded.lexicon import Draft
 
-PARAGRAPHS = 2500
-OPENERS: tuple[str, ...] = (
+PARAGRAPHS = 10000
+REMARKS: tuple[str, ...] = (
     "then", "later", "meanwhile", "afterwards", "perhaps", "again", "suddenly", "finally",
 )  # fmt: skip
 RESTATING: tuple[str, ...] = ("namely", "indeed", "hence", "thus")
@@ -44,15 +45,20 @@ def _draft(rng: random.Random, task: str) -> Draft:
             return draft
 
 
+def _remarked(text: str, remark: str) -> str:
+    """The sentence with a remark before its full stop or question mark."""
+    return f"{text[:-1]}, {remark}{text[-1]}"
+
+
 def _paragraph(rng: random.Random) -> list[str]:
     """Make three to six sentences, pairs of them about the same matter."""
     length = rng.randint(3, 6)
     sentences: list[str] = []
     while len(sentences) < length:
         draft = _draft(rng, rng.choice(tuple(MAKERS)))
-        sentences.append(f"{rng.choice(OPENERS)}, {draft.text}")
+        sentences.append(_remarked(draft.text, rng.choice(REMARKS)))
         if draft.text_pair is not None:
-            sentences.append(f"{rng.choice(RESTATING)}, {draft.text_pair}")
+            sentences.append(_remarked(draft.text_pair, rng.choice(RESTATING)))
     return sentences[:length]
 
 
