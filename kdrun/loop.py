@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from kdrun import registry, rng
 from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
 from kdrun.errors import TrainingError
-from kdrun.inspection import Inspection, inspect
+from kdrun.inspection import inspect
 from kdrun.method import (
     Batch,
     Method,
@@ -34,23 +34,8 @@ from kdrun.method import (
     steps_per_epoch,
     turn_at,
 )
+from kdrun.observer import Observer
 from kdrun.optim import learning_rate
-
-
-class Observer(Protocol):
-    """What the loop tells while it runs; files and screen are behind it."""
-
-    def step(self, record: dict[str, Any], total: int) -> None:
-        """Means since the last record: step, phase, role, epoch, terms, lr, rate."""
-        ...
-
-    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
-        """An evaluation and whether it is the best so far."""
-        ...
-
-    def inspected(self, found: Inspection) -> None:
-        """What the first step of a role in a phase showed."""
-        ...
 
 
 @dataclass
@@ -61,7 +46,7 @@ class Outcome:
         steps: optimizer steps by role.
         examples: training examples seen, with repeats.
         train_seconds: time in training steps, evaluations left out.
-        best: headline score of the chosen checkpoint on the dev split, when one was chosen by it.
+        best: headline score of the checkpoint chosen in the last scored phase, when one was chosen by it.
         best_step: the step it was taken at.
     """
 
@@ -98,6 +83,7 @@ class Loop:
 
     Raises:
         TrainingError: a loss or gradient is not finite, or a gradient reaches no parameter of its role.
+        ValueError: the last phase in which the student takes part is not scored.
     """
 
     def __init__(
@@ -110,6 +96,7 @@ class Loop:
         evaluate: Callable[[], tuple[float | None, dict[str, Any]]],
         observer: Observer,
     ) -> None:
+        _must_end_scored(phases)
         self.method, self.phases, self.feed, self.settings = method, phases, feed, settings
         self.accelerator, self.evaluate, self.observer = accelerator, evaluate, observer
         self.outcome = Outcome()
@@ -118,7 +105,9 @@ class Loop:
     def run(self) -> Outcome:
         """Train; afterwards the student holds the chosen checkpoint."""
         for phase in self.phases:
-            self._best_state, self.outcome.best, self.outcome.best_step = None, None, None
+            self._best_state = None
+            if phase.scored:
+                self.outcome.best, self.outcome.best_step = None, None
             self.method.begin(phase)
             _Stretch(self, phase).run()
             if self._best_state is not None and self.settings.select is Select.best_dev:
@@ -137,6 +126,13 @@ class Loop:
             state = self.method.roles["student"].state_dict()
             self._best_state = {name: value.detach().clone() for name, value in state.items()}
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
+
+
+def _must_end_scored(phases: list[Phase]) -> None:
+    """Without a score at its end, nothing would say what the student has come to, or which checkpoint is its best."""
+    taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
+    if taught and not taught[-1].scored:
+        raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
 
 
 @dataclass
@@ -185,9 +181,11 @@ class _Stretch:
             for role, tally in self.tallies.items():
                 if tally.count and (done == last or (role == turn.role and taken % self.settings.log_every == 0)):
                     self._log(tally, done)
-            if done == last or (leads and taken % every == 0):
+            if self.phase.scored and (done == last or (leads and taken % every == 0)):
                 self.loop.assess(self.phase.name, done)
                 self.active = None  # evaluation left the models in eval mode
+        if not self.phase.scored:
+            self.loop.observer.unscored({"phase": self.phase.name, "step": last, "role": self.phase.leading_role})
         for role, count in self.taken.items():
             self.loop.outcome.steps[role] = self.loop.outcome.steps.get(role, 0) + count
 

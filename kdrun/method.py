@@ -77,6 +77,12 @@ class Phase:
     batch_size: int = 32
     accumulate: int = 1
     schedule_over: ScheduleOver = ScheduleOver.own_steps
+    scored: bool = True
+    """Whether the dev score means something in this phase. Where not (the head is not trained, or another model is),
+    the loop neither evaluates nor chooses a checkpoint, and the last weights go on. The last phase in which the
+    student takes part must be scored."""
+    epochs_before: float = 0.0
+    """Passes that earlier phases took of the same budget: parts of it are rounded so that they add up to the whole."""
 
     @property
     def leading_role(self) -> str:
@@ -96,7 +102,10 @@ def steps_per_epoch(plan: Phase | OptimConfig, rows: int) -> int:
 
 def budgeted_steps(plan: Phase | OptimConfig, rows: int) -> int:
     """Optimizer steps that a budget comes to: `steps` where given, else `epochs` passes over so many rows."""
-    return plan.steps or max(1, round(plan.epochs * steps_per_epoch(plan, rows)))
+    if plan.steps:
+        return plan.steps
+    per_epoch, before = steps_per_epoch(plan, rows), plan.epochs_before if isinstance(plan, Phase) else 0.0
+    return max(1, round((before + plan.epochs) * per_epoch) - round(before * per_epoch))
 
 
 def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
@@ -130,6 +139,7 @@ class Batch:
         teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
         phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
         step: number of the role's micro-batch in the phase, for the same.
+        extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
     """
 
     ids: Tensor
@@ -138,6 +148,7 @@ class Batch:
     teacher_logits: Tensor | None = None
     phase: str = ""
     step: int = 0
+    extras: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

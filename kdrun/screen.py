@@ -127,7 +127,8 @@ class Watcher:
             self.progress.start()
         if self.bar is None:
             self.bar = self.progress.add_task(self.label, total=total, info="")
-        self.progress.update(self.bar, completed=record["step"], info=self._losses(record))
+        # every phase counts its steps anew
+        self.progress.update(self.bar, total=total, completed=record["step"], info=self._losses(record))
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         """A line with the headline score."""
@@ -135,6 +136,11 @@ class Watcher:
         mark = "  best so far" if is_best else ""
         line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {number(value)}"
         self.screen.say(f"{line}  {self._losses(self.last)}{mark}")
+
+    def unscored(self, record: dict[str, Any]) -> None:
+        """A line with the losses alone."""
+        line = f"  {record['role']}, {record['phase']} step {record['step']}: not scored in this phase"
+        self.screen.say(f"{line}  {self._losses(self.last)}")
 
     def inspected(self, found: Inspection) -> None:
         """Warn of what the first step of a turn showed."""

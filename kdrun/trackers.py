@@ -38,6 +38,7 @@ class Tracking:
 
     def __init__(self, config: Config, accelerator: Accelerator, run_id: str) -> None:
         self.accelerator, self.active = accelerator, config.tracker is not Tracker.none
+        self.phase, self.before, self.last = "", 0, 0
         if not self.active:
             return
         own: dict[str, dict[str, Any]] = {
@@ -48,13 +49,19 @@ class Tracking:
         accelerator.init_trackers(PROJECT, values, init_kwargs=own.get(config.tracker.value, {}))
 
     def log(self, record: dict[str, Any]) -> None:
-        """Send the numbers of one record of metrics.jsonl, named by what they are of."""
+        """Send the numbers of one record of metrics.jsonl, named by what they are of.
+
+        Steps are counted on through the phases: trackers drop what comes at a step that has gone by.
+        """
         if not self.active:
             return
+        if record["phase"] != self.phase:
+            self.phase, self.before = record["phase"], self.last
+        self.last = self.before + record["step"]
         kind = "eval" if "eval" in record else str(record["role"])
         values = dict(flat(record.get("eval", record)))
         numbers = {f"{kind}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
-        self.accelerator.log(numbers, step=record["step"])
+        self.accelerator.log(numbers, step=self.last)
 
     def close(self) -> None:
         """Flush and let go, so that the next job of a sweep starts a run of its own."""

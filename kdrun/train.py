@@ -191,15 +191,22 @@ class _Observer(Watcher):
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         self._log(record)
-        if self.run.folder is not None:
-            student, checkpoints = self.run.roles["student"], self.run.folder.path / "checkpoints"
-            for name in ("last", "best") if is_best else ("last",):
-                checkpoint.save(student.model, checkpoints / name, record)
-            if self.method.makes_text:
-                made = samples.take(self.run, self.method, self.feed, record["step"])
-                self.run.folder.samples(made)
-                self.run.samples = made
+        self._keep(("last", "best") if is_best else ("last",), record)
+        if self.run.folder is not None and self.method.makes_text:
+            made = samples.take(self.run, self.method, self.feed, record["step"])
+            self.run.folder.samples(made)
+            self.run.samples = made
         super().evaluated(record, is_best)
+
+    def unscored(self, record: dict[str, Any]) -> None:
+        self._keep(("last",), record)
+        super().unscored(record)
+
+    def _keep(self, names: tuple[str, ...], record: dict[str, Any]) -> None:
+        """Write the student as it is now to these checkpoints."""
+        if self.run.folder is not None:
+            for name in names:
+                checkpoint.save(self.run.roles["student"].model, self.run.folder.path / "checkpoints" / name, record)
 
 
 def _distil(this: Run, method: Method, feed: Feed) -> Outcome:

@@ -93,6 +93,9 @@ class Silent:
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         """Not looked at."""
 
+    def unscored(self, record: dict[str, Any]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         """Not looked at."""
 

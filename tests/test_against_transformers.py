@@ -54,6 +54,9 @@ class Losses:
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         """Not looked at."""
 
+    def unscored(self, record: dict[str, Any]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Inspection) -> None:
         """Not looked at."""
 

@@ -37,6 +37,9 @@ class Looking:
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         """Not looked at."""
 
+    def unscored(self, record: dict[str, Any]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         assert found.zero_terms == []
 

@@ -209,6 +209,7 @@ def test_zskds_warm_start_is_language_modelling_alone() -> None:
     warm, train = method.phases(OptimConfig(steps=9))
     assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
     assert (train.name, train.steps) == ("train", 9)
+    assert (warm.scored, train.scored) == (False, True)
     rates = [method.optims(OptimConfig(lr=1e-3), phase)["generator"].lr for phase in (warm, train)]
     assert rates == [3e-5, 5e-7]
     given = unlabelled(method)

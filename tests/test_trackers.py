@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdrun import cli, trackers
+from kdrun import cli, compose, trackers
 from kdrun.config import Tracker
 from kdrun.errors import ConfigError
 
@@ -38,14 +38,18 @@ class Recorder:
 
 
 def test_records_are_named_by_what_they_are_of() -> None:
-    tracking = trackers.Tracking.__new__(trackers.Tracking)
     recorder: Any = Recorder()
-    tracking.accelerator, tracking.active = recorder, True
+    tracking = trackers.Tracking(compose.load([]), recorder, "run")
+    tracking.active = True
     tracking.log({"step": 3, "role": "student", "phase": "train", "loss": 0.5, "lr": 1e-3})
     tracking.log({"step": 3, "phase": "train", "eval": {"dev": {"accuracy": 0.75, "f1": None}}})
+    tracking.log({"step": 1, "role": "student", "phase": "second", "loss": 0.25})
+    tracking.log({"step": 2, "phase": "second", "eval": {"dev": {"accuracy": 1.0}}})
     assert recorder.logged == [
         ({"student/loss": 0.5, "student/lr": 1e-3}, 3),
         ({"eval/dev.accuracy": 0.75}, 3),
+        ({"student/loss": 0.25}, 4),
+        ({"eval/dev.accuracy": 1.0}, 5),
     ]
 
 

@@ -21,9 +21,10 @@ class Feed:
         device: where batches go.
         teacher_logits: the teacher's logits on these rows, [rows, outputs], where the method needs them.
         split: name of the split that these rows are.
+        extras: further values of each row by name, [rows, …] each, which batches carry along.
 
     Raises:
-        ValueError: the tables, labels or logits are not of the same rows.
+        ValueError: the tables, labels, logits or extras are not of the same rows.
     """
 
     def __init__(
@@ -33,16 +34,17 @@ class Feed:
         device: torch.device,
         teacher_logits: np.ndarray | None = None,
         split: str = "train",
+        extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
         counts |= {"labels": len(labels)} if labels is not None else {}
         counts |= {"teacher logits": len(teacher_logits)} if teacher_logits is not None else {}
+        self.extras = {name: _wide(values) for name, values in (extras or {}).items()}
+        counts |= {name: len(values) for name, values in self.extras.items()}
         if len(set(counts.values())) != 1:
             raise ValueError(f"training rows do not line up: {counts}")
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
-        if labels is not None and labels.dtype != np.float32:
-            labels = labels.astype(np.int64)  # Arrow keeps class indices in 32 bits, torch takes 64 only
-        self.labels, self.split = labels, split
+        self.labels, self.split = None if labels is None else _wide(labels), split
         self.num_rows = next(iter(counts.values()))
         self._read = np.zeros(self.num_rows, dtype=bool)
 
@@ -88,4 +90,10 @@ class Feed:
             teacher_logits=logits,
             phase=phase,
             step=step,
+            extras={name: torch.from_numpy(values[rows]).to(self.device) for name, values in self.extras.items()},
         )
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """Numbers in float32, indices in int64: Arrow keeps indices in 32 bits, torch takes 64 only."""
+    return values.astype(np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64)

@@ -112,7 +112,8 @@ def _phase(seen: list[Phase]) -> tuple[str, list[str]]:
             budget += f", or {steps} steps where optim.steps is set"
     rows = _amount((first.batch_size, twice.batch_size), (16, 32), "optim.batch_size")
     parts = _amount((first.accumulate, twice.accumulate), (2, 4), "optim.accumulate")
-    return first.name, [turns, budget, f"a step: {rows} rows" + (f" × {parts} batches" if parts != "1" else "")]
+    said = [turns, budget, f"a step: {rows} rows" + (f" × {parts} batches" if parts != "1" else "")]
+    return first.name, said if first.scored else [*said, "not scored: its last weights go on"]
 
 
 def _amount(values: tuple[float, float], asked: tuple[float, float], key: str) -> str:

@@ -89,7 +89,8 @@ class ZSKD(PseudoText):
         main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
         if not c.warm_start_steps:
             return [main]
-        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, **sizes), main]
+        # the student stands still meanwhile
+        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, scored=False, **sizes), main]
 
     def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student; `generator_optim` for the generator, in its warm start at another rate."""

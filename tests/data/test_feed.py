@@ -19,8 +19,8 @@ class Table:
         return {"input_ids": torch.from_numpy(rows)[:, None]}
 
 
-def feed(tables: dict[str, Any], labels: np.ndarray | None, logits: np.ndarray | None = None) -> Feed:
-    return Feed(tables, labels, torch.device("cpu"), logits)
+def feed(tables: dict[str, Any], labels: np.ndarray | None, logits: np.ndarray | None = None, **extras: Any) -> Feed:
+    return Feed(tables, labels, torch.device("cpu"), logits, extras=extras)
 
 
 def test_a_batch_holds_the_rows_asked_for() -> None:
@@ -65,8 +65,22 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     assert sorted(i for rows in first for i in rows) == list(range(50))
 
 
+def test_extras_travel_with_their_rows() -> None:
+    domain = np.array([2, 0, 1], dtype=np.int32)
+    made = feed({"student": Table(3)}, None, weight=np.array([0.5, 1.5, 2.5]), domain=domain)
+    batch = made.batch(np.array([2, 0]), "train", 0)
+    assert batch.extras["weight"].tolist() == [2.5, 0.5]
+    assert batch.extras["domain"].tolist() == [1, 2]
+    assert {name: values.dtype for name, values in batch.extras.items()} == {
+        "weight": torch.float32, "domain": torch.int64,
+    }  # fmt: skip
+    assert feed({"student": Table(3)}, None).batch(np.array([0]), "train", 0).extras == {}
+
+
 def test_rows_that_do_not_line_up_are_refused() -> None:
     with pytest.raises(ValueError, match="do not line up"):
         feed({"student": Table(5)}, np.zeros(4, dtype=np.int32))
+    with pytest.raises(ValueError, match="'weight': 4"):
+        feed({"student": Table(5)}, None, weight=np.zeros(4))
     with pytest.raises(ValueError, match="teacher logits"):
         feed({"student": Table(5)}, None, np.zeros((4, 2), dtype=np.float32))

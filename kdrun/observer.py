@@ -1,0 +1,27 @@
+"""Who is told how a training goes: files, screen and trackers are behind it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from kdrun.inspection import Inspection
+
+
+class Observer(Protocol):
+    """What the loop tells while it runs."""
+
+    def step(self, record: dict[str, Any], total: int) -> None:
+        """Means since the last record: step, phase, role, epoch, terms, lr, rate."""
+        ...
+
+    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
+        """An evaluation and whether it is the best so far."""
+        ...
+
+    def unscored(self, record: dict[str, Any]) -> None:
+        """A phase without evaluations has ended: phase, step, role; its last weights go on."""
+        ...
+
+    def inspected(self, found: Inspection) -> None:
+        """What the first step of a role in a phase showed."""
+        ...
