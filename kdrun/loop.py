@@ -100,10 +100,10 @@ class Loop:
         self.method, self.phases, self.feed, self.settings = method, phases, feed, settings
         self.accelerator, self.evaluate, self.observer = accelerator, evaluate, observer
         self.outcome = Outcome()
-        self._best_state: dict[str, Tensor] | None = None
+        self._best_state: list[dict[str, Tensor]] | None = None
 
     def run(self) -> Outcome:
-        """Train; afterwards the student holds the chosen checkpoint."""
+        """Train; afterwards the student, and what is trained with it, holds the chosen checkpoint."""
         for phase in self.phases:
             self._best_state = None
             if phase.scored:
@@ -111,7 +111,8 @@ class Loop:
             self.method.begin(phase)
             _Stretch(self, phase).run()
             if self._best_state is not None and self.settings.select is Select.best_dev:
-                self.method.roles["student"].load_state_dict(self._best_state)
+                for module, state in zip(self.method.trainable("student"), self._best_state, strict=True):
+                    module.load_state_dict(state)
         for module in self.method.roles.values():
             module.requires_grad_(False).eval()
         return self.outcome
@@ -123,8 +124,10 @@ class Loop:
         is_best = headline is not None and (best is None or headline >= best)
         if is_best:
             self.outcome.best, self.outcome.best_step = headline, step
-            state = self.method.roles["student"].state_dict()
-            self._best_state = {name: value.detach().clone() for name, value in state.items()}
+            self._best_state = [
+                {name: value.detach().clone() for name, value in module.state_dict().items()}
+                for module in self.method.trainable("student")
+            ]
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
 
 

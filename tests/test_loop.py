@@ -208,6 +208,32 @@ def test_epochs_give_steps_and_fractions_are_allowed() -> None:
     assert len(watcher.steps) == 2
 
 
+class WithProjection(Regress):
+    """A method that trains a module beside the student."""
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.projection = nn.Linear(1, 1)
+
+    def trainable(self, role: str) -> list[nn.Module]:
+        return [self.roles[role], self.projection]
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        out = self.projection(self.roles[turn.role](batch.inputs["student"]["x"]))[:, 0]
+        return StepOutput((out - batch.labels).square().sum(), len(batch.ids))
+
+
+def test_what_is_trained_with_the_student_is_put_back_with_it() -> None:
+    loop, watcher, method = make(WithProjection, scores=[0.1, 0.7, 0.2])
+    assert isinstance(method, WithProjection)
+    kept: list[list[torch.Tensor]] = []
+    watcher.evaluated = lambda record, best: kept.append(weights(method.projection))  # type: ignore[method-assign]
+    loop.run()
+    assert len(kept) == 3
+    assert same(weights(method.projection), kept[1])
+    assert not same(kept[1], kept[2])
+
+
 def test_best_checkpoint_is_put_back_and_ties_go_to_the_latest() -> None:
     loop, watcher, method = make(scores=[0.5, 0.7, 0.7, 0.6], optim={"epochs": 4})
     kept: list[list[torch.Tensor]] = []
