@@ -21,6 +21,7 @@ from kdrun.data.config import (
     TaskConfig,
 )
 from kdrun.settings import setting
+from kdrun.teachers.config import MetaTeaching, TeacherLessons
 
 
 class Precision(Enum):
@@ -172,6 +173,10 @@ class TeacherOptions:
     fine_tuning: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
     allow_weak: bool = setting(False, "go on even when the teacher is near the majority guess")
     seed: int = setting(1, "of its fine-tuning; apart from the run's, so that a sweep over seeds shares it", ge=0)
+    lessons: TeacherLessons | None = setting(
+        None, "the domains it learns from, and how; null is meta where the method asks, else single or mixed"
+    )
+    meta: MetaTeaching = setting(MetaTeaching(), "how a meta-teacher learns")
 
 
 @dataclass

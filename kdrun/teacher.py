@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import transformers
 from accelerate import Accelerator
+from torch import nn
 
 from kdrun import cache, losses, metrics, registry
 from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
@@ -20,10 +21,14 @@ from kdrun.data.tokens import TokenTable
 from kdrun.errors import TrainingError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.loop import Loop, Observer, Settings
-from kdrun.method import Parts
+from kdrun.method import Method, Parts
 from kdrun.models import loading
 from kdrun.models.built import BuildContext, Built
 from kdrun.results import plain
+from kdrun.teachers.config import TeacherLessons
+from kdrun.teachers.lessons import DomainTeaching
+from kdrun.teachers.meta import Meta
+from kdrun.teachers.multi_task import MultiTask
 
 NEAR_CHANCE = 0.02
 """A teacher must beat the constant guess by this much on the headline metric (metrics run from 0 to 1)."""
@@ -31,10 +36,29 @@ NEAR_CHANCE = 0.02
 
 @dataclass(frozen=True)
 class Lessons:
-    """The task's training rows as a teacher reads them: its tokens and the gold labels."""
+    """The training rows as a teacher reads them, and how it learns from them where they are of several domains.
+
+    Attributes:
+        tokens: of the rows.
+        labels: the gold labels.
+        kind: how it learns; None for a task without domains.
+        extras: further values of each row, by name: `domain`, `transferability`.
+        target: the student's domain, whose teacher is wanted of one that learns several at once.
+    """
 
     tokens: TokenTable
     labels: np.ndarray
+    kind: TeacherLessons | None = None
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    target: int | None = None
+
+    @property
+    def way(self) -> type[DomainTeaching] | None:
+        """What fine-tunes the teacher, where it is more than the classifier's own loss."""
+        return None if self.kind is None else WAYS.get(self.kind)
+
+
+WAYS: dict[TeacherLessons, type[DomainTeaching]] = {TeacherLessons.multi_task: MultiTask, TeacherLessons.meta: Meta}
 
 
 @dataclass(frozen=True)
@@ -64,16 +88,23 @@ def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
 
 def fine_tuned(
     built: Built, context: BuildContext, setting: Setting, lessons: Lessons, observer: Observer
-) -> tuple[Built, bool]:
+) -> tuple[Built, bool, dict[str, nn.Module]]:
     """The teacher fine-tuned on the task, from the cache when it is there.
 
+    Args:
+        built: the model before it; trained in place where the cache has none.
+        context: as it was built with.
+        setting: the dev rows that its checkpoint is chosen on.
+        lessons: its training rows.
+        observer: is told of its steps.
+
     Returns:
-        The fine-tuned model, and whether it came from the cache.
+        The fine-tuned model, whether it came from the cache, and modules that belong to it, by role.
     """
     options: TeacherOptions = setting.config.teacher
 
     def build(folder: Path) -> None:
-        report = _fine_tune(built, setting, lessons, observer)
+        report = _fine_tune(built, setting, lessons, observer, folder)
         loading.save(built.model, built.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(plain(report), indent=1))
 
@@ -90,45 +121,64 @@ def fine_tuned(
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+    if lessons.way is not None:
+        extras = {name: cache.digest(values.tolist()) for name, values in lessons.extras.items()}
+        key |= {"lessons": lessons.way.__name__, "settings": plain(options.meta), "extras": extras}
     folder, hit = cache.fetch("teachers", key, build)
     # what was just trained is read back too, so that a first and a second run use the very same bytes
     name = PretrainedConfig(name="pretrained", path=str(folder), hub="")
     loaded = registry.build("teacher", "pretrained", name, context)
-    loaded.model.to(setting.accelerator.device).requires_grad_(False)
-    return replace(loaded, name=built.name), hit
+    modules: dict[str, nn.Module] = {}
+    fingerprint = loaded.fingerprint
+    if lessons.way is not None:
+        assert lessons.target is not None
+        modules = lessons.way.part(loaded.model, folder, lessons.target, options.meta)
+        fingerprint = cache.digest({"of": fingerprint, "domain": lessons.target})
+    for module in (loaded.model, *modules.values()):
+        module.to(setting.accelerator.device).requires_grad_(False).eval()
+    return replace(loaded, name=built.name, fingerprint=fingerprint), hit, modules
 
 
-def _fine_tune(built: Built, setting: Setting, lessons: Lessons, observer: Observer) -> dict[str, Any]:
+def _fine_tune(
+    built: Built, setting: Setting, lessons: Lessons, observer: Observer, folder: Path
+) -> dict[str, Any]:
     options: TeacherOptions = setting.config.teacher
     task, device = setting.config.task, setting.accelerator.device
-    entry = registry.get("method", "finetune")
-    assert entry.config is not None
-    parts = Parts(
-        {"student": built.model.to(device)},
-        task,
-        None,
-        losses.hard_loss(task.is_regression),
-        options.seed,
-        device,
-    )
-    method = entry.target(entry.config(), parts)
+    hard = losses.hard_loss(task.is_regression)
+    parts = Parts({"student": built.model.to(device)}, task, None, hard, options.seed, device)
+    if lessons.way is not None:
+        method: Method = lessons.way(options.meta, parts, np.unique(lessons.extras["domain"]).tolist())
+    else:
+        entry = registry.get("method", "finetune")
+        assert entry.config is not None
+        method = entry.target(entry.config(), parts)
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
-        scores = setting.scores(built)
+        scores = setting.evaluator.score(_dev_logits(built, setting, method))
         return setting.evaluator.headline(scores), scores
 
     runtime = setting.config.runtime
     loop = Loop(
         method,
         method.phases(options.fine_tuning),
-        Feed({"student": lessons.tokens}, lessons.labels, device),
+        Feed({"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras),
         Settings(options.fine_tuning, options.seed, runtime.log_every, runtime.eval_every),
         setting.accelerator,
         evaluate,
         observer,
     )
     outcome = loop.run()
+    if isinstance(method, DomainTeaching):
+        method.finish(folder)
     return {"best": outcome.best, "best_step": outcome.best_step, "train_seconds": outcome.train_seconds}
+
+
+def _dev_logits(built: Built, setting: Setting, method: Method) -> dict[str, np.ndarray]:
+    """The logits of a teacher in training on every dev split; one that learns by domain says them its own way."""
+    if not isinstance(method, DomainTeaching):
+        return setting.logits(built)
+    domains = setting.evaluator.domains
+    return {name: method.logits(setting.evaluator, table, domains[name]) for name, table in setting.dev.items()}
 
 
 def refuse_weak(scores: Scores, setting: Setting) -> str | None:

@@ -1,0 +1,129 @@
+"""Meta-KD (Pan et al. 2021, arXiv 2012.01266): one meta-teacher over domains, one student per domain.
+
+The meta-teacher (`kdrun.teachers.meta`) learns what transfers between domains; the student of a domain learns the most
+from it on the rows that it knows best and that are most like other domains'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kdrun.data.domains import DomainSettings
+from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings, intermediate_losses
+from kdrun.method import Batch, Needs, Parts, StepOutput, Turn
+from kdrun.registry import register
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass
+class MetaKDConfig(IntermediateSettings, DomainSettings):
+    """Settings of the student's distillation; those of the meta-teacher are `teacher.meta`."""
+
+    name: str = setting("meta_kd", "registered method")
+    domain_weight: float = setting(0.5, "γ₂: weight of the error of the domain vector", ge=0)
+
+
+def expertise(transferability: Tensor, p_gold: Tensor) -> Tensor:
+    """λ(x) = (1 + t(x)) / (exp((p − 1)²) + 1): how much a row's intermediate losses count, [batch].
+
+    Args:
+        transferability: t(x), [batch].
+        p_gold: the meta-teacher's probability of the gold class, [batch].
+
+    Returns:
+        From 0 (t = −1) to 1 (t = 1 and a teacher that is sure of the gold class).
+    """
+    return (1 + transferability) / (((p_gold - 1) ** 2).exp() + 1)
+
+
+@register("method", "meta_kd", config=MetaKDConfig)
+class MetaKD(Intermediate):
+    """Minimise over the student of a domain, its domain vector u_S and the projections, then over the student alone:
+
+        intermediate:  L = λ(x) · [Σ MSE(hidden) + Σ MSE(attention) + γ₂ · MSE(u_T(x), P · u_S(x))]
+        logits:        L = D(T(x)/T, S(x)/T)
+
+    λ(x) = (1 + t(x)) / (exp((p − 1)²) + 1), with t(x) the row's transferability and p the meta-teacher's probability
+    of the gold class, weights every example on its own. Hidden states, attention maps and layer pairs are those of
+    tinybert_kd. u(x) = tanh(W · (e_k + content(x)) + b) is the domain vector, content(x) the mean of the last hidden
+    states; the student has one of its own width, and P projects it to the teacher's.
+
+    Differences:
+        domain_weight: the paper's best values of γ₂ are 0.2 to 0.5.
+        temperature: the authors' code has T = 2 in the second phase, without T² and without labels, as here.
+        - the authors' code averages each loss over the batch before it weights it, by which all λ(x) of a batch fall
+          together into their mean, and its projection of the teacher's vector is never trained: two slips.
+        - for a domain that the meta-teacher never saw (`hold_out_domain`), e_k is the mean of those it saw.
+
+    Cost:
+        student: as tinybert_kd, and a domain vector.
+        teacher: as tinybert_kd; before that, one forward pass a row of its encoder for the prototypes, kept in the
+            cache.
+    """
+
+    needs = Needs(
+        teacher_logits=True,
+        hidden_states=True,
+        attentions=True,
+        paired_layers=True,
+        shared_vocabulary=True,
+        domains=True,
+        meta_teacher=True,
+        regression=False,
+        inputs=("student", "teacher"),
+    )
+    config: MetaKDConfig
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        super().__init__(config, parts)
+        from torch import nn
+
+        from kdrun.models.built import seeded
+        from kdrun.teachers.domain_branch import DomainVector
+
+        widths = [parts.roles[role].config.hidden_size for role in ("student", "teacher")]
+        std = parts.roles["student"].config.initializer_range
+        with seeded(parts.seed, "domain vector"):
+            self.vector = DomainVector(widths[0], len(parts.task.domains), std)
+            self.widen = nn.Linear(widths[0], widths[1])
+        for module in (self.vector, self.widen):
+            module.to(parts.device)
+
+    def trainable(self, role: str) -> Iterable[nn.Module]:
+        """The role's model; with the student, in its first phase, its projection and its domain vector."""
+        own = list(super().trainable(role))
+        return [*own, self.vector, self.widen] if role == "student" and self._phase == INTERMEDIATE else own
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        if batch.phase != INTERMEDIATE:
+            soft = self.soft(batch).sum()
+            return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})
+        assert batch.labels is not None
+        assert batch.teacher_logits is not None
+        own, taught = self.states(batch)
+        mask = batch.inputs["student"]["attention_mask"]
+        terms = intermediate_losses(own, taught, self.pairs, self.projection, mask)
+        terms["domain"] = self._domain_error(own, taught, batch)
+        p_gold = batch.teacher_logits.softmax(dim=-1).gather(1, batch.labels[:, None])[:, 0]
+        weight = expertise(batch.extras["transferability"], p_gold)
+        loss = weight * (terms["hidden"] + terms["attention"] + self.config.domain_weight * terms["domain"])
+        shown = {name: (weight * values).detach().sum() for name, values in terms.items()}
+        return StepOutput(loss.sum(), len(batch.ids), shown, {"expertise": weight.sum()})
+
+    def _domain_error(self, own: Any, taught: Any, batch: Batch) -> Tensor:
+        """MSE(u_T(x), P · u_S(x)) over the teacher's width, [batch]."""
+        import torch
+
+        from kdrun.teachers.domain_branch import mean_of_tokens
+
+        domains, mask = batch.extras["domain"], batch.inputs["student"]["attention_mask"]
+        with torch.no_grad():
+            wanted = self.roles["domain_branch"](mean_of_tokens(taught.hidden_states[-1], mask), domains)
+        found = self.widen(self.vector(mean_of_tokens(own.hidden_states[-1], mask), domains))
+        return (found.float() - wanted.float()).square().mean(dim=-1)
