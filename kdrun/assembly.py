@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from kdrun import losses, registry, teacher, trackers
+from kdrun import layer_pairs, losses, registry, teacher, trackers
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data import ood, sources
 from kdrun.data.batching import by_length
@@ -22,7 +22,7 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
 from kdrun.method import Method, Needs, Parts, Vocabulary
-from kdrun.models import loading
+from kdrun.models import attention, loading
 from kdrun.models.built import BuildContext, Built
 from kdrun.results import RunFolder
 from kdrun.screen import Screen
@@ -110,6 +110,8 @@ def build_roles(this: Run) -> None:
         this.roles[role] = registry.build(role, section.name, section, context(this, role))
     if this.needs.shared_vocabulary:
         _same_vocabulary(this.roles)
+    if this.needs.paired_layers:
+        layer_facts(this)
     for built in this.roles.values():
         built.model.to(this.accelerator.device)
 
@@ -123,11 +125,20 @@ def context(this: Run, role: str) -> BuildContext:
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,
         teacher=this.roles.get("teacher") if role != "teacher" else None,
-        attn_implementation="eager" if this.needs.attentions else "sdpa",
+        attn_implementation=attention.NAME if this.needs.attentions else "sdpa",
         max_length=config.data.max_length,
         device=this.accelerator.device.type,
         tell=this.screen.say,
     )
+
+
+def layer_facts(this: Run) -> list[tuple[str, str]]:
+    """Which layers of teacher and student are compared, for the screen.
+
+    Raises:
+        ModelError: their depths do not pair up.
+    """
+    return layer_pairs.facts(this.roles["student"].model.config, this.roles["teacher"].model.config)
 
 
 def _same_vocabulary(roles: dict[str, Built]) -> None:
@@ -135,9 +146,10 @@ def _same_vocabulary(roles: dict[str, Built]) -> None:
     for role, built in roles.items():
         if not loading.same_vocabulary(first.tokenizer, built.tokenizer):
             raise ModelError(
-                f"this method passes soft tokens between models, so they must share one vocabulary: the student "
-                f"({first.name}, {len(first.tokenizer)} entries) and the {role} ({built.name}, "
-                f"{len(built.tokenizer)} entries) do not"
+                "this method's models read one another's tokens or are compared token by token, so they must share "
+                f"one vocabulary: the student ({first.name}, {len(first.tokenizer)} entries) and the {role} "
+                f"({built.name}, {len(built.tokenizer)} entries) do not; student.tokenizer=teacher, for a student "
+                "from scratch, takes the teacher's"
             )
 
 

@@ -97,7 +97,7 @@ def _labels(role: str, this: Run) -> Check:
 
 
 def _vocabulary(this: Run) -> Check:
-    """Methods that pass soft tokens refuse differing vocabularies when roles are built; here it is said."""
+    """Methods that need one vocabulary refuse differing ones when roles are built; here it is said."""
     sizes = ", ".join(f"{role} {len(this.roles[role].tokenizer)}" for role in this.used_roles)
     shared = "one, as the method needs" if this.needs.shared_vocabulary else "each role reads its own ids"
     return Check("vocabularies", ok=True, found=f"{sizes} entries; {shared}")
@@ -118,8 +118,9 @@ def _outputs(this: Run) -> Iterator[Check]:
             out = model(**{k: v.to(this.accelerator.device) for k, v in batch.items()}, **_flags(wanted))
         for kind in wanted:
             count = len(out[kind] or ())
-            remedy = f"the {role}'s architecture does not give its {kind} under this attention implementation"
-            yield Check(f"{kind} of the {role}", ok=count > 0, found=f"{count} layers", remedy=remedy)
+            enough = model.config.num_hidden_layers + (kind == "hidden_states")  # the embeddings are one more
+            remedy = f"the {role}'s architecture does not give its {kind}; take a BERT, DistilBERT or RoBERTa model"
+            yield Check(f"{kind} of the {role}", ok=count == enough, found=f"{count} of {enough}", remedy=remedy)
 
 
 def _flags(wanted: list[str]) -> dict[str, bool]:

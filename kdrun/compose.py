@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import registry
+from kdrun import layer_pairs, registry
 from kdrun.config import Config
 from kdrun.errors import ConfigError, nearest
 from kdrun.settings import check_ranges
@@ -254,6 +254,8 @@ def check(config: Config) -> list[str]:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":
         problems.append(f"method={config.method.name} needs a generator: set generator=… ")
+    if needs.paired_layers:
+        problems += layer_pairs.problems(config.student, config.teacher)
     if needs.data_free and config.corpus.name == "embedded" and config.data.name != "embedded":
         problems.append(
             f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text beside real "

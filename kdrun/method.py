@@ -37,9 +37,11 @@ class Needs:
     hidden_states: bool = False
     """Hidden states of teacher and student."""
     attentions: bool = False
-    """Attention maps of teacher and student (which rules out fused attention)."""
+    """Attention maps of teacher and student, which fused attention does not give."""
+    paired_layers: bool = False
+    """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
     shared_vocabulary: bool = False
-    """One vocabulary for all models, because soft tokens pass between them."""
+    """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
     inputs: tuple[str, ...] = ("student",)

@@ -45,6 +45,8 @@ def introduce(this: Run) -> None:
         screen.say("  Tiny models on synthetic data. The real thing:")
         screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
         screen.say(f"    {words} preset=mini data.dir=GLUE_FOLDER    small models on real data, on a CPU")
+    if this.needs.paired_layers:
+        screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
         screen.note(note)
     if data.ood is not None:

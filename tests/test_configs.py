@@ -73,7 +73,7 @@ def test_task_yamls_are_short_and_whole(task: str) -> None:
 def test_the_contracts_names_exist() -> None:
     assert set(compose.options("task")) >= {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
     assert set(compose.options("preset")) >= {"embedded", "mini", "paper", "smoke"}
-    assert set(compose.options("method")) >= {"finetune", "kd"}
+    assert set(compose.options("method")) >= {"finetune", "kd", "tinybert_kd"}
     assert set(registry.entries("loss")) >= {"kl", "soft_ce", "logit_mse"}
 
 

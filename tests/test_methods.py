@@ -12,6 +12,7 @@ from kdrun.data.config import TaskConfig
 from kdrun.loop import Loop, Settings
 from kdrun.screen import Quiet
 
+TERMS = ("hard", "soft", "pseudo", "divergence", "hidden", "attention", "loss")
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
 
@@ -73,6 +74,6 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
     }
     for record, moved in zip(looking.records, looking.moved, strict=True):
         assert moved == {record["role"]}
-        terms = {k: v for k, v in record.items() if k in ("hard", "soft", "pseudo", "divergence", "loss")}
+        terms = {k: v for k, v in record.items() if k in TERMS}
         assert len(terms) >= 2
         assert all(torch.isfinite(torch.tensor(value)) and value != 0 for value in terms.values())

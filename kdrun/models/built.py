@@ -58,7 +58,7 @@ class BuildContext:
         corpus: opens the general text; called only when something is trained on it.
         seed: decides new weights and pretraining.
         teacher: the teacher before its fine-tuning, where there is one.
-        attn_implementation: `eager` when a method reads attention maps, which SDPA does not return.
+        attn_implementation: that of `kdrun.models.attention` when a method reads attention maps, else `sdpa`.
         max_length: tokens per example, special tokens included.
         device: where pretraining takes place; models are returned on the CPU.
         tell: is given a line about what takes a while.

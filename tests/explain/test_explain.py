@@ -122,6 +122,15 @@ def test_a_made_up_method_has_a_whole_card() -> None:
     assert "hidden_states" not in text
 
 
+def test_phases_that_share_a_budget_and_one_that_is_not_scored() -> None:
+    text = told("tinybert_kd")
+    budget = "0.5 × optim.epochs passes over the training rows, or 0.5 × optim.steps steps where optim.steps is set"
+    rows = "a step: optim.batch_size rows × optim.accumulate batches"
+    first = f"intermediate the student in every step {budget} {rows} not scored: its last weights go on"
+    assert f"{first} logits the student in every step {budget} {rows} needs" in text
+    assert "Σ MSE(A_S^i, A_T^((i+1)·r − 1)), i = 0 … L_S − 1" in text
+
+
 @pytest.mark.usefixtures("made")
 def test_a_method_that_says_nothing_is_told_so() -> None:
     text = told("method=silent")

@@ -1,0 +1,212 @@
+"""Learning a teacher's hidden states and attention maps before its logits, as TinyBERT does (arXiv 1909.10351).
+
+Pieces that methods put together: the settings, the two phases, the projection, and the losses, one value per example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from kdrun.errors import ConfigError, ModelError
+from kdrun.layer_pairs import LayerPairs, layer_pairs
+from kdrun.method import Batch, Method, Parts, Phase, Turn
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+INTERMEDIATE, LOGITS = "intermediate", "logits"
+"""Names of the two phases."""
+
+
+class AttentionMaps(Enum):
+    """What is compared as an attention map: scores before the softmax, or probabilities."""
+
+    scores = "scores"
+    probabilities = "probabilities"
+
+
+@dataclass
+class IntermediateSettings:
+    """Settings of the two phases; a method's own settings inherit them."""
+
+    attention_maps: AttentionMaps = setting(
+        AttentionMaps.scores, "what is compared as a map: scores before the softmax, or probabilities"
+    )
+    intermediate_share: float = setting(
+        0.5,
+        "share of the student's budget for hidden states and attention maps; the rest is for the logits",
+        ge=0,
+        lt=1,
+    )
+    temperature: float = setting(2.0, "T of the logits phase: softens teacher and student alike", gt=0)
+
+
+class Intermediate(Method):
+    """Base of methods whose student learns hidden states and attention maps, then logits.
+
+    `config` has the fields of `IntermediateSettings`. The projection is trained with the student in the first phase,
+    and is no part of the student: neither checkpoints nor the saved student hold it.
+    """
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        super().__init__(config, parts)
+        student, teacher = (_shape(parts.roles[role]) for role in ("student", "teacher"))
+        self.pairs = layer_pairs(student.num_hidden_layers, teacher.num_hidden_layers)
+        self.projection = projection(student.hidden_size, teacher.hidden_size, parts.seed).to(parts.device)
+        self._phase = ""
+
+    def phases(self, optim: Any) -> list[Phase]:
+        """The student's budget in two parts."""
+        return student_phases(optim, self.config.intermediate_share)
+
+    def begin(self, phase: Phase) -> None:
+        """Remember the phase: it decides what trains."""
+        self._phase = phase.name
+
+    def trainable(self, role: str) -> Iterable[nn.Module]:
+        """The role's model; with the student, while it learns hidden states, the projection."""
+        own = list(super().trainable(role))
+        return [*own, self.projection] if role == "student" and self._phase == INTERMEDIATE else own
+
+    def compare(self, batch: Batch) -> dict[str, Tensor]:
+        """How far the student's hidden states and attention maps are from the teacher's, [batch] each.
+
+        The teacher runs on the fly: its states of all training rows would fill a disk.
+        """
+        import torch
+
+        maps, student, teacher = self.config.attention_maps, self.roles["student"], self.roles["teacher"]
+        with torch.no_grad():
+            taught = look(teacher, batch.inputs["teacher"], maps, "teacher")
+        own = look(student, batch.inputs["student"], maps, "student")
+        mask = batch.inputs["student"]["attention_mask"]
+        return intermediate_losses(own, taught, self.pairs, self.projection, mask)
+
+    def soft(self, batch: Batch) -> Tensor:
+        """D(T(x)/T, S(x)/T) of the logits, [batch]: no T², no labels. A score has no temperature."""
+        assert batch.teacher_logits is not None
+        assert self.parts.loss is not None
+        temperature = 1.0 if self.parts.task.is_regression else self.config.temperature
+        logits = self.roles["student"](**batch.inputs["student"]).logits
+        return self.parts.loss(logits, batch.teacher_logits, temperature)
+
+
+def student_phases(optim: Any, share: float) -> list[Phase]:
+    """A student's budget in two phases: hidden states and attention maps (unscored), then logits.
+
+    Args:
+        optim: the run's; its `epochs` or `steps` are the budget of both phases together, so that methods compare at
+            equal student steps.
+        share: of the first phase; 0 leaves it out.
+
+    Raises:
+        ConfigError: the budget is a single step.
+    """
+    turns, sizes = (Turn("student"),), {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+    if not share:
+        return [Phase(LOGITS, turns, optim.epochs, optim.steps, **sizes)]
+    first = rest = None
+    if optim.steps is not None:
+        if optim.steps < 2:
+            raise ConfigError(["optim.steps=1 cannot be shared between two phases; set at least 2"])
+        first = min(max(1, round(share * optim.steps)), optim.steps - 1)
+        rest = optim.steps - first
+    early = share * optim.epochs
+    return [
+        Phase(INTERMEDIATE, turns, early, first, scored=False, **sizes),
+        Phase(LOGITS, turns, (1 - share) * optim.epochs, rest, epochs_before=early, **sizes),
+    ]
+
+
+def projection(student: int, teacher: int, seed: int) -> nn.Linear:
+    """One linear map from the student's width to the teacher's for all hidden states: TinyBERT's `fit_dense`.
+
+    As in its code it is there at equal widths too, its weights start normal with deviation 0.02 and its bias at zero
+    (the paper has a second matrix for the embeddings).
+
+    Args:
+        student: width of its hidden states.
+        teacher: likewise.
+        seed: decides the weights.
+    """
+    from torch import nn
+
+    from kdrun import rng
+
+    # without the weights it would draw from the global generator
+    made = nn.Linear(student, teacher, device="meta").to_empty(device="cpu")
+    nn.init.normal_(made.weight, std=0.02, generator=rng.stream(seed, "init", "projection"))
+    nn.init.zeros_(made.bias)
+    return made
+
+
+def look(model: nn.Module, inputs: dict[str, Tensor], maps: AttentionMaps, role: str) -> Any:
+    """A model's answer with its hidden states and attention maps.
+
+    Returns:
+        Its outputs: `hidden_states`, L + 1 of [batch, length, width], and `attentions`, L of
+        [batch, heads, length, length].
+
+    Raises:
+        ModelError: some are missing, as those of a model that was not built to give them.
+    """
+    out = model(**inputs, output_hidden_states=True, output_attentions=True, attention_maps=maps.value)
+    depth = _shape(model).num_hidden_layers
+    for kind, wanted in (("hidden_states", depth + 1), ("attentions", depth)):
+        found = len(out[kind] or ())
+        if found != wanted:
+            raise ModelError(
+                f"the {role} ({type(model).__name__}, {depth} layers) gives {found} {kind} where {wanted} are wanted; "
+                "take a BERT, DistilBERT or RoBERTa model"
+            )
+    return out
+
+
+def intermediate_losses(
+    student: Any, teacher: Any, pairs: LayerPairs, project: nn.Module, mask: Tensor
+) -> dict[str, Tensor]:
+    """Errors of hidden states and of attention maps, summed over the pairs of layers (TinyBERT, equations 7 to 9).
+
+        hidden = Σ MSE(H_S · W + b, H_T),  attention = Σ MSE(A_S, A_T)
+
+    Means run over an example's own tokens, heads and widths; the released code's also run over padding and over the
+    batch. Where the numbers of heads differ, each side's maps are averaged over its heads first.
+
+    Args:
+        student: outputs with `hidden_states` [batch, length, width] and `attentions` [batch, heads, length, length].
+        teacher: likewise, on the same tokens.
+        pairs: which of them are compared.
+        project: from the student's width to the teacher's.
+        mask: attention mask [batch, length], 1 for tokens.
+
+    Returns:
+        `hidden` and `attention`, [batch] each, float32.
+    """
+    import torch
+
+    from kdrun import losses
+
+    states = [
+        losses.hidden_mse(project(student.hidden_states[own]), teacher.hidden_states[other], mask)
+        for own, other in pairs.hidden
+    ]
+    maps = [
+        losses.attention_mse(*_same_heads(student.attentions[own], teacher.attentions[other]), mask)
+        for own, other in pairs.attention
+    ]
+    return {"hidden": torch.stack(states).sum(dim=0), "attention": torch.stack(maps).sum(dim=0)}
+
+
+def _same_heads(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    if student.shape[1] == teacher.shape[1]:
+        return student, teacher
+    return student.float().mean(dim=1, keepdim=True), teacher.float().mean(dim=1, keepdim=True)
+
+
+def _shape(model: Any) -> Any:
+    """A transformers model's config: depth, width, heads."""
+    return model.config

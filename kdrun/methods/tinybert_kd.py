@@ -1,0 +1,72 @@
+"""TinyBERT's task distillation (Jiao et al. 2020, arXiv 1909.10351): hidden states and attention maps, then logits.
+
+The student first learns to work as the teacher does, layer by layer, and only then to answer as it does. Here without
+the paper's general distillation and data augmentation. Meta-KD's students are distilled this way too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings
+from kdrun.method import Batch, Needs, StepOutput, Turn
+from kdrun.registry import register
+from kdrun.settings import setting
+
+
+@dataclass
+class TinyBertKDConfig(IntermediateSettings):
+    """Settings of TinyBERT's task distillation."""
+
+    name: str = setting("tinybert_kd", "registered method")
+
+
+@register("method", "tinybert_kd", config=TinyBertKDConfig)
+class TinyBertKD(Intermediate):
+    """Minimise over the student and a projection (W, b), then over the student alone:
+
+        intermediate:  L = Σ MSE(H_S^i · W + b, H_T^(i·r)),  i = 0 … L_S
+                         + Σ MSE(A_S^i, A_T^((i+1)·r − 1)),  i = 0 … L_S − 1
+        logits:        L = D(T(x)/T, S(x)/T)
+
+    r = L_T / L_S must be a whole number. H^0 are the embeddings, H^k the output of the k-th layer; A are attention
+    scores before the softmax, layers counted from 0. One projection to the teacher's width serves all hidden states.
+    Means run over an example's own tokens; where the numbers of heads differ, maps are averaged over heads first.
+    D is the run's loss, without T² and without labels (`loss=soft_ce` is the code's, with the same gradient); for a
+    score it is the squared difference from the teacher's.
+
+    Differences:
+        temperature: TinyBERT's code has 1; Meta-KD's second stage, the same otherwise, has 2.
+        intermediate_share: TinyBERT spends 5 to 50 epochs by task on the first phase and 3 on the second, Meta-KD 10
+            on each.
+        - the paper has a second projection for the embeddings; its code has one for all, as here.
+        - the code's means run over padding too, so that an example's loss hangs on the batch it is in.
+        - the code leaves the teacher's dropout on, and the learning rate constant in the first phase.
+        - the code fits a score to the gold one, not to the teacher's.
+
+    Cost:
+        student: one forward and one backward pass a row, with attention maps in the first phase.
+        teacher: one forward pass a row and step of the first phase, with attention maps; its logits are kept in the
+            cache.
+    """
+
+    needs = Needs(
+        labels=False,
+        teacher_logits=True,
+        hidden_states=True,
+        attentions=True,
+        paired_layers=True,
+        shared_vocabulary=True,
+        inputs=("student", "teacher"),
+    )
+    config: TinyBertKDConfig
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        if batch.phase != INTERMEDIATE:
+            soft = self.soft(batch).sum()
+            return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})
+        found = self.compare(batch)
+        hidden, attention = found["hidden"].sum(), found["attention"].sum()
+        terms = {"hidden": hidden.detach(), "attention": attention.detach()}
+        return StepOutput(hidden + attention, len(batch.ids), terms)

@@ -1,0 +1,109 @@
+"""TinyBERT's task distillation through the real entrypoint, on models of a few thousand weights."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification
+
+from kdrun import assembly, compose, results, train
+from kdrun.config import Config
+from kdrun.errors import ModelError
+from kdrun.loop import Loop, Settings
+from kdrun.methods.tinybert_kd import TinyBertKD, TinyBertKDConfig
+from kdrun.screen import Quiet, Screen
+from tests.test_intermediate import CLASSES, SCORE, batch, method
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def smoke(tmp_path: Path, *words: str) -> Config:
+    return compose.load(["method=tinybert_kd", "preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
+
+
+def carry_out(config: Config) -> tuple[dict[str, Any], Path, str]:
+    text = io.StringIO()
+    result = train.run(config, Screen(Console(file=text, width=150)))
+    assert result is not None
+    (run,) = [r for r in results.read_ledger(Path(config.output_dir)) if r["status"] == "done"][-1:]
+    return result, Path(run["run_dir"]), text.getvalue()
+
+
+@pytest.mark.parametrize("task", [CLASSES, SCORE])
+def test_the_loss_of_each_phase(task: Any) -> None:
+    base = method(task)
+    made, given = TinyBertKD(TinyBertKDConfig(), base.parts), batch([5, 3, 4], 5)
+    given.phase = "intermediate"
+    found, out = made.compare(given), made.step(given, made.phases(compose.load([]).optim)[0].turns[0])
+    torch.testing.assert_close(out.loss, (found["hidden"] + found["attention"]).sum())
+    assert (out.count, set(out.terms)) == (3, {"hidden", "attention"})
+    torch.testing.assert_close(out.terms["hidden"], found["hidden"].sum().detach())
+    given.phase, given.teacher_logits = "logits", torch.randn(3, task.num_outputs)
+    out = made.step(given, made.phases(compose.load([]).optim)[0].turns[0])
+    torch.testing.assert_close(out.loss, made.soft(given).sum())
+    assert set(out.terms) == {"soft"}
+
+
+def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(tmp_path: Path) -> None:
+    result, folder, shown = carry_out(smoke(tmp_path, "student.sizes.hidden_size=16", "optim.steps=6"))
+    shown = " ".join(shown.split())
+    assert "hidden states 0–0, 1–2 (0: embeddings), through one learned projection 16 → 32" in shown
+    assert "attention maps 0–1 (0: first layer)" in shown
+    assert "student, intermediate step 3: not scored in this phase" in shown
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {record["phase"] for record in records if "eval" in record} == {"logits"}
+    assert [(r["phase"], r["step"]) for r in records if "loss" in r] == [
+        *(("intermediate", step) for step in (1, 2, 3)), *(("logits", step) for step in (1, 2, 3)),
+    ]  # fmt: skip
+    assert all(r["hidden"] > 0 and r["attention"] > 0 for r in records if r["phase"] == "intermediate")
+    assert result["steps"] == {"student": 6}
+    assert result["checkpoint"]["step"] in (1, 2, 3)
+    student = AutoModelForSequenceClassification.from_pretrained(folder / "student")
+    assert sum(p.numel() for p in student.parameters()) == result["student"]["params"]
+    for name in ("last", "best"):
+        with safe_open(folder / "checkpoints" / name / "model.safetensors", "pt") as kept:
+            assert set(kept.keys()) == set(student.state_dict())
+    assert result["data"]["labels_read"] == 0
+
+
+def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -> None:
+    config = smoke(tmp_path, "task=rte", "optim.steps=60", "optim.lr=5e-3", "student=layers_of", "student.layers=[1]")
+    this = train._load(config, Quiet(), "", None)
+    assembly.build_roles(this)
+    for built in this.roles.values():
+        built.model.requires_grad_(False).eval()
+    made, feed = assembly.method(this), assembly.feed(this)
+    before = {name: value.clone() for name, value in this.roles["teacher"].model.state_dict().items()}
+    seen: list[dict[str, Any]] = []
+
+    class Looking(train.Watcher):
+        def step(self, record: dict[str, Any], total: int) -> None:
+            seen.append(record)
+
+    settings, watcher = Settings(config.optim, 1, log_every=10), Looking(Quiet(), "", "", "")
+    Loop(made, made.phases(config.optim), feed, settings, this.accelerator, lambda: (None, {}), watcher).run()
+    after = this.roles["teacher"].model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    first, *_, last = [record for record in seen if record["phase"] == "intermediate"]
+    assert last["hidden"] < 0.8 * first["hidden"]
+
+
+def test_depths_known_only_from_the_models_are_refused_once_they_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = smoke(tmp_path, "student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=2")
+    del config.teacher.sizes["num_hidden_layers"]  # the family's default, 12, is seen once it is built
+    config.student.sizes["num_hidden_layers"] = 5
+    monkeypatch.setattr(train, "_teach", lambda _: pytest.fail("the teacher was trained first"))
+    with pytest.raises(ModelError, match="the student has 5 layers and the teacher 12"):
+        train.run(config, Quiet())
+
+
+def test_another_vocabulary_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"must share one vocabulary.*student\.tokenizer=teacher"):
+        train.run(smoke(tmp_path, "student.architecture=roberta", "student.vocab_size=400"), Quiet())
