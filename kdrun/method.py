@@ -38,6 +38,8 @@ class Needs:
     """Hidden states of teacher and student."""
     attentions: bool = False
     """Attention maps of teacher and student (which rules out fused attention)."""
+    domains: bool = False
+    """Rows that say their domain: a task that has domains, by its protocol for them."""
     shared_vocabulary: bool = False
     """One vocabulary for all models, because soft tokens pass between them."""
     regression: bool = True
