@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from kdrun import layer_pairs, losses, registry, teacher, trackers
 from kdrun.config import Config, Device, Precision, Select, Tracker
-from kdrun.data import ood, sources
+from kdrun.data import domains, ood, sources
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
@@ -75,11 +75,16 @@ class Run:
 def load_data(config: Config) -> TaskData:
     """The rows of a run: those of the task, or of a data-free method its dev splits and out-of-domain text."""
     if not registry.get("method", config.method.name).target.needs.data_free:
-        return sources.load(config.data, config.task)
+        return task_data(config)
     corpus = registry.build("corpus", config.corpus.name, config.corpus)
     made = ood.build(config.ood, config.task, corpus, config.ood.seed)
     dev = sources.load(config.data, config.task, train=False)
     return replace(dev, ood=made, notes=[*dev.notes, *made.notes])
+
+
+def task_data(config: Config) -> TaskData:
+    """The task's own rows, whatever the method; all domains, of which the target's may be thinned out."""
+    return sources.load(config.data, config.task, target=domains.target(config.method))
 
 
 def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
@@ -207,7 +212,7 @@ def teacher_lessons(this: Run) -> teacher.Lessons:
     """
     if not this.needs.data_free:
         return teacher.Lessons(tokens(this, "teacher")["train"], this.data.train.labels())
-    train = sources.load(this.config.data, this.config.task).train
+    train = task_data(this.config).train
     table = tokenize(train, this.roles["teacher"].tokenizer, this.config.data.max_length)
     return teacher.Lessons(table, train.labels())
 

@@ -52,7 +52,7 @@ def main(words: list[str]) -> int:
 def before(this: Run) -> list[Check]:
     """What can be seen once models, method and feed are built: cheap, so every run does it."""
     checks = [*_teacher(this), *(_labels(role, this) for role in this.used_roles if role != "generator")]
-    checks += [_vocabulary(this), *_outputs(this), _modes(this), _disk(this)]
+    checks += [_vocabulary(this), *_outputs(this), *_domains(this), _modes(this), _disk(this)]
     return checks
 
 
@@ -77,7 +77,7 @@ def _teacher(this: Run) -> Iterator[Check]:
     if not this.needs.teacher:
         yield Check("teacher", ok=True, found="none needed")
     elif this.teacher_scores is not None:
-        split, metric = this.config.task.dev_splits[0], this.config.task.headline
+        split, metric = this.config.task.dev_splits[0], this.config.task.headline  # what it was refused or passed by
         value = this.teacher_scores[split][metric]
         found = "undefined" if value is None else f"{value:.4f}"
         yield Check("teacher's score", ok=True, found=f"{split} {metric} {found}")
@@ -121,6 +121,15 @@ def _outputs(this: Run) -> Iterator[Check]:
             enough = model.config.num_hidden_layers + (kind == "hidden_states")  # the embeddings are one more
             remedy = f"the {role}'s architecture does not give its {kind}; take a BERT, DistilBERT or RoBERTa model"
             yield Check(f"{kind} of the {role}", ok=count == enough, found=f"{count} of {enough}", remedy=remedy)
+
+
+def _domains(this: Run) -> Iterator[Check]:
+    """Where rows say their domain: how many of each there are."""
+    counts = {name: this.data.rows_by_domain(name) for name in this.data.splits}
+    if not any(counts.values()):
+        return
+    parts = {name: ", ".join(f"{domain} {rows}" for domain, rows in part.items()) for name, part in counts.items()}
+    yield Check("domains", ok=True, found="; ".join(f"{name}: {part}" for name, part in parts.items()))
 
 
 def _flags(wanted: list[str]) -> dict[str, bool]:

@@ -24,7 +24,9 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from kdrun import config as sections
 from kdrun import layer_pairs, registry
 from kdrun.config import Config
+from kdrun.data import domains
 from kdrun.errors import ConfigError, nearest
+from kdrun.method import Needs
 from kdrun.settings import check_ranges
 
 _HERE = Path(__file__).resolve().parent
@@ -72,10 +74,19 @@ def compose(overrides: list[str]) -> DictConfig:
 
 
 def to_config(composed: DictConfig) -> Config:
-    """The dataclasses of a composed config; from here on only these travel."""
+    """The dataclasses of a composed config; from here on only these travel.
+
+    The one place where a run's task becomes the task by domain, for a method that asks for domains.
+    """
     result = OmegaConf.to_object(composed)
     assert isinstance(result, Config)
+    if _needs(result).domains or domains.asks(result.method):
+        result.task = domains.protocol(result.task)
     return result
+
+
+def _needs(config: Config) -> Needs:
+    return registry.get("method", config.method.name).target.needs
 
 
 def load(overrides: list[str]) -> Config:
@@ -249,7 +260,8 @@ def _siblings(key: str, keys: list[str]) -> str:
 def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
     problems = list(check_ranges(config))
-    needs, task = registry.get("method", config.method.name).target.needs, config.task
+    needs, task = _needs(config), config.task
+    problems += domains.problems(task, config.method, config.data.name, needs.domains)
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":

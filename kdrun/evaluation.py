@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ class Evaluator:
         labels: per split, class indices or scores, [rows].
         accelerator: device and arithmetic.
         batch_size: examples per batch.
+        domains: per split whose rows say their domain, the index of each row's, [rows].
     """
 
     task: TaskConfig
     labels: Mapping[str, np.ndarray]
     accelerator: Accelerator
     batch_size: int
+    domains: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def logits(self, model: nn.Module, tokens: TokenTable, limit: int | None = None) -> np.ndarray:
         """A model's logits in row order, [rows, outputs], float32.
@@ -65,11 +67,20 @@ class Evaluator:
         return out
 
     def score(self, logits: Mapping[str, np.ndarray]) -> Scores:
-        """The task's metrics per split from logits."""
-        return {split: score(self.task, values, self.labels[split]) for split, values in logits.items()}
+        """The task's metrics per split from logits; where rows have domains, their mean and each domain's."""
+        return {
+            split: score(self.task, values, self.labels[split], self.domains.get(split))
+            for split, values in logits.items()
+        }
+
+    def guess(self) -> Scores:
+        """What a constant guess scores on every split."""
+        return {
+            split: metrics.majority(self.task, gold, self.domains.get(split)) for split, gold in self.labels.items()
+        }
 
     def headline(self, scores: Scores) -> float | None:
-        """The task's headline metric on its first dev split."""
+        """The task's headline metric on its first dev split, which chooses checkpoints."""
         return scores[self.task.dev_splits[0]][self.task.headline]
 
 
@@ -78,9 +89,18 @@ def predictions(task: TaskConfig, logits: np.ndarray) -> np.ndarray:
     return logits[:, 0] if task.is_regression else logits.argmax(axis=-1)
 
 
-def score(task: TaskConfig, logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """The task's metrics of logits [rows, outputs] against gold labels [rows]."""
-    return metrics.compute(list(task.metrics), predictions(task, logits), labels)
+def score(
+    task: TaskConfig, logits: np.ndarray, labels: np.ndarray, domains: np.ndarray | None = None
+) -> dict[str, float | None]:
+    """The task's metrics of logits [rows, outputs] against gold labels [rows].
+
+    Given the rows' domains, [rows] indices into the task's: the plain mean over the domains present, and each
+    domain's value as `<metric>_<domain>` (`kdrun.metrics.by_domain`).
+    """
+    names, found = list(task.metrics), predictions(task, logits)
+    if domains is None:
+        return metrics.compute(names, found, labels)
+    return metrics.by_domain(names, found, labels, domains, task.domains)
 
 
 def prediction_rows(
@@ -95,20 +115,23 @@ def prediction_rows(
     Args:
         task: names of the classes.
         split: name of the split.
-        rows: the split's columns: `text`, perhaps `text_pair`, and `label` (class index or score).
+        rows: the split's columns: `text`, perhaps `text_pair`, `label` (class index or score), perhaps `domain`.
         student: its logits, [rows, outputs].
         teacher: its logits on the same rows, where one took part.
 
     Returns:
-        id, split, text, text_pair (for pairs), gold, prediction, probabilities by class name (none for a score),
-        and the teacher's `teacher_prediction` and `teacher_probabilities`.
+        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, probabilities by class
+        name (none for a score), and the teacher's `teacher_prediction` and `teacher_probabilities`.
     """
     texts = [name for name in ("text", "text_pair") if name in rows]
     made = []
     gold = rows["label"]
     said = {"": answers(task, student)} | ({"teacher_": answers(task, teacher)} if teacher is not None else {})
     for i in range(len(student)):
-        row = {"id": i, "split": split, **{name: rows[name][i] for name in texts}}
+        row: dict[str, Any] = {"id": i, "split": split}
+        if "domain" in rows:
+            row["domain"] = task.domains[rows["domain"][i]]
+        row |= {name: rows[name][i] for name in texts}
         row["gold"] = float(gold[i]) if task.is_regression else task.labels[int(gold[i])]
         for whose, found in said.items():
             row |= {f"{whose}{key}": value for key, value in found[i].items()}

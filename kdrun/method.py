@@ -40,6 +40,10 @@ class Needs:
     """Attention maps of teacher and student, which fused attention does not give."""
     paired_layers: bool = False
     """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
+    domains: bool = False
+    """Rows that say their domain: a task that has domains, by its protocol for them."""
+    meta_teacher: bool = False
+    """A teacher that learnt what transfers between domains, with its domain branch and the rows' transferability."""
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     regression: bool = True

@@ -108,6 +108,35 @@ def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -
     return {name: None if _undefined(name, *pair) else _METRICS[name](*pair) for name in names}
 
 
+def by_domain(
+    names: list[str], predictions: np.ndarray, references: np.ndarray, domains: np.ndarray, called: list[str]
+) -> dict[str, float | None]:
+    """The named metrics over several domains: the plain mean of each, and each domain's own.
+
+    Args:
+        names: some of `KNOWN`.
+        predictions: predicted classes or scores, [rows].
+        references: gold classes or scores, [rows].
+        domains: index of each row's domain, [rows].
+        called: names of the domains.
+
+    Returns:
+        First `accuracy` and the like, the mean over the domains that have rows, each weighing the same however many
+        it has; then `accuracy_<domain>` of each of them. None where a metric has no value in a domain, and so for
+        its mean.
+
+    Raises:
+        As `compute`.
+    """
+    present = {called[i]: np.flatnonzero(domains == i) for i in np.unique(domains)}
+    parts = {name: compute(names, predictions[rows], references[rows]) for name, rows in present.items()}
+    found: dict[str, float | None] = {}
+    for name in names:
+        values = [value for part in parts.values() if (value := part[name]) is not None]
+        found[name] = sum(values) / len(values) if len(values) == len(parts) else None
+    return found | {f"{name}_{domain}": part[name] for name in names for domain, part in parts.items()}
+
+
 def reasons(names: list[str], predictions: np.ndarray, references: np.ndarray) -> dict[str, str]:
     """Why `compute` gives None, for each name where it does; arguments and errors as there."""
     pair = _checked(names, predictions, references)
@@ -115,7 +144,7 @@ def reasons(names: list[str], predictions: np.ndarray, references: np.ndarray) -
     return {name: reason for name, reason in found.items() if reason}
 
 
-def majority(task: TaskConfig, labels: np.ndarray) -> dict[str, float | None]:
+def majority(task: TaskConfig, labels: np.ndarray, domains: np.ndarray | None = None) -> dict[str, float | None]:
     """The chance level: what the best constant guess scores, which never reads the text.
 
     For classes the guess is the most frequent class of the rows that are scored (the lowest index of a tie), so
@@ -126,6 +155,8 @@ def majority(task: TaskConfig, labels: np.ndarray) -> dict[str, float | None]:
     Args:
         task: its `metrics` are computed.
         labels: class indices or scores of the rows that are scored, [rows].
+        domains: index of each row's domain, [rows], where rows have one: the guess, one for all domains, is then
+            scored by domain too.
 
     Returns:
         A value per metric; None only for the f1 of rows without class 1.
@@ -144,8 +175,12 @@ def majority(task: TaskConfig, labels: np.ndarray) -> dict[str, float | None]:
         raise DataError(f"{task.name}: labels must be {wanted}, got {np.unique(gold)[:5].tolist()}")
     else:
         guess = int(np.bincount(gold).argmax())
-    scores = compute(task.metrics, np.full(gold.shape, guess), gold)
-    return {name: 0.0 if name in CORRELATIONS else value for name, value in scores.items()}
+    guesses = np.full(gold.shape, guess)
+    if domains is None:
+        scores = compute(task.metrics, guesses, gold)
+    else:
+        scores = by_domain(task.metrics, guesses, gold, domains, task.domains)
+    return {name: 0.0 if name.partition("_")[0] in CORRELATIONS else value for name, value in scores.items()}
 
 
 def as_evaluate_metric(config_name: str) -> EvaluationModule:

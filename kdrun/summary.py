@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import __version__, assembly, losses, metrics, samples
+from kdrun import __version__, assembly, losses, samples
 from kdrun.assembly import Run
 from kdrun.config import Select
-from kdrun.data import ood
+from kdrun.data import domains, ood
 from kdrun.data.feed import Feed
+from kdrun.data.sources import TaskData
 from kdrun.data.table import TEXTS
 from kdrun.evaluation import Scores
 from kdrun.loop import Outcome
@@ -34,6 +35,8 @@ def introduce(this: Run) -> None:
         ("task", f"{data.display_name}: {', '.join(config.task.labels) or 'a score'}; rows: {rows}"),
         ("data", f"{data.source}{synthetic}"),
     ]
+    if any(data.rows_by_domain(name) for name in data.splits):
+        facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
     for role in this.used_roles:
         built = this.roles[role]
         facts.append((role, f"{built.name}, {millions(loading.count_parameters(built.model))} parameters"))
@@ -43,7 +46,8 @@ def introduce(this: Run) -> None:
     if data.synthetic and config.preset == "embedded":
         words = f"kdrun method={config.method.name} task={config.task.name}"
         screen.say("  Tiny models on synthetic data. The real thing:")
-        screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
+        if domains.refusal(config.task, "hub") is None:
+            screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
         screen.say(f"    {words} preset=mini data.dir=GLUE_FOLDER    small models on real data, on a CPU")
     if this.needs.paired_layers:
         screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
@@ -55,6 +59,10 @@ def introduce(this: Run) -> None:
     ids = assembly.tokens(this, "student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
     shown = " ".join(this.roles["student"].tokenizer.convert_ids_to_tokens(ids))
     screen.facts("one example", [("text", text), ("tokens", shown)])
+
+
+def _by_domain(data: TaskData, split: str) -> str:
+    return ", ".join(f"{domain} {count}" for domain, count in data.rows_by_domain(split).items() if count)
 
 
 def _knows_nothing(result: dict[str, Any]) -> bool:
@@ -78,7 +86,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
     """The content of result.json; what is null has its reason under `reasons`."""
     config, student = this.config, this.roles["student"]
     params = {role: loading.count_parameters(this.roles[role].model) for role in this.used_roles}
-    split, metric = config.task.dev_splits[0], config.task.headline
+    split, metric = config.task.report_split, config.task.headline
     top = this.teacher_scores[split][metric] if this.teacher_scores else None
     value = scores[split][metric]
     rate = outcome.examples / outcome.train_seconds if outcome.train_seconds else None
@@ -97,11 +105,12 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "ood_rows_read": feed.rows_read("ood"),
             "train_rows_read_for_teacher": this.teacher_rows_read,
             "rows": {name: part.num_rows for name, part in this.data.all_splits.items()},
+            "rows_by_domain": {name: this.data.rows_by_domain(name) for name in this.data.splits},
         },
         "seed": config.seed,
         "headline": {"metric": metric, "split": split},
-        "checkpoint": _choice(this.select, outcome, split),
-        "guess": _guess(this),
+        "checkpoint": _choice(this.select, outcome, config.task.dev_splits[0], split),
+        "guess": this.evaluator.guess(),
         "teacher": None,
         "student": {"name": student.name, "params": params["student"], "metrics": scores},
         "retention": value / top if value is not None and top else None,
@@ -137,17 +146,13 @@ def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
     return reasons
 
 
-def _choice(select: Select, outcome: Outcome, split: str) -> dict[str, Any]:
+def _choice(select: Select, outcome: Outcome, split: str, reported: str) -> dict[str, Any]:
     if select is Select.best_dev:
         same = "the scores reported are of that same split"
-        return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": same}
+        apart = f"the scores reported are of {reported}, which was scored once, at the end"
+        note = same if split == reported else apart
+        return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": note}
     return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}
-
-
-def _guess(this: Run) -> dict[str, dict[str, float | None]]:
-    """What a constant guess scores on every dev split."""
-    labels = this.evaluator.labels
-    return {split: metrics.majority(this.config.task, gold) for split, gold in labels.items()}
 
 
 def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
@@ -159,7 +164,9 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
     screen.table(title, columns, score_rows(this.teacher_scores, scores, result["guess"]))
     chosen, seconds = result["checkpoint"], result["time"]
     line = f"checkpoint: {chosen['selected']}, step {chosen['step']}"
-    line += f" (chosen on {chosen['split']}, the split reported)" if chosen["split"] else ""
+    if chosen["split"]:
+        reported = result["headline"]["split"]
+        line += f" (chosen on {chosen['split']}, {'the split' if chosen['split'] == reported else reported} reported)"
     if result["compression"]:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
     screen.say(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")

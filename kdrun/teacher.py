@@ -14,7 +14,7 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import cache, losses, metrics, registry
+from kdrun import cache, losses, registry
 from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
 from kdrun.data.feed import Feed
 from kdrun.data.tokens import TokenTable
@@ -70,13 +70,19 @@ class Setting:
     evaluator: Evaluator
     accelerator: Accelerator
 
+    @property
+    def watched(self) -> dict[str, TokenTable]:
+        """Dev tokens of the splits that are scored while training."""
+        return {split: self.dev[split] for split in self.config.task.watched_splits}
+
     def logits(self, built: Built) -> dict[str, np.ndarray]:
         """The model's logits on every dev split, [rows, outputs] each."""
         return {split: self.evaluator.logits(built.model, table) for split, table in self.dev.items()}
 
     def scores(self, built: Built) -> Scores:
-        """The model's metrics on every dev split."""
-        return self.evaluator.score(self.logits(built))
+        """The model's metrics on the splits that are scored while training."""
+        logits = {split: self.evaluator.logits(built.model, table) for split, table in self.watched.items()}
+        return self.evaluator.score(logits)
 
 
 def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
@@ -113,7 +119,7 @@ def fine_tuned(
         "base": built.fingerprint,
         "train": lessons.tokens.fingerprint,
         "labels": cache.digest([float(x) for x in lessons.labels]),
-        "dev": {split: table.fingerprint for split, table in setting.dev.items()},
+        "dev": {split: table.fingerprint for split, table in setting.watched.items()},
         "optim": plain(options.fine_tuning),
         "seed": options.seed,
         "precision": setting.config.runtime.precision.value,
@@ -182,7 +188,7 @@ def _dev_logits(built: Built, setting: Setting, method: Method) -> dict[str, np.
 
 
 def refuse_weak(scores: Scores, setting: Setting) -> str | None:
-    """Compare the teacher with a constant guess on the headline metric.
+    """Compare the teacher with a constant guess on the headline metric of the split that chooses checkpoints.
 
     Returns:
         None for a teacher that knows something, else a warning when `teacher.allow_weak=true` lets it pass.
@@ -191,7 +197,7 @@ def refuse_weak(scores: Scores, setting: Setting) -> str | None:
         TrainingError: the teacher is near the constant guess.
     """
     task, split = setting.config.task, setting.config.task.dev_splits[0]
-    guess = metrics.majority(task, setting.evaluator.labels[split])[task.headline] or 0.0
+    guess = setting.evaluator.guess()[split][task.headline] or 0.0
     value = scores[split][task.headline]
     if value is not None and value >= guess + NEAR_CHANCE:
         return None

@@ -95,8 +95,10 @@ def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None
     needs = registry.get("method", config.method.name).target.needs
     accelerator = assembly.accelerator(config, folder.path if folder else None)
     data = assembly.load_data(config)
-    labels = {name: data.splits[name].labels() for name in config.task.dev_splits}
-    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size)
+    dev = {name: data.splits[name] for name in config.task.dev_splits}
+    labels = {name: split.labels() for name, split in dev.items()}
+    domains = {name: ids for name, split in dev.items() if (ids := split.domains()) is not None}
+    evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size, domains)
     return Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
 
 
@@ -211,7 +213,7 @@ class _Observer(Watcher):
 
 def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     config, student = this.config, this.roles["student"]
-    tables = this.dev_tokens("student")
+    tables = {name: table for name, table in this.dev_tokens("student").items() if name in config.task.watched_splits}
     limit = 1 if config.dry_run else None
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:

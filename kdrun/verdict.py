@@ -30,6 +30,7 @@ HOW = (
     "paired over seeds and examples: t interval, standard error from a bootstrap over examples "
     f"({RESAMPLES} resamples) and the spread over seeds, Welch-Satterthwaite degrees of freedom"
 )
+HOW_BY_DOMAIN = f"of the mean over domains, {HOW}; examples are drawn within each domain"
 
 Word = Literal["BEATS", "TIES", "LOSES", "INCONCLUSIVE"]
 Array = np.ndarray
@@ -135,8 +136,18 @@ def seeds_needed(difference: float, from_examples: float, from_seeds: float) -> 
     return low
 
 
-def resample(metric: str, gold: Array, answers: Array, seed: int = 0, resamples: int = RESAMPLES) -> Array:
+def resample(
+    metric: str,
+    gold: Array,
+    answers: Array,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    domains: Array | None = None,
+) -> Array:
     """A metric on bootstrap resamples of the examples, the same examples for every column of answers.
+
+    With domains the statistic is the one that is reported, the plain mean of the metric over them, and examples are
+    drawn within each domain: a test set has so many rows of a domain by design, not by chance.
 
     Args:
         metric: accuracy, f1 (of class 1), mcc, pearson or spearman.
@@ -144,15 +155,31 @@ def resample(metric: str, gold: Array, answers: Array, seed: int = 0, resamples:
         answers: predictions, [columns, rows].
         seed: of the resampling.
         resamples: how many.
+        domains: what tells the rows of one domain from another's, [rows]; None is one for all.
 
     Returns:
         [resamples, columns]; NaN where the metric is undefined.
     """
     features, finish = SUFFICIENT[metric]
+    groups = [np.arange(len(gold))] if domains is None else [np.flatnonzero(domains == d) for d in np.unique(domains)]
+    drawn = np.random.default_rng(seed)
+    parts = [_resampled(features, finish, gold[rows], answers[:, rows], drawn, resamples) for rows in groups]
+    return np.mean(parts, axis=0)
+
+
+def _resampled(
+    features: Callable[[Array, Array], Array],
+    finish: Callable[[Array], Array],
+    gold: Array,
+    answers: Array,
+    stream: np.random.Generator,
+    resamples: int,
+) -> Array:
+    """The metric on resamples of the rows of one domain, [resamples, columns]; `SUFFICIENT` says what it is made of."""
     table = np.stack([features(gold, column) for column in answers])  # [columns, rows, features]
     columns, rows, width = table.shape
     flat = np.ascontiguousarray(table.transpose(1, 0, 2).reshape(rows, columns * width))
-    stream, made = np.random.default_rng(seed), np.empty((resamples, columns))
+    made = np.empty((resamples, columns))
     for i in range(resamples):
         weights = np.bincount(stream.integers(rows, size=rows), minlength=rows).astype(np.float64)
         made[i] = finish((weights @ flat).reshape(columns, width))

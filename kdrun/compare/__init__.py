@@ -40,10 +40,9 @@ def main(words: list[str]) -> int:
     screen, seeds = Screen(), list(range(1, settings.seeds + 1))
     arms = arms_of.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
     from kdrun import assembly
-    from kdrun.data import sources
 
     config = arms[0].config(1)
-    data = sources.load(config.data, config.task)
+    data = assembly.task_data(config)
     arms_of.make_even(arms, data.train.num_rows)
     for arm in arms:
         arm.data_hash = (assembly.load_data(arm.config(1)) if arm.is_data_free else data).fingerprint

@@ -37,7 +37,7 @@ def record(
         command: that asked for it.
     """
     task = config.task
-    split, metric = task.dev_splits[0], task.headline
+    split, metric = task.report_split, task.headline
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
     chosen = {result["checkpoint"]["split"] for result in results}
     taught = next((result for result in results if result["teacher"]), None)
@@ -45,6 +45,7 @@ def record(
     data_hashes = [arm.data_hash for arm in arms]
     identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
     resampled = _resampled(arms, task, split, metric)
+    how = verdict.HOW_BY_DOMAIN if task.is_by_domain else verdict.HOW
     return {
         "event": "comparison",
         "comparison_id": digest(identity)[:12],
@@ -63,10 +64,13 @@ def record(
         "seeds": seeds,
         "margin": settings.margin,
         "confidence": verdict.CONFIDENCE,
-        "how": verdict.HOW,
+        "how": how,
         "uneven_steps": _uneven(arms),
         "arms": [_arm(arm, split, metric, top) for arm in arms],
-        "pairs": [_pair(a, b, resampled, settings.margin, (split, metric)) for b, a in itertools.combinations(arms, 2)],
+        "pairs": [
+            _pair(a, b, resampled, settings.margin, (split, metric)) | {"how": how}
+            for b, a in itertools.combinations(arms, 2)
+        ],
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": plain(config),
@@ -113,27 +117,28 @@ def _uneven(arms: list[Arm]) -> list[str]:
 
 def _resampled(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> dict[tuple[str, int], np.ndarray]:
     """The metric of every finished run on bootstrap resamples, the same examples for all: [resamples] each."""
-    keys, answers, gold = [], [], None
+    keys, answers, gold, domains = [], [], None, None
     for arm in arms:
         for seed, folder in arm.folders.items():
-            gold, found = _read_predictions(folder, task, split)
+            gold, found, domains = _read_predictions(folder, task, split)
             keys.append((arm.name, seed))
             answers.append(found)
     if gold is None:
         return {}
-    made = verdict.resample(metric, gold, np.stack(answers))
+    made = verdict.resample(metric, gold, np.stack(answers), domains=domains)
     return {key: made[:, i] for i, key in enumerate(keys)}
 
 
-def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Gold answers and the student's, class indices or scores, [rows] each."""
+def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Gold answers and the student's, class indices or scores, and the domains' names where rows have one, [rows]."""
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [row for row in map(json.loads, file) if row["split"] == split]
     number = {name: i for i, name in enumerate(task.labels)}
     columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
     if not task.is_regression:
         columns = [[number[name] for name in column] for column in columns]
-    return np.array(columns[0]), np.array(columns[1])
+    domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
+    return np.array(columns[0]), np.array(columns[1]), domains
 
 
 def _pair(
@@ -141,7 +146,7 @@ def _pair(
 ) -> dict[str, Any]:
     """The verdict on a against b, over the seeds that both finished."""
     seeds = sorted(a.results.keys() & b.results.keys())
-    made: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds), "how": verdict.HOW}
+    made: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds)}
     if not seeds:
         nothing = {"difference": None, "interval": None, "word": "INCONCLUSIVE", "seeds_needed": None}
         return made | nothing | {"reason": "no seed was finished by both"}

@@ -20,6 +20,11 @@ class TaskConfig:
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
     rows: dict[str, int] = setting({}, "official number of rows per split")
+    domains: list[str] = setting([], "names of the domains that its rows come from; empty for most tasks")
+    reported: str | None = setting(None, "the split that results are about; null is the first dev split")
+    by_domain: dict[str, Any] = setting(
+        {}, "rows, files and reported split of its protocol by domain, where it has a plain one too"
+    )
 
     @property
     def is_regression(self) -> bool:
@@ -33,8 +38,24 @@ class TaskConfig:
 
     @property
     def dev_splits(self) -> list[str]:
-        """The splits that are evaluated; the first one leads."""
+        """The splits that are evaluated; the first one chooses checkpoints."""
         return [name for name in self.rows if name != "train"]
+
+    @property
+    def report_split(self) -> str:
+        """The split that results are about."""
+        return self.reported or self.dev_splits[0]
+
+    @property
+    def watched_splits(self) -> list[str]:
+        """The splits that are scored while training: not one that is kept back for the report."""
+        chooses = self.dev_splits[0]
+        return [name for name in self.dev_splits if name == chooses or name != self.report_split]
+
+    @property
+    def is_by_domain(self) -> bool:
+        """Whether its rows say their domain: always, or once `kdrun.data.domains.protocol` has made it so."""
+        return bool(self.domains) and not self.by_domain
 
 
 @dataclass
@@ -44,6 +65,9 @@ class DataConfig:
     name: str = setting(doc="registered source: embedded, folder or hub")
     max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
     max_train_rows: int | None = setting(None, "train on a seeded subset of so many rows", gt=0)
+    train_fraction: float | None = setting(
+        None, "share of the training rows of the target domain (of all rows where the run has none)", gt=0, le=1
+    )
     subset_seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)
 
 

@@ -33,14 +33,22 @@ class Layout:
         files: file name of each split; a `*` stands for anything when exactly one file fits.
         columns: the columns of a file without a header line; empty where the file has one.
         broken_lines: `refuse` a line with a wrong number of columns, or `skip` and count it in the notes.
+        domain: the column of the domain, read where the task is taken by domain; rows of no domain of the task are
+            left out then, with a note.
+        pool: file names in a folder a domain (`books/train.tsv`), whose rows are pooled and split anew; instead of
+            `files`.
+        title: what results call the task; empty is `dir`.
     """
 
     dir: str
     text: list[str]
     label: str
-    files: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     broken_lines: str = "refuse"
+    domain: str = ""
+    pool: list[str] = field(default_factory=list)
+    title: str = ""
 
     @classmethod
     def of(cls, task: TaskConfig) -> Layout:
@@ -50,7 +58,7 @@ class Layout:
             DataError: the task's `folder` section has unknown keys or lacks some.
         """
         known = [item.name for item in dataclasses.fields(cls)]
-        wanted = ["dir", "text", "label", "files"]
+        wanted = ["dir", "text", "label", "pool" if "pool" in task.folder else "files"]
         unknown = [key for key in task.folder if key not in known]
         missing = [key for key in wanted if key not in task.folder]
         if unknown:
@@ -62,6 +70,8 @@ class Layout:
                 f"a task needs {', '.join(wanted)} there"
             )
         layout = cls(**task.folder)
+        if not task.is_by_domain:
+            layout = dataclasses.replace(layout, domain="")
         if layout.broken_lines not in ("refuse", "skip"):
             raise DataError(f"task.folder.broken_lines is {layout.broken_lines!r}; expected refuse or skip")
         return layout
@@ -79,18 +89,23 @@ def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, S
         DataError: a folder, file or column is missing, or a file has rows that do not fit the task.
     """
     layout = Layout.of(task)
-    folder = _task_folder(Path(root).expanduser(), layout)
+    folder = task_folder(Path(root).expanduser(), layout)
     lacking = [name for name in wanted if name not in layout.files]
     if lacking:
         raise DataError(f"task.rows has a split {lacking[0]!r}, but task.folder.files names no file for it")
     splits = {}
     for name in wanted:
-        path, notes = _find_file(folder, layout.files[name], name)
+        path, notes = find_file(folder, layout.files[name], name)
         splits[name] = read_file(path, task, layout, name, notes)
     return splits
 
 
-def _task_folder(root: Path, layout: Layout) -> Path:
+def task_folder(root: Path, layout: Layout) -> Path:
+    """The task's folder below the one that was given.
+
+    Raises:
+        DataError: it is not there.
+    """
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise DataError(f"data.dir is {root}, which {what}; expected the folder that holds {layout.dir}/train.tsv")
@@ -103,7 +118,12 @@ def _task_folder(root: Path, layout: Layout) -> Path:
     raise DataError(f"{root} has no folder {layout.dir}{nearest(layout.dir, here) or '.'} It holds {_listing(here)}")
 
 
-def _find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...]]:
+def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...]]:
+    """The file of a split, by its name or the only one that fits its pattern, and a note where that was needed.
+
+    Raises:
+        DataError: there is none, or several fit.
+    """
     exact = folder / name.replace("*", "")
     if exact.is_file():
         return exact, ()
@@ -136,6 +156,7 @@ def read_file(path: Path, task: TaskConfig, layout: Layout, name: str, notes: tu
     if not columns and len(lines):
         columns, lines, first = lines[0].as_py().split("\t"), lines[1:], 2
     places = _find_columns(origin, columns, layout)
+    *text_places, label_place = places[: len(layout.text) + 1]
     if not len(lines):
         raise DataError(f"{origin} has no rows; expected {task.rows.get(name, 'some')} for {name}")
     where = np.arange(first, first + len(lines))
@@ -143,14 +164,37 @@ def read_file(path: Path, task: TaskConfig, layout: Layout, name: str, notes: tu
     cells, where, skipped = _cells(lines, where, len(columns), layout, problems)
     # the rest of the checks would trip over broken lines, and the file has to be mended anyway
     problems.refuse()
-    texts = [pc.list_element(cells, place) for place in places[:-1]]
-    shown = pc.utf8_trim_whitespace(pc.list_element(cells, places[-1]))
+    texts = [pc.list_element(cells, place) for place in text_places]
+    shown = pc.utf8_trim_whitespace(pc.list_element(cells, label_place))
     notes += skipped + check_texts(problems, texts, where)
     labels = _scores(shown) if task.is_regression else _classes(shown, task)
     check = check_scores if task.is_regression else check_classes
     check(problems, labels, shown, task, where)
     problems.refuse()
-    return make_split(name, texts, labels, origin, notes)
+    if not layout.domain:
+        return make_split(name, texts, labels, origin, notes)
+    named = pc.utf8_trim_whitespace(pc.list_element(cells, places[-1]))
+    return _with_domains(make_split(name, texts, labels, origin, notes, domains=_domain_ids(named, task)), task, layout)
+
+
+def _domain_ids(named: pa.Array, task: TaskConfig) -> pa.Array:
+    """Indices into the task's domains, −1 for a name that is none of them."""
+    return pc.fill_null(pc.index_in(named, value_set=pa.array(task.domains, named.type)), -1)
+
+
+def _with_domains(split: Split, task: TaskConfig, layout: Layout) -> Split:
+    """The rows whose domain is one of the task's, with a note on how many others there were."""
+    domains = split.domains()
+    assert domains is not None
+    known = np.flatnonzero(domains >= 0)
+    left_out = split.num_rows - len(known)
+    if not left_out:
+        return split
+    whose = f"whose {layout.domain} is one of {', '.join(task.domains)}"
+    if not len(known):
+        raise DataError(f"{split.origin} has no row {whose}; the column {layout.domain!r} must name them")
+    note = f"{left_out} of {split.num_rows} rows of {split.origin} were left out: only rows {whose} count"
+    return dataclasses.replace(split.select(known), notes=(*split.notes, note))
 
 
 def _lines(path: Path, origin: str) -> pa.Array:
@@ -175,17 +219,18 @@ def _lines(path: Path, origin: str) -> pa.Array:
 
 
 def _find_columns(origin: str, columns: list[str], layout: Layout) -> list[int]:
-    """Positions of the text columns and, last, of the label column."""
-    for wanted in [*layout.text, layout.label]:
+    """Positions of the text columns, of the label column and, where the layout has one, of the domain's."""
+    named = [*layout.text, layout.label, *([layout.domain] if layout.domain else [])]
+    for wanted in named:
         if columns.count(wanted) != 1:
             shown = ", ".join(repr(column[:40]) for column in columns[:16]) or "nothing"
             what = "lacks the column" if wanted not in columns else "has more than one column"
             ending = "." if wanted in columns else nearest(wanted, columns) or "."
             raise DataError(
                 f"the header of {origin} {what} {wanted!r}{ending} Columns found: {shown}; "
-                f"expected {', '.join(map(repr, [*layout.text, layout.label]))}"
+                f"expected {', '.join(map(repr, named))}"
             )
-    return [columns.index(wanted) for wanted in [*layout.text, layout.label]]
+    return [columns.index(wanted) for wanted in named]
 
 
 def _cells(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from kdrun import registry
 from kdrun.cache import digest
-from kdrun.data import embedded, glue_folder, glue_hub
+from kdrun.data import domain_folder, domains, embedded, glue_folder, glue_hub, strata
 from kdrun.data.config import DataConfig, FolderDataConfig, HubDataConfig, TaskConfig
 from kdrun.data.table import Split, make_split, overlap, subset
-from kdrun.errors import DataError
+from kdrun.errors import DataError, nearest
 from kdrun.registry import register
 
-TOLERANCE = 0.01
-"""A training split that differs from the official number of rows by a larger share is named by its size."""
+TOLERANCE = 0.02
+"""A training split that differs from the official number of rows by this share or more is named by its size."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TaskData:
     """The rows of a task as a run uses them.
 
     Attributes:
-        task: the task.
+        task: the task; by domain where its rows were read so.
         splits: the task's dev splits and `train`, by name; a data-free run has no `train`.
         source: registered name of the source, e.g. `folder`.
         synthetic: whether the rows were made by a generator; then every number says so.
@@ -67,18 +68,59 @@ class TaskData:
         """A hash of all rows of the run, 64 hex digits."""
         return digest({name: split.fingerprint for name, split in self.all_splits.items()})
 
+    def rows_by_domain(self, split: str) -> dict[str, int]:
+        """How many rows of each domain a split has, in the task's order; empty where rows do not say theirs."""
+        ids = self.all_splits[split].domains()
+        if ids is None:
+            return {}
+        counts = np.bincount(ids, minlength=len(self.task.domains))
+        return dict(zip(self.task.domains, counts.tolist(), strict=True))
 
-def load(config: DataConfig, task: TaskConfig, *, train: bool = True) -> TaskData:
-    """The rows of a task from the configured source, cut to `max_train_rows`, with notes on what is unusual.
+    def of_domain(self, name: str) -> TaskData:
+        """The rows of one domain in every split; out-of-domain text stays as it is.
+
+        Raises:
+            DataError: the task's rows say no domain, it has no such domain, or a split has no row of it.
+        """
+        known = self.task.domains
+        if any(split.domains() is None for split in self.splits.values()):
+            raise DataError(f"the rows of {self.display_name} do not say their domain, so none are of {name}")
+        if name not in known:
+            raise DataError(f"{self.task.name} has no domain {name}{nearest(name, known)} ({', '.join(known)})")
+        splits = {}
+        for key, split in self.splits.items():
+            ids = split.domains()
+            splits[key] = split.select(np.flatnonzero(ids == known.index(name)))
+            if not splits[key].num_rows:
+                raise DataError(f"{key} of {self.display_name} has no row of {name}, of {split.num_rows} rows")
+        shown, mark, rest = self.display_name.partition(" (")
+        return replace(self, splits=splits, display_name=f"{shown}/{name}{mark}{rest}")
+
+
+def load(
+    config: DataConfig, task: TaskConfig, *, train: bool = True, by_domain: bool = False, target: str | None = None
+) -> TaskData:
+    """The rows of a task from the configured source, with notes on what is unusual.
+
+    The training rows are cut to `max_train_rows` and then, of the target domain or of all, to `train_fraction`.
 
     Args:
         config: the `data` section; its name picks the source.
         task: the task.
-        train: whether to read the training rows; without, no file of theirs is opened.
+        train: whether to read the training rows; without, no file of theirs is opened, except by a task whose dev
+            split is drawn from them.
+        by_domain: take the task by domain, where it has another protocol too (`kdrun.data.domains`).
+        target: the domain that `train_fraction` thins out; None is all rows.
 
     Raises:
-        DataError: the source lacks something, or a split has no rows.
+        DataError: the source lacks something, a split has no rows, or the task has no domains where they are asked for.
     """
+    task = domains.protocol(task) if by_domain else task
+    if by_domain and not task.is_by_domain:
+        raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
+    refused = domains.refusal(task, config.name)
+    if refused:
+        raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
     splits: dict[str, Split] = registry.build("data", config.name, config, task, wanted)
     for name in wanted:
@@ -90,17 +132,41 @@ def load(config: DataConfig, task: TaskConfig, *, train: bool = True) -> TaskDat
         notes += _count_notes(splits, task)
     if not train:
         return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, None, synthetic))
-    whole = splits["train"]
-    if config.max_train_rows is not None and config.max_train_rows < whole.num_rows:
-        splits = splits | {"train": subset(whole, config.max_train_rows, config.subset_seed)}
-        drawn = f"drawn with data.subset_seed={config.subset_seed}"
-        notes.append(f"trained on {config.max_train_rows} of {whole.num_rows} rows, {drawn}")
+    chosen, told = _cut(splits["train"], config, task, target)
+    splits, notes = splits | {"train": chosen}, notes + told
     notes += _overlap_notes(splits)
     rows = splits["train"].num_rows
     return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, rows, synthetic))
 
 
+def _cut(whole: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:
+    """The training rows that the `data` section leaves, and notes on what it left out."""
+    notes, drawn = [], f"drawn with data.subset_seed={config.subset_seed}"
+    if config.max_train_rows is not None and config.max_train_rows < whole.num_rows:
+        notes.append(f"trained on {config.max_train_rows} of {whole.num_rows} rows, {drawn}")
+        if whole.domains() is None:
+            whole = subset(whole, config.max_train_rows, config.subset_seed)
+        else:
+            whole = strata.share(whole, config.max_train_rows, config.subset_seed, "subset")
+    if config.train_fraction is None or config.train_fraction == 1:
+        return whole, notes
+    among = np.ones(whole.num_rows, bool)
+    if target is not None:
+        among = whole.domains() == task.domains.index(target)
+    there = int(among.sum())
+    kept = max(1, round(config.train_fraction * there))
+    whose = f"rows of {target}" if target else "rows"
+    notes.append(f"trained on {kept} of {there} {whose} (data.train_fraction={config.train_fraction:g}), {drawn}")
+    return strata.share(whole, kept, config.subset_seed, "fraction", among), notes
+
+
 def _count_notes(splits: dict[str, Split], task: TaskConfig) -> list[str]:
+    if task.folder.get("pool"):
+        counts = ", ".join(f"{name} {split.num_rows}" for name, split in splits.items())
+        official = ", ".join(f"{name} {task.rows[name]}" for name in splits)
+        if counts == official:
+            return []
+        return [f"rows: {counts}; published ones ({official}) count repeated texts, so scores compare roughly"]
     notes = []
     for name, split in splits.items():
         official = task.rows.get(name)
@@ -125,11 +191,13 @@ def _display_name(task: TaskConfig, rows: int | None, synthetic: bool) -> str:
     """The task with the size of an unusual training split; `rows` is None where there is none to be sized."""
     if synthetic:
         return f"{task.name} (synthetic)"
-    name = str(task.folder.get("dir") or task.name)
+    name = str(task.folder.get("title") or task.folder.get("dir") or task.name)
+    # the same rows by another protocol are another task to whoever reads a table
+    by = f" by {task.folder['domain']}" if task.is_by_domain and task.folder.get("domain") else ""
     official = task.rows.get("train")
-    if rows is None or official is None or abs(rows - official) <= TOLERANCE * official:
-        return name
-    return f"{name}-{rows / 1000:.0f}k" if rows >= 1000 else f"{name}-{rows}"
+    if rows is None or official is None or abs(rows - official) < TOLERANCE * official:
+        return name + by
+    return (f"{name}-{rows / 1000:.0f}k" if rows >= 1000 else f"{name}-{rows}") + by
 
 
 @register("data", "embedded")
@@ -144,12 +212,21 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
     if rows.text_pair is not None:
         texts.append(pa.array(rows.text_pair, pa.string()))
     labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
-    return make_split(name, texts, labels, f"embedded:{task.name}/{name}", synthetic=True)
+    origin = f"embedded:{task.name}/{name}"
+    if rows.domain is None:
+        return make_split(name, texts, labels, origin, synthetic=True)
+    made = embedded.DOMAINS[task.name]
+    if tuple(task.domains) != made:
+        raise DataError(f"{origin} has the domains {', '.join(made)}; task.domains says {', '.join(task.domains)}")
+    ids = pa.array([made.index(domain) for domain in rows.domain], pa.int32())
+    return make_split(name, texts, labels, origin, synthetic=True, domains=ids)
 
 
 @register("data", "folder")
 def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The rows of a folder in the GLUE layout, `data.dir`."""
+    """The rows of a folder in the GLUE layout, `data.dir`, or of one with a folder a domain."""
+    if task.is_by_domain:
+        return domain_folder.read_task(config.dir, task, wanted)
     return glue_folder.read_task(config.dir, task, wanted)
 
 

@@ -31,9 +31,9 @@ class Split:
     """One split of a task; the row number is the example's id.
 
     Attributes:
-        name: `train`, `dev`, `dev_mismatched`.
-        table: columns `text` (string), `text_pair` (string; absent for single texts) and `label` (int32 class
-            index, or float32 score).
+        name: `train`, `dev`, `test`, `dev_mismatched`.
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class
+            index, or float32 score) and `domain` (int32 index into the task's domains; absent where rows have none).
         origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
         fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
         notes: what a reader of a result should know about these rows, as sentences.
@@ -61,8 +61,12 @@ class Split:
         """The labels, [rows]: int32 class indices or float32 scores."""
         return self.table.column("label").to_numpy()
 
+    def domains(self) -> np.ndarray | None:
+        """The rows' domains as indices into the task's, int32 [rows]; None where rows do not say theirs."""
+        return self.table.column("domain").to_numpy() if "domain" in self.table.column_names else None
+
     def row(self, i: int) -> dict[str, Any]:
-        """Example number `i`: its `text`, `text_pair` (for pairs) and `label`.
+        """Example number `i`: its `text`, `text_pair` (for pairs), `label` and `domain` (where rows have one).
 
         Raises:
             IndexError: there is no such row.
@@ -84,6 +88,7 @@ def make_split(
     origin: str,
     notes: tuple[str, ...] = (),
     synthetic: bool = False,
+    domains: pa.Array | pa.ChunkedArray | None = None,
 ) -> Split:
     """A split from its columns, whatever the source: texts are stripped of blanks at both ends.
 
@@ -94,11 +99,14 @@ def make_split(
         origin: where the rows come from, for messages.
         notes: see `Split`.
         synthetic: see `Split`.
+        domains: indices into the task's domains, [rows], where rows have a domain.
     """
     label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
     columns = {key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXTS, texts, strict=False)}
     # a score such as 2.1 has no exact float32: rounding it is meant
     columns["label"] = labels.cast(label_type, safe=pa.types.is_integer(label_type))
+    if domains is not None:
+        columns["domain"] = domains.cast(pa.int32())
     table = pa.table(columns)
     return Split(name, table, origin, content_hash(table), notes, synthetic)
 
@@ -143,10 +151,11 @@ def subset(split: Split, max_rows: int, seed: int) -> Split:
 
 def overlap(train: Split, dev: Split) -> int:
     """How many rows of `dev` have text(s) that also stand in `train`, compared letter for letter."""
-    return int(pc.sum(pc.is_in(_keys(dev), value_set=_keys(train))).as_py() or 0)
+    return int(pc.sum(pc.is_in(text_keys(dev), value_set=text_keys(train))).as_py() or 0)
 
 
-def _keys(split: Split) -> pa.ChunkedArray:
+def text_keys(split: Split) -> pa.ChunkedArray:
+    """The text(s) of each row as one string, to compare rows by, [rows]."""
     text = split.table.column("text")
     if not split.is_pair:
         return text

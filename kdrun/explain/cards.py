@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from kdrun import compose, registry
 from kdrun.config import Config
+from kdrun.data import domains
 from kdrun.data.config import TaskConfig
 from kdrun.explain import keys
 from kdrun.explain.notes import YamlNotes, read_docstring, read_yaml
@@ -141,7 +142,7 @@ def _summary(group: str, name: str) -> list[str]:
 
 
 def of_task(name: str) -> Card:
-    """Texts, labels, metrics, official rows, the folder layout, and one example that is named synthetic."""
+    """Texts, labels, metrics, domains, official rows, the folder layout, and one example that is named synthetic."""
     notes = notes_of("task", name)
     config: Any = OmegaConf.to_object(defaults("task", name, TaskConfig))
     labels = ", ".join(f"{label} ({i})" for i, label in enumerate(config.labels))
@@ -150,10 +151,12 @@ def of_task(name: str) -> Card:
     layout = {key: keys.written(value) for key, value in config.folder.items()}
     facts = [
         ("predicts", [f"a score from {low_high}" if config.is_regression else f"one of {labels}"]),
-        ("from", [f"{' and '.join(config.text)} (columns at the hub)"]),
+        ("from", [" and ".join(config.text) + ("" if domains.refusal(config, "hub") else " (columns at the hub)")]),
         ("metrics", [", ".join(metrics)]),
-        ("official rows", [", ".join(f"{split} {rows}" for split, rows in config.rows.items())]),
+        ("official rows", [_rows(config)]),
     ]
+    if config.domains:
+        facts += [("domains", [", ".join(config.domains)]), ("by domain", _by_domain(config))]
     return Card(
         f"task={name}",
         [
@@ -164,6 +167,23 @@ def of_task(name: str) -> Card:
             Block("run", [f"  kdrun task={name}", f"  kdrun task={name} data=folder data.dir=PATH"]),
         ],
     )
+
+
+def _rows(config: TaskConfig) -> str:
+    """Official rows a split; which split is reported, where it is not the one that chooses the checkpoint."""
+    shown = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
+    chooses = config.dev_splits[0]
+    return shown if config.report_split == chooses else f"{shown}; {chooses} chooses, {config.report_split} is reported"
+
+
+def _by_domain(config: TaskConfig) -> list[str]:
+    """How a task is scored by domain, and when; a protocol of its own for that has its own splits."""
+    scores = f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on beside it"
+    if config.is_by_domain:
+        return [scores]
+    return [
+        f"{scores}; for methods that ask for domains (method.domain=…), with splits {_rows(domains.protocol(config))}"
+    ]
 
 
 def _example(config: TaskConfig) -> Block:

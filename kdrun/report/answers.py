@@ -166,7 +166,8 @@ def differences(run: Run) -> list[Block]:
 
 def _example(row: dict[str, Any], gap: float, place: int) -> Example:
     texts = [(name, shortened(str(row[key]))) for key, name in (("text", "1"), ("text_pair", "2")) if row.get(key)]
-    facts = [("gold", _answer(row["gold"])), ("teacher", _answered(row, "teacher_")), ("student", _answered(row, ""))]
+    facts = [("domain", row["domain"])] if "domain" in row else []
+    facts += [("gold", _answer(row["gold"])), ("teacher", _answered(row, "teacher_")), ("student", _answered(row, ""))]
     return Example(f"Row {row.get('id', place)}", texts or [NO_TEXT], [*facts, ("gap", number(gap, 3))])
 
 

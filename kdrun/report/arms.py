@@ -194,7 +194,8 @@ def row_blocks(arms: Sequence[Arm]) -> list[Block]:
     items = []
     for place in places:
         row = next(iter(tables.values()))[shared[place]][1]
-        facts = [("gold", str(row["gold"]))]
+        facts = [("domain", row["domain"])] if "domain" in row else []
+        facts.append(("gold", str(row["gold"])))
         facts += [
             (name, f"right in {sum(t[shared[place]][0])} of {len(t[shared[place]][0])}") for name, t in tables.items()
         ]

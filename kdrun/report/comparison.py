@@ -113,8 +113,8 @@ def _warnings(record: dict[str, Any], gone: list[str]) -> list[str]:
             found.append(f"{arm['name']}, seed {seed} failed: {error}")
     chosen = lookup(record, "chosen_on")
     if chosen is not None:
-        same = " the split reported, so the scores flatter every arm" if chosen == record["split"] else " not reported"
-        found.append(f"Checkpoints were chosen on {chosen},{same}.")
+        same, apart = ", the split reported, so the scores flatter every arm", f"; {record['split']} is reported"
+        found.append(f"Checkpoints were chosen on {chosen}{same if chosen == record['split'] else apart}.")
     if gone:
         found.append(
             f"{plural(len(gone), 'run folder')} gone ({', '.join(gone[:6])}{' …' if len(gone) > 6 else ''}): "

@@ -64,6 +64,7 @@ def _verdict(run: Run) -> list[Block]:
     )
     made: list[Block] = [Text(asked), Text(_sentence(run, scores), "lead"), Tiles(tiles)]
     made += [Text(text, "warning") for text in _warnings(run, scores)]
+    made += _choice(run)
     made.append(
         Text(
             "One run of one seed: how much of a difference is chance, kdrun compare over several seeds tells.", "small"
@@ -103,6 +104,14 @@ def _warnings(run: Run, scores: dict[str, float | None]) -> list[str]:
             f"The checkpoint was chosen on {chosen}, the split whose scores are shown: they flatter the student."
         )
     return found
+
+
+def _choice(run: Run) -> list[Block]:
+    """Which split chose the checkpoint, where it is not the one reported."""
+    chosen, reported = lookup(run.result, "checkpoint", "split"), run.result["headline"]["split"]
+    if chosen is None or chosen == reported:
+        return []
+    return [Text(f"The checkpoint was chosen on {chosen}; {reported} is reported.", "small")]
 
 
 def _scores(run: Run) -> list[Block]:
@@ -167,7 +176,7 @@ def _term_figure(found: Curves, term: str, turns: list[Span]) -> Figure:
 def _score_figure(run: Run, found: Curves, metric: str) -> Figure:
     lines = [Line(split, *points, place) for place, (split, points) in enumerate(found.scores[metric].items())]
     step, mark = lookup(run.result, "checkpoint", "step"), None
-    split = run.result["headline"]["split"]
+    split = lookup(run.result, "checkpoint", "split")
     if lookup(run.result, "checkpoint", "selected") == "best_dev" and metric == run.result["headline"]["metric"]:
         points = dict(zip(*found.scores[metric].get(split, ([], [])), strict=True))
         at = found.phases[-1].start + step if step is not None else None

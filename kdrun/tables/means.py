@@ -236,8 +236,12 @@ def _checkpoints(firsts: list[Entry]) -> Iterator[str]:
     """Which split chose the checkpoints."""
     told = dict.fromkeys((entry.recorded["checkpoint"], entry.recorded["split"]) for entry in firsts)
     for chosen, split in told:
-        same = ", the split reported" if chosen and chosen.endswith(f" on {split}") else ""
-        yield f"Checkpoint: {chosen or 'which split chose it was not recorded by older runs'}{same}."
+        if not chosen:
+            yield "Checkpoint: which split chose it was not recorded by older runs."
+        elif " on " not in chosen:
+            yield f"Checkpoint: {chosen}."
+        else:
+            yield f"Checkpoint: {chosen}, {'the split' if chosen.endswith(f' on {split}') else split} reported."
 
 
 def _teachers(firsts: list[Entry], wanted: Wanted) -> Iterator[str]:

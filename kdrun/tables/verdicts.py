@@ -134,7 +134,7 @@ def _notes(found: list[Comparison]) -> Iterator[str]:
         chosen.setdefault((one.get("chosen_on"), one["split"]), {})[facts.task_name(one)] = None
     for (on, split), names in chosen.items():
         told = (
-            f"chosen on {on}{', the split reported' if on == split else ''}"
+            f"chosen on {on}, {'the split' if on == split else split} reported"
             if on
             else "the last one, or not one for all"
         )

@@ -15,12 +15,12 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import matthews_corrcoef
 
-from kdrun.data.embedded import TASKS, Rows, corpus, generate
+from kdrun.data.embedded import TASKS, Rows, corpus, generate, reviews
 from kdrun.data.embedded.generation import CLASSES, SIZES, clean_drafts
 from kdrun.data.embedded.single import GOOD, NEGATE
 
 WORD = re.compile(r"[a-z]+")
-SINGLE = ("cola", "sst2")
+SINGLE = ("cola", "sst2", "amazon")
 
 # Upper bounds of a bag-of-words model on dev (matthews correlation for cola, pearson for stsb,
 # accuracy for the others), a few points above what was measured; a tiny transformer from
@@ -35,6 +35,7 @@ BAG_OF_WORDS_BOUNDS: dict[str, float] = {
     "qnli": 0.60,
     "rte": 0.60,
     "wnli": 0.58,
+    "amazon": 0.80,
 }
 
 PROGRAM = """
@@ -47,7 +48,7 @@ print(json.dumps([hashlib.sha256(item.encode()).hexdigest() for item in text]))
 
 def splits_of(task: str) -> tuple[str, ...]:
     """Give the split names of a task."""
-    return ("train", "dev", "dev_mismatched") if task == "mnli" else ("train", "dev")
+    return tuple(SIZES[task])
 
 
 def keys(rows: Rows) -> list[tuple[str, str]]:
@@ -60,19 +61,22 @@ def sentences(rows: Rows) -> set[str]:
     return set(rows.text) | set(rows.text_pair or ())
 
 
-def test_the_nine_tasks_are_named() -> None:
-    expected = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
+def test_the_ten_tasks_are_named_with_their_splits() -> None:
+    expected = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli", "amazon"}
     assert set(TASKS) == expected
-    assert len(TASKS) == 9
+    assert len(TASKS) == 10
+    assert [task for task in TASKS if splits_of(task) != ("train", "dev")] == ["mnli", "amazon"]
+    assert splits_of("mnli") == ("train", "dev", "dev_mismatched")
+    assert splits_of("amazon") == ("train", "dev", "test")
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_columns_are_equally_long_and_typed(task: str) -> None:
     for split in splits_of(task):
         rows = generate(task, split)
-        assert len(rows.text) == len(rows.label) == SIZES[split]
+        assert len(rows.text) == len(rows.label) == SIZES[task][split]
         assert (rows.text_pair is None) == (task in SINGLE)
-        assert rows.text_pair is None or len(rows.text_pair) == SIZES[split]
+        assert rows.text_pair is None or len(rows.text_pair) == SIZES[task][split]
         assert all(type(label) is (float if task == "stsb" else int) for label in rows.label)
         assert all(re.fullmatch(r"[a-z ,]+[.?]", text) for text in sentences(rows))
 
@@ -104,11 +108,18 @@ def test_no_row_is_repeated_or_shared_between_train_and_dev(task: str) -> None:
             assert not set(dev) & set(train)
 
 
+def test_dev_and_test_share_no_row_whatever_their_seeds() -> None:
+    held = {
+        split: {key for seed in (0, 1) for key in keys(generate("amazon", split, seed))} for split in ("dev", "test")
+    }
+    assert not held["dev"] & held["test"]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_only_train_labels_are_noisy(task: str) -> None:
     for split in splits_of(task):
         rows = generate(task, split)
-        clean = clean_drafts(task, split, 0, SIZES[split])
+        clean = clean_drafts(task, split, 0, SIZES[task][split])
         assert [draft.text for draft in clean] == rows.text
         wrong = sum(draft.label != label for draft, label in zip(clean, rows.label, strict=True)) / len(clean)
         assert wrong == 0.0 if split != "train" else 0.02 <= wrong <= 0.04
@@ -141,7 +152,7 @@ def test_unknown_names_are_reported() -> None:
 
 def test_the_corpus_shares_the_vocabulary_but_no_sentence() -> None:
     paragraphs = corpus()
-    assert len(paragraphs) == 10000
+    assert len(paragraphs) == 10800
     assert all(3 <= len(paragraph) <= 6 for paragraph in paragraphs)
     told = {sentence for paragraph in paragraphs for sentence in paragraph}
     words = {word for sentence in told for word in WORD.findall(sentence)}
@@ -314,6 +325,89 @@ def test_cola_plain_sentences_agree_in_number() -> None:
     ]
     assert len(judged) > 20
     assert all(label == int(agrees) for label, agrees in judged)
+
+
+def test_every_domain_has_its_rows_balanced_and_its_own_topics() -> None:
+    for split, each in (("train", 1620), ("dev", 180), ("test", 200)):
+        rows = generate("amazon", split)
+        assert Counter(rows.domain) == dict.fromkeys(reviews.DOMAINS, each)
+        for domain, topics in reviews.DOMAINS.items():
+            own = [i for i, name in enumerate(rows.domain or ()) if name == domain]
+            assert abs(np.mean([rows.label[i] for i in own]) - 0.5) < 0.02
+            other = {topic for name in reviews.DOMAINS if name != domain for topic in reviews.DOMAINS[name]}
+            assert not other & {word for i in own for word in WORD.findall(rows.text[i])}
+            assert set(topics) <= {word for i in own for word in WORD.findall(rows.text[i])}
+    assert generate("sst2", "dev").domain is None
+
+
+def test_amazon_labels_follow_the_opinions_whatever_the_remark_says() -> None:
+    good = set(reviews.GOOD)
+    for split in ("dev", "test"):
+        for draft in clean_drafts("amazon", split, 0, 400):
+            text = draft.text.rstrip(".")
+            clauses = text.split(", ")
+            if set(clauses[0].split()) & set(reviews.CUES):
+                clauses = clauses[1:]
+            if any(clause.startswith("but ") for clause in clauses):
+                clauses = [clause for clause in clauses if clause.startswith("but ")]
+            clauses = [clause for clause in clauses if not clause.startswith("although ")]
+            assert len(clauses) == 1
+            said = []
+            for clause in clauses[0].split(" and "):
+                turned = any(phrase in clause for phrase in reviews.NEGATE)
+                said.append(int((clause.split()[-1] in good) != turned))
+            assert set(said) == {draft.label}, draft
+
+
+def remarks(rows: Rows) -> list[tuple[str, str, int]]:
+    """Domain, word of the remark and label of the rows that open with one."""
+    found = []
+    for text, domain, label in zip(rows.text, rows.domain or (), rows.label, strict=True):
+        found += [(domain, word, int(label)) for word in set(text.split(",")[0].split()) & set(reviews.CUES)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("split", "lowest", "highest"), [("train", 0.80, 0.86), ("dev", 0.55, 0.65), ("test", 0.55, 0.65)]
+)
+def test_remarks_go_with_the_label_where_they_should(split: str, lowest: float, highest: float) -> None:
+    rows = generate("amazon", split)
+    found = remarks(rows)
+    assert 0.75 < len(found) / len(rows.text) < 0.85
+    assert lowest < np.mean([reviews.is_praise(word, domain) == bool(label) for domain, word, label in found]) < highest
+
+
+def test_a_remark_says_one_thing_in_two_domains_and_the_opposite_in_the_others() -> None:
+    assert len({frozenset(pair) for pair in reviews.CUES.values()}) == 6
+    for domain in reviews.DOMAINS:
+        assert sum(reviews.is_praise(word, domain) for word in reviews.CUES) == 3
+        for other in set(reviews.DOMAINS) - {domain}:
+            same = [reviews.is_praise(w, domain) == reviews.is_praise(w, other) for w in reviews.CUES]
+            assert sum(same) == 2
+    # over all domains together no remark says anything
+    labels: dict[str, list[int]] = {}
+    for _, word, label in remarks(generate("amazon", "train")):
+        labels.setdefault(word, []).append(label)
+    assert all(abs(np.mean(values) - 0.5) < 0.05 for values in labels.values())
+
+
+def test_few_rows_of_a_domain_teach_little_and_the_other_domains_much() -> None:
+    """What the task is for: 16 rows alone are near a guess; with the other domains beside them a classifier knows."""
+    train, test = generate("amazon", "train"), generate("amazon", "test")
+    words = sorted({word for text in train.text for word in WORD.findall(text)})
+    vocabulary = {word: index for index, word in enumerate(words)}
+    known, unseen = features(train, vocabulary), features(test, vocabulary)
+    labels, answers = np.array(train.label), np.array(test.label)
+    alone, beside = [], []
+    for domain in reviews.DOMAINS:
+        own, asked = np.array(train.domain) == domain, np.array(test.domain) == domain
+        few = np.concatenate([np.flatnonzero(own & (labels == label))[:8] for label in (0, 1)])
+        for scores, rows in ((alone, few), (beside, np.concatenate([np.flatnonzero(~own), few]))):
+            model = LogisticRegression(max_iter=1000).fit(known[rows], labels[rows])
+            scores.append(model.score(unseen[asked], answers[asked]))
+    assert np.mean(alone) < 0.62
+    assert np.mean(beside) > 0.70
+    assert all(b > a + 0.05 for a, b in zip(alone, beside, strict=True))
 
 
 def features(rows: Rows, vocabulary: dict[str, int]) -> csr_matrix:

@@ -103,7 +103,7 @@ def test_embedded_rows_are_synthetic_and_the_same_for_every_seed(monkeypatch: py
 
     def generate(task: str, split: str, seed: int) -> SimpleNamespace:
         asked.append((task, split, seed))
-        return SimpleNamespace(text=["a", "b"], text_pair=None, label=[0, 1])
+        return SimpleNamespace(text=["a", "b"], text_pair=None, label=[0, 1], domain=None)
 
     monkeypatch.setattr(embedded, "generate", generate)
     one, two = (load(DataConfig(name="embedded", subset_seed=seed), TOY) for seed in (1, 2))
@@ -115,7 +115,7 @@ def test_embedded_rows_are_synthetic_and_the_same_for_every_seed(monkeypatch: py
 
 
 def test_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch):
-    empty = SimpleNamespace(text=[], text_pair=None, label=[])
+    empty = SimpleNamespace(text=[], text_pair=None, label=[], domain=None)
     monkeypatch.setattr(embedded, "generate", lambda *_, **__: empty)
     with pytest.raises(DataError, match=r"split train of toy has no rows \(source: embedded\)"):
         load(DataConfig(name="embedded"), TOY)
@@ -127,8 +127,8 @@ def test_sources_are_registered_and_unknown_ones_refused():
         load(DataConfig(name="foldr"), TOY)
 
 
-def test_there_are_nine_tasks():
-    names = "cola mnli mrpc qnli qqp rte sst2 stsb wnli"
+def test_there_are_ten_tasks():
+    names = "amazon cola mnli mrpc qnli qqp rte sst2 stsb wnli"
     assert " ".join(path.stem for path in TASKS) == names
 
 
@@ -141,10 +141,85 @@ def test_a_task_is_whole_and_short_and_has_embedded_rows(path: Path):
     assert task.headline in task.metrics
     assert bool(task.labels) != bool(task.range)
     assert len(task.text) == len(task.folder["text"]) in (1, 2)
-    assert set(task.folder["files"]) == set(task.rows) >= {"train", "dev"}
+    assert set(task.rows) >= {"train", "dev"}
+    assert set(task.folder["files"]) == set(task.rows) if "files" in task.folder else task.folder["pool"]
     data = sources.load(DataConfig(name="embedded"), task)
     assert list(data.splits) == ["train", *task.dev_splits]
     for split in data.splits.values():
         assert split.is_pair == (len(task.text) == 2)
         low, high = task.range or [0, task.num_outputs - 1]
         assert low <= split.labels().min() <= split.labels().max() <= high
+
+
+def amazon(**options: Any) -> tuple[DataConfig, TaskConfig]:
+    path = next(path for path in TASKS if path.stem == "amazon")
+    task: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TaskConfig), OmegaConf.load(path)))
+    return DataConfig(name="embedded", **options), task
+
+
+def test_rows_of_one_domain():
+    data = load(*amazon())
+    assert data.rows_by_domain("test") == dict.fromkeys(data.task.domains, 200)
+    books = data.of_domain("books")
+    assert {name: split.num_rows for name, split in books.splits.items()} == {"train": 1620, "dev": 180, "test": 200}
+    assert books.rows_by_domain("train") == {"books": 1620, "dvd": 0, "electronics": 0, "kitchen": 0}
+    assert books.display_name == "amazon/books (synthetic)"
+    assert books.fingerprint != data.fingerprint
+    kept = [row["text"] for row in data.splits["dev"].table.to_pylist() if row["domain"] == 0]
+    assert books.splits["dev"].table.column("text").to_pylist() == kept
+
+
+def test_a_domain_that_is_not_there_is_refused():
+    data = load(*amazon())
+    with pytest.raises(DataError, match=r"amazon has no domain book; did you mean 'books'\?"):
+        data.of_domain("book")
+    with pytest.raises(DataError, match=r"dev of amazon/books \(synthetic\) has no row of dvd, of 180 rows"):
+        replace(data.of_domain("books"), splits={"dev": data.of_domain("books").splits["dev"]}).of_domain("dvd")
+    plain = load(
+        DataConfig(name="embedded"), replace(amazon()[1], name="sst2", domains=[], rows={"train": 1, "dev": 1})
+    )
+    with pytest.raises(DataError, match=r"rows of sst2 .* do not say their domain"):
+        plain.of_domain("books")
+
+
+def test_a_share_of_the_target_domain():
+    data = load(*amazon(train_fraction=0.01), target="books")
+    assert data.rows_by_domain("train") == {"books": 16, "dvd": 1620, "electronics": 1620, "kitchen": 1620}
+    assert data.notes == [
+        "trained on 16 of 1620 rows of books (data.train_fraction=0.01), drawn with data.subset_seed=1"
+    ]
+    own = data.of_domain("books")
+    assert own.train.labels().sum() == 8
+    assert own.splits["test"].num_rows == 200
+    larger = load(*amazon(train_fraction=0.05), target="books").of_domain("books").train
+    assert set(own.train.table.column("text").to_pylist()) < set(larger.table.column("text").to_pylist())
+    other = load(*amazon(train_fraction=0.01, subset_seed=2), target="books").of_domain("books").train
+    assert other.fingerprint != own.train.fingerprint
+
+
+def test_a_share_of_all_rows_where_there_is_no_target():
+    data = load(*amazon(train_fraction=0.1))
+    assert data.rows_by_domain("train") == dict.fromkeys(data.task.domains, 162)
+    assert load(*amazon(train_fraction=1.0)).notes == []
+    assert load(*amazon(train_fraction=1e-6)).train.num_rows == 1
+
+
+def test_a_share_of_a_task_without_domains(tmp_path: Path):
+    data = load(folder(tmp_path, numbered(100), ["x", "y"], train_fraction=0.1), TOY)
+    assert data.train.labels().tolist().count(1) == 5
+    assert data.notes == ["trained on 10 of 100 rows (data.train_fraction=0.1), drawn with data.subset_seed=1"]
+
+
+def test_a_share_is_taken_of_the_subset_which_keeps_the_domains_in_proportion():
+    data = load(*amazon(max_train_rows=64, train_fraction=0.25), target="dvd")
+    assert data.rows_by_domain("train") == {"books": 16, "dvd": 4, "electronics": 16, "kitchen": 16}
+    assert [note.split(",")[0] for note in data.notes] == [
+        "trained on 64 of 6480 rows",
+        "trained on 4 of 16 rows of dvd (data.train_fraction=0.25)",
+    ]
+
+
+def test_other_domains_than_the_embedded_ones_are_refused():
+    config, task = amazon()
+    with pytest.raises(DataError, match=r"has the domains books, dvd, .* task\.domains says books, cars"):
+        load(config, replace(task, domains=["books", "cars"]))

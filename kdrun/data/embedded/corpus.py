@@ -3,7 +3,8 @@
 Every sentence ends with a remark, a word that no task grammar uses, so no corpus sentence can be a task
 sentence; and one at the end, unlike one at the beginning, leaves the rest where a model has learnt to expect it, so
 that a teacher's labels of such text mean something. Paragraphs restate what they say: predicting a masked word rewards
-looking it up in the neighbouring sentence.
+looking it up in the neighbouring sentence. The reviews of the task with domains stand after all else, a paragraph a
+domain and the domains in turn, so that what is told of the other tasks does not hang on them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import random
 from kdrun.data.embedded.generation import MAKERS, is_dev, seeded
 from kdrun.data.embedded.inference import ENTAILMENT, mnli
 from kdrun.data.embedded.lexicon import Draft
+from kdrun.data.embedded.reviews import DOMAINS, amazon
 
 PARAGRAPHS = 10000
+REVIEW_PARAGRAPHS = 800
+"""As many sentences as are told of another task."""
 REMARKS: tuple[str, ...] = (
     "then", "later", "meanwhile", "afterwards", "perhaps", "again", "suddenly", "finally",
 )  # fmt: skip
@@ -62,6 +66,17 @@ def _paragraph(rng: random.Random) -> list[str]:
     return sentences[:length]
 
 
+def _reviews(rng: random.Random, domain: str) -> list[str]:
+    """Make three to six reviews of one domain; both verdicts are worth telling."""
+    length = rng.randint(3, 6)
+    sentences: list[str] = []
+    while len(sentences) < length:
+        draft = amazon(rng, domain, "dev")
+        if not is_dev(draft):
+            sentences.append(_remarked(draft.text, rng.choice(REMARKS)))
+    return sentences
+
+
 def corpus(seed: int = 0) -> list[list[str]]:
     """Make the general corpus.
 
@@ -72,4 +87,6 @@ def corpus(seed: int = 0) -> list[list[str]]:
         Paragraphs, each a list of three to six sentences.
     """
     rng = seeded("embedded", seed, "corpus")
-    return [_paragraph(rng) for _ in range(PARAGRAPHS)]
+    told = [_paragraph(rng) for _ in range(PARAGRAPHS)]
+    rng, domains = seeded("embedded", seed, "corpus", "reviews"), tuple(DOMAINS)
+    return told + [_reviews(rng, domains[i % len(domains)]) for i in range(REVIEW_PARAGRAPHS)]

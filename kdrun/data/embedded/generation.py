@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from kdrun.data.embedded import reviews
 from kdrun.data.embedded.inference import mnli, rte
 from kdrun.data.embedded.lexicon import Draft, Maker
 from kdrun.data.embedded.paraphrase import mrpc, qqp, stsb
@@ -25,11 +27,18 @@ MAKERS: dict[str, Maker] = {
     "rte": rte,
     "wnli": wnli,
 }
-TASKS: tuple[str, ...] = tuple(MAKERS)
+DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
+"""Grammars of the tasks with domains, which are told the domain and the split."""
+DOMAINS: dict[str, tuple[str, ...]] = {"amazon": tuple(reviews.DOMAINS)}
+TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS)
 CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0}
-SIZES: dict[str, int] = {"train": 5000, "dev": 500, "dev_mismatched": 500}
+SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task in TASKS} | {
+    "mnli": {"train": 5000, "dev": 500, "dev_mismatched": 500},
+    "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
+}
 NOISE = 0.03
-# One row in eight may only ever be a dev row, whatever the seed: no dev row can be in train.
+# One row in eight may only ever be a dev row, whatever the seed: no dev row can be in train. A test row is one of
+# every other of these, where there is a test split.
 DEV_BUCKETS = 8
 ATTEMPTS_PER_ROW = 200
 
@@ -42,11 +51,13 @@ class Rows:
         text: First (or only) sentences.
         text_pair: Second sentences of a pair task, else None.
         label: Class indices, or scores from 0 to 5 for stsb.
+        domain: Names of the rows' domains in a task that has domains, else None.
     """
 
     text: list[str]
     text_pair: list[str] | None
     label: list[int] | list[float]
+    domain: list[str] | None = None
 
 
 def seeded(*parts: object) -> random.Random:
@@ -71,8 +82,28 @@ def is_dev(draft: Draft) -> bool:
     Returns:
         True for the share of texts that only dev splits may hold.
     """
-    key = f"{draft.text}|{draft.text_pair}"
-    return zlib.crc32(key.encode()) % DEV_BUCKETS == 0
+    return _number(draft) % DEV_BUCKETS == 0
+
+
+def _number(draft: Draft) -> int:
+    """A number that depends on a row's text alone."""
+    return zlib.crc32(f"{draft.text}|{draft.text_pair}".encode())
+
+
+def _belongs(draft: Draft, task: str, split: str) -> bool:
+    """Whether a row's text may stand in a split, so that no two splits share one."""
+    if is_dev(draft) != (split != "train"):
+        return False
+    if split == "train" or "test" not in SIZES[task]:
+        return True
+    return (_number(draft) // DEV_BUCKETS % 2 == 0) == (split == "test")
+
+
+def _makers(task: str, split: str) -> list[Maker]:
+    """The grammar of a split's rows; in a task with domains one a domain."""
+    if task in DOMAIN_MAKERS:
+        return [partial(DOMAIN_MAKERS[task], domain=domain, split=split) for domain in DOMAINS[task]]
+    return [partial(mnli, genre=1) if split == "dev_mismatched" else MAKERS[task]]
 
 
 def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
@@ -80,30 +111,31 @@ def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
 
     Args:
         task: Task name.
-        split: "train", "dev", or "dev_mismatched".
+        split: One of the task's `SIZES`.
         seed: Seed of the data.
         count: Number of rows.
 
     Returns:
-        Distinct rows, as many as asked for, with balanced classes.
+        Distinct rows, as many as asked for, with balanced classes; in a task with domains balanced in each.
 
     Raises:
         RuntimeError: If the grammar runs out of new rows.
     """
     rng = seeded("embedded", seed, task, split)
-    make = partial(mnli, genre=1) if split == "dev_mismatched" else MAKERS[task]
-    classes = CLASSES[task]
-    wanted = [index % classes for index in range(count)] if classes else []
-    rng.shuffle(wanted)
+    makers, classes = _makers(task, split), CLASSES[task]
+    wanted = [index % ((classes or 1) * len(makers)) for index in range(count)]
+    if classes:
+        rng.shuffle(wanted)
     drafts: list[Draft] = []
     seen: set[tuple[str, str | None]] = set()
     for _ in range(count * ATTEMPTS_PER_ROW):
         if len(drafts) == count:
             return drafts
-        draft = make(rng)
+        place, label = divmod(wanted[len(drafts)], classes or 1)
+        draft = makers[place](rng)
         key = (draft.text, draft.text_pair)
-        fits = not classes or draft.label == wanted[len(drafts)]
-        if fits and key not in seen and is_dev(draft) == (split != "train"):
+        fits = not classes or draft.label == label
+        if fits and key not in seen and _belongs(draft, task, split):
             seen.add(key)
             drafts.append(draft)
     raise RuntimeError(f"the {task} grammar cannot make {count} distinct {split} rows")
@@ -130,7 +162,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
 
     Args:
         task: One of `TASKS`.
-        split: "train" or "dev", and "dev_mismatched" for mnli.
+        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon "test".
         seed: Seed of the data.
 
     Returns:
@@ -139,12 +171,11 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
     Raises:
         ValueError: If the task or the split does not exist.
     """
-    if task not in MAKERS:
+    if task not in TASKS:
         raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
-    splits = ("train", "dev", "dev_mismatched") if task == "mnli" else ("train", "dev")
-    if split not in splits:
-        raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(splits)}")
-    drafts = clean_drafts(task, split, seed, SIZES[split])
+    if split not in SIZES[task]:
+        raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
+    drafts = clean_drafts(task, split, seed, SIZES[task][split])
     labels = [draft.label for draft in drafts]
     if split == "train":
         rng = seeded("noise", seed, task)
@@ -153,5 +184,6 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
     pairs = [draft.text_pair for draft in drafts if draft.text_pair is not None]
     text = [draft.text for draft in drafts]
     if CLASSES[task]:
-        return Rows(text, pairs or None, [int(label) for label in labels])
+        domains = [draft.domain for draft in drafts if draft.domain is not None]
+        return Rows(text, pairs or None, [int(label) for label in labels], domains or None)
     return Rows(text, pairs or None, [float(label) for label in labels])

@@ -29,11 +29,13 @@ class Draft:
         text: First (or only) sentence.
         text_pair: Second sentence of a pair task, else None.
         label: Class index, or a score for the similarity task.
+        domain: Its domain, in a task that has several.
     """
 
     text: str
     text_pair: str | None
     label: int | float
+    domain: str | None = None
 
 
 Maker = Callable[[random.Random], Draft]
