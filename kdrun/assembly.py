@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch import nn
 
-from kdrun import layer_pairs, losses, registry, teacher, trackers
+from kdrun import kept_states, layer_pairs, losses, registry, teacher, trackers
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data import domains, ood, sources
 from kdrun.data.batching import by_length
@@ -33,8 +34,8 @@ from kdrun.trackers import Tracking
 class Run:
     """A run in progress: its config, what it has loaded so far, and where it writes.
 
-    `is_check` marks a dry run whose teacher is real: `kdrun check`. `teacher_rows_read` counts the training rows
-    that fine-tuning (or finding) the teacher took; those of the student are counted by its feed.
+    `is_check` marks a dry run whose teacher is real: `kdrun check`. `taught` is the teacher as it was fine-tuned;
+    `transferability` is that of the student's rows, for a method that needs a meta-teacher.
     """
 
     config: Config
@@ -55,7 +56,8 @@ class Run:
     inspections: list[Inspection] = field(default_factory=list)
     teacher_logits: dict[str, np.ndarray] = field(default_factory=dict)
     teacher_scores: Scores | None = None
-    teacher_rows_read: int = 0
+    taught: teacher.Taught | None = None
+    transferability: np.ndarray | None = None
 
     @property
     def used_roles(self) -> list[str]:
@@ -73,9 +75,12 @@ class Run:
 
 
 def load_data(config: Config) -> TaskData:
-    """The rows of a run: those of the task, or of a data-free method its dev splits and out-of-domain text."""
+    """The rows of a run: those of the task, of its domain where it is for one, or of a data-free method its dev splits
+    and out-of-domain text.
+    """
     if not registry.get("method", config.method.name).target.needs.data_free:
-        return task_data(config)
+        data, domain = task_data(config), domains.target(config.method)
+        return data if domain is None else data.of_domain(domain)
     corpus = registry.build("corpus", config.corpus.name, config.corpus)
     made = ood.build(config.ood, config.task, corpus, config.ood.seed)
     dev = sources.load(config.data, config.task, train=False)
@@ -84,7 +89,12 @@ def load_data(config: Config) -> TaskData:
 
 def task_data(config: Config) -> TaskData:
     """The task's own rows, whatever the method; all domains, of which the target's may be thinned out."""
-    return sources.load(config.data, config.task, target=domains.target(config.method))
+    rows, share = config.data, config.data.train_fraction
+    if domains.target(config.method) is None and domains.asks(config.method) and share is not None:
+        whole = sources.load(replace(rows, train_fraction=None), config.task)
+        note = f"each student's domain keeps {share:g} of its training rows (data.train_fraction), the others all"
+        return replace(whole, notes=[*whole.notes, note])
+    return sources.load(rows, config.task, target=domains.target(config.method))
 
 
 def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
@@ -183,7 +193,8 @@ def method(this: Run) -> Method:
     loss = None
     if this.needs.teacher:
         loss = registry.get("loss", losses.default_loss(config.loss.name, regression)).target
-    roles = {role: this.roles[role].model for role in this.used_roles}
+    roles: dict[str, nn.Module] = {role: this.roles[role].model for role in this.used_roles}
+    roles |= this.taught.modules if this.taught else {}
     device = this.accelerator.device
     words = _vocabulary(this) if this.needs.shared_vocabulary else None
     parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, device, words)
@@ -205,20 +216,8 @@ def teaching(this: Run) -> teacher.Setting:
     return teacher.Setting(this.config, this.dev_tokens("teacher"), this.evaluator, this.accelerator)
 
 
-def teacher_lessons(this: Run) -> teacher.Lessons:
-    """The task's training rows for a teacher that is to be fine-tuned.
-
-    In a data-free run they are read here, for the teacher alone, and let go with it.
-    """
-    if not this.needs.data_free:
-        return teacher.Lessons(tokens(this, "teacher")["train"], this.data.train.labels())
-    train = task_data(this.config).train
-    table = tokenize(train, this.roles["teacher"].tokenizer, this.config.data.max_length)
-    return teacher.Lessons(table, train.labels())
-
-
-def feed(this: Run) -> Feed:
-    """The rows the student learns from, with the teacher's kept logits where the method needs them."""
+def feed(this: Run, method: Method) -> Feed:
+    """The rows the student learns from, with what is kept of the teacher on them as far as the method needs it."""
     config, lessons, kept = this.config, this.data.lessons, None
     if this.needs.teacher_logits:
         setting, built, table = teaching(this), this.roles["teacher"], tokens(this, "teacher")["train"]
@@ -230,7 +229,13 @@ def feed(this: Run) -> Feed:
             kept = teacher.kept_logits(built, table, setting, this.screen.say)
     tables = {role: tokens(this, role)["train"] for role in this.needs.inputs}
     labels = lessons.labels() if this.needs.labels else None
-    made = Feed(tables, labels, this.accelerator.device, kept, split=lessons.name)
+    extras = {"domain": lessons.domains(), "transferability": this.transferability} if this.needs.domains else {}
+    known = {name: values for name, values in extras.items() if values is not None}
+    states, wanted = None, method.kept()
+    if wanted is not None and not config.dry_run:
+        table = tokens(this, "teacher")["train"]
+        states = kept_states.keep(this.roles["teacher"], table, wanted, this.accelerator, this.screen.say)
+    made = Feed(tables, labels, this.accelerator.device, kept, lessons.name, states, known)
     if config.dry_run:
         made.order = made.longest_first
     return made

@@ -28,6 +28,7 @@ from kdrun.data import domains
 from kdrun.errors import ConfigError, nearest
 from kdrun.method import Needs
 from kdrun.settings import check_ranges
+from kdrun.teachers import config as teacher_lessons
 
 _HERE = Path(__file__).resolve().parent
 CONF_DIR = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
@@ -261,7 +262,8 @@ def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
     problems = list(check_ranges(config))
     needs, task = _needs(config), config.task
-    problems += domains.problems(task, config.method, config.data.name, needs.domains)
+    unfit = domains.problems(task, config.method, config.data.name, needs.domains)
+    problems += unfit or list(teacher_lessons.problems(config, needs))
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from kdrun import assembly
 from kdrun.config import Config
-from kdrun.evaluation import mean_over_domains
+from kdrun.data import domains
+from kdrun.data.sources import TaskData
+from kdrun.evaluation import Scores
 from kdrun.results import RunFolder, provenance
 from kdrun.screen import Screen, number
 
-Runner = Callable[[Config, Screen, list[str]], dict[str, Any] | None]
+Runner = Callable[[Config, Screen, Sequence[str]], dict[str, Any] | None]
 SUMMED = ("train_rows_read", "labels_read", "ood_rows_read")
+
+
+def is_for_all(config: Config) -> bool:
+    """Whether a run is one of each domain."""
+    return getattr(config.method, "domain", None) == domains.ALL
+
+
+def first_of(config: Config) -> Config:
+    """The run itself, or that of the first domain where it is one of each: what a dry run tries."""
+    return of_domain(config, config.task.domains[0], None) if is_for_all(config) else config
 
 
 def of_domain(config: Config, domain: str, folder: Path | None) -> Config:
@@ -30,12 +42,14 @@ def of_domain(config: Config, domain: str, folder: Path | None) -> Config:
     return dataclasses.replace(config, method=method, run_dir=run_dir)
 
 
-def words_of(words: list[str], domain: str) -> list[str]:
+def words_of(words: Sequence[str], domain: str) -> list[str]:
     """The words that repeat one domain's run."""
     return [w for w in words if not w.startswith(("method.domain=", "run_dir="))] + [f"method.domain={domain}"]
 
 
-def carry_out(config: Config, screen: Screen, words: list[str], folder: RunFolder, command: str, run: Runner) -> Any:
+def carry_out(
+    config: Config, screen: Screen, words: Sequence[str], folder: RunFolder, command: str, run: Runner
+) -> Any:
     """Run every domain of the task and write what they come to.
 
     Args:
@@ -56,57 +70,72 @@ def carry_out(config: Config, screen: Screen, words: list[str], folder: RunFolde
         assert result is not None
         made[domain] = result
     folder.predictions(_predictions(folder.path, list(made)))
-    fingerprint = assembly.load_data(config).fingerprint
-    result = merged(made, config) | {"provenance": provenance(config, fingerprint, command)}
+    data = assembly.load_data(config)
+    result = merged(made, data) | {"provenance": provenance(config, data.fingerprint, command)}
     _report(result, screen)
     return result
 
 
-def _predictions(folder: Path, domains: list[str]) -> Any:
+def _predictions(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of all domains' predictions.jsonl, numbered through within each split."""
     seen: dict[str, int] = {}
-    for domain in domains:
+    for domain in names:
         with (folder / "domains" / domain / "predictions.jsonl").open(encoding="utf-8") as file:
             for row in map(json.loads, file):
                 row["id"] = seen[row["split"]] = seen.get(row["split"], -1) + 1
                 yield row
 
 
-def merged(made: dict[str, dict[str, Any]], config: Config) -> dict[str, Any]:
+def merged(made: dict[str, dict[str, Any]], data: TaskData) -> dict[str, Any]:
     """The results of all domains as one: means of scores, sums of rows, steps and seconds."""
-    results = list(made.values())
+    results, metrics = list(made.values()), data.task.metrics
     first = results[0]
     split, metric = first["headline"]["split"], first["headline"]["metric"]
     whole = dict(first)
     for role in ("student", "teacher"):
         if first[role] is not None:
-            whole[role] = first[role] | {"metrics": _mean([r[role]["metrics"] for r in results], config)}
-    whole["guess"] = _mean([result["guess"] for result in results], config)
+            whole[role] = first[role] | {"metrics": _mean([r[role]["metrics"] for r in results], metrics)}
+    whole["guess"] = _mean([result["guess"] for result in results], metrics)
     value = whole["student"]["metrics"][split][metric]
     top = whole["teacher"]["metrics"][split][metric] if whole["teacher"] else None
     whole["retention"] = value / top if value is not None and top else None
     whole["data"] = first["data"] | {key: sum(r["data"][key] for r in results) for key in SUMMED}
+    whole["data"]["name"] = data.display_name
     whole["data"]["rows"] = {name: sum(r["data"]["rows"][name] for r in results) for name in first["data"]["rows"]}
+    counts = [r["data"]["rows_by_domain"] for r in results]
+    whole["data"]["rows_by_domain"] = {
+        split: {name: sum(part[split][name] for part in counts) for name in counts[0][split]} for split in counts[0]
+    }
     note = "of each domain's own" if first["checkpoint"]["split"] else None
     whole["checkpoint"] = first["checkpoint"] | {"step": None, "note": note}
     seconds = {key: sum(r["time"][key] or 0 for r in results) for key in ("total_s", "train_s")}
-    rates = [r["time"]["examples_per_s"] for r in results]
-    whole["time"] = seconds | {"examples_per_s": sum(rates) / len(rates) if None not in rates else None}
+    seen = sum((r["time"]["examples_per_s"] or 0) * r["time"]["train_s"] for r in results)
+    whole["time"] = seconds | {"examples_per_s": round(seen / seconds["train_s"], 1) if seconds["train_s"] else None}
     whole["steps"] = {role: sum(r["steps"][role] for r in results) for role in first["steps"]}
     whole["domains"] = {
-        name: {"run_dir": f"domains/{name}", "score": r["student"]["metrics"][split][metric], "retention": r["retention"]}
+        name: {
+            "run_dir": f"domains/{name}",
+            "score": r["student"]["metrics"][split][metric],
+            "retention": r["retention"],
+        }
         for name, r in made.items()
     }
+    whole["data"]["train_rows_read_for_teacher"] = None
     whole["reasons"] = {key: text for result in results for key, text in result["reasons"].items()}
+    whole["reasons"]["data.train_rows_read_for_teacher"] = "each domain's own run says what its teacher read"
     return whole
 
 
-def _mean(scores: list[dict[str, dict[str, float | None]]], config: Config) -> dict[str, dict[str, float | None]]:
-    """Each split's metrics with a value for every domain, and their plain means."""
-    splits = {}
+def _mean(scores: list[Scores], metrics: Sequence[str]) -> Scores:
+    """Each split's metrics: the plain mean over the domains, then each domain's own."""
+    splits: Scores = {}
     for split in scores[0]:
-        values = {key: value for part in scores for key, value in part[split].items() if "_" in key}
-        splits[split] = {name: mean_over_domains(name, values) for name in config.task.metrics} | values
+        found: dict[str, float | None] = {}
+        for metric in metrics:
+            values = [value for part in scores if (value := part[split][metric]) is not None]
+            found[metric] = sum(values) / len(values) if len(values) == len(scores) else None
+        own = {key: value for part in scores for key, value in part[split].items() if key not in metrics}
+        splits[split] = found | own
     return splits
 
 

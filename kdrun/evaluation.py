@@ -39,20 +39,23 @@ class Evaluator:
     batch_size: int
     domains: Mapping[str, np.ndarray] = field(default_factory=dict)
 
-    def logits(self, model: nn.Module, tokens: TokenTable, limit: int | None = None) -> np.ndarray:
+    def logits(
+        self, model: nn.Module, tokens: TokenTable, limit: int | None = None, width: int | None = None
+    ) -> np.ndarray:
         """A model's logits in row order, [rows, outputs], float32.
 
         Args:
             model: takes the table's columns, returns `.logits`.
             tokens: the rows.
             limit: only so many batches, for a dry run; other rows stay NaN.
+            width: outputs of a model that has others than the task.
 
         Raises:
             TrainingError: a logit is not finite, which an argmax would hide.
         """
         was_training = model.training
         model.eval()
-        out = np.full((tokens.num_rows, self.task.num_outputs), np.nan, dtype=np.float32)
+        out = np.full((tokens.num_rows, width or self.task.num_outputs), np.nan, dtype=np.float32)
         with torch.inference_mode(), self.accelerator.autocast():
             for rows in by_length(tokens.lengths, self.batch_size)[:limit]:
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}

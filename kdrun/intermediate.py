@@ -18,6 +18,8 @@ from kdrun.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from kdrun.kept_states import Wanted
+
 INTERMEDIATE, LOGITS = "intermediate", "logits"
 """Names of the two phases."""
 
@@ -27,6 +29,13 @@ class AttentionMaps(Enum):
 
     scores = "scores"
     probabilities = "probabilities"
+
+
+class TeacherStates(Enum):
+    """Where the teacher's hidden states and attention maps come from: computed at every step, or kept on disk."""
+
+    recompute = "recompute"
+    keep = "keep"
 
 
 @dataclass
@@ -42,6 +51,10 @@ class IntermediateSettings:
         ge=0,
         lt=1,
     )
+    teacher_states: TeacherStates = setting(
+        TeacherStates.recompute,
+        "the teacher's hidden states and maps: computed at every step, or once and kept on disk",
+    )
     temperature: float = setting(2.0, "T of the logits phase: softens teacher and student alike", gt=0)
 
 
@@ -54,7 +67,7 @@ class Intermediate(Method):
 
     def __init__(self, config: Any, parts: Parts) -> None:
         super().__init__(config, parts)
-        student, teacher = (_shape(parts.roles[role]) for role in ("student", "teacher"))
+        student, teacher = (shape(parts.roles[role]) for role in ("student", "teacher"))
         self.pairs = layer_pairs(student.num_hidden_layers, teacher.num_hidden_layers)
         self.projection = projection(student.hidden_size, teacher.hidden_size, parts.seed).to(parts.device)
         self._phase = ""
@@ -73,18 +86,35 @@ class Intermediate(Method):
         return [*own, self.projection] if role == "student" and self._phase == INTERMEDIATE else own
 
     def compare(self, batch: Batch) -> dict[str, Tensor]:
-        """How far the student's hidden states and attention maps are from the teacher's, [batch] each.
-
-        The teacher runs on the fly: its states of all training rows would fill a disk.
-        """
-        import torch
-
-        maps, student, teacher = self.config.attention_maps, self.roles["student"], self.roles["teacher"]
-        with torch.no_grad():
-            taught = look(teacher, batch.inputs["teacher"], maps, "teacher")
-        own = look(student, batch.inputs["student"], maps, "student")
+        """How far the student's hidden states and attention maps are from the teacher's, [batch] each."""
+        own, taught = self.states(batch)
         mask = batch.inputs["student"]["attention_mask"]
         return intermediate_losses(own, taught, self.pairs, self.projection, mask)
+
+    def states(self, batch: Batch) -> tuple[Any, Any]:
+        """Hidden states and attention maps of student and teacher, the latter's from disk where they are kept."""
+        import torch
+
+        maps = self.config.attention_maps
+        own = look(self.roles["student"], batch.inputs["student"], maps, "student")
+        if batch.teacher_states is not None:
+            return own, batch.teacher_states()
+        with torch.no_grad():
+            return own, look(self.roles["teacher"], batch.inputs["teacher"], maps, "teacher")
+
+    def kept(self) -> Wanted | None:
+        """What of the teacher is to be kept on disk; None where it is computed at every step."""
+        if self.config.teacher_states is TeacherStates.recompute:
+            return None
+        from kdrun.kept_states import Wanted
+
+        maps = self.config.attention_maps
+        heads = {shape(self.roles[role]).num_attention_heads for role in ("student", "teacher")}
+
+        def watch(model: Any, inputs: dict[str, Tensor]) -> Any:
+            return look(model, inputs, maps, "teacher")
+
+        return Wanted(self.pairs, maps.value, len(heads) > 1, watch)
 
     def soft(self, batch: Batch) -> Tensor:
         """D(T(x)/T, S(x)/T) of the logits, [batch]: no T², no labels. A score has no temperature."""
@@ -155,7 +185,7 @@ def look(model: nn.Module, inputs: dict[str, Tensor], maps: AttentionMaps, role:
         ModelError: some are missing, as those of a model that was not built to give them.
     """
     out = model(**inputs, output_hidden_states=True, output_attentions=True, attention_maps=maps.value)
-    depth = _shape(model).num_hidden_layers
+    depth = shape(model).num_hidden_layers
     for kind, wanted in (("hidden_states", depth + 1), ("attentions", depth)):
         found = len(out[kind] or ())
         if found != wanted:
@@ -207,6 +237,6 @@ def _same_heads(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     return student.float().mean(dim=1, keepdim=True), teacher.float().mean(dim=1, keepdim=True)
 
 
-def _shape(model: Any) -> Any:
+def shape(model: Any) -> Any:
     """A transformers model's config: depth, width, heads."""
     return model.config

@@ -7,7 +7,7 @@ states and one of maps, in half precision.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,7 +150,7 @@ def _must_fit(size: int, folder: Path) -> None:
 
 
 def _fill(
-    files: dict[str, np.ndarray], built: Built, tokens: TokenTable, wanted: Wanted, accelerator: Accelerator
+    files: Mapping[str, np.ndarray], built: Built, tokens: TokenTable, wanted: Wanted, accelerator: Accelerator
 ) -> None:
     lengths = tokens.lengths.astype(np.int64)
     first = np.concatenate([[0], np.cumsum(lengths)])

@@ -90,6 +90,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
     top = this.teacher_scores[split][metric] if this.teacher_scores else None
     value = scores[split][metric]
     rate = outcome.examples / outcome.train_seconds if outcome.train_seconds else None
+    read = dict(this.taught.rows_read or {}) if this.taught else {"all": 0}
     made: dict[str, Any] = {
         "kdrun": __version__,
         "status": "done",
@@ -103,7 +104,8 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "train_rows_read": feed.rows_read("train"),
             "labels_read": feed.labels_read,
             "ood_rows_read": feed.rows_read("ood"),
-            "train_rows_read_for_teacher": this.teacher_rows_read,
+            "train_rows_read_for_teacher": read.pop("all") if read else None,
+            "rows_read_for_teacher_by_domain": read,
             "rows": {name: part.num_rows for name, part in this.data.all_splits.items()},
             "rows_by_domain": {name: this.data.rows_by_domain(name) for name in this.data.splits},
         },
@@ -133,9 +135,11 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
 def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
     """Why each null of a result is null."""
     reasons = {}
+    if made["data"]["train_rows_read_for_teacher"] is None:
+        reasons["data.train_rows_read_for_teacher"] = "the teacher is of an older cache entry, which does not say"
     if made["teacher"] is None:
         without = f"method={made['method']} uses no teacher"
-        reasons = {"teacher": without, "retention": without, "compression": without}
+        reasons |= {"teacher": without, "retention": without, "compression": without}
     elif made["retention"] is None:
         reasons["retention"] = "the headline metric of teacher or student is undefined or zero"
     for role in this.used_roles:

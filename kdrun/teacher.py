@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kdrun.loop import Loop, Observer, Settings
 from kdrun.method import Method, Parts
 from kdrun.models import loading
 from kdrun.models.built import BuildContext, Built
+from kdrun.models.built import model_fingerprint as built_fingerprint
 from kdrun.results import plain
 from kdrun.teachers.config import TeacherLessons
 from kdrun.teachers.lessons import DomainTeaching
@@ -42,14 +43,16 @@ class Lessons:
         tokens: of the rows.
         labels: the gold labels.
         kind: how it learns; None for a task without domains.
-        extras: further values of each row, by name: `domain`, `transferability`.
+        domains: index of each row's domain, where rows have one.
+        transferability: t(x) of each row, for a meta-teacher.
         target: the student's domain, whose teacher is wanted of one that learns several at once.
     """
 
     tokens: TokenTable
     labels: np.ndarray
     kind: TeacherLessons | None = None
-    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    domains: np.ndarray | None = None
+    transferability: np.ndarray | None = None
     target: int | None = None
 
     @property
@@ -57,8 +60,34 @@ class Lessons:
         """What fine-tunes the teacher, where it is more than the classifier's own loss."""
         return None if self.kind is None else WAYS.get(self.kind)
 
+    @property
+    def extras(self) -> dict[str, np.ndarray]:
+        """What batches carry for such a way."""
+        if self.way is None:
+            return {}
+        found = {"domain": self.domains, "transferability": self.transferability}
+        return {name: values for name, values in found.items() if values is not None}
+
 
 WAYS: dict[TeacherLessons, type[DomainTeaching]] = {TeacherLessons.multi_task: MultiTask, TeacherLessons.meta: Meta}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A fine-tuned teacher.
+
+    Attributes:
+        built: the model, frozen.
+        from_cache: whether it was there already.
+        modules: that belong to it, by the role that methods know them by.
+        rows_read: how many different rows its fine-tuning read, of each domain where rows have one; None for one
+            of an older cache entry, which does not say.
+    """
+
+    built: Built
+    from_cache: bool
+    modules: dict[str, nn.Module]
+    rows_read: dict[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -79,11 +108,6 @@ class Setting:
         """The model's logits on every dev split, [rows, outputs] each."""
         return {split: self.evaluator.logits(built.model, table) for split, table in self.dev.items()}
 
-    def scores(self, built: Built) -> Scores:
-        """The model's metrics on the splits that are scored while training."""
-        logits = {split: self.evaluator.logits(built.model, table) for split, table in self.watched.items()}
-        return self.evaluator.score(logits)
-
 
 def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
     """Whether kdrun trains this teacher: said by `teacher.fine_tune`, else whether it lacks a head."""
@@ -92,9 +116,7 @@ def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
     return options.fine_tune is FineTune.always
 
 
-def fine_tuned(
-    built: Built, context: BuildContext, setting: Setting, lessons: Lessons, observer: Observer
-) -> tuple[Built, bool, dict[str, nn.Module]]:
+def fine_tuned(built: Built, context: BuildContext, setting: Setting, lessons: Lessons, observer: Observer) -> Taught:
     """The teacher fine-tuned on the task, from the cache when it is there.
 
     Args:
@@ -103,9 +125,6 @@ def fine_tuned(
         setting: the dev rows that its checkpoint is chosen on.
         lessons: its training rows.
         observer: is told of its steps.
-
-    Returns:
-        The fine-tuned model, whether it came from the cache, and modules that belong to it, by role.
     """
     options: TeacherOptions = setting.config.teacher
 
@@ -137,17 +156,16 @@ def fine_tuned(
     modules: dict[str, nn.Module] = {}
     fingerprint = loaded.fingerprint
     if lessons.way is not None:
-        assert lessons.target is not None
         modules = lessons.way.part(loaded.model, folder, lessons.target, options.meta)
-        fingerprint = cache.digest({"of": fingerprint, "domain": lessons.target})
+        fingerprint = built_fingerprint(loaded.model, loaded.tokenizer)
     for module in (loaded.model, *modules.values()):
         module.to(setting.accelerator.device).requires_grad_(False).eval()
-    return replace(loaded, name=built.name, fingerprint=fingerprint), hit, modules
+    report = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    taught = replace(loaded, name=built.name, fingerprint=fingerprint)
+    return Taught(taught, hit, modules, report.get("rows_read"))
 
 
-def _fine_tune(
-    built: Built, setting: Setting, lessons: Lessons, observer: Observer, folder: Path
-) -> dict[str, Any]:
+def _fine_tune(built: Built, setting: Setting, lessons: Lessons, observer: Observer, folder: Path) -> dict[str, Any]:
     options: TeacherOptions = setting.config.teacher
     task, device = setting.config.task, setting.accelerator.device
     hard = losses.hard_loss(task.is_regression)
@@ -164,10 +182,11 @@ def _fine_tune(
         return setting.evaluator.headline(scores), scores
 
     runtime = setting.config.runtime
+    feed = Feed({"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras)
     loop = Loop(
         method,
         method.phases(options.fine_tuning),
-        Feed({"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras),
+        feed,
         Settings(options.fine_tuning, options.seed, runtime.log_every, runtime.eval_every),
         setting.accelerator,
         evaluate,
@@ -176,15 +195,24 @@ def _fine_tune(
     outcome = loop.run()
     if isinstance(method, DomainTeaching):
         method.finish(folder)
-    return {"best": outcome.best, "best_step": outcome.best_step, "train_seconds": outcome.train_seconds}
+    report = {"best": outcome.best, "best_step": outcome.best_step, "train_seconds": outcome.train_seconds}
+    return report | {"rows_read": _rows_read(feed, lessons, setting.config.task.domains)}
+
+
+def _rows_read(feed: Feed, lessons: Lessons, domains: list[str]) -> dict[str, int]:
+    """How many different rows were handed out: in all, and of each domain where rows have one."""
+    counts = {"all": feed.rows_read("train")}
+    if lessons.domains is not None:
+        counts |= {name: int((lessons.domains[feed.was_read] == k).sum()) for k, name in enumerate(domains)}
+    return counts
 
 
 def _dev_logits(built: Built, setting: Setting, method: Method) -> dict[str, np.ndarray]:
-    """The logits of a teacher in training on every dev split; one that learns by domain says them its own way."""
+    """The logits of a teacher in training on the watched splits; one that learns by domain says them its own way."""
     if not isinstance(method, DomainTeaching):
-        return setting.logits(built)
+        return {name: setting.evaluator.logits(built.model, table) for name, table in setting.watched.items()}
     domains = setting.evaluator.domains
-    return {name: method.logits(setting.evaluator, table, domains[name]) for name, table in setting.dev.items()}
+    return {name: method.logits(setting.evaluator, table, domains[name]) for name, table in setting.watched.items()}
 
 
 def refuse_weak(scores: Scores, setting: Setting) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kdrun import assembly, check, checkpoint, registry, report, samples, summary, teacher, trackers
+from kdrun import assembly, check, checkpoint, domain_runs, registry, report, samples, schooling, summary, trackers
 from kdrun.assembly import Run
 from kdrun.config import Config
 from kdrun.data.feed import Feed
@@ -42,11 +42,14 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
     screen, command = screen or Screen(), shlex.join(["kdrun", *words])
     trackers.require(config.tracker)
     if config.dry_run:
-        return _load_and_carry_out(config, screen, command, None)
+        return _load_and_carry_out(domain_runs.first_of(config), screen, command, None)
     folder = RunFolder(config)
     folder.open(command)
     try:
-        result = _load_and_carry_out(config, screen, command, folder)
+        if domain_runs.is_for_all(config):
+            result = domain_runs.carry_out(config, screen, words, folder, command, run)
+        else:
+            result = _load_and_carry_out(config, screen, command, folder)
     except KeyboardInterrupt:
         folder.close("interrupted", error="stopped from the keyboard")
         raise
@@ -69,7 +72,7 @@ def try_out(config: Config, screen: Screen) -> list[Check]:
         KdrunError: there is nothing to try: the data cannot be read, the device is not there.
     """
     trackers.require(config.tracker)
-    this = _load(replace(config, dry_run=True), screen, "", None)
+    this = _load(replace(domain_runs.first_of(config), dry_run=True), screen, "", None)
     this.is_check = True
     try:
         _carry_out(this)
@@ -116,9 +119,9 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     assembly.build_roles(this)
     summary.introduce(this)
     if this.needs.teacher:
-        _teach(this)
+        schooling.teach(this)
     method = assembly.method(this)
-    feed = assembly.feed(this)
+    feed = assembly.feed(this, method)
     this.checks = check.before(this)
     if not this.is_check:
         check.require(this.checks)
@@ -143,31 +146,6 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     )
     summary.report(this, scores, result)
     return result
-
-
-def _teach(this: Run) -> None:
-    """Fine-tune or fetch the teacher, score it, refuse one that knows nothing."""
-    config, built = this.config, this.roles["teacher"]
-    setting = assembly.teaching(this)
-    is_real = this.is_check or not config.dry_run
-    if teacher.wants_fine_tuning(config.teacher, built) and is_real:
-        watcher = Watcher(this.screen, "teacher", config.task.headline, config.task.dev_splits[0])
-        try:
-            lessons, context = assembly.teacher_lessons(this), assembly.context(this, "teacher")
-            built, hit = teacher.fine_tuned(built, context, setting, lessons, watcher)
-            this.teacher_rows_read = lessons.tokens.num_rows
-        finally:
-            watcher.close()
-        this.screen.say(f"teacher {'read from the cache' if hit else 'fine-tuned and kept in the cache'}")
-    built.model.requires_grad_(False).eval()
-    this.roles["teacher"] = built
-    if not is_real:
-        return
-    this.teacher_logits = setting.logits(built)
-    this.teacher_scores = this.evaluator.score(this.teacher_logits)
-    warning = teacher.refuse_weak(this.teacher_scores, setting)
-    if warning:
-        this.screen.warn(warning)
 
 
 class _Observer(Watcher):

@@ -11,7 +11,7 @@ from rich.console import Console
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
-from kdrun import assembly, compose, results, train
+from kdrun import assembly, compose, results, schooling, train
 from kdrun.config import Config
 from kdrun.errors import ModelError
 from kdrun.loop import Loop, Settings
@@ -99,7 +99,7 @@ def test_depths_known_only_from_the_models_are_refused_once_they_are_built(
     config = smoke(tmp_path, "student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=2")
     del config.teacher.sizes["num_hidden_layers"]  # the family's default, 12, is seen once it is built
     config.student.sizes["num_hidden_layers"] = 5
-    monkeypatch.setattr(train, "_teach", lambda _: pytest.fail("the teacher was trained first"))
+    monkeypatch.setattr(schooling, "teach", lambda _: pytest.fail("the teacher was trained first"))
     with pytest.raises(ModelError, match="the student has 5 layers and the teacher 12"):
         train.run(config, Quiet())
 

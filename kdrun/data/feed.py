@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +12,9 @@ import torch
 from kdrun.data.batching import by_length, plan
 from kdrun.data.tokens import TokenTable
 from kdrun.method import Batch
+
+if TYPE_CHECKING:
+    from kdrun.kept_states import KeptStates
 
 
 class Feed:
@@ -21,6 +26,7 @@ class Feed:
         device: where batches go.
         teacher_logits: the teacher's logits on these rows, [rows, outputs], where the method needs them.
         split: name of the split that these rows are.
+        teacher_states: the teacher's hidden states and attention maps of these rows, where they are kept on disk.
         extras: further values of each row by name, [rows, …] each, which batches carry along.
 
     Raises:
@@ -34,6 +40,7 @@ class Feed:
         device: torch.device,
         teacher_logits: np.ndarray | None = None,
         split: str = "train",
+        teacher_states: KeptStates | None = None,
         extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
@@ -44,9 +51,15 @@ class Feed:
         if len(set(counts.values())) != 1:
             raise ValueError(f"training rows do not line up: {counts}")
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
+        self.teacher_states = teacher_states
         self.labels, self.split = None if labels is None else _wide(labels), split
         self.num_rows = next(iter(counts.values()))
         self._read = np.zeros(self.num_rows, dtype=bool)
+
+    @property
+    def was_read(self) -> np.ndarray:
+        """Which rows have been handed out, [rows] bool."""
+        return self._read
 
     def rows_read(self, split: str) -> int:
         """How many different rows of a split have been handed out."""
@@ -80,7 +93,7 @@ class Feed:
             if id(table) not in made:
                 made[id(table)] = {k: v.to(self.device) for k, v in table.batch(rows).items()}
             inputs[role] = made[id(table)]
-        logits = None
+        logits, kept = None, self.teacher_states
         if self.teacher_logits is not None:
             logits = torch.from_numpy(np.array(self.teacher_logits[rows])).to(self.device)
         return Batch(
@@ -91,6 +104,7 @@ class Feed:
             phase=phase,
             step=step,
             extras={name: torch.from_numpy(values[rows]).to(self.device) for name, values in self.extras.items()},
+            teacher_states=partial(kept.batch, rows, self.device) if kept is not None else None,
         )
 
 

@@ -32,6 +32,7 @@ class TaskData:
         notes: what a reader of the result should know, as sentences.
         display_name: the task as results call it: `SST-2`, `QQP-9k` (a subset), `sst2 (synthetic)`.
         ood: out-of-domain rows without labels, which a data-free run trains on instead of `train`.
+        whole: the rows of all domains, where these are those of one.
     """
 
     task: TaskConfig
@@ -41,6 +42,7 @@ class TaskData:
     notes: list[str]
     display_name: str
     ood: Split | None = None
+    whole: TaskData | None = None
 
     @property
     def train(self) -> Split:
@@ -65,8 +67,9 @@ class TaskData:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all rows of the run, 64 hex digits."""
-        return digest({name: split.fingerprint for name, split in self.all_splits.items()})
+        """A hash of all rows of the run, 64 hex digits; of those of other domains too, which its teacher may read."""
+        own = {name: split.fingerprint for name, split in self.all_splits.items()}
+        return digest(own if self.whole is None else own | {"whole": self.whole.fingerprint})
 
     def rows_by_domain(self, split: str) -> dict[str, int]:
         """How many rows of each domain a split has, in the task's order; empty where rows do not say theirs."""
@@ -82,6 +85,17 @@ class TaskData:
         Raises:
             DataError: the task's rows say no domain, it has no such domain, or a split has no row of it.
         """
+        return replace(self._where(name, same=True), whole=self)
+
+    def without_domain(self, name: str) -> TaskData:
+        """The rows of all domains but one in every split.
+
+        Raises:
+            DataError: as `of_domain`; or a split has no rows left.
+        """
+        return self._where(name, same=False)
+
+    def _where(self, name: str, *, same: bool) -> TaskData:
         known = self.task.domains
         if any(split.domains() is None for split in self.splits.values()):
             raise DataError(f"the rows of {self.display_name} do not say their domain, so none are of {name}")
@@ -90,11 +104,13 @@ class TaskData:
         splits = {}
         for key, split in self.splits.items():
             ids = split.domains()
-            splits[key] = split.select(np.flatnonzero(ids == known.index(name)))
+            splits[key] = split.select(np.flatnonzero((ids == known.index(name)) == same))
             if not splits[key].num_rows:
-                raise DataError(f"{key} of {self.display_name} has no row of {name}, of {split.num_rows} rows")
+                which = name if same else f"another domain than {name}"
+                raise DataError(f"{key} of {self.display_name} has no row of {which}, of {split.num_rows} rows")
         shown, mark, rest = self.display_name.partition(" (")
-        return replace(self, splits=splits, display_name=f"{shown}/{name}{mark}{rest}")
+        part = f"{shown}/{name}" if same else f"{shown} but {name}"
+        return replace(self, splits=splits, display_name=f"{part}{mark}{rest}")
 
 
 def load(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdrun.data.domains import DomainSettings
-from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings, intermediate_losses
+from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings, intermediate_losses, shape
 from kdrun.method import Batch, Needs, Parts, StepOutput, Turn
 from kdrun.registry import register
 from kdrun.settings import setting
@@ -86,11 +86,10 @@ class MetaKD(Intermediate):
         from kdrun.models.built import seeded
         from kdrun.teachers.domain_branch import DomainVector
 
-        widths = [parts.roles[role].config.hidden_size for role in ("student", "teacher")]
-        std = parts.roles["student"].config.initializer_range
+        own, other = (shape(parts.roles[role]) for role in ("student", "teacher"))
         with seeded(parts.seed, "domain vector"):
-            self.vector = DomainVector(widths[0], len(parts.task.domains), std)
-            self.widen = nn.Linear(widths[0], widths[1])
+            self.vector = DomainVector(own.hidden_size, len(parts.task.domains), own.initializer_range)
+            self.widen = nn.Linear(own.hidden_size, other.hidden_size)
         for module in (self.vector, self.widen):
             module.to(parts.device)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kdrun.data.domains import DomainSettings
 from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings
 from kdrun.method import Batch, Needs, StepOutput, Turn
 from kdrun.registry import register
@@ -15,7 +16,7 @@ from kdrun.settings import setting
 
 
 @dataclass
-class TinyBertKDConfig(IntermediateSettings):
+class TinyBertKDConfig(IntermediateSettings, DomainSettings):
     """Settings of TinyBERT's task distillation."""
 
     name: str = setting("tinybert_kd", "registered method")

@@ -63,7 +63,7 @@ class DomainBranch(DomainVector):
         return self.output(self.dropout(vectors))
 
     def forget(self, domain: int, seen: list[int]) -> None:
-        """Let the mean of the domains that were seen stand for one that was not (ours: its embedding would be noise)."""
+        """Let the mean of the domains that were seen stand for one that was not (ours: its own is noise)."""
         with torch.no_grad():
             self.embedding.weight[domain] = self.embedding.weight[seen].mean(dim=0)
 

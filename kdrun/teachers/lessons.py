@@ -34,8 +34,8 @@ class DomainTeaching(Method):
         """Called before the model is saved: write what lies outside of it into the folder."""
 
     @staticmethod
-    def part(model: nn.Module, folder: Path, domain: int, config: Any) -> dict[str, nn.Module]:
-        """Turn a model read back from the folder into the teacher of one domain.
+    def part(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
+        """Turn a model read back from the folder into the teacher of one domain; None where the student is of all.
 
         Returns:
             Modules beside the model, by the role that a method knows them by.

@@ -76,7 +76,7 @@ class Meta(DomainTeaching):
         save_file({name: value.cpu() for name, value in self.branch.state_dict().items()}, folder / FILE)
 
     @staticmethod
-    def part(model: nn.Module, folder: Path, domain: int, config: Any) -> dict[str, nn.Module]:
+    def part(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
         """The domain branch, as role `domain_branch`."""
         weights = load_file(folder / FILE)
         count, width = weights["embedding.weight"].shape

@@ -48,10 +48,10 @@ class MultiTask(DomainTeaching):
         self.holder, self.name = output_layer(self.roles["student"])
         plain = getattr(self.holder, self.name)
         self.plain, self.count = plain, len(parts.task.domains)
-        std = self.roles["student"].config.initializer_range  # pyright: ignore[reportAttributeAccessIssue]
+        settings: Any = self.roles["student"].config
         with seeded(parts.seed, "heads"):
             wide = nn.Linear(plain.in_features, self.count * plain.out_features)
-            nn.init.normal_(wide.weight, std=std)
+            nn.init.normal_(wide.weight, std=settings.initializer_range)
             nn.init.zeros_(wide.bias)
         setattr(self.holder, self.name, wide.to(parts.device))
 
@@ -76,8 +76,9 @@ class MultiTask(DomainTeaching):
         setattr(self.holder, self.name, self.plain)
 
     @staticmethod
-    def part(model: nn.Module, folder: Path, domain: int, config: Any) -> dict[str, nn.Module]:
+    def part(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
         """Give the model the output layer of a domain."""
+        assert domain is not None
         holder, name = output_layer(model)
         layer, heads = getattr(holder, name), load_file(folder / FILE)
         rows = slice(domain * layer.out_features, (domain + 1) * layer.out_features)
