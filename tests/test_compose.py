@@ -1,5 +1,7 @@
 """Unfit combinations are refused by name before anything loads."""
 
+from pathlib import Path
+
 import pytest
 
 from kdrun import compose, registry
@@ -42,3 +44,8 @@ def test_a_good_command_line_has_no_problems_and_composes_to_dataclasses() -> No
     config = compose.load(words)
     assert config.method.temperature == 4.0
     assert config.student.sizes["hidden_size"] == 32
+
+
+def test_a_path_may_hold_any_word(tmp_path: Path) -> None:
+    """Code is named by a key; `_target_` within a path is a word like others."""
+    assert compose.load([f"output_dir={tmp_path}/of_the_target_domain"]).output_dir.endswith("of_the_target_domain")

@@ -122,7 +122,8 @@ class MetaKD(Intermediate):
         from kdrun.teachers.domain_branch import mean_of_tokens
 
         domains, mask = batch.extras["domain"], batch.inputs["student"]["attention_mask"]
+        last, its_last = self.pairs.hidden[-1]
         with torch.no_grad():
-            wanted = self.roles["domain_branch"](mean_of_tokens(taught.hidden_states[-1], mask), domains)
-        found = self.widen(self.vector(mean_of_tokens(own.hidden_states[-1], mask), domains))
+            wanted = self.roles["domain_branch"](mean_of_tokens(taught.hidden_states[its_last], mask), domains)
+        found = self.widen(self.vector(mean_of_tokens(own.hidden_states[last], mask), domains))
         return (found.float() - wanted.float()).square().mean(dim=-1)
