@@ -1,5 +1,6 @@
 """The evaluation pass: row order, arithmetic, prediction files."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,3 +69,27 @@ def test_prediction_rows_of_a_pair_with_a_score() -> None:
     rows = prediction_rows(SCORE, "dev", columns, np.array([[2.5]]), np.array([[4.0]]))
     assert rows == [known | {"prediction": 2.5, "teacher_prediction": 4.0}]
     assert predictions(SCORE, np.array([[2.5]])) == pytest.approx([2.5])
+
+
+def test_scores_by_domain_choose_and_are_kept_apart() -> None:
+    task = replace(CLASSES, domains=["a", "b"], rows={"dev": 5, "test": 2}, reported="test")
+    gold, test = np.array([0, 1, 1, 0, 1]), np.array([1, 0])
+    domains = {"dev": np.array([0, 0, 0, 0, 1]), "test": np.array([1, 1])}
+    evaluator = Evaluator(task, {"dev": gold, "test": test}, Accelerator(cpu=True), 2, domains)
+    right = np.array([[1, 0], [0, 1], [0, 1], [0, 1], [1, 0]], dtype=np.float32)
+    scores = evaluator.score({"dev": right, "test": right[:2]})
+    # dev: 3 of 4 in a, 0 of 1 in b; test: both wrong
+    assert scores["dev"] == {"accuracy": 0.375, "accuracy_a": 0.75, "accuracy_b": 0.0}
+    assert scores["test"] == {"accuracy": 0.0, "accuracy_b": 0.0}
+    assert evaluator.headline(scores) == 0.375
+    # the most frequent class of dev is 1: 2 of 4 in a, 1 of 1 in b; of test it is the first of a tie, 0
+    assert evaluator.guess()["dev"] == {"accuracy": 0.75, "accuracy_a": 0.5, "accuracy_b": 1.0}
+    assert evaluator.guess()["test"] == {"accuracy": 0.5, "accuracy_b": 0.5}
+
+
+def test_prediction_rows_say_their_domain() -> None:
+    task = replace(CLASSES, domains=["a", "b"])
+    rows = {"text": ["fine"], "label": [1], "domain": [1]}
+    (row,) = prediction_rows(task, "test", rows, np.array([[0.0, 1.0]]))
+    assert list(row)[:4] == ["id", "split", "domain", "text"]
+    assert row["domain"] == "b"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,39 @@ def test_evaluate_metric_agrees_without_network(tmp_path: Path) -> None:
     assert found["constant"] == {"pearson": None, "spearman": None}
     assert "argmax" in found["cut"]
     assert found["column"]
+
+
+def test_by_domain_is_the_plain_mean_over_the_domains_present() -> None:
+    gold, said = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 1, 0, 1, 0])
+    domains = np.array([2, 2, 2, 2, 0, 0])
+    found = metrics.by_domain(["accuracy"], said, gold, domains, ["a", "b", "c"])
+    # 3 of 4 and 1 of 2: the mean over domains is not the mean over rows, 4 of 6
+    assert found == {"accuracy": 0.625, "accuracy_a": 0.5, "accuracy_c": 0.75}
+    assert list(found) == ["accuracy", "accuracy_a", "accuracy_c"]
+
+
+def test_by_domain_of_one_domain_and_of_several_metrics() -> None:
+    gold, said = np.array([0, 1, 1]), np.array([0, 0, 1])
+    found = metrics.by_domain(["f1", "accuracy"], said, gold, np.array([1, 1, 1]), ["a", "b"])
+    assert found["accuracy"] == found["accuracy_b"] == pytest.approx(2 / 3)
+    assert found["f1"] == found["f1_b"] == pytest.approx(2 / 3)
+    assert set(found) == {"f1", "accuracy", "f1_b", "accuracy_b"}
+
+
+def test_a_mean_over_domains_is_undefined_where_one_of_them_is() -> None:
+    found = metrics.by_domain(["f1"], np.array([1, 0, 0]), np.array([1, 0, 0]), np.array([0, 1, 1]), ["a", "b"])
+    assert found == {"f1": None, "f1_a": 1.0, "f1_b": None}
+
+
+def test_the_guess_by_domain_is_one_for_all_domains() -> None:
+    task = replace(CLASSES, domains=["a", "b"])
+    found = metrics.majority(task, np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]))
+    # the guess is 1, which b has once in three rows
+    assert found["accuracy_b"] == pytest.approx(1 / 3)
+    assert found["accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_correlations_of_the_guess_by_domain_are_zero() -> None:
+    task = replace(SCORES, domains=["a", "b"])
+    found = metrics.majority(task, np.array([0.0, 2.0, 5.0, 1.0]), np.array([0, 0, 1, 1]))
+    assert found == dict.fromkeys(["pearson", "spearman", "pearson_a", "pearson_b", "spearman_a", "spearman_b"], 0.0)

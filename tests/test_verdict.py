@@ -128,3 +128,34 @@ def test_power_grows_with_seeds_and_seeds_needed_is_where_it_passes() -> None:
     assert needed is not None
     assert verdict.power(0.01, 0.002**2, 0.01**2, needed) >= verdict.POWER
     assert verdict.power(0.01, 0.002**2, 0.01**2, needed - 1) < verdict.POWER
+
+
+def test_with_domains_a_resample_is_the_mean_over_them_drawn_within_each() -> None:
+    gold = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
+    answers = np.stack([gold, np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1])])
+    domains = np.array(["a"] * 8 + ["b"] * 2)
+    found = verdict.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
+    assert (found[:, 0] == 1).all()
+    # half right in either domain: mean 0.5, variance (0.25 / 8 + 0.25 / 2) / 4
+    assert found[:, 1].mean() == pytest.approx(0.5, abs=0.02)
+    assert found[:, 1].var() == pytest.approx((0.25 / 8 + 0.25 / 2) / 4, rel=0.1)
+    # each domain always keeps its own number of rows: in quarters of b and sixteenths of a
+    assert np.isin(found[:, 1] * 16, np.arange(17)).all()
+
+
+def test_one_domain_is_the_whole_split() -> None:
+    gold, answers = RNG.integers(0, 2, 30), RNG.integers(0, 2, (2, 30))
+    plain = verdict.resample("f1", gold, answers, seed=1, resamples=5)
+    np.testing.assert_array_equal(verdict.resample("f1", gold, answers, 1, 5, np.zeros(30)), plain)
+
+
+def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
+    """Arms of equal accuracy over rows, one better in the small domain: the resamples centre on the reported gap."""
+    gold, domains = np.ones(100, int), np.array([0] * 90 + [1] * 10)
+    first, second = gold.copy(), gold.copy()
+    first[:9] = 0  # nine wrong in the large domain
+    second[90:99] = 0  # nine wrong in the small one
+    found = verdict.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
+    reported = [metrics.by_domain(["accuracy"], a, gold, domains, ["x", "y"])["accuracy"] for a in (first, second)]
+    assert reported == [pytest.approx(0.95), pytest.approx(0.55)]
+    assert (found[:, 0] - found[:, 1]).mean() == pytest.approx(0.4, abs=0.01)

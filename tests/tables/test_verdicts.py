@@ -26,6 +26,8 @@ def test_a_row_a_pair(make_comparison: Make) -> None:
     assert any("chosen on dev, the split reported" in note for note in sheet.notes)
     assert any("95 % interval, paired t; a tie lies within ± 1 points" in note for note in sheet.notes)
     assert any("kd − finetune: needs about 9 seeds" in note for note in sheet.notes)
+    apart = verdicts.verdicts([make_comparison(split="test")], [], 1).notes
+    assert any("chosen on dev, test reported." in note for note in apart)
     (record,) = sheet.records
     assert [record[key] for key in ("a_mean", "difference", "low", "high", "word")] == [
         82.0,
