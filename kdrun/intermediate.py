@@ -72,17 +72,21 @@ class Intermediate(Method):
         own = list(super().trainable(role))
         return [*own, self.projection] if role == "student" and self._phase == INTERMEDIATE else own
 
-    def compare(self, batch: Batch) -> dict[str, Tensor]:
-        """How far the student's hidden states and attention maps are from the teacher's, [batch] each.
+    def states(self, batch: Batch) -> tuple[Any, Any]:
+        """What student and teacher make of a batch, with hidden states and attention maps; the teacher's no gradient.
 
         The teacher runs on the fly: its states of all training rows would fill a disk.
         """
         import torch
 
-        maps, student, teacher = self.config.attention_maps, self.roles["student"], self.roles["teacher"]
+        maps = self.config.attention_maps
         with torch.no_grad():
-            taught = look(teacher, batch.inputs["teacher"], maps, "teacher")
-        own = look(student, batch.inputs["student"], maps, "student")
+            taught = look(self.roles["teacher"], batch.inputs["teacher"], maps, "teacher")
+        return look(self.roles["student"], batch.inputs["student"], maps, "student"), taught
+
+    def compare(self, batch: Batch) -> dict[str, Tensor]:
+        """How far the student's hidden states and attention maps are from the teacher's, [batch] each."""
+        own, taught = self.states(batch)
         mask = batch.inputs["student"]["attention_mask"]
         return intermediate_losses(own, taught, self.pairs, self.projection, mask)
 
