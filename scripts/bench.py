@@ -6,7 +6,8 @@
     .venv/bin/python scripts/bench.py --json FILE     the figures too
 
 Rounds alternate between the two sides, so that both meet the same noise; the ratio is the median over rounds of
-reference ÷ kdrun. Peak memory is that of one process a side, less what it held before its first step.
+reference ÷ kdrun: below 1 where kdrun takes longer, as a method whose step does more than plain kd's does. Peak memory
+is that of one process a side, less what it held before its first step.
 """
 
 from __future__ import annotations
@@ -18,55 +19,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from textbook import Textbook, draw_noise, padded
-
-from kdrun import losses, relax
-from kdrun.config import OptimConfig
-from kdrun.data.config import TaskConfig
-from kdrun.data.feed import Feed
-from kdrun.data.tokens import TokenTable
-from kdrun.loop import Loop, Settings
-from kdrun.method import Parts, Phase, Turn, Vocabulary
-from kdrun.methods.mate_kd import MateKD, MateKDConfig
-
-VOCAB, BATCH, MAX_LENGTH, ROWS, MASK_RATE = 30522, 32, 128, 4096, 0.3
-PAD_ID, MASK_ID, SPECIAL = 0, 103, torch.tensor([0, 100, 101, 102, 103])
-SST2_LENGTHS = [3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 27, 33, 66]
-"""Quantiles 0, 0.05 … 1 of the WordPiece tokens of SST-2's training rows."""
-FOUR_LAYERS = {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
-TASK = TaskConfig(name="sst2", labels=["negative", "positive"], metrics=["accuracy"], headline="accuracy")
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a case: `run(n)` takes n steps, `steps` of them a round."""
-
-    run: Callable[[int], None]
-    steps: int
-
-
-@dataclass(frozen=True)
-class Case:
-    """Something that is measured: kdrun beside a reference."""
-
-    name: str
-    reference: str
-    make: Callable[[str], Side]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from bench_cases import CASES, Case
 
 
 @dataclass
@@ -82,101 +44,6 @@ class Figure:
     reference_ms: float
     kdrun_mib: float
     reference_mib: float
-
-
-class Silent:
-    """An observer that looks away."""
-
-    def step(self, record: dict[str, Any], total: int) -> None:
-        """Not looked at."""
-
-    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
-        """Not looked at."""
-
-    def unscored(self, record: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def inspected(self, found: Any) -> None:
-        """Not looked at."""
-
-
-def rows() -> tuple[TokenTable, np.ndarray]:
-    """Random tokens in rows as long as SST-2's, and random labels."""
-    random = np.random.default_rng(0)
-    lengths = np.interp(random.random(ROWS), np.linspace(0, 1, 21), SST2_LENGTHS).astype(int)
-    texts = [[101, *random.integers(1000, VOCAB, n - 2).tolist(), 102] for n in lengths]
-    types = [[0] * len(text) for text in texts]
-    lists = {"input_ids": pa.array(texts, pa.list_(pa.int32())), "token_type_ids": pa.array(types, pa.list_(pa.int8()))}
-    return TokenTable(pa.table(lists), PAD_ID, 0, "bench"), random.integers(0, 2, ROWS).astype(np.int64)
-
-
-def four_layer_roles() -> dict[str, nn.Module]:
-    """Generator, teacher, student of 4 layers × 256 with random weights."""
-    torch.manual_seed(0)
-    config = BertConfig(vocab_size=VOCAB, **FOUR_LAYERS)  # pyright: ignore[reportArgumentType]
-    judges = {role: BertForSequenceClassification(config) for role in ("teacher", "student")}
-    return {"generator": BertForMaskedLM(config), **judges}
-
-
-def mate_kd_ours(turn: str) -> Side:
-    """The turn as kdrun takes it: its loop, buckets, cached teacher logits."""
-    (table, labels), roles = rows(), four_layer_roles()
-    for model in roles.values():
-        model.requires_grad_(False).eval()
-    parts = Parts(
-        roles, TASK, losses.kl_divergence, losses.hard_loss(False), 0, torch.device("cpu"), Vocabulary(MASK_ID, SPECIAL)
-    )
-    taught = np.random.default_rng(1).normal(size=(ROWS, 2)).astype(np.float32)
-    feed = Feed(dict.fromkeys(roles, table), labels, torch.device("cpu"), taught)
-    accelerator, optim = Accelerator(cpu=True), OptimConfig(lr=1e-5, warmup_ratio=0.0)
-    seed = iter(range(10**6))
-
-    def run(steps: int) -> None:
-        method = MateKD(MateKDConfig(mask_rate=MASK_RATE, generator_optim=optim), parts)
-        phase = Phase("train", (Turn(turn),), steps=steps, batch_size=BATCH)
-        settings = Settings(optim, next(seed), log_every=10**6)
-        Loop(method, [phase], feed, settings, accelerator, lambda: (None, {}), Silent()).run()
-
-    return Side(run, steps=24 if turn == "student" else 8)
-
-
-def mate_kd_textbook(turn: str) -> Side:
-    """The turn as on paper: padded to 128, sampled everywhere, soft one-hots, nothing kept."""
-    (table, labels), roles = rows(), four_layer_roles()
-    roles["teacher"].requires_grad_(False).eval()
-    paper = Textbook(roles, MASK_ID, SPECIAL)
-    optimizers = {role: torch.optim.AdamW(roles[role].parameters(), lr=1e-5) for role in ("student", "generator")}
-    batches = iter(np.random.default_rng(2).integers(0, ROWS, (10**5, BATCH)))
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            chosen = next(batches)
-            inputs = padded(table.batch(chosen), MAX_LENGTH, PAD_ID)
-            mask = relax.maskable(inputs, SPECIAL) & (torch.rand(BATCH, MAX_LENGTH) < MASK_RATE)
-            noise = draw_noise(BATCH, MAX_LENGTH, VOCAB)
-            if turn == "generator":
-                loss = paper.generator_loss(inputs, mask, noise) / BATCH
-            else:
-                loss = paper.student_loss(inputs, torch.from_numpy(labels[chosen]), mask, noise) / BATCH
-            for optimizer in optimizers.values():
-                optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(roles[turn].parameters(), 5.0)
-            optimizers[turn].step()
-
-    return Side(run, steps=1)
-
-
-def mate_kd(turn: str) -> Case:
-    """A case of one of MATE-KD's turns."""
-
-    def make(side: str) -> Side:
-        return mate_kd_ours(turn) if side == "kdrun" else mate_kd_textbook(turn)
-
-    return Case(f"mate_kd {turn} turn", "textbook step", make)
-
-
-CASES = [mate_kd("student"), mate_kd("generator")]
 
 
 def measure(case: Case, rounds: int) -> Figure:

@@ -18,10 +18,12 @@ def bench() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules["bench"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
+    cases = sys.modules["bench_cases"]
     small = {"VOCAB": 1200, "MAX_LENGTH": 70, "ROWS": 64, "BATCH": 4}
-    small["FOUR_LAYERS"] = module.FOUR_LAYERS | {"hidden_size": 16, "intermediate_size": 16}
+    for sizes in ("FOUR_LAYERS", "TWO_LAYERS"):
+        small[sizes] = getattr(cases, sizes) | {"hidden_size": 16, "intermediate_size": 16}
     for name, value in small.items():
-        setattr(module, name, value)
+        setattr(cases, name, value)
     return module
 
 
@@ -36,7 +38,8 @@ def test_a_figure_is_the_reference_over_kdrun(bench: ModuleType, monkeypatch: py
     clock = iter([0, 1, 1, 3, 3, 4, 4, 10, 10, 11, 11, 15])  # kdrun 1 s a round; reference 2, 6, 4 s
     monkeypatch.setattr(bench.time, "perf_counter", lambda: float(next(clock)))
     monkeypatch.setattr(bench, "peak_of", lambda name, side: {"kdrun": 10.0, "reference": 50.0}[side])
-    case = bench.Case("a", "b", lambda side: bench.Side(lambda steps: None, steps=1))
+    side = sys.modules["bench_cases"].Side(lambda steps: None, steps=1)
+    case = bench.Case("a", "b", lambda _: side)
     found = bench.measure(case, rounds=2)
     assert (found.ratio, found.low, found.high) == (5.0, 4.0, 6.0)
     assert (found.kdrun_ms, found.reference_ms) == (1000.0, 5000.0)
