@@ -143,21 +143,21 @@ class Batch:
             each; roles that share a tokenizer share the tensors.
         labels: class indices [batch] (int64) or scores [batch] (float32); None for a method that needs none.
         teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
-        teacher_states: reads the teacher's `hidden_states` and `attentions` on this very text, where they are kept on
-            disk.
         phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
         step: number of the role's micro-batch in the phase, for the same.
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
+        teacher_states: reads the teacher's `hidden_states` and `attentions` on this very text, where they are kept on
+            disk.
     """
 
     ids: Tensor
     inputs: dict[str, dict[str, Tensor]]
     labels: Tensor | None = None
     teacher_logits: Tensor | None = None
-    teacher_states: Callable[[], Any] | None = None
     phase: str = ""
     step: int = 0
     extras: dict[str, Tensor] = field(default_factory=dict)
+    teacher_states: Callable[[], Any] | None = None
 
 
 @dataclass

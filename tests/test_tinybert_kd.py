@@ -77,7 +77,8 @@ def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -
     assembly.build_roles(this)
     for built in this.roles.values():
         built.model.requires_grad_(False).eval()
-    made, feed = assembly.method(this), assembly.feed(this)
+    made = assembly.method(this)
+    feed = assembly.feed(this, made)
     before = {name: value.clone() for name, value in this.roles["teacher"].model.state_dict().items()}
     seen: list[dict[str, Any]] = []
 
