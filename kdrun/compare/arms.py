@@ -82,9 +82,22 @@ def plan(methods: list[str], words: list[str]) -> list[Arm]:
         arm = Arm(name, [f"method={name}", *shared, *(word for key, word in own if key in mine)])
         arms.append(arm)
         problems += [p for p in compose.check_overrides(arm.words, multirun=False) if p not in problems]
+    problems = problems or _protocols(arms)
     if problems:
         raise ConfigError(problems)
     return arms
+
+
+def _protocols(arms: list[Arm]) -> list[str]:
+    """Arms that read the task by another protocol than the first, as sentences: their scores are of other rows."""
+    first, *others = [(arm.name, arm.config(1).task) for arm in arms]
+    told = {True: "by domain", False: "as a whole"}
+    return [
+        f"method={name} takes task={task.name} {told[task.is_by_domain]}, method={first[0]} takes it "
+        f"{told[first[1].is_by_domain]}: they are scored on other rows; name methods and baselines= of one kind"
+        for name, task in others
+        if task.is_by_domain != first[1].is_by_domain
+    ]
 
 
 def _sort_words(words: list[str], problems: list[str]) -> tuple[list[str], list[tuple[str, str]]]:

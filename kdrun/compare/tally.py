@@ -45,7 +45,7 @@ def record(
     data_hashes = [arm.data_hash for arm in arms]
     identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
     resampled = _resampled(arms, task, split, metric)
-    how = verdict.HOW_BY_DOMAIN if task.is_by_domain else verdict.HOW
+    how, scored = verdict.HOW_BY_DOMAIN if task.is_by_domain else verdict.HOW, (split, metric)
     return {
         "event": "comparison",
         "comparison_id": digest(identity)[:12],
@@ -67,10 +67,7 @@ def record(
         "how": how,
         "uneven_steps": _uneven(arms),
         "arms": [_arm(arm, split, metric, top) for arm in arms],
-        "pairs": [
-            _pair(a, b, resampled, settings.margin, (split, metric)) | {"how": how}
-            for b, a in itertools.combinations(arms, 2)
-        ],
+        "pairs": [_pair(a, b, resampled, settings.margin, scored, how) for b, a in itertools.combinations(arms, 2)],
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": plain(config),
@@ -142,11 +139,11 @@ def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.nd
 
 
 def _pair(
-    a: Arm, b: Arm, resampled: dict[tuple[str, int], np.ndarray], margin: float, scored: tuple[str, str]
+    a: Arm, b: Arm, resampled: dict[tuple[str, int], np.ndarray], margin: float, scored: tuple[str, str], how: str
 ) -> dict[str, Any]:
     """The verdict on a against b, over the seeds that both finished."""
     seeds = sorted(a.results.keys() & b.results.keys())
-    made: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds)}
+    made: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds), "how": how}
     if not seeds:
         nothing = {"difference": None, "interval": None, "word": "INCONCLUSIVE", "seeds_needed": None}
         return made | nothing | {"reason": "no seed was finished by both"}

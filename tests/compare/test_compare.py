@@ -10,6 +10,7 @@ import pytest
 from kdrun import compare, train
 from kdrun.compare import arms as arms_of
 from kdrun.compare import show
+from kdrun.data import domains
 from kdrun.errors import ConfigError, TrainingError
 from kdrun.results import read_comparisons, read_runs
 
@@ -126,3 +127,11 @@ def test_a_methods_own_keys_go_to_the_arms_that_have_them() -> None:
 def test_notes_say_which_split_chose() -> None:
     record = {"pairs": [], "margin": 0.01, "how": "so", "split": "dev", "chosen_on": None, "rows": 872}
     assert "no split chose it" in show.notes(record)[-1]
+
+
+def test_arms_that_are_scored_on_other_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domains, "asks", lambda method: method.name == "kd")
+    words = ["task=mnli", "data=folder", "data.dir=."]
+    with pytest.raises(ConfigError, match="method=kd takes task=mnli by domain, method=finetune takes it as a whole"):
+        arms_of.plan(["finetune", "kd"], words)
+    assert len(arms_of.plan(["finetune", "kd"], ["task=amazon"])) == 2
