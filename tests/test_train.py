@@ -58,10 +58,10 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     assert result["steps"]["student"] == 4
     logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
     stretches = Counter((record["phase"], record["role"]) for record in logged)
-    # 8 a step, each once an epoch; a generator's turn, and another phase, reads rows of its own
+    # 8 a step, each once an epoch; turns of a generator, other phases and samples read rows of their own
     rows_read = min(64, 8 * max(stretches.values()))
     read, unread = ("ood", "train") if needs.data_free else ("train", "ood")
-    assert rows_read <= result["data"][f"{read}_rows_read"] <= min(64, 8 * stretches.total())
+    assert rows_read <= result["data"][f"{read}_rows_read"] <= 64
     assert result["data"][f"{unread}_rows_read"] == 0
     assert result["data"]["labels_read"] == (result["data"]["train_rows_read"] if needs.labels else 0)
     assert set(result["student"]["metrics"]) == set(config.task.dev_splits)
