@@ -61,7 +61,14 @@ def misfit(method: str, task: TaskConfig) -> str:
 def test_only_the_role_in_turn_moves_and_every_term_is_there(
     method: str, task: str, run_env: None, tmp_path: Path
 ) -> None:
-    words = [f"method={method}", f"task={task}", "preset=smoke", "optim.steps=4", "optim.warmup_ratio=0", *ONE_DOMAIN.get(method, [])]
+    words = [
+        f"method={method}",
+        f"task={task}",
+        "preset=smoke",
+        "optim.steps=4",
+        "optim.warmup_ratio=0",
+        *ONE_DOMAIN.get(method, []),
+    ]
     problems = compose.check_overrides(words, multirun=False)
     config = compose.to_config(compose.compose([*words, *SHORT_TURNS.get(method, [])]))
     if unfit := misfit(method, config.task):
