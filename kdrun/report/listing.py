@@ -16,9 +16,11 @@ from kdrun.report.plots import Row
 from kdrun.report.read import RESULT, Run, find_folder, read_run
 from kdrun.report.svg import drawing
 from kdrun.report.wording import duration, lookup, number, percent, plural, shortened
-from kdrun.results import LEDGER, read_runs
+from kdrun.results import LEDGER, read_runs, without_parts
 
 DEPTHS = ("*", "*/*", "*/*/*")
+DOMAINS = "domains"
+"""Folder inside a run of all domains that holds the runs of each."""
 MOST_RUNS = 400
 MOST_OPEN = 24
 MOST_CURVES = 8
@@ -72,11 +74,12 @@ def of_output(folder: Path, sweep: str | None) -> list[Entry]:
     ledger = folder / LEDGER
     if not ledger.exists():
         found = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
+        found = [path for path in found if not (path.parent.name == DOMAINS and path.parents[1] in found)]
         if not found or sweep is not None:
             lack = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
             raise DataError(f"{folder} has {lack}: name a run's folder, a comparison's folder or an output folder")
         return of_folders(found)
-    records = read_runs(ledger)
+    records = without_parts(read_runs(ledger))
     wanted = [record for record in records if sweep is None or record.get("sweep") == sweep]
     if not wanted:
         sweeps = sorted({str(record["sweep"]) for record in records if record.get("sweep")})
