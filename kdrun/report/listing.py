@@ -74,7 +74,7 @@ def of_output(folder: Path, sweep: str | None) -> list[Entry]:
     ledger = folder / LEDGER
     if not ledger.exists():
         found = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
-        found = [path for path in found if not (path.parent.name == DOMAINS and path.parents[1] in found)]
+        found = [path for path in found if not _is_part(path)]
         if not found or sweep is not None:
             lack = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
             raise DataError(f"{folder} has {lack}: name a run's folder, a comparison's folder or an output folder")
@@ -86,6 +86,11 @@ def of_output(folder: Path, sweep: str | None) -> list[Entry]:
         hint = f"{nearest(sweep, sweeps)} (there are: {', '.join(sweeps[-8:]) or 'none'})" if sweep else ""
         raise DataError(f"{ledger} has no runs{f' of sweep={sweep}' if sweep else ''}{hint}")
     return [_entry(record, folder) for record in wanted]
+
+
+def _is_part(folder: Path) -> bool:
+    """Whether a run's folder lies in that of a run of all domains, which has its numbers too."""
+    return folder.parent.name == DOMAINS and (folder.parents[1] / "config.yaml").exists()
 
 
 def _entry(record: dict[str, Any], folder: Path) -> Entry:

@@ -49,7 +49,7 @@ def rows(one: Comparison) -> list[Row]:
         teacher, lessons = arm["teacher"], arm["teacher"]["lessons"]
         name = f"teacher {lessons}" if lessons and many[lessons] == 1 else f"teacher of {arm['name']}"
         known = paper.TEACHERS.get(lessons) if _is_as_published(arm) else None
-        once = {domain: (value["mean"], None) for domain, value in teacher["by_domain"].items()}
+        once: dict[str, Mean] = {domain: (value["mean"], None) for domain, value in teacher["by_domain"].items()}
         made.append(Row(name, once, (teacher["score"], None), known, None))
     for arm in arms:
         method, lessons = verdicts.method_of(arm), arm["teacher"]["lessons"] if arm["teacher"] else ""
@@ -115,10 +115,10 @@ def _text(value: Mean | None, digits: int) -> str:
 
 
 def _published_mean(known: dict[str, Published], wanted: list[str]) -> str:
-    """The mean of the published values, with one decimal as they have; n/a where a domain is missing."""
+    """The mean of the published values, to two decimals as it may end in a half; n/a where a domain is missing."""
     if not all(name in known for name in wanted):
         return "n/a"
-    return f"{sum(float(known[name].value) for name in wanted) / len(wanted):.1f}"
+    return f"{sum(float(known[name].value) for name in wanted) / len(wanted):.2f}"
 
 
 def _records(one: Comparison, row: Row) -> Iterator[dict[str, Any]]:

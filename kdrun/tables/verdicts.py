@@ -34,7 +34,7 @@ def verdicts(found: list[Comparison], methods: list[str], digits: int) -> Sheet:
             sides = [f"{pair[side]} {_mean(arms[pair[side]], digits)}" for side in "ab"]
             rows.append([*_what(one, digits), *sides, _difference(pair, digits), _word(pair)])
             records.append(values(one) | _pair_values(arms, pair))
-    told = [*notes(found), *_intervals(found)]
+    told = [*_guess(found), *notes(found), *_intervals(found)]
     return Sheet(caption(found), [*SHARED, "a", "b", "a − b", "verdict"], rows, records, told, left=(*range(9), 10))
 
 
@@ -56,7 +56,7 @@ def arms(found: list[Comparison], methods: list[str], digits: int) -> Sheet:
             line |= {"train_seconds": _or_empty(arm["seconds"]), "steps": _steps(arm)}
             records.append(values(one, arm) | line)
     columns = [*SHARED, "arm", "mean ± sd (n)", "each seed", "kept", "training a run", "steps"]
-    told = [*notes(found), *failures(found)]
+    told = [*_guess(found), *notes(found), *failures(found)]
     return Sheet(caption(found), columns, rows, records, told, left=(*range(8), 9, 12))
 
 
@@ -150,10 +150,13 @@ def caption(found: list[Comparison]) -> str:
     return f"Percent on {', '.join(dict.fromkeys(one['split'] for one in found))}, mean ± standard deviation over seeds"
 
 
-def notes(found: list[Comparison]) -> Iterator[str]:
-    """What holds for all rows of a comparison."""
+def _guess(found: list[Comparison]) -> Iterator[str]:
     if any(one.get("guess") is not None for one in found):
         yield "guess: the score of one constant answer, the most frequent class or the mean score."
+
+
+def notes(found: list[Comparison]) -> Iterator[str]:
+    """What holds for all rows of a comparison."""
     synthetic = dict.fromkeys(facts.task_name(one) for one in found if one.get("synthetic"))
     if synthetic:
         yield f"Synthetic data, made by a grammar: {', '.join(synthetic)}. No number of it is a GLUE score."
