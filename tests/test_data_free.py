@@ -89,7 +89,7 @@ def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> Non
     with pytest.raises(DataError, match="data-free"):
         _ = this.data.train
     assembly.build_roles(this)
-    feed = assembly.feed(this)
+    feed = assembly.feed(this, assembly.method(this))
     assert feed.num_rows == this.data.lessons.num_rows == 64
     assert feed.labels is None
 

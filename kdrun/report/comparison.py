@@ -14,6 +14,7 @@ from kdrun.report.read import Run, find_folder, read_comparison, read_run
 from kdrun.report.svg import drawing
 from kdrun.report.wording import duration, listed, lookup, number, percent, plural, signed
 from kdrun.tables import domains, verdicts
+from kdrun.tables.paper import TAGS
 
 
 def page(folder: Path) -> Page:
@@ -183,16 +184,20 @@ def _owners(record: dict[str, Any], teacher: dict[str, Any]) -> str:
 
 def _domain_tables(record: dict[str, Any]) -> list[Block]:
     """Teachers and arms domain by domain, where the task has domains; with the paper's values where it has them."""
-    names, rows = domains.names(record), []
+    names, rows, tags = domains.names(record), [], {}
     for row in domains.rows(record):
         values = [*(row.by_domain[name] for name in names), row.mean]
         rows.append([row.name, *(number(mean) + (f" ± {number(sd)}" if sd is not None else "") for mean, sd in values)])
         known = [domains.published(record, row, name) for name in names]
         if any(known):
-            rows.append([f"{row.name}, published", *(f"{value} %" if value else "n/a" for value in known), "—"])
+            rows.append([f"{row.name}, published", *(f"{value.value} %" if value else "n/a" for value in known), "—"])
+            tags |= dict.fromkeys(value.tag for value in known if value)
     if not rows:
         return []
     notes = ["Means over seeds ± standard deviations; mean: the plain mean over the domains."]
+    if tags:
+        told = "; ".join(TAGS[tag] for tag in tags)
+        notes.append(f"published: the paper's, with its own models and budget ({told}).")
     return [Table(f"{record['metric']} on {record['split']} by domain", ["", *names, "mean"], rows, notes)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdrun import compare, train
+from kdrun import compare, train, verbs
 from kdrun.compare import arms as arms_of
 from kdrun.compare import plan as planning
 from kdrun.compare import show
@@ -122,6 +122,12 @@ def test_a_methods_own_keys_go_to_the_arms_that_have_them() -> None:
     assert kd.words == ["method=kd", "task=rte", "method.temperature=4"]
     assert kd.config(3).method.temperature == 4
     assert kd.config(3).seed == 3
+
+
+def test_the_help_tells_of_a_key_with_several_values() -> None:
+    told = verbs.usage("compare", compare)
+    assert "One key beside method may take several values" in told
+    assert "kdrun compare method=kd task=sst2 method.temperature=1,2,4" in told
 
 
 def test_notes_say_which_split_chose() -> None:
