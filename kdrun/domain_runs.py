@@ -1,15 +1,18 @@
 """`method.domain=all`: one run for each domain of the task, put together as one result.
 
-Each domain's run is a run like any other, in `domains/<name>/` of the folder; the teacher that they share is trained
-by the first and found in the cache by the others. The result has the same keys as theirs: scores by domain and their
-plain mean, predictions of all domains' rows, sums of rows, steps and seconds.
+Each domain's run is a run like any other, in `domains/<name>/` of the folder, with the whole's `run_id` as `group` in
+its line of the ledger; the teacher that they share is trained by the first and found in the cache by the others. Where
+an equal run of the whole was stopped, the domains that it finished are taken from its folder. The result has the same
+keys as theirs: scores by domain and their plain mean, predictions of all domains' rows in the order of the whole
+split, sums of rows, steps and seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +21,17 @@ from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
 from kdrun.evaluation import Scores
-from kdrun.results import RunFolder, provenance
+from kdrun.results import Key, RunFolder, code_digest, config_hash, finished_parts, provenance, read_runs
 from kdrun.screen import Screen, number
 
-Runner = Callable[[Config, Screen, Sequence[str]], dict[str, Any] | None]
+Runner = Callable[[Config, Screen, Sequence[str], str], dict[str, Any] | None]
+"""Carries out a run as part of another: its config, where to print, its words, the other's `run_id`."""
 SUMMED = ("train_rows_read", "labels_read", "ood_rows_read")
-
-
-def is_for_all(config: Config) -> bool:
-    """Whether a run is one of each domain."""
-    return getattr(config.method, "domain", None) == domains.ALL
 
 
 def first_of(config: Config) -> Config:
     """The run itself, or that of the first domain where it is one of each: what a dry run tries."""
-    return of_domain(config, config.task.domains[0], None) if is_for_all(config) else config
+    return of_domain(config, config.task.domains[0], None) if domains.for_all(config.method) else config
 
 
 def of_domain(config: Config, domain: str, folder: Path | None) -> Config:
@@ -58,32 +57,53 @@ def carry_out(
         words: the overrides it was composed from.
         folder: of the whole.
         command: that repeats the whole.
-        run: carries out one domain's run.
+        run: carries out one domain's run as part of this one.
 
     Returns:
         The content of result.json.
     """
     made: dict[str, dict[str, Any]] = {}
+    folders: dict[str, Path] = {}
+    there = finished_parts(read_runs(folder.ledger))
     for i, domain in enumerate(config.task.domains):
-        screen.say(f"domain {i + 1} of {len(config.task.domains)}: {domain}")
-        result = run(of_domain(config, domain, folder.path), screen, words_of(words, domain))
-        assert result is not None
-        made[domain] = result
-    folder.predictions(_predictions(folder.path, list(made)))
+        part = of_domain(config, domain, folder.path)
+        known, told = _finished(part, there), f"domain {i + 1} of {len(config.task.domains)}: {domain}"
+        screen.say(told if known is None else f"{told}, taken from {known}")
+        if known is None:
+            known = folder.path / "domains" / domain
+            run(part, screen, words_of(words, domain), folder.run_id)
+        made[domain] = json.loads((known / "result.json").read_text(encoding="utf-8"))
+        folders[domain] = known
     data = assembly.load_data(config)
+    folder.predictions(_predictions(folders, data))
     result = merged(made, data) | {"provenance": provenance(config, data.fingerprint, command)}
+    for domain, place in folders.items():
+        result["domains"][domain]["run_dir"] = Path(os.path.relpath(place, folder.path)).as_posix()
     _report(result, screen)
     return result
 
 
-def _predictions(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of all domains' predictions.jsonl, numbered through within each split."""
-    seen: dict[str, int] = {}
-    for domain in names:
-        with (folder / "domains" / domain / "predictions.jsonl").open(encoding="utf-8") as file:
+def _finished(config: Config, there: Mapping[Key, Path]) -> Path | None:
+    """The folder of a finished run equal to this one; rows are read only where the config and the code are equal."""
+    wanted = config_hash(config), code_digest()
+    if not any(key[:2] == wanted for key in there):
+        return None
+    return there.get((*wanted, assembly.load_data(config).fingerprint))
+
+
+def _predictions(folders: Mapping[str, Path], data: TaskData) -> Iterator[dict[str, Any]]:
+    """The rows of all domains' predictions.jsonl in the order of the whole splits, so that other runs' pair up."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for domain, folder in folders.items():
+        with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
             for row in map(json.loads, file):
-                row["id"] = seen[row["split"]] = seen.get(row["split"], -1) + 1
-                yield row
+                found.setdefault((row["split"], domain), []).append(row)
+    rows = {key: iter(part) for key, part in found.items()}
+    for split in data.task.dev_splits:
+        ids = data.splits[split].domains()
+        assert ids is not None
+        for place, k in enumerate(ids.tolist()):
+            yield next(rows[split, data.task.domains[k]]) | {"id": place}
 
 
 def merged(made: dict[str, dict[str, Any]], data: TaskData) -> dict[str, Any]:
@@ -114,7 +134,6 @@ def merged(made: dict[str, dict[str, Any]], data: TaskData) -> dict[str, Any]:
     whole["steps"] = {role: sum(r["steps"][role] for r in results) for role in first["steps"]}
     whole["domains"] = {
         name: {
-            "run_dir": f"domains/{name}",
             "score": r["student"]["metrics"][split][metric],
             "retention": r["retention"],
         }

@@ -121,8 +121,39 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
 
 
 def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:
-    """The runs of an output folder, or those of one sweep."""
-    return [run for run in read_runs(output_dir / LEDGER) if sweep is None or run.get("sweep") == sweep]
+    """The runs of an output folder, or those of one sweep; those of single domains count within their whole."""
+    found = without_parts(read_runs(output_dir / LEDGER))
+    return [run for run in found if sweep is None or run.get("sweep") == sweep]
+
+
+def without_parts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs without those that are part of another run, which has their numbers too: one domain of all."""
+    return [run for run in found if run.get("group") is None]
+
+
+Key = tuple[str, str, str]
+"""What must be equal for one run to stand for another: config hash, code, data."""
+
+
+def finished(found: list[dict[str, Any]]) -> dict[Key, Path]:
+    """The folders of finished runs whose predictions are still there; the newest of equals.
+
+    Args:
+        found: runs as `read_runs` gives them.
+    """
+    folders = {}
+    for run in found:
+        folder = Path(run["run_dir"])
+        if run["status"] == "done" and (folder / "predictions.jsonl").exists():
+            made = run["provenance"]
+            folders[made["config_hash"], made.get("code", ""), made["data_hash"]] = folder
+    return folders
+
+
+def finished_parts(found: list[dict[str, Any]]) -> dict[Key, Path]:
+    """The folders of finished runs that are part of a run that was stopped or failed."""
+    whole = {run["run_id"] for run in found if run["status"] == "done"}
+    return finished([run for run in found if run.get("group") is not None and run["group"] not in whole])
 
 
 def provenance(config: Config, data_hash: str | None, command: str) -> dict[str, Any]:
@@ -164,12 +195,16 @@ def _git() -> tuple[str | None, bool | None]:
 class RunFolder:
     """The folder of one run and its two ledger lines.
 
+    Args:
+        config: of the run.
+        group: `run_id` of the run that this one is a part of, if it is.
+
     Raises:
         ConfigError: `run_dir` names a folder that is not empty.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, group: str | None = None) -> None:
+        self.config, self.group = config, group
         now = time.strftime("%Y%m%d-%H%M%S")
         self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
         default = Path(config.output_dir) / config.method.name / config.task.name / self.run_id
@@ -197,6 +232,7 @@ class RunFolder:
                 "preset": c.preset,
                 "seed": c.seed,
                 "sweep": c.sweep,
+                "group": self.group,
                 "source": c.data.name,
                 "config": plain(c),
                 "config_hash": config_hash(c),

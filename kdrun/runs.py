@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DataError, nearest
-from kdrun.results import LEDGER, read_comparisons, read_runs
+from kdrun.results import LEDGER, read_comparisons, read_runs, without_parts
 from kdrun.settings import setting
 from kdrun.verbs import parse
 
@@ -56,6 +56,7 @@ class Filters:
     experiment: list[str] = setting([], "only what was run as one of these published experiments")
     seed: list[int] = setting([], "only these seeds", ge=0)
     since: str | None = setting(None, "only what started within this age: 30m, 3h, 2d, 1w")
+    parts: bool = setting(False, "also the runs of single domains that a run of all domains is made of")
     output_dir: str = setting("outputs", "the folder whose ledger is read")
     ledger: list[str] = setting([], "ledger files to read in its place")
 
@@ -82,13 +83,17 @@ def ledgers(filters: Filters) -> list[Path]:
 
 
 def read(filters: Filters) -> list[Record]:
-    """Every run of the ledgers, oldest first, with what became of it as `status`; one in two ledgers counts once."""
+    """Every run of the ledgers, oldest first, with what became of it as `status`; one in two ledgers counts once.
+
+    A run of one domain that is part of a run of all counts within that, unless `parts` asks for it.
+    """
     found: dict[str, Record] = {}
     for path in ledgers(filters):
         for run in _well_formed(path, read_runs):
             if run["run_id"] not in found or run["status"] != "running":
                 found[run["run_id"]] = {**run, "status": status_of(run).value}
-    return sorted(found.values(), key=lambda run: run["started"])
+    chosen = list(found.values()) if filters.parts else without_parts(list(found.values()))
+    return sorted(chosen, key=lambda run: run["started"])
 
 
 def comparisons(filters: Filters) -> list[Record]:

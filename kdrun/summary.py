@@ -184,6 +184,8 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
             screen.say(line)
     path = folder.path
     own = [word for word in shlex.split(this.command)[1:] if not word.startswith(("seed=", "run_dir="))]
+    if domains.target(config.method) is not None:  # the baselines are students of all domains
+        own = [word for word in own if not word.startswith("method.domain=")] + [f"method.domain={domains.ALL}"]
     facts = [
         ("result", str(path / "result.json")),
         ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),

@@ -12,6 +12,7 @@ from typing import Any
 from kdrun import assembly, check, checkpoint, domain_runs, registry, report, samples, schooling, summary, trackers
 from kdrun.assembly import Run
 from kdrun.config import Config
+from kdrun.data import domains
 from kdrun.data.feed import Feed
 from kdrun.errors import KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
@@ -24,13 +25,16 @@ from kdrun.screen import Screen, Watcher
 from kdrun.trackers import Tracking
 
 
-def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ()) -> dict[str, Any] | None:
+def run(
+    config: Config, screen: Screen | None = None, words: Sequence[str] = (), group: str | None = None
+) -> dict[str, Any] | None:
     """Carry out one run.
 
     Args:
         config: checked by `kdrun.compose`.
         screen: where to print.
         words: the overrides it was composed from, so that the result can say how to repeat it.
+        group: `run_id` of the run that it is a part of, if it is.
 
     Returns:
         The content of result.json; None for a dry run.
@@ -43,10 +47,10 @@ def run(config: Config, screen: Screen | None = None, words: Sequence[str] = ())
     trackers.require(config.tracker)
     if config.dry_run:
         return _load_and_carry_out(domain_runs.first_of(config), screen, command, None)
-    folder = RunFolder(config)
+    folder = RunFolder(config, group)
     folder.open(command)
     try:
-        if domain_runs.is_for_all(config):
+        if domains.for_all(config.method):
             result = domain_runs.carry_out(config, screen, words, folder, command, run)
         else:
             result = _load_and_carry_out(config, screen, command, folder)

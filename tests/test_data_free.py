@@ -7,6 +7,7 @@ import pytest
 
 from kdrun import assembly, compose, registry, summary, train
 from kdrun.compare import arms as arms_of
+from kdrun.compare import plan as planning
 from kdrun.config import Config
 from kdrun.errors import ConfigError, DataError
 from kdrun.method import budgeted_steps
@@ -109,7 +110,7 @@ def test_a_student_that_learnt_nothing_is_named(score: float | None, warned: boo
 
 def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Path) -> None:
     words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=null", "optim.epochs=2"]
-    arms = arms_of.plan(["kd", "kd_ood"], words)
+    arms = planning.plan(["kd", "kd_ood"], words)
     arms_of.make_even(arms, rows=60)
     for arm in arms:
         assert arm.words[-2:] == ["optim.steps=16", "select=last"]  # 2 passes over 60 rows, 8 a step
@@ -117,7 +118,7 @@ def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Pa
 
 
 def test_a_comparison_of_methods_with_data_keeps_its_words(tmp_path: Path) -> None:
-    arms = arms_of.plan(["finetune", "kd"], ["preset=smoke"])
+    arms = planning.plan(["finetune", "kd"], ["preset=smoke"])
     before = [list(arm.words) for arm in arms]
     arms_of.make_even(arms, rows=60)
     assert [arm.words for arm in arms] == before

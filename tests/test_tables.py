@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdrun import cli, tables
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (
@@ -147,3 +147,19 @@ def test_the_tables_of_the_repository_are_up_to_date(
     assert code == 0, told.err
     (counted,) = [text for text in told.out.splitlines() if text.startswith("conf/experiment/README.md: ")]
     assert int(counted.split()[1]) >= 1
+
+
+def test_a_table_by_domain_needs_a_comparison_on_a_task_by_domain(folder: Path) -> None:
+    arm = {"name": "kd", "words": ["method=kd"], "scores": {"1": 0.6}, "mean": 0.6, "sd": None}
+    older = {
+        "event": "comparison",
+        "comparison_id": "c",
+        "started": 1.0,
+        "task": "rte",
+        "preset": "mini",
+        "arms": [arm],
+    }
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(f"{json.dumps(older)}\n")
+    with pytest.raises(DataError, match="none of these comparisons is on a task by domain"):
+        tables.main(["of=domains", "paper=true", "ledger=results.jsonl"])

@@ -28,24 +28,24 @@ def main(words: list[str]) -> int:
     same batches and take the same number of student steps. Finished runs with the same config, code and data are
     taken up, so a repeated command goes on where it stopped. Then says who beats whom. All other words are those of
     a run: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
+
+    One key beside method may take several values: each method then has an arm for each value that fits it, named
+    after the method, the last part of the key and the value; values that do not fit a method are said and left out.
+    kdrun compare method=kd task=sst2 method.temperature=1,2,4
+    kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all teacher.lessons=single,meta
     """
     from kdrun import verbs
     from kdrun.compare import arms as arms_of
-    from kdrun.compare import show, tally
+    from kdrun.compare import plan, show, tally
     from kdrun.results import LEDGER, append_line, write_atomic
     from kdrun.screen import Screen
 
     started = time.perf_counter()
     settings, rest = verbs.parse(Settings, words, others=True)
     screen, seeds = Screen(), list(range(1, settings.seeds + 1))
-    arms = arms_of.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
-    from kdrun import assembly
-
-    config = arms[0].config(1)
-    data = assembly.task_data(config)
-    arms_of.make_even(arms, data.train.num_rows)
-    for arm in arms:
-        arm.data_hash = (assembly.load_data(arm.config(1)) if arm.is_data_free else data).fingerprint
+    arms = plan.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
+    config, data = arms[0].config(1), arms_of.read_rows(arms)
+    arms_of.make_even(arms, data.train.num_rows, data.rows_by_domain("train"))
     show.introduce(arms, seeds, data, screen)
     try:
         arms_of.complete(arms, seeds, screen)

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from typing import TYPE_CHECKING, Any
 
 from kdrun import compose, registry
+from kdrun.cache import digest
 from kdrun.config import Config
-from kdrun.errors import ConfigError, KdrunError, nearest
+from kdrun.data import domains
+from kdrun.errors import ConfigError, KdrunError
 from kdrun.method import budgeted_steps
-from kdrun.results import LEDGER, code_digest, config_hash, read_runs
+from kdrun.results import LEDGER, code_digest, config_hash, finished, plain, read_runs
 from kdrun.screen import Quiet, Screen
 
-SET_HERE = {
-    "seed": "a comparison sets it: seeds=N runs seeds 1 … N",
-    "run_dir": "every run of a comparison has a folder of its own; output_dir=… names the folder above",
-    "sweep": "a comparison is not a sweep",
-    "dry_run": "kdrun check tries a run out",
-}
-"""Keys of a run's config that a comparison decides."""
+if TYPE_CHECKING:
+    from kdrun.data.sources import TaskData
+
 FAILURES = (KdrunError, RuntimeError, OSError)
 """What may end one run and leave the others worth running: KdrunError, out of memory, a full disk."""
 
 
 @dataclass
 class Arm:
-    """One method of a comparison.
+    """One setting of a comparison: a method, or a method with one of the values of a key that takes several.
 
     Attributes:
-        name: of the method.
+        name: what it is called; no two arms have one name.
+        method: its registered method.
         words: overrides of its runs, without seed.
+        swept: the one of its words in which it differs from the method's other arms; empty where it is the only one.
+        left_out: what of the comparison's words its method refused, and why, as sentences; said at its first arm.
         data_hash: fingerprint of the rows its runs read.
         results: seed → result.json of its finished run.
         folders: seed → run folder.
@@ -43,7 +41,10 @@ class Arm:
     """
 
     name: str
+    method: str
     words: list[str]
+    swept: str = ""
+    left_out: list[str] = field(default_factory=list)
     data_hash: str = ""
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     folders: dict[int, Path] = field(default_factory=dict)
@@ -56,111 +57,85 @@ class Arm:
     @property
     def is_data_free(self) -> bool:
         """Whether its method learns from out-of-domain text."""
-        return registry.get("method", self.name).target.needs.data_free
+        return registry.get("method", self.method).target.needs.data_free
 
 
-def plan(methods: list[str], words: list[str]) -> list[Arm]:
-    """The arms, each checked.
+def read_rows(arms: list[Arm]) -> TaskData:
+    """Read the rows of every arm, those that arms have in common once, and note each arm's `data_hash`.
 
-    An override of `method.KEY` goes to those arms whose method has that key; all else goes to every arm.
+    Returns:
+        The task's own rows.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: arms report on different rows, so that their scores cannot be compared.
     """
-    problems: list[str] = []
-    shared, own = _sort_words(words, problems)
-    known = registry.entries("method")
-    for name in (name for name in methods if name not in known):
-        problems.append(f"method={name}: unknown method{nearest(name, list(known))} (allowed: {', '.join(known)})")
-    keys = {name: _keys(known[name].config) for name in methods if name in known}
-    for key, word in own:
-        if not any(key in mine for mine in keys.values()):
-            all_keys = sorted({k for mine in keys.values() for k in mine})
-            problems.append(f"{word}: no method compared here has {key}{nearest(key, all_keys)}")
-    arms = []
-    for name, mine in keys.items():
-        arm = Arm(name, [f"method={name}", *shared, *(word for key, word in own if key in mine)])
-        arms.append(arm)
-        problems += [p for p in compose.check_overrides(arm.words, multirun=False) if p not in problems]
-    problems = problems or _protocols(arms)
-    if problems:
-        raise ConfigError(problems)
-    return arms
+    from kdrun import assembly
+
+    known: dict[str, TaskData] = {}
+    reported: dict[str, list[str]] = {}
+    for arm in arms:
+        config = arm.config(1)
+        thinned = domains.for_all(config.method) and config.data.train_fraction is not None
+        domain = domains.ALL if thinned else domains.target(config.method)
+        read = digest(plain([config.task, config.data, domain, arm.is_data_free, config.corpus, config.ood]))
+        if read not in known:
+            known[read] = assembly.load_data(config)
+        data, split = known[read], config.task.report_split
+        arm.data_hash = data.fingerprint
+        rows = f"{data.splits[split].num_rows} rows of {data.display_name}, {split}"
+        reported.setdefault(f"{split} {data.splits[split].fingerprint}", [rows]).append(arm.name)
+    if len(reported) > 1:
+        told = "; ".join(f"{', '.join(names)}: {rows}" for rows, *names in reported.values())
+        raise ConfigError(
+            [
+                f"these arms report on different rows, so none beats another ({told}); give all one method.domain, and "
+                "leave out methods that cannot have it (baselines=[] leaves out the baselines)"
+            ]
+        )
+    own = next((known[key] for key, data in known.items() if data.ood is None), None)
+    return own or assembly.task_data(arms[0].config(1))
 
 
-def _protocols(arms: list[Arm]) -> list[str]:
-    """Arms that read the task by another protocol than the first, as sentences: their scores are of other rows."""
-    first, *others = [(arm.name, arm.config(1).task) for arm in arms]
-    told = {True: "by domain", False: "as a whole"}
-    return [
-        f"method={name} takes task={task.name} {told[task.is_by_domain]}, method={first[0]} takes it "
-        f"{told[first[1].is_by_domain]}: they are scored on other rows; name methods and baselines= of one kind"
-        for name, task in others
-        if task.is_by_domain != first[1].is_by_domain
-    ]
+def make_even(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | None = None) -> None:
+    """Give all arms one budget, where one counts its steps on other rows than the others.
 
-
-def _sort_words(words: list[str], problems: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Words for every arm, and `method.KEY` words with their key; what a comparison decides is a problem."""
-    shared, own = [], []
-    for word in words:
-        key = word.partition("=")[0].lstrip("+")
-        if key in SET_HERE:
-            problems.append(f"{word}: {SET_HERE[key]}")
-        elif _is_sweep(word):
-            problems.append(f"{word}: a comparison takes one value of each key; only method= takes several")
-        elif key.startswith("method."):
-            own.append((key.removeprefix("method."), word))
-        else:
-            shared.append(word)
-    return shared, own
-
-
-def _is_sweep(word: str) -> bool:
-    try:
-        return OverridesParser.create().parse_override(word).is_sweep_override()
-    except HydraException:
-        return False  # compose says what is wrong with it
-
-
-def _keys(schema: type | None) -> set[str]:
-    return {item.name for item in dataclasses.fields(schema)} if schema is not None else set()
-
-
-def make_even(arms: list[Arm], rows: int) -> None:
-    """Give all arms one budget and one way to choose a checkpoint, where a data-free method is among others.
-
-    Its epochs pass over other rows than theirs, and by itself its last checkpoint counts, theirs the best on dev.
-    All take the steps that the largest budget of an arm comes to on the task's rows, and the last checkpoint counts;
-    `optim.steps` and `select` on the command line say otherwise.
+    The epochs of a data-free method pass over text of its own; and by itself its last checkpoint counts, that of the
+    others is the best on dev. A method of all domains trains a student for each domain, on the rows of that domain.
+    All take the student steps that the largest budget of an arm comes to on the task's rows, those of all domains
+    together; beside a data-free method the last checkpoint counts, unless `select` says otherwise.
 
     Args:
         arms: get more words.
         rows: number of the task's training rows.
+        by_domain: how many of them each domain has; empty for a task without domains.
+
+    Raises:
+        ConfigError: the arms are there to differ in their number of steps.
     """
-    if not any(arm.is_data_free for arm in arms):
-        return
     configs = [arm.config(1) for arm in arms]
-    steps = max(budgeted_steps(config.optim, rows) for config in configs)
-    for arm, config in zip(arms, configs, strict=True):
-        arm.words.append(f"optim.steps={steps}")
-        if config.select is None:
+    split = [domains.for_all(config.method) for config in configs]
+    has_data_free = any(arm.is_data_free for arm in arms)
+    if not has_data_free and (all(split) or not any(split)):
+        return
+    steps = max(_budget(config, rows, by_domain or {}) for config in configs)
+    students = len(by_domain or {}) if any(split) else 1
+    each = -(-steps // students)  # rounded up, so that a sum over domains is possible
+    varied = {arm.swept for arm in arms if arm.swept.startswith(("optim.steps=", "optim.epochs="))}
+    if len(varied) > 1:
+        reason = "one of the methods counts its steps on other rows, so all arms get one budget"
+        raise ConfigError([f"{', '.join(sorted(varied))}: {reason}; take one value"])
+    for arm, config, is_split in zip(arms, configs, split, strict=True):
+        arm.words.append(f"optim.steps={each if is_split else each * students}")
+        if has_data_free and config.select is None:
             arm.words.append("select=last")
 
 
-Key = tuple[str, str, str]
-"""What must be equal for one run to stand for another: config hash, code, data."""
-
-
-def finished(output_dir: Path) -> dict[Key, Path]:
-    """The folders of finished runs in an output folder whose predictions are still there; the newest of equals."""
-    found = {}
-    for run in read_runs(output_dir / LEDGER):
-        folder = Path(run["run_dir"])
-        if run["status"] == "done" and (folder / "predictions.jsonl").exists():
-            made = run["provenance"]
-            found[made["config_hash"], made.get("code", ""), made["data_hash"]] = folder
-    return found
+def _budget(config: Config, rows: int, by_domain: Mapping[str, int]) -> int:
+    """Student steps of a run on the task's rows, over all its students."""
+    if not domains.for_all(config.method):
+        return budgeted_steps(config.optim, rows)
+    share = config.data.train_fraction or 1
+    return sum(budgeted_steps(config.optim, max(1, round(share * count))) for count in by_domain.values())
 
 
 def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
@@ -176,7 +151,7 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
         for arm in arms:
             config = arm.config(seed)
             output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
-            folder = finished(output_dir).get(key)
+            folder = finished(read_runs(output_dir / LEDGER)).get(key)
             if folder is not None:
                 screen.say(f"{arm.name}, seed {seed}: taken from {folder}")
             else:
@@ -187,6 +162,6 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
                     arm.failed[seed] = f"{type(error).__name__}: {error}"
                     screen.error(f"{arm.name}, seed {seed}: {error}")
                     continue
-                folder = finished(output_dir)[key]
+                folder = finished(read_runs(output_dir / LEDGER))[key]
             arm.results[seed] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             arm.folders[seed] = folder

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.screen import Screen, number
+from kdrun.tables import domains, verdicts
 
 if TYPE_CHECKING:
     from kdrun.compare.arms import Arm
@@ -18,8 +19,11 @@ def comparison(record: dict[str, Any], screen: Screen) -> None:
     title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}{synthetic}"
     screen.table(title, ["arm", "mean ± sd", "kept", "train s", "steps"], [_arm(arm) for arm in record["arms"]])
     screen.facts("each seed", [(arm["name"], _each(arm, record["seeds"])) for arm in record["arms"]])
-    if record["teacher"]:
+    if len(verdicts.teachers(record)) > 1:
+        screen.facts("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
+    elif record["teacher"]:
         screen.say(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
+    _domains(record, screen)
     rows = [[f"{p['a']} - {p['b']}", signed(p["difference"]), interval(p), p["word"]] for p in record["pairs"]]
     screen.table("verdicts", ["pair", "difference", "95 % interval", ""], rows)
     for line in notes(record):
@@ -29,6 +33,21 @@ def comparison(record: dict[str, Any], screen: Screen) -> None:
             screen.warn(f"{arm['name']}, seed {seed} failed: {error}")
     for line in record["uneven_steps"]:
         screen.warn(line)
+
+
+def _teacher(arm: dict[str, Any]) -> str:
+    own = arm["teacher"]
+    return f"{own['name']} {own['lessons'] or ''} {number(own['score'])}" if own else "none"
+
+
+def _domains(record: dict[str, Any], screen: Screen) -> None:
+    """The scores by domain of teachers and arms, where the task has domains."""
+    names, rows = domains.names(record), domains.rows(record)
+    if not rows:
+        return
+    shown = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]
+    title = f"{record['split']} {record['metric']} by domain, means over seeds"
+    screen.table(title, ["", *names, "mean"], shown)
 
 
 def notes(record: dict[str, Any]) -> list[str]:
@@ -62,7 +81,10 @@ def introduce(arms: list[Arm], seeds: list[int], data: TaskData, screen: Screen)
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.splits.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {synthetic}")]
     facts += [(arm.name, shlex.join(["kdrun", *arm.words])) for arm in arms]
-    screen.facts(f"{len(arms)} methods with seeds {', '.join(map(str, seeds))}", facts)
+    screen.facts(f"{len(arms)} arms with seeds {', '.join(map(str, seeds))}", facts)
+    for arm in arms:
+        for line in arm.left_out:
+            screen.note(f"{arm.method} {line}")
 
 
 def _each(arm: dict[str, Any], seeds: list[int]) -> str:

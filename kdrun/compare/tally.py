@@ -13,7 +13,9 @@ import numpy as np
 import kdrun
 from kdrun import verdict
 from kdrun.cache import digest
+from kdrun.compare import teachers
 from kdrun.compare.arms import Arm
+from kdrun.errors import DataError
 from kdrun.results import code_digest, config_hash, plain
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ def record(
     split, metric = task.report_split, task.headline
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
     chosen = {result["checkpoint"]["split"] for result in results}
-    taught = next((result for result in results if result["teacher"]), None)
-    top = taught["teacher"]["metrics"][split][metric] if taught else None
+    taught = {arm.name: teachers.of_arm(arm, split, metric) for arm in arms}
+    shared = teachers.shared(list(taught.values()))
     data_hashes = [arm.data_hash for arm in arms]
     identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
     resampled = _resampled(arms, task, split, metric)
@@ -54,8 +56,8 @@ def record(
         "data_name": data.display_name,
         "synthetic": data.synthetic,
         "preset": config.preset,
-        "student": results[0]["student"]["name"] if results else None,
-        "teacher": {"name": taught["teacher"]["name"], "score": top} if taught else None,
+        "student": ", ".join(dict.fromkeys(result["student"]["name"] for result in results)) or None,
+        "teacher": shared,
         "guess": results[0]["guess"][split].get(metric) if results else None,
         "metric": metric,
         "split": split,
@@ -66,7 +68,7 @@ def record(
         "confidence": verdict.CONFIDENCE,
         "how": how,
         "uneven_steps": _uneven(arms),
-        "arms": [_arm(arm, split, metric, top) for arm in arms],
+        "arms": [_arm(arm, split, metric, taught[arm.name], shared) for arm in arms],
         "pairs": [_pair(a, b, resampled, settings.margin, scored, how) for b, a in itertools.combinations(arms, 2)],
         "code": code_digest(),
         "data_hash": data.fingerprint,
@@ -80,15 +82,26 @@ def _score(result: dict[str, Any], split: str, metric: str) -> float | None:
     return result["student"]["metrics"][split][metric]
 
 
-def _arm(arm: Arm, split: str, metric: str, top: float | None) -> dict[str, Any]:
+def _arm(
+    arm: Arm, split: str, metric: str, teacher: dict[str, Any] | None, shared: dict[str, Any] | None
+) -> dict[str, Any]:
+    """An arm's numbers; what it kept is of its own teacher's score, or where it has none of the one of all others."""
     scores = {seed: _score(result, split, metric) for seed, result in arm.results.items()}
     values = [value for value in scores.values() if value is not None]
     mean = float(np.mean(values)) if values else None
+    config, against = arm.config(1), teacher or shared
+    top = against["score"] if against else None
+    names = config.task.domains if config.task.is_by_domain else []
+    metrics = [result["student"]["metrics"][split] for result in arm.results.values()]
     steps = [result["steps"] for result in arm.results.values()]
     seconds = [result["time"]["train_s"] for result in arm.results.values()]
     return {
         "name": arm.name,
+        "method": arm.method,
         "words": arm.words,
+        "domain": getattr(config.method, "domain", None),
+        "teacher": teacher,
+        "by_domain": teachers.by_domain(metrics, metric, names),
         "runs": {str(seed): folder.name for seed, folder in arm.folders.items()},
         "folders": {str(seed): str(folder) for seed, folder in arm.folders.items()},
         "scores": {str(seed): value for seed, value in scores.items()},
@@ -117,7 +130,10 @@ def _resampled(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> di
     keys, answers, gold, domains = [], [], None, None
     for arm in arms:
         for seed, folder in arm.folders.items():
-            gold, found, domains = _read_predictions(folder, task, split)
+            answered, found, domains = _read_predictions(folder, task, split)
+            if gold is not None and not np.array_equal(gold, answered):
+                raise DataError(f"{folder}/predictions.jsonl has other rows, or another order, than the runs before it")
+            gold = answered
             keys.append((arm.name, seed))
             answers.append(found)
     if gold is None:

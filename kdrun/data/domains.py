@@ -46,6 +46,11 @@ def asks(method: Any) -> bool:
     return isinstance(method, DomainSettings) and method.domain is not None
 
 
+def for_all(method: Any) -> bool:
+    """Whether a run is one of each domain, with a student for each."""
+    return asks(method) and method.domain == ALL
+
+
 def protocol(task: TaskConfig) -> TaskConfig:
     """The task by domain: itself where it has one protocol, else with the splits of `task.by_domain` in place.
 

@@ -89,6 +89,7 @@ class Table:
         notes: what a reader must know, below it.
         words: how many leading columns hold words; the others hold numbers.
         has_numbers: whether scores or measures of data are in it.
+        links: for each row a relative address that its name leads to; none for a table without.
     """
 
     macro: ClassVar[str] = "table"
@@ -98,6 +99,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     words: int = 1
     has_numbers: bool = True
+    links: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

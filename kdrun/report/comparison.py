@@ -13,6 +13,8 @@ from kdrun.report.plots import Row
 from kdrun.report.read import Run, find_folder, read_comparison, read_run
 from kdrun.report.svg import drawing
 from kdrun.report.wording import duration, listed, lookup, number, percent, plural, signed
+from kdrun.tables import domains, verdicts
+from kdrun.tables.paper import TAGS
 
 
 def page(folder: Path) -> Page:
@@ -149,7 +151,7 @@ def _scores(record: dict[str, Any], arms: list[Arm]) -> list[Block]:
         svg = plots.differences(f"differences of {title}", pairs, lookup(record, "margin"))
         figures.append(Figure(svg, "differences", caption))
     made: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
-    return [*side_by_side.key(arms), *made, _score_table(record, arms)]
+    return [*side_by_side.key(arms), *made, _score_table(record, arms), *_domain_tables(record)]
 
 
 def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
@@ -163,12 +165,40 @@ def _score_table(record: dict[str, Any], arms: list[Arm]) -> Table:
     for arm, shown in zip(record["arms"], arms, strict=True):
         values = [number(arm["scores"].get(seed)) for seed in seeds]
         rows.append([shown.full, number(arm["mean"]), number(arm["sd"]), percent(lookup(arm, "kept")), *values])
-    teacher = lookup(record, "teacher")
-    if teacher:
-        rows.append([f"teacher ({teacher['name']})", number(teacher["score"]), *["—"] * (2 + len(seeds))])
+    teacher, own = lookup(record, "teacher"), verdicts.teachers(record)
+    for one in own if len(own) > 1 else [teacher] if teacher else []:
+        named = f"teacher ({one['name']})" if len(own) < 2 else f"teacher {_owners(record, one)}"
+        rows.append([named, number(one["score"]), *["—"] * (2 + len(seeds))])
     columns = ["arm", "mean", "standard deviation", "share of the teacher", *(f"seed {seed}" for seed in seeds)]
     notes = [] if teacher else ["Share of the teacher: n/a (no teacher took part)."]
     return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
+
+
+def _owners(record: dict[str, Any], teacher: dict[str, Any]) -> str:
+    """Whose teacher it is: how it learnt, its name and its arms."""
+    key = verdicts.teacher_key(teacher)
+    names = [arm["name"] for arm in record["arms"] if arm["teacher"] and verdicts.teacher_key(arm["teacher"]) == key]
+    told = f"{teacher['lessons']} ({teacher['name']})" if teacher["lessons"] else f"({teacher['name']})"
+    return f"{told} of {listed(names)}"
+
+
+def _domain_tables(record: dict[str, Any]) -> list[Block]:
+    """Teachers and arms domain by domain, where the task has domains; with the paper's values where it has them."""
+    names, rows, tags = domains.names(record), [], {}
+    for row in domains.rows(record):
+        values = [*(row.by_domain[name] for name in names), row.mean]
+        rows.append([row.name, *(number(mean) + (f" ± {number(sd)}" if sd is not None else "") for mean, sd in values)])
+        known = [domains.published(record, row, name) for name in names]
+        if any(known):
+            rows.append([f"{row.name}, published", *(f"{value.value} %" if value else "n/a" for value in known), "—"])
+            tags |= dict.fromkeys(value.tag for value in known if value)
+    if not rows:
+        return []
+    notes = ["Means over seeds ± standard deviations; mean: the plain mean over the domains."]
+    if tags:
+        told = "; ".join(TAGS[tag] for tag in tags)
+        notes.append(f"published: the paper's, with its own models and budget ({told}).")
+    return [Table(f"{record['metric']} on {record['split']} by domain", ["", *names, "mean"], rows, notes)]
 
 
 def _curves(arms: list[Arm], record: dict[str, Any]) -> list[Block]:
@@ -176,7 +206,10 @@ def _curves(arms: list[Arm], record: dict[str, Any]) -> list[Block]:
     logged = {split for arm in arms for run in arm.runs for line in run.metrics for split in line.get("eval", ())}
     chosen = lookup(record, "chosen_on")
     split = record["split"] if record["split"] in logged or chosen is None else chosen
-    return side_by_side.curve_blocks(arms, record["metric"], split)
+    split_up = [arm.full for arm in arms if any(run.parts for run in arm.runs)]
+    told = f"{listed(split_up)}: a student for each domain, whose curves are on the pages of their runs."
+    made = side_by_side.curve_blocks(arms, record["metric"], split) if len(split_up) < len(arms) else []
+    return [*([Text(told)] if split_up else []), *made]
 
 
 def _galleries(arms: list[Arm]) -> list[Block]:

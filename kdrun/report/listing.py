@@ -16,9 +16,11 @@ from kdrun.report.plots import Row
 from kdrun.report.read import RESULT, Run, find_folder, read_run
 from kdrun.report.svg import drawing
 from kdrun.report.wording import duration, lookup, number, percent, plural, shortened
-from kdrun.results import LEDGER, read_runs
+from kdrun.results import LEDGER, read_runs, without_parts
 
 DEPTHS = ("*", "*/*", "*/*/*")
+DOMAINS = "domains"
+"""Folder inside a run of all domains that holds the runs of each."""
 MOST_RUNS = 400
 MOST_OPEN = 24
 MOST_CURVES = 8
@@ -72,17 +74,23 @@ def of_output(folder: Path, sweep: str | None) -> list[Entry]:
     ledger = folder / LEDGER
     if not ledger.exists():
         found = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
+        found = [path for path in found if not _is_part(path)]
         if not found or sweep is not None:
             lack = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
             raise DataError(f"{folder} has {lack}: name a run's folder, a comparison's folder or an output folder")
         return of_folders(found)
-    records = read_runs(ledger)
+    records = without_parts(read_runs(ledger))
     wanted = [record for record in records if sweep is None or record.get("sweep") == sweep]
     if not wanted:
         sweeps = sorted({str(record["sweep"]) for record in records if record.get("sweep")})
         hint = f"{nearest(sweep, sweeps)} (there are: {', '.join(sweeps[-8:]) or 'none'})" if sweep else ""
         raise DataError(f"{ledger} has no runs{f' of sweep={sweep}' if sweep else ''}{hint}")
     return [_entry(record, folder) for record in wanted]
+
+
+def _is_part(folder: Path) -> bool:
+    """Whether a run's folder lies in that of a run of all domains, which has its numbers too."""
+    return folder.parent.name == DOMAINS and (folder.parents[1] / "config.yaml").exists()
 
 
 def _entry(record: dict[str, Any], folder: Path) -> Entry:

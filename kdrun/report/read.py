@@ -51,6 +51,11 @@ class Run:
         return read_lines(self.folder / "samples.jsonl", SAMPLE_KEYS)
 
     @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """What it says of the runs of single domains that it is made of, by domain; empty for any other run."""
+        return lookup(self.result, "domains") or {}
+
+    @property
     def synthetic(self) -> bool:
         """Whether its data was made by a grammar."""
         return bool(self.result["data"]["synthetic"])

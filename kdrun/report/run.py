@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from kdrun.report import answers, gallery, plots
 from kdrun.report.blocks import Block, Code, Figure, Figures, Folded, Page, Section, Table, Text, Tile, Tiles
@@ -14,6 +15,8 @@ from kdrun.report.wording import because, count, duration, lookup, millions, num
 
 MOST_FIGURES = 24
 MOST_TURNS = 80
+PAGE = "report.html"
+"""The page of a domain's run, in its folder."""
 ROLES = ("guess", "teacher", "student")
 NAMES = {"guess": "constant guess", "teacher": "teacher", "student": "student"}
 
@@ -26,7 +29,7 @@ def page(run: Run) -> Page:
         sections = [
             Section("verdict", "What was asked, and what came out", _verdict(run)),
             Section("scores", "Scores", _scores(run)),
-            Section("curves", "Learning curves", curve_blocks(run)),
+            _domains(run) if run.parts else Section("curves", "Learning curves", curve_blocks(run)),
             Section("answers", "Teacher against student", answers.blocks(run)),
             Section("differences", "Where teacher and student differ most", answers.differences(run)),
         ]
@@ -132,6 +135,24 @@ def _scores(run: Run) -> list[Block]:
             rows.append([f"{metric} on {part}", number(guess), because(number(top), why), own, kept])
     columns = ["score", "constant guess", "teacher", "student", "student / teacher"]
     return [Figures(figures), Table("All scores", columns, rows)]
+
+
+def _domains(run: Run) -> Section:
+    """The runs of single domains that this run is made of, in the place of curves, which are theirs."""
+    metric, split = run.result["headline"]["metric"], run.result["headline"]["split"]
+    rows, links, gone = [], [], []
+    for name, part in run.parts.items():
+        scores = [run.score(role, split, f"{metric}_{name}") for role in ROLES]
+        folder = part["run_dir"]
+        rows.append([name, *map(number, scores), percent(part["retention"]), folder])
+        there = (run.folder / folder / PAGE).exists()
+        links.append(quote(f"{folder}/{PAGE}") if there else "")
+        gone += [] if there else [name]
+    columns = ["domain", *(NAMES[role] for role in ROLES), "student / teacher", "run's folder"]
+    notes = [f"{', '.join(gone)}: no {PAGE}; kdrun report FOLDER makes it."] if gone else []
+    told = "A student for each domain: learning curves and checkpoints are on the pages of their runs."
+    table = Table(f"{metric} on {split} by domain", columns, rows, notes, links=links)
+    return Section("domains", "Domains", [Text(told), table])
 
 
 def curve_blocks(run: Run) -> list[Block]:

@@ -18,7 +18,7 @@ from kdrun import runs as ledger
 from kdrun.errors import ConfigError, DataError, nearest
 from kdrun.results import write_atomic
 from kdrun.settings import setting
-from kdrun.tables import blocks, means, publish, verdicts
+from kdrun.tables import blocks, domains, means, publish, verdicts
 from kdrun.tables.render import Format, Sheet, show, text
 from kdrun.verbs import parse
 
@@ -29,6 +29,7 @@ class Of(Enum):
     means = "means"
     verdicts = "verdicts"
     arms = "arms"
+    domains = "domains"
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
@@ -43,7 +44,7 @@ class Settings(ledger.Filters):
 
     rows: list[str] = setting(["method"], f"what the rows are: {', '.join(AXES)}")
     cols: list[str] = setting(["task"], "what the columns are: the same choice")
-    of: Of = setting(Of.means, "means over seeds; or the verdicts, or the arms, of kdrun compare")
+    of: Of = setting(Of.means, "means over seeds; or the verdicts, the arms, or the domains, of kdrun compare")
     metric: str | None = setting(None, "null is each task's headline metric")
     split: str | None = setting(None, "null is the headline's split")
     digits: int = setting(1, "decimals of a percentage", ge=0, le=6)
@@ -59,6 +60,7 @@ def main(words: list[str]) -> int:
 
     kdrun table rows=method cols=task                        what the ledger of ./outputs says
     kdrun table of=verdicts format=markdown                  what kdrun compare found
+    kdrun table of=domains paper=true                        the same domain by domain, teachers beside students
     kdrun table update=README.md,docs/results.md check=true  are the tables of these files up to date?
     kdrun table export=results.jsonl task=sst2               ledger lines for others, without folders of this machine
 
@@ -126,13 +128,18 @@ def _misplaced(settings: Settings) -> Iterator[str]:
 
 def _of_comparisons(settings: Settings) -> Sheet:
     unfit = [key for key in ("seed", "status", "metric", "split") if getattr(settings, key)]
-    if unfit or settings.paper:
-        name = ", ".join([*unfit, *(["paper"] if settings.paper else [])])
+    unfit += ["paper"] if settings.paper and settings.of is not Of.domains else []
+    if unfit:
+        name = ", ".join(unfit)
         raise ConfigError([f"of={settings.of.value} shows comparisons as they were made; leave out {name}"])
     found = _comparisons(settings)
     if not found:
         where = " ".join(str(path) for path in ledger.ledgers(settings))
         raise DataError(f"no comparison in {where} fits; `kdrun compare method=kd seeds=5` makes one")
+    if settings.of is Of.domains:
+        if not any(map(domains.names, found)):
+            raise DataError("none of these comparisons is on a task by domain; kdrun compare task=amazon makes one")
+        return domains.sheet(found, settings.method, settings.digits, beside=settings.paper)
     made = verdicts.verdicts if settings.of is Of.verdicts else verdicts.arms
     return made(found, settings.method, settings.digits)
 

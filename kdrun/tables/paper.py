@@ -15,9 +15,25 @@ SAME = {
 }
 """kdrun's method → the paper and the row of its results that is the same method.
 
-Not matched, because not the same: MATE-KD's `tinybert_aug_kd` (word replacement; kdrun's kd_augment fills masks) and
-Meta-KD's `*_tinybert_kd` rows, which differ in the teacher they distil from.
+Not matched, because not the same: MATE-KD's `tinybert_aug_kd` (word replacement; kdrun's kd_augment fills masks).
+Meta-KD's rows that differ in the teacher they distil from are those of `STUDENTS`.
 """
+TEACHERS = {
+    "single": ("meta_kd", "teacher_single"),
+    "mixed": ("meta_kd", "teacher_mixed"),
+    "meta": ("meta_kd", "meta_teacher"),
+}
+"""`teacher.lessons` → the paper and the row of its results that is the same teacher; multi_task's is not printed."""
+STUDENTS = {
+    ("tinybert_kd", "single"): ("meta_kd", "single_tinybert_kd"),
+    ("tinybert_kd", "mixed"): ("meta_kd", "mixed_tinybert_kd"),
+    ("tinybert_kd", "multi_task"): ("meta_kd", "multitask_tinybert_kd"),
+    ("tinybert_kd", "meta"): ("meta_kd", "meta_teacher_tinybert_kd"),
+    ("meta_kd", "meta"): ("meta_kd", "meta_kd"),
+}
+"""kdrun's method and `teacher.lessons`, a student for each domain → the paper and the row that is the same."""
+OTHER_ROWS = {"data.max_train_rows": "null", "data.train_fraction": "1", "method.hold_out_domain": "false"}
+"""Settings under which a row of Meta-KD's results is not the same, with the value that is none of them."""
 TAGS = {
     "check": "recalled, and an independent arithmetic check passes",
     "summary": "from a secondary summary",
@@ -45,7 +61,19 @@ def published(method: str, task: str, metric: str, split: str) -> Published | No
     """The published value of a method on a task; None where none is known for this metric and split."""
     if method not in SAME:
         return None
-    return _table().get((*SAME[method], task, metric, split))
+    return value(SAME[method], task, metric, split)
+
+
+def value(row: tuple[str, str], task: str, metric: str, split: str) -> Published | None:
+    """The published value in a row of a paper; None where none is known.
+
+    Args:
+        row: the paper and its row.
+        task: of a task by domain with the domain, `amazon_books`.
+        metric: short name.
+        split: dev or test.
+    """
+    return _table().get((*row, task, metric, split))
 
 
 @cache

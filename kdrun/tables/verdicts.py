@@ -33,9 +33,9 @@ def verdicts(found: list[Comparison], methods: list[str], digits: int) -> Sheet:
                 continue
             sides = [f"{pair[side]} {_mean(arms[pair[side]], digits)}" for side in "ab"]
             rows.append([*_what(one, digits), *sides, _difference(pair, digits), _word(pair)])
-            records.append(_values(one) | _pair_values(arms, pair))
-    notes = [*_notes(found), *_intervals(found)]
-    return Sheet(_caption(found), [*SHARED, "a", "b", "a − b", "verdict"], rows, records, notes, left=(*range(9), 10))
+            records.append(values(one) | _pair_values(arms, pair))
+    told = [*_guess(found), *notes(found), *_intervals(found)]
+    return Sheet(caption(found), [*SHARED, "a", "b", "a − b", "verdict"], rows, records, told, left=(*range(9), 10))
 
 
 def arms(found: list[Comparison], methods: list[str], digits: int) -> Sheet:
@@ -49,15 +49,32 @@ def arms(found: list[Comparison], methods: list[str], digits: int) -> Sheet:
             mean = f"{_mean(arm, digits)} ({n})" if arm["mean"] is not None else "n/a"
             each = ", ".join(_one_seed(arm, str(seed), digits) for seed in one["seeds"])
             kept = "n/a" if arm["kept"] is None else f"{100 * arm['kept']:.{digits}f} %"
-            rows.append([*_what(one, digits), arm["name"], mean, each, kept, _time(arm), _steps(arm)])
-            line = {"arm": arm["name"], "mean": _percent(arm["mean"]), "sd": _percent(arm["sd"]), "n": n}
-            scores = (f"{seed}:{'' if score is None else _percent(score)}" for seed, score in arm["scores"].items())
-            line |= {"scores": " ".join(scores), "kept": _percent(arm["kept"])}
+            rows.append([*_what(one, digits, arm), arm["name"], mean, each, kept, _time(arm), _steps(arm)])
+            line = {"arm": arm["name"], "mean": percent(arm["mean"]), "sd": percent(arm["sd"]), "n": n}
+            scores = (f"{seed}:{'' if score is None else percent(score)}" for seed, score in arm["scores"].items())
+            line |= {"scores": " ".join(scores), "kept": percent(arm["kept"])}
             line |= {"train_seconds": _or_empty(arm["seconds"]), "steps": _steps(arm)}
-            records.append(_values(one) | line)
+            records.append(values(one, arm) | line)
     columns = [*SHARED, "arm", "mean ± sd (n)", "each seed", "kept", "training a run", "steps"]
-    notes = [*_notes(found), *_failures(found)]
-    return Sheet(_caption(found), columns, rows, records, notes, left=(*range(8), 9, 12))
+    told = [*_guess(found), *notes(found), *failures(found)]
+    return Sheet(caption(found), columns, rows, records, told, left=(*range(8), 9, 12))
+
+
+TEACHER_DIGITS = 9
+"""Scores that agree to so many are of one teacher: means over domains come in two orders of adding up."""
+
+
+def teacher_key(teacher: dict[str, Any]) -> tuple[Any, ...]:
+    """What is equal for one teacher in two arms, as far as its scores tell."""
+    scores = [teacher["score"], *(of["mean"] for of in teacher["by_domain"].values())]
+    shown = (None if score is None else round(score, TEACHER_DIGITS) for score in scores)
+    return teacher["name"], teacher["lessons"], *shown
+
+
+def teachers(one: Comparison) -> list[dict[str, Any]]:
+    """The teachers of a comparison's arms, each once; none in the record of an older one, which has one for all."""
+    found = [arm["teacher"] for arm in one["arms"] if arm.get("teacher")]
+    return list({teacher_key(teacher): teacher for teacher in found}.values())
 
 
 def method_of(arm: dict[str, Any]) -> str:
@@ -72,13 +89,23 @@ def settings_of(one: Comparison) -> str:
     return f"preset={one['preset']} {facts.beyond_axes(shlex.join(kept))}".rstrip()
 
 
-def _what(one: Comparison, digits: int) -> list[str]:
-    teacher = one.get("teacher")
-    own = "n/a" if not teacher or teacher["score"] is None else f"{100 * teacher['score']:.{digits}f}"
-    shown = f"{teacher['name']} {own}" if teacher else "none"
+def _what(one: Comparison, digits: int, arm: dict[str, Any] | None = None) -> list[str]:
+    """The columns `SHARED`; where arms have different teachers, that of the arm, or all of them without one."""
+    of_arms = teachers(one)
+    if len(of_arms) > 1 and arm is not None:
+        shown = _teacher(arm["teacher"], digits) if arm["teacher"] else "none"
+    elif len(of_arms) > 1:
+        shown = "; ".join(_teacher(teacher, digits) for teacher in of_arms)
+    else:
+        shown = _teacher(one["teacher"], digits) if one.get("teacher") else "none"
     seeds = ", ".join(str(seed) for seed in one["seeds"])
     guess = "n/a" if one.get("guess") is None else f"{100 * one['guess']:.{digits}f}"
     return [facts.task_name(one), one["metric"], one["student"] or "n/a", settings_of(one), seeds, shown, guess]
+
+
+def _teacher(teacher: dict[str, Any], digits: int) -> str:
+    score = "n/a" if teacher["score"] is None else f"{100 * teacher['score']:.{digits}f}"
+    return " ".join(part for part in (teacher["name"], teacher.get("lessons"), score) if part)
 
 
 def _mean(arm: dict[str, Any], digits: int) -> str:
@@ -118,14 +145,18 @@ def _steps(arm: dict[str, Any]) -> str:
     return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or "n/a"
 
 
-def _caption(found: list[Comparison]) -> str:
+def caption(found: list[Comparison]) -> str:
+    """What the numbers of comparisons are."""
     return f"Percent on {', '.join(dict.fromkeys(one['split'] for one in found))}, mean ± standard deviation over seeds"
 
 
-def _notes(found: list[Comparison]) -> Iterator[str]:
-    """What holds for all rows of a comparison."""
+def _guess(found: list[Comparison]) -> Iterator[str]:
     if any(one.get("guess") is not None for one in found):
         yield "guess: the score of one constant answer, the most frequent class or the mean score."
+
+
+def notes(found: list[Comparison]) -> Iterator[str]:
+    """What holds for all rows of a comparison."""
     synthetic = dict.fromkeys(facts.task_name(one) for one in found if one.get("synthetic"))
     if synthetic:
         yield f"Synthetic data, made by a grammar: {', '.join(synthetic)}. No number of it is a GLUE score."
@@ -163,7 +194,8 @@ def _intervals(found: list[Comparison]) -> Iterator[str]:
     yield from (f"{'; '.join(pairs)}: {why}." for why, pairs in reasons.items())
 
 
-def _failures(found: list[Comparison]) -> Iterator[str]:
+def failures(found: list[Comparison]) -> Iterator[str]:
+    """The runs that failed, each with its error."""
     for one in found:
         for arm in one["arms"]:
             for seed, error in (arm.get("failed") or {}).items():
@@ -171,14 +203,15 @@ def _failures(found: list[Comparison]) -> Iterator[str]:
                 yield f"{facts.task_name(one)}, {arm['name']}, seed {seed} failed: {first}"
 
 
-def _values(one: Comparison) -> dict[str, Any]:
-    """A comparison in the CSV; scores in percent."""
-    teacher = one.get("teacher") or {}
+def values(one: Comparison, arm: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A comparison in the CSV, with the teacher of an arm where arms have different ones; scores in percent."""
+    own = arm["teacher"] if arm is not None and len(teachers(one)) > 1 else one.get("teacher")
+    teacher = own or {}
     shared = {"comparison": one["comparison_id"], "task": facts.task_name(one), "metric": one["metric"]}
     shared |= {"split": one["split"], "student": one["student"], "settings": settings_of(one), "code": one.get("code")}
     shared |= {"synthetic": str(bool(one.get("synthetic"))).lower(), "seeds": " ".join(map(str, one["seeds"]))}
-    shared |= {"teacher": teacher.get("name", ""), "teacher_score": _percent(teacher.get("score"))}
-    return shared | {"guess": _percent(one.get("guess"))}
+    shared |= {"teacher": teacher.get("name", ""), "teacher_score": percent(teacher.get("score"))}
+    return shared | {"guess": percent(one.get("guess"))}
 
 
 def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
@@ -186,12 +219,13 @@ def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {}
     for side in "ab":
         arm = arms[pair[side]]
-        line |= {side: arm["name"], f"{side}_mean": _percent(arm["mean"]), f"{side}_sd": _percent(arm["sd"])}
-    line |= {"difference": _percent(pair["difference"]), "low": _percent(low), "high": _percent(high)}
+        line |= {side: arm["name"], f"{side}_mean": percent(arm["mean"]), f"{side}_sd": percent(arm["sd"])}
+    line |= {"difference": percent(pair["difference"]), "low": percent(low), "high": percent(high)}
     return line | {"word": pair["word"], "seeds_needed": _or_empty(pair.get("seeds_needed")), "how": pair["how"]}
 
 
-def _percent(number: float | None) -> float | str:
+def percent(number: float | None) -> float | str:
+    """A share in percent for the CSV."""
     return "" if number is None else round(100 * number, 6)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kdrun import compare, train
+from kdrun import compare, train, verbs
 from kdrun.compare import arms as arms_of
+from kdrun.compare import plan as planning
 from kdrun.compare import show
 from kdrun.data import domains
 from kdrun.errors import ConfigError, TrainingError
@@ -110,18 +111,24 @@ def test_a_failed_arm_does_not_stop_the_others(
 
 def test_every_problem_in_one_report() -> None:
     with pytest.raises(ConfigError) as error:
-        arms_of.plan(["finetune", "kdd"], ["seed=3", "task=sst2,cola", "method.temprature=2", "optim.lrr=1"])
+        planning.plan(["finetune", "kdd"], ["seed=3", "task=sst2,cola", "method.temprature=2", "optim.lrr=1"])
     report = str(error.value)
-    for part in ("did you mean 'kd'", "seeds=N", "only method= takes several", "temprature", "optim.lrr"):
+    for part in ("did you mean 'kd'", "seeds=N", "a comparison has one task", "temprature", "optim.lrr"):
         assert part in report
 
 
 def test_a_methods_own_keys_go_to_the_arms_that_have_them() -> None:
-    finetune, kd = arms_of.plan(["finetune", "kd"], ["method.temperature=4", "task=rte"])
+    finetune, kd = planning.plan(["finetune", "kd"], ["method.temperature=4", "task=rte"])
     assert finetune.words == ["method=finetune", "task=rte"]
     assert kd.words == ["method=kd", "task=rte", "method.temperature=4"]
     assert kd.config(3).method.temperature == 4
     assert kd.config(3).seed == 3
+
+
+def test_the_help_tells_of_a_key_with_several_values() -> None:
+    told = verbs.usage("compare", compare)
+    assert "One key beside method may take several values" in told
+    assert "kdrun compare method=kd task=sst2 method.temperature=1,2,4" in told
 
 
 def test_notes_say_which_split_chose() -> None:

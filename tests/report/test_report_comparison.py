@@ -148,3 +148,22 @@ def test_a_folder_without_a_comparison_is_refused(tmp_path: Path) -> None:
     (tmp_path / "comparison.json").write_text("[]")
     with pytest.raises(DataError, match="lacks task, metric, split, arms, pairs"):
         report.write_comparison(tmp_path)
+
+
+def by_domain(*means: float) -> dict[str, dict[str, float | None]]:
+    return {name: {"mean": mean, "sd": None} for name, mean in zip(("books", "dvd"), means, strict=True)}
+
+
+def test_teachers_of_the_arms_and_their_scores_by_domain(make_comparison: MakeComparison) -> None:
+    arms = record()["arms"]
+    for arm, lessons, score in zip(arms, ("meta", "single"), (0.9, 0.8), strict=True):
+        teacher = {"name": "bert", "lessons": lessons, "score": score, "by_domain": by_domain(score, score)}
+        arm |= {"teacher": teacher, "by_domain": by_domain(0.75, 0.65), "domain": "all"}
+    arms[0]["words"] = ["method=meta_kd"]
+    names = {"task": "amazon", "split": "test", "teacher": {"name": "bert", "score": None}}
+    found = page(make_comparison(with_runs=False, arms=arms, **names))
+    assert "teacher meta (bert) of kd 0.9000 — —" in found.text
+    assert "teacher single (bert) of finetune 0.8000 — —" in found.text
+    assert "accuracy on test by domain books dvd mean teacher meta 0.9000 0.9000 0.9000" in found.text
+    assert "teacher meta, published 92.5 % 87.0 % —" in found.text
+    assert "kd 0.7500 0.6500 0.8500 ± 0.0100 kd, published 91.5 % 86.5 % —" in found.text

@@ -189,3 +189,22 @@ def test_broken_files_are_named_with_their_line(make_run: MakeRun, tmp_path: Pat
     (folder / "result.json").write_text('{"status": "done"}')
     with pytest.raises(DataError, match=r"lacks method, task, headline, student, data"):
         report.write(folder)
+
+
+def test_a_run_of_all_domains_has_a_table_of_them_in_the_place_of_curves(make_run: MakeRun) -> None:
+    scores = {"accuracy": 0.8, "accuracy_books": 0.9, "accuracy_dvd": 0.7}
+    parts = {name: {"run_dir": f"../other/{name} 1", "score": scores[f"accuracy_{name}"], "retention": 0.95}
+             for name in ("books", "dvd")}  # fmt: skip
+    model = {"name": "small", "params": 10, "metrics": {"dev": scores}}
+    folder = make_run(log=[], student=model, domains=parts)
+    (folder / "metrics.jsonl").unlink()
+    there = folder.parent / "other" / "books 1"
+    there.mkdir(parents=True)
+    (there / "report.html").write_text("a page")
+    found = page(folder)
+    ids = [section["id"] for section in found.all("section")]
+    assert ids[:3] == ["verdict", "scores", "domains"]
+    assert "curves" not in ids
+    assert "books n/a n/a 0.9000 95.0 % ../other/books 1" in found.text
+    assert [address for address in found.values("href") if "other" in address] == ["../other/books%201/report.html"]
+    assert "dvd: no report.html" in found.text
