@@ -13,7 +13,12 @@ from kdrun.screen import Screen
 
 GROUPS = compose.groups()
 CHOICES = [(group, name) for group in GROUPS for name in compose.options(group)]
-NEEDED = {"data=folder": "data.dir=.", "preset=mini": "data.dir=.", "corpus=folder": "corpus.dir=."}
+NEEDED = {
+    "data=folder": "data.dir=.",
+    "preset=mini": "data.dir=.",
+    "corpus=folder": "corpus.dir=.",
+    "method=meta_kd": "task=amazon",
+}
 HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 

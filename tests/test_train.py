@@ -46,6 +46,10 @@ def lines(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Path) -> None:
     needs = registry.get("method", method).target.needs
+    if needs.domains and not compose.load([f"task={task}"]).task.domains:
+        with pytest.raises(ConfigError, match="needs a task with domains"):
+            smoke(tmp_path, f"method={method}", f"task={task}")
+        return
     if task == "stsb" and not needs.regression:
         with pytest.raises(ConfigError, match="needs classes"):
             smoke(tmp_path, f"method={method}", f"task={task}")

@@ -11,7 +11,6 @@ from kdrun import compare, train, verbs
 from kdrun.compare import arms as arms_of
 from kdrun.compare import plan as planning
 from kdrun.compare import show
-from kdrun.data import domains
 from kdrun.errors import ConfigError, TrainingError
 from kdrun.results import read_comparisons, read_runs
 
@@ -134,11 +133,3 @@ def test_the_help_tells_of_a_key_with_several_values() -> None:
 def test_notes_say_which_split_chose() -> None:
     record = {"pairs": [], "margin": 0.01, "how": "so", "split": "dev", "chosen_on": None, "rows": 872}
     assert "no split chose it" in show.notes(record)[-1]
-
-
-def test_arms_that_are_scored_on_other_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domains, "asks", lambda method: method.name == "kd")
-    words = ["task=mnli", "data=folder", "data.dir=."]
-    with pytest.raises(ConfigError, match="method=kd takes task=mnli by domain, method=finetune takes it as a whole"):
-        arms_of.plan(["finetune", "kd"], words)
-    assert len(arms_of.plan(["finetune", "kd"], ["task=amazon"])) == 2
