@@ -27,7 +27,7 @@ from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.errors import ConfigError, nearest
 from kdrun.method import Needs
-from kdrun.settings import check_ranges
+from kdrun.settings import check_ranges, has_target
 from kdrun.teachers import config as teacher_lessons
 
 _HERE = Path(__file__).resolve().parent
@@ -155,21 +155,13 @@ def _parse(text: str, problems: list[str]) -> Override | None:
     if override.is_delete():
         problems.append(f"{text}: nothing can be deleted from a run's config; set another value")
         return None
-    if "_target_" in override.key_or_group.split(".") or _has_target(override.value()):
+    if "_target_" in override.key_or_group.split(".") or has_target(override.value()):
         problems.append(f"{text}: a config names registered parts, never code")
         return None
     if "${" in text:
         problems.append(f"{text}: interpolation is not read from the command line; write the value")
         return None
     return override
-
-
-def _has_target(value: Any) -> bool:
-    """Whether `_target_` is a key anywhere in a value; in a text, such as a path, it is a word like others."""
-    if isinstance(value, dict):
-        return any(key == "_target_" or _has_target(item) for key, item in value.items())
-    items = value if isinstance(value, list) else getattr(value, "list", None) or []  # of a sweep: its choices
-    return any(_has_target(item) for item in items)
 
 
 def _is_hydra(override: Override, text: str, problems: list[str]) -> bool:

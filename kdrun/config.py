@@ -204,7 +204,9 @@ class RuntimeConfig:
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
     threads: int | None = setting(None, "CPU threads; null leaves torch's choice", gt=0)
     log_every: int = setting(20, "optimizer steps between lines of metrics.jsonl", gt=0)
-    eval_every: int | None = setting(None, "optimizer steps between evaluations; null is once an epoch", gt=0)
+    eval_every: int | None = setting(
+        None, "optimizer steps between evaluations; null is once an epoch, at most 20 times a phase", gt=0
+    )
     eval_batch_size: int = setting(256, "examples per evaluation batch", gt=0)
 
 

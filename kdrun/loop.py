@@ -7,6 +7,7 @@ them to their inputs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,12 +31,16 @@ from kdrun.method import (
     StepOutput,
     Turn,
     budgeted_steps,
+    must_end_scored,
     planned_steps,
     steps_per_epoch,
     turn_at,
 )
 from kdrun.observer import Observer
 from kdrun.optim import learning_rate
+
+MOST_EVALUATIONS = 20
+"""Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
 
 
 @dataclass
@@ -96,7 +101,7 @@ class Loop:
         evaluate: Callable[[], tuple[float | None, dict[str, Any]]],
         observer: Observer,
     ) -> None:
-        _must_end_scored(phases)
+        must_end_scored(phases)
         self.method, self.phases, self.feed, self.settings = method, phases, feed, settings
         self.accelerator, self.evaluate, self.observer = accelerator, evaluate, observer
         self.outcome = Outcome()
@@ -129,13 +134,6 @@ class Loop:
                 for module in self.method.trainable("student")
             ]
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
-
-
-def _must_end_scored(phases: list[Phase]) -> None:
-    """Without a score at its end, nothing would say what the student has come to, or which checkpoint is its best."""
-    taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
-    if taught and not taught[-1].scored:
-        raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
 
 
 @dataclass
@@ -172,7 +170,8 @@ class _Stretch:
         self.tallies = {role: _Tally() for role in self.planned}
 
     def run(self) -> None:
-        every = self.settings.eval_every or self.steps_per_epoch
+        often = math.ceil(self.planned[self.phase.leading_role] / MOST_EVALUATIONS)
+        every = self.settings.eval_every or max(self.steps_per_epoch, often)
         last = min(self.total, self.settings.max_steps or self.total)
         for step in range(last):
             turn = turn_at(self.phase.turns, step)

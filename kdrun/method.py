@@ -133,6 +133,17 @@ def planned_steps(phase: Phase, budget: int) -> dict[str, int]:
     return planned
 
 
+def must_end_scored(phases: list[Phase]) -> None:
+    """Without a score at its end, nothing would say what the student has come to, or which checkpoint is its best.
+
+    Raises:
+        ValueError: the last phase that trains the student is not scored.
+    """
+    taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
+    if taught and not taught[-1].scored:
+        raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
+
+
 @dataclass
 class Batch:
     """Examples on the device of the models.

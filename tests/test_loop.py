@@ -308,3 +308,13 @@ def test_clipping_bounds_the_step() -> None:
     moved = torch.cat([(a - b).flatten() for a, b in zip(weights(loop.method.roles["student"]), before, strict=True)])
     assert float(moved.norm()) == pytest.approx(0.05 * 1e-3, rel=1e-2)
     assert watcher.steps[0]["grad_norm"] > 1e-3
+
+
+def test_many_short_epochs_are_not_scored_one_by_one() -> None:
+    loop, watcher, _ = make(optim={"steps": 190})  # 3 steps an epoch
+    loop.run()
+    steps = [record["step"] for record, _ in watcher.evals]
+    assert steps == list(range(10, 191, 10))
+    loop, watcher, _ = make(optim={"steps": 12})
+    loop.run()
+    assert [record["step"] for record, _ in watcher.evals] == [3, 6, 9, 12]
