@@ -32,6 +32,7 @@ from kdrun.loop import Loop, Settings
 from kdrun.method import Parts, Phase, Turn, Vocabulary
 from kdrun.methods.mate_kd import MateKD, MateKDConfig
 from kdrun.models import attention
+from kdrun.teachers.domain_branch import DomainBranch
 
 VOCAB, BATCH, MAX_LENGTH, ROWS, MASK_RATE = 30522, 32, 128, 4096, 0.3
 PAD_ID, MASK_ID, SPECIAL = 0, 103, torch.tensor([0, 100, 101, 102, 103])
@@ -39,7 +40,9 @@ SST2_LENGTHS = [3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 27
 """Quantiles 0, 0.05 … 1 of the WordPiece tokens of SST-2's training rows."""
 FOUR_LAYERS = {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
 TWO_LAYERS = {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512}
-TASK = TaskConfig(name="sst2", labels=["negative", "positive"], metrics=["accuracy"], headline="accuracy")
+TASK = TaskConfig(
+    name="sst2", labels=["negative", "positive"], metrics=["accuracy"], headline="accuracy", domains=["x", "y"]
+)
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,16 @@ def phase_of(name: str, phase: str) -> Side:
         config = BertConfig(vocab_size=VOCAB, **sizes)  # pyright: ignore[reportArgumentType]
         model = AutoModelForSequenceClassification.from_config(config, attn_implementation=implementation)
         roles[role] = model.requires_grad_(False).eval()
+    extras: dict[str, np.ndarray] = {}
+    if needs.meta_teacher:
+        domains = np.arange(ROWS) % len(TASK.domains)
+        extras = {"domain": domains, "transferability": np.ones(ROWS, np.float32)}
+        roles["domain_branch"] = DomainBranch(FOUR_LAYERS["hidden_size"], len(TASK.domains)).requires_grad_(False)
     parts = Parts(roles, TASK, losses.kl_divergence, losses.hard_loss(False), 0, torch.device("cpu"))
     taught = np.random.default_rng(1).normal(size=(ROWS, 2)).astype(np.float32)
-    feed = Feed(dict.fromkeys(needs.inputs, table), labels if needs.labels else None, torch.device("cpu"), taught)
+    feed = Feed(
+        dict.fromkeys(needs.inputs, table), labels if needs.labels else None, torch.device("cpu"), taught, extras=extras
+    )
     accelerator, seed = Accelerator(cpu=True), iter(range(10**6))
 
     def run(steps: int) -> None:
@@ -194,4 +204,6 @@ CASES = [
     mate_kd("generator"),
     beside_kd("tinybert_kd", "intermediate"),
     beside_kd("tinybert_kd", "logits"),
+    beside_kd("meta_kd", "intermediate"),
+    beside_kd("meta_kd", "logits"),
 ]
