@@ -48,7 +48,8 @@ def introduce(this: Run) -> None:
         screen.say("  Tiny models on synthetic data. The real thing:")
         if domains.refusal(config.task, "hub") is None:
             screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
-        screen.say(f"    {words} preset=mini data.dir=GLUE_FOLDER    small models on real data, on a CPU")
+        place = "GLUE_FOLDER" if "pool" not in config.task.folder else f"FOLDER_WITH_{config.task.folder['dir']}"
+        screen.say(f"    {words} preset=mini data.dir={place}    small models on real data, on a CPU")
     if this.needs.paired_layers:
         screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:

@@ -130,3 +130,12 @@ def test_the_real_thing_is_offered_where_it_is(tmp_path: Path) -> None:
     train.run(compose.load(words), Screen(Console(file=text, width=200)))
     assert "preset=mini" in text.getvalue()
     assert "preset=paper" not in text.getvalue(), "the hub has no such rows"
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize(("task", "place"), [("amazon", "FOLDER_WITH_amazon_reviews"), ("rte", "GLUE_FOLDER")])
+def test_the_command_for_the_real_thing_names_the_folder_it_needs(task: str, place: str, tmp_path: Path) -> None:
+    text = io.StringIO()
+    small = ["optim.steps=2", "data.max_train_rows=16", f"output_dir={tmp_path}", "dry_run=true"]
+    assert train.run(compose.load([f"task={task}", *small]), Screen(Console(file=text, width=200))) is None
+    assert f"preset=mini data.dir={place} " in text.getvalue()
