@@ -4,6 +4,8 @@
     .venv/bin/python scripts/bench.py                 every case
     .venv/bin/python scripts/bench.py --only mate_kd  those whose name holds a word
     .venv/bin/python scripts/bench.py --json FILE     the figures too
+    .venv/bin/python scripts/bench.py --device cuda --precision bf16 --scale roberta
+                                                      RoBERTa-large teaches DistilRoBERTa, on a GPU
 
 Rounds alternate between the two sides, so that both meet the same noise; the ratio is the median over rounds of
 reference ÷ kdrun: below 1 where kdrun takes longer, as a method whose step does more than plain kd's does. Peak memory
@@ -14,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_cases import CASES, Case
+from bench_cases import CASES, SCALE, Case
+from bench_cases.base import scale_to
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Figure:
     reference_ms: float
     kdrun_mib: float
     reference_mib: float
+    target: str = ""
 
 
 def measure(case: Case, rounds: int) -> Figure:
@@ -54,6 +60,7 @@ def measure(case: Case, rounds: int) -> Figure:
         for name, side in sides.items():
             started = time.perf_counter()
             side.run(side.steps)
+            finish()
             took[name].append(1000 * (time.perf_counter() - started) / side.steps)
     ours, theirs = took["kdrun"][1:], took["reference"][1:]
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
@@ -68,18 +75,31 @@ def measure(case: Case, rounds: int) -> Figure:
         statistics.median(theirs),
         memory["kdrun"],
         memory["reference"],
+        case.target,
     )
+
+
+def finish() -> None:
+    """Wait for what a GPU has still to do."""
+    if SCALE.device == "cuda":
+        torch.cuda.synchronize()
 
 
 def peak_of(name: str, side: str) -> float:
     """Extra peak memory of a few steps in a process of their own, in MiB."""
-    words = [sys.executable, __file__, "--peak", name, side]
+    words = [sys.executable, __file__, *scale_words(), "--peak", name, side]
     return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def peak(name: str, side: str) -> None:
     """Print the extra peak memory of this process, in MiB; for `peak_of`."""
     made = next(case for case in CASES if case.name == name).make(side)
+    if SCALE.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        made.run(made.steps)
+        print((torch.cuda.max_memory_allocated() - before) / 2**20)
+        return
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building the models (Linux, proc(5))
     before = status("VmRSS")
     made.run(made.steps)
@@ -93,12 +113,26 @@ def status(name: str) -> int:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
+    on_gpu = SCALE.device == "cuda"
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": torch.cuda.get_device_name() if on_gpu else processor(),
+        "precision": SCALE.precision,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def processor() -> str:
+    """The processor's name, where Linux tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def scale_words() -> list[str]:
+    """The options that make another process measure at the same scale."""
+    return ["--device", SCALE.device, "--precision", SCALE.precision, "--scale", SCALE.name]
 
 
 def main() -> None:
@@ -106,26 +140,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="kdrun's speed as ratios to named references")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--scale", choices=("small", "roberta"), default="small", help="roberta: large, distilled")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--peak", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    SCALE.device, SCALE.precision = asked.device, asked.precision
+    scale_to(asked.scale)
     if asked.peak:
         peak(*asked.peak)
         return
-    figures = [measure(case, asked.rounds) for case in CASES if asked.only in case.name]
-    table = Table(title=", ".join(f"{name} {value}" for name, value in machine().items()))
-    for column in ("case", "reference", "faster", "least … most", "ms", "ref. ms", "less memory", "MiB", "ref. MiB"):
-        table.add_column(column)
-    for f in figures:
-        table.add_row(
-            f.case, f.reference, f"{f.ratio:.1f}x", f"{f.low:.1f} … {f.high:.1f}", f"{f.kdrun_ms:.0f}",
-            f"{f.reference_ms:.0f}", f"{f.reference_mib / f.kdrun_mib:.1f}x", f"{f.kdrun_mib:.0f}",
-            f"{f.reference_mib:.0f}",
-        )  # fmt: skip
-    Console(width=140).print(table)
+    with tempfile.TemporaryDirectory() as folder:  # cases that fill a cache fill one of their own
+        os.environ["KDRUN_CACHE"] = folder
+        figures = [measure(case, asked.rounds) for case in CASES if asked.only in case.name]
+    show(figures)
     if asked.json:
         found = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def show(figures: list[Figure]) -> None:
+    """Print the table."""
+    table = Table(title=", ".join(f"{name} {value}" for name, value in machine().items()))
+    for column in (
+        "case", "reference", "ratio", "least … most", "wanted", "ms", "ref. ms", "less memory", "MiB", "ref. MiB",
+    ):  # fmt: skip
+        table.add_column(column)
+    for f in figures:
+        table.add_row(
+            f.case, f.reference, f"{f.ratio:.2g}x", f"{f.low:.2g} … {f.high:.2g}", f.target, f"{f.kdrun_ms:.0f}",
+            f"{f.reference_ms:.0f}", f"{f.reference_mib / max(f.kdrun_mib, 1):.1f}x", f"{f.kdrun_mib:.0f}",
+            f"{f.reference_mib:.0f}",
+        )  # fmt: skip
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,10 @@ def bench() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules["bench"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    cases = sys.modules["bench_cases"]
-    small = {"VOCAB": 1200, "MAX_LENGTH": 70, "ROWS": 64, "BATCH": 4}
-    for sizes in ("FOUR_LAYERS", "TWO_LAYERS"):
-        small[sizes] = getattr(cases, sizes) | {"hidden_size": 16, "intermediate_size": 16}
-    for name, value in small.items():
-        setattr(cases, name, value)
+    scale = module.SCALE
+    scale.vocab, scale.max_length, scale.rows, scale.batch, scale.texts = 1200, 70, 64, 4, 200
+    for name in ("large", "small", "encoder"):
+        setattr(scale, name, getattr(scale, name) | {"hidden_size": 24, "intermediate_size": 16})
     return module
 
 

@@ -19,7 +19,7 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass
 class Textbook:
-    """MATE-KD's two losses, sums over the batch.
+    """MATE-KD's two losses, and ZSKD's, sums over the batch.
 
     Attributes:
         roles: generator, teacher, student.
@@ -33,30 +33,43 @@ class Textbook:
     special_ids: Tensor
     temperature: float = 1.0
 
-    def generator_loss(self, inputs: Inputs, mask: Tensor, noise: Tensor) -> Tensor:
-        """Minus KL(T(x′) ‖ S(x′)).
+    def generator_loss(self, inputs: Inputs, mask: Tensor, noise: Tensor, mlm_weight: float = 0.0) -> Tensor:
+        """Minus KL(T(x′) ‖ S(x′)); for ZSKD plus mlm_weight · the mean surprise at a row's masked tokens.
 
         Args:
             inputs: the text, [batch, length].
             mask: the masked positions, [batch, length].
             noise: Gumbel, [batch, length, vocabulary].
+            mlm_weight: β of ZSKD.
         """
-        y = self.one_hots(inputs, mask, noise)
-        return -divergence(self.read("student", inputs, mask, y), self.read("teacher", inputs, mask, y))
+        logits = self.said(inputs, mask)
+        y = self.one_hots(logits, noise)
+        apart = divergence(self.read("student", inputs, mask, y), self.read("teacher", inputs, mask, y))
+        if not mlm_weight:
+            return -apart
+        surprise = cross_entropy(logits.transpose(1, 2), inputs["input_ids"].masked_fill(~mask, -100), reduction="none")
+        return mlm_weight * (surprise.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sum() - apart
 
-    def student_loss(self, inputs: Inputs, labels: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-        """A third each of the loss on the labels, KL(T(x) ‖ S(x)) and KL(T(x′) ‖ S(x′)); arguments as above."""
-        y = self.one_hots(inputs, mask, noise)
+    def student_loss(self, inputs: Inputs, labels: Tensor | None, mask: Tensor, noise: Tensor) -> Tensor:
+        """A third each of the loss on the labels, KL(T(x) ‖ S(x)) and KL(T(x′) ‖ S(x′)); arguments as above.
+
+        Without labels, as ZSKD's, half of each of the others.
+        """
+        y = self.one_hots(self.said(inputs, mask), noise)
         clean = {role: self.roles[role](**inputs).logits for role in ("student", "teacher")}
-        hard = cross_entropy(clean["student"], labels, reduction="sum")
         soft = divergence(clean["student"], clean["teacher"])
         apart = divergence(self.read("student", inputs, mask, y), self.read("teacher", inputs, mask, y))
-        return (hard + soft + apart) / 3
+        if labels is None:
+            return (soft + apart) / 2
+        return (cross_entropy(clean["student"], labels, reduction="sum") + soft + apart) / 3
 
-    def one_hots(self, inputs: Inputs, mask: Tensor, noise: Tensor) -> Tensor:
-        """Straight-through samples of the generator at every position, [batch, length, vocabulary]."""
+    def said(self, inputs: Inputs, mask: Tensor) -> Tensor:
+        """The generator's logits at every position of the masked text, [batch, length, vocabulary]."""
         masked = {**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, self.mask_id)}
-        logits = self.roles["generator"](**masked).logits.index_fill(2, self.special_ids, -torch.inf)
+        return self.roles["generator"](**masked).logits.index_fill(2, self.special_ids, -torch.inf)
+
+    def one_hots(self, logits: Tensor, noise: Tensor) -> Tensor:
+        """Straight-through samples of these logits at every position, [batch, length, vocabulary]."""
         soft = ((logits.log_softmax(dim=-1) + noise) / self.temperature).softmax(dim=-1)
         return one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype) - soft.detach() + soft
 
@@ -84,7 +97,7 @@ def padded(inputs: Inputs, length: int, pad_id: int) -> dict[str, Tensor]:
     }
 
 
-def draw_noise(*shape: int) -> Tensor:
+def draw_noise(*shape: int, device: str = "cpu") -> Tensor:
     """Gumbel noise as the formula says, from the global generator."""
-    u = torch.rand(*shape)
+    u = torch.rand(*shape, device=device)
     return -torch.log(-torch.log(u + 1e-20) + 1e-20)
