@@ -21,7 +21,8 @@ from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
 from kdrun.evaluation import Scores
-from kdrun.results import Key, RunFolder, code_digest, config_hash, finished_parts, provenance, read_runs
+from kdrun.results import Key, code_digest, config_hash, finished_parts, provenance, read_runs
+from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen, number
 
 Runner = Callable[[Config, Screen, Sequence[str], str], dict[str, Any] | None]
