@@ -15,15 +15,15 @@ from typing import Any
 SERVER = """
 import json, os, signal, sys
 import torch
-from kdrun import cli, train, report, check  # noqa: F401  what a run imports
+from accelerate.optimizer import AcceleratedOptimizer
+from kdrun import cli, results, train
 
 torch.set_num_threads(1)
+results.code_digest()
 
 
 def kill_at(step, number):
-    real, done = torch.optim.Optimizer.profile_hook_step, [0]
-    from accelerate.optimizer import AcceleratedOptimizer
-    real = AcceleratedOptimizer.step
+    real, done = AcceleratedOptimizer.step, [0]
 
     def counted(self, *args):
         done[0] += 1
