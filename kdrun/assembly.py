@@ -22,10 +22,11 @@ from kdrun.data.tokens import TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
+from kdrun.keeper import Journal, Keeper
 from kdrun.method import Method, Needs, Parts, Vocabulary
 from kdrun.models import attention, loading
 from kdrun.models.built import BuildContext, Built
-from kdrun.results import RunFolder
+from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen
 from kdrun.trackers import Tracking
 
@@ -214,6 +215,18 @@ def _vocabulary(this: Run) -> Vocabulary:
 def teaching(this: Run) -> teacher.Setting:
     """Where the teacher is scored."""
     return teacher.Setting(this.config, this.dev_tokens("teacher"), this.evaluator, this.accelerator)
+
+
+def keeper(this: Run, name: str, journal: Journal | None = None, settings: Any = None) -> Keeper | None:
+    """Who keeps a training's checkpoints as `checkpoints/<name>`; nobody in a run that writes nothing.
+
+    A training without a journal is not the run's own but its teacher's, of whose end the cache knows.
+    """
+    if this.folder is None:
+        return None
+    place = this.folder.path / "checkpoints" / name
+    at_end = journal is not None
+    return Keeper(place, this.config.checkpoint, this.screen.warn, journal, settings, at_end)
 
 
 def feed(this: Run, method: Method) -> Feed:

@@ -46,8 +46,14 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
     return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in found}
 
 
+def seal(folder: Path, facts: dict[str, Any]) -> None:
+    """Write sizes and checksums of a folder's files into its manifest, beside some facts; `damage` compares them."""
+    manifest = facts | {"files": _files(folder)}
+    _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+
+
 def damage(folder: Path) -> str | None:
-    """What is wrong with an entry's files, or None when they are what was written."""
+    """What is wrong with the files of a sealed folder, or None when they are what was written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         for name, wanted in manifest["files"].items():
@@ -89,8 +95,7 @@ def fetch(kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> tupl
         work.mkdir()
         try:
             build(work)
-            manifest = {"kind": kind, "key": key, "created": time.time(), "files": _files(work)}
-            _write_synced(work / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+            seal(work, {"kind": kind, "key": key, "created": time.time()})
             work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from kdrun.models.built import Built
 
 GIB = 2**30
-STORED_COPIES = 3
-"""Times a run keeps its student on disk: student/, checkpoints/best, checkpoints/last."""
+STORED_COPIES, COPIES_TO_GO_ON = 2, 4
+"""Times a run keeps its student on disk: student/ and checkpoints/best; and in each checkpoint to go on from, with the
+optimizer's two moments and the best weights."""
 
 
 @dataclass
@@ -145,7 +146,8 @@ def _modes(this: Run) -> Check:
 def _disk(this: Run) -> Check:
     """Space for what the run writes: the student, its checkpoints, and the cached teacher and its logits."""
     sizes = {role: _weights(built) for role, built in this.roles.items()}
-    needed = STORED_COPIES * sizes["student"] + sizes.get("teacher", 0) * this.needs.teacher
+    copies = STORED_COPIES + COPIES_TO_GO_ON * (this.config.checkpoint.keep + 1)  # the newest before the oldest goes
+    needed = copies * sizes["student"] + sizes.get("teacher", 0) * this.needs.teacher
     if this.needs.teacher_logits:
         needed += 4 * this.data.lessons.num_rows * this.config.task.num_outputs
     place = Path(this.config.run_dir or this.config.output_dir).resolve()

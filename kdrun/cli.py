@@ -19,6 +19,7 @@ kdrun {version}: knowledge distillation of language models, composed from config
 
   kdrun method=kd task=sst2                 one run: teacher, student, evaluation (embedded data, tiny models)
   kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end
+  kdrun resume=RUN_FOLDER                   go on with a run that was stopped, as if it had not been
   kdrun dry_run=true …                      build everything, one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
 
@@ -72,9 +73,9 @@ def run(words: list[str]) -> int:
             return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
     except KdrunError as error:
         return _complain(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         sys.stderr.write("interrupted\n")
-        return 130
+        return getattr(stop, "code", 130)
     return 0
 
 
@@ -113,8 +114,9 @@ def _complain(error: KdrunError) -> int:
 
 
 def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
-    from kdrun import compose
+    from kdrun import compose, run_folder
 
+    overrides = run_folder.expand(overrides)
     problems = compose.check_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)
@@ -165,9 +167,9 @@ def job(composed: DictConfig) -> None:
             raise
         screen.error(str(error))
         _exit_codes.append(error.code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         screen.error("interrupted; the ledger says so")
-        _exit_codes.append(130)
+        _exit_codes.append(getattr(stop, "code", 130))
         if config.sweep is not None:
             raise
 

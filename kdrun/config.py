@@ -211,6 +211,14 @@ class RuntimeConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """Checkpoints that a run can go on from (`kdrun resume=RUN_FOLDER`); they change nothing that it computes."""
+
+    every: float = setting(300.0, "seconds of training between them; 0 saves after every step", ge=0)
+    keep: int = setting(2, "how many, in case the newest is damaged", gt=0)
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -225,6 +233,7 @@ class Config:
     corpus: Any = setting(doc="general text")
     ood: OODConfig = setting(OODConfig(), "out-of-domain rows made of the corpus, for data-free methods")
     runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
+    checkpoint: CheckpointConfig = setting(CheckpointConfig(), "what an interrupted run goes on from")
     preset: str = setting(doc="which models, data and budget go together")
     experiment: str | None = setting(None, "the published run this one repeats")
     seed: int = setting(1, "decides every random choice", ge=0)

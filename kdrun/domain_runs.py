@@ -1,8 +1,9 @@
 """`method.domain=all`: one run for each domain of the task, put together as one result.
 
 Each domain's run is a run like any other, in `domains/<name>/` of the folder, with the whole's `run_id` as `group` in
-its line of the ledger; the teacher that they share is trained by the first and found in the cache by the others. Where
-an equal run of the whole was stopped, the domains that it finished are taken from its folder. The result has the same
+its line of the ledger; the teacher that they share is trained by the first and found in the cache by the others. A run
+of the whole that was stopped goes on with the domain that it was stopped in; where an equal one failed, the domains
+that it finished are taken from its folder. The result has the same
 keys as theirs: scores by domain and their plain mean, predictions of all domains' rows in the order of the whole
 split, sums of rows, steps and seconds.
 """
@@ -21,7 +22,8 @@ from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
 from kdrun.evaluation import Scores
-from kdrun.results import Key, RunFolder, code_digest, config_hash, finished_parts, provenance, read_runs
+from kdrun.results import Key, code_digest, config_hash, finished_parts, provenance, read_runs
+from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen, number
 
 Runner = Callable[[Config, Screen, Sequence[str], str], dict[str, Any] | None]

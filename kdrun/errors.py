@@ -32,6 +32,14 @@ class TrainingError(KdrunError):
     """A run had to stop: a non-finite loss, a gradient that reaches nothing, a teacher that is too weak."""
 
 
+class CheckpointError(KdrunError):
+    """A checkpoint cannot be written, or cannot be used."""
+
+
+class DiskError(KdrunError):
+    """The disk has no room for what a run writes."""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """A `; did you mean 'x'?` ending for an unknown name, or nothing when no known name is close."""
     import difflib

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kdrun.errors import TrainingError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from kdrun.method import StepOutput
 
@@ -34,6 +34,7 @@ class Inspection:
         terms: value of each loss term, a mean over the examples.
         reached: parameter tensors of the role that got a gradient.
         unreached: names of those that got none, such as a pooler that the loss does not use.
+        moved: whether the step changed any of its weights.
     """
 
     phase: str
@@ -41,6 +42,7 @@ class Inspection:
     terms: dict[str, float]
     reached: int
     unreached: list[str] = field(default_factory=list)
+    moved: bool = True
 
     @property
     def zero_terms(self) -> list[str]:
@@ -49,11 +51,52 @@ class Inspection:
 
     def warnings(self) -> list[str]:
         """What a user should look at, as sentences."""
-        return [
+        still = (
+            f"phase {self.phase!r}: the {self.role}'s first step changed none of its weights; it learns nothing (is "
+            "the learning rate too small, or the gradient zero?)"
+        )
+        return ([] if self.moved else [still]) + [
             f"phase {self.phase!r}: the {self.role}'s loss term {name!r} is exactly zero on its first batch; it "
             "teaches nothing (is its weight 0, or is the student the teacher?)"
             for name in self.zero_terms
         ]
+
+
+def must_be_finite_loss(output: StepOutput, rows: list[int], where: tuple[str, str]) -> None:
+    """Stop at a loss that is no number.
+
+    Args:
+        output: of a step.
+        rows: numbers of its training rows.
+        where: place in the training, and what there is to go back to, as the error's beginning and end.
+
+    Raises:
+        TrainingError: it is infinite or NaN.
+    """
+    if bool(output.loss.isfinite()):
+        return
+    terms = ", ".join(f"{name} {float(value):.4g}" for name, value in output.terms.items())
+    raise TrainingError(
+        f"{where[0]}: the loss is {float(output.loss.detach())} ({terms}) on training rows {_few(rows)}; look at these "
+        f"rows, lower the learning rate, or try runtime.precision=fp32{where[1]}"
+    )
+
+
+def must_be_finite_gradient(norm: Tensor, rows: list[int], where: tuple[str, str]) -> None:
+    """Stop at a gradient that is no number; arguments as of `must_be_finite_loss`.
+
+    Raises:
+        TrainingError: its norm is infinite or NaN.
+    """
+    if not bool(norm.isfinite()):
+        raise TrainingError(
+            f"{where[0]}: the gradient is not finite on training rows {_few(rows)}; a lower learning rate, clipping "
+            f"(optim.clip_norm) or runtime.precision=fp32 may help{where[1]}"
+        )
+
+
+def _few(rows: list[int]) -> str:
+    return f"{rows[:16]}{' …' if len(rows) > 16 else ''}"
 
 
 def inspect(

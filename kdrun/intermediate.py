@@ -62,7 +62,7 @@ class Intermediate(Method):
     """Base of methods whose student learns hidden states and attention maps, then logits.
 
     `config` has the fields of `IntermediateSettings`. The projection is trained with the student in the first phase,
-    and is no part of the student: the saved student does not hold it, nor do checkpoints, as no run goes on from one.
+    and is no part of the student: the saved student does not hold it.
     """
 
     def __init__(self, config: Any, parts: Parts) -> None:

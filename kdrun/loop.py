@@ -1,46 +1,27 @@
-"""The one training loop: batch → step → finite? → backward → ÷ count → clip → optimizer → log → evaluate.
+"""The one training loop: phase after phase (`kdrun.stretch`), each at its start or where a checkpoint has it.
 
-Position is a pair of counters (phase, step); everything random in a step is a function of them and the seed.
-Out-of-turn roles have `requires_grad` off, so they stay bit-identical while gradients still pass through
-them to their inputs.
+Position is a pair of counters (phase, step); everything random in a step is a function of them and the seed, so that
+a training goes on from a checkpoint (`kdrun.snapshot`) as if it had never stopped.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
-from kdrun import registry, rng
+from kdrun import checkpoint, snapshot, stopping
+from kdrun.checkpoint import Content
 from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
-from kdrun.errors import TrainingError
-from kdrun.inspection import inspect
-from kdrun.method import (
-    Batch,
-    Method,
-    Phase,
-    ScheduleOver,
-    StepOutput,
-    Turn,
-    budgeted_steps,
-    must_end_scored,
-    planned_steps,
-    steps_per_epoch,
-    turn_at,
-)
+from kdrun.errors import CheckpointError
+from kdrun.keeper import Keeper
+from kdrun.method import Method, Phase, must_end_scored
 from kdrun.observer import Observer
-from kdrun.optim import learning_rate
-
-MOST_EVALUATIONS = 20
-"""Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
+from kdrun.stretch import Stretch
 
 
 @dataclass
@@ -85,6 +66,11 @@ class Loop:
         accelerator: device and arithmetic.
         evaluate: scores the student on the dev split; its headline decides the best checkpoint.
         observer: is told of steps and evaluations.
+        keeper: saves checkpoints, and has the one to go on from where there is one; without it nothing is saved.
+
+    Attributes:
+        number: of the phase in progress, from 0.
+        best_state: of each module that trains with the student, the weights at its best in this phase.
 
     Raises:
         TrainingError: a loss or gradient is not finite, or a gradient reaches no parameter of its role.
@@ -100,201 +86,90 @@ class Loop:
         accelerator: Accelerator,
         evaluate: Callable[[], tuple[float | None, dict[str, Any]]],
         observer: Observer,
+        keeper: Keeper | None = None,
     ) -> None:
         must_end_scored(phases)
         self.method, self.phases, self.feed, self.settings = method, phases, feed, settings
-        self.accelerator, self.evaluate, self.observer = accelerator, evaluate, observer
+        self.accelerator, self.evaluate, self.observer, self.keeper = accelerator, evaluate, observer, keeper
         self.outcome = Outcome()
-        self._best_state: list[dict[str, Tensor]] | None = None
+        self.number = 0
+        self.best_state: list[dict[str, Tensor]] | None = None
 
     def run(self) -> Outcome:
-        """Train; afterwards the student, and what is trained with it, holds the chosen checkpoint."""
-        for phase in self.phases:
-            self._best_state = None
-            if phase.scored:
-                self.outcome.best, self.outcome.best_step = None, None
-            self.method.begin(phase)
-            _Stretch(self, phase).run()
-            if self._best_state is not None and self.settings.select is Select.best_dev:
-                for module, state in zip(self.method.trainable("student"), self._best_state, strict=True):
-                    module.load_state_dict(state)
+        """Train; afterwards the student, and what is trained with it, holds the chosen checkpoint.
+
+        Raises:
+            Stopped: by a signal; everything was saved.
+            CheckpointError: a checkpoint cannot be written; says which one is there.
+        """
+        with stopping.held(self.keeper is not None):
+            kept = self.keeper.newest() if self.keeper else None
+            for number in range(kept.state["number"] if kept else 0, len(self.phases)):
+                stretch, kept = self._begin(number, kept), None
+                try:
+                    self._carry_out(stretch)
+                except CheckpointError as error:
+                    raise CheckpointError(f"{error}{self.last_kept}") from error
+                self._end(stretch)
         for module in self.method.roles.values():
             module.requires_grad_(False).eval()
         return self.outcome
 
+    @property
+    def last_kept(self) -> str:
+        """Which checkpoint there is, as the end of an error's sentence."""
+        return f"; {self.keeper.last}" if self.keeper else ""
+
+    def _carry_out(self, stretch: Stretch) -> None:
+        try:
+            stretch.run()
+        except stopping.Stopped:  # between two steps, or in an evaluation, which changes nothing
+            self._keep(stretch)
+            raise
+        if self.keeper and self.keeper.at_end and self.number + 1 == len(self.phases):
+            self._keep(stretch)
+
+    def _begin(self, number: int, kept: Content | None) -> Stretch:
+        """The phase of this number, at its start or where a checkpoint has it."""
+        phase, self.number, self.best_state = self.phases[number], number, None
+        if phase.scored:
+            self.outcome.best, self.outcome.best_step = None, None
+        if kept is not None:
+            snapshot.put_back_roles(self, kept)
+        self.method.begin(phase)
+        stretch = Stretch(self, phase)
+        if kept is not None:
+            snapshot.put_back(self, stretch, kept)
+        return stretch
+
+    def _end(self, stretch: Stretch) -> None:
+        """Count the phase's steps, and put its best weights back."""
+        for role, count in stretch.taken.items():
+            self.outcome.steps[role] = self.outcome.steps.get(role, 0) + count
+        if self.best_state is not None and self.settings.select is Select.best_dev:
+            for module, state in zip(self.method.trainable("student"), self.best_state, strict=True):
+                checkpoint.put_back(module, state, "best weights")
+
+    def breathe(self, stretch: Stretch) -> None:
+        """Between two steps: save if it is time to, stop if somebody asked for it."""
+        stopping.check()
+        if self.keeper and self.keeper.is_due:
+            self._keep(stretch)
+
+    def _keep(self, stretch: Stretch) -> None:
+        if self.keeper is not None:
+            self.keeper.save(snapshot.take(self, stretch))
+
     def assess(self, phase: str, step: int) -> None:
         """Score the student now and keep it if it is the best of this phase (the latest among equals)."""
-        headline, scores = self.evaluate()
+        with stopping.held(False):
+            headline, scores = self.evaluate()
         best = self.outcome.best
         is_best = headline is not None and (best is None or headline >= best)
         if is_best:
             self.outcome.best, self.outcome.best_step = headline, step
-            self._best_state = [
-                {name: value.detach().clone() for name, value in module.state_dict().items()}
+            self.best_state = [
+                {name: value.clone() for name, value in checkpoint.tensors_of(module).items()}
                 for module in self.method.trainable("student")
             ]
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
-
-
-@dataclass
-class _Tally:
-    """Running sums of one role's steps since its last record."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-    seconds: float = 0.0
-    last: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-
-    def means(self) -> dict[str, float]:
-        return {name: float(value) / self.count for name, value in self.sums.items()}
-
-
-class _Stretch:
-    """One phase in progress: its optimizers, counters and running means."""
-
-    def __init__(self, loop: Loop, phase: Phase) -> None:
-        self.loop, self.phase, self.settings = loop, phase, loop.settings
-        self.optims = loop.method.optims(loop.settings.optim, phase)
-        self.steps_per_epoch = steps_per_epoch(phase, loop.feed.num_rows)
-        self.planned = planned_steps(phase, budgeted_steps(phase, loop.feed.num_rows))
-        self.total = sum(self.planned.values())
-        self.taken = dict.fromkeys(self.planned, 0)
-        self.groups = {role: self._groups(role) for role in self.planned}
-        self.optimizers: dict[str, Any] = {}
-        self.inspected: set[str] = set()
-        self.active: str | None = None
-        self.tallies = {role: _Tally() for role in self.planned}
-
-    def run(self) -> None:
-        often = math.ceil(self.planned[self.phase.leading_role] / MOST_EVALUATIONS)
-        every = self.settings.eval_every or max(self.steps_per_epoch, often)
-        last = min(self.total, self.settings.max_steps or self.total)
-        for step in range(last):
-            turn = turn_at(self.phase.turns, step)
-            self._activate(turn.role)
-            started = time.perf_counter()
-            self._step(step, turn, next(self.groups[turn.role]))
-            self.tallies[turn.role].seconds += time.perf_counter() - started
-            done, taken, leads = step + 1, self.taken[turn.role], turn.role == self.phase.leading_role
-            for role, tally in self.tallies.items():
-                if tally.count and (done == last or (role == turn.role and taken % self.settings.log_every == 0)):
-                    self._log(tally, done)
-            if self.phase.scored and (done == last or (leads and taken % every == 0)):
-                self.loop.assess(self.phase.name, done)
-                self.active = None  # evaluation left the models in eval mode
-        if not self.phase.scored:
-            self.loop.observer.unscored({"phase": self.phase.name, "step": last, "role": self.phase.leading_role})
-        for role, count in self.taken.items():
-            self.loop.outcome.steps[role] = self.loop.outcome.steps.get(role, 0) + count
-
-    def _groups(self, role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """The micro-batches of each optimizer step of a role, numbered through the phase.
-
-        Every role walks through the rows on its own, so that the student meets the same batches at its k-th
-        step whatever turns come between.
-        """
-        epoch, accumulate, name = 0, self.phase.accumulate, self.phase.stream_name(role)
-        while True:
-            order = self.loop.feed.order(self.phase.batch_size, self.settings.seed, name, epoch)
-            numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
-            for start in range(0, len(numbered), accumulate):
-                yield numbered[start : start + accumulate]
-            epoch += 1
-
-    def _activate(self, role: str) -> None:
-        """Only this role's modules train; all others are frozen and in eval mode."""
-        if self.active == role:
-            return
-        for module in self.loop.method.roles.values():
-            module.requires_grad_(False).eval()
-        trainable: list[nn.Module] = list(self.loop.method.trainable(role))
-        for module in trainable:
-            module.requires_grad_(True).train()
-        if role not in self.optimizers:
-            config = self.optims[role]
-            optimizer = registry.build("optimizer", config.name, trainable, config)
-            self.optimizers[role] = self.loop.accelerator.prepare_optimizer(optimizer)
-        self.active = role
-
-    def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
-        name, taken, tally = self.phase.stream_name(turn.role), self.taken[turn.role], self.tallies[turn.role]
-        torch.manual_seed(rng.derive(self.settings.seed, "dropout", name, taken))
-        optimizer, config = self.optimizers[turn.role], self.optims[turn.role]
-        lr = learning_rate(config, *self._progress(step, turn.role))
-        for param_group in optimizer.param_groups:
-            param_group["lr"] = lr
-        count, total = 0, torch.zeros((), device=self.loop.accelerator.device)
-        for number, rows in group:
-            batch = self.loop.feed.batch(rows, name, number)
-            with self.loop.accelerator.autocast():
-                output = self.loop.method.step(batch, turn)
-            self._must_be_finite(output, batch, step)
-            self.loop.accelerator.backward(output.loss)
-            if turn.role not in self.inspected:
-                self._inspect(output, turn.role)
-            count, total = count + output.count, total + output.loss.detach()
-            tally.add(output.terms | output.watched)
-        norm = self._apply(optimizer, config.clip_norm, count, turn.role, step)
-        self.taken[turn.role] += 1
-        tally.add({"loss": total})
-        tally.count += count
-        tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
-        self.loop.outcome.examples += count
-
-    def _progress(self, step: int, role: str) -> tuple[int, int]:
-        """Where a role stands on its schedule: steps taken, of how many."""
-        if self.phase.schedule_over is ScheduleOver.all_batches:
-            return step, self.total
-        return self.taken[role], self.planned[role]
-
-    def _inspect(self, output: StepOutput, role: str) -> None:
-        method = self.loop.method
-        found = inspect(self.phase.name, role, output, method.roles, method.trainable(role))
-        self.inspected.add(role)
-        self.loop.observer.inspected(found)
-
-    def _apply(self, optimizer: Any, clip: float, count: int, role: str, step: int) -> float:
-        """Divide the summed gradients by the number of examples, clip, step. Returns the norm before clipping."""
-        params = [p for group in optimizer.param_groups for p in group["params"]]
-        grads = [p.grad for p in params if p.grad is not None]
-        torch._foreach_div_(grads, count)  # pyright: ignore[reportPrivateImportUsage]
-        norm = torch.nn.utils.get_total_norm(grads)
-        if not bool(torch.isfinite(norm)):
-            raise TrainingError(
-                f"phase {self.phase.name!r}, step {step + 1}: the {role}'s gradient is not finite; "
-                "a lower learning rate, clipping (optim.clip_norm) or runtime.precision=fp32 may help"
-            )
-        if clip:
-            torch.nn.utils.clip_grads_with_norm_(params, clip, norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(norm)
-
-    def _must_be_finite(self, output: StepOutput, batch: Batch, step: int) -> None:
-        if not bool(torch.isfinite(output.loss)):
-            terms = ", ".join(f"{name} {float(value):.4g}" for name, value in output.terms.items())
-            ids = batch.ids.tolist()
-            raise TrainingError(
-                f"phase {self.phase.name!r}, step {step + 1}: the loss is {float(output.loss.detach())} ({terms}) on "
-                f"training rows {ids[:16]}{' …' if len(ids) > 16 else ''}; look at these rows, lower the "
-                "learning rate, or try runtime.precision=fp32"
-            )
-
-    def _log(self, tally: _Tally, done: int) -> None:
-        self.loop.outcome.train_seconds += tally.seconds
-        self.loop.observer.step(
-            {
-                "step": done,
-                "phase": self.phase.name,
-                "epoch": round(self.taken[self.phase.leading_role] / self.steps_per_epoch, 4),
-                **tally.last,
-                **tally.means(),
-                "examples_per_s": tally.count / tally.seconds if tally.seconds else None,
-            },
-            self.total,
-        )
-        self.tallies[tally.last["role"]] = _Tally()

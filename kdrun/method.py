@@ -254,6 +254,22 @@ class Method:
         """The modules that a turn of this role trains: its model, by default; projections are added here."""
         return [self.roles[role]]
 
+    def state(self) -> dict[str, Any]:
+        """What a method carries from step to step, such as a moving mean, so that a checkpoint can hold it.
+
+        Weights of the roles, of what `trainable` names, and their optimizers are the loop's to keep; what `begin` makes
+        of the config and the seed alone need not be here.
+
+        Returns:
+            By name, tensors or plain data as JSON has it.
+        """
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave, in a run that goes on; called after `begin` of the phase it goes on in."""
+        if state:
+            raise TypeError(f"{type(self).__name__} gives a state() and has no load_state() to take it up")
+
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The loss of one micro-batch in one turn."""
         raise TypeError(f"{type(self).__name__} defines no step()")

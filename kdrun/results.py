@@ -1,4 +1,4 @@
-"""What a run leaves behind: its folder, metrics.jsonl, result.json, predictions, and two lines of the ledger."""
+"""What every run says of itself as data: its identity, its provenance, its lines of the ledger, and reading those."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import math
 import os
 import platform
 import subprocess
-import time
-import uuid
-from collections.abc import Iterable
 from enum import Enum
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-import kdrun
 from kdrun.cache import digest
 from kdrun.config import Config
-from kdrun.errors import ConfigError
 
 LEDGER = "ledger.jsonl"
-NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker")
+NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint")
 """Config keys that do not change what a run computes, so they are left out of its hash."""
 READERS = ("cli", "verbs", "check", "compare", "verdict", "runs", "tables", "explain", "report", "screen", "trackers")
 """Modules that read results or talk to people; a change in them changes no number of a run."""
@@ -46,9 +42,25 @@ def plain(value: Any) -> Any:
     return value
 
 
+def identity(config: Any) -> dict[str, Any]:
+    """Everything in a config, or in one as plain data, that decides what the run computes."""
+    return {key: value for key, value in plain(config).items() if key not in NOT_IDENTITY}
+
+
 def config_hash(config: Config) -> str:
-    """A hash of everything in a config that decides what the run computes, 16 hex digits."""
-    return digest({k: v for k, v in plain(config).items() if k not in NOT_IDENTITY})[:16]
+    """A hash of a config's identity, 16 hex digits."""
+    return digest(identity(config))[:16]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested values as `a.b.c` → value; lists and nulls as text, as trackers take neither."""
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", value if isinstance(value, bool | int | float | str) else str(value)))
+    return found
 
 
 @cache
@@ -88,10 +100,35 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line under a lock, so that runs side by side never mix their lines."""
+    """Append one JSON line under a lock, so that runs side by side never mix their lines.
+
+    A line that cannot be written whole, as on a full disk, is cut off again; so is one of a process that died.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(plain(record)) + "\n")
+    line = (json.dumps(plain(record)) + "\n").encode()
+    with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
+        size = _whole_lines(file)
+        file.truncate(size)
+        written = 0
+        try:
+            while written < len(line):
+                written += file.write(line[written:])
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def _whole_lines(file: FileIO) -> int:
+    """Bytes of a file up to the end of its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -158,21 +195,25 @@ def finished_parts(found: list[dict[str, Any]]) -> dict[Key, Path]:
 
 def provenance(config: Config, data_hash: str | None, command: str) -> dict[str, Any]:
     """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
-    import torch
-    import transformers
-
     commit, dirty = _git()
     return {
         "code": code_digest(),
         "git": commit,
         "dirty": dirty,
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        **versions(),
         "config_hash": config_hash(config),
         "data_hash": data_hash,
         "command": command,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that compute."""
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__}
 
 
 def _git() -> tuple[str | None, bool | None]:
@@ -190,91 +231,3 @@ def _git() -> tuple[str | None, bool | None]:
         return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
-
-
-class RunFolder:
-    """The folder of one run and its two ledger lines.
-
-    Args:
-        config: of the run.
-        group: `run_id` of the run that this one is a part of, if it is.
-
-    Raises:
-        ConfigError: `run_dir` names a folder that is not empty.
-    """
-
-    def __init__(self, config: Config, group: str | None = None) -> None:
-        self.config, self.group = config, group
-        now = time.strftime("%Y%m%d-%H%M%S")
-        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
-        default = Path(config.output_dir) / config.method.name / config.task.name / self.run_id
-        self.path = Path(config.run_dir) if config.run_dir else default
-        self.ledger = Path(config.output_dir) / LEDGER
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
-        self.started = time.perf_counter()
-
-    def open(self, command: str) -> None:
-        """Make the folder, write the resolved config and the ledger's first line."""
-        from omegaconf import OmegaConf
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(self.config))))
-        c = self.config
-        append_line(
-            self.ledger,
-            {
-                "event": "start",
-                "run_id": self.run_id,
-                "run_dir": str(self.path),
-                "method": c.method.name,
-                "task": c.task.name,
-                "preset": c.preset,
-                "seed": c.seed,
-                "sweep": c.sweep,
-                "group": self.group,
-                "source": c.data.name,
-                "config": plain(c),
-                "config_hash": config_hash(c),
-                "code": code_digest(),
-                "command": command,
-                "kdrun": kdrun.__version__,
-                "started": time.time(),
-                "pid": os.getpid(),
-            },
-        )
-
-    def log(self, record: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl (one writer, so no lock)."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record)) + "\n")
-
-    def samples(self, rows: list[dict[str, Any]]) -> None:
-        """Append to samples.jsonl."""
-        with (self.path / "samples.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows)
-
-    def predictions(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write predictions.jsonl."""
-        write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-
-    def close(self, status: str, result: dict[str, Any] | None = None, error: str | None = None) -> None:
-        """Write result.json, if there is one, and the ledger's second line."""
-        if result is not None:
-            write_atomic(self.path / "result.json", json.dumps(plain(result), indent=2) + "\n")
-        summary = {}
-        if result is not None:
-            keys = ("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance")
-            summary = {"data_name": result["data"]["name"], "synthetic": result["data"]["synthetic"]}
-            summary |= {key: result[key] for key in keys}
-        append_line(
-            self.ledger,
-            {
-                "event": "end",
-                "run_id": self.run_id,
-                "status": status,
-                "error": error,
-                "seconds": round(time.perf_counter() - self.started, 2),
-                **summary,
-            },
-        )

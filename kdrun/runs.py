@@ -116,7 +116,8 @@ def status_of(run: Mapping[str, Any]) -> Status:
     status = Status(run["status"])
     if status is not Status.running:
         return status
-    return Status.running if _is_alive(run.get("pid"), run["started"]) else Status.crashed
+    since = run.get("resumed", run["started"])
+    return Status.running if _is_alive(run.get("pid"), since) else Status.crashed
 
 
 def _is_alive(pid: int | None, started: float) -> bool:

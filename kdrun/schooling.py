@@ -65,7 +65,8 @@ def fine_tune(this: Run, kind: TeacherLessons | None) -> None:
     watcher = Watcher(this.screen, "teacher", config.task.headline, config.task.dev_splits[0])
     try:
         lessons, context = lessons_from(this, rows, kind), assembly.context(this, "teacher")
-        this.taught = teacher.fine_tuned(built, context, _setting(this, rows), lessons, watcher)
+        keeper = assembly.keeper(this, "teacher")
+        this.taught = teacher.fine_tuned(built, context, _setting(this, rows), lessons, watcher, keeper)
     finally:
         watcher.close()
     found = "read from the cache" if this.taught.from_cache else "fine-tuned and kept in the cache"

@@ -14,12 +14,13 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import cache, losses, registry
+from kdrun import cache, checkpoint, losses, registry
 from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
 from kdrun.data.feed import Feed
 from kdrun.data.tokens import TokenTable
 from kdrun.errors import TrainingError
 from kdrun.evaluation import Evaluator, Scores
+from kdrun.keeper import Keeper
 from kdrun.loop import Loop, Observer, Settings
 from kdrun.method import Method, Parts
 from kdrun.models import loading
@@ -116,7 +117,14 @@ def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
     return options.fine_tune is FineTune.always
 
 
-def fine_tuned(built: Built, context: BuildContext, setting: Setting, lessons: Lessons, observer: Observer) -> Taught:
+def fine_tuned(
+    built: Built,
+    context: BuildContext,
+    setting: Setting,
+    lessons: Lessons,
+    observer: Observer,
+    keeper: Keeper | None = None,
+) -> Taught:
     """The teacher fine-tuned on the task, from the cache when it is there.
 
     Args:
@@ -125,11 +133,12 @@ def fine_tuned(built: Built, context: BuildContext, setting: Setting, lessons: L
         setting: the dev rows that its checkpoint is chosen on.
         lessons: its training rows.
         observer: is told of its steps.
+        keeper: of the checkpoints that an interrupted fine-tuning goes on from; they go when it has ended.
     """
     options: TeacherOptions = setting.config.teacher
 
     def build(folder: Path) -> None:
-        report = _fine_tune(built, setting, lessons, observer, folder)
+        report = _fine_tune(built, setting, lessons, observer, folder, keeper)
         loading.save(built.model, built.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(plain(report), indent=1))
 
@@ -150,6 +159,8 @@ def fine_tuned(built: Built, context: BuildContext, setting: Setting, lessons: L
         extras = {name: cache.digest(values.tolist()) for name, values in lessons.extras.items()}
         key |= {"lessons": lessons.way.__name__, "settings": plain(options.meta), "extras": extras}
     folder, hit = cache.fetch("teachers", key, build)
+    if keeper is not None:
+        checkpoint.drop(keeper.place, newest=True)
     # what was just trained is read back too, so that a first and a second run use the very same bytes
     name = PretrainedConfig(name="pretrained", path=str(folder), hub="")
     loaded = registry.build("teacher", "pretrained", name, context)
@@ -165,7 +176,9 @@ def fine_tuned(built: Built, context: BuildContext, setting: Setting, lessons: L
     return Taught(taught, hit, modules, report.get("rows_read"))
 
 
-def _fine_tune(built: Built, setting: Setting, lessons: Lessons, observer: Observer, folder: Path) -> dict[str, Any]:
+def _fine_tune(
+    built: Built, setting: Setting, lessons: Lessons, observer: Observer, folder: Path, keeper: Keeper | None
+) -> dict[str, Any]:
     options: TeacherOptions = setting.config.teacher
     task, device = setting.config.task, setting.accelerator.device
     hard = losses.hard_loss(task.is_regression)
@@ -191,6 +204,7 @@ def _fine_tune(built: Built, setting: Setting, lessons: Lessons, observer: Obser
         setting.accelerator,
         evaluate,
         observer,
+        keeper,
     )
     outcome = loop.run()
     if isinstance(method, DomainTeaching):

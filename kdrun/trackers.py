@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from kdrun.config import Config, Tracker
 from kdrun.errors import ConfigError
-from kdrun.results import plain
+from kdrun.results import flat, plain
 
 PROJECT = "kdrun"
 """Name under which trackers file the runs."""
@@ -63,21 +63,18 @@ class Tracking:
         numbers = {f"{kind}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
         self.accelerator.log(numbers, step=self.last)
 
+    def state(self) -> list[Any]:
+        """How far the steps are counted, for a run that goes on: the steps between are sent once more."""
+        return [self.phase, self.before, self.last]
+
+    def load_state(self, state: list[Any]) -> None:
+        """Count on from there."""
+        self.phase, self.before, self.last = state
+
     def close(self) -> None:
         """Flush and let go, so that the next job of a sweep starts a run of its own."""
         if self.active:
             self.accelerator.end_training()
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested values as `a.b.c` → value; lists and nulls as text, as trackers take neither."""
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found += flat(value, f"{prefix}{key}.")
-        else:
-            found.append((f"{prefix}{key}", value if isinstance(value, bool | int | float | str) else str(value)))
-    return found
 
 
 def folder(config: Config, run_folder: Path | None) -> str | None:

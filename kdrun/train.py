@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import shlex
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from kdrun import assembly, check, checkpoint, domain_runs, registry, report, samples, schooling, summary, trackers
+from kdrun import (
+    assembly,
+    check,
+    checkpoint,
+    domain_runs,
+    registry,
+    report,
+    samples,
+    schooling,
+    stopping,
+    summary,
+    trackers,
+)
 from kdrun.assembly import Run
 from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.data.feed import Feed
-from kdrun.errors import KdrunError
+from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
 from kdrun.inspection import Check, Inspection
 from kdrun.loop import Loop, Outcome, Settings
 from kdrun.method import Method, Phase
 from kdrun.models import loading
-from kdrun.results import RunFolder
+from kdrun.results import versions
+from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen, Watcher
 from kdrun.trackers import Tracking
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(
     config: Config, screen: Screen | None = None, words: Sequence[str] = (), group: str | None = None
 ) -> dict[str, Any] | None:
-    """Carry out one run.
+    """Carry out one run, or what is left of one that was stopped, where `run_dir` is its folder.
 
     Args:
         config: checked by `kdrun.compose`.
@@ -41,29 +59,64 @@ def run(
 
     Raises:
         KdrunError: whatever the user can mend.
-        KeyboardInterrupt: after the ledger has been told.
+        KeyboardInterrupt: after all was saved and the ledger has been told.
     """
     screen, command = screen or Screen(), shlex.join(["kdrun", *words])
     trackers.require(config.tracker)
     if config.dry_run:
         return _load_and_carry_out(domain_runs.first_of(config), screen, command, None)
     folder = RunFolder(config, group)
-    folder.open(command)
+    result = folder.result()
+    if result is not None:
+        screen.say(f"{folder.path} is of this run, which is finished: its result stands")
+        return result
+    with _told(folder, screen):
+        folder.open(command)
+        with _closed(folder):
+            if domains.for_all(config.method):
+                result = domain_runs.carry_out(config, screen, words, folder, folder.command, run)
+            else:
+                result = _load_and_carry_out(config, screen, folder.command, folder)
+            folder.close("done", result)
+        checkpoint.drop(folder.path / "checkpoints" / "last", newest=False)
+        if config.report:
+            screen.say(f"report: {report.write(folder.path)}")
+    return result
+
+
+@contextmanager
+def _told(folder: RunFolder, screen: Screen) -> Iterator[None]:
+    """Listen to whoever asks the run to stop, and say how to go on with a run that had to."""
+    go_on = f"go on with: {shlex.join(['kdrun', f'resume={folder.path}'])}"
     try:
-        if domains.for_all(config.method):
-            result = domain_runs.carry_out(config, screen, words, folder, command, run)
-        else:
-            result = _load_and_carry_out(config, screen, command, folder)
-    except KeyboardInterrupt:
-        folder.close("interrupted", error="stopped from the keyboard")
+        with stopping.listening():
+            yield
+    except (KeyboardInterrupt, CheckpointError):
+        screen.say(go_on)
+        raise
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        screen.say(go_on)
+        free = shutil.disk_usage(folder.path).free / 2**20
+        raise DiskError(f"no room for {folder.path}: {error} ({free:.0f} MiB free); make some, then go on") from error
+
+
+@contextmanager
+def _closed(folder: RunFolder) -> Iterator[None]:
+    """Tell the ledger how a run ended that did not come to its end, and let others into the folder."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # a full disk has no room for this line either: the ledger then shows a crash
+            folder.close("interrupted", error=str(stop) or "stopped from the keyboard")
         raise
     except BaseException as error:
-        folder.close("failed", error=f"{type(error).__name__}: {error}")
+        with suppress(OSError):
+            folder.close("failed", error=f"{type(error).__name__}: {error}")
         raise
-    folder.close("done", result)
-    if config.report:
-        screen.say(f"report: {report.write(folder.path)}")
-    return result
+    finally:
+        folder.release()
 
 
 def try_out(config: Config, screen: Screen) -> list[Check]:
@@ -106,6 +159,8 @@ def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None
     labels = {name: split.labels() for name, split in dev.items()}
     domains = {name: ids for name, split in dev.items() if (ids := split.domains()) is not None}
     evaluator = Evaluator(config.task, labels, accelerator, config.runtime.eval_batch_size, domains)
+    if folder is not None:
+        folder.bind({"data": data.fingerprint, "device": accelerator.device.type, **versions()})
     return Run(config, command, screen, accelerator, folder, needs, data, evaluator, started)
 
 
@@ -165,6 +220,29 @@ class _Observer(Watcher):
         if self.run.tracking is not None:
             self.run.tracking.log(record)
 
+    def state(self) -> dict[str, Any]:
+        """Where the run's logs and clocks stand."""
+        assert self.run.folder is not None
+        tracked = self.run.tracking.state() if self.run.tracking else None
+        seconds = time.perf_counter() - self.run.started
+        return {"logs": self.run.folder.sizes(), "tracked": tracked, "seconds": seconds}
+
+    def lacks(self, state: dict[str, Any]) -> str | None:
+        """What is missing of the logs as they were then."""
+        assert self.run.folder is not None
+        return self.run.folder.lacks(state["logs"])
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Cut the logs back to where they stood, and count the time that it took to come there."""
+        folder = self.run.folder
+        assert folder is not None
+        folder.cut(state.get("logs", {}))
+        self.run.samples = folder.last_samples()
+        if self.run.tracking is not None and state.get("tracked"):
+            self.run.tracking.load_state(state["tracked"])
+        for clock in (self.run, folder):
+            clock.started -= state.get("seconds", 0.0)
+
     def step(self, record: dict[str, Any], total: int) -> None:
         self._log(record)
         super().step(record, total)
@@ -175,22 +253,15 @@ class _Observer(Watcher):
 
     def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
         self._log(record)
-        self._keep(("last", "best") if is_best else ("last",), record)
+        if is_best and self.run.folder is not None:
+            model = self.run.roles["student"].model
+            content = checkpoint.Content({"model": checkpoint.tensors_of(model)}, record, model.config)
+            checkpoint.write(self.run.folder.path / "checkpoints" / "best", content)
         if self.run.folder is not None and self.method.makes_text:
             made = samples.take(self.run, self.method, self.feed, record["step"])
             self.run.folder.samples(made)
             self.run.samples = made
         super().evaluated(record, is_best)
-
-    def unscored(self, record: dict[str, Any]) -> None:
-        self._keep(("last",), record)
-        super().unscored(record)
-
-    def _keep(self, names: tuple[str, ...], record: dict[str, Any]) -> None:
-        """Write the student as it is now to these checkpoints."""
-        if self.run.folder is not None:
-            for name in names:
-                checkpoint.save(self.run.roles["student"].model, self.run.folder.path / "checkpoints" / name, record)
 
 
 def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
@@ -213,8 +284,9 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     if this.folder is not None:
         this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
     observer = _Observer(this, method, feed)
+    keeper = assembly.keeper(this, "last", observer, student.model.config)
     try:
-        return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer).run()
+        return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer, keeper).run()
     finally:
         observer.close()
 

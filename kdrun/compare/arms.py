@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.errors import ConfigError, KdrunError
 from kdrun.method import budgeted_steps
-from kdrun.results import LEDGER, code_digest, config_hash, finished, plain, read_runs
+from kdrun.results import LEDGER, Key, code_digest, config_hash, finished, plain, read_runs, without_parts
+from kdrun.run_folder import read_record
+from kdrun.runs import Status, status_of
 from kdrun.screen import Quiet, Screen
 
 if TYPE_CHECKING:
@@ -142,7 +144,8 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
     """Take up the runs that are there and make the others, seed by seed, so that a broken comparison is even.
 
     A run that is there counts when config, code and data are the same: made again it would give the same
-    numbers. A run that fails is noted and the comparison goes on.
+    numbers. One that was stopped or killed goes on from its last checkpoint. A run that fails is noted and the
+    comparison goes on.
     """
     from kdrun import train
 
@@ -155,7 +158,9 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
             if folder is not None:
                 screen.say(f"{arm.name}, seed {seed}: taken from {folder}")
             else:
-                screen.say(f"{arm.name}, seed {seed}: runs")
+                begun = _begun(output_dir, key)
+                screen.say(f"{arm.name}, seed {seed}: {'runs' if begun is None else f'goes on in {begun}'}")
+                config = config if begun is None else replace(config, run_dir=str(begun))
                 try:
                     train.run(config, quiet, [*arm.words, f"seed={seed}"])
                 except FAILURES as error:
@@ -165,3 +170,16 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
                 folder = finished(read_runs(output_dir / LEDGER))[key]
             arm.results[seed] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             arm.folders[seed] = folder
+
+
+def _begun(output_dir: Path, key: Key) -> Path | None:
+    """The folder of the newest equal run that was stopped or killed; a run that failed would fail again."""
+    config, code, data = key
+    for run in reversed(without_parts(read_runs(output_dir / LEDGER))):
+        if (run["config_hash"], run.get("code")) != (config, code):
+            continue
+        folder = Path(run["run_dir"])
+        record = read_record(folder) if status_of(run) in (Status.interrupted, Status.crashed) else None
+        if record is not None and record.get("found", {}).get("data", data) == data:
+            return folder
+    return None

@@ -61,6 +61,10 @@ class Feed:
         """Which rows have been handed out, [rows] bool."""
         return self._read
 
+    def take_up(self, was_read: np.ndarray) -> None:
+        """Count these rows as handed out, and no others: in a run that goes on."""
+        self._read = was_read.copy()
+
     def rows_read(self, split: str) -> int:
         """How many different rows of a split have been handed out."""
         return int(self._read.sum()) if split == self.split else 0
