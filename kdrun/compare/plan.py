@@ -133,13 +133,8 @@ def _arms(name: str, keys: set[str], words: _Words, named: list[str], refused: d
     own = [word for word in words.own if _key(word).removeprefix("method.") in keys]
     base = [f"method={name}", *words.shared, *own]
     absent = [part for part in ASKED_FOR if not _has(name, part) and any(_has(other, part) for other in named)]
-    left_out = []
+    base, left_out, found = _without_absent(base, absent)
     if not words.swept or _is_of_others(words.swept[0], keys, absent, base):
-        found = _check(base)
-        for word in [word for word in base if found and _key(word).partition(".")[0] in absent]:
-            fewer = [other for other in base if other != word]
-            if not _check(fewer):
-                left_out, base, found = [_without(word, found)], fewer, []
         words.problems += found
         return [] if found else [Arm(name, name, base, left_out=left_out)]
     fitting = []
@@ -157,6 +152,22 @@ def _arms(name: str, keys: set[str], words: _Words, named: list[str], refused: d
         Arm(names[word], name, [*base, word], swept=word, left_out=left_out if word == fitting[0] else [])
         for word in fitting
     ]
+
+
+def _without_absent(base: list[str], absent: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """The words less those of sections that are of no meaning here and that are refused.
+
+    Returns:
+        The words; what was left out and why; what is wrong with what is left.
+    """
+    left_out, found = [], _check(base)
+    for word in [word for word in base if found and _key(word).partition(".")[0] in absent]:
+        fewer = [other for other in base if other != word]
+        rest = _check(fewer)
+        if len(rest) < len(found):
+            left_out.append(_without(word, [problem for problem in found if problem not in rest]))
+            base, found = fewer, rest
+    return base, left_out, found
 
 
 def _without(word: str, problems: list[str]) -> str:

@@ -123,7 +123,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
 def test_text_of_another_task_is_refused_by_its_card(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     card(tmp_path, task="cola")
-    with pytest.raises(DataError, match="was made for task=cola .* this run is of task=sst2"):
+    with pytest.raises(DataError, match=r"was made for task=cola .* this run is of task=sst2"):
         generated.read(str(tmp_path), SINGLE)
     card(tmp_path, labels=["positive", "negative"])
     with pytest.raises(DataError, match="was made for task=sst2"):
