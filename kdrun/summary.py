@@ -46,7 +46,7 @@ def introduce(this: Run) -> None:
     device, precision = this.accelerator.device.type, config.runtime.precision.value
     facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
     screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
-    if data.synthetic and config.preset == "embedded":
+    if data.synthetic and data.generated is None and config.preset == "embedded":
         words = f"kdrun method={config.method.name} task={config.task.name}"
         screen.say("  Tiny models on synthetic data. The real thing:")
         if domains.refusal(config.task, "hub") is None:
