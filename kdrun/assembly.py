@@ -14,10 +14,12 @@ from torch import nn
 
 from kdrun import kept_states, layer_pairs, losses, registry, teacher, trackers
 from kdrun.config import Config, Device, Precision, Select, Tracker
-from kdrun.data import domains, ood, sources
+from kdrun.data import domains, generated, ood, sources
 from kdrun.data.batching import by_length
+from kdrun.data.config import GeneratedDataConfig
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
+from kdrun.data.table import Split
 from kdrun.data.tokens import TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
@@ -35,8 +37,9 @@ from kdrun.trackers import Tracking
 class Run:
     """A run in progress: its config, what it has loaded so far, and where it writes.
 
-    `is_check` marks a dry run whose teacher is real: `kdrun check`. `taught` is the teacher as it was fine-tuned;
-    `transferability` is that of the student's rows, for a method that needs a meta-teacher.
+    `is_check` marks a dry run whose teacher is real: `kdrun check`. `generated` is what is known of the text that the
+    run leaves behind, `taught` the teacher as it was fine-tuned; `transferability` is that of the student's rows, for a
+    method that needs a meta-teacher.
     """
 
     config: Config
@@ -52,6 +55,7 @@ class Run:
     tokens: dict[str, dict[str, TokenTable]] = field(default_factory=dict)
     tracking: Tracking | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
+    generated: dict[str, Any] | None = None
     is_check: bool = False
     checks: list[Check] = field(default_factory=list)
     inspections: list[Inspection] = field(default_factory=list)
@@ -71,26 +75,43 @@ class Run:
 
     @property
     def select(self) -> Select:
-        """Which checkpoint becomes the result: a data-free run has no labelled rows to choose by, unless told to."""
-        return self.config.select or (Select.last if self.needs.data_free else Select.best_dev)
+        """Which checkpoint becomes the result: a run without the task's rows has none to choose by, unless told to."""
+        return self.config.select or (Select.best_dev if self.learns_from_task else Select.last)
+
+    @property
+    def learns_from_task(self) -> bool:
+        """Whether the student learns from the task's own rows; where not, at most its teacher reads them."""
+        return "train" in self.data.splits
 
 
 def load_data(config: Config) -> TaskData:
-    """The rows of a run: those of the task, of its domain where it is for one, or of a data-free method its dev splits
-    and out-of-domain text.
+    """The rows of a run: those of the task, of its domain where it is for one; its dev splits and generated text; or of
+    a data-free method its dev splits and out-of-domain text.
     """
-    if not registry.get("method", config.method.name).target.needs.data_free:
-        data, domain = task_data(config), domains.target(config.method)
-        return data if domain is None else data.of_domain(domain)
+    if registry.get("method", config.method.name).target.needs.data_free:
+        dev = sources.load(config.data, config.task, train=False)
+        made = _text(config, dev)
+        return replace(dev, ood=made, notes=[*dev.notes, *made.notes])
+    if isinstance(config.data, GeneratedDataConfig):
+        return sources.load(config.data, config.task)
+    data, domain = task_data(config), domains.target(config.method)
+    return data if domain is None else data.of_domain(domain)
+
+
+def _text(config: Config, dev: TaskData) -> Split:
+    """What a data-free method learns from: text made of the corpus, or generated text without its labels."""
+    path = config.data.path if isinstance(config.data, GeneratedDataConfig) else config.ood.path
+    if path is not None:
+        made = generated.read_text(path, config.task, config.ood.rows, config.ood.seed)
+        generated.must_be_alike(made, dev.synthetic, "take dev rows that fit the text, or text made of such rows")
+        return made
     corpus = registry.build("corpus", config.corpus.name, config.corpus)
-    made = ood.build(config.ood, config.task, corpus, config.ood.seed)
-    dev = sources.load(config.data, config.task, train=False)
-    return replace(dev, ood=made, notes=[*dev.notes, *made.notes])
+    return ood.build(config.ood, config.task, corpus, config.ood.seed)
 
 
 def task_data(config: Config) -> TaskData:
     """The task's own rows, whatever the method; all domains, of which the target's may be thinned out."""
-    rows, share = config.data, config.data.train_fraction
+    rows, share = config.data.task_rows, config.data.train_fraction
     if domains.target(config.method) is None and domains.asks(config.method) and share is not None:
         whole = sources.load(replace(rows, train_fraction=None), config.task)
         note = f"each student's domain keeps {share:g} of its training rows (data.train_fraction), the others all"

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import layer_pairs, registry
+from kdrun import generated, layer_pairs, registry
 from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.errors import ConfigError, nearest
@@ -262,7 +262,7 @@ def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
     problems = list(check_ranges(config))
     needs, task = _needs(config), config.task
-    unfit = domains.problems(task, config.method, config.data.name, needs.domains)
+    unfit = domains.problems(task, config.method, config.data.task_rows.name, needs.domains)
     problems += unfit or list(teacher_lessons.problems(config, needs))
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
@@ -270,7 +270,9 @@ def check(config: Config) -> list[str]:
         problems.append(f"method={config.method.name} needs a generator: set generator=… ")
     if needs.paired_layers:
         problems += layer_pairs.problems(config.student, config.teacher)
-    if needs.data_free and config.corpus.name == "embedded" and config.data.name != "embedded":
+    problems += generated.problems(config)
+    from_corpus = needs.data_free and config.data.name != "generated" and config.ood.path is None
+    if from_corpus and config.corpus.name == "embedded" and config.data.name != "embedded":
         problems.append(
             f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text beside real "
             "data: take corpus=folder corpus.dir=PATH (a folder of text files) or corpus=hub (WikiText-103)"

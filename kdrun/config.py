@@ -15,6 +15,7 @@ from kdrun.data.config import (
     DataConfig,
     FolderCorpusConfig,
     FolderDataConfig,
+    GeneratedDataConfig,
     HubCorpusConfig,
     HubDataConfig,
     OODConfig,
@@ -197,6 +198,17 @@ class NoGeneratorConfig:
 
 
 @dataclass
+class GeneratedConfig:
+    """The text that a run leaves behind for other runs: `generated/train.jsonl`, made at its end."""
+
+    rows: int | None = setting(
+        None,
+        "how many rows; null is as many as a data-free method learns from, at most 10000, and none for other methods",
+        ge=0,
+    )
+
+
+@dataclass
 class RuntimeConfig:
     """Speed and logging: changes how a run is carried out, not what it computes beyond rounding."""
 
@@ -232,6 +244,7 @@ class Config:
     optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of the student")
     corpus: Any = setting(doc="general text")
     ood: OODConfig = setting(OODConfig(), "out-of-domain rows made of the corpus, for data-free methods")
+    generated: GeneratedConfig = setting(GeneratedConfig(), "text left behind by methods that make some")
     runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
     checkpoint: CheckpointConfig = setting(CheckpointConfig(), "what an interrupted run goes on from")
     preset: str = setting(doc="which models, data and budget go together")
@@ -248,7 +261,12 @@ class Config:
 
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "data": {"embedded": DataConfig, "folder": FolderDataConfig, "hub": HubDataConfig},
+    "data": {
+        "embedded": DataConfig,
+        "folder": FolderDataConfig,
+        "hub": HubDataConfig,
+        "generated": GeneratedDataConfig,
+    },
     "teacher": {"pretrained": PretrainedTeacherConfig, "scratch": ScratchTeacherConfig},
     "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},

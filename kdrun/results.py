@@ -21,8 +21,10 @@ from kdrun.cache import digest
 from kdrun.config import Config
 
 LEDGER = "ledger.jsonl"
-NOT_IDENTITY = ("output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint")
-"""Config keys that do not change what a run computes, so they are left out of its hash."""
+NOT_IDENTITY = (
+    "output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint", "generated",
+)  # fmt: skip
+"""Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
 READERS = ("cli", "verbs", "check", "compare", "verdict", "runs", "tables", "explain", "report", "screen", "trackers")
 """Modules that read results or talk to people; a change in them changes no number of a run."""
 

@@ -61,16 +61,25 @@ def _before_and_after(
 
 def readable(tokenizer: Any, ids: list[int], changed: list[bool]) -> tuple[str, list[int]]:
     """A row without special tokens, ` | ` between its two texts, and which of its words hold a changed token."""
-    special, texts, found, offset = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}, [], [], 0
-    for is_special, run in groupby(zip(ids, changed, strict=True), key=lambda pair: pair[0] in special):
-        if is_special:
-            continue
-        own, places = zip(*run, strict=True)
-        text, words = changed_words(tokenizer.decode, list(own), list(places))
+    texts, found, offset = [], [], 0
+    for first, end in stretches(tokenizer, ids):
+        text, words = changed_words(tokenizer.decode, ids[first:end], changed[first:end])
         found += [offset + word for word in words]
         offset += len(text.split()) + 1
         texts.append(text.strip())
     return " | ".join(texts), found
+
+
+def stretches(tokenizer: Any, ids: list[int]) -> list[tuple[int, int]]:
+    """Where the texts of a row begin and end among its tokens: between special ones, of which unknown is none."""
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    found, start = [], 0
+    for is_special, run in groupby(ids, key=lambda token: token in special):
+        end = start + len(list(run))
+        if not is_special:
+            found.append((start, end))
+        start = end
+    return found
 
 
 def changed_words(decode: Callable[[list[int]], str], ids: list[int], changed: list[bool]) -> tuple[str, list[int]]:

@@ -78,9 +78,9 @@ def fine_tune(this: Run, kind: TeacherLessons | None) -> None:
 def rows_of(this: Run, kind: TeacherLessons | None) -> TaskData:
     """The rows that the teacher is fine-tuned on, and the dev rows that its checkpoint is chosen on.
 
-    In a data-free run they are read here, for the teacher alone, and let go with it.
+    In a run on other text they are read here, for the teacher alone, and let go with it.
     """
-    if this.needs.data_free:
+    if not this.learns_from_task:
         return assembly.task_data(this.config)
     whole = this.data.whole
     if whole is None or kind in (None, TeacherLessons.single):
@@ -139,7 +139,7 @@ def _tokens(this: Run, rows: TaskData, split: str) -> TokenTable:
 
 def _setting(this: Run, rows: TaskData) -> teacher.Setting:
     """Where the teacher is scored while it learns: on dev rows of the domains that it learns."""
-    if rows is this.data or this.needs.data_free:
+    if rows is this.data or not this.learns_from_task:
         return assembly.teaching(this)
     names = this.config.task.watched_splits
     labels = {name: rows.splits[name].labels() for name in names}

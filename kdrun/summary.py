@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import __version__, assembly, losses, samples
+from kdrun import __version__, assembly, generated, losses, samples
 from kdrun.assembly import Run
 from kdrun.config import Select
 from kdrun.data import domains, ood
 from kdrun.data.feed import Feed
+from kdrun.data.generated import CARD
 from kdrun.data.sources import TaskData
 from kdrun.data.table import TEXTS
 from kdrun.evaluation import Scores
+from kdrun.generated import show
 from kdrun.loop import Outcome
 from kdrun.models import loading
 from kdrun.results import provenance
@@ -33,7 +36,7 @@ def introduce(this: Run) -> None:
     facts = [
         ("method", config.method.name + (f" (loss {loss})" if this.needs.teacher else " (no teacher)")),
         ("task", f"{data.display_name}: {', '.join(config.task.labels) or 'a score'}; rows: {rows}"),
-        ("data", f"{data.source}{synthetic}"),
+        ("data", f"{data.source}{_scored_on(this)}{synthetic}"),
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
         facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
@@ -43,7 +46,7 @@ def introduce(this: Run) -> None:
     device, precision = this.accelerator.device.type, config.runtime.precision.value
     facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
     screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
-    if data.synthetic and config.preset == "embedded":
+    if data.synthetic and data.generated is None and config.preset == "embedded":
         words = f"kdrun method={config.method.name} task={config.task.name}"
         screen.say("  Tiny models on synthetic data. The real thing:")
         if domains.refusal(config.task, "hub") is None:
@@ -60,6 +63,12 @@ def introduce(this: Run) -> None:
     ids = assembly.tokens(this, "student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
     shown = " ".join(this.roles["student"].tokenizer.convert_ids_to_tokens(ids))
     screen.facts("one example", [("text", text), ("tokens", shown)])
+
+
+def _scored_on(this: Run) -> str:
+    """Where the dev rows are from, if not from where the run's rows are."""
+    own = this.config.data.task_rows.name
+    return f" (dev rows: {own})" if own != this.data.source else ""
 
 
 def _by_domain(data: TaskData, split: str) -> str:
@@ -105,6 +114,8 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "train_rows_read": feed.rows_read("train"),
             "labels_read": feed.labels_read,
             "ood_rows_read": feed.rows_read("ood"),
+            "generated_rows_read": feed.rows_read("generated"),
+            "generated": _origin(this),
             "train_rows_read_for_teacher": read.pop("all") if read else None,
             "rows_read_for_teacher_by_domain": read,
             "rows": {name: part.num_rows for name, part in this.data.all_splits.items()},
@@ -124,6 +135,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "examples_per_s": round(rate, 1) if rate else None,
         },
         "steps": outcome.steps,
+        "generated": this.generated,
         "provenance": provenance(config, this.data.fingerprint, this.command),
     }
     if this.teacher_scores is not None:
@@ -133,9 +145,23 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
     return made
 
 
+def _origin(this: Run) -> dict[str, Any] | None:
+    """How the generated text that the student learnt from was made, and whether by this very teacher's scores."""
+    card = this.data.card
+    if card is None:
+        return None
+    origin = {key: card[key] for key in ("method", "seed", "generator")} | {"command": card["provenance"]["command"]}
+    own = this.roles["teacher"].fingerprint == card["teacher"]["fingerprint"] if this.needs.teacher else None
+    return origin | {"teacher": card["teacher"]["name"], "same_teacher": own, "sha256": card["file"]["sha256"]}
+
+
 def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
     """Why each null of a result is null."""
     reasons = {}
+    if made["generated"] is None:
+        reasons["generated"] = generated.reason_for_none(this.config)
+    if made["data"]["generated"] is None:
+        reasons["data.generated"] = "the student did not learn from generated text, or it has no card"
     if made["data"]["train_rows_read_for_teacher"] is None:
         reasons["data.train_rows_read_for_teacher"] = "the teacher is of an older cache entry, which does not say"
     if made["teacher"] is None:
@@ -183,6 +209,12 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         )
         for line in samples.lines(this.samples):
             screen.say(line)
+    if this.generated is not None:
+        card = json.loads((folder.path / this.generated["path"]).with_name(CARD).read_text(encoding="utf-8"))
+        screen.facts("generated text", show.facts(this.generated["quality"]))
+        screen.facts("examples, by the teacher's class", show.examples(card["examples"]))
+        for line in show.warnings(this.generated):
+            screen.warn(line)
     path = folder.path
     own = [word for word in shlex.split(this.command)[1:] if not word.startswith(("seed=", "run_dir="))]
     if domains.target(config.method) is not None:  # the baselines are students of all domains
@@ -192,4 +224,7 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
         ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
     ]
+    if this.generated is not None:
+        facts.append(("generated", f"{this.generated['rows']} rows: {path / this.generated['path']}"))
+        facts.append(("learn from it", shlex.join(["kdrun", *generated.words_to_learn(config, path)])))
     screen.facts("next", facts)

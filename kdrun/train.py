@@ -31,6 +31,7 @@ from kdrun.data import domains
 from kdrun.data.feed import Feed
 from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
+from kdrun.generated.write import leave
 from kdrun.inspection import Check, Inspection
 from kdrun.loop import Loop, Outcome, Settings
 from kdrun.method import Method, Phase
@@ -193,7 +194,6 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     tables = this.dev_tokens("student")
     logits = {split: this.evaluator.logits(student.model, table) for split, table in tables.items()}
     scores = this.evaluator.score(logits)
-    result = summary.result(this, scores, feed, outcome)
     assert this.folder is not None
     loading.save(student.model, student.tokenizer, this.folder.path / "student")
     this.folder.predictions(
@@ -203,6 +203,8 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
             config.task, split, this.data.splits[split].table.to_pydict(), values, this.teacher_logits.get(split)
         )
     )
+    this.generated = leave(this, method, feed)
+    result = summary.result(this, scores, feed, outcome)
     summary.report(this, scores, result)
     return result
 

@@ -15,6 +15,7 @@ GROUPS = compose.groups()
 CHOICES = [(group, name) for group in GROUPS for name in compose.options(group)]
 NEEDED = {
     "data=folder": "data.dir=.",
+    "data=generated": "data.path=.",
     "preset=mini": "data.dir=.",
     "corpus=folder": "corpus.dir=.",
     "method=meta_kd": "task=amazon",

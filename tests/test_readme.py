@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kdrun import cli
+from kdrun import cli, compare, compose, verbs
+from kdrun.compare.plan import plan
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -76,6 +77,18 @@ def test_the_paper_preset_offline_says_what_to_do(
     shown = " ".join(capsys.readouterr().out.split())
     assert "data=folder" in shown
     assert "data=embedded" in shown
+
+
+def test_the_commands_on_generated_text_compose() -> None:
+    """What they do is run in tests/generated; here, that they are written right."""
+    section = TEXT.partition("### Generated text")[2].partition("\n## ")[0]
+    made, learnt, compared = (shlex.split(line)[1:] for line in re.findall(r"^kdrun .*$", section, re.MULTILINE))
+    assert compose.load(made).run_dir == "outputs/made"
+    assert compose.load(learnt).data.path == "outputs/made"
+    settings, words = verbs.parse(compare.Settings, compared[1:], others=True)
+    assert [arm.name for arm in plan([*settings.baselines, *settings.method], words)] == [
+        "kd_ood path=null", "kd_ood path=made",
+    ]  # fmt: skip
 
 
 def test_add_a_method_in_two_files(tmp_path: Path, shared_cache: Path) -> None:

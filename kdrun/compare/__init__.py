@@ -32,6 +32,7 @@ def main(words: list[str]) -> int:
     One key beside method may take several values: each method then has an arm for each value that fits it, named
     after the method, the last part of the key and the value; values that do not fit a method are said and left out.
     kdrun compare method=kd task=sst2 method.temperature=1,2,4
+    kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all teacher.lessons=single,meta
     """
     from kdrun import verbs
@@ -45,7 +46,7 @@ def main(words: list[str]) -> int:
     screen, seeds = Screen(), list(range(1, settings.seeds + 1))
     arms = plan.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
     config, data = arms[0].config(1), arms_of.read_rows(arms)
-    arms_of.make_even(arms, data.train.num_rows, data.rows_by_domain("train"))
+    arms_of.make_even(arms, data.lessons.num_rows, data.rows_by_domain(data.lessons.name))
     show.introduce(arms, seeds, data, screen)
     try:
         arms_of.complete(arms, seeds, screen)

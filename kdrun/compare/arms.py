@@ -66,7 +66,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
     """Read the rows of every arm, those that arms have in common once, and note each arm's `data_hash`.
 
     Returns:
-        The task's own rows.
+        The rows that a budget in epochs counts on: the task's own, or the generated ones that all arms learn from.
 
     Raises:
         ConfigError: arms report on different rows, so that their scores cannot be compared.
@@ -94,7 +94,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
                 "leave out methods that cannot have it (baselines=[] leaves out the baselines)"
             ]
         )
-    own = next((known[key] for key, data in known.items() if data.ood is None), None)
+    own = next((data for data in known.values() if data.ood is None), None)
     return own or assembly.task_data(arms[0].config(1))
 
 

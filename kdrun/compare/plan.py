@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -12,6 +13,7 @@ from hydra.errors import HydraException
 from kdrun import compose, registry
 from kdrun.compare.arms import Arm
 from kdrun.errors import ConfigError, nearest
+from kdrun.method import Method
 from kdrun.results import NOT_IDENTITY
 from kdrun.tables.facts import is_folder
 
@@ -24,8 +26,13 @@ SET_HERE = {
 """Keys of a run's config that a comparison decides."""
 ONE_VALUE = ("task", "preset", *NOT_IDENTITY)
 """Keys that all runs of a comparison have in common."""
-ROLES = ("teacher", "generator")
-"""Sections that are of no meaning to a method that works without this role."""
+ASKED_FOR: dict[str, Callable[[type[Method]], bool]] = {
+    "teacher": lambda method: method.needs.teacher,
+    "generator": lambda method: method.needs.generator,
+    "ood": lambda method: method.needs.data_free,
+    "generated": lambda method: method.makes_text,
+}
+"""Sections that are of no meaning to some methods, and to which they are of some."""
 
 
 @dataclass
@@ -50,8 +57,8 @@ class _Words:
 def plan(methods: list[str], words: list[str]) -> list[Arm]:
     """The arms, each checked.
 
-    An override of `method.KEY` goes to those arms whose method has that key, one of a teacher or a generator that a
-    method refuses because it has none to the others, all else to every arm. Of a key with several values a method gets
+    An override of `method.KEY` goes to those arms whose method has that key, one of a section that is of no meaning to
+    a method, and that it refuses, to the others, all else to every arm. Of a key with several values a method gets
     an arm for each that fits it.
 
     Raises:
@@ -90,7 +97,7 @@ def _sort(words: list[str]) -> _Words:
         key, values = _key(word), _values(word)
         if key in SET_HERE:
             made.problems.append(f"{word}: {SET_HERE[key]}")
-        elif values and key in ONE_VALUE:
+        elif values and (key in ONE_VALUE or key.partition(".")[0] in NOT_IDENTITY):
             made.problems.append(f"{word}: a comparison has one {key}; take one comparison for each")
         elif values and made.swept:
             told = f"{made.typed} and {word} both name several values; one key beside method= may: take one value"
@@ -125,14 +132,9 @@ def _arms(name: str, keys: set[str], words: _Words, named: list[str], refused: d
     """The arms of one method; what it refuses goes to `refused`, or to the problems where no arm is left."""
     own = [word for word in words.own if _key(word).removeprefix("method.") in keys]
     base = [f"method={name}", *words.shared, *own]
-    absent = [role for role in ROLES if not _has(name, role) and any(_has(other, role) for other in named)]
-    left_out = []
+    absent = [part for part in ASKED_FOR if not _has(name, part) and any(_has(other, part) for other in named)]
+    base, left_out, found = _without_absent(base, absent)
     if not words.swept or _is_of_others(words.swept[0], keys, absent, base):
-        found = _check(base)
-        for word in [word for word in base if found and _key(word).partition(".")[0] in absent]:
-            fewer = [other for other in base if other != word]
-            if not _check(fewer):
-                left_out, base, found = [_without(word, found)], fewer, []
         words.problems += found
         return [] if found else [Arm(name, name, base, left_out=left_out)]
     fitting = []
@@ -152,6 +154,22 @@ def _arms(name: str, keys: set[str], words: _Words, named: list[str], refused: d
     ]
 
 
+def _without_absent(base: list[str], absent: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """The words less those of sections that are of no meaning here and that are refused.
+
+    Returns:
+        The words; what was left out and why; what is wrong with what is left.
+    """
+    left_out, found = [], _check(base)
+    for word in [word for word in base if found and _key(word).partition(".")[0] in absent]:
+        fewer = [other for other in base if other != word]
+        rest = _check(fewer)
+        if len(rest) < len(found):
+            left_out.append(_without(word, [problem for problem in found if problem not in rest]))
+            base, found = fewer, rest
+    return base, left_out, found
+
+
 def _without(word: str, problems: list[str]) -> str:
     return f"without {word}: {'; '.join(problem.removeprefix(f'{word}: ') for problem in problems)}"
 
@@ -160,12 +178,12 @@ def _check(words: list[str]) -> list[str]:
     return compose.check_overrides(words, multirun=False)
 
 
-def _has(method: str, role: str) -> bool:
-    return bool(getattr(registry.get("method", method).target.needs, role))
+def _has(method: str, section: str) -> bool:
+    return ASKED_FOR[section](registry.get("method", method).target)
 
 
 def _is_of_others(word: str, keys: set[str], absent: list[str], base: list[str]) -> bool:
-    """Whether a key is none of a method's: one that it does not have, or one of a role that its runs do without."""
+    """Whether a key is none of a method's: one that it does not have, or one of a section that its runs do without."""
     section, _, key = _key(word).partition(".")
     if section == "method":
         return key not in keys

@@ -78,7 +78,7 @@ def interval(pair: dict[str, Any]) -> str:
 def introduce(arms: list[Arm], seeds: list[int], data: TaskData, screen: Screen) -> None:
     """Say what is compared, on what."""
     synthetic = "synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else data.source
-    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.splits.items())
+    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {synthetic}")]
     facts += [(arm.name, shlex.join(["kdrun", *arm.words])) for arm in arms]
     screen.facts(f"{len(arms)} arms with seeds {', '.join(map(str, seeds))}", facts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any
 
-from kdrun.settings import setting
+from kdrun.settings import MISSING, setting
 
 
 @dataclass
@@ -62,13 +63,18 @@ class TaskConfig:
 class DataConfig:
     """Where the task's rows come from."""
 
-    name: str = setting(doc="registered source: embedded, folder or hub")
+    name: str = setting(doc="registered source: embedded, folder, hub or generated")
     max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
     max_train_rows: int | None = setting(None, "train on a seeded subset of so many rows", gt=0)
     train_fraction: float | None = setting(
         None, "share of the training rows of the target domain (of all rows where the run has none)", gt=0, le=1
     )
     subset_seed: int = setting(1, "which rows; apart from the run's seed, so that a sweep over seeds shares them", ge=0)
+
+    @property
+    def task_rows(self) -> DataConfig:
+        """The section of the task's own rows: this one, unless other rows take the place of the training rows."""
+        return self
 
 
 @dataclass
@@ -84,6 +90,40 @@ class HubDataConfig(DataConfig):
 
     repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
     revision: str | None = setting(None, "commit or tag of that data set")
+
+
+class TaskRows(Enum):
+    """Where a run on generated text has the task's own rows from: those it is scored on."""
+
+    embedded = "embedded"
+    folder = "folder"
+    hub = "hub"
+
+
+@dataclass
+class GeneratedDataConfig(HubDataConfig):
+    """Training rows that another run generated; of the task's own rows the student sees none.
+
+    The keys of a folder and of the hub are those of the task's own rows, which the student is scored on, and which a
+    teacher that has no head yet is fine-tuned on.
+    """
+
+    path: str = setting(doc="a train.jsonl of generated text, the generated/ folder that holds it, or its run's folder")
+    dev: TaskRows | None = setting(
+        None, "where the task's own rows come from; null is folder where data.dir is given, else embedded"
+    )
+    dir: str | None = setting(None, "the folder that holds SST-2/dev.tsv and so on")
+
+    @property
+    def task_rows(self) -> DataConfig:
+        """The section of the task's own rows."""
+        shared = {item.name: getattr(self, item.name) for item in fields(DataConfig) if item.name != "name"}
+        dev = self.dev or (TaskRows.folder if self.dir else TaskRows.embedded)
+        if dev is TaskRows.folder:
+            return FolderDataConfig(name=dev.value, dir=self.dir or MISSING, **shared)
+        if dev is TaskRows.hub:
+            return HubDataConfig(name=dev.value, repo=self.repo, revision=self.revision, **shared)
+        return DataConfig(name=dev.value, **shared)
 
 
 @dataclass
@@ -116,7 +156,11 @@ class HubCorpusConfig(CorpusConfig):
 class OODConfig:
     """Out-of-domain text in the task's format, made of the corpus: the training rows of data-free distillation."""
 
-    rows: int | None = setting(None, "how many rows; wins over the ratio", gt=0)
+    path: str | None = setting(
+        None,
+        "generated text in the place of the corpus's: a train.jsonl, the folder that holds it, or its run's folder",
+    )
+    rows: int | None = setting(None, "how many rows; wins over the ratio; of generated text all, or at most this", gt=0)
     ratio: float = setting(4.0, "rows as a multiple of the task's official number of training rows", gt=0)
     min_words: int = setting(4, "drop sentences of fewer words", gt=0)
     keep_unknown: bool = setting(False, "keep sentences with <unk>, the mark of a rare word in WikiText")

@@ -71,8 +71,8 @@ class Feed:
 
     @property
     def labels_read(self) -> int:
-        """How many rows have been handed out with their label."""
-        return self.rows_read(self.split) if self.labels is not None else 0
+        """How many rows of the task's have been handed out with their label; those of other rows are a teacher's."""
+        return self.rows_read("train") if self.labels is not None else 0
 
     def order(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
         """The rows of each micro-batch of an epoch: a function of its arguments and the rows' lengths.

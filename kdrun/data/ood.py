@@ -67,8 +67,8 @@ def build(config: OODConfig, task: TaskConfig, corpus: Corpus, seed: int) -> Spl
 
 
 def sample(split: Split, n: int) -> list[dict[str, Any]]:
-    """`n` rows to show, or all there are: `text` and, of pairs, `text_pair` and `kind`, the kinds in turn."""
-    if not split.is_pair:
+    """`n` rows to show, or all there are: `text` and, of pairs, `text_pair` and `kind` (where known), in turn."""
+    if "kind" not in split.table.column_names:
         return split.table.slice(0, n).to_pylist()
     kinds = split.table.column("kind").to_numpy()
     turns = zip_longest(*(np.flatnonzero(kinds == kind)[:n].tolist() for kind in KINDS))

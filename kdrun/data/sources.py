@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from kdrun import registry
 from kdrun.cache import digest
-from kdrun.data import domain_folder, domains, embedded, glue_folder, glue_hub, strata
-from kdrun.data.config import DataConfig, FolderDataConfig, HubDataConfig, TaskConfig
+from kdrun.data import domain_folder, domains, embedded, generated, glue_folder, glue_hub, strata
+from kdrun.data.config import DataConfig, FolderDataConfig, GeneratedDataConfig, HubDataConfig, TaskConfig
+from kdrun.data.generated import GeneratedSplit
 from kdrun.data.table import Split, make_split, overlap, subset
 from kdrun.errors import DataError, nearest
 from kdrun.registry import register
@@ -26,12 +28,13 @@ class TaskData:
 
     Attributes:
         task: the task; by domain where its rows were read so.
-        splits: the task's dev splits and `train`, by name; a data-free run has no `train`.
+        splits: the task's dev splits and `train`, by name; a run on other text than the task's has no `train`.
         source: registered name of the source, e.g. `folder`.
         synthetic: whether the rows were made by a generator; then every number says so.
         notes: what a reader of the result should know, as sentences.
         display_name: the task as results call it: `SST-2`, `QQP-9k` (a subset), `sst2 (synthetic)`.
-        ood: out-of-domain rows without labels, which a data-free run trains on instead of `train`.
+        ood: out-of-domain rows without labels, which a data-free method trains on instead of `train`.
+        generated: generated rows with the labels of the teacher that scored them, likewise for any other method.
         whole: the rows of all domains, where these are those of one.
     """
 
@@ -42,6 +45,7 @@ class TaskData:
     notes: list[str]
     display_name: str
     ood: Split | None = None
+    generated: Split | None = None
     whole: TaskData | None = None
 
     @property
@@ -49,7 +53,7 @@ class TaskData:
         """The task's training rows.
 
         Raises:
-            DataError: this is the data of a data-free run, which has none.
+            DataError: this is the data of a run on other text, which has none.
         """
         if "train" not in self.splits:
             raise DataError(f"this run is data-free: the training rows of {self.task.name} are out of its reach")
@@ -57,13 +61,20 @@ class TaskData:
 
     @property
     def lessons(self) -> Split:
-        """The rows that the student learns from: out-of-domain ones in a data-free run, else the task's."""
-        return self.train if self.ood is None else self.ood
+        """The rows that the student learns from: the task's, unless other text takes their place."""
+        return self.ood or self.generated or self.train
 
     @property
     def all_splits(self) -> dict[str, Split]:
-        """The task's splits and, as `ood`, the out-of-domain rows of a data-free run."""
-        return self.splits if self.ood is None else self.splits | {"ood": self.ood}
+        """The task's splits and, as `ood` or `generated`, the rows that take the place of `train`."""
+        others = {"ood": self.ood, "generated": self.generated}
+        return self.splits | {name: split for name, split in others.items() if split is not None}
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """How the generated text that the student learns from was made; None where there is none, or nobody knows."""
+        other = self.ood or self.generated
+        return other.card if isinstance(other, GeneratedSplit) else None
 
     @property
     def fingerprint(self) -> str:
@@ -118,7 +129,8 @@ def load(
 ) -> TaskData:
     """The rows of a task from the configured source, with notes on what is unusual.
 
-    The training rows are cut to `max_train_rows` and then, of the target domain or of all, to `train_fraction`.
+    The training rows are cut to `max_train_rows` and then, of the target domain or of all, to `train_fraction`; so are
+    generated ones in their place.
 
     Args:
         config: the `data` section; its name picks the source.
@@ -134,25 +146,30 @@ def load(
     task = domains.protocol(task) if by_domain else task
     if by_domain and not task.is_by_domain:
         raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
-    refused = domains.refusal(task, config.name)
+    refused = domains.refusal(task, config.task_rows.name)
     if refused:
         raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
     splits: dict[str, Split] = registry.build("data", config.name, config, task, wanted)
-    for name in wanted:
+    made = splits.pop("generated", None)
+    for name in wanted if made is None else task.dev_splits:
         if name not in splits or not splits[name].num_rows:
             raise DataError(f"the split {name} of {task.name} has no rows (source: {config.name})")
     synthetic = any(split.synthetic for split in splits.values())
     notes = [note for split in splits.values() for note in split.notes]
     if not synthetic:
         notes += _count_notes(splits, task)
+    found = TaskData(task, splits, config.name, synthetic, notes, _display_name(task, None, synthetic))
     if not train:
-        return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, None, synthetic))
-    chosen, told = _cut(splits["train"], config, task, target)
-    splits, notes = splits | {"train": chosen}, notes + told
-    notes += _overlap_notes(splits)
-    rows = splits["train"].num_rows
-    return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, rows, synthetic))
+        return found
+    chosen, told = _cut(made or splits["train"], config, task, target)
+    if made is not None:
+        generated.must_be_alike(made, synthetic, "set data.dev=embedded, folder (with data.dir=PATH) or hub to fit")
+        notes = [*notes, *made.notes, *told, *_overlap_notes(chosen, splits)]
+        return replace(found, notes=notes, generated=chosen)
+    name, splits = _display_name(task, chosen.num_rows, synthetic), splits | {"train": chosen}
+    notes = [*notes, *told, *_overlap_notes(chosen, splits)]
+    return replace(found, splits=splits, notes=notes, display_name=name)
 
 
 def _cut(whole: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:
@@ -193,13 +210,13 @@ def _count_notes(splits: dict[str, Split], task: TaskConfig) -> list[str]:
     return notes
 
 
-def _overlap_notes(splits: dict[str, Split]) -> list[str]:
+def _overlap_notes(lessons: Split, splits: dict[str, Split]) -> list[str]:
     notes = []
     for name, split in splits.items():
-        shared = overlap(splits["train"], split) if name != "train" else 0
+        shared = overlap(lessons, split) if name != "train" else 0
         if shared:
             verb = "stand" if shared > 1 else "stands"
-            notes.append(f"{shared} of {split.num_rows} {name} rows also {verb} in train")
+            notes.append(f"{shared} of {split.num_rows} {name} rows also {verb} in {lessons.name}")
     return notes
 
 
@@ -250,3 +267,11 @@ def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[s
 def hub_source(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
     """The rows of `data.repo` at the hub."""
     return glue_hub.read_task(config, task, wanted)
+
+
+@register("data", "generated")
+def generated_source(config: GeneratedDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The task's own dev rows from `data.dev` and, where `train` is wanted, the rows of `data.path` as `generated`."""
+    own, dev = config.task_rows, [name for name in wanted if name != "train"]
+    splits: dict[str, Split] = registry.build("data", own.name, own, task, dev)
+    return splits | {"generated": generated.read(config.path, task)} if "train" in wanted else splits

@@ -84,7 +84,7 @@ class Split:
 def make_split(
     name: str,
     texts: list[pa.Array | pa.ChunkedArray],
-    labels: pa.Array | pa.ChunkedArray,
+    labels: pa.Array | pa.ChunkedArray | None,
     origin: str,
     notes: tuple[str, ...] = (),
     synthetic: bool = False,
@@ -95,16 +95,18 @@ def make_split(
     Args:
         name: name of the split.
         texts: one column of strings, or two for pairs, [rows] each; without nulls.
-        labels: class indices (any integer type) or scores (any float type), [rows]; without nulls.
+        labels: class indices (any integer type) or scores (any float type), [rows]; without nulls. None for rows that
+            have none.
         origin: where the rows come from, for messages.
         notes: see `Split`.
         synthetic: see `Split`.
         domains: indices into the task's domains, [rows], where rows have a domain.
     """
-    label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
     columns = {key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXTS, texts, strict=False)}
-    # a score such as 2.1 has no exact float32: rounding it is meant
-    columns["label"] = labels.cast(label_type, safe=pa.types.is_integer(label_type))
+    if labels is not None:
+        label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
+        # a score such as 2.1 has no exact float32: rounding it is meant
+        columns["label"] = labels.cast(label_type, safe=pa.types.is_integer(label_type))
     if domains is not None:
         columns["domain"] = domains.cast(pa.int32())
     table = pa.table(columns)
@@ -182,8 +184,18 @@ class Problems:
         self.count += len(places)
         self.lines += list(zip(places[: self.shown].tolist(), sentences, strict=False))
 
-    def refuse(self, unit: str = "line") -> None:
+    def note(self, line: int, sentence: str) -> None:
+        """Count one row."""
+        self.count += 1
+        if len(self.lines) < self.shown:
+            self.lines.append((line, sentence))
+
+    def refuse(self, unit: str = "line", remedy: str = "Rows are not dropped: mend them.") -> None:
         """Stop if anything was found.
+
+        Args:
+            unit: what the numbers count.
+            remedy: what to do, as a sentence.
 
         Raises:
             DataError: the first problems in order of their lines, and how many more there are.
@@ -194,7 +206,7 @@ class Problems:
         if self.count > len(text):
             text.append(f"  - … and {self.count - len(text)} more")
         head = "1 problem" if self.count == 1 else f"{self.count} problems"
-        raise DataError(f"{self.origin} has {head}:\n" + "\n".join(text) + "\nRows are not dropped: mend them.")
+        raise DataError(f"{self.origin} has {head}:\n" + "\n".join(text) + f"\n{remedy}")
 
 
 def check_texts(problems: Problems, texts: list[pa.Array], where: np.ndarray) -> tuple[str, ...]:

@@ -110,6 +110,18 @@ def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
     return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, cache.digest(key)[:24])
 
 
+def encode(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
+    """The same without the cache, for rows that are read once.
+
+    Args:
+        split: the rows.
+        tokenizer: a fast tokenizer of transformers.
+        max_length: most tokens per row, special tokens included.
+    """
+    table = pa.Table.from_batches([_encoded(split, tokenizer, max_length)])
+    return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, "")
+
+
 def tokenizer_fingerprint(tokenizer: Any) -> str:
     """A hash of all that decides a tokenizer's ids, 64 hex digits.
 
@@ -145,6 +157,14 @@ def _name(tokenizer: Any) -> str:
 
 
 def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
+    # one record batch, so that the reader finds each column in one piece
+    batch = _encoded(split, tokenizer, max_length)
+    with pa.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _encoded(split: Split, tokenizer: Any, max_length: int) -> pa.RecordBatch:
+    """The columns of token ids, a list a row each."""
     from tokenizers import Tokenizer
 
     # a copy: truncation is state of the backend, and the caller's tokenizer must not change
@@ -168,10 +188,7 @@ def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
         name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
         for name, parts in pieces.items()
     }
-    # one record batch, so that the reader finds each column in one piece
-    batch = pa.RecordBatch.from_pydict(columns)
-    with pa.ipc.new_file(str(path), batch.schema) as writer:
-        writer.write_batch(batch)
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:

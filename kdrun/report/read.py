@@ -14,6 +14,7 @@ from kdrun.report.wording import lookup
 RESULT, COMPARISON = "result.json", "comparison.json"
 RESULT_KEYS = ("method", "task", "headline", "student", "data")
 COMPARISON_KEYS = ("task", "metric", "split", "arms", "pairs")
+CARD_KEYS = ("file", "counts", "quality", "examples")
 SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
 
 
@@ -49,6 +50,12 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """The lines of samples.jsonl."""
         return read_lines(self.folder / "samples.jsonl", SAMPLE_KEYS)
+
+    @cached_property
+    def card(self) -> dict[str, Any] | None:
+        """The card of the text that it left behind; None where it left none."""
+        path = self.folder / "generated" / "card.json"
+        return _read_object(path, CARD_KEYS) if path.exists() else None
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from kdrun.report import answers, gallery, plots
+from kdrun.report import answers, gallery, made_text, plots
 from kdrun.report.blocks import Block, Code, Figure, Figures, Folded, Page, Section, Table, Text, Tile, Tiles
 from kdrun.report.curves import GAUGES, Curves, Span, read_curves
 from kdrun.report.plots import Line
@@ -17,6 +17,7 @@ MOST_FIGURES = 24
 MOST_TURNS = 80
 PAGE = "report.html"
 """The page of a domain's run, in its folder."""
+OTHER_TEXT = {"ood": "out-of-domain", "generated": "generated"}
 ROLES = ("guess", "teacher", "student")
 NAMES = {"guess": "constant guess", "teacher": "teacher", "student": "student"}
 
@@ -36,6 +37,9 @@ def page(run: Run) -> Page:
         texts = gallery.blocks(run)
     if texts is not None:
         sections.append(Section("gallery", "What the generator wrote", texts))
+    left = made_text.blocks(run)
+    if left is not None:
+        sections.append(Section("generated", "The text that was left for other runs", left))
     sections += [
         Section("cost", "Cost", _cost(run)),
         Section("config", "Config", [config_block(run)]),
@@ -226,8 +230,13 @@ def _cost(run: Run) -> list[Block]:
         ["compression (teacher's parameters / student's)", small],
         ["training rows read", count(lookup(result, "data", "train_rows_read"))],
         ["labels read", count(lookup(result, "data", "labels_read"))],
+        *([f"{told} rows read", count(n)] for kind, told in OTHER_TEXT.items() if (n := _rows_read(run, kind))),
     ]
     return [Table("What the run took", ["", "value"], rows)]
+
+
+def _rows_read(run: Run, kind: str) -> int | None:
+    return lookup(run.result, "data", f"{kind}_rows_read")
 
 
 def config_block(run: Run, title: str = "The whole config, as the run had it") -> Block:

@@ -1,0 +1,138 @@
+"""Rows of generated text from a trained run: made batch by batch, no two alike, scored by the teacher.
+
+A row is scored as the text that will be read back, not as the tokens that were made: words come out of a decoder in
+another form than they went in, and whoever reads the file has nothing but the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from kdrun import rng
+from kdrun.assembly import Run
+from kdrun.data.batching import by_length
+from kdrun.data.feed import Feed
+from kdrun.data.table import SEPARATOR, TEXTS, Split
+from kdrun.data.tokens import encode
+from kdrun.generated.quality import Row
+from kdrun.method import Method
+from kdrun.samples import stretches
+
+PHASE = "generated"
+"""Name of the random streams behind the text."""
+FEWEST_NEW = 0.05
+"""Share of new texts below which another pass over the source rows is not worth its time."""
+
+
+@dataclass
+class Counts:
+    """What became of the texts that were made.
+
+    Attributes:
+        made: how many were.
+        kept: how many became rows.
+        repeated: how many were a text that was there already.
+        empty: how many had no words, or for a pair in one of its texts.
+        unknown: how many had a token for an unknown word, which stands for no text.
+        passes: over the source rows; the last one may be a part.
+    """
+
+    made: int = 0
+    kept: int = 0
+    repeated: int = 0
+    empty: int = 0
+    unknown: int = 0
+    passes: int = 0
+
+
+class Maker:
+    """Makes rows until there are enough, or until the generator gives hardly a new text.
+
+    Args:
+        this: the run, trained.
+        method: makes the text.
+        feed: the source rows.
+        rows: how many are wanted.
+    """
+
+    def __init__(self, this: Run, method: Method, feed: Feed, rows: int) -> None:
+        self.this, self.method, self.feed, self.wanted = this, method, feed, rows
+        self.counts = Counts()
+        self._tokenizer: Any = this.roles["generator"].tokenizer
+        self._texts = TEXTS[: len(this.config.task.text)]
+        self._seen: set[str] = set()
+
+    def rows(self) -> Iterator[Row]:
+        """The rows: each pass draws source rows at random, with fresh noise, as many as are still wanted."""
+        self.method.roles["generator"].eval()
+        number, lengths = count(), self.feed.tokens["student"].lengths
+        for attempt in count():
+            before, size = (self.counts.made, self.counts.kept), self.this.evaluator.batch_size
+            self.counts.passes += 1
+            stream = rng.numpy_stream(self.this.config.seed, PHASE, index=attempt)
+            # at least a batch: of a few rows, all may be repeats by chance
+            chosen = stream.permutation(self.feed.num_rows)[: max(self.wanted - self.counts.kept, size)]
+            batches = [chosen[places] for places in by_length(lengths[chosen], size)]
+            for i in stream.permutation(len(batches)):
+                for row in self._scored(self._made(batches[i], next(number))):
+                    yield row
+                    self.counts.kept += 1
+                if self.counts.kept >= self.wanted:
+                    return
+            made, kept = self.counts.made - before[0], self.counts.kept - before[1]
+            if kept < FEWEST_NEW * made:
+                return
+
+    def _made(self, rows: np.ndarray, number: int) -> list[Row]:
+        """New texts made of these source rows, not yet scored; no more than are wanted."""
+        batch = self.feed.batch(rows, PHASE, number)
+        with torch.no_grad(), self.this.accelerator.autocast():
+            ids, _ = self.method.made_text(batch)
+        classes: list[int | None] = [None] * len(rows)  # no method asks for a class yet
+        source = self.this.data.lessons.table.take(pa.array(rows)).to_pylist()
+        found: list[Row] = []
+        for tokens, origin, given, name in zip(ids.tolist(), source, classes, rows.tolist(), strict=True):
+            if self.counts.kept + len(found) == self.wanted:
+                break
+            texts = self._kept(tokens)
+            if texts is not None:
+                source_texts = tuple(origin[key] for key in self._texts)
+                found.append(Row(texts, source_texts, np.empty(0), name, given))
+        return found
+
+    def _kept(self, ids: list[int]) -> tuple[str, ...] | None:
+        """The texts of a row of tokens, or None (counted) where it is not to be kept."""
+        self.counts.made += 1
+        if self._tokenizer.unk_token_id in ids:
+            self.counts.unknown += 1
+            return None
+        parts = [self._tokenizer.decode(ids[first:end]).strip() for first, end in stretches(self._tokenizer, ids)]
+        texts = tuple(text for text in parts if text)
+        if len(texts) != len(self._texts):
+            self.counts.empty += 1
+            return None
+        key = SEPARATOR.join(texts)
+        if key in self._seen:
+            self.counts.repeated += 1
+            return None
+        self._seen.add(key)
+        return texts
+
+    def _scored(self, rows: list[Row]) -> Iterator[Row]:
+        """The rows with the teacher's probabilities of their texts, read as any run reads them."""
+        if not rows:
+            return
+        columns = dict(zip(self._texts, map(list, zip(*(row.texts for row in rows), strict=True)), strict=True))
+        teacher = self.this.roles["teacher"]
+        split = Split("generated", pa.table(columns), "made text", "")
+        table = encode(split, teacher.tokenizer, self.this.config.data.max_length)
+        logits = torch.from_numpy(self.this.evaluator.logits(teacher.model, table))
+        for row, shares in zip(rows, logits.double().softmax(dim=-1).numpy(), strict=True):
+            yield Row(row.texts, row.source_texts, shares, row.source, row.wanted)
