@@ -34,6 +34,7 @@ class Outcome:
         train_seconds: time in training steps, evaluations left out.
         best: headline score of the checkpoint chosen in the last scored phase, when one was chosen by it.
         best_step: the step it was taken at.
+        rests: of each role whose part ended before its budget, why: `role`, `phase`, `step`, `why`.
     """
 
     steps: dict[str, int] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Outcome:
     train_seconds: float = 0.0
     best: float | None = None
     best_step: int | None = None
+    rests: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass

@@ -99,12 +99,13 @@ class Stretch:
     def _advance(self) -> None:
         """One step, and its lines of the log."""
         turn = turn_at(self.phase.turns, self.done)
-        self._activate(turn.role)
-        if turn.role not in self.groups:
-            self.groups[turn.role] = self._groups(turn.role, self.taken[turn.role])
-        started = time.perf_counter()
-        self._step(self.done, turn, next(self.groups[turn.role]))
-        self.tallies[turn.role].seconds += time.perf_counter() - started
+        if not self._rests(turn.role):
+            self._activate(turn.role)
+            if turn.role not in self.groups:
+                self.groups[turn.role] = self._groups(turn.role, self.taken[turn.role])
+            started = time.perf_counter()
+            self._step(self.done, turn, next(self.groups[turn.role]))
+            self.tallies[turn.role].seconds += time.perf_counter() - started
         self.done += 1
         taken, ends = self.taken[turn.role], self.done == self.last
         for role, tally in self.tallies.items():
@@ -112,6 +113,14 @@ class Stretch:
                 self._log(tally, self.done)
         leads = turn.role == self.phase.leading_role
         self.is_pending = self.phase.scored and (ends or (leads and taken % self.eval_every == 0))
+
+    def _rests(self, role: str) -> bool:
+        """Whether a role's turns are passed over; the first time, whoever watches is told why."""
+        why, rests = self.loop.method.rests(role), self.loop.outcome.rests
+        if why and role not in [rest["role"] for rest in rests]:
+            rests.append({"role": role, "phase": self.phase.name, "step": self.done, "why": why})
+            self.loop.observer.rested(rests[-1])
+        return bool(why)
 
     def _groups(self, role: str, taken: int) -> Iterator[list[tuple[int, np.ndarray]]]:
         """The micro-batches of each optimizer step that a role has still to take, numbered through the phase.
@@ -157,6 +166,7 @@ class Stretch:
         count, total, found = 0, torch.zeros((), device=self.loop.accelerator.device), None
         for number, rows in group:
             batch = self.loop.feed.batch(rows, name, number)
+            batch.progress = taken / self.planned[turn.role]
             with self.loop.accelerator.autocast():
                 output = self.loop.method.step(batch, turn)
             must_be_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
@@ -186,7 +196,7 @@ class Stretch:
 
     def _inspect(self, output: StepOutput, role: str) -> Inspection:
         method = self.loop.method
-        return inspect(self.phase.name, role, output, method.roles, method.trainable(role))
+        return inspect(self.phase.name, role, output, method.roles, method.trainable(role), method.zero_at_first)
 
     @staticmethod
     def _divide(optimizer: Any, count: int) -> Tensor:

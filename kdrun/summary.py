@@ -135,6 +135,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "examples_per_s": round(rate, 1) if rate else None,
         },
         "steps": outcome.steps,
+        "rests": outcome.rests,
         "generated": this.generated,
         "provenance": provenance(config, this.data.fingerprint, this.command),
     }

@@ -118,7 +118,7 @@ class NoImages(MetaPathFinder, Loader):
 
 
 def torchdistill() -> Callable[[int], None]:
-    """torchdistill's box: its loader, forward process and post-forward process are a step."""
+    """Torchdistill's box: its loader, forward process and post-forward process are a step."""
     sys.meta_path.append(NoImages())
     for part in ("datasets", "models", "transforms"):  # whose classes it looks up as it is imported
         importlib.import_module(f"torchvision.{part}")

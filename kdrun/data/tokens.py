@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun import cache
-from kdrun.data.table import Split
+from kdrun.data import prompted
+from kdrun.data.table import TEXTS, Split
 from kdrun.errors import ModelError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ CHUNK = 8192
 """Rows tokenised at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
 FILE = "tokens.arrow"
-IDS, TYPES = "input_ids", "token_type_ids"
+IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
 
 
 class TokenTable:
@@ -37,7 +39,7 @@ class TokenTable:
 
     def __init__(self, table: pa.Table, pad_id: int, pad_type: int, fingerprint: str) -> None:
         self.fingerprint = fingerprint
-        self._pads = {IDS: pad_id, TYPES: pad_type}
+        self._pads = {IDS: pad_id, TYPES: pad_type, PROMPT: 0}
         self._table = table  # keeps the memory map open
         self._offsets = table.column(IDS).chunk(0).offsets.to_numpy()
         self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
@@ -60,8 +62,8 @@ class TokenTable:
             multiple: round the length up to a multiple of this.
 
         Returns:
-            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`: int64,
-            [batch, length].
+            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`; where rows have
+            prompts, `prompt_mask`, 1 on their tokens: int64, [batch, length].
 
         Raises:
             ValueError: there are no rows.
@@ -84,42 +86,84 @@ class TokenTable:
         return batch
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
-    """The token ids of a split, from the cache where they are there.
+class Reader:
+    """How a role reads texts: rows of tokens by its tokenizer.
 
-    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor.
+    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor. Rows of a
+    text-to-text model are `prompt text [prompt text] end`; of these only texts are cut.
 
     Args:
-        split: the rows.
         tokenizer: a fast tokenizer of transformers.
         max_length: most tokens per row, special tokens included.
+        prompts: what stands before each text, for a text-to-text model.
 
     Raises:
         ModelError: the tokenizer is not a fast one, or has no padding token.
     """
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
-    key = {
+
+    def __init__(self, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> None:
+        if tokenizer.pad_token_id is None:
+            raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
+        self.tokenizer, self.max_length, self.prompts = tokenizer, max_length, tuple(prompts)
+        self._own = _copy(tokenizer)
+
+    def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a split in chunks: `lengths` [rows], and the values of each column one row after another.
+
+        Raises:
+            ModelError: prompts leave no room for text, or are not as many as texts.
+        """
+        if self.prompts:
+            end = self.tokenizer.eos_token_id
+            return prompted.chunks(split, self._own, self.prompts, end, self.max_length, CHUNK)
+        self._own.enable_truncation(self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side)
+        return _chunks(split, self._own, TYPES in self.tokenizer.model_input_names)
+
+    def read(self, texts: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:
+        """Rows of one text or of two as one batch, as `TokenTable.batch` gives it."""
+        return self.tokens(texts).batch(np.arange(len(texts)))
+
+    def tokens(self, texts: Sequence[tuple[str, ...]]) -> TokenTable:
+        """Rows of one text or of two as a table that is read once: without the cache, and so without a fingerprint."""
+        columns = dict(zip(TEXTS, map(list, zip(*texts, strict=True)), strict=False))
+        rows = self.chunks(Split("made", pa.table(columns), "made text", ""))
+        return self.table(pa.Table.from_batches([_columns(rows)]), "")
+
+    def table(self, table: pa.Table, fingerprint: str) -> TokenTable:
+        """Columns that were made of this reader's chunks, as it pads them."""
+        return TokenTable(table, self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, fingerprint)
+
+    def texts(self, ids: Sequence[int], count: int) -> tuple[str, ...]:
+        """The texts of a row without prompts: what stands between the marks that end a text.
+
+        Args:
+            ids: without padding.
+            count: how many texts a row has.
+        """
+        end, special = self.tokenizer.eos_token_id, set(self.tokenizer.all_special_ids)
+        found: list[list[int]] = [[]]
+        for token in ids:
+            if token == end:
+                found.append([])
+            elif token not in special:
+                found[-1].append(token)
+        return tuple(self.tokenizer.decode(own).strip() for own in (found + [[]] * count)[:count])
+
+
+def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenTable:
+    """The token ids of a split, from the cache where they are there; arguments and errors as those of `Reader`."""
+    reader = Reader(tokenizer, max_length, prompts)
+    key: dict[str, Any] = {
         "format": FORMAT,
         "rows": split.fingerprint,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "max_length": max_length,
     }
-    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, split, tokenizer, max_length))
+    if prompts:
+        key["prompts"] = list(prompts)
+    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, _columns(reader.chunks(split))))
     table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
-    return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, cache.digest(key)[:24])
-
-
-def encode(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
-    """The same without the cache, for rows that are read once.
-
-    Args:
-        split: the rows.
-        tokenizer: a fast tokenizer of transformers.
-        max_length: most tokens per row, special tokens included.
-    """
-    table = pa.Table.from_batches([_encoded(split, tokenizer, max_length)])
-    return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, "")
+    return reader.table(table, cache.digest(key)[:24])
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
@@ -156,39 +200,50 @@ def _name(tokenizer: Any) -> str:
     return f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}"
 
 
-def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
-    # one record batch, so that the reader finds each column in one piece
-    batch = _encoded(split, tokenizer, max_length)
-    with pa.ipc.new_file(str(path), batch.schema) as writer:
-        writer.write_batch(batch)
-
-
-def _encoded(split: Split, tokenizer: Any, max_length: int) -> pa.RecordBatch:
-    """The columns of token ids, a list a row each."""
+def _copy(tokenizer: Any) -> Tokenizer:
+    """A backend of one's own: truncation is a state of it, and the caller's tokenizer must not change."""
     from tokenizers import Tokenizer
 
-    # a copy: truncation is state of the backend, and the caller's tokenizer must not change
     backend = Tokenizer.from_str(_backend(tokenizer).to_str())
     backend.encode_special_tokens = _backend(tokenizer).encode_special_tokens
     backend.no_padding()
-    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
-    names = [IDS, TYPES] if TYPES in tokenizer.model_input_names else [IDS]
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    lengths: list[np.ndarray] = []
-    for start in range(0, split.num_rows, CHUNK):
-        rows = _encode(backend, split, start)
-        lengths.append(np.fromiter(map(len, rows), np.int32, len(rows)))
-        total = int(lengths[-1].sum())
-        pieces[IDS].append(np.fromiter((i for row in rows for i in row.ids), np.int32, total))
-        if TYPES in pieces:
-            pieces[TYPES].append(np.fromiter((i for row in rows for i in row.type_ids), np.int8, total))
-    offsets = np.zeros(split.num_rows + 1, np.int32)
-    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    backend.no_truncation()
+    return backend
+
+
+def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
+    """Chunks of rows as one record batch, so that a reader finds each column in one piece."""
+    pieces: dict[str, list[np.ndarray]] = {}
+    for chunk in chunks:
+        for name, values in chunk.items():
+            pieces.setdefault(name, []).append(values)
+    lengths = np.concatenate(pieces.pop("lengths"))
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
     columns = {
         name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
         for name, parts in pieces.items()
     }
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _write(path: Path, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, split.num_rows, CHUNK):
+        rows = _encode(backend, split, start)
+        lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+        total = int(lengths.sum())
+        made: dict[str, np.ndarray] = {
+            "lengths": lengths,
+            IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
+        }
+        if with_types:
+            made[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
+        yield made
 
 
 def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:

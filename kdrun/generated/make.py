@@ -19,8 +19,8 @@ from kdrun import rng
 from kdrun.assembly import Run
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
-from kdrun.data.table import SEPARATOR, TEXTS, Split
-from kdrun.data.tokens import encode
+from kdrun.data.table import SEPARATOR, TEXTS
+from kdrun.data.tokens import Reader
 from kdrun.generated.quality import Row
 from kdrun.method import Method
 from kdrun.samples import stretches
@@ -66,6 +66,8 @@ class Maker:
         self.this, self.method, self.feed, self.wanted = this, method, feed, rows
         self.counts = Counts()
         self._tokenizer: Any = this.roles["generator"].tokenizer
+        teacher = this.roles["teacher"]
+        self._reader = Reader(teacher.tokenizer, this.config.data.max_length, teacher.prompts)
         self._texts = TEXTS[: len(this.config.task.text)]
         self._seen: set[str] = set()
 
@@ -94,17 +96,17 @@ class Maker:
         """New texts made of these source rows, not yet scored; no more than are wanted."""
         batch = self.feed.batch(rows, PHASE, number)
         with torch.no_grad(), self.this.accelerator.autocast():
-            ids, _ = self.method.made_text(batch)
-        classes: list[int | None] = [None] * len(rows)  # no method asks for a class yet
+            made = self.method.write(batch)
+        classes = [None] * len(rows) if made.wanted is None else made.wanted.tolist()
         source = self.this.data.lessons.table.take(pa.array(rows)).to_pylist()
         found: list[Row] = []
-        for tokens, origin, given, name in zip(ids.tolist(), source, classes, rows.tolist(), strict=True):
+        for i, (origin, wanted, name) in enumerate(zip(source, classes, rows.tolist(), strict=True)):
             if self.counts.kept + len(found) == self.wanted:
                 break
-            texts = self._kept(tokens)
+            texts = self._kept(made.ids[i][made.present[i]].tolist())
             if texts is not None:
                 source_texts = tuple(origin[key] for key in self._texts)
-                found.append(Row(texts, source_texts, np.empty(0), name, given))
+                found.append(Row(texts, source_texts, np.empty(0), name, wanted))
         return found
 
     def _kept(self, ids: list[int]) -> tuple[str, ...] | None:
@@ -129,10 +131,9 @@ class Maker:
         """The rows with the teacher's probabilities of their texts, read as any run reads them."""
         if not rows:
             return
-        columns = dict(zip(self._texts, map(list, zip(*(row.texts for row in rows), strict=True)), strict=True))
-        teacher = self.this.roles["teacher"]
-        split = Split("generated", pa.table(columns), "made text", "")
-        table = encode(split, teacher.tokenizer, self.this.config.data.max_length)
-        logits = torch.from_numpy(self.this.evaluator.logits(teacher.model, table))
-        for row, shares in zip(rows, logits.double().softmax(dim=-1).numpy(), strict=True):
+        logits = self.this.evaluator.logits(
+            self.this.roles["teacher"].model, self._reader.tokens([r.texts for r in rows])
+        )
+        scores = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
+        for row, shares in zip(rows, scores, strict=True):
             yield Row(row.texts, row.source_texts, shares, row.source, row.wanted)

@@ -127,6 +127,9 @@ class Silent:
     def unscored(self, record: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def rested(self, rest: dict[str, Any]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         """Not looked at."""
 
