@@ -48,6 +48,8 @@ class Needs:
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
+    extraction: bool = False
+    """Whether tasks that are answered with a text are possible: logits and labels are then of each token of it."""
     inputs: tuple[str, ...] = ("student",)
     """The roles whose model inputs a batch carries."""
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from kdrun import registry
 from kdrun.cache import digest
-from kdrun.data import domain_folder, domains, embedded, glue_folder, glue_hub, strata
+from kdrun.data import conll_folder, domain_folder, domains, embedded, extraction, glue_folder, glue_hub, strata
 from kdrun.data.config import DataConfig, FolderDataConfig, HubDataConfig, TaskConfig
 from kdrun.data.table import Split, make_split, overlap, subset
 from kdrun.errors import DataError, nearest
@@ -134,7 +134,7 @@ def load(
     task = domains.protocol(task) if by_domain else task
     if by_domain and not task.is_by_domain:
         raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
-    refused = domains.refusal(task, config.name)
+    refused = domains.refusal(task, config.name) or extraction.refusal(task, config.name)
     if refused:
         raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
@@ -227,7 +227,8 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
     texts = [pa.array(rows.text, pa.string())]
     if rows.text_pair is not None:
         texts.append(pa.array(rows.text_pair, pa.string()))
-    labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+    kind = pa.string() if task.is_extraction else pa.float32() if task.is_regression else pa.int32()
+    labels = pa.array(rows.label, kind)
     origin = f"embedded:{task.name}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)
@@ -240,7 +241,9 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
 
 @register("data", "folder")
 def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The rows of a folder in the GLUE layout, `data.dir`, or of one with a folder a domain."""
+    """The rows of a folder, `data.dir`, in the GLUE layout, with a folder a domain, or in the CoNLL layout."""
+    if task.is_extraction:
+        return conll_folder.read_task(config.dir, task, wanted)
     if task.is_by_domain:
         return domain_folder.read_task(config.dir, task, wanted)
     return glue_folder.read_task(config.dir, task, wanted)

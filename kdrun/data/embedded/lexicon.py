@@ -28,13 +28,13 @@ class Draft:
     Attributes:
         text: First (or only) sentence.
         text_pair: Second sentence of a pair task, else None.
-        label: Class index, or a score for the similarity task.
+        label: Class index, a score for the similarity task, or the text to be written for the extraction task.
         domain: Its domain, in a task that has several.
     """
 
     text: str
     text_pair: str | None
-    label: int | float
+    label: int | float | str
     domain: str | None = None
 
 
