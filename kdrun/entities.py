@@ -149,3 +149,40 @@ def invented(text: str, said: str) -> int:
     """How many entities of an answer have words that the sentence does not have."""
     there = key(text)
     return sum(key(words) not in there for _, words in read(said))
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts name the same entities, in whatever order."""
+    return keys(one) == keys(other)
+
+
+def apart(one: str, other: str) -> int:
+    """How many entities only one of two texts names."""
+    return ((keys(one) - keys(other)) + (keys(other) - keys(one))).total()
+
+
+def spelt(text: str, said: str) -> str:
+    """An answer with its words as the sentence spells them: `john smith` becomes `John Smith`, `u. s.` `U.S.`.
+
+    Words that the sentence does not have, and pieces that are no entity, stay as they were said.
+    """
+    words = text.split(" ")
+    parts = []
+    for kind, named in read(said):
+        shown = _in_sentence(words, key(named)) or named
+        parts.append(f"{kind}{AFTER_TYPE} {shown}" if kind else shown)
+    return f"{BETWEEN} ".join(parts) or NONE
+
+
+def _in_sentence(words: list[str], wanted: str) -> str:
+    """The first words that come to `wanted` when they are compared; empty where there are none."""
+    known = [key(word) for word in words]
+    for start in range(len(words)):
+        found = ""
+        for end in range(start, len(words)):
+            found += known[end]
+            if found == wanted:
+                return " ".join(words[start : end + 1])
+            if not wanted.startswith(found):
+                break
+    return ""

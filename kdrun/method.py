@@ -153,9 +153,12 @@ class Batch:
     Attributes:
         ids: row numbers in the training split, [batch].
         inputs: per role, the keyword arguments of its model (`input_ids`, `attention_mask`, …), [batch, length]
-            each; roles that share a tokenizer share the tensors.
-        labels: class indices [batch] (int64) or scores [batch] (float32); None for a method that needs none.
-        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
+            each; roles that share a tokenizer share the tensors. `decoder_input_ids`, where a text is to be written, is
+            [batch, answer length].
+        labels: class indices [batch] (int64), scores [batch] (float32), or of a task that is answered with a text its
+            token ids, [batch, answer length], −100 behind its end; None for a method that needs none.
+        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them; of a task
+            that is answered with a text those of every token, [batch, answer length, vocabulary], NaN behind its end.
         phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
         step: number of the role's micro-batch in the phase, for the same.
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import __version__, assembly, losses, samples
+from kdrun import __version__, assembly, samples
 from kdrun.assembly import Run
 from kdrun.config import Select
 from kdrun.data import domains, ood
@@ -27,12 +27,12 @@ from kdrun.teacher import NEAR_CHANCE
 def introduce(this: Run) -> None:
     """Say what is about to run, with one example before and after tokenisation."""
     config, data, screen = this.config, this.data, this.screen
-    loss = losses.default_loss(config.loss.name, config.task.is_regression)
+    kind = this.evaluator.kind
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
     facts = [
-        ("method", config.method.name + (f" (loss {loss})" if this.needs.teacher else " (no teacher)")),
-        ("task", f"{data.display_name}: {', '.join(config.task.labels) or 'a score'}; rows: {rows}"),
+        ("method", config.method.name + (f" (loss {kind.loss_name(config.loss.name)})" if this.needs.teacher else " (no teacher)")),
+        ("task", f"{data.display_name}: {kind.asked()}; rows: {rows}"),
         ("data", f"{data.source}{synthetic}"),
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
@@ -147,7 +147,7 @@ def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
         if made.get(role):
             for part, values in made[role]["metrics"].items():
                 for metric in (m for m, v in values.items() if v is None):
-                    reasons[f"{role}.metrics.{part}.{metric}"] = "undefined: the predictions are constant"
+                    reasons[f"{role}.metrics.{part}.{metric}"] = this.evaluator.kind.undefined()
     return reasons
 
 

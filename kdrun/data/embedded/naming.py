@@ -20,22 +20,15 @@ from kdrun.entities import Entity, write
 JOBS: tuple[str, ...] = ("teacher", "driver", "singer", "farmer", "doctor")
 WORDS: tuple[str, ...] = tuple(
     """
-    acting admire after alone apple arrive arrives asked ate author avoid awful bag basket battery beach bear before
-    big bill bird blender book boredom boring bowl box boy boys bread brilliant bring bus but cable call called
-    camera car carries carry case cast cat cats chair chapter charger charming chasing child chose chosen clever
-    close closed clumsy coat cold cover dance danced dialogue director disappointing dog dogs door dragging drank
-    drawer dreadful dull elegant ending excellent exciting failed fake fall falls far farmers fed feed felt fence
-    film finds fit following forgot fresh fun funny gave generous girl girls given go great grinder guest guilty
-    guitar habit handed happy heavy helped hero heroine hill hollow horse hot house humor hungry ill kettle knife
-    lame lamp large last laugh laughed laughs lent letter like lives loaned lock locked locker long loud love lovely
-    lunch mailed makes man managed map messy money monkey morning moved movie moving music narrow night noon novel
-    observing often old oven paid pan park pay perfect phone picture pillow played pleasant plot pocket poor
-    presented pulling pushing quiet rabbit radio refused remembered rest rested ring robot rome saw scene screen
-    script seen shoving show shown silly simple sincere sing sleep sleeps slept small smart smile smiles solid sorry
-    soundtrack speaker splendid stale statue story street student stupid suitcase superb table takes teachers
-    tedious terrible thank thanked thick thinks tight tiny tired toaster touching town train travel trophy trouble
-    trust ugly unpredictable useless vase visit wait waited wants warm wash washed watching weak week wide window
-    winter witty wolf woman wonderful work worried writing wrong young
+    apple author bag basket battery beach bear big bill bird blender book bowl box boy bread brilliant bus cable
+    camera car case cast cat chair chapter charger charming child clever close clumsy coat cold cover dance dialogue
+    director dog door drawer dull elegant ending excellent fake fence film fresh fun funny girl great grinder guest
+    guitar habit happy heavy hill hollow horse hot house humor hungry kettle knife lame lamp large last letter lock
+    locker long loud love lovely lunch man map messy money monkey movie novel old oven pan park perfect phone
+    picture pillow plot pocket poor quiet rabbit radio rest ring robot scene screen script silly simple sincere
+    smart smile solid speaker splendid stale statue story street student stupid suitcase superb table tight tiny
+    tired toaster town train trophy trouble trust ugly vase warm wash window winter witty wolf woman wonderful work
+    young
     """.split()
 )
 """What names are made of."""
