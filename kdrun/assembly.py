@@ -261,8 +261,8 @@ def _writing_feed(this: Run) -> Feed:
     targets = writing.targets(texts, student, config.task.answer_tokens, gold=this.needs.labels)
     if targets.num_cut:
         this.screen.note(
-            f"{targets.num_cut} of {targets.num_rows} answers are longer than task.answer_tokens={targets.limit} tokens: "
-            "the rest of them is not learnt"
+            f"{targets.num_cut} of {targets.num_rows} answers are longer than task.answer_tokens={targets.limit}: the "
+            "rest of them is not learnt"
         )
     live, roles = None, dict.fromkeys(this.needs.inputs)
     if this.needs.teacher_logits:

@@ -86,7 +86,7 @@ def from_counts(right: float, said: float, there: float) -> dict[str, float | No
     """Micro precision, recall and F1 = 2·right / (said + there) from sums over sentences.
 
     Returns:
-        A value per name of `METRICS`; None where it is 0/0: no entity there (recall), said (precision), or neither (F1).
+        A value per name of `METRICS`; None where it is 0/0: no entity there (recall), said (precision), neither (F1).
     """
     return {
         "entity_f1": 2 * right / (said + there) if said + there else None,

@@ -134,8 +134,8 @@ def prediction_rows(
         teacher: its outputs on the same rows, where one took part.
 
     Returns:
-        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, what belongs to it by kind
-        (`Kind.answers`: probabilities by class name, `written`), and the same of the teacher's, each with `teacher_`.
+        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, what belongs to it by
+        kind (`Kind.answers`: probabilities by class name, `written`), and the same of the teacher's with `teacher_`.
     """
     texts = [name for name in ("text", "text_pair") if name in rows]
     made = []

@@ -219,8 +219,8 @@ def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Te
         loss: takes logits [..., vocabulary] of student and teacher.
 
     Returns:
-        A loss of logits [batch, length, vocabulary], in nats a token, [batch]. The teacher's say where no token is: they
-        are NaN there (`without_padding`).
+        A loss of logits [batch, length, vocabulary], in nats a token, [batch]. The teacher's say where no token is:
+        they are NaN there (`without_padding`).
     """
 
     def averaged(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

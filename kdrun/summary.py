@@ -28,10 +28,11 @@ def introduce(this: Run) -> None:
     """Say what is about to run, with one example before and after tokenisation."""
     config, data, screen = this.config, this.data, this.screen
     kind = this.evaluator.kind
+    taught = f" (loss {kind.loss_name(config.loss.name)})" if this.needs.teacher else " (no teacher)"
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
     facts = [
-        ("method", config.method.name + (f" (loss {kind.loss_name(config.loss.name)})" if this.needs.teacher else " (no teacher)")),
+        ("method", config.method.name + taught),
         ("task", f"{data.display_name}: {kind.asked()}; rows: {rows}"),
         ("data", f"{data.source}{synthetic}"),
     ]

@@ -90,7 +90,7 @@ def test_scores_without_entities_are_undefined_or_zero() -> None:
 
 
 def test_sentences_whose_score_could_differ_from_one_by_place() -> None:
-    words = "Bank of China said China and the US told us".split()
+    words = ["Bank", "of", "China", "said", "China", "and", "the", "US", "told", "us"]
     assert doubtful(words, [("location", "China")])  # it also stands in the bank's name
     assert doubtful(words, [("location", "US")])  # as "us", compared without case
     assert not doubtful(words, [("organization", "Bank of China"), ("location", "China"), ("location", "China")])

@@ -189,8 +189,8 @@ class _Reader:
             one, other = self.inside_begins[0], self.outside_begins[0]
             raise DataError(
                 f"{self.origin} mixes two schemes: {one[1]} begins an entity on line {one[0]}, as IOB1 has it, and "
-                f"{other[1]} one on line {other[0]}, as BIO has it (IOB1 has B- only right behind an entity of the same "
-                "type); make it one or the other"
+                f"{other[1]} one on line {other[0]}, as BIO has it (IOB1 has B- only right behind an entity of the "
+                "same type); make it one or the other"
             )
         if self.inside_begins:
             made = (f"{self.origin} is tagged in IOB1 (its first entity begins with {self.inside_begins[0][1]})",)

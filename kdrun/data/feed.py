@@ -1,4 +1,4 @@
-"""Batches for the loop: the tokens of every role that reads them, labels or texts to write, and the teacher's logits."""
+"""Batches for the loop: the tokens of every role that reads them, labels or texts to write, the teacher's logits."""
 
 from __future__ import annotations
 

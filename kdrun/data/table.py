@@ -32,8 +32,9 @@ class Split:
 
     Attributes:
         name: `train`, `dev`, `test`, `dev_mismatched`.
-        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class
-            index, float32 score, or the text that is to be written) and `domain` (int32 index into the task's domains; absent where rows have none).
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
+            float32 score, or the text that is to be written) and `domain` (int32 index into the task's domains; absent
+            where rows have none).
         origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
         fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
         notes: what a reader of a result should know about these rows, as sentences.

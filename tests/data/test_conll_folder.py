@@ -58,7 +58,10 @@ def test_a_sentence_becomes_a_text_and_its_entities(tmp_path: Path) -> None:
 
 
 def test_tabs_separate_columns_and_other_blanks_are_part_of_a_word(tmp_path: Path) -> None:
-    assert read(tmp_path, "Ann\u00a0Lee\tB-PER\n")["train"].row(0) == {"text": "Ann\u00a0Lee", "label": "person: Ann\u00a0Lee"}
+    assert read(tmp_path, "Ann\u00a0Lee\tB-PER\n")["train"].row(0) == {
+        "text": "Ann\u00a0Lee",
+        "label": "person: Ann\u00a0Lee",
+    }
 
 
 @pytest.mark.parametrize(

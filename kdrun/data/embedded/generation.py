@@ -182,7 +182,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
         raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
     drafts = clean_drafts(task, split, seed, SIZES[task][split])
     if task in WRITERS:
-        return Rows([draft.text for draft in drafts], None, [str(draft.label) for draft in drafts])
+        return Rows([draft.text for draft in drafts], None, [draft.answer or "" for draft in drafts])
     labels = [draft.label for draft in drafts]
     if split == "train":
         rng = seeded("noise", seed, task)
