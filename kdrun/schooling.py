@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdrun import assembly, teacher, writing
+from kdrun import assembly, summary, teacher, writing
 from kdrun.assembly import Run
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
@@ -42,6 +42,7 @@ def teach(this: Run) -> None:
         return
     this.teacher_outputs = setting.outputs(this.roles["teacher"])
     this.teacher_scores = this.evaluator.score(this.teacher_outputs)
+    summary.remark(this, "teacher", this.teacher_outputs)
     warning = teacher.refuse_weak(this.teacher_scores, setting)
     if warning:
         this.screen.warn(warning)

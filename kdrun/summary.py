@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from kdrun import __version__, assembly, samples
 from kdrun.assembly import Run
 from kdrun.config import Select
-from kdrun.data import domains, ood
+from kdrun.data import domains, ood, sources
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
 from kdrun.data.table import TEXTS
 from kdrun.evaluation import Scores
+from kdrun.kinds.base import Outputs
 from kdrun.loop import Outcome
 from kdrun.models import loading
 from kdrun.results import provenance
@@ -44,13 +46,14 @@ def introduce(this: Run) -> None:
     device, precision = this.accelerator.device.type, config.runtime.precision.value
     facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
     screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
-    if data.synthetic and config.preset == "embedded":
+    if data.synthetic and config.preset == kind.synthetic_preset:
         words = f"kdrun method={config.method.name} task={config.task.name}"
         screen.say("  Tiny models on synthetic data. The real thing:")
-        if domains.refusal(config.task, "hub") is None:
+        if sources.refusal(config.task, "hub") is None:
             screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
-        place = "GLUE_FOLDER" if "pool" not in config.task.folder else f"FOLDER_WITH_{config.task.folder['dir']}"
-        screen.say(f"    {words} preset=mini data.dir={place}    small models on real data, on a CPU")
+        in_glue = "label" in config.task.folder and "pool" not in config.task.folder
+        place = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
+        screen.say(f"    {words} preset={kind.real_preset} data.dir={place}    small models on real data, on a CPU")
     if this.needs.paired_layers:
         screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
@@ -61,6 +64,19 @@ def introduce(this: Run) -> None:
     ids = assembly.tokens(this, "student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
     shown = " ".join(this.roles["student"].tokenizer.convert_ids_to_tokens(ids))
     screen.facts("one example", [("text", text), ("tokens", shown)])
+
+
+def _loader(this: Run) -> str:
+    """The class of transformers that reads the student."""
+    is_text_to_text = this.roles["student"].model.config.is_encoder_decoder
+    return f"AutoModelFor{'Seq2SeqLM' if is_text_to_text else 'SequenceClassification'}"
+
+
+def remark(this: Run, role: str, outputs: Mapping[str, Outputs]) -> None:
+    """Say what of a role's outputs a reader of its scores should know."""
+    for split, values in outputs.items():
+        for told in this.evaluator.kind.remarks(values, this.data.splits[split].table.column("text").to_pylist()):
+            this.screen.note(f"{role} on {split}: {told}")
 
 
 def _by_domain(data: TaskData, split: str) -> str:
@@ -190,7 +206,7 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         own = [word for word in own if not word.startswith("method.domain=")] + [f"method.domain={domains.ALL}"]
     facts = [
         ("result", str(path / "result.json")),
-        ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
+        ("student", f'{_loader(this)}.from_pretrained("{path / "student"}")'),
         ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
     ]
     screen.facts("next", facts)

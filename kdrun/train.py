@@ -138,6 +138,7 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     tables = this.dev_tokens("student")
     outputs = {split: this.evaluator.outputs(student, table) for split, table in tables.items()}
     scores = this.evaluator.score(outputs)
+    summary.remark(this, "student", outputs)
     result = summary.result(this, scores, feed, outcome)
     assert this.folder is not None
     loading.save(student.model, student.tokenizer, this.folder.path / "student")

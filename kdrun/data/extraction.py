@@ -11,6 +11,10 @@ FAMILY = "t5"
 """The one family of `kdrun.config.Architecture` that answers with a text."""
 
 
+PRESET = "t5_writer"
+"""The preset whose models are of that family."""
+
+
 def refusal(task: TaskConfig, source: str) -> str | None:
     """Why a source has no rows of this task, and what to do instead; None where it has, or need not."""
     if not task.is_extraction or source != "hub":
@@ -41,20 +45,20 @@ def problems(config: Any) -> list[str]:
             f"that fit: {', '.join(fit)})"
         )
     roles = ["student", *(["teacher"] if needs.teacher or config.student.starts_from_teacher else [])]
-    for role in roles:
-        found += _unfit(role, getattr(config, role), task)
+    encoders = {role: family for role in roles if (family := _encoder(getattr(config, role)))}
+    if encoders:
+        named = " and ".join(f"{role}.architecture={family}" for role, family in encoders.items())
+        found.append(
+            f"{named}: an encoder writes no text, and task={task.name} is answered with one; take preset={PRESET} "
+            f"(small T5 models), or {' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 model"
+        )
     refused = refusal(task, config.data.name)
     return [*found, refused] if refused else found
 
 
-def _unfit(role: str, section: Any, task: TaskConfig) -> list[str]:
-    """What does not fit of a model that is built from a section rather than read from a folder."""
-    if section.path is not None:
-        return []
+def _encoder(section: Any) -> str | None:
+    """The family of an encoder that is built from a section rather than read from a folder."""
     architecture = getattr(section, "architecture", None)
-    if architecture is None or architecture.value == FAMILY:
-        return []
-    return [
-        f"{role}.architecture={architecture.value} is an encoder, which writes no text, and task={task.name} is "
-        f"answered with one: take {role}=t5_tiny, or {role}=pretrained {role}.path=PATH with a T5 model"
-    ]
+    if section.path is not None or architecture is None or architecture.value == FAMILY:
+        return None
+    return architecture.value

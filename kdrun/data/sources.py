@@ -134,7 +134,7 @@ def load(
     task = domains.protocol(task) if by_domain else task
     if by_domain and not task.is_by_domain:
         raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
-    refused = domains.refusal(task, config.name) or extraction.refusal(task, config.name)
+    refused = refusal(task, config.name)
     if refused:
         raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
@@ -153,6 +153,11 @@ def load(
     notes += _overlap_notes(splits)
     rows = splits["train"].num_rows
     return TaskData(task, splits, config.name, synthetic, notes, _display_name(task, rows, synthetic))
+
+
+def refusal(task: TaskConfig, source: str) -> str | None:
+    """Why a source has no rows of a task, and what to do instead; None where it has."""
+    return domains.refusal(task, source) or extraction.refusal(task, source)
 
 
 def _cut(whole: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:
@@ -227,8 +232,10 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
     texts = [pa.array(rows.text, pa.string())]
     if rows.text_pair is not None:
         texts.append(pa.array(rows.text_pair, pa.string()))
-    kind = pa.string() if task.is_extraction else pa.float32() if task.is_regression else pa.int32()
-    labels = pa.array(rows.label, kind)
+    if rows.answer is None:
+        labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+    else:
+        labels = pa.array(rows.answer, pa.string())
     origin = f"embedded:{task.name}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)

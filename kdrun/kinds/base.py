@@ -25,10 +25,14 @@ class Kind(ABC):
 
     Attributes:
         task: the task.
+        synthetic_preset: tiny models on the embedded data.
+        real_preset: small models on real data from a folder.
         writes: whether the answer is a text: batches then carry what is to be written, the teacher's logits are of
             each token and computed as they are needed, and models that are compared share a vocabulary.
     """
 
+    synthetic_preset: str = "embedded"
+    real_preset: str = "mini"
     writes: bool = False
 
     def __init__(self, task: TaskConfig) -> None:

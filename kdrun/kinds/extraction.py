@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdrun import entities, losses, registry
+from kdrun.data import extraction
 from kdrun.kinds.base import Kind, Outputs
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Extraction(Kind):
     the ones it decodes greedily, not the likelihood of the gold ones.
     """
 
+    synthetic_preset = extraction.PRESET
+    real_preset = "mini_writer"
     writes = True
 
     def asked(self) -> str:

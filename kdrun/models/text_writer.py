@@ -22,7 +22,12 @@ class TextWriter(TextToText):
         generation.decoder_start_token_id = self.config.decoder_start_token_id
         generation.eos_token_id, generation.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
 
-    def forward(self, *args: Any, prompt_mask: Tensor | None = None, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """T5's own pass; `prompt_mask` is taken so that a batch can be passed whole, not read."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *args: Any, prompt_mask: Tensor | None = None, use_cache: bool = False, **kwargs: Any
+    ) -> Any:
+        """T5's own pass; `prompt_mask` is taken so that a batch can be passed whole, not read.
+
+        Keys and values are kept only where they are asked for, as `generate` does: training has no use for them.
+        """
         del prompt_mask
-        return super().forward(*args, **kwargs)
+        return super().forward(*args, use_cache=use_cache, **kwargs)

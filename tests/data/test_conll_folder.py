@@ -154,7 +154,7 @@ def test_the_hub_is_refused(tmp_path: Path) -> None:
 def test_real_conll_has_its_official_counts() -> None:
     from kdrun import compose, entities
 
-    task = compose.load(["task=conll2003", "teacher=t5_tiny", "student=t5_tiny"]).task
+    task = compose.load(["task=conll2003", "preset=t5_writer"]).task
     data = load(FolderDataConfig(name="folder", dir=str(SHARED)), task)
     assert {name: split.num_rows for name, split in data.splits.items()} == task.rows
     assert data.display_name == "CoNLL-2003"

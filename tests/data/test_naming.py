@@ -33,16 +33,23 @@ def reread(text: str) -> list[tuple[str, str]]:
     return [(TYPES[k[0]], v) for k, v in sorted(found.items(), key=lambda item: match.start(item[0]))]
 
 
+def answers(split: str) -> list[str]:
+    """The answers of a split."""
+    found = generate("conll2003", split).answer
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_answers_follow_from_the_sentence(split: str) -> None:
     rows = generate("conll2003", split)
-    for text, answer in zip(rows.text[:500], rows.label, strict=False):
-        assert read(str(answer)) == reread(text), text
+    for text, answer in zip(rows.text[:500], answers(split), strict=False):
+        assert read(answer) == reread(text), text
 
 
 def made_up(split: str) -> list[str]:
     """The words of a split's names that are neither first names, cities nor ordinary words."""
-    named = [words for answer in generate("conll2003", split).label for _, words in read(str(answer))]
+    named = [words for answer in answers(split) for _, words in read(answer)]
     known = {*NAMES, *CITIES, *naming.WORDS}
     return [word for words in named for word in words.split() if word not in known]
 
@@ -57,16 +64,15 @@ def test_names_are_kept_out_of_train_and_make_up_half_of_those_in_dev_and_test()
 def test_a_word_says_nothing_of_the_type() -> None:
     """The same word is a name of several types: whoever goes by the word alone cannot know."""
     types: dict[str, set[str]] = {}
-    for answer in generate("conll2003", "train").label:
-        for kind, words in read(str(answer)):
+    for answer in answers("train"):
+        for kind, words in read(answer):
             for word in words.split():
                 types.setdefault(word, set()).add(kind)
     assert sum(len(types[word]) >= 3 for word in naming.WORDS) > 0.9 * len(naming.WORDS)
 
 
 def test_some_sentences_name_nobody() -> None:
-    answers = generate("conll2003", "dev").label
-    assert 0.02 < answers.count("none") / len(answers) < 0.1
+    assert 0.02 < answers("dev").count("none") / len(answers("dev")) < 0.1
 
 
 def test_ordinary_words_are_the_corpuss_own() -> None:

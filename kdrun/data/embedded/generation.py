@@ -53,14 +53,16 @@ class Rows:
     Attributes:
         text: First (or only) sentences.
         text_pair: Second sentences of a pair task, else None.
-        label: Class indices, scores from 0 to 5 for stsb, or texts to be written for conll2003.
+        label: Class indices, or scores from 0 to 5 for stsb; empty where `answer` is not.
         domain: Names of the rows' domains in a task that has domains, else None.
+        answer: Texts to be written, in the extraction task, else None.
     """
 
     text: list[str]
     text_pair: list[str] | None
-    label: list[int] | list[float] | list[str]
+    label: list[int] | list[float]
     domain: list[str] | None = None
+    answer: list[str] | None = None
 
 
 def seeded(*parts: object) -> random.Random:
@@ -182,7 +184,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
         raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
     drafts = clean_drafts(task, split, seed, SIZES[task][split])
     if task in WRITERS:
-        return Rows([draft.text for draft in drafts], None, [draft.answer or "" for draft in drafts])
+        return Rows([draft.text for draft in drafts], None, [], answer=[draft.answer or "" for draft in drafts])
     labels = [draft.label for draft in drafts]
     if split == "train":
         rng = seeded("noise", seed, task)
