@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from kdrun import kept_states, layer_pairs, losses, registry, teacher, trackers
+from kdrun import entities, kept_states, layer_pairs, registry, teacher, trackers, writing
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data import domains, generated, ood, sources
 from kdrun.data.batching import by_length
@@ -25,6 +25,7 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
 from kdrun.keeper import Journal, Keeper
+from kdrun.kinds.base import Outputs
 from kdrun.method import Method, Needs, Parts, Vocabulary
 from kdrun.models import attention, loading
 from kdrun.models.built import BuildContext, Built, special_ids
@@ -59,7 +60,7 @@ class Run:
     is_check: bool = False
     checks: list[Check] = field(default_factory=list)
     inspections: list[Inspection] = field(default_factory=list)
-    teacher_logits: dict[str, np.ndarray] = field(default_factory=dict)
+    teacher_outputs: dict[str, Outputs] = field(default_factory=dict)
     teacher_scores: Scores | None = None
     taught: teacher.Taught | None = None
     transferability: np.ndarray | None = None
@@ -145,7 +146,7 @@ def build_roles(this: Run) -> None:
     for role in (role for role, needed in wanted.items() if needed):
         section = getattr(config, role)
         this.roles[role] = registry.build(role, section.name, section, context(this, role))
-    if this.needs.shared_vocabulary:
+    if this.needs.shared_vocabulary or (this.evaluator.kind.writes and len(this.used_roles) > 1):
         _same_vocabulary(this.roles)
     if this.needs.paired_layers:
         layer_facts(this)
@@ -213,17 +214,16 @@ def method(this: Run) -> Method:
     """The method with the models it may use: the teacher only where it needs one."""
     config = this.config
     entry = registry.get("method", config.method.name)
-    regression = config.task.is_regression
     loss = None
     if this.needs.teacher:
-        loss = registry.get("loss", losses.default_loss(config.loss.name, regression)).target
+        loss = this.evaluator.kind.soft_loss(config.loss.name)
     roles: dict[str, nn.Module] = {role: this.roles[role].model for role in this.used_roles}
     roles |= this.taught.modules if this.taught else {}
     device = this.accelerator.device
     between, length = this.needs.text_between, config.data.max_length
     words = _vocabulary(this) if this.needs.shared_vocabulary or (between and shares_vocabulary(this)) else None
     read = {r: Reader(b.tokenizer, length, b.prompts) for r, b in this.roles.items() if between and r in roles}
-    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, device, words, read)
+    parts = Parts(roles, config.task, loss, this.evaluator.kind.hard_loss, config.seed, device, words, read)
     return entry.target(config.method, parts)
 
 
@@ -265,6 +265,8 @@ def keeper(this: Run, name: str, journal: Journal | None = None, settings: Any =
 def feed(this: Run, method: Method) -> Feed:
     """The rows the student learns from, with what is kept of the teacher on them as far as the method needs it."""
     config, lessons, kept = this.config, this.data.lessons, None
+    if this.evaluator.kind.writes:
+        return _writing_feed(this)
     if this.needs.teacher_logits:
         setting, built, table = teaching(this), this.roles["teacher"], tokens(this, "teacher")["train"]
         if config.dry_run:  # a step's worth of the longest rows, which a dry run trains on
@@ -282,6 +284,33 @@ def feed(this: Run, method: Method) -> Feed:
         table = tokens(this, "teacher")["train"]
         states = kept_states.keep(this.roles["teacher"], table, wanted, this.accelerator, this.screen.say)
     made = Feed(tables, labels, this.accelerator.device, kept, lessons.name, states, known)
+    if config.dry_run:
+        made.order = made.longest_first
+    return made
+
+
+def _writing_feed(this: Run) -> Feed:
+    """The same of a task that is answered with a text: gold ones, or where the method sees no labels the teacher's."""
+    config, lessons, student = this.config, this.data.lessons, this.roles["student"]
+    if this.needs.labels:
+        texts = lessons.labels().tolist()
+    elif config.dry_run:
+        texts = [entities.NONE] * lessons.num_rows  # a dry run's steps do not hang on what is written
+    else:
+        texts = writing.kept_answers(
+            this.roles["teacher"], tokens(this, "teacher")["train"], this.evaluator, this.screen.say
+        )
+    targets = writing.targets(texts, student, config.task.answer_tokens, gold=this.needs.labels)
+    if targets.num_cut:
+        this.screen.note(
+            f"{targets.num_cut} of {targets.num_rows} answers are longer than task.answer_tokens={targets.limit}: the "
+            "rest of them is not learnt"
+        )
+    live, roles = None, dict.fromkeys(this.needs.inputs)
+    if this.needs.teacher_logits:
+        live, roles = writing.live_logits(this.roles["teacher"].model, this.accelerator), roles | {"teacher": None}
+    tables = {role: tokens(this, role)["train"] for role in roles}
+    made = Feed(tables, None, this.accelerator.device, split=lessons.name, targets=targets, live=live)
     if config.dry_run:
         made.order = made.longest_first
     return made

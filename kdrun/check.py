@@ -85,15 +85,10 @@ def _teacher(this: Run) -> Iterator[Check]:
 
 
 def _labels(role: str, this: Run) -> Check:
-    """Class names of a model in the order of the task's, or one output for a score."""
-    task = this.config.task
-    config: Any = this.roles[role].model.config
-    if task.is_regression:
-        fits, found = config.num_labels == 1, f"{config.num_labels} output(s) for a score"
-    else:
-        names = [config.id2label[i] for i in range(config.num_labels)]
-        fits, found = names == list(task.labels), ", ".join(names)
-    remedy = f"the task has {', '.join(task.labels) or 'a score'}, in this order; name the model's classes so"
+    """What a model says it answers: class names in the order of the task's, one output for a score, entities."""
+    kind = this.evaluator.kind
+    fits, found = kind.fits(this.roles[role].model.config)
+    remedy = f"the task has {kind.asked()}, in this order; name the model's answers so"
     return Check(f"labels of the {role}", ok=fits, found=found, remedy=remedy)
 
 
@@ -148,7 +143,7 @@ def _disk(this: Run) -> Check:
     sizes = {role: _weights(built) for role, built in this.roles.items()}
     copies = STORED_COPIES + COPIES_TO_GO_ON * (this.config.checkpoint.keep + 1)  # the newest before the oldest goes
     needed = copies * sizes["student"] + sizes.get("teacher", 0) * this.needs.teacher
-    if this.needs.teacher_logits:
+    if this.needs.teacher_logits and not this.evaluator.kind.writes:
         needed += 4 * this.data.lessons.num_rows * this.config.task.num_outputs
     place = Path(this.config.run_dir or this.config.output_dir).resolve()
     place = next(p for p in (place, *place.parents) if p.exists())

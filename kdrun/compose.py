@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from kdrun import config as sections
 from kdrun import generated, layer_pairs, registry
 from kdrun.config import Config
-from kdrun.data import domains
+from kdrun.data import domains, extraction
 from kdrun.errors import ConfigError, nearest
 from kdrun.method import Needs
 from kdrun.settings import check_ranges, has_target
@@ -264,6 +264,7 @@ def check(config: Config) -> list[str]:
     needs, task = _needs(config), config.task
     unfit = domains.problems(task, config.method, config.data.task_rows.name, needs.domains)
     problems += unfit or list(teacher_lessons.problems(config, needs))
+    problems += extraction.problems(config)
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import metrics
 from kdrun.data.batching import by_length
 from kdrun.data.config import TaskConfig
 from kdrun.data.tokens import TokenTable
 from kdrun.errors import TrainingError
+from kdrun.kinds import Kind, kind_of
+from kdrun.kinds.base import Outputs
+from kdrun.models.built import Built
 
 Scores = dict[str, dict[str, float | None]]
 """split → metric → value, as in result.json; None where a metric is undefined."""
@@ -27,7 +31,7 @@ class Evaluator:
 
     Attributes:
         task: metrics and headline.
-        labels: per split, class indices or scores, [rows].
+        labels: per split, class indices, scores or texts, [rows].
         accelerator: device and arithmetic.
         batch_size: examples per batch.
         domains: per split whose rows say their domain, the index of each row's, [rows].
@@ -38,6 +42,37 @@ class Evaluator:
     accelerator: Accelerator
     batch_size: int
     domains: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What the task asks for."""
+        return kind_of(self.task)
+
+    def outputs(self, built: Built, tokens: TokenTable, limit: int | None = None) -> Outputs:
+        """What a model says of rows, in row order: logits [rows, outputs], or of a task that asks for a text `Written`.
+
+        Args:
+            built: model and tokenizer.
+            tokens: the rows.
+            limit: only so many batches, for a dry run.
+
+        Raises:
+            TrainingError: a logit is not finite, which an argmax would hide.
+        """
+        return self.kind.outputs(self, built, tokens, limit)
+
+    def batches(self, tokens: TokenTable) -> list[np.ndarray]:
+        """Row numbers of each batch, [batch] each; long rows come first."""
+        return by_length(tokens.lengths, self.batch_size)
+
+    @contextmanager
+    def passing(self, model: nn.Module) -> Iterator[None]:
+        """The model in evaluation mode, without gradients, in the run's arithmetic; afterwards as it was."""
+        was_training = model.training
+        model.eval()
+        with torch.inference_mode(), self.accelerator.autocast():
+            yield
+        model.train(was_training)
 
     def logits(
         self, model: nn.Module, tokens: TokenTable, limit: int | None = None, width: int | None = None
@@ -53,14 +88,11 @@ class Evaluator:
         Raises:
             TrainingError: a logit is not finite, which an argmax would hide.
         """
-        was_training = model.training
-        model.eval()
         out = np.full((tokens.num_rows, width or self.task.num_outputs), np.nan, dtype=np.float32)
-        with torch.inference_mode(), self.accelerator.autocast():
-            for rows in by_length(tokens.lengths, self.batch_size)[:limit]:
+        with self.passing(model):
+            for rows in self.batches(tokens)[:limit]:
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
-        model.train(was_training)
         broken = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []
         if len(broken):
             raise TrainingError(
@@ -69,89 +101,57 @@ class Evaluator:
             )
         return out
 
-    def score(self, logits: Mapping[str, np.ndarray]) -> Scores:
-        """The task's metrics per split from logits; where rows have domains, their mean and each domain's."""
+    def score(self, outputs: Mapping[str, Outputs]) -> Scores:
+        """The task's metrics per split; where rows have domains, their mean and each domain's."""
         return {
-            split: score(self.task, values, self.labels[split], self.domains.get(split))
-            for split, values in logits.items()
+            split: self.kind.score(values, self.labels[split], self.domains.get(split))
+            for split, values in outputs.items()
         }
 
     def guess(self) -> Scores:
         """What a constant guess scores on every split."""
-        return {
-            split: metrics.majority(self.task, gold, self.domains.get(split)) for split, gold in self.labels.items()
-        }
+        return {split: self.kind.guess(gold, self.domains.get(split)) for split, gold in self.labels.items()}
 
     def headline(self, scores: Scores) -> float | None:
         """The task's headline metric on its first dev split, which chooses checkpoints."""
         return scores[self.task.dev_splits[0]][self.task.headline]
 
 
-def predictions(task: TaskConfig, logits: np.ndarray) -> np.ndarray:
-    """Class indices, or scores for a regression task, [rows]."""
-    return logits[:, 0] if task.is_regression else logits.argmax(axis=-1)
-
-
-def score(
-    task: TaskConfig, logits: np.ndarray, labels: np.ndarray, domains: np.ndarray | None = None
-) -> dict[str, float | None]:
-    """The task's metrics of logits [rows, outputs] against gold labels [rows].
-
-    Given the rows' domains, [rows] indices into the task's: the plain mean over the domains present, and each
-    domain's value as `<metric>_<domain>` (`kdrun.metrics.by_domain`).
-    """
-    names, found = list(task.metrics), predictions(task, logits)
-    if domains is None:
-        return metrics.compute(names, found, labels)
-    return metrics.by_domain(names, found, labels, domains, task.domains)
-
-
 def prediction_rows(
     task: TaskConfig,
     split: str,
     rows: Mapping[str, Sequence[Any]],
-    student: np.ndarray,
-    teacher: np.ndarray | None = None,
+    student: Outputs,
+    teacher: Outputs | None = None,
 ) -> list[dict[str, Any]]:
     """The lines of predictions.jsonl, one a row of a dev split.
 
     Args:
         task: names of the classes.
         split: name of the split.
-        rows: the split's columns: `text`, perhaps `text_pair`, `label` (class index or score), perhaps `domain`.
-        student: its logits, [rows, outputs].
-        teacher: its logits on the same rows, where one took part.
+        rows: the split's columns: `text`, perhaps `text_pair`, `label`, perhaps `domain`.
+        student: its outputs.
+        teacher: its outputs on the same rows, where one took part.
 
     Returns:
-        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, probabilities by class
-        name (none for a score), and the teacher's `teacher_prediction` and `teacher_probabilities`.
+        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, what belongs to it by
+        kind (`Kind.answers`: probabilities by class name, `written`), and the same of the teacher's with `teacher_`.
     """
     texts = [name for name in ("text", "text_pair") if name in rows]
     made = []
-    gold = rows["label"]
-    said = {"": answers(task, student)} | ({"teacher_": answers(task, teacher)} if teacher is not None else {})
+    gold, kind = rows["label"], kind_of(task)
+    said = {
+        whose: kind.answers(outputs, rows[texts[0]])
+        for whose, outputs in (("", student), ("teacher_", teacher))
+        if outputs is not None
+    }
     for i in range(len(student)):
         row: dict[str, Any] = {"id": i, "split": split}
         if "domain" in rows:
             row["domain"] = task.domains[rows["domain"][i]]
         row |= {name: rows[name][i] for name in texts}
-        row["gold"] = float(gold[i]) if task.is_regression else task.labels[int(gold[i])]
+        row["gold"] = kind.gold(gold[i])
         for whose, found in said.items():
             row |= {f"{whose}{key}": value for key, value in found[i].items()}
         made.append(row)
     return made
-
-
-def answers(task: TaskConfig, logits: np.ndarray) -> list[dict[str, Any]]:
-    """What logits [rows, outputs] say of each row: `prediction`, and for classes `probabilities` by name."""
-    if task.is_regression:
-        return [{"prediction": float(value)} for value in logits[:, 0]]
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares = shifted / shifted.sum(axis=-1, keepdims=True)
-    return [
-        {
-            "prediction": task.labels[int(row.argmax())],
-            "probabilities": {name: round(float(p), 6) for name, p in zip(task.labels, row, strict=True)},
-        }
-        for row in shares
-    ]

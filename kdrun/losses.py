@@ -190,6 +190,61 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     return error.sum(dim=(1, 2, 3)) / (pairs.sum(dim=(1, 2, 3)) * student.shape[1]).clamp(min=1)
 
 
+def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with the tokens of a text, a mean over the tokens that are there.
+
+    (1/n) · Σ_i −log softmax(logits_i)[label_i] over the n places whose label is not −100; so a long text weighs as much
+    as a short one, and padding nothing.
+
+    Args:
+        logits: [batch, length, vocabulary].
+        labels: token ids [batch, length], int64; −100 is no token.
+
+    Returns:
+        Nats a token, [batch]; 0 for a row without tokens.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"token_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
+    present = labels != -100
+    return _mean_over(F.cross_entropy(logits[present].float(), labels[present], reduction="none"), present)
+
+
+def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """A registered loss on the tokens of a text, a mean over the tokens that are there.
+
+    Args:
+        loss: takes logits [..., vocabulary] of student and teacher.
+
+    Returns:
+        A loss of logits [batch, length, vocabulary], in nats a token, [batch]. The teacher's say where no token is:
+        they are NaN there (`without_padding`).
+    """
+
+    def averaged(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+        _same_shape(student, teacher, "over_tokens")
+        present = ~teacher[..., 0].isnan()
+        return _mean_over(loss(student[present], teacher[present], temperature), present)
+
+    return averaged
+
+
+def without_padding(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logits [batch, length, vocabulary] with NaN where labels [batch, length] are −100.
+
+    A value that is not there is marked as such, so that whoever forgets about padding gets no number at all.
+    """
+    return logits.masked_fill((labels == -100)[..., None], torch.nan)
+
+
+def _mean_over(values: Tensor, present: Tensor) -> Tensor:
+    """The mean of each row's values [present places, in order] over the places [batch, length] where it has some."""
+    filled = values.new_zeros(present.shape).masked_scatter(present, values)
+    return filled.sum(dim=-1) / present.sum(dim=-1).clamp(min=1)
+
+
 def default_loss(name: str | None, is_regression: bool) -> str:
     """The distillation loss that a run uses: the named one, else kl for classes and logit_mse for a score."""
     return name or ("logit_mse" if is_regression else "kl")

@@ -51,6 +51,8 @@ class Needs:
     """Models of any vocabularies: soft tokens pass between them where they share one, plain text where not."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
+    extraction: bool = False
+    """Whether tasks that are answered with a text are possible: logits and labels are then of each token of it."""
     inputs: tuple[str, ...] = ("student",)
     """The roles whose model inputs a batch carries."""
 
@@ -153,8 +155,11 @@ class Batch:
     Attributes:
         ids: row numbers in the training split, [batch].
         inputs: per role, the arguments of its model (`input_ids`, …), [batch, length] each; shared between like roles.
-        labels: class indices [batch] (int64) or scores [batch] (float32); None for a method that needs none.
-        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
+            `decoder_input_ids`, where a text is to be written, is [batch, answer length].
+        labels: class indices [batch] (int64), scores [batch] (float32), or of a task that is answered with a text its
+            token ids, [batch, answer length], −100 behind its end; None for a method that needs none.
+        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them; of a task
+            that is answered with a text those of every token, [batch, answer length, vocabulary], NaN behind its end.
         phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
         step: number of the role's micro-batch in the phase, for the same.
         progress: share of its steps in the phase that the role has taken, from 0 to 1.

@@ -204,10 +204,12 @@ def as_evaluate_metric(config_name: str) -> EvaluationModule:
 def metric_names(config_name: str) -> list[str]:
     """The metrics behind a configuration of the `evaluate` metric: a task's, or those joined by commas.
 
+    Tasks whose answers are texts are scored by `kdrun.entities` and are none of them.
+
     Raises:
         ConfigError: neither a task nor known names.
     """
-    tasks = task_metrics()
+    tasks = {task: names for task, names in task_metrics().items() if set(names) <= set(KNOWN)}
     if config_name in tasks:
         return tasks[config_name]
     names = [name.strip() for name in config_name.split(",")]

@@ -12,7 +12,7 @@ import torch
 from kdrun import rng
 from kdrun.assembly import Run
 from kdrun.data.feed import Feed
-from kdrun.evaluation import answers
+from kdrun.kinds.labelled import Labelled
 from kdrun.method import Batch, MadeText, Method
 
 ROWS = 8
@@ -52,10 +52,11 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
 def _before_and_after(
     this: Run, method: Method, batch: Batch, made: MadeText, role: str
 ) -> list[list[dict[str, float]]]:
-    model, found = method.roles[role], []
+    model, kind, found = method.roles[role], Labelled(this.config.task), []
     for inputs in (batch.inputs[role], made.inputs[role]):
         logits = model(**inputs).logits.float().cpu().numpy()
-        found.append([a.get("probabilities") or {"score": a["prediction"]} for a in answers(this.config.task, logits)])
+        said = kind.answers(logits, [])
+        found.append([answer.get("probabilities") or {"score": answer["prediction"]} for answer in said])
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdrun import assembly, teacher
+from kdrun import assembly, summary, teacher, writing
 from kdrun.assembly import Run
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
@@ -40,8 +40,9 @@ def teach(this: Run) -> None:
     if not is_real:
         _stand_in(this)
         return
-    this.teacher_logits = setting.logits(this.roles["teacher"])
-    this.teacher_scores = this.evaluator.score(this.teacher_logits)
+    this.teacher_outputs = setting.outputs(this.roles["teacher"])
+    this.teacher_scores = this.evaluator.score(this.teacher_outputs)
+    summary.remark(this, "teacher", this.teacher_outputs)
     warning = teacher.refuse_weak(this.teacher_scores, setting)
     if warning:
         this.screen.warn(warning)
@@ -95,7 +96,11 @@ def lessons_from(this: Run, rows: TaskData, kind: TeacherLessons | None) -> teac
     train = rows.train
     target = domains.target(this.config.method)
     index = None if target is None else this.config.task.domains.index(target)
-    made = teacher.Lessons(_tokens(this, rows, "train"), train.labels(), kind, train.domains(), target=index)
+    labels, targets = train.labels(), None
+    if this.evaluator.kind.writes:
+        built, limit = this.roles["teacher"], this.config.task.answer_tokens
+        labels, targets = None, writing.targets(labels.tolist(), built, limit, gold=True)
+    made = teacher.Lessons(_tokens(this, rows, "train"), labels, targets, kind, train.domains(), target=index)
     if kind is not TeacherLessons.meta:
         return made
     of_teacher, of_student = _transferability(this, rows)

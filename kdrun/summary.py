@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from kdrun import __version__, assembly, generated, losses, samples
+from kdrun import __version__, assembly, generated, samples
 from kdrun.assembly import Run
 from kdrun.config import Select
-from kdrun.data import domains, ood
+from kdrun.data import domains, ood, sources
 from kdrun.data.feed import Feed
 from kdrun.data.generated import CARD
 from kdrun.data.sources import TaskData
 from kdrun.data.table import TEXTS
 from kdrun.evaluation import Scores
 from kdrun.generated import show
+from kdrun.kinds.base import Outputs
 from kdrun.loop import Outcome
 from kdrun.models import loading
 from kdrun.results import provenance
@@ -30,12 +32,13 @@ from kdrun.teacher import NEAR_CHANCE
 def introduce(this: Run) -> None:
     """Say what is about to run, with one example before and after tokenisation."""
     config, data, screen = this.config, this.data, this.screen
-    loss = losses.default_loss(config.loss.name, config.task.is_regression)
+    kind = this.evaluator.kind
+    taught = f" (loss {kind.loss_name(config.loss.name)})" if this.needs.teacher else " (no teacher)"
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
     facts = [
-        ("method", config.method.name + (f" (loss {loss})" if this.needs.teacher else " (no teacher)")),
-        ("task", f"{data.display_name}: {', '.join(config.task.labels) or 'a score'}; rows: {rows}"),
+        ("method", config.method.name + taught),
+        ("task", f"{data.display_name}: {kind.asked()}; rows: {rows}"),
         ("data", f"{data.source}{_scored_on(this)}{synthetic}"),
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
@@ -46,13 +49,14 @@ def introduce(this: Run) -> None:
     device, precision = this.accelerator.device.type, config.runtime.precision.value
     facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
     screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
-    if data.synthetic and data.generated is None and config.preset == "embedded":
+    if data.synthetic and data.generated is None and config.preset == kind.synthetic_preset:
         words = f"kdrun method={config.method.name} task={config.task.name}"
         screen.say("  Tiny models on synthetic data. The real thing:")
-        if domains.refusal(config.task, "hub") is None:
+        if sources.refusal(config.task, "hub") is None:
             screen.say(f"    {words} preset=paper                        the paper's models and data, from the hub")
-        place = "GLUE_FOLDER" if "pool" not in config.task.folder else f"FOLDER_WITH_{config.task.folder['dir']}"
-        screen.say(f"    {words} preset=mini data.dir={place}    small models on real data, on a CPU")
+        in_glue = "label" in config.task.folder and "pool" not in config.task.folder
+        place = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
+        screen.say(f"    {words} preset={kind.real_preset} data.dir={place}    small models on real data, on a CPU")
     if this.needs.paired_layers:
         screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
@@ -69,6 +73,19 @@ def _scored_on(this: Run) -> str:
     """Where the dev rows are from, if not from where the run's rows are."""
     own = this.config.data.task_rows.name
     return f" (dev rows: {own})" if own != this.data.source else ""
+
+
+def _loader(this: Run) -> str:
+    """The class of transformers that reads the student."""
+    is_text_to_text = this.roles["student"].model.config.is_encoder_decoder
+    return f"AutoModelFor{'Seq2SeqLM' if is_text_to_text else 'SequenceClassification'}"
+
+
+def remark(this: Run, role: str, outputs: Mapping[str, Outputs]) -> None:
+    """Say what of a role's outputs a reader of its scores should know."""
+    for split, values in outputs.items():
+        for told in this.evaluator.kind.remarks(values, this.data.splits[split].table.column("text").to_pylist()):
+            this.screen.note(f"{role} on {split}: {told}")
 
 
 def _by_domain(data: TaskData, split: str) -> str:
@@ -174,7 +191,7 @@ def _reasons(made: dict[str, Any], this: Run) -> dict[str, str]:
         if made.get(role):
             for part, values in made[role]["metrics"].items():
                 for metric in (m for m, v in values.items() if v is None):
-                    reasons[f"{role}.metrics.{part}.{metric}"] = "undefined: the predictions are constant"
+                    reasons[f"{role}.metrics.{part}.{metric}"] = this.evaluator.kind.undefined()
     return reasons
 
 
@@ -222,7 +239,7 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         own = [word for word in own if not word.startswith("method.domain=")] + [f"method.domain={domains.ALL}"]
     facts = [
         ("result", str(path / "result.json")),
-        ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
+        ("student", f'{_loader(this)}.from_pretrained("{path / "student"}")'),
         ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
     ]
     if this.generated is not None:

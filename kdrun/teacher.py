@@ -14,13 +14,15 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import cache, checkpoint, losses, registry
+from kdrun import cache, checkpoint, registry
 from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
 from kdrun.data.feed import Feed
+from kdrun.data.targets import Targets
 from kdrun.data.tokens import TokenTable
 from kdrun.errors import TrainingError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.keeper import Keeper
+from kdrun.kinds.base import Outputs
 from kdrun.loop import Loop, Observer, Settings
 from kdrun.method import Method, Parts
 from kdrun.models import loading
@@ -42,7 +44,8 @@ class Lessons:
 
     Attributes:
         tokens: of the rows.
-        labels: the gold labels.
+        labels: the gold labels; None of a task that is answered with a text.
+        targets: these texts.
         kind: how it learns; None for a task without domains.
         domains: index of each row's domain, where rows have one.
         transferability: t(x) of each row, for a meta-teacher.
@@ -50,11 +53,20 @@ class Lessons:
     """
 
     tokens: TokenTable
-    labels: np.ndarray
+    labels: np.ndarray | None
+    targets: Targets | None = None
     kind: TeacherLessons | None = None
     domains: np.ndarray | None = None
     transferability: np.ndarray | None = None
     target: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the answers that are learnt."""
+        if self.targets is not None:
+            return self.targets.fingerprint
+        assert self.labels is not None
+        return cache.digest([float(x) for x in self.labels])
 
     @property
     def way(self) -> type[DomainTeaching] | None:
@@ -105,9 +117,9 @@ class Setting:
         """Dev tokens of the splits that are scored while training."""
         return {split: self.dev[split] for split in self.config.task.watched_splits}
 
-    def logits(self, built: Built) -> dict[str, np.ndarray]:
-        """The model's logits on every dev split, [rows, outputs] each."""
-        return {split: self.evaluator.logits(built.model, table) for split, table in self.dev.items()}
+    def outputs(self, built: Built) -> dict[str, Outputs]:
+        """What the model says of every dev split."""
+        return {split: self.evaluator.outputs(built, table) for split, table in self.dev.items()}
 
 
 def wants_fine_tuning(options: TeacherOptions, built: Built) -> bool:
@@ -146,7 +158,7 @@ def fine_tuned(
         "format": 1,
         "base": built.fingerprint,
         "train": lessons.tokens.fingerprint,
-        "labels": cache.digest([float(x) for x in lessons.labels]),
+        "labels": lessons.fingerprint,
         "dev": {split: table.fingerprint for split, table in setting.watched.items()},
         "optim": plain(options.fine_tuning),
         "seed": options.seed,
@@ -181,7 +193,7 @@ def _fine_tune(
 ) -> dict[str, Any]:
     options: TeacherOptions = setting.config.teacher
     task, device = setting.config.task, setting.accelerator.device
-    hard = losses.hard_loss(task.is_regression)
+    hard = setting.evaluator.kind.hard_loss
     parts = Parts({"student": built.model.to(device)}, task, None, hard, options.seed, device)
     if lessons.way is not None:
         method: Method = lessons.way(options.meta, parts, np.unique(lessons.extras["domain"]).tolist())
@@ -191,11 +203,11 @@ def _fine_tune(
         method = entry.target(entry.config(), parts)
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
-        scores = setting.evaluator.score(_dev_logits(built, setting, method))
+        scores = setting.evaluator.score(_dev_outputs(built, setting, method))
         return setting.evaluator.headline(scores), scores
 
     runtime = setting.config.runtime
-    feed = Feed({"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras)
+    feed = Feed({"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras, targets=lessons.targets)
     loop = Loop(
         method,
         method.phases(options.fine_tuning),
@@ -221,10 +233,10 @@ def _rows_read(feed: Feed, lessons: Lessons, domains: list[str]) -> dict[str, in
     return counts
 
 
-def _dev_logits(built: Built, setting: Setting, method: Method) -> dict[str, np.ndarray]:
-    """The logits of a teacher in training on the watched splits; one that learns by domain says them its own way."""
+def _dev_outputs(built: Built, setting: Setting, method: Method) -> dict[str, Outputs]:
+    """What a teacher in training says of the watched splits; one that learns by domain says it its own way."""
     if not isinstance(method, DomainTeaching):
-        return {name: setting.evaluator.logits(built.model, table) for name, table in setting.watched.items()}
+        return {name: setting.evaluator.outputs(built, table) for name, table in setting.watched.items()}
     domains = setting.evaluator.domains
     return {name: method.logits(setting.evaluator, table, domains[name]) for name, table in setting.watched.items()}
 

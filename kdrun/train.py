@@ -192,15 +192,16 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
         return None
     student = this.roles["student"]
     tables = this.dev_tokens("student")
-    logits = {split: this.evaluator.logits(student.model, table) for split, table in tables.items()}
-    scores = this.evaluator.score(logits)
+    outputs = {split: this.evaluator.outputs(student, table) for split, table in tables.items()}
+    scores = this.evaluator.score(outputs)
+    summary.remark(this, "student", outputs)
     assert this.folder is not None
     loading.save(student.model, student.tokenizer, this.folder.path / "student")
     this.folder.predictions(
         row
-        for split, values in logits.items()
+        for split, values in outputs.items()
         for row in prediction_rows(
-            config.task, split, this.data.splits[split].table.to_pydict(), values, this.teacher_logits.get(split)
+            config.task, split, this.data.splits[split].table.to_pydict(), values, this.teacher_outputs.get(split)
         )
     )
     this.generated = leave(this, method, feed)
@@ -272,10 +273,10 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     limit = 1 if config.dry_run else None
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
-        logits = {s: this.evaluator.logits(student.model, t, limit) for s, t in tables.items()}
+        outputs = {s: this.evaluator.outputs(student, t, limit) for s, t in tables.items()}
         if config.dry_run:
             return None, {}
-        scores = this.evaluator.score(logits)
+        scores = this.evaluator.score(outputs)
         return this.evaluator.headline(scores), scores
 
     phases = method.phases(config.optim)

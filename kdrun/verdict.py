@@ -19,6 +19,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from kdrun import entities
+
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -150,8 +152,8 @@ def resample(
     drawn within each domain: a test set has so many rows of a domain by design, not by chance.
 
     Args:
-        metric: accuracy, f1 (of class 1), mcc, pearson or spearman.
-        gold: class indices or scores, [rows].
+        metric: one of `SUFFICIENT`.
+        gold: class indices, scores or texts, [rows].
         answers: predictions, [columns, rows].
         seed: of the resampling.
         resamples: how many.
@@ -207,6 +209,11 @@ def _ranked(gold: Array, found: Array) -> Array:
     return _moments(stats.rankdata(gold), stats.rankdata(found))
 
 
+def _named(gold: Array, found: Array) -> Array:
+    """Entities that are right, that were said, that there are."""
+    return np.array([entities.counts(*pair) for pair in zip(gold.tolist(), found.tolist(), strict=True)], np.float64)
+
+
 def _divide(top: Array, bottom: Array) -> Array:
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
 
@@ -233,5 +240,8 @@ SUFFICIENT: dict[str, tuple[Callable[[Array, Array], Array], Callable[[Array], A
     "mcc": (_confusion, _mcc),
     "pearson": (_moments, _correlation),
     "spearman": (_ranked, _correlation),
+    "entity_f1": (_named, lambda sums: _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])),
+    "entity_precision": (_named, lambda sums: _divide(sums[:, 0], sums[:, 1])),
+    "entity_recall": (_named, lambda sums: _divide(sums[:, 0], sums[:, 2])),
 }
 """Metric → (numbers per example, [rows, k]; the metric from their sums, [columns, k]): a resample changes only sums."""

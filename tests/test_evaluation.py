@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from kdrun.data.config import TaskConfig
-from kdrun.evaluation import Evaluator, prediction_rows, predictions, score
+from kdrun.evaluation import Evaluator, prediction_rows
+from kdrun.kinds.labelled import Labelled
 
 CLASSES = TaskConfig(name="t", labels=["no", "yes"], metrics=["accuracy"], headline="accuracy", rows={"dev": 5})
 SCORE = TaskConfig(name="s", range=[0.0, 5.0], metrics=["pearson"], headline="pearson", rows={"dev": 5})
@@ -48,7 +49,7 @@ def test_logits_come_in_row_order_without_dropout() -> None:
 def test_scores_and_headline() -> None:
     gold = np.array([0, 1, 1, 0, 1])
     logits = np.array([[2, 0], [0, 1], [3, 0], [1, 0], [0, 4]], dtype=np.float32)
-    assert score(CLASSES, logits, gold) == {"accuracy": 0.8}
+    assert Labelled(CLASSES).score(logits, gold, None) == {"accuracy": 0.8}
     evaluator = Evaluator(CLASSES, {"dev": gold}, Accelerator(cpu=True), 2)
     assert evaluator.headline(evaluator.score({"dev": logits})) == 0.8
 
@@ -68,7 +69,7 @@ def test_prediction_rows_of_a_pair_with_a_score() -> None:
     known = {"id": 0, "split": "dev", "text": "a", "text_pair": "b", "gold": 3.0}
     rows = prediction_rows(SCORE, "dev", columns, np.array([[2.5]]), np.array([[4.0]]))
     assert rows == [known | {"prediction": 2.5, "teacher_prediction": 4.0}]
-    assert predictions(SCORE, np.array([[2.5]])) == pytest.approx([2.5])
+    assert Labelled(SCORE).predictions(np.array([[2.5]])) == pytest.approx([2.5])
 
 
 def test_scores_by_domain_choose_and_are_kept_apart() -> None:

@@ -67,6 +67,8 @@ class Record:
     def unscored(self, record: dict[str, Any]) -> None:
         self.ends.append(record)
 
+    def rested(self, rest: dict[str, Any]) -> None: ...
+
     def inspected(self, found: Inspection) -> None:
         self.looks.append(found)
 

@@ -44,6 +44,8 @@ class Looking:
     def unscored(self, record: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def rested(self, rest: dict[str, Any]) -> None: ...
+
     def inspected(self, found: Any) -> None:
         assert found.zero_terms == []
 

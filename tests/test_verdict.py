@@ -159,3 +159,18 @@ def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
     reported = [metrics.by_domain(["accuracy"], a, gold, domains, ["x", "y"])["accuracy"] for a in (first, second)]
     assert reported == [pytest.approx(0.95), pytest.approx(0.55)]
     assert (found[:, 0] - found[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_entities_are_resampled_by_sentence() -> None:
+    gold = np.array(["person: Ann; location: Rome", "none", "person: Bo"])
+    said = np.array([["person: ann", "person: Bo", "person: Bo"], ["none", "none", "none"]])
+    features, finish = verdict.SUFFICIENT["entity_f1"]
+    sums = np.stack([features(gold, column) for column in said]).sum(axis=1)
+    # right 2, said 3, there 3; nothing said
+    np.testing.assert_allclose(finish(sums), [4 / 6, 0.0])
+    made = verdict.resample("entity_f1", gold, said, resamples=50)
+    assert made.shape == (50, 2)
+    assert np.nanmin(made[:, 0]) < 4 / 6 < np.nanmax(made[:, 0])
+    # only the second sentence: there is no entity and none was said, so no F1
+    alone = verdict.resample("entity_f1", gold[1:2], said[1:, 1:2], resamples=3)
+    assert np.isnan(alone).all()

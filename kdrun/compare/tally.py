@@ -143,12 +143,12 @@ def _resampled(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> di
 
 
 def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Gold answers and the student's, class indices or scores, and the domains' names where rows have one, [rows]."""
+    """Gold answers and the student's, class indices, scores or texts, and the domains' names where rows have one."""
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [row for row in map(json.loads, file) if row["split"] == split]
     number = {name: i for i, name in enumerate(task.labels)}
     columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
-    if not task.is_regression:
+    if task.labels:
         columns = [[number[name] for name in column] for column in columns]
     domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
     return np.array(columns[0]), np.array(columns[1]), domains

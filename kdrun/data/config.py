@@ -17,6 +17,8 @@ class TaskConfig:
     text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
     labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
     range: list[float] = setting([], "lowest and highest score of a regression task")
+    entities: list[str] = setting([], "types of the entities that an extraction task writes out; empty for others")
+    answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, its end included", gt=1)
     metrics: list[str] = setting([], "what the task is scored by")
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
@@ -32,7 +34,12 @@ class TaskConfig:
     @property
     def is_regression(self) -> bool:
         """Whether the task predicts a score instead of a class."""
-        return not self.labels
+        return not self.labels and not self.entities
+
+    @property
+    def is_extraction(self) -> bool:
+        """Whether the answer is a text that names entities, instead of a class or a score."""
+        return bool(self.entities)
 
     @property
     def num_outputs(self) -> int:

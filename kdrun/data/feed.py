@@ -1,8 +1,8 @@
-"""Batches for the loop: the tokens of every role that reads them, labels, and the teacher's kept logits."""
+"""Batches for the loop: the tokens of every role that reads them, labels or texts to write, the teacher's logits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kdrun.data.batching import by_length, plan
+from kdrun.data.targets import Targets
 from kdrun.data.tokens import TokenTable
 from kdrun.method import Batch
 
@@ -28,6 +29,10 @@ class Feed:
         split: name of the split that these rows are.
         teacher_states: the teacher's hidden states and attention maps of these rows, where they are kept on disk.
         extras: further values of each row by name, [rows, …] each, which batches carry along.
+        targets: the texts that models are to write, where the task asks for such: every role's inputs then have
+            `decoder_input_ids`, and labels are token ids.
+        live: given the teacher's inputs and the token ids, its logits on every token: for a task whose logits are too
+            many to keep.
 
     Raises:
         ValueError: the tables, labels, logits or extras are not of the same rows.
@@ -42,16 +47,19 @@ class Feed:
         split: str = "train",
         teacher_states: KeptStates | None = None,
         extras: Mapping[str, np.ndarray] | None = None,
+        targets: Targets | None = None,
+        live: Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
         counts |= {"labels": len(labels)} if labels is not None else {}
         counts |= {"teacher logits": len(teacher_logits)} if teacher_logits is not None else {}
+        counts |= {"texts to write": targets.num_rows} if targets is not None else {}
         self.extras = {name: _wide(values) for name, values in (extras or {}).items()}
         counts |= {name: len(values) for name, values in self.extras.items()}
         if len(set(counts.values())) != 1:
             raise ValueError(f"training rows do not line up: {counts}")
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
-        self.teacher_states = teacher_states
+        self.teacher_states, self.targets, self.live = teacher_states, targets, live
         self.labels, self.split = None if labels is None else _wide(labels), split
         self.num_rows = next(iter(counts.values()))
         self._read = np.zeros(self.num_rows, dtype=bool)
@@ -72,7 +80,8 @@ class Feed:
     @property
     def labels_read(self) -> int:
         """How many rows of the task's have been handed out with their label; those of other rows are a teacher's."""
-        return self.rows_read("train") if self.labels is not None else 0
+        has_labels = self.labels is not None or (self.targets is not None and self.targets.gold)
+        return self.rows_read("train") if has_labels else 0
 
     def order(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
         """The rows of each micro-batch of an epoch: a function of its arguments and the rows' lengths.
@@ -97,13 +106,20 @@ class Feed:
             if id(table) not in made:
                 made[id(table)] = {k: v.to(self.device) for k, v in table.batch(rows).items()}
             inputs[role] = made[id(table)]
-        logits, kept = None, self.teacher_states
+        logits, kept, labels = None, self.teacher_states, None
         if self.teacher_logits is not None:
             logits = torch.from_numpy(np.array(self.teacher_logits[rows])).to(self.device)
+        if self.labels is not None:
+            labels = torch.from_numpy(self.labels[rows]).to(self.device)
+        if self.targets is not None:
+            written, read = (ids.to(self.device) for ids in self.targets.batch(rows))
+            inputs = {role: {**own, "decoder_input_ids": read} for role, own in inputs.items()}
+            labels = written if self.targets.gold else None
+            logits = self.live(inputs["teacher"], written) if self.live is not None else None
         return Batch(
             ids=torch.from_numpy(rows.astype(np.int64)),
             inputs=inputs,
-            labels=None if self.labels is None else torch.from_numpy(self.labels[rows]).to(self.device),
+            labels=labels,
             teacher_logits=logits,
             phase=phase,
             step=step,

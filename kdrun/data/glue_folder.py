@@ -150,7 +150,7 @@ def read_file(path: Path, task: TaskConfig, layout: Layout, name: str, notes: tu
         DataError: the file does not fit the layout or the task; up to five lines are named.
     """
     origin = f"{layout.dir}/{path.name}"
-    lines = _lines(path, origin)
+    lines = lines_of(path, origin)
     columns = layout.columns
     first = 1
     if not columns and len(lines):
@@ -197,8 +197,12 @@ def _with_domains(split: Split, task: TaskConfig, layout: Layout) -> Split:
     return dataclasses.replace(split.select(known), notes=(*split.notes, note))
 
 
-def _lines(path: Path, origin: str) -> pa.Array:
-    """The lines of a file, without their ends and without empty lines after the last row."""
+def lines_of(path: Path, origin: str) -> pa.Array:
+    """The lines of a file, without their ends and without empty lines after the last row.
+
+    Raises:
+        DataError: the file is not UTF-8.
+    """
     data = path.read_bytes()
     try:
         data.decode("utf-8")

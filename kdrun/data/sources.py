@@ -11,7 +11,17 @@ import pyarrow as pa
 
 from kdrun import registry
 from kdrun.cache import digest
-from kdrun.data import domain_folder, domains, embedded, generated, glue_folder, glue_hub, strata
+from kdrun.data import (
+    conll_folder,
+    domain_folder,
+    domains,
+    embedded,
+    extraction,
+    generated,
+    glue_folder,
+    glue_hub,
+    strata,
+)
 from kdrun.data.config import DataConfig, FolderDataConfig, GeneratedDataConfig, HubDataConfig, TaskConfig
 from kdrun.data.generated import GeneratedSplit
 from kdrun.data.table import Split, make_split, overlap, subset
@@ -146,7 +156,7 @@ def load(
     task = domains.protocol(task) if by_domain else task
     if by_domain and not task.is_by_domain:
         raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
-    refused = domains.refusal(task, config.task_rows.name)
+    refused = refusal(task, config.task_rows.name)
     if refused:
         raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
@@ -170,6 +180,11 @@ def load(
     name, splits = _display_name(task, chosen.num_rows, synthetic), splits | {"train": chosen}
     notes = [*notes, *told, *_overlap_notes(chosen, splits)]
     return replace(found, splits=splits, notes=notes, display_name=name)
+
+
+def refusal(task: TaskConfig, source: str) -> str | None:
+    """Why a source has no rows of a task, and what to do instead; None where it has."""
+    return domains.refusal(task, source) or extraction.refusal(task, source)
 
 
 def _cut(whole: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:
@@ -244,7 +259,10 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
     texts = [pa.array(rows.text, pa.string())]
     if rows.text_pair is not None:
         texts.append(pa.array(rows.text_pair, pa.string()))
-    labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+    if rows.answer is None:
+        labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+    else:
+        labels = pa.array(rows.answer, pa.string())
     origin = f"embedded:{task.name}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)
@@ -257,7 +275,9 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
 
 @register("data", "folder")
 def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The rows of a folder in the GLUE layout, `data.dir`, or of one with a folder a domain."""
+    """The rows of a folder, `data.dir`, in the GLUE layout, with a folder a domain, or in the CoNLL layout."""
+    if task.is_extraction:
+        return conll_folder.read_task(config.dir, task, wanted)
     if task.is_by_domain:
         return domain_folder.read_task(config.dir, task, wanted)
     return glue_folder.read_task(config.dir, task, wanted)

@@ -32,8 +32,9 @@ class Split:
 
     Attributes:
         name: `train`, `dev`, `test`, `dev_mismatched`.
-        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class
-            index, or float32 score) and `domain` (int32 index into the task's domains; absent where rows have none).
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
+            float32 score, or the text that is to be written) and `domain` (int32 index into the task's domains; absent
+            where rows have none).
         origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
         fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
         notes: what a reader of a result should know about these rows, as sentences.
@@ -58,7 +59,7 @@ class Split:
         return "text_pair" in self.table.column_names
 
     def labels(self) -> np.ndarray:
-        """The labels, [rows]: int32 class indices or float32 scores."""
+        """The labels, [rows]: int32 class indices, float32 scores, or texts."""
         return self.table.column("label").to_numpy()
 
     def domains(self) -> np.ndarray | None:
@@ -95,8 +96,8 @@ def make_split(
     Args:
         name: name of the split.
         texts: one column of strings, or two for pairs, [rows] each; without nulls.
-        labels: class indices (any integer type) or scores (any float type), [rows]; without nulls. None for rows that
-            have none.
+        labels: class indices (any integer type), scores (any float type) or texts, [rows]; without nulls. None for rows
+            that have none.
         origin: where the rows come from, for messages.
         notes: see `Split`.
         synthetic: see `Split`.
@@ -104,13 +105,19 @@ def make_split(
     """
     columns = {key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXTS, texts, strict=False)}
     if labels is not None:
-        label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
-        # a score such as 2.1 has no exact float32: rounding it is meant
-        columns["label"] = labels.cast(label_type, safe=pa.types.is_integer(label_type))
+        columns["label"] = _labels(labels)
     if domains is not None:
         columns["domain"] = domains.cast(pa.int32())
     table = pa.table(columns)
     return Split(name, table, origin, content_hash(table), notes, synthetic)
+
+
+def _labels(labels: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    if pa.types.is_string(labels.type):
+        return labels
+    label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
+    # a score such as 2.1 has no exact float32: rounding it is meant
+    return labels.cast(label_type, safe=pa.types.is_integer(label_type))
 
 
 TEXTS = ("text", "text_pair")

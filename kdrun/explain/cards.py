@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from kdrun import compose, registry
 from kdrun.config import Config
-from kdrun.data import domains
+from kdrun.data import domains, extraction
 from kdrun.data.config import TaskConfig
 from kdrun.explain import keys
 from kdrun.explain.notes import YamlNotes, read_docstring, read_yaml
@@ -145,16 +145,15 @@ def of_task(name: str) -> Card:
     """Texts, labels, metrics, domains, official rows, the folder layout, and one example that is named synthetic."""
     notes = notes_of("task", name)
     config: Any = OmegaConf.to_object(defaults("task", name, TaskConfig))
-    labels = ", ".join(f"{label} ({i})" for i, label in enumerate(config.labels))
-    low_high = " to ".join(keys.written(end) for end in config.range)
     metrics = [f"{metric} (headline)" if metric == config.headline else metric for metric in config.metrics]
     layout = {key: keys.written(value) for key, value in config.folder.items()}
     facts = [
-        ("predicts", [f"a score from {low_high}" if config.is_regression else f"one of {labels}"]),
-        ("from", [" and ".join(config.text) + ("" if domains.refusal(config, "hub") else " (columns at the hub)")]),
+        ("predicts", [_predicts(config)]),
+        ("from", [" and ".join(config.text) + (" (columns at the hub)" if _at_hub(config) else "")]),
         ("metrics", [", ".join(metrics)]),
         ("official rows", [_rows(config)]),
     ]
+    words = f"task={name} preset={extraction.PRESET}" if config.is_extraction else f"task={name}"
     if config.domains:
         facts += [("domains", [", ".join(config.domains)]), ("by domain", _by_domain(config))]
     return Card(
@@ -164,9 +163,22 @@ def of_task(name: str) -> Card:
             Block("task", entries=facts),
             Block("folder layout (data=folder data.dir=PATH)", notes.remarks, [(k, [v]) for k, v in layout.items()]),
             _example(config),
-            Block("run", [f"  kdrun task={name}", f"  kdrun task={name} data=folder data.dir=PATH"]),
+            Block("run", [f"  kdrun {words}", f"  kdrun {words} data=folder data.dir=PATH"]),
         ],
     )
+
+
+def _predicts(config: TaskConfig) -> str:
+    """A class, a score, or a text."""
+    if config.is_extraction:
+        return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
+    if config.is_regression:
+        return f"a score from {' to '.join(keys.written(end) for end in config.range)}"
+    return f"one of {', '.join(f'{label} ({i})' for i, label in enumerate(config.labels))}"
+
+
+def _at_hub(config: TaskConfig) -> bool:
+    return not any(part.refusal(config, "hub") for part in (domains, extraction))
 
 
 def _rows(config: TaskConfig) -> str:
@@ -194,6 +206,8 @@ def _example(config: TaskConfig) -> Block:
         return Block(heading, ["n/a: the embedded data has no such task"])
     rows = embedded.generate(config.name, config.dev_splits[0])
     texts = [rows.text[0], *(rows.text_pair[:1] if rows.text_pair else [])]
+    if rows.answer is not None:
+        return Block(heading, entries=[(config.text[0], texts), ("answer", rows.answer[:1])])
     label = rows.label[0]
     shown = keys.written(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
     return Block(heading, entries=[*((n, [t]) for n, t in zip(config.text, texts, strict=True)), ("label", [shown])])

@@ -72,14 +72,15 @@ def _settings(name: str, entry: registry.Entry) -> Block:
 
 
 def _needs(needs: Needs) -> Block:
-    """What it asks of a run, by the docs of the fields; `regression` is a permission, not a need."""
+    """What it asks of a run, by the docs of the fields; `regression` and `extraction` are permissions, not needs."""
     docs, entries = field_docs(Needs), []
     for item in dataclasses.fields(needs):
         value = getattr(needs, item.name)
-        if value and item.name != "regression":
+        if value and item.name not in ("regression", "extraction"):
             head = item.name if value is True else f"{item.name}: {', '.join(value)}"
             entries.append((head, [docs[item.name]]))
-    return Block("needs", [f"tasks: {'with classes or a score' if needs.regression else 'with classes'}"], entries)
+    also = [" or a score" if needs.regression else "", ", or answered with a text" if needs.extraction else ""]
+    return Block("needs", [f"tasks: with classes{''.join(also)}"], entries)
 
 
 def _phases(name: str, entry: registry.Entry) -> Block:

@@ -28,7 +28,7 @@ class Finetune(Method):
         student: one forward and one backward pass a row.
     """
 
-    needs = Needs(teacher=False)
+    needs = Needs(teacher=False, extraction=True)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed hard loss of one micro-batch."""

@@ -34,7 +34,7 @@ class KD(Method):
         teacher: one forward pass a row in all, kept in the cache; none in the loop.
     """
 
-    needs = Needs(teacher_logits=True)
+    needs = Needs(teacher_logits=True, extraction=True)
     config: KDConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

@@ -31,7 +31,7 @@ class KDOOD(Method):
         teacher: one forward pass a row, once; its logits are kept in the cache.
     """
 
-    needs = Needs(labels=False, data_free=True, teacher_logits=True, regression=False)
+    needs = Needs(labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True)
     config: KDOODConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

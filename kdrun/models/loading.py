@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from kdrun.errors import ModelError
-from kdrun.models import labels, text_to_text, weights
+from kdrun.models import labels, text_tasks, weights
 from kdrun.models.built import (
     BuildContext,
     Built,
@@ -31,6 +31,7 @@ from kdrun.models.built import (
     seeded,
 )
 from kdrun.models.files import download, read_config, read_tokenizer
+from kdrun.models.text_to_text import TextToText
 
 __all__ = [
     "check_positions",
@@ -76,6 +77,11 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     _check_vocabulary(config, tokenizer, where)
     if isinstance(config, T5Config):
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
+    if context.task.is_extraction and context.role != "generator":
+        raise ModelError(
+            f"{where}: {config.model_type} is an encoder, which writes no text, and task {context.task.name} is "
+            "answered with one; give a T5 model"
+        )
     architectures, names = config.architectures, labels.names_of(config)
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
     loaded = _weights(folder, where, config, context)
@@ -111,14 +117,14 @@ def _text_to_text(
 
     It has no head to be new or to be replaced; one that was trained on the task by kdrun says so in its config.
     """
-    made_for = getattr(config, "label_words", None)
-    has_head, notes = context.role != "generator" and text_to_text.knows(config, context.task), []
+    made_for, its_prompts = text_tasks.told(config)
+    has_head, notes = context.role != "generator" and text_tasks.knows(config, context.task), []
     if context.role != "generator":
-        text_to_text.must_have_words(context.task, context.role)
+        text_tasks.must_have_words(context.task, context.role)
     if made_for and not has_head and context.role != "generator":
-        apart = f"it was trained to answer {', '.join(made_for)} to {' … '.join(config.prompts)}"
+        apart = f"it was trained to answer {', '.join(made_for)} to {' … '.join(its_prompts)}"
         if not replace_head:
-            asked = f"{', '.join(context.task.label_words)} to {' … '.join(context.task.prompts)}"
+            asked = f"{', '.join(text_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
             raise ModelError(
                 f"{where}: {apart}, and {context.task.name} asks for {asked}; give a checkpoint of this task, or let "
                 f"kdrun train this one on it with {context.role}.fine_tune=always"
@@ -126,11 +132,11 @@ def _text_to_text(
         notes.append(f"{apart}; it learns the words of {context.task.name} anew")
     if has_head and context.role == "student":
         notes.append("the student starts as a checkpoint that was trained on this task")
-    kind = T5ForConditionalGeneration if context.role == "generator" else text_to_text.LabelWordClassifier
+    kind = T5ForConditionalGeneration if context.role == "generator" else text_tasks.model_class(context.task)
     # never the attention that gives maps: it does not know T5's position bias
     model, info = weights.read(kind, folder, where, config, context, "sdpa")
     weights.must_not_lack(set(info["missing_keys"]) | weights.reshaped(info), where)
-    if isinstance(model, text_to_text.LabelWordClassifier):
+    if isinstance(model, TextToText):
         model.take_on(context.task, tokenizer)
     model.eval()
     return Built(model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes)

@@ -22,9 +22,10 @@ from transformers.activations import ACT2FN
 
 from kdrun.config import Architecture, ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, nearest
-from kdrun.models import labels, pretraining, text_to_text, vocabulary
+from kdrun.models import labels, pretraining, text_tasks, vocabulary
 from kdrun.models.built import BuildContext, Built, fitting_tokenizer, model_fingerprint, seeded
 from kdrun.models.loading import check_positions, first_position
+from kdrun.models.text_to_text import TextToText
 
 CLASSES: dict[Architecture, type[PreTrainedConfig]] = {
     Architecture.bert: BertConfig,
@@ -203,11 +204,11 @@ def _model(settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, conte
 def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
     generator = context.role == "generator"
     if not generator:
-        text_to_text.must_have_words(context.task, context.role)
-    kind = T5ForConditionalGeneration if generator else text_to_text.LabelWordClassifier
+        text_tasks.must_have_words(context.task, context.role)
+    kind = T5ForConditionalGeneration if generator else text_tasks.model_class(context.task)
     with seeded(context.seed, context.role):
         # never the attention that gives maps: it does not know T5's position bias
         model = kind._from_config(settings, attn_implementation="sdpa").eval()
-    if isinstance(model, text_to_text.LabelWordClassifier):
+    if isinstance(model, TextToText):
         model.take_on(context.task, tokenizer)
     return model

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from kdrun.data.config import TaskConfig
@@ -18,7 +18,26 @@ from kdrun.errors import ModelError
 from kdrun.models import labels
 
 
-class LabelWordClassifier(T5ForConditionalGeneration):
+class TextToText(T5ForConditionalGeneration):
+    """A T5 model as teacher or student of a task, which its config tells of; saved as T5ForConditionalGeneration."""
+
+    @property
+    def prompts(self) -> list[str]:
+        """What stands before each text of a row."""
+        return list(self.config.prompts)
+
+    def take_on(self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Learn what the task asks for; called once, before the first pass."""
+        raise NotImplementedError
+
+    def save_pretrained(self, save_directory: Any, **how: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Write it as the T5ForConditionalGeneration it is, so that nobody needs this class to read it."""
+        super().save_pretrained(save_directory, **how)
+        self.config.architectures = [T5ForConditionalGeneration.__name__]
+        self.config.save_pretrained(save_directory)
+
+
+class LabelWordClassifier(TextToText):
     """A T5 model whose `logits` are the log-likelihoods of the task's label words.
 
         logit_c = Σ_i log p(word_c,i | word_c,<i, x),  i over the tokens of the word and the end of the text
@@ -37,11 +56,6 @@ class LabelWordClassifier(T5ForConditionalGeneration):
     answer_nodes: Tensor
     answer_tokens: Tensor
     answer_present: Tensor
-
-    @property
-    def prompts(self) -> list[str]:
-        """What stands before each text of a row."""
-        return list(self.config.prompts)
 
     def take_on(self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         """Learn the task's label words, as this tokenizer spells them.
@@ -105,12 +119,6 @@ class LabelWordClassifier(T5ForConditionalGeneration):
             logits = torch.nn.functional.linear(decoded, self.lm_head.weight.float())
             chosen = logits[:, nodes, self.answer_tokens] - logits.logsumexp(dim=-1)[:, nodes]
             return (chosen * self.answer_present).sum(dim=-1)
-
-    def save_pretrained(self, save_directory: Any, **how: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Write it as the T5ForConditionalGeneration it is, so that nobody needs this class to read it."""
-        super().save_pretrained(save_directory, **how)
-        self.config.architectures = [T5ForConditionalGeneration.__name__]
-        self.config.save_pretrained(save_directory)
 
 
 @dataclass(frozen=True)
@@ -189,24 +197,3 @@ def word_ids(words: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[
             f"{len(tokenizer)} entries: {'; '.join(problems)}; set task.label_words to others"
         )
     return spelt  # pyright: ignore[reportReturnType]
-
-
-def must_have_words(task: TaskConfig, role: str) -> None:
-    """A task that says nothing to a text-to-text model cannot be taught to one.
-
-    Raises:
-        ModelError: it has no prompts, or not a label word for each label.
-    """
-    if len(task.prompts) == len(task.text) and task.label_words and len(task.label_words) == len(task.labels):
-        return
-    raise ModelError(
-        f"the {role} is a text-to-text model, and task {task.name} has {len(task.prompts)} prompts for "
-        f"{len(task.text)} texts and {len(task.label_words)} label words for {len(task.labels)} labels; it needs one "
-        "each (task.prompts, task.label_words)"
-    )
-
-
-def knows(config: T5Config, task: TaskConfig) -> bool:
-    """Whether a checkpoint was trained by kdrun on this very task: the words in its config are the task's."""
-    told = getattr(config, "label_words", None), getattr(config, "prompts", None)
-    return told == (list(task.label_words), list(task.prompts))

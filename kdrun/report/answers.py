@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kdrun.report import measure, plots
+from kdrun.report import extraction, measure, plots
 from kdrun.report.blocks import Block, Example, Examples, Figure, Figures, Matrices, Matrix, Table, Text
 from kdrun.report.measure import Answers
 from kdrun.report.read import Run
@@ -47,6 +47,8 @@ def blocks(run: Run) -> list[Block]:
     if not splits:
         return made
     split, rows = next(iter(splits.items()))
+    if measure.is_extraction(rows):
+        return made + extraction.blocks(splits, has_teacher=missing is None)
     if measure.is_regression(rows):
         return made + _of_scores(splits, split, has_teacher=missing is None)
     found = {name: measure.answers(part) for name, part in splits.items()}
@@ -152,6 +154,8 @@ def differences(run: Run) -> list[Block]:
     if measure.is_regression(rows):
         columns = score_columns(rows, has_teacher=True)
         gap, what = np.abs(columns["teacher"] - columns["student"]), "distance of their scores"
+    elif measure.is_extraction(rows):
+        gap, what = extraction.gap(rows), "number of entities that only one of them names"
     else:
         found = measure.answers(rows).gap()
         if found is None:

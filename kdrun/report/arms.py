@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kdrun.report import answers, measure, plots
+from kdrun.report import answers, extraction, measure, plots
 from kdrun.report.blocks import Block, Example, Examples, Figure, Figures, Folded, Key, Table, Text
 from kdrun.report.curves import Curves, mean_curve, read_curves
 from kdrun.report.plots import Line
@@ -169,6 +169,8 @@ def _of_run(run: Run) -> dict[str, float | None]:
         columns = answers.score_columns(rows, has_teacher=answers.why_no_teacher(run) is None)
         known = columns.get("teacher")
         return {"agreement": None if known is None else measure.correlation(known, columns["student"])}
+    if measure.is_extraction(rows):
+        return {"agreement": extraction.agreement(rows) if answers.why_no_teacher(run) is None else None}
     found = measure.answers(rows)
     errors = {who: c.error for who in answers.MODELS if (c := found.calibration(who))}
     return {"agreement": found.agreement(), **errors}
@@ -213,7 +215,7 @@ def _right(arm: Arm) -> dict[int, tuple[list[bool], dict[str, Any]]]:
         if not splits or measure.is_regression(rows := next(iter(splits.values()))):
             return {}
         for row in rows:
-            found.setdefault(row["id"], ([], row))[0].append(row["prediction"] == row["gold"])
+            found.setdefault(row["id"], ([], row))[0].append(measure.is_right(row))
     return found
 
 

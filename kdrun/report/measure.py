@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kdrun import entities
+
 BINS = 15
 
 ECE_DEFINITION = (
@@ -103,6 +105,17 @@ class Answers:
 def is_regression(rows: Sequence[dict[str, Any]]) -> bool:
     """Whether predictions are scores rather than classes."""
     return bool(rows) and not isinstance(rows[0]["prediction"], str)
+
+
+def is_extraction(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether predictions are texts that name entities."""
+    return bool(rows) and "written" in rows[0]
+
+
+def is_right(row: dict[str, Any], whose: str = "") -> bool:
+    """Whether a prediction is the gold answer; of a text, whether it names the same entities."""
+    said = row[f"{whose}prediction"]
+    return entities.same(said, row["gold"]) if is_extraction([row]) else said == row["gold"]
 
 
 def answers(rows: list[dict[str, Any]]) -> Answers:

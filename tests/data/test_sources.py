@@ -127,8 +127,8 @@ def test_sources_are_registered_and_unknown_ones_refused():
         load(DataConfig(name="foldr"), TOY)
 
 
-def test_there_are_ten_tasks():
-    names = "amazon cola mnli mrpc qnli qqp rte sst2 stsb wnli"
+def test_there_are_eleven_tasks():
+    names = "amazon cola conll2003 mnli mrpc qnli qqp rte sst2 stsb wnli"
     assert " ".join(path.stem for path in TASKS) == names
 
 
@@ -139,14 +139,17 @@ def test_a_task_is_whole_and_short_and_has_embedded_rows(path: Path):
     task: Any = OmegaConf.to_object(merged)
     assert task.name == path.stem
     assert task.headline in task.metrics
-    assert bool(task.labels) != bool(task.range)
-    assert len(task.text) == len(task.folder["text"]) in (1, 2)
+    assert [bool(task.labels), bool(task.range), bool(task.entities)].count(True) == 1
+    assert len(task.text) == len(task.folder.get("text", task.text)) in (1, 2)
     assert set(task.rows) >= {"train", "dev"}
     assert set(task.folder["files"]) == set(task.rows) if "files" in task.folder else task.folder["pool"]
     data = sources.load(DataConfig(name="embedded"), task)
     assert list(data.splits) == ["train", *task.dev_splits]
     for split in data.splits.values():
         assert split.is_pair == (len(task.text) == 2)
+        if task.is_extraction:
+            assert all(isinstance(label, str) for label in split.labels())
+            continue
         low, high = task.range or [0, task.num_outputs - 1]
         assert low <= split.labels().min() <= split.labels().max() <= high
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from kdrun.data.embedded import reviews
+from kdrun.data.embedded import naming, reviews
 from kdrun.data.embedded.inference import mnli, rte
 from kdrun.data.embedded.lexicon import Draft, Maker
 from kdrun.data.embedded.paraphrase import mrpc, qqp, stsb
@@ -30,11 +30,14 @@ MAKERS: dict[str, Maker] = {
 DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
 """Grammars of the tasks with domains, which are told the domain and the split."""
 DOMAINS: dict[str, tuple[str, ...]] = {"amazon": tuple(reviews.DOMAINS)}
-TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS)
-CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0}
+WRITERS: dict[str, Callable[..., Draft]] = {"conll2003": naming.conll2003}
+"""Grammars of the tasks whose label is a text, which are told the split."""
+TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *WRITERS)
+CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(WRITERS, 0)
 SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task in TASKS} | {
     "mnli": {"train": 5000, "dev": 500, "dev_mismatched": 500},
     "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
+    "conll2003": {"train": 20000, "dev": 500, "test": 500},
 }
 NOISE = 0.03
 # One row in eight may only ever be a dev row, whatever the seed: no dev row can be in train. A test row is one of
@@ -50,14 +53,16 @@ class Rows:
     Attributes:
         text: First (or only) sentences.
         text_pair: Second sentences of a pair task, else None.
-        label: Class indices, or scores from 0 to 5 for stsb.
+        label: Class indices, or scores from 0 to 5 for stsb; empty where `answer` is not.
         domain: Names of the rows' domains in a task that has domains, else None.
+        answer: Texts to be written, in the extraction task, else None.
     """
 
     text: list[str]
     text_pair: list[str] | None
     label: list[int] | list[float]
     domain: list[str] | None = None
+    answer: list[str] | None = None
 
 
 def seeded(*parts: object) -> random.Random:
@@ -103,6 +108,8 @@ def _makers(task: str, split: str) -> list[Maker]:
     """The grammar of a split's rows; in a task with domains one a domain."""
     if task in DOMAIN_MAKERS:
         return [partial(DOMAIN_MAKERS[task], domain=domain, split=split) for domain in DOMAINS[task]]
+    if task in WRITERS:
+        return [partial(WRITERS[task], split=split)]
     return [partial(mnli, genre=1) if split == "dev_mismatched" else MAKERS[task]]
 
 
@@ -162,11 +169,11 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
 
     Args:
         task: One of `TASKS`.
-        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon "test".
+        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon and conll2003 "test".
         seed: Seed of the data.
 
     Returns:
-        The rows; three in a hundred train labels are wrong, dev labels are all right.
+        The rows; three in a hundred train labels are wrong (none that are texts), dev labels are all right.
 
     Raises:
         ValueError: If the task or the split does not exist.
@@ -176,6 +183,8 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
     if split not in SIZES[task]:
         raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
     drafts = clean_drafts(task, split, seed, SIZES[task][split])
+    if task in WRITERS:
+        return Rows([draft.text for draft in drafts], None, [], answer=[draft.answer or "" for draft in drafts])
     labels = [draft.label for draft in drafts]
     if split == "train":
         rng = seeded("noise", seed, task)

@@ -28,14 +28,16 @@ class Draft:
     Attributes:
         text: First (or only) sentence.
         text_pair: Second sentence of a pair task, else None.
-        label: Class index, or a score for the similarity task.
+        label: Class index, or a score for the similarity task; 0 where the answer is a text.
         domain: Its domain, in a task that has several.
+        answer: The text to be written, in the extraction task.
     """
 
     text: str
     text_pair: str | None
     label: int | float
     domain: str | None = None
+    answer: str | None = None
 
 
 Maker = Callable[[random.Random], Draft]

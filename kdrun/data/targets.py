@@ -1,0 +1,72 @@
+"""The texts that models are to write, as tokens: what a batch of an extraction task carries in the place of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.data.table import TEXTS, Split, content_hash
+from kdrun.data.tokens import TokenTable, tokenize
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100
+"""Stands in labels where an answer is over, as in transformers."""
+UNCUT = 1_000_000
+"""More tokens than an answer has."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """One answer a row.
+
+    Attributes:
+        tokens: of the answers, their end included.
+        start: id of the token that a decoder's input begins with.
+        limit: tokens of an answer beyond this are left out; such an answer has no end, so none is learnt.
+        gold: whether the answers are the task's, not a teacher's.
+    """
+
+    tokens: TokenTable
+    start: int
+    limit: int
+    gold: bool
+
+    @property
+    def num_rows(self) -> int:
+        """How many answers there are."""
+        return self.tokens.num_rows
+
+    @property
+    def num_cut(self) -> int:
+        """How many answers are longer than the limit."""
+        return int((self.tokens.lengths > self.limit).sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the answers, the vocabulary and the limit."""
+        return f"{self.tokens.fingerprint}/{self.limit}"
+
+    def batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is to be written and what the decoder reads, teacher-forced.
+
+        Returns:
+            `labels`, token ids with -100 behind an answer's end, and `decoder_input_ids`, the same one place later
+            behind the start token: int64, [batch, length] each.
+        """
+        batch = self.tokens.batch(rows)
+        ids, present = batch["input_ids"][:, : self.limit], batch["attention_mask"][:, : self.limit].bool()
+        read = ids.roll(1, dims=1)
+        read[:, 0] = self.start
+        return ids.masked_fill(~present, IGNORED), read
+
+
+def tokens_of(texts: Sequence[str], tokenizer: Any) -> TokenTable:
+    """The tokens of answers, none of them cut, from the cache where they are there."""
+    table = pa.table({TEXTS[0]: pa.array(texts, pa.string())})
+    return tokenize(Split("answers", table, "answers", content_hash(table)), tokenizer, UNCUT)

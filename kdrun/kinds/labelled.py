@@ -1,0 +1,82 @@
+"""Tasks that ask for a class or a score: a model's logits are the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdrun import losses, metrics, registry
+from kdrun.kinds.base import Kind, Outputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdrun.data.tokens import TokenTable
+    from kdrun.evaluation import Evaluator
+    from kdrun.models.built import Built
+
+
+class Labelled(Kind):
+    """A class of several, or a score."""
+
+    def asked(self) -> str:
+        """The classes by name, or a score."""
+        return ", ".join(self.task.labels) or "a score"
+
+    def loss_name(self, name: str | None) -> str:
+        """KL for classes, the squared difference for a score."""
+        return losses.default_loss(name, self.task.is_regression)
+
+    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
+        """The registered loss as it is."""
+        return registry.get("loss", self.loss_name(name)).target
+
+    def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy for classes, squared error for a score."""
+        return losses.hard_loss(self.task.is_regression)(logits, labels)
+
+    def outputs(self, evaluator: Evaluator, built: Built, tokens: TokenTable, limit: int | None) -> Outputs:
+        """Logits, [rows, outputs]."""
+        return evaluator.logits(built.model, tokens, limit)
+
+    def predictions(self, outputs: Outputs) -> np.ndarray:
+        """Class indices, or scores for a regression task, [rows]."""
+        return outputs[:, 0] if self.task.is_regression else outputs.argmax(axis=-1)
+
+    def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
+        """The task's metrics; given the rows' domains, their plain mean over these, and each domain's own."""
+        names, found = list(self.task.metrics), self.predictions(outputs)
+        if domains is None:
+            return metrics.compute(names, found, labels)
+        return metrics.by_domain(names, found, labels, domains, self.task.domains)
+
+    def guess(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
+        """Of the most frequent class, or the mean score."""
+        return metrics.majority(self.task, labels, domains)
+
+    def answers(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """`prediction`, and for classes `probabilities` by name."""
+        if self.task.is_regression:
+            return [{"prediction": float(value)} for value in outputs[:, 0]]
+        shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        shares = shifted / shifted.sum(axis=-1, keepdims=True)
+        return [
+            {
+                "prediction": self.task.labels[int(row.argmax())],
+                "probabilities": {name: round(float(p), 6) for name, p in zip(self.task.labels, row, strict=True)},
+            }
+            for row in shares
+        ]
+
+    def gold(self, label: Any) -> str | float:
+        """A class by name, or a score."""
+        return float(label) if self.task.is_regression else self.task.labels[int(label)]
+
+    def fits(self, config: Any) -> tuple[bool, str]:
+        """The classes' names in the task's order, or one output for a score."""
+        if self.task.is_regression:
+            return config.num_labels == 1, f"{config.num_labels} output(s) for a score"
+        names = [config.id2label[i] for i in range(config.num_labels)]
+        return names == list(self.task.labels), ", ".join(names)

@@ -1,0 +1,47 @@
+"""Which T5 model a task takes, and whether a checkpoint was taught that very task: its config tells."""
+
+from __future__ import annotations
+
+from transformers import T5Config
+
+from kdrun.data.config import TaskConfig
+from kdrun.errors import ModelError
+from kdrun.models.text_to_text import LabelWordClassifier, TextToText
+from kdrun.models.text_writer import TextWriter
+
+
+def model_class(task: TaskConfig) -> type[TextToText]:
+    """What a teacher or student of the task is."""
+    return TextWriter if task.is_extraction else LabelWordClassifier
+
+
+def answers_of(task: TaskConfig) -> list[str]:
+    """The words that answers to the task are made of: a word per label, or the types of entities."""
+    return list(task.entities or task.label_words)
+
+
+def told(config: T5Config) -> tuple[list[str], list[str]]:
+    """Answers and prompts that a checkpoint was taught by kdrun; empty for any other."""
+    answers = getattr(config, "entities", None) or getattr(config, "label_words", None) or []
+    return list(answers), list(getattr(config, "prompts", None) or [])
+
+
+def knows(config: T5Config, task: TaskConfig) -> bool:
+    """Whether a checkpoint was taught this very task by kdrun: the words in its config are the task's."""
+    return told(config) == (answers_of(task), list(task.prompts))
+
+
+def must_have_words(task: TaskConfig, role: str) -> None:
+    """A task that says nothing to a text-to-text model cannot be taught to one.
+
+    Raises:
+        ModelError: it has no prompts, or not a label word for each label.
+    """
+    has_words = bool(task.entities) or (bool(task.label_words) and len(task.label_words) == len(task.labels))
+    if len(task.prompts) == len(task.text) and has_words:
+        return
+    raise ModelError(
+        f"the {role} is a text-to-text model, and task {task.name} has {len(task.prompts)} prompts for "
+        f"{len(task.text)} texts and {len(task.label_words)} label words for {len(task.labels)} labels; it needs one "
+        "each (task.prompts, task.label_words)"
+    )

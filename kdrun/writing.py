@@ -1,0 +1,84 @@
+"""What a run needs where the answer is a text: the texts to write, and a teacher who says how while they are written.
+
+Of every token of every answer the teacher's logits are too many to keep (a vocabulary each), so they are computed as a
+batch is made. Where nobody labelled the rows, what the teacher writes of them, greedily, takes the place of the labels;
+that is decoded once and kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import Accelerator
+from torch import Tensor
+
+from kdrun import cache, losses
+from kdrun.data.targets import Targets, tokens_of
+from kdrun.data.tokens import TokenTable
+from kdrun.evaluation import Evaluator
+from kdrun.models.built import Built
+
+FILE = "answers.json"
+
+
+def targets(texts: Sequence[str], built: Built, limit: int, *, gold: bool) -> Targets:
+    """Texts as a model is to write them.
+
+    Args:
+        texts: one a row.
+        built: whose tokenizer spells them, and whose decoder begins.
+        limit: `task.answer_tokens`.
+        gold: whether they are the task's labels.
+    """
+    config: Any = built.model.config
+    return Targets(tokens_of(texts, built.tokenizer), config.decoder_start_token_id, limit, gold)
+
+
+def live_logits(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+    """A teacher that scores batches as they are made.
+
+    Returns:
+        From its inputs and the tokens to be written, [batch, answer length], to its logits at each of these, without a
+        gradient, NaN where there is none: [batch, answer length, vocabulary].
+    """
+
+    def score(inputs: dict[str, Tensor], written: Tensor) -> Tensor:
+        with torch.no_grad(), accelerator.autocast():
+            return losses.without_padding(model(**inputs).logits, written)
+
+    return score
+
+
+def kept_answers(built: Built, tokens: TokenTable, evaluator: Evaluator, tell: Callable[[str], None]) -> list[str]:
+    """What the teacher writes of rows, decoded once per (teacher, rows) and read back.
+
+    Args:
+        built: the teacher.
+        tokens: of the rows.
+        evaluator: decodes.
+        tell: is given a line about what takes a while.
+    """
+    limit = evaluator.task.answer_tokens
+    key = {
+        "format": 1,
+        "teacher": built.fingerprint,
+        "tokens": tokens.fingerprint,
+        "limit": limit,
+        "precision": evaluator.accelerator.mixed_precision,
+        "device": evaluator.accelerator.device.type,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+    def build(folder: Path) -> None:
+        tell(f"teacher writes what it finds in the {tokens.num_rows} rows that the student learns from, once")
+        texts = [written.text for written in evaluator.outputs(built, tokens)]
+        (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
+
+    folder, _ = cache.fetch("answers", key, build)
+    return json.loads((folder / FILE).read_text(encoding="utf-8"))

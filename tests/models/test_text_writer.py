@@ -1,0 +1,92 @@
+"""T5 as a writer: plain T5 underneath, a config that tells what it was taught, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config, T5ForConditionalGeneration
+
+from kdrun import compose, registry
+from kdrun.config import FineTune, PretrainedTeacherConfig, ScratchConfig
+from kdrun.data.config import CorpusConfig
+from kdrun.errors import ModelError
+from kdrun.models.built import BuildContext, Built, save
+from kdrun.models.text_tasks import must_have_words
+from kdrun.models.text_writer import TextWriter
+
+SIZES = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 16, "num_layers": 1, "num_decoder_layers": 1}
+TASK = compose.load(["task=conll2003", "preset=t5_writer"]).task
+SST2 = compose.load(["task=sst2"]).task
+
+
+def context(task: Any = TASK, role: str = "student") -> BuildContext:
+    return BuildContext(role, task, lambda: registry.build("corpus", "embedded", CorpusConfig()), seed=1)
+
+
+@pytest.fixture
+def writer(run_env: None) -> Built:
+    config = compose.load(["task=conll2003", "preset=t5_writer"]).student
+    assert isinstance(config, ScratchConfig)
+    return registry.build("student", "scratch", replace(config, sizes=SIZES), context())
+
+
+def batch(writer: Built) -> dict[str, torch.Tensor]:
+    ids = writer.tokenizer(["anna visited rome."], return_tensors="pt")["input_ids"]
+    assert isinstance(ids, torch.Tensor)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": torch.tensor([[0, 7, 8]])}
+
+
+def test_logits_are_those_of_the_plain_model(writer: Built) -> None:
+    assert isinstance(writer.model, TextWriter)
+    assert writer.prompts == ["extract entities:"]
+    plain = T5ForConditionalGeneration(T5Config.from_dict(writer.model.config.to_dict())).eval()
+    plain.load_state_dict(writer.model.state_dict())
+    with torch.no_grad():
+        ours = writer.model(**batch(writer), prompt_mask=torch.zeros(1, 1))
+        theirs = plain(**batch(writer))
+    torch.testing.assert_close(ours.logits, theirs.logits, rtol=0, atol=0)
+    assert ours.logits.shape == (1, 3, len(writer.tokenizer))
+    assert ours.past_key_values is None
+
+
+def test_it_is_saved_as_what_anybody_can_read_and_read_back_as_taught(writer: Built, tmp_path: Path) -> None:
+    save(writer, None, tmp_path)
+    plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    assert type(plain) is T5ForConditionalGeneration
+    assert plain.generation_config.max_new_tokens == TASK.answer_tokens
+    assert AutoTokenizer.from_pretrained(tmp_path).get_vocab() == writer.tokenizer.get_vocab()
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    again = registry.build("teacher", "pretrained", section, context(role="teacher"))
+    assert again.has_head
+    assert again.fingerprint == writer.fingerprint
+    with torch.no_grad():
+        torch.testing.assert_close(plain(**batch(writer)).logits, again.model(**batch(writer)).logits, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_task_is_refused_or_taught_anew(writer: Built, tmp_path: Path) -> None:
+    save(writer, None, tmp_path)
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    other = replace(TASK, name="other", entities=["gene"])
+    with pytest.raises(ModelError, match=r"trained to answer person, .* other asks for gene"):
+        registry.build("teacher", "pretrained", section, context(other, "teacher"))
+    anew = registry.build(
+        "teacher", "pretrained", replace(section, fine_tune=FineTune.always), context(other, "teacher")
+    )
+    assert not anew.has_head
+    assert anew.model.config.entities == ["gene"]
+
+
+def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_env: None) -> None:
+    tiny = registry.build("student", "scratch", compose.load(["student=smoke"]).student, context(SST2))
+    save(tiny, None, tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is an encoder, which writes no text"):
+        registry.build("teacher", "pretrained", section, context(role="teacher"))
+
+
+def test_a_task_without_a_prompt_cannot_be_taught() -> None:
+    with pytest.raises(ModelError, match="has 0 prompts for 1 texts"):
+        must_have_words(replace(TASK, prompts=[]), "student")

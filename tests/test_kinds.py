@@ -1,0 +1,174 @@
+"""Kinds of tasks: losses over tokens by hand, padding that counts for nothing, texts as outputs."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from kdrun import losses, registry
+from kdrun.data.config import TaskConfig
+from kdrun.errors import TrainingError
+from kdrun.evaluation import Evaluator, prediction_rows
+from kdrun.kinds import kind_of
+from kdrun.kinds.decoding import greedy
+from kdrun.kinds.extraction import Extraction, Written
+from kdrun.kinds.labelled import Labelled
+
+CLASSES = TaskConfig(name="t", labels=["no", "yes"], metrics=["accuracy"], headline="accuracy", rows={"dev": 1})
+NAMES = TaskConfig(
+    name="n",
+    text=["sentence"],
+    entities=["person", "location"],
+    metrics=["entity_f1", "entity_recall"],
+    headline="entity_f1",
+    rows={"dev": 2},
+    answer_tokens=3,
+)
+KIND = Extraction(NAMES)
+
+
+def test_the_kind_follows_from_the_task() -> None:
+    assert isinstance(kind_of(CLASSES), Labelled)
+    assert isinstance(kind_of(NAMES), Extraction)
+    assert not NAMES.is_regression
+
+
+def test_the_hard_loss_is_a_mean_over_tokens_by_hand() -> None:
+    logits = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0], [9.0, -9.0]], [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0]]])
+    labels = torch.tensor([[1, 0, -100], [1, -100, -100]])
+    # row 0: −log(3/4) and −log(1/2); row 1: −log(1/2)
+    expected = [(math.log(4 / 3) + math.log(2)) / 2, math.log(2)]
+    torch.testing.assert_close(KIND.hard_loss(logits, labels), torch.tensor(expected))
+
+
+def test_a_row_without_tokens_has_no_loss() -> None:
+    assert KIND.hard_loss(torch.zeros(1, 2, 3), torch.full((1, 2), -100)).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("name", sorted(registry.entries("loss")))
+def test_the_soft_loss_is_the_registered_one_at_each_token_and_padding_is_like_deletion(name: str) -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 4, 5, dtype=torch.float64), torch.randn(2, 4, 5, dtype=torch.float64)
+    labels = torch.tensor([[1, 2, 3, 4], [1, 2, -100, -100]])
+    found = KIND.soft_loss(name)(student, losses.without_padding(teacher, labels), 2.0)
+    plain = registry.get("loss", name).target
+    expected = [plain(student[0], teacher[0], 2.0).mean(), plain(student[1, :2], teacher[1, :2], 2.0).mean()]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_whoever_forgets_about_padding_gets_no_number() -> None:
+    padded = losses.without_padding(torch.zeros(1, 2, 3), torch.tensor([[1, -100]]))
+    assert losses.kl_divergence(torch.zeros(1, 2, 3), padded).isnan().tolist() == [[False, True]]
+
+
+def test_gradients_reach_the_tokens_that_are_there_alone() -> None:
+    student = torch.randn(1, 3, 4, requires_grad=True)
+    taught = losses.without_padding(torch.randn(1, 3, 4), torch.tensor([[1, 2, -100]]))
+    KIND.soft_loss(None)(student, taught, 1.0).sum().backward()
+    assert student.grad is not None
+    assert student.grad[0].abs().sum(dim=-1).gt(0).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, dtype=torch.long)])
+def test_labels_that_do_not_fit_are_refused(wrong: Tensor) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        KIND.hard_loss(torch.zeros(2, 4, 5), wrong)
+
+
+class Parrot(nn.Module):
+    """Writes the row's number as so many tokens, then the end (id 1); what `generate` of a T5 model does."""
+
+    config = SimpleNamespace(eos_token_id=1)
+
+    def generate(self, input_ids: Tensor, max_new_tokens: int, **how: Any) -> Tensor:
+        assert how["do_sample"] is False
+        assert not self.training
+        rows = [[0] + [5] * int(n) + [1] for n in input_ids[:, 0]]
+        width = max(map(len, rows))
+        return torch.tensor([row + [0] * (width - len(row)) for row in rows])[:, : max_new_tokens + 1]
+
+
+class Speller:
+    """Decodes to how many tokens there are."""
+
+    def batch_decode(self, ids: Tensor, skip_special_tokens: bool) -> list[str]:
+        assert skip_special_tokens
+        return [f"person: {int((row == 5).sum())}" for row in ids]
+
+
+class Rows:
+    """Rows of one number each, of different lengths."""
+
+    num_rows = 5
+    lengths = np.array([1, 4, 2, 3, 1])
+
+    def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
+        ids = torch.from_numpy(rows)[:, None]
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_mask": torch.zeros_like(ids)}
+
+
+def written(limit: int | None = None) -> list[tuple[str, bool]]:
+    evaluator = Evaluator(NAMES, {}, Accelerator(cpu=True), 2)
+    built: Any = SimpleNamespace(model=Parrot().train(), tokenizer=Speller())
+    found = evaluator.outputs(built, Rows(), limit)  # type: ignore[arg-type]
+    assert built.model.training
+    return [(answer.text, answer.is_whole) for answer in found]
+
+
+def test_answers_come_in_row_order_and_say_whether_they_ended() -> None:
+    # at most 3 tokens: two words and the end
+    assert written() == [
+        ("person: 0", True), ("person: 1", True), ("person: 2", True), ("person: 3", False), ("person: 3", False),
+    ]  # fmt: skip
+
+
+def test_a_dry_run_asks_for_so_many_batches_only() -> None:
+    assert [text for text, _ in written(limit=1)] == ["", "person: 1", "", "person: 3", ""]
+
+
+def test_scores_and_guess() -> None:
+    outputs = np.array([Written("person : ann", True), Written("none", True)], dtype=object)
+    gold = np.array(["person: Ann; location: Rome", "person: Bo"], dtype=object)
+    assert KIND.score(outputs, gold, None) == {"entity_f1": 2 / 4, "entity_recall": 1 / 3}
+    assert KIND.guess(gold, None) == {"entity_f1": 0.0, "entity_recall": 0.0}
+
+
+def test_prediction_rows_are_spelt_as_the_sentence() -> None:
+    outputs = np.array([Written("person : ann u. lee ; location : oslo", False)], dtype=object)
+    columns = {"text": ["Ann U. Lee left ."], "label": ["person: Ann U. Lee"]}
+    (row,) = prediction_rows(NAMES, "dev", columns, outputs, outputs)
+    assert row == {
+        "id": 0,
+        "split": "dev",
+        "text": "Ann U. Lee left .",
+        "gold": "person: Ann U. Lee",
+        "prediction": "person: Ann U. Lee; location: oslo",
+        "written": "person : ann u. lee ; location : oslo",
+        "cut": True,
+        "teacher_prediction": "person: Ann U. Lee; location: oslo",
+        "teacher_written": "person : ann u. lee ; location : oslo",
+        "teacher_cut": True,
+    }
+    assert KIND.remarks(outputs, columns["text"]) == [
+        "1 of 1 answers did not end within task.answer_tokens=3 and were cut",
+        "1 of 2 entities it named have words that their sentence does not have",
+    ]
+
+
+class Diverged(Parrot):
+    """Passes NaN to what looks at its logits."""
+
+    def generate(self, input_ids: Tensor, max_new_tokens: int, **how: Any) -> Tensor:
+        how["logits_processor"](input_ids, torch.full((len(input_ids), 3), torch.nan))
+        return super().generate(input_ids, max_new_tokens, **how)
+
+
+def test_a_model_that_has_diverged_is_named() -> None:
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    with pytest.raises(TrainingError, match="logits that are not finite"):
+        greedy(Diverged().eval(), {"input_ids": ids, "attention_mask": ids}, 3)
