@@ -1,4 +1,4 @@
-"""Runs in processes of their own that are killed at a given optimizer step, or go on to the end.
+"""Runs in processes of their own that are killed, or go on to the end; `scripts/torture.py` uses it too.
 
 A server imports kdrun once and forks a process for each run, so that a run costs what it computes.
 """
@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SERVER = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from kdrun import cli, results, train
@@ -22,7 +24,7 @@ torch.set_num_threads(1)
 results.code_digest()
 
 
-def kill_at(step, number):
+def strike_at(step, number):
     real, done = AcceleratedOptimizer.step, [0]
 
     def counted(self, *args):
@@ -35,17 +37,20 @@ def kill_at(step, number):
 
 
 for line in sys.stdin:
-    words, step, number, log = json.loads(line)
+    words, step, seconds, number, log = json.loads(line)
     child = os.fork()
     if child == 0:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
         if step:
-            kill_at(step, number)
+            strike_at(step, number)
         code = cli.run(words)
         sys.stdout.flush()
         os._exit(code)
+    if seconds:
+        time.sleep(seconds)
+        os.kill(child, number)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -57,18 +62,18 @@ class Server:
     process: subprocess.Popen[str]
     log: Path
 
-    def run(self, *words: str, at: int = 0, with_signal: int = signal.SIGKILL) -> int:
+    def run(self, *words: str, at: int = 0, after: float = 0, with_signal: int = signal.SIGKILL) -> int:
         """A run's exit code, negative for the signal that killed it.
 
         Args:
             words: of its command line.
-            at: number of the optimizer step, of all models, at which it sends itself the signal; 0 for none.
+            at: number of the optimizer step, of all models, at which it gets the signal; 0 for none.
+            after: seconds after which it gets it, wherever it is; 0 for never.
             with_signal: which.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.log.write_text("")
-        self.process.stdin.write(json.dumps([words, at, int(with_signal), str(self.log)]) + "\n")
+        self.process.stdin.write(json.dumps([words, at, after, int(with_signal), str(self.log)]) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
@@ -77,25 +82,31 @@ class Server:
         """What the last run printed."""
         return self.log.read_text()
 
-    def close(self) -> None:
-        """End it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
 
-
-def server(folder: Path, cache: Path) -> Server:
-    """A new one, with that cache and without the hub."""
+@contextmanager
+def server(folder: Path, cache: Path) -> Iterator[Server]:
+    """One that prints into the folder, with that cache and without the hub."""
     env = {**os.environ, "KDRUN_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    )
-    return Server(process, folder / "shown.txt")
+    command = [sys.executable, "-c", SERVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        yield Server(process, folder / "shown.txt")
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def words(method: str, output_dir: Path) -> list[str]:
+    """A run of a method that takes seconds, has several evaluations and log lines, and could go on from any step."""
+    own = {"meta_kd": ["task=amazon", "method.domain=books"], "mate_kd": ["method.student_turn=2"]}
+    own["zskd"] = own["mate_kd"]
+    small = ["preset=smoke", "corpus.max_lines=300", "optim.steps=6", "teacher.fine_tuning.steps=4"]
+    often = ["runtime.log_every=2", "runtime.eval_every=2", "checkpoint.every=0"]
+    rest = ["teacher.allow_weak=true", "report=false", f"output_dir={output_dir}"]
+    return [f"method={method}", *own.get(method, ["task=sst2"]), *small, *often, *rest]
 
 
 def left_by(folder: Path) -> dict[str, Any]:
-    """What a run computed: its student's bytes, its answers, and its log and counts less all that is a time."""
+    """What a run computed: weights and answers to the byte, its log and its counts less all that is a time."""
     result = json.loads((folder / "result.json").read_text())
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     samples = folder / "samples.jsonl"
@@ -108,3 +119,8 @@ def left_by(folder: Path) -> dict[str, Any]:
         "log": [{k: v for k, v in record.items() if k != "examples_per_s"} for record in logged],
         "counts": {key: result[key] for key in ("steps", "data", "checkpoint", "student", "teacher")},
     }
+
+
+def unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Names of what differs."""
+    return [name for name in one if one[name] != other[name]]

@@ -1,55 +1,26 @@
-"""Run folder, ledger and atomic writes."""
+"""Ledger, identity and atomic writes."""
 
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kdrun import compose, results
 from kdrun.config import Config
-from kdrun.errors import ConfigError
+from kdrun.run_folder import RunFolder
 
 
 def config(tmp_path: Path, *words: str) -> Config:
     return compose.load([f"output_dir={tmp_path}/out", *words])
 
 
-def result(score: float) -> dict[str, Any]:
-    keys = dict.fromkeys(("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance"))
-    return {**keys, "retention": score, "kdrun": "x", "data": {"name": "sst2 (synthetic)", "synthetic": True}}
-
-
-def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None:
-    folder = results.RunFolder(config(tmp_path))
-    folder.open("kdrun")
-    runs = results.read_ledger(tmp_path / "out")
-    assert [run["status"] for run in runs] == ["running"]
-    folder.log({"step": 1, "loss": float("nan")})
-    folder.close("done", result(0.9))
-    assert folder.path.parent == tmp_path / "out" / "kd" / "sst2"
-    assert compose.to_config  # the config below is what the run was given
-    assert "name: kd" in (folder.path / "config.yaml").read_text()
-    assert json.loads((folder.path / "result.json").read_text())["retention"] == 0.9
-    assert json.loads((folder.path / "metrics.jsonl").read_text()) == {"step": 1, "loss": None}
-    (run,) = results.read_ledger(tmp_path / "out")
-    assert (run["status"], run["method"], run["retention"], run["synthetic"]) == ("done", "kd", 0.9, True)
-    assert len((tmp_path / "out" / "ledger.jsonl").read_text().splitlines()) == 2
-
-
-def test_run_dir_must_be_empty(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("dear")
-    with pytest.raises(ConfigError, match=r"mine is not an empty folder"):
-        results.RunFolder(config(tmp_path, f"run_dir={tmp_path}/mine"))
-
-
 def test_ledger_filters_by_sweep(tmp_path: Path) -> None:
     for sweep in ("a", "b"):
-        results.RunFolder(config(tmp_path, f"sweep={sweep}")).open("kdrun")
+        RunFolder(config(tmp_path, f"sweep={sweep}")).open("kdrun")
     assert [run["sweep"] for run in results.read_ledger(tmp_path / "out", "b")] == ["b"]
     assert results.read_ledger(tmp_path / "elsewhere") == []
 
@@ -123,3 +94,31 @@ def test_comparisons_are_read_apart_from_runs_and_the_last_of_a_repeated_one_cou
     results.append_line(ledger, {"event": "start", "run_id": "r"})
     assert [run["run_id"] for run in results.read_runs(ledger)] == ["r"]
     assert [(c["comparison_id"], c["mean"]) for c in results.read_comparisons(ledger)] == [("a", 2)]
+
+
+def test_nested_values_are_flat_and_of_types_that_trackers_take() -> None:
+    assert results.flat({"a": {"b": 1, "c": None}, "d": [1, 2], "e": True}) == [
+        ("a.b", 1), ("a.c", "None"), ("d", "[1, 2]"), ("e", True),
+    ]  # fmt: skip
+
+
+def test_a_line_that_nobody_finished_is_cut_off(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    results.append_line(ledger, {"event": "start", "run_id": "a", "pad": "x" * 100_000})
+    with ledger.open("a") as file:
+        file.write('{"event": "start", "run_id": "b", "pad": "' + "x" * 100_000)
+    results.append_line(ledger, {"event": "start", "run_id": "c"})
+    assert [run["run_id"] for run in results.read_runs(ledger)] == ["a", "c"]
+
+
+def test_a_line_that_the_disk_has_no_room_for_leaves_nothing(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    results.append_line(ledger, {"event": "start", "run_id": "a"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.stat().st_size + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            results.append_line(ledger, {"event": "start", "run_id": "b"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [run["run_id"] for run in results.read_runs(ledger)] == ["a"]

@@ -21,12 +21,6 @@ def test_a_missing_package_is_named_before_anything_is_paid_for(monkeypatch: pyt
     trackers.require(Tracker.none)
 
 
-def test_nested_values_are_flat_and_of_types_that_trackers_take() -> None:
-    assert trackers.flat({"a": {"b": 1, "c": None}, "d": [1, 2], "e": True}) == [
-        ("a.b", 1), ("a.c", "None"), ("d", "[1, 2]"), ("e", True),
-    ]  # fmt: skip
-
-
 class Recorder:
     """Stands in for Accelerate's tracking."""
 
