@@ -138,9 +138,8 @@ def test_dying_between_any_two_renames_leaves_one_to_go_on_from(
 def test_people_read_the_students_weights_with_their_config(tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-    config = BertConfig(
-        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=3
-    )
+    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    config.num_labels = 3
     model = BertForSequenceClassification(config)
     checkpoint.write(tmp_path / "best", Content({"model": checkpoint.tensors_of(model)}, {"step": 1}, model.config))
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "best")

@@ -54,6 +54,9 @@ def test_command(
         glue = str(glue_folder(tmp_path / "glue"))
         words = [w.replace("GLUE_FOLDER", glue) for w in words]
         words += ["teacher=smoke", "student=smoke"]  # the hub's teacher cannot be had in a test
+    if "RUN_FOLDER" in command:
+        assert cli.run(["method=kd", "task=sst2", "preset=smoke", "run_dir=begun", *small]) == 0
+        words, small = [command.split()[1].replace("RUN_FOLDER", "begun")], []
     if words[0] in ("runs", "table", "report"):  # they read what is there
         assert cli.run(["method=kd", "task=sst2", "preset=smoke", *small]) == 0
     elif words[0] not in ("--help", "--version", "explain"):

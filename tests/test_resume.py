@@ -1,7 +1,6 @@
 """Real processes, killed at optimizer steps drawn at random, go on and leave what an undisturbed run leaves."""
 
 import json
-import os
 import random
 import resource
 import shutil
@@ -15,14 +14,21 @@ from kdrun import checkpoint, registry, results
 from tests import killing
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
-SOME = ("mate_kd", "tinybert_kd")
-"""Two roles in turns, with samples; two phases, one unscored, with a projection. The others are slow tests."""
+SOME = ("mate_kd",)
+"""Two roles in turns, with samples; the others are slow tests. `test_resume_loop.py` has every kind of phase."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killing.Server]:
     with killing.server(tmp_path_factory.mktemp("server"), shared_cache) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def whole_kd(server: killing.Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What an undisturbed run of kd leaves."""
+    folder = tmp_path_factory.mktemp("kd")
+    return undisturbed(server, killing.words("kd", folder), folder / "whole")
 
 
 def undisturbed(server: killing.Server, words: list[str], folder: Path) -> dict[str, object]:
@@ -56,11 +62,9 @@ def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
 
 
 def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skipped(
-    server: killing.Server, tmp_path: Path
+    server: killing.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
-    words = killing.words("kd", tmp_path)
-    wanted = undisturbed(server, words, tmp_path / "whole")
-    stopped = tmp_path / "stopped"
+    words, stopped = killing.words("kd", tmp_path), tmp_path / "stopped"
     # nothing is due by itself
     code = server.run(*words, f"run_dir={stopped}", "checkpoint.every=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
@@ -77,17 +81,17 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     assert "optim.lr was 0.0005, is 0.5" in server.shown
     assert server.run(f"resume={stopped}") == 0, server.shown
     assert "optimizer.student.safetensors does not have the checksum" in server.shown
-    assert killing.unlike(killing.left_by(stopped), wanted) == []
+    assert killing.unlike(killing.left_by(stopped), whole_kd) == []
 
 
-def test_a_full_disk_is_said_and_costs_nothing(server: killing.Server, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_costs_nothing(
+    server: killing.Server, tmp_path: Path, shared_cache: Path, whole_kd: dict[str, object]
+) -> None:
     """A limit on the size of files stands for the full disk: what is larger than the logs cannot be written."""
-    words = killing.words("finetune", tmp_path)
-    wanted = undisturbed(server, words, tmp_path / "whole")
-    run = [*words, f"run_dir={tmp_path}/full"]
+    run = [*killing.words("kd", tmp_path), f"run_dir={tmp_path}/full"]
     assert server.run(*run, at=4) == -signal.SIGKILL
     size = (tmp_path / "full" / "checkpoints" / "last" / "model.safetensors").stat().st_size
-    with killing.server(tmp_path, Path(os.environ["KDRUN_CACHE"])) as limited:
+    with killing.server(tmp_path, shared_cache) as limited:
         resource.prlimit(limited.process.pid, resource.RLIMIT_FSIZE, (size - 1, size - 1))
         assert limited.run(f"resume={tmp_path}/full") == 1
         assert "could not be written" in limited.shown
@@ -95,7 +99,7 @@ def test_a_full_disk_is_said_and_costs_nothing(server: killing.Server, tmp_path:
         assert f"go on with: kdrun resume={tmp_path}/full" in limited.shown
         assert "Traceback" not in limited.shown
     assert server.run(f"resume={tmp_path}/full") == 0, server.shown
-    assert killing.unlike(killing.left_by(tmp_path / "full"), wanted) == []
+    assert killing.unlike(killing.left_by(tmp_path / "full"), whole_kd) == []
 
 
 @pytest.mark.slow

@@ -70,6 +70,7 @@ class Everything(Method):
         self.mean, self.seen = state["mean"], state["seen"]
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        assert batch.labels is not None
         out = self.roles[turn.role](batch.inputs["student"]["x"])
         out = self.projection(out) if self.name == "warm" and turn.role == "student" else out
         error = (torch.dropout(out[:, 0], 0.3, True) - batch.labels - self.mean).square().sum()
