@@ -64,13 +64,10 @@ class Keeper:
         """Save one, of a position that its state says as `phase` and `step`.
 
         Raises:
-            CheckpointError: it cannot be written; says which one is there.
+            CheckpointError: it cannot be written.
         """
         state = {**content.state, "journal": self.journal.state() if self.journal else {}}
-        try:
-            checkpoint.write(self.place, Content(content.tensors, state, self.settings), self.config.keep)
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}; {self.last}") from error
+        checkpoint.write(self.place, Content(content.tensors, state, self.settings), self.config.keep)
         self._note(self.place, state)
 
     def newest(self) -> Content | None:

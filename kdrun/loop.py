@@ -17,6 +17,7 @@ from kdrun import checkpoint, snapshot, stopping
 from kdrun.checkpoint import Content
 from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
+from kdrun.errors import CheckpointError
 from kdrun.keeper import Keeper
 from kdrun.method import Method, Phase, must_end_scored
 from kdrun.observer import Observer
@@ -99,22 +100,34 @@ class Loop:
 
         Raises:
             Stopped: by a signal; everything was saved.
+            CheckpointError: a checkpoint cannot be written; says which one is there.
         """
         with stopping.held(self.keeper is not None):
             kept = self.keeper.newest() if self.keeper else None
             for number in range(kept.state["number"] if kept else 0, len(self.phases)):
                 stretch, kept = self._begin(number, kept), None
                 try:
-                    stretch.run()
-                except stopping.Stopped:  # between two steps, or in an evaluation, which changes nothing
-                    self._keep(stretch)
-                    raise
-                if self.keeper and self.keeper.at_end and number + 1 == len(self.phases):
-                    self._keep(stretch)
+                    self._carry_out(stretch)
+                except CheckpointError as error:
+                    raise CheckpointError(f"{error}{self.last_kept}") from error
                 self._end(stretch)
         for module in self.method.roles.values():
             module.requires_grad_(False).eval()
         return self.outcome
+
+    @property
+    def last_kept(self) -> str:
+        """Which checkpoint there is, as the end of an error's sentence."""
+        return f"; {self.keeper.last}" if self.keeper else ""
+
+    def _carry_out(self, stretch: Stretch) -> None:
+        try:
+            stretch.run()
+        except stopping.Stopped:  # between two steps, or in an evaluation, which changes nothing
+            self._keep(stretch)
+            raise
+        if self.keeper and self.keeper.at_end and self.number + 1 == len(self.phases):
+            self._keep(stretch)
 
     def _begin(self, number: int, kept: Content | None) -> Stretch:
         """The phase of this number, at its start or where a checkpoint has it."""

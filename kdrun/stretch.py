@@ -176,8 +176,7 @@ class Stretch:
 
     def _where(self, step: int, turn: Turn) -> tuple[str, str]:
         """Where something went wrong, and which checkpoint there is, for an error."""
-        keeper = self.loop.keeper
-        return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", f"; {keeper.last}" if keeper else ""
+        return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", self.loop.last_kept
 
     def _progress(self, step: int, role: str) -> tuple[int, int]:
         """Where a role stands on its schedule: steps taken, of how many."""
