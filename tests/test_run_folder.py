@@ -154,7 +154,7 @@ def test_logs_are_cut_back_to_where_they_stood(tmp_path: Path) -> None:
 
 
 def test_the_words_of_a_resumed_run_are_its_own(tmp_path: Path) -> None:
-    folder = begun(tmp_path, "optim.lr=0.01", "run_dir=elsewhere")
+    folder = begun(tmp_path, "optim.lr=0.01", f"run_dir={tmp_path}/elsewhere")
     own = [f"output_dir={tmp_path}/out", "optim.lr=0.01"]
     assert run_folder.expand(["method=kd"]) == ["method=kd"]
     assert run_folder.expand([f"resume={folder.path}"]) == [*own, f"run_dir='{folder.path}'"]
