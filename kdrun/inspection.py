@@ -34,6 +34,7 @@ class Inspection:
         terms: value of each loss term, a mean over the examples.
         reached: parameter tensors of the role that got a gradient.
         unreached: names of those that got none, such as a pooler that the loss does not use.
+        zero_at_first: terms that the method lets start at zero.
     """
 
     phase: str
@@ -41,11 +42,12 @@ class Inspection:
     terms: dict[str, float]
     reached: int
     unreached: list[str] = field(default_factory=list)
+    zero_at_first: frozenset[str] = frozenset()
 
     @property
     def zero_terms(self) -> list[str]:
-        """Loss terms that are exactly zero: switched off, or broken."""
-        return [name for name, value in self.terms.items() if value == 0.0]
+        """Loss terms that are exactly zero and should not be: switched off, or broken."""
+        return [name for name, value in self.terms.items() if value == 0.0 and name not in self.zero_at_first]
 
     def warnings(self) -> list[str]:
         """What a user should look at, as sentences."""
@@ -62,6 +64,7 @@ def inspect(
     output: StepOutput,
     roles: Mapping[str, nn.Module],
     trainable: Iterable[nn.Module],
+    zero_at_first: frozenset[str] = frozenset(),
 ) -> Inspection:
     """Look at the gradients and modes that the first backward pass of a role left.
 
@@ -71,6 +74,7 @@ def inspect(
         output: what its step returned.
         roles: all models.
         trainable: the modules this turn trains.
+        zero_at_first: terms that may be zero now.
 
     Raises:
         TrainingError: the gradient reaches no parameter of the role, or one of another role, or a model that
@@ -94,4 +98,4 @@ def inspect(
         raise TrainingError(f"phase {phase!r}: the {training[0]} is in training mode in the {role}'s turn")
     terms = {name: float(value.detach()) / output.count for name, value in output.terms.items()}
     unreached = [named.get(p, "a module of the method") for p in own if p.grad is None]
-    return Inspection(phase, role, terms, len(own) - len(unreached), unreached)
+    return Inspection(phase, role, terms, len(own) - len(unreached), unreached, zero_at_first)

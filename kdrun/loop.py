@@ -53,6 +53,7 @@ class Outcome:
         train_seconds: time in training steps, evaluations left out.
         best: headline score of the checkpoint chosen in the last scored phase, when one was chosen by it.
         best_step: the step it was taken at.
+        rests: of each role whose part ended before its budget, why: `role`, `phase`, `step`, `why`.
     """
 
     steps: dict[str, int] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Outcome:
     train_seconds: float = 0.0
     best: float | None = None
     best_step: int | None = None
+    rests: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -175,10 +177,11 @@ class _Stretch:
         last = min(self.total, self.settings.max_steps or self.total)
         for step in range(last):
             turn = turn_at(self.phase.turns, step)
-            self._activate(turn.role)
-            started = time.perf_counter()
-            self._step(step, turn, next(self.groups[turn.role]))
-            self.tallies[turn.role].seconds += time.perf_counter() - started
+            if not self._rests(turn.role, step):
+                self._activate(turn.role)
+                started = time.perf_counter()
+                self._step(step, turn, next(self.groups[turn.role]))
+                self.tallies[turn.role].seconds += time.perf_counter() - started
             done, taken, leads = step + 1, self.taken[turn.role], turn.role == self.phase.leading_role
             for role, tally in self.tallies.items():
                 if tally.count and (done == last or (role == turn.role and taken % self.settings.log_every == 0)):
@@ -190,6 +193,15 @@ class _Stretch:
             self.loop.observer.unscored({"phase": self.phase.name, "step": last, "role": self.phase.leading_role})
         for role, count in self.taken.items():
             self.loop.outcome.steps[role] = self.loop.outcome.steps.get(role, 0) + count
+
+    def _rests(self, role: str, step: int) -> bool:
+        """Whether a role's turns are passed over; the first time, whoever watches is told why."""
+        why = self.loop.method.rests(role)
+        rests = self.loop.outcome.rests
+        if why and role not in [rest["role"] for rest in rests]:
+            rests.append({"role": role, "phase": self.phase.name, "step": step, "why": why})
+            self.loop.observer.rested(rests[-1])
+        return bool(why)
 
     def _groups(self, role: str) -> Iterator[list[tuple[int, np.ndarray]]]:
         """The micro-batches of each optimizer step of a role, numbered through the phase.
@@ -230,6 +242,7 @@ class _Stretch:
         count, total = 0, torch.zeros((), device=self.loop.accelerator.device)
         for number, rows in group:
             batch = self.loop.feed.batch(rows, name, number)
+            batch.progress = taken / self.planned[turn.role]
             with self.loop.accelerator.autocast():
                 output = self.loop.method.step(batch, turn)
             self._must_be_finite(output, batch, step)
@@ -253,7 +266,7 @@ class _Stretch:
 
     def _inspect(self, output: StepOutput, role: str) -> None:
         method = self.loop.method
-        found = inspect(self.phase.name, role, output, method.roles, method.trainable(role))
+        found = inspect(self.phase.name, role, output, method.roles, method.trainable(role), method.zero_at_first)
         self.inspected.add(role)
         self.loop.observer.inspected(found)
 

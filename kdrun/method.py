@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from kdrun.config import OptimConfig
     from kdrun.data.config import TaskConfig
+    from kdrun.reading import Reader
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Needs:
     """A teacher that learnt what transfers between domains, with its domain branch and the rows' transferability."""
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
+    text_between: bool = False
+    """Models of any vocabularies: soft tokens pass between them where they share one, plain text where not."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
     inputs: tuple[str, ...] = ("student",)
@@ -156,6 +159,7 @@ class Batch:
         teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them.
         phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
         step: number of the role's micro-batch in the phase, for the same.
+        progress: share of its steps in the phase that the role has taken, from 0 to 1.
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
         teacher_states: reads the teacher's `hidden_states` and `attentions` on this very text, where they are kept on
             disk.
@@ -167,6 +171,7 @@ class Batch:
     teacher_logits: Tensor | None = None
     phase: str = ""
     step: int = 0
+    progress: float = 0.0
     extras: dict[str, Tensor] = field(default_factory=dict)
     teacher_states: Callable[[], Any] | None = None
 
@@ -191,19 +196,39 @@ class Vocabulary:
     """What a method that changes tokens must know of the vocabulary that its models share.
 
     Attributes:
-        mask_id: id of the mask token.
+        mask_id: id of the mask token; None where the generator has none.
         special_ids: ids that are never changed and never made, [k], on the models' device.
     """
 
-    mask_id: int
+    mask_id: int | None
     special_ids: Tensor
+
+
+@dataclass(frozen=True)
+class MadeText:
+    """Text that a method made of a batch, x′.
+
+    Attributes:
+        ids: as the generator wrote it, [batch, length].
+        present: which of these tokens are not padding, [batch, length] bool.
+        changed: which of them are the generator's, not the source's, [batch, length] bool.
+        inputs: x′ as teacher and student read it: the keyword arguments of their models, by role.
+        wanted: the class it was written for, [batch]; None where it was written for none.
+    """
+
+    ids: Tensor
+    present: Tensor
+    changed: Tensor
+    inputs: dict[str, dict[str, Tensor]]
+    wanted: Tensor | None = None
 
 
 @dataclass
 class Parts:
     """What a method is given: the models by role, the task, the distillation loss and the seed.
 
-    `vocabulary` is there for methods whose models share one (`needs.shared_vocabulary`).
+    `vocabulary` is there for methods whose models share one (`needs.shared_vocabulary`, and where it is so,
+    `needs.text_between`); `readers` turn texts into a role's inputs.
     `loss(student_logits, teacher_logits, temperature)` returns one value per example.
     """
 
@@ -214,6 +239,7 @@ class Parts:
     seed: int
     device: torch.device
     vocabulary: Vocabulary | None = None
+    readers: Mapping[str, Reader] = field(default_factory=dict)
 
 
 class Method:
@@ -222,6 +248,8 @@ class Method:
     needs: Needs = Needs()
     makes_text: bool = False
     """Whether the method makes text (`made_text`), of which a run then keeps samples."""
+    zero_at_first: frozenset[str] = frozenset()
+    """Loss terms that may be zero on their first batch: a distance from where training starts."""
 
     def __init__(self, config: Any, parts: Parts) -> None:
         self.config = config
@@ -246,9 +274,21 @@ class Method:
         """What of the teacher's hidden states and maps is to be kept on disk (`kdrun.kept_states.Wanted`), or None."""
         return None
 
-    def made_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Text made from a batch, and which tokens were changed, [batch, length] each; for `makes_text` methods."""
+    def made_text(self, batch: Batch) -> MadeText:
+        """Text made from a batch, without a gradient; for `makes_text` methods."""
         raise TypeError(f"{type(self).__name__} makes no text")
+
+    def rests(self, role: str) -> str:
+        """Why the part of a role is over, so that its turns are passed over; empty while it is not.
+
+        Asked before each step of the role, when no gradient is under way. The leading role of a phase never rests.
+        """
+        return ""
+
+    @classmethod
+    def problems(cls, config: Any, task: TaskConfig) -> list[str]:
+        """What of the method's settings does not fit the task, beside `needs`; asked before anything loads."""
+        return []
 
     def trainable(self, role: str) -> Iterable[nn.Module]:
         """The modules that a turn of this role trains: its model, by default; projections are added here."""

@@ -22,6 +22,10 @@ class Observer(Protocol):
         """A phase without evaluations has ended: phase, step, role; its last weights go on."""
         ...
 
+    def rested(self, rest: dict[str, Any]) -> None:
+        """The part of a role is over before its budget is spent: role, phase, step, why."""
+        ...
+
     def inspected(self, found: Inspection) -> None:
         """What the first step of a role in a phase showed."""
         ...

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from kdrun import registry
-from kdrun.method import Batch, Method, StepOutput
+from kdrun.method import Batch, MadeText, Method, StepOutput
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class PseudoText(Method):
     makes_text = True
 
     def masked(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which tokens of a batch are masked, [batch, length], and what the generator says of them.
+        """Which tokens of the generator's reading of a batch are masked, [batch, length], and what it says of them.
 
         Returns:
             The mask, and the generator's logits there, [masked, vocabulary], with a gradient where one is taken.
@@ -42,18 +42,23 @@ class PseudoText(Method):
 
         words = self.parts.vocabulary
         assert words is not None
-        free = relax.maskable(batch.inputs["student"], words.special_ids)
+        assert words.mask_id is not None
+        free = relax.maskable_in_all(batch.inputs, words.special_ids)["generator"]
         stream = rng.stream(self.parts.seed, "mask", batch.phase, batch.step)
         mask = relax.draw_mask(free, self.config.mask_rate, stream)
         inputs, generator = batch.inputs["generator"], self.roles["generator"]
         return mask, relax.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
 
-    def made_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """x′ and where it was masked, for the samples that a run keeps."""
-        return self.pseudo_ids(batch)
+    def places(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
+        """A mask on the generator's reading of a batch as a mask on each role's."""
+        from kdrun import relax
 
-    def pseudo_ids(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """x′ as token ids and where it was masked, [batch, length] each; without a gradient."""
+        assert self.parts.vocabulary is not None
+        free = relax.maskable_in_all(batch.inputs, self.parts.vocabulary.special_ids)
+        return {role: relax.moved(mask, free["generator"], own) for role, own in free.items()}
+
+    def made_text(self, batch: Batch) -> MadeText:
+        """x′: the masked tokens filled from the generator's distribution."""
         import torch
 
         from kdrun import relax, rng
@@ -61,7 +66,15 @@ class PseudoText(Method):
         with torch.no_grad():
             mask, logits = self.masked(batch)
             ids = relax.draw(logits, rng.stream(self.parts.seed, "fill", batch.phase, batch.step))
-        return relax.replaced(batch.inputs["student"]["input_ids"], mask, ids), mask
+        return self.filled(batch, mask, ids)
+
+    def filled(self, batch: Batch, mask: Tensor, ids: Tensor) -> MadeText:
+        """x′ as every role reads it: these ids [masked] in the places of a mask on the generator's reading."""
+        from kdrun import relax
+
+        own = batch.inputs["generator"]
+        read = {role: relax.filled(batch.inputs[role], at, ids) for role, at in self.places(batch, mask).items()}
+        return MadeText(read.pop("generator")["input_ids"], own["attention_mask"].bool(), mask, read)
 
     def student_step(self, batch: Batch, hard_weight: float, soft_weight: float, pseudo_weight: float) -> StepOutput:
         """The student's loss on x and x′, summed over the rows.
@@ -75,13 +88,10 @@ class PseudoText(Method):
 
         assert batch.teacher_logits is not None
         assert self.parts.loss is not None
-        changed, _ = self.pseudo_ids(batch)
+        made, temperature, count = self.made_text(batch), self.config.temperature, len(batch.ids)
         with torch.no_grad():
-            taught = self.roles["teacher"](**{**batch.inputs["teacher"], "input_ids": changed}).logits
-        own, temperature, count = batch.inputs["student"], self.config.temperature, len(batch.ids)
-        both = {name: torch.cat([value, value]) for name, value in own.items()}
-        both["input_ids"] = torch.cat([own["input_ids"], changed])
-        clean, pseudo = self.roles["student"](**both).logits.split(count)
+            taught = self.roles["teacher"](**made.inputs["teacher"]).logits
+        clean, pseudo = self._both(batch.inputs["student"], made.inputs["student"])
         scale = temperature**2
         soft = scale * self.parts.loss(clean, batch.teacher_logits, temperature).sum()
         apart = scale * self.parts.loss(pseudo, taught, temperature).sum()
@@ -90,10 +100,31 @@ class PseudoText(Method):
             assert batch.labels is not None
             hard = self.parts.hard_loss(clean, batch.labels).sum()
             loss, terms = loss + hard_weight * hard, {"hard": hard.detach()} | terms
-        watched = {}
-        if not self.parts.task.is_regression:
-            watched["flipped"] = (taught.argmax(dim=-1) != batch.teacher_logits.argmax(dim=-1)).sum()
-        return StepOutput(loss, count, terms, watched)
+        return StepOutput(loss, count, terms, self.watched(batch, made, taught))
+
+    def watched(self, batch: Batch, made: MadeText, taught: Tensor) -> dict[str, Tensor]:
+        """What a student step logs beside its losses, sums over the rows.
+
+        Args:
+            batch: the rows.
+            made: x′.
+            taught: the teacher's logits on it, [batch, outputs].
+        """
+        assert batch.teacher_logits is not None
+        if self.parts.task.is_regression:
+            return {}
+        return {"flipped": (taught.argmax(dim=-1) != batch.teacher_logits.argmax(dim=-1)).sum()}
+
+    def _both(self, own: dict[str, Tensor], made: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The student's logits on x and on x′: in one pass, where both are equally long."""
+        import torch
+
+        student = self.roles["student"]
+        if own["input_ids"].shape != made["input_ids"].shape:
+            return student(**own).logits, student(**made).logits
+        both = {name: torch.cat([value, made[name]]) for name, value in own.items()}
+        first, second = student(**both).logits.split(len(own["input_ids"]))
+        return first, second
 
     def adversarial(self, batch: Batch, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
         """What a generator's turn is made of: how far teacher and student disagree on x′, with a gradient to it.
@@ -113,9 +144,9 @@ class PseudoText(Method):
         stream = rng.numpy_stream(self.parts.seed, "gumbel", batch.phase, batch.step)
         drawn = relax.gumbel(logits.shape[0], logits.shape[1], stream, logits.device)
         ids, soft = relax.sample(logits, drawn), relax.soften(logits, drawn, self.config.gumbel_temperature)
-        answers = {}
-        for role in ("teacher", "student"):
-            model, inputs = self.roles[role], batch.inputs[role]
-            embeddings = relax.soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
-            answers[role] = model(**relax.soft_inputs(model, inputs, embeddings)).logits
+        places = self.places(batch, mask)
+        answers = {
+            role: relax.soft_logits(self.roles[role], batch.inputs[role], places[role], ids, soft)
+            for role in ("teacher", "student")
+        }
         return loss(answers["student"], answers["teacher"], self.config.temperature), logits, mask

@@ -39,6 +39,66 @@ def maskable(inputs: Inputs, special_ids: Tensor) -> Tensor:
     return inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], special_ids)
 
 
+def maskable_in_all(rows: Mapping[str, Inputs], special_ids: Tensor) -> dict[str, Tensor]:
+    """The maskable tokens that several readings of one text have in common, in each of them.
+
+    Models of one vocabulary may frame a text differently: an encoder's special tokens, a text-to-text model's prompts,
+    and so another place where a long text is cut. Runs of maskable tokens answer to one another in order, and within a
+    run its first token to the first.
+
+    Args:
+        rows: by role, `input_ids` and `attention_mask`, [batch, length] each (lengths may differ).
+        special_ids: ids that never change, [k].
+
+    Returns:
+        By role, [batch, length] bool; a row has as many in every reading, the same tokens in the same order.
+    """
+    readings = {id(inputs): inputs for inputs in rows.values()}
+    free = {key: maskable(inputs, special_ids) for key, inputs in readings.items()}
+    if len(readings) > 1:
+        tokens = {key: _by_run(inputs["input_ids"], free[key]) for key, inputs in readings.items()}
+        runs = max(found.shape[1] for found, _ in tokens.values())
+        width = max(found.shape[2] for found, _ in tokens.values())
+        # a token that one reading lacks, or that another has differently, is in no reading's share
+        grids = [
+            nn.functional.pad(found, (0, width - found.shape[2], 0, runs - found.shape[1]), value=-1)
+            for found, _ in tokens.values()
+        ]
+        same = (torch.stack(grids) == grids[0]).all(dim=0) & (grids[0] >= 0)
+        for key, (_, (batch, run, place, column)) in tokens.items():
+            free[key] = torch.zeros_like(free[key])
+            free[key][batch, column] = same[batch, run, place]
+    return {role: free[id(inputs)] for role, inputs in rows.items()}
+
+
+def _by_run(ids: Tensor, free: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Free tokens by run and place in it, [batch, runs, longest], −1 elsewhere; and each one's row, run, place, column."""
+    starts = free & ~nn.functional.pad(free, (1, 0))[:, :-1]
+    columns = torch.arange(free.shape[1], device=free.device).expand_as(free)
+    first = torch.where(starts, columns, 0).cummax(dim=1).values
+    batch, column = free.nonzero(as_tuple=True)
+    run, place = (starts.cumsum(dim=1) - 1)[batch, column], (columns - first)[batch, column]
+    shape = (len(ids), int(run.max()) + 1, int(place.max()) + 1) if len(run) else (len(ids), 1, 1)
+    grid = ids.new_full(shape, -1)
+    grid[batch, run, place] = ids[batch, column]
+    return grid, (batch, run, place, column)
+
+
+def moved(mask: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """A mask on one reading of a text as a mask on another.
+
+    Args:
+        mask: among the tokens `own`, [batch, length] bool.
+        own: the tokens that both readings have in common, in the first, from `maskable_in_all`.
+        other: the same tokens in the second, [batch, other length] bool.
+    """
+    if own is other:
+        return mask
+    found = torch.zeros_like(other)
+    found[other] = mask[own]
+    return found
+
+
 def draw_mask(free: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     """Each free token independently with probability `rate`, [batch, length] bool.
 
@@ -91,17 +151,27 @@ def sample(logits: Tensor, noise: Tensor) -> Tensor:
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Token ids from the same distribution as `sample`, where no gradient is wanted: [masked] int64.
 
-    One uniform number a token, looked up in the cumulative distribution, in place of a vocabulary's worth of Gumbel
-    noise: all that a student turn needs of the straight-through sample. Ids of probability 0 are never given.
-
     Args:
         logits: [masked, vocabulary].
         generator: a CPU stream (`kdrun.rng.stream`), so that the draw is the same on every device up to rounding.
     """
+    return drawn_at(logits, torch.rand(len(logits), generator=generator))
+
+
+def drawn_at(logits: Tensor, uniform: Tensor) -> Tensor:
+    """The tokens that uniform numbers choose, looked up in the cumulative distribution: [masked] int64.
+
+    One number a token, in place of a vocabulary's worth of Gumbel noise: all that a student turn needs of the
+    straight-through sample. Ids of probability 0 are never given.
+
+    Args:
+        logits: [masked, vocabulary].
+        uniform: in [0, 1), with at most 24 bits, [masked].
+    """
     cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
-    uniform = torch.rand(len(logits), 1, generator=generator).to(logits.device)
     # a uniform number is at most 1 - 2^-24, so its product stays below the total, and the lookup inside the vocabulary
-    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
+    wanted = uniform.to(logits.device)[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, wanted, right=True)[:, 0]
 
 
 def soften(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
@@ -112,6 +182,11 @@ def soften(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
 def replaced(input_ids: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
     """The text with the masked positions filled by `ids` [masked], [batch, length]."""
     return input_ids.masked_scatter(mask, ids)
+
+
+def filled(inputs: Inputs, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """A model's inputs with the masked positions of their text filled by `ids` [masked]."""
+    return {**inputs, "input_ids": replaced(inputs["input_ids"], mask, ids)}
 
 
 def soft_embeddings(model: nn.Module, input_ids: Tensor, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:
@@ -128,13 +203,26 @@ def soft_embeddings(model: nn.Module, input_ids: Tensor, mask: Tensor, ids: Tens
         soft: their relaxation, [masked, vocabulary], with a gradient.
     """
     embeddings = model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
-    table = embeddings.weight[: soft.shape[1]]
-    pulled = soft.to(table.dtype) @ table
-    hard = embeddings(ids)
-    # the value is exactly `hard`; only the gradient comes from the soft product
-    filled = hard.detach() + pulled - pulled.detach()
     text = embeddings(input_ids)
+    filled = straight_through(embeddings.weight, ids, soft)
     return text.masked_scatter(mask[..., None], filled.to(text.dtype))
+
+
+def straight_through(table: Tensor, ids: Tensor, soft: Tensor | None) -> Tensor:
+    """Embeddings of sampled tokens whose gradient is that of soft ones, [n, hidden].
+
+    Args:
+        table: [entries, hidden]; entries that only one of table and `soft` has are never sampled.
+        ids: the tokens, [n].
+        soft: their relaxation, [n, vocabulary]; None leaves plain embeddings.
+    """
+    hard = table[ids]
+    if soft is None:
+        return hard
+    shared = min(len(table), soft.shape[1])
+    pulled = soft[:, :shared].to(table.dtype) @ table[:shared].detach()
+    # the value is exactly `hard`; the sample's gradient comes from the soft product alone
+    return hard + (pulled - pulled.detach())
 
 
 def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[str, Tensor]:
@@ -149,3 +237,12 @@ def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[st
         present = inputs["input_ids"].ne(config.pad_token_id).long()
         made["position_ids"] = present.cumsum(dim=1) * present + config.pad_token_id
     return made
+
+
+def soft_logits(model: nn.Module, inputs: Inputs, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:
+    """A classifier's logits on a text whose masked tokens are straight-through samples, [batch, outputs].
+
+    Arguments as `soft_embeddings` and `soft_inputs` take them.
+    """
+    embeddings = soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
+    return model(**soft_inputs(model, inputs, embeddings)).logits

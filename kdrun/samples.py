@@ -13,7 +13,7 @@ from kdrun import rng
 from kdrun.assembly import Run
 from kdrun.data.feed import Feed
 from kdrun.evaluation import answers
-from kdrun.method import Method
+from kdrun.method import Batch, MadeText, Method
 
 ROWS = 8
 """Rows whose made text is kept at each evaluation: the same ones all through a run."""
@@ -34,27 +34,27 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
     for module in method.roles.values():
         module.eval()
     with torch.no_grad(), this.accelerator.autocast():
-        ids, changed = method.made_text(batch)
-        said = {role: _before_and_after(this, method, batch.inputs[role], role, ids) for role in ("teacher", "student")}
-    tokenizer: Any = this.roles["student"].tokenizer
-    present = batch.inputs["student"]["attention_mask"].bool()
+        made = method.made_text(batch)
+        said = {role: _before_and_after(this, method, batch, made, role) for role in ("teacher", "student")}
+    tokenizer: Any = this.roles["generator"].tokenizer
+    source = batch.inputs["generator"]
     samples = []
-    for i in range(len(ids)):
-        kept = present[i]
-        places = changed[i][kept].tolist()
-        text, words = readable(tokenizer, ids[i][kept].tolist(), places)
-        original, _ = readable(tokenizer, batch.inputs["student"]["input_ids"][i][kept].tolist(), places)
+    for i in range(len(made.ids)):
+        kept = made.present[i]
+        text, words = readable(tokenizer, made.ids[i][kept].tolist(), made.changed[i][kept].tolist())
+        before = source["input_ids"][i][source["attention_mask"][i].bool()].tolist()
+        original, _ = readable(tokenizer, before, [False] * len(before))
         answers_of = {role: {"before": before[i], "after": after[i]} for role, (before, after) in said.items()}
         samples.append({"step": step, "original": original, "text": text, "changed": words, **answers_of})
     return samples
 
 
 def _before_and_after(
-    this: Run, method: Method, inputs: dict[str, torch.Tensor], role: str, ids: torch.Tensor
+    this: Run, method: Method, batch: Batch, made: MadeText, role: str
 ) -> list[list[dict[str, float]]]:
     model, found = method.roles[role], []
-    for text in (inputs["input_ids"], ids):
-        logits = model(**{**inputs, "input_ids": text}).logits.float().cpu().numpy()
+    for inputs in (batch.inputs[role], made.inputs[role]):
+        logits = model(**inputs).logits.float().cpu().numpy()
         found.append([a.get("probabilities") or {"score": a["prediction"]} for a in answers(this.config.task, logits)])
     return found
 

@@ -142,6 +142,10 @@ class Watcher:
         line = f"  {record['role']}, {record['phase']} step {record['step']}: not scored in this phase"
         self.screen.say(f"{line}  {self._losses(self.last)}")
 
+    def rested(self, rest: dict[str, Any]) -> None:
+        """Say whose part is over, and why."""
+        self.screen.warn(f"{rest['phase']} step {rest['step']}: the {rest['role']}'s part is over: {rest['why']}")
+
     def inspected(self, found: Inspection) -> None:
         """Warn of what the first step of a turn showed."""
         for warning in found.warnings():

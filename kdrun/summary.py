@@ -124,6 +124,7 @@ def result(this: Run, scores: Scores, feed: Feed, outcome: Outcome) -> dict[str,
             "examples_per_s": round(rate, 1) if rate else None,
         },
         "steps": outcome.steps,
+        "rests": outcome.rests,
         "provenance": provenance(config, this.data.fingerprint, this.command),
     }
     if this.teacher_scores is not None:

@@ -56,6 +56,12 @@ def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
     return Batch(torch.arange(rows), dict.fromkeys(method.roles, inputs), labels, taught, "train", step)
 
 
+def made_ids(method: Any, given: Batch) -> tuple[Tensor, Tensor]:
+    made = method.made_text(given)
+    assert all(torch.equal(made.inputs[role]["input_ids"], made.ids) for role in ("teacher", "student"))
+    return made.ids, made.changed
+
+
 def adversarial_ids(method: Any, given: Batch) -> Tensor:
     """The text of a generator's turn: Gumbel samples at the masked tokens."""
     mask, logits = method.masked(given)
@@ -68,7 +74,7 @@ def adversarial_ids(method: Any, given: Batch) -> Tensor:
 def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> None:
     method = made(task, kind, temperature=2.0, hard_weight=0.2, soft_weight=0.3, pseudo_weight=0.5)
     given = batch(method)
-    changed, mask = method.pseudo_ids(given)
+    changed, mask = made_ids(method, given)
     out = method.step(given, STUDENT)
 
     def logits(role: str, ids: Tensor) -> Tensor:
@@ -129,7 +135,7 @@ def test_a_score_is_pulled_apart_by_squared_error() -> None:
 
 def test_each_step_has_its_own_text_and_the_same_step_the_same() -> None:
     method = made()
-    texts = [method.pseudo_ids(batch(method, step=step))[0] for step in (0, 0, 1)]
+    texts = [made_ids(method, batch(method, step=step))[0] for step in (0, 0, 1)]
     assert torch.equal(texts[0], texts[1])
     assert not torch.equal(texts[0], texts[2])
 
@@ -137,7 +143,7 @@ def test_each_step_has_its_own_text_and_the_same_step_the_same() -> None:
 def test_both_methods_fill_the_same_masks_alike() -> None:
     """So that they differ in the generator's training alone."""
     a, b = made(), made(kind=KDAugment)
-    assert torch.equal(a.pseudo_ids(batch(a))[0], b.pseudo_ids(batch(b))[0])
+    assert torch.equal(made_ids(a, batch(a))[0], made_ids(b, batch(b))[0])
 
 
 def test_turns_and_optimizers() -> None:
@@ -166,7 +172,7 @@ def unlabelled(method: Any) -> Batch:
 def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> None:
     method = made(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
     given = unlabelled(method)
-    changed, _ = method.pseudo_ids(given)
+    changed, _ = made_ids(method, given)
     out = method.step(given, STUDENT)
     terms = []
     for text in (given.inputs["student"]["input_ids"], changed):

@@ -90,7 +90,7 @@ def test_both_turns_are_the_textbooks(family: str, turn: str) -> None:
     if turn == "generator":
         noise = relax.gumbel(int(mask.sum()), VOCAB, rng.numpy_stream(1, "gumbel", "train", 0), torch.device("cpu"))
     else:  # noise that leaves no choice but the tokens that were drawn
-        noise = 1e6 * nn.functional.one_hot(method.pseudo_ids(given)[0][mask], VOCAB)
+        noise = 1e6 * nn.functional.one_hot(method.made_text(given).ids[mask], VOCAB)
     everywhere = torch.zeros(3, 18, VOCAB)
     everywhere[:, :9][mask] = noise.float()
     paper = Textbook(roles, MASK, SPECIAL, temperature=0.7)

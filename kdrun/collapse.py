@@ -1,0 +1,110 @@
+"""Has a generator collapsed? Judged by what the teacher says of its text and by the words it made; no task data [ours]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEWEST_TEXTS = 64
+"""Texts below which nothing is judged: a handful can be of one class by chance."""
+
+
+@dataclass
+class Limits:
+    """What counts as a collapse of the generator; shares of the texts of a student turn."""
+
+    largest_class: float = setting(0.98, "share of one class, by the teacher, above which text is of one class", gt=0)
+    fewest_distinct: float = setting(0.05, "share of different texts below which it is one text", ge=0, le=1)
+    most_empty: float = setting(0.5, "share of texts without a word above which it is no text", ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a stretch of made text came to.
+
+    Attributes:
+        agreement: share of texts that the teacher finds of the class they were written for: the mean over the wanted
+            classes, so that text of one class alone gets 1 / classes, however often that class was wanted.
+        collapse: what is wrong with it, in words; empty where nothing is.
+    """
+
+    agreement: float
+    collapse: str = ""
+
+
+class Watch:
+    """Gathers what is made between two looks at it.
+
+    Args:
+        limits: what counts as a collapse.
+        labels: names of the classes.
+    """
+
+    def __init__(self, limits: Limits, labels: list[str]) -> None:
+        self.limits, self.labels = limits, labels
+        self._forget()
+
+    def _forget(self) -> None:
+        size = len(self.labels)
+        self._pairs = np.zeros((size, size), np.int64)
+        self._source = np.zeros(size, np.int64)
+        self._empty = 0
+        self._texts: set[bytes] = set()
+
+    @property
+    def seen(self) -> int:
+        """Texts since the last verdict."""
+        return int(self._pairs.sum())
+
+    def see(self, wanted: Tensor, made: Tensor, source: Tensor, ids: Tensor, changed: Tensor) -> None:
+        """Take in a batch.
+
+        Args:
+            wanted: the class each text was written for, [batch].
+            made: the teacher's class of it, [batch].
+            source: the teacher's class of the text it was made of, [batch].
+            ids: the text's tokens, [batch, length].
+            changed: which of them the generator made, [batch, length].
+        """
+        np.add.at(self._pairs, (wanted.cpu().numpy(), made.cpu().numpy()), 1)
+        np.add.at(self._source, source.cpu().numpy(), 1)
+        counts = changed.sum(dim=1)
+        self._empty += int((counts == 0).sum())
+        words = np.split(ids[changed].cpu().numpy(), counts.cumsum(dim=0).cpu().numpy()[:-1])
+        self._texts |= {own.tobytes() for own in words}
+
+    def verdict(self) -> Verdict | None:
+        """What was seen since the last verdict; None where that is too little to judge by."""
+        total = self.seen
+        if total < FEWEST_TEXTS:
+            return None
+        by_wanted = self._pairs.sum(axis=1)
+        asked = by_wanted > 0
+        agreement = float((self._pairs.diagonal()[asked] / by_wanted[asked]).mean())
+        found = Verdict(agreement, "; ".join(self._complaints(total)))
+        self._forget()
+        return found
+
+    def _complaints(self, total: int) -> list[str]:
+        limits, complaints = self.limits, []
+        shares, source = self._pairs.sum(axis=0) / total, self._source / total
+        top = int(shares.argmax())
+        # a corpus that is itself of one class to the teacher is not the generator's doing
+        if shares[top] > max(limits.largest_class, source[top]):
+            complaints.append(
+                f"the teacher calls {shares[top]:.1%} of its last {total} texts {self.labels[top]} "
+                f"(of the corpus {source[top]:.1%})"
+            )
+        distinct = len(self._texts) / total
+        if distinct < limits.fewest_distinct:
+            complaints.append(f"of its last {total} texts {len(self._texts)} are different ({distinct:.1%})")
+        if self._empty / total > limits.most_empty:
+            complaints.append(f"{self._empty / total:.1%} of its last {total} texts have no word")
+        return complaints

@@ -1,0 +1,295 @@
+"""DFKD-T3 (arXiv 2311.01689): data-free distillation in which a text-to-text model turns general text into task text.
+
+A pretrained T5 is prompted with the class that it is to write and a passage of general text; what it writes is
+labelled by the teacher and teaches the student. The paper's formulas, sizes and settings were not found: beside that
+idea all of this is a design of this project's own, the losses included. No code was released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from kdrun.collapse import Limits, Watch
+from kdrun.config import OptimConfig
+from kdrun.errors import ModelError
+from kdrun.method import Batch, MadeText, Needs, Parts, Phase, ScheduleOver, StepOutput, Turn
+from kdrun.pseudo_text import PseudoText
+from kdrun.registry import register
+from kdrun.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdrun.data.config import TaskConfig
+    from kdrun.emission import Emission
+    from kdrun.writer import Reading
+
+
+class Mode(Enum):
+    """How the generator writes: into spans of the source text, or new texts token by token."""
+
+    infill = "infill"
+    decode = "decode"
+
+
+class Gradient(Enum):
+    """What carries the teacher's answer back to the generator; `auto`: soft tokens where all share a vocabulary."""
+
+    auto = "auto"
+    soft = "soft"
+    score = "score"
+
+
+@dataclass
+class DFKDT3Config:
+    """Settings of DFKD-T3."""
+
+    name: str = setting("dfkd_t3", "registered method")
+    temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
+    soft_weight: float = setting(0.5, "weight of the divergence on the out-of-domain text", ge=0)
+    pseudo_weight: float = setting(0.5, "weight of the divergence on the generated text", ge=0)
+    specificity_weight: float = setting(1.0, "λ_spec: the teacher recognises the wanted class", ge=0)
+    balance_weight: float = setting(1.0, "λ_div: classes have equal shares in a batch", ge=0)
+    token_weight: float = setting(0.1, "λ_tok: a batch is made of many words", ge=0)
+    friendliness_weight: float = setting(1.0, "λ_adv: the student still disagrees with the teacher", ge=0)
+    language_weight: float = setting(0.1, "λ_lm: the generator stays near the language it came with", ge=0)
+    mode: Mode = setting(Mode.infill, "into spans of the source text, or new texts token by token")
+    gradient: Gradient = setting(Gradient.auto, "soft tokens, or score function with text in between")
+    mask_rate: float = setting(0.5, "infill: share of the source's tokens that spans cover", gt=0, le=1)
+    mean_span: float = setting(3.0, "infill: tokens of a span, on average", ge=1)
+    shortest: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
+    longest: int = setting(24, "decode: tokens after which a text is cut", ge=1)
+    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax at the generator's first step", gt=0)
+    gumbel_temperature_end: float = setting(0.5, "τ_g at its last step; in between it falls geometrically", gt=0)
+    baseline_momentum: float = setting(0.9, "score function: what a step keeps of the moving baseline", ge=0, lt=1)
+    generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
+    student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
+    schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
+    generator_optim: OptimConfig = setting(
+        OptimConfig(lr=1e-4, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
+    )
+    collapse: Limits = setting(Limits(), "what ends the generator's part")
+
+
+@register("method", "dfkd_t3", config=DFKDT3Config)
+class DFKDT3(PseudoText):
+    """Generator φ (a T5) and student θ, on text x of a corpus and text x′ that the generator makes of it for a class y:
+
+        min over φ:  L_G = λ_spec · −log T(x′)[y] + λ_div · KL(mean T(x′) ‖ uniform) + λ_tok · KL(mean p ‖ uniform)
+                           − λ_adv · KL(T(x′) ‖ S(x′)) + λ_lm · KL(G ‖ G₀)
+        min over θ:  L_S = τ² · (soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′)))
+
+    All of it is [ours]. y is drawn evenly; the T5 reads `<task> <class>: <passage>`. `infill` replaces spans of the
+    passage by what T5 says of its sentinels, in one pass; `decode` writes a new text token by token. Means are over
+    the batch, of the teacher's classes and of the generator's token distributions p; G₀ is the generator as it came;
+    D is the run's loss. Where all models share a vocabulary the gradient of the first and fourth terms (and the
+    second) passes through straight-through Gumbel-softmax tokens. Where not, text passes between them, and the
+    gradient is a score function's: −(r − b) · ∇ log p(x′), with the reward r of a single text, to first order for the
+    second term, and a moving baseline b. There is no label anywhere: the rows are the `ood` section's, and the
+    task's training rows are out of the student's reach.
+
+    After each student turn its text is judged by the teacher alone. Text of one class, one text or none ends the
+    generator's part, and the last generator with the best agreement with the wanted classes goes on writing.
+
+    Differences:
+        - none can be named: neither formulas nor settings of the paper were found, and there is no code.
+
+    Cost:
+        student: one forward and one backward pass over two texts a row.
+        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
+        generator: one forward pass a row (`decode`: one decoder step a token); and generator_turn steps to
+            student_turn of the student's, each a forward and a backward pass through generator, teacher and student
+            (score function: forward alone through teacher and student), and a forward pass of G₀.
+    """
+
+    needs = Needs(
+        labels=False,
+        data_free=True,
+        generator=True,
+        teacher_logits=True,
+        text_between=True,
+        regression=False,
+        inputs=("student", "teacher", "generator"),
+    )
+    zero_at_first = frozenset({"language"})
+    config: DFKDT3Config
+
+    def __init__(self, config: DFKDT3Config, parts: Parts) -> None:
+        import copy
+
+        from kdrun import emission, score_function, writer
+
+        super().__init__(config, parts)
+        special = None if parts.vocabulary is None else parts.vocabulary.special_ids
+        if config.gradient is Gradient.soft and special is None:
+            raise ModelError(
+                "method.gradient=soft passes soft tokens between the models, and these have different vocabularies; "
+                "take method.gradient=score, or models of one vocabulary (student.tokenizer=teacher)"
+            )
+        self.soft = special is not None and config.gradient is not Gradient.score
+        infill = writer.Spans(config.mask_rate, config.mean_span)
+        style = infill if config.mode is Mode.infill else emission.Lengths(config.shortest, config.longest)
+        generator = self.roles["generator"]
+        self.writer = writer.Writer(generator, parts.readers, parts.task, style, parts.seed, special)
+        if config.language_weight:
+            # a role of its own, so that the loop freezes it like any role out of its turn
+            self.roles = {**self.roles, "reference": copy.deepcopy(generator).requires_grad_(False).eval()}
+        self._baseline = score_function.MovingBaseline(config.baseline_momentum)
+        self._watch = Watch(config.collapse, parts.task.labels)
+        self._best, self._best_agreement, self._why = _weights(generator), 0.0, ""
+
+    @classmethod
+    def problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
+        """Pairs cannot be decoded, and lengths must fit together."""
+        found = []
+        if config.mode is Mode.decode and len(task.text) > 1:
+            found.append(f"method.mode=decode writes single texts, and task={task.name} has pairs; use infill")
+        if config.mode is Mode.decode and config.shortest > config.longest:
+            found.append(f"method.shortest={config.shortest} is more than method.longest={config.longest}")
+        return found
+
+    def phases(self, optim: Any) -> list[Phase]:
+        """One phase: the generator's turn, then the student's, over and over."""
+        c = self.config
+        turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
+        return [Phase("train", turns, optim.epochs, optim.steps, optim.batch_size, optim.accumulate, c.schedule_over)]
+
+    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+        """The run's for the student, `generator_optim` for the generator."""
+        return {"student": optim, "generator": self.config.generator_optim}
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """The summed loss of one micro-batch."""
+        if turn.role == "student":
+            return self.student_step(batch, 0.0, self.config.soft_weight, self.config.pseudo_weight)
+        return self._generator_step(batch)
+
+    def made_text(self, batch: Batch) -> MadeText:
+        """x′ as the generator writes it now."""
+        import torch
+
+        with torch.no_grad():
+            wanted = self.wanted(batch)
+            made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step))
+            readings = self.writer.readings(batch.inputs, made)
+        inputs = {role: reading.inputs for role, reading in readings.items()}
+        return MadeText(made.ids, made.present, made.made, inputs, wanted)
+
+    def write(self, batch: Batch) -> MadeText:
+        """x′ as the best generator of the run writes it: for text that is to be kept. The rest of its text is lost."""
+        self._judge()
+        self.roles["generator"].load_state_dict(self._best)
+        return self.made_text(batch)
+
+    def wanted(self, batch: Batch) -> Tensor:
+        """The class each text is to be of, evenly drawn, [batch]."""
+        import torch
+
+        from kdrun import rng
+
+        stream = rng.stream(self.parts.seed, "wanted", batch.phase, batch.step)
+        return torch.randint(len(self.parts.task.labels), (len(batch.ids),), generator=stream).to(self.parts.device)
+
+    def rests(self, role: str) -> str:
+        """The generator rests once its text has collapsed, with the weights of the last good one."""
+        if role == "generator" and not self._why:
+            self._judge()
+            if self._why:
+                self.roles["generator"].load_state_dict(self._best)
+        return self._why if role == "generator" else ""
+
+    def _judge(self) -> None:
+        """Look at the text of the student's last turn: was the generator that made it the best, or has it collapsed?"""
+        verdict = None if self._why else self._watch.verdict()
+        if verdict is not None and verdict.collapse:
+            self._why = (
+                f"its text has collapsed: {verdict.collapse}; the last good generator "
+                f"({self._best_agreement:.1%} of its text of the wanted class) writes from here on. A lower "
+                "method.generator_optim.lr, or a higher method.language_weight or method.balance_weight, may prevent it"
+            )
+        elif verdict is not None and verdict.agreement >= self._best_agreement:
+            self._best, self._best_agreement = _weights(self.roles["generator"]), verdict.agreement
+
+    def watched(self, batch: Batch, made: MadeText, taught: Tensor) -> dict[str, Tensor]:
+        """The teacher's classes on x′ by share, how many are the wanted ones, and how many different words there are.
+
+        `distinct_tokens` and `empty` are shares of a batch. What the collapse is judged by is gathered here too.
+        """
+        assert batch.teacher_logits is not None
+        assert made.wanted is not None
+        found, source = taught.argmax(dim=-1), batch.teacher_logits.argmax(dim=-1)
+        self._watch.see(made.wanted, found, source, made.ids, made.changed)
+        words = made.ids[made.changed]
+        shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.parts.task.labels)}
+        return {
+            **super().watched(batch, made, taught),
+            "agreement": (found == made.wanted).sum(),
+            **shares,
+            "distinct_tokens": words.new_tensor(len(batch.ids) * len(words.unique()) / max(1, len(words)), dtype=float),
+            "empty": (made.changed.sum(dim=1) == 0).sum(),
+        }
+
+    def _generator_step(self, batch: Batch) -> StepOutput:
+        """L_G, summed over the rows; what is a property of the batch counts once a row."""
+        from kdrun import generator_losses as of
+        from kdrun import score_function
+
+        c, count, wanted = self.config, len(batch.ids), self.wanted(batch)
+        tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** batch.progress
+        made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step), tau if self.soft else None)
+        teacher, student = self._answers(batch, made)
+        specific, apart = of.specificity(teacher, wanted), of.friendliness(student, teacher, c.temperature)
+        imbalance, repetition = of.class_imbalance(teacher), of.token_repetition(made.logits)
+        one_sided = imbalance if self.soft else of.imbalance_by_example(teacher)
+        cost = c.specificity_weight * specific + c.balance_weight * one_sided - c.friendliness_weight * apart
+        watched = {"gumbel_temperature": cost.new_tensor(count * tau)} if self.soft else {"reward": -cost.sum()}
+        loss = cost.sum()
+        if not self.soft:
+            loss = score_function.surrogate(made.log_prob, -cost, self._baseline.use(-cost)).sum()
+        terms = {
+            "specificity": (c.specificity_weight, specific.sum()),
+            "imbalance": (c.balance_weight, count * imbalance),
+            "divergence": (c.friendliness_weight, apart.sum()),
+            "repetition": (c.token_weight, count * repetition),
+        }
+        loss = loss + c.token_weight * count * repetition
+        if c.language_weight:
+            away = self._from_language(made).sum()
+            terms["language"] = (c.language_weight, away)
+            loss = loss + c.language_weight * away
+        return StepOutput(
+            loss, count, {name: value.detach() for name, (weight, value) in terms.items() if weight}, watched
+        )
+
+    def _answers(self, batch: Batch, made: Emission) -> tuple[Tensor, Tensor]:
+        """Logits of teacher and student on what was written, [batch, classes] each; with a gradient if soft."""
+        import torch
+
+        from kdrun import relax
+
+        read, answers = self.writer.readings(batch.inputs, made), []
+        with torch.set_grad_enabled(self.soft):
+            for role in ("teacher", "student"):
+                model, inputs, mask = self.roles[role], read[role].inputs, read[role].mask
+                if made.soft is None or mask is None:
+                    answers.append(model(**inputs).logits)
+                else:
+                    answers.append(relax.soft_logits(model, inputs, mask, made.chosen, made.soft))
+        return answers[0], answers[1]
+
+    def _from_language(self, made: Emission) -> Tensor:
+        """How far the generator has gone from the one it was, [batch]."""
+        import torch
+
+        from kdrun import generator_losses
+
+        with torch.no_grad():
+            before = made.said_by(self.roles["reference"])
+        return generator_losses.staying_language(made.logits, before, made.rows, len(made.ids))
+
+
+def _weights(model: Any) -> dict[str, Tensor]:
+    """A copy of a model's weights."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,172 @@
+"""A T5 that writes text of a wanted class for a task, from general text [ours]: prompt, spans, emission, frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from kdrun import emission, relax, rng
+from kdrun.emission import Emission, Lengths
+from kdrun.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kdrun.data.config import TaskConfig
+    from kdrun.reading import Reader
+
+    Rows = Mapping[str, dict[str, Tensor]]
+
+READERS = ("teacher", "student")
+"""Who reads what the generator writes."""
+PROBE = ("a",)
+"""A row that shows a role's frame: one letter, which every vocabulary has."""
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Writing into spans of the source: the share of its tokens that they cover, and their mean length in tokens."""
+
+    rate: float
+    mean_length: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A made text as a role reads it.
+
+    Attributes:
+        inputs: the keyword arguments of its model.
+        mask: the made tokens in it, [batch, length] bool; None where the text was read as text.
+    """
+
+    inputs: dict[str, Tensor]
+    mask: Tensor | None
+
+
+class Writer:
+    """Writes with a generator, and hands what it wrote to those who read it.
+
+    Args:
+        generator: a `T5ForConditionalGeneration`.
+        readers: of generator, teacher and student.
+        task: names the classes.
+        style: into spans of the source, or new texts of such lengths.
+        seed: of spans and words.
+        special_ids: of the vocabulary that all share, ids that no text may hold; None where vocabularies differ, and
+            text passes between the models.
+
+    Raises:
+        ModelError: the generator is no T5, or has no sentinels.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        readers: Mapping[str, Reader],
+        task: TaskConfig,
+        style: Spans | Lengths,
+        seed: int,
+        special_ids: Tensor | None,
+    ) -> None:
+        self.generator, self.readers, self.style, self.seed = generator, readers, style, seed
+        self.shared, tokenizer = special_ids is not None, readers["generator"].tokenizer
+        self.marks = emission.marks(generator, tokenizer, special_ids)
+        said = [tokenizer(words, add_special_tokens=False)["input_ids"] for words in prompts(task)]
+        width, device = max(map(len, said)), self.marks.banned.device
+        padded = torch.tensor([ids + [-1] * (width - len(ids)) for ids in said], device=device)
+        self._prompts = {
+            "input_ids": padded.clamp(min=0),  # what stands where nothing is seen does not matter
+            "attention_mask": (padded >= 0).long(),
+        }
+
+    def write(
+        self, inputs: Rows, wanted: Tensor, moment: tuple[str, int], temperature: float | None = None
+    ) -> Emission:
+        """Text of the wanted classes.
+
+        Args:
+            inputs: the source by role, as a batch has it.
+            wanted: a class a row, [batch].
+            moment: phase and step, which spans and words are a function of.
+            temperature: τ of the Gumbel-softmax, where a gradient through soft tokens is wanted.
+        """
+        source = inputs["generator"]
+        prompt = {name: values[wanted] for name, values in self._prompts.items()}
+        draws = rng.numpy_stream(self.seed, "write", *moment)
+        if isinstance(self.style, Lengths):
+            return emission.decode(self.generator, source, prompt, self.marks, self.style, draws, temperature)
+        # soft tokens must stand in every role's reading
+        read_by = inputs if self.shared else {"generator": source}
+        free = relax.maskable_in_all(read_by, self.marks.banned)["generator"]
+        most, spans = len(self.marks.sentinels), rng.numpy_stream(self.seed, "mask", *moment)
+        mask = emission.draw_spans(free, self.style.rate, self.style.mean_length, most, spans)
+        return emission.infill(self.generator, source, mask, prompt, self.marks, draws, temperature)
+
+    def readings(self, inputs: Rows, made: Emission) -> dict[str, Reading]:
+        """What was written as teacher and student read it.
+
+        Args:
+            inputs: the source by role, as for `write`.
+            made: from `write`.
+        """
+        if not self.shared:
+            texts = [
+                self.readers["generator"].texts(ids[own].tolist())
+                for ids, own in zip(made.ids, made.present, strict=True)
+            ]
+            device = made.ids.device
+            read = {role: self.readers[role].read(texts) for role in READERS}
+            return {r: Reading({name: part.to(device) for name, part in own.items()}, None) for r, own in read.items()}
+        special = self.marks.banned
+        if isinstance(self.style, Lengths):
+            return {role: framed(self.readers[role], made, special) for role in READERS}
+        free = relax.maskable_in_all(inputs, special)
+        masks = {role: relax.moved(made.made, free["generator"], free[role]) for role in READERS}
+        return {role: Reading(relax.filled(inputs[role], mask, made.chosen), mask) for role, mask in masks.items()}
+
+
+def prompts(task: TaskConfig) -> list[str]:
+    """What stands before a source text, for each class: `<task> <class>:`."""
+    return [f"{task.name} {word}:" for word in task.label_words or task.labels]
+
+
+def framed(reader: Reader, made: Emission, special_ids: Tensor) -> Reading:
+    """A text of its own in a role's frame: the special tokens or the prompt that a text stands between there.
+
+    Args:
+        reader: the role's; of the vocabulary that the text was written in.
+        made: from `kdrun.emission.decode`.
+        special_ids: as `kdrun.relax.maskable` takes them.
+
+    Raises:
+        ModelError: with its frame the longest text is longer than the role reads.
+    """
+    probe = {name: values.to(made.ids.device) for name, values in reader.read([PROBE]).items()}
+    places = relax.maskable(probe, special_ids)[0].nonzero()[:, 0]
+    if not len(places):
+        raise ModelError(f"the {reader.role}'s vocabulary has no token for {PROBE[0]!r}, so nothing shows its frame")
+    first, behind = int(places[0]), int(places[-1]) + 1
+    if (whole := probe["input_ids"].shape[1] - (behind - first) + made.ids.shape[1]) > reader.max_length:
+        raise ModelError(
+            f"made texts have up to {made.ids.shape[1]} tokens, which the {reader.role} reads as {whole}, and "
+            f"data.max_length is {reader.max_length}; lower method.longest or raise data.max_length"
+        )
+    count = len(made.ids)
+    around = [
+        torch.ones(count, n, dtype=torch.bool, device=made.ids.device)
+        for n in (first, len(probe["input_ids"][0]) - behind)
+    ]
+    kept = torch.cat([around[0], made.present, around[1]], dim=1)
+    inside = torch.cat([~around[0], made.present, ~around[1]], dim=1)
+    order, width = emission.to_the_left(kept)
+    inputs = {}
+    for name, values in probe.items():
+        content = made.ids if name == "input_ids" else values[:, first, None].expand_as(made.ids)
+        row = torch.cat([values[:, :first].expand(count, -1), content, values[:, behind:].expand(count, -1)], dim=1)
+        filler = reader.tokenizer.pad_token_id if name == "input_ids" else 0
+        inputs[name] = row.masked_fill(~kept, filler).gather(1, order)[:, :width]
+    return Reading(inputs, inside.gather(1, order)[:, :width])
