@@ -1,4 +1,4 @@
-"""Has a generator collapsed? Judged by what the teacher says of its text and by the words it made; no task data [ours]."""
+"""Has a generator collapsed? Judged by what the teacher says of its text and by its words, without task data [ours]."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def maskable_in_all(rows: Mapping[str, Inputs], special_ids: Tensor) -> dict[str
 
 
 def _by_run(ids: Tensor, free: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Free tokens by run and place in it, [batch, runs, longest], −1 elsewhere; and each one's row, run, place, column."""
+    """Free tokens by run and place in it, [batch, runs, longest], −1 elsewhere; of each its row, run, place, column."""
     starts = free & ~nn.functional.pad(free, (1, 0))[:, :-1]
     columns = torch.arange(free.shape[1], device=free.device).expand_as(free)
     first = torch.where(starts, columns, 0).cummax(dim=1).values

@@ -6,7 +6,6 @@ not depend on y; a moving mean of past rewards makes its variance small.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 

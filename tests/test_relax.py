@@ -190,3 +190,42 @@ def test_an_unknown_architecture_is_named() -> None:
     inputs = text()
     with pytest.raises(ModelError, match="'electra' is not known here; known: bert"):
         relax.masked_logits(model, inputs, masked(inputs), MASK, SPECIAL)
+
+
+def readings() -> dict[str, dict[str, Tensor]]:
+    """Two texts as an encoder reads them, and as a model with prompts (8 and 9) does, which cuts the second pair."""
+    encoder = torch.tensor([[0, 10, 11, 2, 12, 13, 14, 2], [0, 15, 3, 16, 2, 17, 2, 1]])
+    prompted = torch.tensor([[8, 8, 10, 11, 9, 12, 13, 2], [8, 8, 15, 3, 16, 9, 17, 2]])
+    prompt = torch.isin(prompted, torch.tensor([8, 9])).long()
+    return {
+        "student": {"input_ids": encoder, "attention_mask": (encoder != 1).long()},
+        "teacher": {"input_ids": prompted, "attention_mask": torch.ones_like(prompted), "prompt_mask": prompt},
+    }
+
+
+def test_what_two_readings_have_in_common_by_hand() -> None:
+    """Run answers to run, through an unknown token (3); what one reading cuts off is in neither's share."""
+    rows = readings()
+    free = relax.maskable_in_all(rows, SPECIAL)
+    assert rows["student"]["input_ids"][free["student"]].tolist() == [10, 11, 12, 13, 15, 16, 17]
+    assert rows["teacher"]["input_ids"][free["teacher"]].tolist() == [10, 11, 12, 13, 15, 16, 17]
+    assert free["student"].sum(dim=1).tolist() == free["teacher"].sum(dim=1).tolist() == [4, 3]
+    mask = torch.zeros_like(free["student"])
+    mask[0, 4], mask[1, [1, 5]] = True, True
+    found = relax.moved(mask, free["student"], free["teacher"])
+    assert rows["teacher"]["input_ids"][found].tolist() == [12, 15, 17]
+    assert torch.equal(relax.moved(found, free["teacher"], free["student"]), mask)
+
+
+def test_a_token_that_two_readings_have_differently_is_no_ones_to_change() -> None:
+    rows = readings()
+    rows["teacher"]["input_ids"][1, 4] = 30
+    free = relax.maskable_in_all(rows, SPECIAL)
+    assert rows["student"]["input_ids"][free["student"]].tolist() == [10, 11, 12, 13, 15, 17]
+
+
+def test_roles_that_read_alike_share_one_mask() -> None:
+    rows = dict.fromkeys(("student", "teacher"), text())
+    free = relax.maskable_in_all(rows, SPECIAL)
+    assert free["student"] is free["teacher"]
+    assert torch.equal(free["student"], relax.maskable(text(), SPECIAL))

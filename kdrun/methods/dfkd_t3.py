@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from kdrun.data.config import TaskConfig
     from kdrun.emission import Emission
-    from kdrun.writer import Reading
 
 
 class Mode(Enum):
