@@ -24,7 +24,7 @@ from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
 from kdrun.method import Method, Needs, Parts, Vocabulary
 from kdrun.models import attention, loading
-from kdrun.models.built import BuildContext, Built
+from kdrun.models.built import BuildContext, Built, special_ids
 from kdrun.results import RunFolder
 from kdrun.screen import Screen
 from kdrun.trackers import Tracking
@@ -171,17 +171,19 @@ def _same_vocabulary(roles: dict[str, Built]) -> None:
 def tokens(this: Run, role: str) -> dict[str, TokenTable]:
     """A role's tokens of the dev splits and, as `train`, of the rows the student learns from.
 
-    Roles with one tokenizer share them.
+    Roles with one tokenizer and one kind of rows share them.
     """
     if role not in this.tokens:
-        tokenizer = this.roles[role].tokenizer
+        built = this.roles[role]
         for other, tables in this.tokens.items():
-            if this.roles[other].tokenizer is tokenizer:
+            if this.roles[other].tokenizer is built.tokenizer and this.roles[other].prompts == built.prompts:
                 this.tokens[role] = tables
                 return tables
         length = this.config.data.max_length
         splits = this.data.splits | {"train": this.data.lessons}
-        this.tokens[role] = {name: tokenize(split, tokenizer, length) for name, split in splits.items()}
+        this.tokens[role] = {
+            name: tokenize(split, built.tokenizer, length, built.prompts) for name, split in splits.items()
+        }
     return this.tokens[role]
 
 
@@ -202,13 +204,15 @@ def method(this: Run) -> Method:
 
 
 def _vocabulary(this: Run) -> Vocabulary:
-    """The vocabulary that the roles share, which must have a mask token."""
-    built = this.roles["student"]
-    mask_id: Any = built.tokenizer.mask_token_id
-    if mask_id is None:
-        raise ModelError(f"this method masks tokens, and the vocabulary of {built.name} has no mask token")
-    special = torch.tensor(sorted(set(built.tokenizer.all_special_ids)), device=this.accelerator.device)
-    return Vocabulary(mask_id, special)
+    """The vocabulary that the roles share: its mask token, and the ids that are no word for any of them."""
+    tokenizers = {role: this.roles[role].tokenizer for role in this.used_roles}
+    masks = [mask for tokenizer in tokenizers.values() if isinstance(mask := tokenizer.mask_token_id, int)]
+    special = {index for tokenizer in tokenizers.values() for index in special_ids(tokenizer)}
+    if "generator" in tokenizers:
+        # T5's table has more rows than its vocabulary entries; and what lies behind the table it cannot give anyway
+        size = int(this.roles["generator"].model.config.vocab_size)
+        special = {i for i in special | set(range(len(tokenizers["generator"]), size)) if i < size}
+    return Vocabulary(masks[0] if masks else None, torch.tensor(sorted(special), device=this.accelerator.device))
 
 
 def teaching(this: Run) -> teacher.Setting:

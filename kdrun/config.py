@@ -64,11 +64,12 @@ class FineTune(Enum):
 
 
 class Architecture(Enum):
-    """Encoder families that `scratch` can build."""
+    """Families that `scratch` can build: encoders, and T5, which answers with a text."""
 
     bert = "bert"
     distilbert = "distilbert"
     roberta = "roberta"
+    t5 = "t5"
 
 
 class TokenizerSource(Enum):
@@ -107,12 +108,13 @@ class LossConfig:
 
 @dataclass
 class PretrainConfig:
-    """Masked-language-model pretraining of a scratch model on the corpus."""
+    """Pretraining of a scratch model on the corpus: masked tokens for an encoder, masked spans for T5."""
 
     steps: int = setting(0, "optimizer steps; 0 starts from random weights", ge=0)
     batch_size: int = setting(64, "sequences per step", gt=0)
     max_length: int = setting(64, "tokens per sequence", gt=2)
     mask_rate: float = setting(0.15, "share of the tokens that are predicted", gt=0, lt=1)
+    mean_span: float = setting(3.0, "T5 alone: mean number of tokens that one sentinel stands for", ge=1)
     lr: float = setting(1e-3, "peak learning rate", gt=0)
 
 
@@ -141,11 +143,11 @@ class PretrainedConfig(ModelConfig):
 class ScratchConfig(ModelConfig):
     """A model built from its sizes, with an optional pretraining on the corpus."""
 
-    architecture: Architecture = setting(Architecture.bert, "encoder family")
+    architecture: Architecture = setting(Architecture.bert, "family of models")
     sizes: dict[str, Any] = setting({}, "arguments of the family's transformers config class, checked by name")
     tokenizer: TokenizerSource = setting(TokenizerSource.corpus, "whose vocabulary")
-    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus", gt=10)
-    pretrain: PretrainConfig = setting(PretrainConfig(), "masked-language-model pretraining")
+    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus, T5's sentinels left out", gt=10)
+    pretrain: PretrainConfig = setting(PretrainConfig(), "pretraining on the corpus")
 
     @property
     def starts_from_teacher(self) -> bool:

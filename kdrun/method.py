@@ -196,7 +196,7 @@ class Vocabulary:
     """What a method that changes tokens must know of the vocabulary that its models share.
 
     Attributes:
-        mask_id: id of the mask token; None where the generator has none.
+        mask_id: id of the mask token, where a model has one: T5 does not.
         special_ids: ids that are never changed and never made, [k], on the models' device.
     """
 

@@ -30,13 +30,14 @@ HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
 
 
 def maskable(inputs: Inputs, special_ids: Tensor) -> Tensor:
-    """Which tokens may be changed: neither padding nor special, [batch, length] bool.
+    """Which tokens may be changed: neither padding, special nor of a prompt, [batch, length] bool.
 
     Args:
-        inputs: `input_ids` and `attention_mask`, [batch, length].
+        inputs: `input_ids` and `attention_mask`, [batch, length], and `prompt_mask` where rows have prompts.
         special_ids: ids that never change, [k].
     """
-    return inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], special_ids)
+    free = inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], special_ids)
+    return free & ~inputs["prompt_mask"].bool() if "prompt_mask" in inputs else free
 
 
 def maskable_in_all(rows: Mapping[str, Inputs], special_ids: Tensor) -> dict[str, Tensor]:
@@ -121,7 +122,7 @@ def gumbel(count: int, size: int, generator: np.random.Generator, device: torch.
     return exponential.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_().to(device)
 
 
-def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int, banned_ids: Tensor) -> Tensor:
+def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int | None, banned_ids: Tensor) -> Tensor:
     """A masked language model's logits at the masked positions, [masked, vocabulary] float32.
 
     Args:
@@ -132,12 +133,17 @@ def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int, 
         banned_ids: ids it may never give (special ones), [k]: their logit is −inf.
 
     Raises:
-        ModelError: another architecture.
+        ModelError: another architecture, or no mask token.
     """
     kind = str(model.config.model_type)  # pyright: ignore[reportAttributeAccessIssue]
     if kind not in HEADS:
         raise ModelError(f"a generator of architecture {kind!r} is not known here; known: {', '.join(HEADS)}")
+    if mask_id is None:
+        raise ModelError(
+            f"a generator of architecture {kind!r} fills masked tokens, and its vocabulary has no mask token"
+        )
     masked = {**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, mask_id)}
+    masked.pop("prompt_mask", None)  # an encoder knows no prompts
     hidden = model.base_model(**masked).last_hidden_state[mask]  # pyright: ignore[reportCallIssue]
     logits = HEADS[kind](model, hidden).float()
     return logits.index_fill(1, banned_ids, -torch.inf)

@@ -133,7 +133,8 @@ def _present(rows: TaskData) -> np.ndarray:
 def _tokens(this: Run, rows: TaskData, split: str) -> TokenTable:
     if rows is this.data:
         return assembly.tokens(this, "teacher")[split]
-    return tokenize(rows.splits[split], this.roles["teacher"].tokenizer, this.config.data.max_length)
+    built = this.roles["teacher"]
+    return tokenize(rows.splits[split], built.tokenizer, this.config.data.max_length, built.prompts)
 
 
 def _setting(this: Run, rows: TaskData) -> teacher.Setting:

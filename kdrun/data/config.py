@@ -20,6 +20,8 @@ class TaskConfig:
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
     rows: dict[str, int] = setting({}, "official number of rows per split")
+    prompts: list[str] = setting([], "what a text-to-text model reads before each text column")
+    label_words: list[str] = setting([], "what it answers: a word or words per label; numbers for a score")
     domains: list[str] = setting([], "names of the domains that its rows come from; empty for most tasks")
     reported: str | None = setting(None, "the split that results are about; null is the first dev split")
     by_domain: dict[str, Any] = setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun import cache
+from kdrun.data import prompted
 from kdrun.data.table import Split
 from kdrun.errors import ModelError
 
@@ -24,7 +26,7 @@ CHUNK = 8192
 """Rows tokenised at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
 FILE = "tokens.arrow"
-IDS, TYPES = "input_ids", "token_type_ids"
+IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
 
 
 class TokenTable:
@@ -37,7 +39,7 @@ class TokenTable:
 
     def __init__(self, table: pa.Table, pad_id: int, pad_type: int, fingerprint: str) -> None:
         self.fingerprint = fingerprint
-        self._pads = {IDS: pad_id, TYPES: pad_type}
+        self._pads = {IDS: pad_id, TYPES: pad_type, PROMPT: 0}
         self._table = table  # keeps the memory map open
         self._offsets = table.column(IDS).chunk(0).offsets.to_numpy()
         self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
@@ -60,8 +62,8 @@ class TokenTable:
             multiple: round the length up to a multiple of this.
 
         Returns:
-            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`: int64,
-            [batch, length].
+            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`; where rows have
+            prompts, `prompt_mask`, 1 on their tokens: int64, [batch, length].
 
         Raises:
             ValueError: there are no rows.
@@ -84,28 +86,42 @@ class TokenTable:
         return batch
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenTable:
+def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenTable:
     """The token ids of a split, from the cache where they are there.
 
-    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor.
+    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor. Rows of a
+    text-to-text model are `prompt text [prompt text] end`; of these only texts are cut.
 
     Args:
         split: the rows.
         tokenizer: a fast tokenizer of transformers.
         max_length: most tokens per row, special tokens included.
+        prompts: what stands before each text, for a text-to-text model.
 
     Raises:
-        ModelError: the tokenizer is not a fast one, or has no padding token.
+        ModelError: the tokenizer is not a fast one, or has no padding token; prompts leave no room for text.
     """
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
-    key = {
+    key: dict[str, Any] = {
         "format": FORMAT,
         "rows": split.fingerprint,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "max_length": max_length,
     }
-    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, split, tokenizer, max_length))
+    if prompts:
+        key["prompts"] = list(prompts)
+    backend = _copy(tokenizer)
+
+    def write(folder: Path) -> None:
+        if prompts:
+            chunks = prompted.chunks(split, backend, prompts, tokenizer.eos_token_id, max_length, CHUNK)
+        else:
+            backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
+            chunks = _chunks(split, backend, TYPES in tokenizer.model_input_names)
+        _write(folder / FILE, chunks)
+
+    folder, _ = cache.fetch("tokens", key, write)
     table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
     return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, cache.digest(key)[:24])
 
@@ -144,26 +160,26 @@ def _name(tokenizer: Any) -> str:
     return f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}"
 
 
-def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
+def _copy(tokenizer: Any) -> Tokenizer:
+    """A backend of one's own: truncation is a state of it, and the caller's tokenizer must not change."""
     from tokenizers import Tokenizer
 
-    # a copy: truncation is state of the backend, and the caller's tokenizer must not change
     backend = Tokenizer.from_str(_backend(tokenizer).to_str())
     backend.encode_special_tokens = _backend(tokenizer).encode_special_tokens
     backend.no_padding()
-    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
-    names = [IDS, TYPES] if TYPES in tokenizer.model_input_names else [IDS]
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    lengths: list[np.ndarray] = []
-    for start in range(0, split.num_rows, CHUNK):
-        rows = _encode(backend, split, start)
-        lengths.append(np.fromiter(map(len, rows), np.int32, len(rows)))
-        total = int(lengths[-1].sum())
-        pieces[IDS].append(np.fromiter((i for row in rows for i in row.ids), np.int32, total))
-        if TYPES in pieces:
-            pieces[TYPES].append(np.fromiter((i for row in rows for i in row.type_ids), np.int8, total))
-    offsets = np.zeros(split.num_rows + 1, np.int32)
-    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    backend.no_truncation()
+    return backend
+
+
+def _write(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> None:
+    """Write chunks of rows, of each the values of every column one row after another and `lengths`."""
+    pieces: dict[str, list[np.ndarray]] = {}
+    for chunk in chunks:
+        for name, values in chunk.items():
+            pieces.setdefault(name, []).append(values)
+    lengths = np.concatenate(pieces.pop("lengths"))
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
     columns = {
         name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
         for name, parts in pieces.items()
@@ -172,6 +188,20 @@ def _write(path: Path, split: Split, tokenizer: Any, max_length: int) -> None:
     batch = pa.RecordBatch.from_pydict(columns)
     with pa.ipc.new_file(str(path), batch.schema) as writer:
         writer.write_batch(batch)
+
+
+def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, split.num_rows, CHUNK):
+        rows = _encode(backend, split, start)
+        lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+        total = int(lengths.sum())
+        made: dict[str, np.ndarray] = {
+            "lengths": lengths,
+            IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
+        }
+        if with_types:
+            made[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
+        yield made
 
 
 def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:

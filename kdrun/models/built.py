@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,13 +27,17 @@ from kdrun.models.files import quiet
 VOLATILE = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """Entries of a model's config that say where it came from, not what it computes."""
 
+UNUSED = re.compile(r"\[unused\d+\]|<extra_id_\d+>")
+"""Entries of a vocabulary that no text has: BERT's unused ones, and T5's sentinels of masked spans."""
+
 
 @dataclass
 class Built:
     """A model of one role, ready for the task, with its tokenizer.
 
     Attributes:
-        model: a sequence classifier, or a masked language model for a generator; fp32, on the CPU.
+        model: a sequence classifier (T5 as one by label words); for a generator a masked language model or T5 as it
+            is; fp32, on the CPU.
         tokenizer: a fast tokenizer.
         name: what the screen calls it, e.g. `bert 2x128 (scratch)`.
         fingerprint: hash of weights, config and tokenizer, 64 hex digits; decides cache keys.
@@ -46,6 +51,11 @@ class Built:
     fingerprint: str
     has_head: bool
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def prompts(self) -> list[str]:
+        """What stands before each text of the rows that it reads; empty for all but a classifier by label words."""
+        return list(getattr(self.model, "prompts", ()))
 
 
 @dataclass(frozen=True)
@@ -111,13 +121,26 @@ def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def same_vocabulary(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
-    """Whether both give every entry the same id, special tokens included."""
+    """Whether both give every word the same id, and special tokens that both have.
+
+    Entries that no text has do not count: BERT's unused ones, which T5 models with BERT's vocabulary use for the
+    sentinels of masked spans, and those sentinels. T5 has no classification and no mask token.
+    """
     if first is second:
         return True
-    roles = ("pad", "unk", "cls", "sep", "mask")
-    return first.get_vocab() == second.get_vocab() and all(
-        getattr(first, f"{role}_token_id") == getattr(second, f"{role}_token_id") for role in roles
-    )
+    roles = ("pad", "unk", "cls", "sep", "mask", "eos")
+    pairs = [tuple(getattr(tokenizer, f"{role}_token_id") for tokenizer in (first, second)) for role in roles]
+    return _words(first) == _words(second) and all(one == other for one, other in pairs if None not in (one, other))
+
+
+def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    return {entry: index for entry, index in tokenizer.get_vocab().items() if not UNUSED.fullmatch(entry)}
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids of all tokens that are no text, sorted: those with a role, and all others added as special ones."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted(added | set(tokenizer.all_special_ids))
 
 
 @cache

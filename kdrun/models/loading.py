@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from kdrun.errors import ModelError
-from kdrun.models import labels
+from kdrun.models import labels, text_to_text, weights
 from kdrun.models.built import (
     BuildContext,
     Built,
@@ -30,7 +30,7 @@ from kdrun.models.built import (
     save,
     seeded,
 )
-from kdrun.models.files import download, first_line, quiet, read_config, read_tokenizer
+from kdrun.models.files import download, read_config, read_tokenizer
 
 __all__ = [
     "check_positions",
@@ -74,6 +74,8 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     tokenizer = read_tokenizer(folder, where)
     check_positions(config, tokenizer, context.max_length, where)
     _check_vocabulary(config, tokenizer, where)
+    if isinstance(config, T5Config):
+        return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
     architectures, names = config.architectures, labels.names_of(config)
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
     loaded = _weights(folder, where, config, context)
@@ -94,6 +96,44 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     tokenizer = fitting_tokenizer(tokenizer, loaded.model)
     fingerprint = model_fingerprint(loaded.model, tokenizer)
     return Built(loaded.model, tokenizer, name or folder.resolve().name, fingerprint, has_head, notes)
+
+
+def _text_to_text(
+    folder: Path,
+    where: str,
+    config: T5Config,
+    tokenizer: PreTrainedTokenizerBase,
+    context: BuildContext,
+    replace_head: bool,
+    name: str | None,
+) -> Built:
+    """A T5 checkpoint: as it is for a generator, as a classifier by label words for a teacher or student.
+
+    It has no head to be new or to be replaced; one that was trained on the task by kdrun says so in its config.
+    """
+    made_for = getattr(config, "label_words", None)
+    has_head, notes = context.role != "generator" and text_to_text.knows(config, context.task), []
+    if context.role != "generator":
+        text_to_text.must_have_words(context.task, context.role)
+    if made_for and not has_head and context.role != "generator":
+        apart = f"it was trained to answer {', '.join(made_for)} to {' … '.join(config.prompts)}"
+        if not replace_head:
+            asked = f"{', '.join(context.task.label_words)} to {' … '.join(context.task.prompts)}"
+            raise ModelError(
+                f"{where}: {apart}, and {context.task.name} asks for {asked}; give a checkpoint of this task, or let "
+                f"kdrun train this one on it with {context.role}.fine_tune=always"
+            )
+        notes.append(f"{apart}; it learns the words of {context.task.name} anew")
+    if has_head and context.role == "student":
+        notes.append("the student starts as a checkpoint that was trained on this task")
+    kind = T5ForConditionalGeneration if context.role == "generator" else text_to_text.LabelWordClassifier
+    # never the attention that gives maps: it does not know T5's position bias
+    model, info = weights.read(kind, folder, where, config, context, "sdpa")
+    weights.must_not_lack(set(info["missing_keys"]) | weights.reshaped(info), where)
+    if isinstance(model, text_to_text.LabelWordClassifier):
+        model.take_on(context.task, tokenizer)
+    model.eval()
+    return Built(model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes)
 
 
 def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> None:
@@ -152,26 +192,7 @@ def _weights(folder: Path, where: str, config: PreTrainedConfig, context: BuildC
     auto = AutoModelForMaskedLM if generator else AutoModelForSequenceClassification
     if not generator:
         labels.set_labels(config, context.task)
-    try:
-        with quiet(), seeded(context.seed, context.role):
-            model, info = auto.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                attn_implementation=context.attn_implementation,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except SafetensorError as error:
-        raise ModelError(f"{where}: the weights are damaged ({first_line(error)}); copy the folder again") from None
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelError(f"{where} cannot be loaded for the {context.role}: {first_line(error)}") from None
-    for parameter in model.parameters():
-        # out of the file's memory map, where tensors lie at odd addresses: kernels round differently there, and
-        # a model read back must give the very numbers of the one that was saved
-        parameter.data = parameter.data.clone()
+    model, info = weights.read(auto, folder, where, config, context, context.attn_implementation)
     return _sort_keys(model, info, where)
 
 
@@ -183,15 +204,10 @@ def _sort_keys(model: PreTrainedModel, info: dict[str, Any], where: str) -> _Loa
     """
     body = head_prefix(model)
     missing = set(info["missing_keys"])
-    reshaped = {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}
+    reshaped = weights.reshaped(info)
     pooler = {key for key in missing if key.startswith(f"{body}pooler.")}
     lost = {key for key in missing | reshaped if key.startswith(body)} - pooler
-    if lost:
-        some = ", ".join(sorted(lost)[:4])
-        raise ModelError(
-            f"{where}: {len(lost)} weights of the body are missing or have another shape than config.json says "
-            f"({some}, …), so they would be random; the weights and config.json are not of one checkpoint"
-        )
+    weights.must_not_lack(lost, where)
     head = {key for key in model.state_dict() if not key.startswith(body)}
     return _Loaded(model.eval(), head, missing - pooler, pooler, reshaped)
 

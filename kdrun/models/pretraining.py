@@ -1,4 +1,4 @@
-"""Masked-language-model pretraining of a scratch model on the corpus, kept in the cache."""
+"""Pretraining of a scratch model on the corpus, kept in the cache: masked tokens for encoders, masked spans for T5."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import copy
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, T5Config
 
 from kdrun import cache, rng
 from kdrun.config import PretrainConfig
@@ -24,7 +23,9 @@ from kdrun.data.corpus import Corpus
 from kdrun.data.tokens import tokenizer_fingerprint
 from kdrun.errors import ModelError, TrainingError
 from kdrun.models.built import VOLATILE, BuildContext, head_prefix, seeded
+from kdrun.models.denoising import Denoising
 from kdrun.models.files import quiet
+from kdrun.models.masking import Masking
 
 FORMAT = 1
 """Number of the procedure below; part of the cache key."""
@@ -36,19 +37,19 @@ BUCKET = 50
 """Batches whose sequences are sorted by length together: little padding, and still a mixed order."""
 
 WEIGHTS, REPORT = "model.safetensors", "pretraining.json"
-IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained masked language model in the cache.
+    """A pretrained language model in the cache.
 
     Attributes:
         folder: holds it as `save_pretrained` writes it.
         corpus: the name of the text it read.
-        first_loss: mean loss of the first tenth of the steps, nats a masked token.
+        first_loss: mean loss of the first tenth of the steps, nats a token that is predicted.
         last_loss: the same for the last tenth.
         steps: optimizer steps.
+        unit: which tokens are predicted, in words.
     """
 
     folder: Path
@@ -56,11 +57,12 @@ class Pretrained:
     first_loss: float
     last_loss: float
     steps: int
+    unit: str
 
     @property
     def summary(self) -> str:
         """The course of the loss in words."""
-        return f"{self.steps} steps, loss {self.first_loss:.2f} to {self.last_loss:.2f} nats a masked token"
+        return f"{self.steps} steps, loss {self.first_loss:.2f} to {self.last_loss:.2f} nats {self.unit}"
 
 
 def pretrained(
@@ -70,10 +72,9 @@ def pretrained(
 
     Raises:
         TrainingError: the loss became infinite or NaN.
-        ModelError: the tokenizer has no mask token.
+        ModelError: the tokenizer has no mask token (or, for T5, no sentinels).
     """
-    if tokenizer.mask_token_id is None:
-        raise ModelError(f"{context.role}.pretrain needs a tokenizer with a mask token; set pretrain.steps=0")
+    objective = (Denoising if isinstance(settings, T5Config) else Masking)(config, tokenizer, context.role)
     corpus = context.corpus()
     shape = copy.deepcopy(settings)
     # labels belong to the task, and one pretrained body serves all tasks
@@ -84,7 +85,7 @@ def pretrained(
         "sizes": sizes,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "corpus": corpus.fingerprint,
-        "pretrain": asdict(config),
+        "pretrain": objective.settings(config),
         "seed": [context.seed, context.role],
         "device": torch.device(context.device).type,
         "torch": torch.__version__,
@@ -93,7 +94,7 @@ def pretrained(
 
     def build(folder: Path) -> None:
         context.tell(f"{context.role}: {config.steps} steps of pretraining on {corpus.name}, once")
-        model, losses = _train(shape, tokenizer, config, corpus, context)
+        model, losses = _train(shape, objective, _batches(corpus, tokenizer, config, context), config, context)
         tenth = max(1, len(losses) // 10)
         report = {"first_loss": float(np.mean(losses[:tenth])), "last_loss": float(np.mean(losses[-tenth:]))}
         with quiet():
@@ -103,7 +104,7 @@ def pretrained(
 
     folder, _ = cache.fetch("pretrained", key, build)
     report = json.loads((folder / REPORT).read_text())
-    return Pretrained(folder, corpus.name, report["first_loss"], report["last_loss"], config.steps)
+    return Pretrained(folder, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
 
 
 def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
@@ -122,83 +123,25 @@ def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
     model.load_state_dict(fitting, strict=False)
 
 
-def mlm_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The masked-language-model head alone, so that it need not run on every position.
-
-    Args:
-        model: a BERT, DistilBERT or RoBERTa masked language model.
-        hidden: last hidden states, [..., width].
-
-    Returns:
-        Logits, [..., vocabulary].
-
-    Raises:
-        ModelError: the head of another family.
-    """
-    parts: Any = model
-    if hasattr(model, "cls"):
-        return parts.cls(hidden)
-    if hasattr(model, "lm_head"):
-        return parts.lm_head(hidden)
-    if hasattr(model, "vocab_projector"):
-        return parts.vocab_projector(parts.vocab_layer_norm(parts.activation(parts.vocab_transform(hidden))))
-    raise ModelError(f"{type(model).__name__} is no BERT, DistilBERT or RoBERTa masked language model")
-
-
-def mask_tokens(
-    ids: Tensor, maskable: Tensor, rate: float, mask_id: int, words: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """BERT's masking: of the chosen tokens 80 % become the mask, 10 % another token, 10 % stay.
-
-    Args:
-        ids: [batch, length].
-        maskable: true for tokens that are neither special nor padding, [batch, length].
-        rate: share of them that is chosen; at least one of the batch is.
-        mask_id: id of the mask token.
-        words: ids that a random token may be, [number].
-        generator: decides all.
-
-    Returns:
-        The changed ids, and the targets: the original id where chosen, -100 elsewhere.
-    """
-    chosen = (torch.rand(ids.shape, generator=generator) < rate) & maskable
-    if not chosen.any():
-        chosen.view(-1)[maskable.view(-1).nonzero()[:1]] = True
-    fate = torch.rand(ids.shape, generator=generator)
-    other = words[torch.randint(len(words), ids.shape, generator=generator)]
-    changed = torch.where(chosen & (fate < 0.8), mask_id, ids)
-    changed = torch.where(chosen & (fate >= 0.9), other, changed)
-    return changed, torch.where(chosen, ids, IGNORED)
-
-
 def _train(
     settings: PreTrainedConfig,
-    tokenizer: PreTrainedTokenizerBase,
+    objective: Masking | Denoising,
+    batches: Iterator[Tensor],
     config: PretrainConfig,
-    corpus: Corpus,
     context: BuildContext,
 ) -> tuple[PreTrainedModel, list[float]]:
-    device, role = torch.device(context.device), f"pretrain-{context.role}"
+    device, role = torch.device(context.device), _stream(context)
     with seeded(context.seed, context.role):
-        model = AutoModelForMaskedLM.from_config(settings).to(device).train()
+        model = objective.new(settings).to(device).train()  # pyright: ignore[reportArgumentType]
     optimizer, schedule = _optimizer(model, config)
-    special = torch.tensor(sorted(set(tokenizer.all_special_ids)))
-    words = torch.tensor([i for i in range(len(tokenizer)) if i not in set(tokenizer.all_special_ids)])
-    pad, mask = tokenizer.pad_token_id, tokenizer.mask_token_id
-    assert isinstance(pad, int)
-    assert isinstance(mask, int)
     losses: list[float] = []
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):  # dropout draws from the global generators
-        for step, ids in enumerate(_batches(corpus, tokenizer, config, context.seed, role)):
-            generator = rng.stream(context.seed, "mask", role, step)
-            maskable = torch.isin(ids, special, invert=True)
-            attention = ids.ne(pad).long()
-            changed, targets = mask_tokens(ids, maskable, config.mask_rate, mask, words, generator)
+        for step, ids in enumerate(batches):
             torch.default_generator.manual_seed(rng.derive(context.seed, "dropout", role, step))
             if gpus:
                 torch.cuda.manual_seed(rng.derive(context.seed, "dropout", role, step))
-            loss = _loss(model, changed.to(device), attention.to(device), targets.to(device))
+            loss = objective.loss(model, ids, context.seed, role, step)
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
@@ -213,11 +156,8 @@ def _train(
     return model.cpu().eval(), losses
 
 
-def _loss(model: PreTrainedModel, ids: Tensor, attention: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy over the chosen tokens; the head runs on those alone."""
-    hidden = model.base_model(input_ids=ids, attention_mask=attention).last_hidden_state
-    chosen = targets != IGNORED
-    return nn.functional.cross_entropy(mlm_logits(model, hidden[chosen]).float(), targets[chosen])
+def _stream(context: BuildContext) -> str:
+    return f"pretrain-{context.role}"
 
 
 def _optimizer(
@@ -237,7 +177,7 @@ def _optimizer(
 
 
 def _batches(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, config: PretrainConfig, seed: int, role: str
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, config: PretrainConfig, context: BuildContext
 ) -> Iterator[Tensor]:
     """Exactly `steps` batches of ids [batch, length], padded, one line of the corpus a row.
 
@@ -260,7 +200,7 @@ def _batches(
     lengths = np.array([len(row) for row in rows])
     done, epoch = 0, 0
     while done < config.steps:
-        for chosen in _epoch(lengths, config.batch_size, seed, role, epoch):
+        for chosen in _epoch(lengths, config.batch_size, context.seed, _stream(context), epoch):
             width = int(lengths[chosen].max())
             batch = np.full((len(chosen), width), tokenizer.pad_token_id, np.int64)
             for place, row in enumerate(chosen):

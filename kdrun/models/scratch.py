@@ -15,12 +15,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RobertaConfig,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 from transformers.activations import ACT2FN
 
 from kdrun.config import Architecture, ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, nearest
-from kdrun.models import labels, pretraining, vocabulary
+from kdrun.models import labels, pretraining, text_to_text, vocabulary
 from kdrun.models.built import BuildContext, Built, fitting_tokenizer, model_fingerprint, seeded
 from kdrun.models.loading import check_positions, first_position
 
@@ -28,15 +30,18 @@ CLASSES: dict[Architecture, type[PreTrainedConfig]] = {
     Architecture.bert: BertConfig,
     Architecture.distilbert: DistilBertConfig,
     Architecture.roberta: RobertaConfig,
+    Architecture.t5: T5Config,
 }
 FIXED = {
     "vocab_size": "the tokenizer decides it",
     "pad_token_id": "the tokenizer decides it",
     "bos_token_id": "the tokenizer decides it",
     "eos_token_id": "the tokenizer decides it",
-    "is_decoder": "kdrun builds encoders",
-    "add_cross_attention": "kdrun builds encoders",
-    "use_cache": "kdrun builds encoders",
+    "decoder_start_token_id": "the tokenizer decides it",
+    "is_decoder": "the family decides it",
+    "is_encoder_decoder": "the family decides it",
+    "add_cross_attention": "the family decides it",
+    "use_cache": "the family decides it",
     "tie_word_embeddings": "they are always tied",
 }
 """Arguments of the config classes that are not sizes."""
@@ -60,7 +65,7 @@ def build(config: ScratchConfig, context: BuildContext) -> Built:
     trained = None
     if config.pretrain.steps:
         trained = pretraining.pretrained(settings, tokenizer, config.pretrain, context)
-    model = _model(settings, context)
+    model = _model(settings, tokenizer, context)
     notes = []
     if trained is not None:
         pretraining.copy_body(trained, model)
@@ -118,6 +123,8 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
         ModelError: the heads do not divide the width, or there are too few positions.
     """
     where = f"{context.role}.sizes"
+    if config.architecture is Architecture.t5:
+        return _t5_config(config, tokenizer, where)
     roberta = config.architecture is Architecture.roberta
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int)
@@ -128,11 +135,7 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
         settings["type_vocab_size"] = 1
         settings |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     settings |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
-    try:
-        made = CLASSES[config.architecture](**settings)
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError([f"{where}: {reason}"]) from None
+    made = _made(config.architecture, settings, where)
     width, heads = made.hidden_size, made.num_attention_heads
     if width % heads:
         raise ModelError(
@@ -153,6 +156,21 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     return made
 
 
+def _made(architecture: Architecture, settings: dict[str, Any], where: str) -> PreTrainedConfig:
+    try:
+        return CLASSES[architecture](**settings)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError([f"{where}: {reason}"]) from None
+
+
+def _t5_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> PreTrainedConfig:
+    """T5 knows distances instead of positions, and its heads have a width of their own: nothing to go together."""
+    pad = tokenizer.pad_token_id
+    own = {"pad_token_id": pad, "eos_token_id": tokenizer.eos_token_id, "decoder_start_token_id": pad}
+    return _made(config.architecture, {**config.sizes, "vocab_size": len(tokenizer), **own}, where)
+
+
 def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokenizerBase:
     if config.tokenizer is TokenizerSource.corpus:
         return vocabulary.from_corpus(
@@ -169,10 +187,27 @@ def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokeni
             f"{context.role}.tokenizer=teacher: the tokenizer of {context.teacher.name} has no padding token; "
             f"set {context.role}.tokenizer=corpus"
         )
-    return tokenizer
+    return vocabulary.for_family(
+        tokenizer, config.architecture, context.max_length, f"{context.role}.tokenizer=teacher"
+    )
 
 
-def _model(settings: PreTrainedConfig, context: BuildContext) -> PreTrainedModel:
+def _model(settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+    if isinstance(settings, T5Config):
+        return _t5(settings, tokenizer, context)
     auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
     with seeded(context.seed, context.role):
         return auto.from_config(settings, attn_implementation=context.attn_implementation).eval()
+
+
+def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+    generator = context.role == "generator"
+    if not generator:
+        text_to_text.must_have_words(context.task, context.role)
+    kind = T5ForConditionalGeneration if generator else text_to_text.LabelWordClassifier
+    with seeded(context.seed, context.role):
+        # never the attention that gives maps: it does not know T5's position bias
+        model = kind._from_config(settings, attn_implementation="sdpa").eval()
+    if isinstance(model, text_to_text.LabelWordClassifier):
+        model.take_on(context.task, tokenizer)
+    return model

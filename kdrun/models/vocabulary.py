@@ -1,10 +1,16 @@
-"""Vocabularies trained on the corpus, never on a task's text: WordPiece for BERT, byte-level BPE for RoBERTa."""
+"""Vocabularies trained on the corpus, never on a task's text: WordPiece for BERT and T5, byte-level BPE for RoBERTa.
+
+T5's is BERT's with sentinels for masked spans, so a BERT and a T5 of one corpus share a vocabulary.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import string
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -20,6 +26,9 @@ FORMAT = 1
 """Number of the rules below; part of the cache key."""
 
 WORDPIECE = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+SENTINELS = [f"<extra_id_{number}>" for number in range(100)]
+"""T5's tokens for masked spans, in their order."""
+
 BYTE_BPE = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 
 ASCII = string.ascii_lowercase + string.digits + string.punctuation
@@ -75,6 +84,8 @@ def from_corpus(
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:
     """A transformers tokenizer around a trained one, with the special tokens and inputs of its family."""
     special = BYTE_BPE if kind_of(architecture) == "bpe" else WORDPIECE
+    if architecture is Architecture.t5:
+        return _text_to_text(backend, special, max_length)
     inputs = ["input_ids", "attention_mask"]
     if architecture is Architecture.bert:
         inputs.insert(1, "token_type_ids")
@@ -85,6 +96,80 @@ def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> Pre
             model_input_names=inputs,
             **{f"{name}_token": token for name, token in special.items()},
         )
+
+
+def for_family(
+    tokenizer: PreTrainedTokenizerBase, architecture: Architecture, max_length: int, where: str
+) -> PreTrainedTokenizerBase:
+    """Another model's tokenizer with the special tokens that a family needs: the ids of words stay as they are.
+
+    An encoder's becomes T5's by sentinels, in the place of unused entries where it has enough of them, else behind
+    all others. T5's becomes an encoder's where its vocabulary has the encoder's special tokens too.
+
+    Raises:
+        ModelError: it is T5's without an encoder's special tokens.
+    """
+    has_sentinels = SENTINELS[0] in tokenizer.get_vocab()
+    own: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    backend = Tokenizer.from_str(own.to_str())
+    if architecture is Architecture.t5 and not has_sentinels:
+        special = {role: getattr(tokenizer, f"{role}_token") for role in ("pad", "unk", "sep")}
+        return _text_to_text(backend, special, max_length)
+    if architecture is Architecture.t5 or not has_sentinels:
+        return tokenizer
+    lacking = [token for token in WORDPIECE.values() if backend.token_to_id(token) is None]
+    if lacking:
+        raise ModelError(
+            f"{where}: the vocabulary is a text-to-text model's and has no {', '.join(lacking)}, which a "
+            f"{architecture.value} model needs; take tokenizer=corpus"
+        )
+    _frame(backend, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
+    return wrap(
+        backend, Architecture.distilbert if architecture is Architecture.distilbert else Architecture.bert, max_length
+    )
+
+
+def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids of T5's sentinels in their order; empty where the vocabulary has none."""
+    entries = tokenizer.get_vocab()
+    return [entries[name] for name in SENTINELS if name in entries]
+
+
+def _text_to_text(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
+    """T5's tokenizer over an encoder's entries: texts end in what separated them there."""
+    backend = _with_sentinels(backend)
+    end = special["sep"]
+    _frame(backend, f"$A {end}", f"$A {end} $B {end}", [end])
+    with quiet():
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=max_length,
+            model_input_names=["input_ids", "attention_mask"],
+            pad_token=special["pad"],
+            unk_token=special["unk"],
+            eos_token=end,
+            extra_special_tokens=SENTINELS,
+        )
+
+
+def _with_sentinels(backend: Tokenizer) -> Tokenizer:
+    state = json.loads(backend.to_str())
+    entries = state["model"]["vocab"]
+    unused = sorted((i, name) for name, i in entries.items() if re.fullmatch(r"\[unused\d+\]", name))
+    if len(unused) >= len(SENTINELS):
+        taken = dict(zip((name for _, name in unused), SENTINELS, strict=False))
+        state["model"]["vocab"] = {taken.get(name, name): i for name, i in entries.items()}
+        backend = Tokenizer.from_str(json.dumps(state))
+    backend.add_special_tokens(SENTINELS)
+    return backend
+
+
+def _frame(backend: Tokenizer, single: str, pair: str, special: list[str]) -> None:
+    """What stands around the texts of a row."""
+    ids = [(token, backend.token_to_id(token)) for token in special]
+    backend.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single=single, pair=pair, special_tokens=ids
+    )
 
 
 def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
@@ -99,10 +184,7 @@ def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
-    ids = [(BYTE_BPE[name], tokenizer.token_to_id(BYTE_BPE[name])) for name in ("cls", "sep")]
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=ids
-    )
+    _frame(tokenizer, "<s> $A </s>", "<s> $A </s> </s> $B </s>", ["<s>", "</s>"])
     return tokenizer
 
 
@@ -137,10 +219,7 @@ def _wordpiece_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Nor
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
     tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
     tokenizer.add_special_tokens(list(WORDPIECE.values()))
-    ids = [(WORDPIECE[name], vocabulary[WORDPIECE[name]]) for name in ("cls", "sep")]
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids
-    )
+    _frame(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
     return tokenizer
 
 

@@ -1,4 +1,4 @@
-"""Tiny models of three families on a corpus of a few dozen lines."""
+"""Tiny models of three encoder families and T5 on a corpus of a few dozen lines."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ SIZES: dict[Architecture, dict[str, Any]] = {
         "num_attention_heads": 2,
         "intermediate_size": 32,
     },
+    Architecture.t5: {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2},
 }
-FAMILIES = list(Architecture)
+FAMILIES = [Architecture.bert, Architecture.distilbert, Architecture.roberta]
+"""The encoders."""
 
 NOUNS = ("cat", "dog", "horse", "teacher", "student", "garden", "river", "mountain")
 VERBS = ("sees", "follows", "remembers", "paints", "crosses")
@@ -39,6 +41,8 @@ MNLI = TaskConfig(
     name="mnli",
     text=["premise", "hypothesis"],
     labels=["entailment", "neutral", "contradiction"],
+    prompts=["mnli premise:", "hypothesis:"],
+    label_words=["entailment", "neutral", "contradiction"],
     metrics=["accuracy"],
     headline="accuracy",
 )

@@ -9,7 +9,7 @@ from kdrun import rng
 from kdrun.config import Architecture, PretrainConfig
 from kdrun.data.corpus import Corpus
 from kdrun.errors import ModelError, TrainingError
-from kdrun.models import pretraining
+from kdrun.models import masking, pretraining
 from kdrun.models.built import BuildContext
 from tests.models.conftest import FAMILIES, MNLI, STSB, corpus_lines, embeddings, make, scratch_config
 
@@ -59,7 +59,7 @@ def test_a_generator_is_the_language_model_itself(family: Architecture, context:
     batch = generator.tokenizer("the cat sees the dog", return_tensors="pt")
     with torch.no_grad():
         whole = generator.model(**batch).logits
-        part = pretraining.mlm_logits(generator.model, generator.model.base_model(**batch)[0])
+        part = masking.mlm_logits(generator.model, generator.model.base_model(**batch)[0])
     assert whole.shape[-1] == len(generator.tokenizer)
     torch.testing.assert_close(part, whole)
     table = embeddings(generator)
@@ -84,7 +84,7 @@ def test_one_body_serves_all_tasks(context: Context) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretraining, "_loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
+    monkeypatch.setattr(masking.Masking, "loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
     with pytest.raises(TrainingError, match=r"of the student is nan at step 0; lower student\.pretrain\.lr=0\.001"):
         make(scratch_config(pretrain=BRIEF), context())
 
@@ -101,7 +101,7 @@ def test_masking_follows_80_10_10_and_spares_special_tokens() -> None:
     ids[:, 0], ids[:, -1] = 2, 0
     maskable = ids >= 5
     words = torch.arange(5, 100)
-    changed, targets = pretraining.mask_tokens(ids, maskable, 0.3, 4, words, rng.stream(1, "mask"))
+    changed, targets = masking.mask_tokens(ids, maskable, 0.3, 4, words, rng.stream(1, "mask"))
     chosen = targets != -100
     assert not chosen[:, [0, -1]].any()
     assert torch.equal(targets[chosen], ids[chosen])
@@ -117,7 +117,7 @@ def test_masking_follows_80_10_10_and_spares_special_tokens() -> None:
 
 def test_a_batch_always_has_a_target() -> None:
     ids = torch.tensor([[2, 7, 3]])
-    _, targets = pretraining.mask_tokens(ids, ids == 7, 1e-9, 4, torch.tensor([7, 8]), rng.stream(0, "mask"))
+    _, targets = masking.mask_tokens(ids, ids == 7, 1e-9, 4, torch.tensor([7, 8]), rng.stream(0, "mask"))
     assert targets.tolist() == [[-100, 7, -100]]
 
 
@@ -142,6 +142,6 @@ def test_only_needed_lines_are_read(context: Context) -> None:
 
     tokenizer = make(scratch_config(), context()).tokenizer
     corpus = Corpus("endless", True, endless, lambda: "e" * 64)
-    batches = list(pretraining._batches(corpus, tokenizer, BRIEF, 1, "test"))
+    batches = list(pretraining._batches(corpus, tokenizer, BRIEF, context()))
     assert len(batches) == 6
     assert taken <= 48
