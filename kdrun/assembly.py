@@ -18,7 +18,7 @@ from kdrun.data import domains, ood, sources
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
-from kdrun.data.tokens import TokenTable, tokenize
+from kdrun.data.tokens import Reader, TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
 from kdrun.inspection import Check, Inspection
@@ -198,9 +198,17 @@ def method(this: Run) -> Method:
     roles: dict[str, nn.Module] = {role: this.roles[role].model for role in this.used_roles}
     roles |= this.taught.modules if this.taught else {}
     device = this.accelerator.device
-    words = _vocabulary(this) if this.needs.shared_vocabulary else None
-    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, device, words)
+    between, length = this.needs.text_between, config.data.max_length
+    words = _vocabulary(this) if this.needs.shared_vocabulary or (between and shares_vocabulary(this)) else None
+    read = {r: Reader(b.tokenizer, length, b.prompts) for r, b in this.roles.items() if between and r in roles}
+    parts = Parts(roles, config.task, loss, losses.hard_loss(regression), config.seed, device, words, read)
     return entry.target(config.method, parts)
+
+
+def shares_vocabulary(this: Run) -> bool:
+    """Whether all models of a run have one vocabulary."""
+    first, *others = (this.roles[role].tokenizer for role in this.used_roles)
+    return all(loading.same_vocabulary(first, other) for other in others)
 
 
 def _vocabulary(this: Run) -> Vocabulary:

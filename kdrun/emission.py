@@ -9,7 +9,6 @@ As in `kdrun.relax`, what belongs to single tokens stands in one flat index, `ma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +19,8 @@ from torch import Tensor, nn
 
 from kdrun import relax, score_function
 from kdrun.errors import ModelError
-
-SENTINEL = re.compile(r"<extra_id_(\d+)>")
-UNUSED = re.compile(r"\[unused\d+\]")
+from kdrun.models.built import UNUSED, special_ids
+from kdrun.models.vocabulary import sentinel_ids
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,16 @@ def marks(model: nn.Module, tokenizer: Any, also_banned: Tensor | None = None) -
             f"text is written by a T5 here, and the generator is of architecture {config.model_type!r}; take a "
             "text-to-text one, e.g. generator=t5_tiny, or generator=pretrained generator.path=FOLDER_OF_A_T5"
         )
-    entries, device = tokenizer.get_vocab(), model.get_input_embeddings().weight.device  # pyright: ignore
-    numbered = {int(found[1]): i for entry, i in entries.items() if (found := SENTINEL.fullmatch(entry))}
-    if not numbered:
+    sentinels = sentinel_ids(tokenizer)
+    if not sentinels:
         raise ModelError("the generator's vocabulary has no sentinels (<extra_id_0>, …), by which a T5 fills gaps")
-    banned = {i for entry, i in entries.items() if UNUSED.fullmatch(entry)} | set(numbered.values())
-    banned |= set(tokenizer.all_special_ids) | {config.eos_token_id, config.decoder_start_token_id}
+    banned = {i for entry, i in tokenizer.get_vocab().items() if UNUSED.fullmatch(entry)}
+    banned |= {*special_ids(tokenizer), config.eos_token_id, config.decoder_start_token_id}
     banned |= set(range(len(tokenizer), config.vocab_size))
     banned |= set() if also_banned is None else set(also_banned.tolist())
+    device = model.get_input_embeddings().weight.device  # pyright: ignore[reportCallIssue]
     return Marks(
-        torch.tensor([numbered[n] for n in sorted(numbered)], device=device),
+        torch.tensor(sentinels, device=device),
         torch.tensor(sorted(i for i in banned if i < config.vocab_size), device=device),
         config.decoder_start_token_id,
         config.eos_token_id,

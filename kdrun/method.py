@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kdrun.config import OptimConfig
     from kdrun.data.config import TaskConfig
-    from kdrun.reading import Reader
+    from kdrun.data.tokens import Reader
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kdrun.data.config import TaskConfig
-    from kdrun.reading import Reader
+    from kdrun.data.tokens import Reader
 
     Rows = Mapping[str, dict[str, Tensor]]
 
@@ -73,6 +73,7 @@ class Writer:
         special_ids: Tensor | None,
     ) -> None:
         self.generator, self.readers, self.style, self.seed = generator, readers, style, seed
+        self.num_texts = len(task.text)
         self.shared, tokenizer = special_ids is not None, readers["generator"].tokenizer
         self.marks = emission.marks(generator, tokenizer, special_ids)
         said = [tokenizer(words, add_special_tokens=False)["input_ids"] for words in prompts(task)]
@@ -114,16 +115,14 @@ class Writer:
             made: from `write`.
         """
         if not self.shared:
-            texts = [
-                self.readers["generator"].texts(ids[own].tolist())
-                for ids, own in zip(made.ids, made.present, strict=True)
-            ]
+            own, count = self.readers["generator"], self.num_texts
+            texts = [own.texts(ids[is_text].tolist(), count) for ids, is_text in zip(made.ids, made.present, strict=True)]
             device = made.ids.device
             read = {role: self.readers[role].read(texts) for role in READERS}
             return {r: Reading({name: part.to(device) for name, part in own.items()}, None) for r, own in read.items()}
         special = self.marks.banned
         if isinstance(self.style, Lengths):
-            return {role: framed(self.readers[role], made, special) for role in READERS}
+            return {role: framed(self.readers[role], made, special, role) for role in READERS}
         free = relax.maskable_in_all(inputs, special)
         masks = {role: relax.moved(made.made, free["generator"], free[role]) for role in READERS}
         return {role: Reading(relax.filled(inputs[role], mask, made.chosen), mask) for role, mask in masks.items()}
@@ -134,13 +133,14 @@ def prompts(task: TaskConfig) -> list[str]:
     return [f"{task.name} {word}:" for word in task.label_words or task.labels]
 
 
-def framed(reader: Reader, made: Emission, special_ids: Tensor) -> Reading:
+def framed(reader: Reader, made: Emission, special_ids: Tensor, role: str) -> Reading:
     """A text of its own in a role's frame: the special tokens or the prompt that a text stands between there.
 
     Args:
         reader: the role's; of the vocabulary that the text was written in.
         made: from `kdrun.emission.decode`.
         special_ids: as `kdrun.relax.maskable` takes them.
+        role: for messages.
 
     Raises:
         ModelError: with its frame the longest text is longer than the role reads.
@@ -148,11 +148,11 @@ def framed(reader: Reader, made: Emission, special_ids: Tensor) -> Reading:
     probe = {name: values.to(made.ids.device) for name, values in reader.read([PROBE]).items()}
     places = relax.maskable(probe, special_ids)[0].nonzero()[:, 0]
     if not len(places):
-        raise ModelError(f"the {reader.role}'s vocabulary has no token for {PROBE[0]!r}, so nothing shows its frame")
+        raise ModelError(f"the {role}'s vocabulary has no token for {PROBE[0]!r}, so nothing shows its frame")
     first, behind = int(places[0]), int(places[-1]) + 1
     if (whole := probe["input_ids"].shape[1] - (behind - first) + made.ids.shape[1]) > reader.max_length:
         raise ModelError(
-            f"made texts have up to {made.ids.shape[1]} tokens, which the {reader.role} reads as {whole}, and "
+            f"made texts have up to {made.ids.shape[1]} tokens, which the {role} reads as {whole}, and "
             f"data.max_length is {reader.max_length}; lower method.longest or raise data.max_length"
         )
     count = len(made.ids)

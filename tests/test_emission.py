@@ -32,7 +32,7 @@ class Tokenizer:
     """What `marks` asks of a tokenizer."""
 
     def __init__(self, entries: dict[str, int], special: list[int]) -> None:
-        self.entries, self.all_special_ids = entries, special
+        self.entries, self.all_special_ids, self.added_tokens_decoder = entries, special, {}
 
     def get_vocab(self) -> dict[str, int]:
         return self.entries

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kdrun import cache
 from kdrun.data import prompted
-from kdrun.data.table import Split
+from kdrun.data.table import TEXTS, Split
 from kdrun.errors import ModelError
 
 if TYPE_CHECKING:
@@ -86,23 +86,71 @@ class TokenTable:
         return batch
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenTable:
-    """The token ids of a split, from the cache where they are there.
+class Reader:
+    """How a role reads texts: rows of tokens by its tokenizer.
 
     Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor. Rows of a
     text-to-text model are `prompt text [prompt text] end`; of these only texts are cut.
 
     Args:
-        split: the rows.
         tokenizer: a fast tokenizer of transformers.
         max_length: most tokens per row, special tokens included.
         prompts: what stands before each text, for a text-to-text model.
 
     Raises:
-        ModelError: the tokenizer is not a fast one, or has no padding token; prompts leave no room for text.
+        ModelError: the tokenizer is not a fast one, or has no padding token.
     """
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
+
+    def __init__(self, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> None:
+        if tokenizer.pad_token_id is None:
+            raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
+        self.tokenizer, self.max_length, self.prompts = tokenizer, max_length, tuple(prompts)
+        self._own = _copy(tokenizer)
+
+    def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a split in chunks: `lengths` [rows], and the values of each column one row after another.
+
+        Raises:
+            ModelError: prompts leave no room for text, or are not as many as texts.
+        """
+        if self.prompts:
+            end = self.tokenizer.eos_token_id
+            return prompted.chunks(split, self._own, self.prompts, end, self.max_length, CHUNK)
+        self._own.enable_truncation(
+            self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side
+        )
+        return _chunks(split, self._own, TYPES in self.tokenizer.model_input_names)
+
+    def read(self, texts: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:
+        """Rows of one text or of two as one batch, as `TokenTable.batch` gives it."""
+        columns = dict(zip(TEXTS, map(list, zip(*texts, strict=True)), strict=False))
+        table = pa.Table.from_batches([_columns(self.chunks(Split("made", pa.table(columns), "made text", "")))])
+        return self.table(table, "").batch(np.arange(len(texts)))
+
+    def table(self, table: pa.Table, fingerprint: str) -> TokenTable:
+        """Columns that were made of this reader's chunks, as it pads them."""
+        return TokenTable(table, self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, fingerprint)
+
+    def texts(self, ids: Sequence[int], count: int) -> tuple[str, ...]:
+        """The texts of a row without prompts: what stands between the marks that end a text.
+
+        Args:
+            ids: without padding.
+            count: how many texts a row has.
+        """
+        end, special = self.tokenizer.eos_token_id, set(self.tokenizer.all_special_ids)
+        found: list[list[int]] = [[]]
+        for token in ids:
+            if token == end:
+                found.append([])
+            elif token not in special:
+                found[-1].append(token)
+        return tuple(self.tokenizer.decode(own).strip() for own in (found + [[]] * count)[:count])
+
+
+def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenTable:
+    """The token ids of a split, from the cache where they are there; arguments and errors as those of `Reader`."""
+    reader = Reader(tokenizer, max_length, prompts)
     key: dict[str, Any] = {
         "format": FORMAT,
         "rows": split.fingerprint,
@@ -111,19 +159,9 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
     }
     if prompts:
         key["prompts"] = list(prompts)
-    backend = _copy(tokenizer)
-
-    def write(folder: Path) -> None:
-        if prompts:
-            chunks = prompted.chunks(split, backend, prompts, tokenizer.eos_token_id, max_length, CHUNK)
-        else:
-            backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
-            chunks = _chunks(split, backend, TYPES in tokenizer.model_input_names)
-        _write(folder / FILE, chunks)
-
-    folder, _ = cache.fetch("tokens", key, write)
+    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, _columns(reader.chunks(split))))
     table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
-    return TokenTable(table, tokenizer.pad_token_id, tokenizer.pad_token_type_id, cache.digest(key)[:24])
+    return reader.table(table, cache.digest(key)[:24])
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
@@ -171,8 +209,8 @@ def _copy(tokenizer: Any) -> Tokenizer:
     return backend
 
 
-def _write(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> None:
-    """Write chunks of rows, of each the values of every column one row after another and `lengths`."""
+def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
+    """Chunks of rows as one record batch, so that a reader finds each column in one piece."""
     pieces: dict[str, list[np.ndarray]] = {}
     for chunk in chunks:
         for name, values in chunk.items():
@@ -184,8 +222,10 @@ def _write(path: Path, chunks: Iterator[dict[str, np.ndarray]]) -> None:
         name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
         for name, parts in pieces.items()
     }
-    # one record batch, so that the reader finds each column in one piece
-    batch = pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _write(path: Path, batch: pa.RecordBatch) -> None:
     with pa.ipc.new_file(str(path), batch.schema) as writer:
         writer.write_batch(batch)
 
