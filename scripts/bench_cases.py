@@ -74,6 +74,9 @@ class Silent:
     def unscored(self, record: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def rested(self, rest: dict[str, Any]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         """Not looked at."""
 
