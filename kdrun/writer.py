@@ -60,7 +60,7 @@ class Writer:
             text passes between the models.
 
     Raises:
-        ModelError: the generator is no T5, or has no sentinels.
+        ModelError: the generator is no T5, has no sentinels, or reads the names of two classes alike.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Writer:
         self.shared, tokenizer = special_ids is not None, readers["generator"].tokenizer
         self.marks = emission.marks(generator, tokenizer, special_ids)
         said = [tokenizer(words, add_special_tokens=False)["input_ids"] for words in prompts(task)]
+        _must_differ(prompts(task), said)
         width, device = max(map(len, said)), self.marks.banned.device
         padded = torch.tensor([ids + [-1] * (width - len(ids)) for ids in said], device=device)
         self._prompts = {
@@ -133,6 +134,18 @@ class Writer:
 def prompts(task: TaskConfig) -> list[str]:
     """What stands before a source text, for each class: `<task> <class>:`."""
     return [f"{task.name} {word}:" for word in task.label_words or task.labels]
+
+
+def _must_differ(words: list[str], said: list[list[int]]) -> None:
+    """The generator can write for a class only what its prompt tells apart from the others."""
+    seen: dict[tuple[int, ...], str] = {}
+    for prompt, ids in zip(words, said, strict=True):
+        if tuple(ids) in seen:
+            raise ModelError(
+                f"the generator is told what to write by a prompt, and in its vocabulary the prompts "
+                f"{seen[tuple(ids)]!r} and {prompt!r} are the same; name the classes otherwise (task.label_words)"
+            )
+        seen[tuple(ids)] = prompt
 
 
 def framed(reader: Reader, made: Emission, special_ids: Tensor, role: str) -> Reading:

@@ -57,7 +57,8 @@ class Losses:
     def unscored(self, record: dict[str, Any]) -> None:
         """Not looked at."""
 
-    def rested(self, rest: dict[str, Any]) -> None: ...
+    def rested(self, rest: dict[str, Any]) -> None:
+        """Not looked at."""
 
     def inspected(self, found: Inspection) -> None:
         """Not looked at."""

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, T5Config
 
-from kdrun import losses, relax, rng
+from kdrun import emission, losses, relax, rng, score_function
 from kdrun.data.config import TaskConfig
 from kdrun.data.tokens import Reader
+from kdrun.errors import ModelError
 from kdrun.method import Batch, Parts, Turn, Vocabulary
-from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode
+from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Gradient, Mode
 from kdrun.models.text_to_text import LabelWordClassifier
 
 LETTERS = [chr(ord("a") + i) for i in range(20)]
@@ -31,8 +32,10 @@ ENTRIES = [
     "<extra_id_2>",
     "no",
     "yes",
+    "no:",
+    "yes:",
     "sst2",
-    ":",
+    "mrpc",
 ]
 VOCAB = len(ENTRIES)
 OFF: dict[str, float] = {"specificity_weight": 0, "balance_weight": 0, "token_weight": 0, "friendliness_weight": 0,
@@ -40,7 +43,7 @@ OFF: dict[str, float] = {"specificity_weight": 0, "balance_weight": 0, "token_we
 STUDENT, GENERATOR = Turn("student"), Turn("generator")
 SINGLE = TaskConfig(name="sst2", text=["sentence"], labels=["bad", "good"], prompts=["a b"], label_words=["no", "yes"])
 PAIR = TaskConfig(
-    name="mrpc", text=["one", "two"], labels=["bad", "good"], prompts=["a b", "c :"], label_words=["no", "yes"]
+    name="mrpc", text=["one", "two"], labels=["bad", "good"], prompts=["a b", "c d"], label_words=["no", "yes"]
 )
 TEXTS = {1: [("c d e f g h",), ("i j k l m",), ("n o p q r s t a",)],
          2: [("c d e f", "g h i"), ("j k", "l m n"), ("o p q", "r s t a b")]}  # fmt: skip
@@ -172,7 +175,7 @@ def test_the_soft_path_gives_the_logits_of_the_discrete_text(settings: dict[str,
 @pytest.mark.parametrize("teacher", ["encoder", "t5"])
 @pytest.mark.parametrize("settings", WAYS)
 def test_a_text_in_soft_tokens_is_the_text_that_is_read_as_text(settings: dict[str, Any], teacher: str) -> None:
-    """The two interfaces meet: ids put into a role's frame, against the words written out and tokenised for the role."""
+    """The two interfaces meet: ids put into a role's frame, against words written out and tokenised for the role."""
     method = made(teacher=teacher, **settings)
     given = batch(method)
     text = method.made_text(given)
@@ -275,3 +278,232 @@ def test_the_relaxed_path_against_finite_differences(
             assert float(p.grad.view(-1)[place]) == pytest.approx(slope, rel=2e-2)
             checked += abs(slope) > 1e-3
     assert checked == 6
+
+
+def test_the_students_loss_is_on_both_texts_without_a_label() -> None:
+    method = made(soft_weight=0.3, pseudo_weight=0.6, temperature=2.0)
+    given = batch(method)
+    teacher, student = answers(method, method.made_text(given).inputs)
+    own = method.roles["student"](**given.inputs["student"]).logits
+    assert given.teacher_logits is not None
+    soft = 4 * losses.kl_divergence(own, given.teacher_logits, 2.0).sum()
+    pseudo = 4 * losses.kl_divergence(student, teacher, 2.0).sum()
+    out = method.step(given, STUDENT)
+    torch.testing.assert_close(out.loss, 0.3 * soft + 0.6 * pseudo, rtol=1e-5, atol=1e-5)
+    assert set(out.terms) == {"soft", "pseudo"}
+    wanted = method.wanted(given)
+    assert out.watched["agreement"] == (teacher.argmax(-1) == wanted).sum()
+    assert out.watched["called_bad"] + out.watched["called_good"] == 3
+    assert 0 < float(out.watched["distinct_tokens"]) <= 3
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["shared", "apart"])
+@pytest.mark.parametrize("settings", WAYS)
+def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict[str, Any], apart: bool) -> None:
+    weights = {"specificity_weight": 0.7, "balance_weight": 0.9, "token_weight": 0.0, "friendliness_weight": 1.1,
+               "language_weight": 0.0}  # fmt: skip
+    method = made(apart=apart, gradient=Gradient.score if not apart else Gradient.auto, **weights, **settings)
+    given = batch(method)
+    out = method.step(given, GENERATOR)
+    out.loss.backward()
+    found = method.roles["generator"].get_parameter("shared.weight").grad
+    assert found is not None
+    found = found.clone()
+    method.roles["generator"].zero_grad()
+
+    written = method.writer.write(given.inputs, method.wanted(given), ("train", 0))
+    text = method.made_text(given)
+    assert torch.equal(text.ids, written.ids)
+    own = method.parts.readers["generator"]
+    words = [own.texts(ids[here].tolist(), 1) for ids, here in zip(text.ids, text.present, strict=True)]
+    with torch.no_grad():
+        teacher, student = answers(method, {role: method.parts.readers[role].read(words) for role in text.inputs})
+    shares = teacher.softmax(-1)
+    specific = cross_entropy(teacher, method.wanted(given), reduction="none")
+    apart_by = losses.kl_divergence(student, teacher)
+    reward = -0.7 * specific - 0.9 * (shares * shares.mean(0).log()).sum(-1) + 1.1 * apart_by
+    loss = -((reward - reward.mean()) * written.log_prob).sum()
+    loss.backward()
+    expected = method.roles["generator"].get_parameter("shared.weight").grad
+    assert expected is not None
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert expected.abs().max() > 1e-2
+    torch.testing.assert_close(out.watched["reward"], reward.sum(), rtol=1e-4, atol=1e-5)
+    assert all(p.grad is None for role in ("teacher", "student") for p in method.roles[role].parameters())
+
+
+@pytest.mark.parametrize("way", ["infill", "decode"])
+def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradient(way: str) -> None:
+    """Every filling of two gaps, or every text of at most two words: probabilities sum to 1, gradients agree."""
+    method = made()
+    method.roles["generator"].get_parameter("shared.weight").data.mul_(0.3)
+    marks, generator = method.writer.marks, method.roles["generator"]
+    free = [i for i in range(VOCAB) if i not in marks.banned.tolist()]
+    if way == "infill":
+        texts = torch.cartesian_prod(torch.tensor(free), torch.tensor(free))
+        source = method.parts.readers["generator"].read([("c d e f g",)])
+        mask = torch.tensor([[False, True, False, True, False, False]])
+        prompt = {"input_ids": torch.tensor([[31, 29]]), "attention_mask": torch.ones(1, 2).long()}
+        written = emission.infill(generator, source, mask, prompt, marks, rng.numpy_stream(1, "w"))
+        both = written.logits.log_softmax(-1)
+        log_p = both[0, texts[:, 0]] + both[1, texts[:, 1]]
+        taken = texts.tolist().index(written.chosen.tolist())
+        torch.testing.assert_close(written.log_prob[0], log_p[taken])
+    else:
+        lengths = emission.Lengths(1, 2)
+        one = torch.tensor([[i, marks.start] for i in free])
+        texts = torch.cat([one, torch.cartesian_prod(torch.tensor(free), torch.tensor(free))])
+        source = torch.tensor([[4, 5, 24, 2]]).expand(len(texts), -1)
+        seen = torch.ones_like(texts, dtype=torch.bool)
+        # what ends a text after its first word is one more choice of the second step
+        logits = emission.decoded_logits(generator, source, torch.ones_like(source), texts, seen, marks, lengths)
+        steps = logits.view(len(texts), 2, VOCAB).log_softmax(-1)
+        second = torch.where(torch.arange(len(texts)) < len(free), marks.end, texts[:, 1])
+        rows = torch.arange(len(texts))
+        log_p = steps[rows, 0, texts[:, 0]] + steps[rows, 1, second]
+    assert float(log_p.exp().sum().detach()) == pytest.approx(1, abs=1e-5)
+    reward = torch.sin(texts.sum(dim=1).float()) + (texts[:, 0] == 9)
+    weight = generator.get_parameter("shared.weight")
+    exact = torch.autograd.grad((log_p.exp() * reward).sum(), weight, retain_graph=True)[0]
+    for baseline in (0.0, 0.7):
+        by_score = (log_p.exp().detach() * score_function.surrogate(log_p, reward, baseline)).sum()
+        found = torch.autograd.grad(by_score, weight, retain_graph=True)[0]
+        torch.testing.assert_close(-found, exact, rtol=1e-4, atol=1e-5)
+    assert exact.abs().max() > 1e-2
+
+
+def test_a_term_of_weight_zero_is_not_there() -> None:
+    method = made(**OFF | {"specificity_weight": 1.0})
+    assert "reference" not in method.roles
+    given = batch(method)
+    out = method.step(given, GENERATOR)
+    assert set(out.terms) == {"specificity"}
+    torch.testing.assert_close(out.loss.detach(), out.terms["specificity"], rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_generator_is_kept_beside_the_one_that_learns() -> None:
+    method = made(language_weight=0.5)
+    reference, generator = method.roles["reference"], method.roles["generator"]
+    assert not any(p.requires_grad for p in reference.parameters())
+    assert not reference.training
+    with torch.no_grad():
+        generator.get_parameter("shared.weight").add_(1)
+    assert not torch.equal(generator.get_parameter("shared.weight"), reference.get_parameter("shared.weight"))
+
+
+def test_classes_are_wanted_evenly_and_by_step() -> None:
+    method = made()
+    drawn = [method.wanted(batch(method, step=step)) for step in range(200)]
+    assert abs(float(torch.stack(drawn).float().mean()) - 0.5) < 0.06
+    assert torch.equal(method.wanted(batch(method, step=3)), drawn[3])
+
+
+def test_a_class_changes_what_is_written() -> None:
+    """By the prompt alone: the same gaps, the same noise."""
+    method = made()
+    given = batch(method)
+    logits = [
+        method.writer.write(given.inputs, torch.full((3,), c), ("train", 0), temperature=1.0).logits for c in (0, 1)
+    ]
+    assert not torch.allclose(logits[0], logits[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("task", [SINGLE, PAIR], ids=["single", "pair"])
+def test_text_passes_between_different_vocabularies(task: TaskConfig) -> None:
+    method = made(task, apart=True)
+    given = batch(method)
+    text = method.made_text(given)
+    own = method.parts.readers["generator"]
+    count = len(task.text)
+    for ids, here, read in zip(text.ids, text.present, text.inputs["student"]["input_ids"], strict=True):
+        words = own.texts(ids[here].tolist(), count)
+        shown = method.parts.readers["student"].tokenizer.decode(read, skip_special_tokens=True)
+        in_student = [word for word in " ".join(words).split() if word in LETTERS]  # it knows no other words
+        assert shown.split() == in_student
+    assert text.changed.any(dim=1).all()
+
+
+def test_classes_that_the_generator_cannot_tell_apart_are_refused() -> None:
+    task = TaskConfig(name="sst2", text=["sentence"], labels=["bad", "good"], label_words=["one", "two"])
+    with pytest.raises(ModelError, match=r"'sst2 one:' and 'sst2 two:' are the same"):
+        made(task)
+
+
+def test_soft_tokens_need_one_vocabulary() -> None:
+    with pytest.raises(ModelError, match="different vocabularies"):
+        made(apart=True, gradient=Gradient.soft)
+
+
+def test_pairs_are_not_decoded_and_lengths_must_fit() -> None:
+    decode = DFKDT3Config(mode=Mode.decode, shortest=5, longest=3)
+    first, second = DFKDT3.problems(decode, PAIR)
+    assert "task=mrpc has pairs" in first
+    assert "method.shortest=5 is more than method.longest=3" in second
+    assert DFKDT3.problems(DFKDT3Config(), PAIR) == []
+    assert DFKDT3.problems(DFKDT3Config(mode=Mode.decode), SINGLE) == []
+
+
+def test_texts_longer_than_a_role_reads_are_refused() -> None:
+    method = made(mode=Mode.decode, longest=31, shortest=31)
+    with pytest.raises(ModelError, match=r"the teacher reads as 33, and data\.max_length is 32"):
+        method.made_text(batch(method))
+
+
+def shown(method: DFKDT3, found: list[int], wanted: list[int], repeat: bool = False) -> None:
+    """Let the method see 80 texts, called so by the teacher."""
+    rows = 80
+    ids = torch.zeros(rows, 2).long() if repeat else torch.arange(2 * rows).view(rows, 2)
+    classes = [torch.tensor(values).repeat(rows // len(values)) for values in (wanted, found, [0, 1])]
+    method._watch.see(*classes, ids, torch.ones_like(ids, dtype=torch.bool))
+
+
+def marked(method: DFKDT3) -> float:
+    return float(method.roles["generator"].get_parameter("shared.weight")[0, 0].detach())
+
+
+def turn_to(method: DFKDT3, value: float) -> None:
+    with torch.no_grad():
+        method.roles["generator"].get_parameter("shared.weight")[0, 0] = value
+
+
+def test_a_collapse_ends_the_generators_part_with_the_last_good_one() -> None:
+    method = made()
+    turn_to(method, 1.0)
+    shown(method, [0, 1, 1, 1], [0, 1, 0, 1])
+    assert method.rests("generator") == ""
+    turn_to(method, 2.0)
+    shown(method, [0, 1], [0, 1])
+    assert (method.rests("generator"), method.rests("student")) == ("", "")
+    turn_to(method, 3.0)
+    shown(method, [0, 1], [1, 0])  # no collapse, but nobody's best
+    assert method.rests("generator") == ""
+    turn_to(method, 4.0)
+    shown(method, [1], [0, 1])
+    why = method.rests("generator")
+    assert "the teacher calls 100.0% of its last 80 texts good" in why
+    assert "100.0% of its text of the wanted class" in why
+    assert marked(method) == 2.0
+    turn_to(method, 5.0)  # nothing puts it back again
+    assert method.rests("generator") == why
+    assert marked(method) == 5.0
+    assert method.rests("student") == ""
+
+
+def test_without_new_text_there_is_no_new_verdict() -> None:
+    method = made()
+    shown(method, [0, 1], [0, 1], repeat=True)
+    first = method.rests("generator")
+    assert "1 are different" in first
+    assert made().rests("generator") == ""
+
+
+def test_what_is_kept_is_written_by_the_best_generator() -> None:
+    method = made()
+    turn_to(method, 1.0)
+    shown(method, [0, 1], [0, 1])
+    method.rests("generator")
+    turn_to(method, 2.0)
+    text = method.write(batch(method))
+    assert marked(method) == 1.0
+    assert text.wanted is not None
+    assert torch.equal(text.ids, method.made_text(batch(method)).ids)

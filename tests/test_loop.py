@@ -57,6 +57,7 @@ class Record:
     evals: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
     looks: list[Inspection] = field(default_factory=list)
+    rests: list[dict[str, Any]] = field(default_factory=list)
 
     def step(self, record: dict[str, Any], total: int) -> None:
         self.steps.append(record)
@@ -67,7 +68,8 @@ class Record:
     def unscored(self, record: dict[str, Any]) -> None:
         self.ends.append(record)
 
-    def rested(self, rest: dict[str, Any]) -> None: ...
+    def rested(self, rest: dict[str, Any]) -> None:
+        self.rests.append(rest)
 
     def inspected(self, found: Inspection) -> None:
         self.looks.append(found)
@@ -320,3 +322,62 @@ def test_many_short_epochs_are_not_scored_one_by_one() -> None:
     loop, watcher, _ = make(optim={"steps": 12})
     loop.run()
     assert [record["step"] for record, _ in watcher.evals] == [3, 6, 9, 12]
+
+
+class Tiring(Regress):
+    """Two roles in turn; the second stops after some of its steps."""
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.left = 3
+
+    def phases(self, optim: OptimConfig) -> list[Phase]:
+        return [Phase("fit", (Turn("generator", 2), Turn("student", 3)), steps=9, batch_size=8)]
+
+    def rests(self, role: str) -> str:
+        if role == "student":
+            return ""
+        self.left -= 1
+        return "" if self.left >= 0 else "it is tired"
+
+
+def test_a_role_that_rests_is_passed_over_and_stays_as_it_is() -> None:
+    """Of six generator steps three are taken; the student takes all of its own, at the same rates as ever."""
+    loop, watcher, method = make(Tiring)
+    seen: list[tuple[str, list[torch.Tensor]]] = []
+    step = method.step
+
+    def watched(batch: Batch, turn: Turn) -> StepOutput:
+        seen.append((turn.role, weights(method.roles["generator"])))
+        return step(batch, turn)
+
+    method.step = watched  # type: ignore[method-assign]
+    outcome = loop.run()
+    assert [role for role, _ in seen] == ["generator"] * 2 + ["student"] * 3 + ["generator"] + ["student"] * 6
+    assert outcome.steps == {"generator": 3, "student": 9}
+    assert outcome.rests == [{"role": "generator", "phase": "fit", "step": 6, "why": "it is tired"}]
+    assert watcher.rests == outcome.rests
+    after = [values for role, values in seen if role == "student"][3:]
+    assert all(same(values, weights(method.roles["generator"])) for values in after)
+    rates = [r["lr"] for r in watcher.steps if r["role"] == "student"]
+    other, whole, _ = make(Tiring)
+    other.method.rests = lambda role: ""  # type: ignore[method-assign]
+    other.run()
+    assert rates == [r["lr"] for r in whole.steps if r["role"] == "student"]
+
+
+class Way(Regress):
+    """Says how far its role is on its way."""
+
+    seen: list[float]
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        self.seen = [*getattr(self, "seen", []), batch.progress]
+        return super().step(batch, turn)
+
+
+def test_a_batch_says_how_far_its_role_is() -> None:
+    loop, _, method = make(Way, optim={"steps": 4, "accumulate": 2})
+    loop.run()
+    assert isinstance(method, Way)
+    assert method.seen == [0.0, 0.0, 0.25, 0.5, 0.5, 0.75]  # an epoch of three micro-batches ends in half a step

@@ -12,7 +12,7 @@ from kdrun.data.config import TaskConfig
 from kdrun.loop import Loop, Settings
 from kdrun.screen import Quiet
 
-TERMS = ("hard", "soft", "pseudo", "divergence", "hidden", "attention", "domain", "loss")
+TERMS = ("hard", "soft", "pseudo", "divergence", "hidden", "attention", "domain", "specificity", "repetition", "loss")
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
 
@@ -44,7 +44,8 @@ class Looking:
     def unscored(self, record: dict[str, Any]) -> None:
         """Not looked at."""
 
-    def rested(self, rest: dict[str, Any]) -> None: ...
+    def rested(self, rest: dict[str, Any]) -> None:
+        """Not looked at."""
 
     def inspected(self, found: Any) -> None:
         assert found.zero_terms == []

@@ -98,7 +98,7 @@ class Reader:
         prompts: what stands before each text, for a text-to-text model.
 
     Raises:
-        ModelError: the tokenizer is not a fast one, or has no padding token; prompts leave no room for text.
+        ModelError: the tokenizer is not a fast one, or has no padding token.
     """
 
     def __init__(self, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> None:
