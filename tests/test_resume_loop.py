@@ -104,7 +104,8 @@ def make(
 
     def evaluate() -> tuple[float, dict[str, Any]]:
         check()
-        score = float(roles["student"](RowFeed().x).detach().sin().mean())
+        # a score that has its best in the middle of a phase
+        score = float(roles["student"](RowFeed().x).detach().mul(200).sin().mean())
         return score, {"dev": {"m": score}}
 
     keeper = None
@@ -154,6 +155,7 @@ def test_stopped_after_every_single_step(select: Select, tmp_path: Path, monkeyp
     loop.run()
     wanted = left(loop, method, journal)
     assert wanted["outcome"]["steps"] == {"generator": 10, "student": 14}
+    assert False in [is_best for _, is_best in wanted["evals"]]
     journal = Journal()
     stops = 0
     for _ in range(STEPS + 1):  # each goes one step further
