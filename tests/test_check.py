@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from kdrun import check, cli
+from kdrun.data.config import TaskConfig
 from kdrun.errors import ModelError
 from kdrun.inspection import Check, Inspection
+from kdrun.kinds.labelled import Labelled
 
 SMOKE = ["preset=smoke", "teacher.allow_weak=true"]
 
@@ -46,8 +48,8 @@ def test_a_zero_term_fails_and_says_why() -> None:
 
 def test_labels_in_another_order_fail() -> None:
     model = SimpleNamespace(config=SimpleNamespace(num_labels=2, id2label={0: "yes", 1: "no"}))
-    task = SimpleNamespace(is_regression=False, labels=["no", "yes"])
-    this: Any = SimpleNamespace(config=SimpleNamespace(task=task), roles={"teacher": SimpleNamespace(model=model)})
+    evaluator = SimpleNamespace(kind=Labelled(TaskConfig(name="t", labels=["no", "yes"])))
+    this: Any = SimpleNamespace(evaluator=evaluator, roles={"teacher": SimpleNamespace(model=model)})
     found = check._labels("teacher", this)
     assert not found.ok
     assert "no, yes" in found.remedy

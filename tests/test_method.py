@@ -142,8 +142,8 @@ def test_terms_carry_no_graph(method: Method) -> None:
 
 
 def test_what_they_need() -> None:
-    assert Finetune.needs == Needs(teacher=False)
-    assert KD.needs == Needs(teacher_logits=True)
+    assert Finetune.needs == Needs(teacher=False, extraction=True)
+    assert KD.needs == Needs(teacher_logits=True, extraction=True)
 
 
 def test_default_phase_takes_the_budget() -> None:

@@ -4,26 +4,37 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdrun import metrics, verdict
+from kdrun import entities, metrics, verdict
 
 RNG = np.random.default_rng(7)
 
 
 @pytest.mark.parametrize("metric", list(verdict.SUFFICIENT))
 def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> None:
-    """A resample's metric from weighted sums is what scikit-learn or scipy say of the drawn rows."""
+    """A resample's metric from weighted sums is what scikit-learn, scipy or `entities` say of the drawn rows."""
     rows = 60
+    if metric in entities.METRICS:
+        texts = np.array(["none", "person: Ann", "person: Ann; location: Rome", "location: Rome; location: Rome"])
+        gold, answers = texts[RNG.integers(0, 4, rows)], texts[RNG.integers(0, 4, (2, rows))]
+
+        def score(said: np.ndarray, there: np.ndarray) -> float | None:
+            return entities.score(there.tolist(), said.tolist())[metric]
+    else:
+
+        def score(said: np.ndarray, there: np.ndarray) -> float | None:
+            return metrics.compute([metric], said, there)[metric]
+
     if metric in ("pearson", "spearman"):
         gold = np.round(RNG.uniform(0, 5, rows), 1)
         answers = np.stack([gold + RNG.normal(0, s, rows) for s in (0.5, 2)])
-    else:
+    elif metric not in entities.METRICS:
         gold = RNG.integers(0, 2, rows)
         answers = np.stack([np.where(RNG.random(rows) < p, gold, 1 - gold) for p in (0.9, 0.6)])
     found = verdict.resample(metric, gold, answers, seed=3, resamples=5)
     stream = np.random.default_rng(3)
     for row in found:
         drawn = stream.integers(rows, size=rows)
-        expected = np.array([metrics.compute([metric], column[drawn], gold[drawn])[metric] for column in answers])
+        expected = np.array([score(column[drawn], gold[drawn]) for column in answers])
         np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
 
 
@@ -161,16 +172,6 @@ def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
     assert (found[:, 0] - found[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
 
 
-def test_entities_are_resampled_by_sentence() -> None:
-    gold = np.array(["person: Ann; location: Rome", "none", "person: Bo"])
-    said = np.array([["person: ann", "person: Bo", "person: Bo"], ["none", "none", "none"]])
-    features, finish = verdict.SUFFICIENT["entity_f1"]
-    sums = np.stack([features(gold, column) for column in said]).sum(axis=1)
-    # right 2, said 3, there 3; nothing said
-    np.testing.assert_allclose(finish(sums), [4 / 6, 0.0])
-    made = verdict.resample("entity_f1", gold, said, resamples=50)
-    assert made.shape == (50, 2)
-    assert np.nanmin(made[:, 0]) < 4 / 6 < np.nanmax(made[:, 0])
-    # only the second sentence: there is no entity and none was said, so no F1
-    alone = verdict.resample("entity_f1", gold[1:2], said[1:, 1:2], resamples=3)
+def test_a_resample_without_entities_has_no_f1() -> None:
+    alone = verdict.resample("entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3)
     assert np.isnan(alone).all()

@@ -22,7 +22,7 @@ ROWS = [
 
 def tables(has_teacher: bool = True) -> dict[str, list[list[str]]]:
     found = extraction.blocks({"test": ROWS}, has_teacher=has_teacher)
-    return {block.title: block.rows for block in found if isinstance(block, Table)}
+    return {block.caption: block.rows for block in found if isinstance(block, Table)}
 
 
 def test_rows_are_known_by_what_was_written() -> None:
