@@ -81,7 +81,7 @@ def test_the_paper_preset_offline_says_what_to_do(
 
 def test_the_commands_on_generated_text_compose() -> None:
     """What they do is run in tests/generated; here, that they are written right."""
-    section = TEXT.partition("### Generated text")[2].partition("\n## ")[0]
+    section = TEXT.partition("### Generated text")[2].partition("\n##")[0]
     made, learnt, compared = (shlex.split(line)[1:] for line in re.findall(r"^kdrun .*$", section, re.MULTILINE))
     assert compose.load(made).run_dir == "outputs/made"
     assert compose.load(learnt).data.path == "outputs/made"
