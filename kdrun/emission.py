@@ -274,7 +274,7 @@ def _drawn(logits: Tensor, draws: np.random.Generator, temperature: float | None
     """Tokens from their distribution, and their relaxation where a temperature is given."""
     if temperature is None:
         return relax.drawn_at(logits.detach(), torch.from_numpy(draws.random(len(logits), np.float32))), None
-    noise = relax.gumbel(*logits.shape, draws, logits.device)
+    noise = relax.gumbel(logits.shape[0], logits.shape[1], draws, logits.device)
     return relax.sample(logits, noise), relax.soften(logits, noise, temperature)
 
 

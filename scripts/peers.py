@@ -70,7 +70,11 @@ def forever(loader: Any) -> Iterator[Any]:
 
 def textbrewer(is_cached: bool) -> Callable[[int], None]:
     """TextBrewer's distiller, whose `train_on_batch` is a step's forward half; the rest is as in its own loop."""
-    from textbrewer import BasicDistiller, DistillationConfig, TrainingConfig
+    from textbrewer import (  # pyright: ignore[reportMissingImports]
+        BasicDistiller,
+        DistillationConfig,
+        TrainingConfig,
+    )
 
     student = model(SCALE.small).requires_grad_(True)
     settings = DistillationConfig(
@@ -122,9 +126,11 @@ def torchdistill() -> Callable[[int], None]:
     sys.meta_path.append(NoImages())
     for part in ("datasets", "models", "transforms"):  # whose classes it looks up as it is imported
         importlib.import_module(f"torchvision.{part}")
-    from torchdistill.core.distillation import get_distillation_box
-    from torchdistill.core.interfaces.registry import register_forward_proc_func
-    from torchdistill.datasets.registry import register_collate_func
+    from torchdistill.core.distillation import get_distillation_box  # pyright: ignore[reportMissingImports]
+    from torchdistill.core.interfaces.registry import (  # pyright: ignore[reportMissingImports]
+        register_forward_proc_func,
+    )
+    from torchdistill.datasets.registry import register_collate_func  # pyright: ignore[reportMissingImports]
 
     @register_collate_func
     def bench_collate(examples: list[Any]) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:

@@ -69,16 +69,15 @@ def tokenizer(entries: list[str], frame: str) -> PreTrainedTokenizerFast:
 def bert(seed: int, entries: int = VOCAB) -> BertForSequenceClassification:
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = BertForSequenceClassification(
-        BertConfig(vocab_size=entries, pad_token_id=0, num_labels=2, intermediate_size=32, **sizes)
-    )
+    model = BertForSequenceClassification(BertConfig(vocab_size=entries, pad_token_id=0, intermediate_size=32, **sizes))
     return larger(model, 8)
 
 
 def text_to_text(seed: int, task: TaskConfig, own: PreTrainedTokenizerFast) -> LabelWordClassifier:
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
-    config = T5Config(vocab_size=VOCAB, pad_token_id=0, eos_token_id=2, decoder_start_token_id=0, **sizes)
+    config = T5Config(vocab_size=VOCAB, pad_token_id=0, eos_token_id=2, **sizes)
+    config.decoder_start_token_id = 0
     model = LabelWordClassifier(config)
     model.take_on(task, own)
     return larger(model, 3)
@@ -194,8 +193,15 @@ def test_the_generators_turn_is_the_textbooks(
     task: TaskConfig, teacher: str, in_double: Callable[[DFKDT3], DFKDT3]
 ) -> None:
     """Loss and gradient of all terms: one-hots over the whole vocabulary at every position, times whole tables."""
-    settings = {"specificity_weight": 0.7, "balance_weight": 0.9, "token_weight": 0.3, "friendliness_weight": 1.1,
-                "language_weight": 0.4, "gumbel_temperature": 2.0, "gumbel_temperature_end": 0.5}  # fmt: skip
+    settings: dict[str, Any] = {
+        "specificity_weight": 0.7,
+        "balance_weight": 0.9,
+        "token_weight": 0.3,
+        "friendliness_weight": 1.1,
+        "language_weight": 0.4,
+        "gumbel_temperature": 2.0,
+        "gumbel_temperature_end": 0.5,
+    }
     method = in_double(made(task, teacher, **settings))
     with torch.no_grad():
         method.roles["reference"].lm_head.weight.add_(0.3)  # pyright: ignore
@@ -209,7 +215,7 @@ def test_the_generators_turn_is_the_textbooks(
     free = torch.ones(VOCAB, dtype=torch.bool)
     free[method.writer.marks.banned] = False
     logits = written.logits
-    noise = relax.gumbel(*logits.shape, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
+    noise = relax.gumbel(len(logits), VOCAB, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
     soft = (logits + noise).softmax(dim=-1)  # τ half way between 2 and ½ is 1
     y = one_hot(soft.argmax(dim=-1), VOCAB) - soft.detach() + soft
     read = method.writer.readings(given.inputs, written)
@@ -251,7 +257,7 @@ def test_the_relaxed_path_against_finite_differences(
 ) -> None:
     """With soft tokens in the values too the loss is smooth, and its gradient is the slope."""
     monkeypatch.setattr(relax, "straight_through", lambda table, ids, soft: soft[:, : len(table)] @ table)
-    weights = OFF | {"specificity_weight": 1.0, "friendliness_weight": 0.5}
+    weights: dict[str, Any] = OFF | {"specificity_weight": 1.0, "friendliness_weight": 0.5}
     method = in_double(made(**settings, **weights, gumbel_temperature=3.0))
     given = batch(method)
     if settings["mode"] is Mode.decode:  # how long texts are is discrete
@@ -373,7 +379,8 @@ def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradien
 
 
 def test_a_term_of_weight_zero_is_not_there() -> None:
-    method = made(**OFF | {"specificity_weight": 1.0})
+    weights: dict[str, Any] = OFF | {"specificity_weight": 1.0}
+    method = made(**weights)
     assert "reference" not in method.roles
     given = batch(method)
     out = method.step(given, GENERATOR)
@@ -453,8 +460,8 @@ def shown(method: DFKDT3, found: list[int], wanted: list[int], repeat: bool = Fa
     """Let the method see 80 texts, called so by the teacher."""
     rows = 80
     ids = torch.zeros(rows, 2).long() if repeat else torch.arange(2 * rows).view(rows, 2)
-    classes = [torch.tensor(values).repeat(rows // len(values)) for values in (wanted, found, [0, 1])]
-    method._watch.see(*classes, ids, torch.ones_like(ids, dtype=torch.bool))
+    a, b, c = (torch.tensor(values).repeat(rows // len(values)) for values in (wanted, found, [0, 1]))
+    method._watch.see(a, b, c, ids, torch.ones_like(ids, dtype=torch.bool))
 
 
 def marked(method: DFKDT3) -> float:

@@ -21,7 +21,8 @@ def t5(seed: int = 0, vocab: int = VOCAB) -> T5ForConditionalGeneration:
     """A tiny T5 whose answers are far from even."""
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
-    config = T5Config(vocab_size=vocab, pad_token_id=PAD, eos_token_id=END, decoder_start_token_id=PAD, **sizes)
+    config = T5Config(vocab_size=vocab, pad_token_id=PAD, eos_token_id=END, **sizes)
+    config.decoder_start_token_id = PAD
     model = T5ForConditionalGeneration(config).eval()
     for p in model.parameters():
         p.data.mul_(3)
@@ -58,7 +59,9 @@ def test_gaps_by_hand() -> None:
     """T5's own format: one sentinel a gap in the text; in the decoder each sentinel and the words of its gap."""
     given, mask = rows(), mask_of(".xx.x...", "x......x")
     mask[1, 7] = False
-    cut = emission.gaps(given["input_ids"], given["attention_mask"], mask, *prompt().values(), WORDS)
+    cut = emission.gaps(
+        given["input_ids"], given["attention_mask"], mask, prompt()["input_ids"], prompt()["attention_mask"], WORDS
+    )
     assert [row[seen == 1].tolist() for row, seen in zip(cut.ids, cut.attention, strict=True)] == [
         [17, 18, 4, 20, 7, 21, 9, 2],
         [19, 20, 11, 12, 13, 14, 15, 16, 2],
@@ -70,7 +73,9 @@ def test_gaps_by_hand() -> None:
 def test_the_logits_of_a_gap_are_t5s_own() -> None:
     """The head at the words of the gaps alone, against the whole model's forward pass, row by row without padding."""
     model, given, mask = t5(), rows(), mask_of(".xx.x...", "xx...x..")
-    cut = emission.gaps(given["input_ids"], given["attention_mask"], mask, *prompt().values(), WORDS)
+    cut = emission.gaps(
+        given["input_ids"], given["attention_mask"], mask, prompt()["input_ids"], prompt()["attention_mask"], WORDS
+    )
     found, place = emission.infill_logits(model, cut, WORDS.banned), 0
     sources = [[17, 18, 4, 20, 7, 21, 9, 2], [19, 20, 12, 13, 14, 21, 16, 2]]
     targets, wanted = [[0, 20, 5, 6, 21, 8], [0, 20, 10, 11, 21, 15]], [[1, 2, 4], [1, 2, 4]]
