@@ -136,6 +136,7 @@ def context(this: Run, role: str) -> BuildContext:
     config = this.config
     return BuildContext(
         role=role,
+        stray_weight=getattr(getattr(config, role), "stray_weight", 0.0),
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,

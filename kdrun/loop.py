@@ -231,7 +231,7 @@ class _Stretch:
         for number, rows in group:
             batch = self.loop.feed.batch(rows, name, number)
             with self.loop.accelerator.autocast():
-                output = self.loop.method.step(batch, turn)
+                output = self.loop.method.minimised(batch, turn)
             self._must_be_finite(output, batch, step)
             self.loop.accelerator.backward(output.loss)
             if turn.role not in self.inspected:

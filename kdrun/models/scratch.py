@@ -206,8 +206,7 @@ def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildCo
         text_to_text.must_have_words(context.task, context.role)
     kind = T5ForConditionalGeneration if generator else text_to_text.LabelWordClassifier
     with seeded(context.seed, context.role):
-        # never the attention that gives maps: it does not know T5's position bias
-        model = kind._from_config(settings, attn_implementation="sdpa").eval()
+        model = text_to_text.new(kind, settings)
     if isinstance(model, text_to_text.LabelWordClassifier):
-        model.take_on(context.task, tokenizer)
+        model.take_on(context.task, tokenizer, context.stray_weight)
     return model
