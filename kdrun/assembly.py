@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from kdrun import kept_states, layer_pairs, losses, registry, teacher, trackers
+from kdrun import kept_states, layer_pairs, losses, registry, teacher, text_roles, trackers
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data import domains, ood, sources
 from kdrun.data.batching import by_length
@@ -123,6 +123,9 @@ def build_roles(this: Run) -> None:
     for role in (role for role, needed in wanted.items() if needed):
         section = getattr(config, role)
         this.roles[role] = registry.build(role, section.name, section, context(this, role))
+    unfit = list(text_roles.problems(config, this.needs, {r: _is_text_to_text(b) for r, b in this.roles.items()}))
+    if unfit:  # of models from the hub, whose family their download told
+        raise ConfigError(unfit)
     if this.needs.shared_vocabulary:
         _same_vocabulary(this.roles)
     if this.needs.paired_layers:
@@ -157,6 +160,10 @@ def layer_facts(this: Run) -> list[tuple[str, str]]:
     return layer_pairs.facts(this.roles["student"].model.config, this.roles["teacher"].model.config)
 
 
+def _is_text_to_text(built: Built) -> bool:
+    return built.model.config.model_type == text_roles.FAMILY
+
+
 def _same_vocabulary(roles: dict[str, Built]) -> None:
     first = roles["student"]
     for role, built in roles.items():
@@ -172,8 +179,11 @@ def _same_vocabulary(roles: dict[str, Built]) -> None:
 def tokens(this: Run, role: str) -> dict[str, TokenTable]:
     """A role's tokens of the dev splits and, as `train`, of the rows the student learns from.
 
-    Roles with one tokenizer and one kind of rows share them.
+    Roles with one tokenizer and one kind of rows share them. A generator that changes the very tokens that a
+    text-to-text student reads is given the student's rows, prompts included.
     """
+    if role == "generator" and this.needs.shared_vocabulary and this.roles["student"].prompts:
+        return tokens(this, "student")
     if role not in this.tokens:
         built = this.roles[role]
         for other, tables in this.tokens.items():

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import layer_pairs, registry
+from kdrun import layer_pairs, registry, text_roles
 from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.errors import ConfigError, nearest
@@ -270,6 +270,7 @@ def check(config: Config) -> list[str]:
         problems.append(f"method={config.method.name} needs a generator: set generator=… ")
     if needs.paired_layers:
         problems += layer_pairs.problems(config.student, config.teacher)
+    problems += text_roles.problems(config, needs, text_roles.named(config, needs))
     if needs.data_free and config.corpus.name == "embedded" and config.data.name != "embedded":
         problems.append(
             f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text beside real "

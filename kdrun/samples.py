@@ -37,13 +37,16 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
         ids, changed = method.made_text(batch)
         said = {role: _before_and_after(this, method, batch.inputs[role], role, ids) for role in ("teacher", "student")}
     tokenizer: Any = this.roles["student"].tokenizer
-    present = batch.inputs["student"]["attention_mask"].bool()
+    own, present = batch.inputs["student"], batch.inputs["student"]["attention_mask"].bool()
+    originals = own["input_ids"]
+    if "prompt_mask" in own:  # no part of the text: like the special tokens around it
+        ids, originals = (i.masked_fill(own["prompt_mask"].bool(), tokenizer.eos_token_id) for i in (ids, originals))
     samples = []
     for i in range(len(ids)):
         kept = present[i]
         places = changed[i][kept].tolist()
         text, words = readable(tokenizer, ids[i][kept].tolist(), places)
-        original, _ = readable(tokenizer, batch.inputs["student"]["input_ids"][i][kept].tolist(), places)
+        original, _ = readable(tokenizer, originals[i][kept].tolist(), places)
         answers_of = {role: {"before": before[i], "after": after[i]} for role, (before, after) in said.items()}
         samples.append({"step": step, "original": original, "text": text, "changed": words, **answers_of})
     return samples

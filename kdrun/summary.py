@@ -160,6 +160,11 @@ def _choice(select: Select, outcome: Outcome, split: str, reported: str) -> dict
     return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}
 
 
+def _auto_class(this: Run) -> str:
+    """What of transformers loads the student."""
+    return "AutoModelForSeq2SeqLM" if this.roles["student"].prompts else "AutoModelForSequenceClassification"
+
+
 def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
     """The last table, and what to do next."""
     config, screen, folder = this.config, this.screen, this.folder
@@ -189,7 +194,7 @@ def report(this: Run, scores: Scores, result: dict[str, Any]) -> None:
         own = [word for word in own if not word.startswith("method.domain=")] + [f"method.domain={domains.ALL}"]
     facts = [
         ("result", str(path / "result.json")),
-        ("student", f'AutoModelForSequenceClassification.from_pretrained("{path / "student"}")'),
+        ("student", f'{_auto_class(this)}.from_pretrained("{path / "student"}")'),
         ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
     ]
     screen.facts("next", facts)
