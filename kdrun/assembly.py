@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from kdrun import entities, kept_states, layer_pairs, registry, teacher, trackers, writing
+from kdrun import entities, kept_states, layer_pairs, registry, teacher, text_roles, trackers, writing
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data import domains, generated, ood, sources
 from kdrun.data.batching import by_length
@@ -146,6 +146,9 @@ def build_roles(this: Run) -> None:
     for role in (role for role, needed in wanted.items() if needed):
         section = getattr(config, role)
         this.roles[role] = registry.build(role, section.name, section, context(this, role))
+    unfit = list(text_roles.problems(config, this.needs, {r: _is_text_to_text(b) for r, b in this.roles.items()}))
+    if unfit:  # of models from the hub, whose family their download told
+        raise ConfigError(unfit)
     if this.needs.shared_vocabulary or (this.evaluator.kind.writes and len(this.used_roles) > 1):
         _same_vocabulary(this.roles)
     if this.needs.paired_layers:
@@ -159,6 +162,7 @@ def context(this: Run, role: str) -> BuildContext:
     config = this.config
     return BuildContext(
         role=role,
+        stray_weight=getattr(getattr(config, role), "stray_weight", 0.0),
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,
@@ -177,6 +181,10 @@ def layer_facts(this: Run) -> list[tuple[str, str]]:
         ModelError: their depths do not pair up.
     """
     return layer_pairs.facts(this.roles["student"].model.config, this.roles["teacher"].model.config)
+
+
+def _is_text_to_text(built: Built) -> bool:
+    return built.model.config.model_type == text_roles.FAMILY
 
 
 def _same_vocabulary(roles: dict[str, Built]) -> None:

@@ -215,4 +215,7 @@ def _estimated_memory(this: Run) -> int:
             per_unit = 34 + 5 * shape.num_attention_heads * length / shape.hidden_size
             layer = length * config.optim.batch_size * shape.hidden_size * per_unit
             total += int(wide * layer * shape.num_hidden_layers)
+            # of label words: logits over the vocabulary in fp32, and their gradient
+            words = len(getattr(built.model, "answer_places", ()))
+            total += 2 * 4 * config.optim.batch_size * words * shape.vocab_size
     return total

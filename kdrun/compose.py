@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import generated, layer_pairs, registry
+from kdrun import generated, layer_pairs, registry, text_roles
 from kdrun.config import Config
 from kdrun.data import domains, extraction
 from kdrun.errors import ConfigError, nearest
@@ -272,6 +272,7 @@ def check(config: Config) -> list[str]:
     if needs.paired_layers:
         problems += layer_pairs.problems(config.student, config.teacher)
     problems += generated.problems(config)
+    problems += text_roles.problems(config, needs, text_roles.named(config, needs))
     from_corpus = needs.data_free and config.data.name != "generated" and config.ood.path is None
     if from_corpus and config.corpus.name == "embedded" and config.data.name != "embedded":
         problems.append(

@@ -125,6 +125,9 @@ class ModelConfig:
 
     name: str = setting(doc="registered builder")
     path: str | None = setting(None, "a folder that holds the model; wins over what else is set here")
+    stray_weight: float = setting(
+        1.0, "T5 alone: weight of answering with label words at all in its training; 1 is T5's own", ge=0
+    )
 
     @property
     def starts_from_teacher(self) -> bool:

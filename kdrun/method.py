@@ -319,3 +319,16 @@ class Method:
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The loss of one micro-batch in one turn."""
         raise TypeError(f"{type(self).__name__} defines no step()")
+
+    def minimised(self, batch: Batch, turn: Turn) -> StepOutput:
+        """What the loop minimises: the step's loss, and what the models it trains ask for beside it.
+
+        A model with `own_terms` (a classifier by label words) gives {name: (weight, mean over the rows of its passes)}.
+        """
+        output = self.step(batch, turn)
+        for module in self.trainable(turn.role):
+            own: Mapping[str, tuple[float, Tensor]] = module.own_terms() if hasattr(module, "own_terms") else {}  # pyright: ignore[reportCallIssue]
+            for name, (weight, mean) in own.items():
+                output.loss = output.loss + weight * output.count * mean
+                output.terms[name] = output.count * mean.detach()
+        return output

@@ -168,7 +168,7 @@ class Stretch:
             batch = self.loop.feed.batch(rows, name, number)
             batch.progress = taken / self.planned[turn.role]
             with self.loop.accelerator.autocast():
-                output = self.loop.method.step(batch, turn)
+                output = self.loop.method.minimised(batch, turn)
             must_be_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
             self.loop.accelerator.backward(output.loss)
             if taken == 0 and found is None:

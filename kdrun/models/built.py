@@ -72,6 +72,7 @@ class BuildContext:
         max_length: tokens per example, special tokens included.
         device: where pretraining takes place; models are returned on the CPU.
         tell: is given a line about what takes a while.
+        stray_weight: that of a text-to-text teacher or student.
     """
 
     role: str
@@ -83,6 +84,7 @@ class BuildContext:
     max_length: int = 128
     device: str = "cpu"
     tell: Callable[[str], None] = lambda _: None
+    stray_weight: float = 1.0
 
 
 @contextmanager

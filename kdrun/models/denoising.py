@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, T5ForConditionalGeneration
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
 from kdrun import rng
 from kdrun.config import PretrainConfig
 from kdrun.errors import ModelError
+from kdrun.models.text_to_text import new
 from kdrun.models.vocabulary import sentinel_ids
 
 IGNORED = -100
@@ -46,9 +47,9 @@ class Denoising:
         """Which settings of pretraining play a part."""
         return dict(vars(config))
 
-    def new(self, settings: PreTrainedConfig) -> PreTrainedModel:
+    def new(self, settings: T5Config) -> PreTrainedModel:
         """A model with random weights."""
-        return T5ForConditionalGeneration._from_config(settings)
+        return new(T5ForConditionalGeneration, settings)
 
     def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, role: str, step: int) -> Tensor:
         """Mean cross-entropy over the tokens that the model is to write.

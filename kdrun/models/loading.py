@@ -137,7 +137,7 @@ def _text_to_text(
     model, info = weights.read(kind, folder, where, config, context, "sdpa")
     weights.must_not_lack(set(info["missing_keys"]) | weights.reshaped(info), where)
     if isinstance(model, TextToText):
-        model.take_on(context.task, tokenizer)
+        model.take_on(context.task, tokenizer, context.stray_weight)
     model.eval()
     return Built(model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes)
 

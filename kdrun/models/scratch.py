@@ -22,7 +22,7 @@ from transformers.activations import ACT2FN
 
 from kdrun.config import Architecture, ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, nearest
-from kdrun.models import labels, pretraining, text_tasks, vocabulary
+from kdrun.models import labels, pretraining, text_tasks, text_to_text, vocabulary
 from kdrun.models.built import BuildContext, Built, fitting_tokenizer, model_fingerprint, seeded
 from kdrun.models.loading import check_positions, first_position
 from kdrun.models.text_to_text import TextToText
@@ -207,8 +207,7 @@ def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildCo
         text_tasks.must_have_words(context.task, context.role)
     kind = T5ForConditionalGeneration if generator else text_tasks.model_class(context.task)
     with seeded(context.seed, context.role):
-        # never the attention that gives maps: it does not know T5's position bias
-        model = kind._from_config(settings, attn_implementation="sdpa").eval()
+        model = text_to_text.new(kind, settings)
     if isinstance(model, TextToText):
-        model.take_on(context.task, tokenizer)
+        model.take_on(context.task, tokenizer, context.stray_weight)
     return model

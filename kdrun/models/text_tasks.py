@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from transformers import T5Config
 
 from kdrun.data.config import TaskConfig
@@ -35,13 +37,22 @@ def must_have_words(task: TaskConfig, role: str) -> None:
     """A task that says nothing to a text-to-text model cannot be taught to one.
 
     Raises:
-        ModelError: it has no prompts, or not a label word for each label.
+        ModelError: it has not a prompt for each text, or not a label word for each label, or not numbers for a score.
     """
-    has_words = bool(task.entities) or (bool(task.label_words) and len(task.label_words) == len(task.labels))
-    if len(task.prompts) == len(task.text) and has_words:
+    wanted, words = len(task.labels), task.label_words
+    fits = len(words) == wanted if wanted else len(words) > 1 and all(_is_number(word) for word in words)
+    if (task.entities or fits) and len(task.prompts) == len(task.text):
         return
     raise ModelError(
         f"the {role} is a text-to-text model, and task {task.name} has {len(task.prompts)} prompts for "
-        f"{len(task.text)} texts and {len(task.label_words)} label words for {len(task.labels)} labels; it needs one "
-        "each (task.prompts, task.label_words)"
+        f"{len(task.text)} texts and {len(words)} label words ({', '.join(words) or 'none'}) for "
+        f"{f'{wanted} labels' if wanted else 'a score, whose words are numbers'}; it needs one each (task.prompts, "
+        "task.label_words)"
     )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False

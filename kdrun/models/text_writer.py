@@ -14,7 +14,7 @@ from kdrun.models.text_to_text import TextToText
 class TextWriter(TextToText):
     """T5 as it is: given `decoder_input_ids` [batch, answer length], `logits` [batch, answer length, vocabulary]."""
 
-    def take_on(self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    def take_on(self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0) -> None:
         """Write the types of entities and the prompts into the config, and into `generate`'s how an answer ends."""
         self.config.entities, self.config.prompts = list(task.entities), list(task.prompts)
         generation: Any = self.generation_config
