@@ -38,6 +38,7 @@ from kdrun.method import (
 )
 from kdrun.observer import Observer
 from kdrun.optim import learning_rate
+from kdrun.running import Tally
 
 MOST_EVALUATIONS = 20
 """Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
@@ -138,23 +139,6 @@ class Loop:
         self.observer.evaluated({"phase": phase, "step": step, "eval": scores}, is_best)
 
 
-@dataclass
-class _Tally:
-    """Running sums of one role's steps since its last record."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-    seconds: float = 0.0
-    last: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-
-    def means(self) -> dict[str, float]:
-        return {name: float(value) / self.count for name, value in self.sums.items()}
-
-
 class _Stretch:
     """One phase in progress: its optimizers, counters and running means."""
 
@@ -169,7 +153,7 @@ class _Stretch:
         self.optimizers: dict[str, Any] = {}
         self.inspected: set[str] = set()
         self.active: str | None = None
-        self.tallies = {role: _Tally() for role in self.planned}
+        self.tallies = {role: Tally() for role in self.planned}
 
     def run(self) -> None:
         often = math.ceil(self.planned[self.phase.leading_role] / MOST_EVALUATIONS)
@@ -297,7 +281,7 @@ class _Stretch:
                 "learning rate, or try runtime.precision=fp32"
             )
 
-    def _log(self, tally: _Tally, done: int) -> None:
+    def _log(self, tally: Tally, done: int) -> None:
         self.loop.outcome.train_seconds += tally.seconds
         self.loop.observer.step(
             {
@@ -310,4 +294,4 @@ class _Stretch:
             },
             self.total,
         )
-        self.tallies[tally.last["role"]] = _Tally()
+        self.tallies[tally.last["role"]] = Tally()

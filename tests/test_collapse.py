@@ -62,7 +62,8 @@ def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
     watch = Watch(Limits(), LABELS)
     ids, changed = torch.arange(300).view(100, 3), torch.zeros(100, 3, dtype=torch.bool)
     ids[:, 1], changed[:, 1] = 7, True
-    watch.see(*[torch.tensor(MIXED)] * 3, ids, changed)
+    mixed = torch.tensor(MIXED)
+    watch.see(mixed, mixed, mixed, ids, changed)
     found = watch.verdict()
     assert found is not None
     assert "1 are different" in found.collapse
@@ -72,8 +73,8 @@ def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
 def test_a_handful_is_not_judged_and_waits_for_more(count: int) -> None:
     watch = Watch(Limits(), LABELS)
     for _ in range(2):
-        watch.see(*[torch.zeros(count, dtype=torch.long)] * 3, torch.zeros(count, 1, dtype=torch.long),
-                  torch.ones(count, 1, dtype=torch.bool))  # fmt: skip
+        classes = torch.zeros(count, dtype=torch.long)
+        watch.see(classes, classes, classes, classes[:, None], torch.ones(count, 1, dtype=torch.bool))
         if count == FEWEST_TEXTS:
             assert watch.verdict() is not None
             assert watch.seen == 0

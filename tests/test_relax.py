@@ -225,7 +225,7 @@ def test_a_token_that_two_readings_have_differently_is_no_ones_to_change() -> No
 
 
 def test_roles_that_read_alike_share_one_mask() -> None:
-    rows = dict.fromkeys(("student", "teacher"), text())
+    rows: dict[str, dict[str, Tensor]] = dict.fromkeys(("student", "teacher"), text())
     free = relax.maskable_in_all(rows, SPECIAL)
     assert free["student"] is free["teacher"]
     assert torch.equal(free["student"], relax.maskable(text(), SPECIAL))

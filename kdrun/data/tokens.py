@@ -116,9 +116,7 @@ class Reader:
         if self.prompts:
             end = self.tokenizer.eos_token_id
             return prompted.chunks(split, self._own, self.prompts, end, self.max_length, CHUNK)
-        self._own.enable_truncation(
-            self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side
-        )
+        self._own.enable_truncation(self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side)
         return _chunks(split, self._own, TYPES in self.tokenizer.model_input_names)
 
     def read(self, texts: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:

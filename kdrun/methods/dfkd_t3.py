@@ -226,7 +226,7 @@ class DFKDT3(PseudoText):
             **super().watched(batch, made, taught),
             "agreement": (found == made.wanted).sum(),
             **shares,
-            "distinct_tokens": words.new_tensor(len(batch.ids) * len(words.unique()) / max(1, len(words)), dtype=float),
+            "distinct_tokens": taught.new_tensor(len(batch.ids) * len(words.unique()) / max(1, len(words))),
             "empty": (made.changed.sum(dim=1) == 0).sum(),
         }
 
