@@ -1,10 +1,7 @@
 """Text from a T5, with what a gradient needs: `infill` (new words in the gaps of a text), `decode` (a new text).
 
-The design is [ours]: DFKD-T3 (arXiv 2311.01689) published no formula that was found. T5's own language is used, that
-of its pretraining by span corruption (Raffel et al. 2020, arXiv 1910.10683, section 3.1.4): a gap of the encoder's
-text is a sentinel `<extra_id_N>`, and the decoder answers `<extra_id_0> words <extra_id_1> words …`.
-
-As in `kdrun.relax`, what belongs to single tokens stands in one flat index, `mask.nonzero()` order.
+The design is [ours]: DFKD-T3 (arXiv 2311.01689) published no formula that was found. As in `kdrun.relax`, what belongs
+to single tokens stands in one flat index, `mask.nonzero()` order.
 """
 
 from __future__ import annotations
@@ -17,158 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdrun import relax, score_function
-from kdrun.errors import ModelError
-from kdrun.models.built import UNUSED, special_ids
-from kdrun.models.vocabulary import sentinel_ids
-
-
-@dataclass(frozen=True)
-class Marks:
-    """The ids that are no words for a T5.
-
-    Attributes:
-        sentinels: of `<extra_id_0>`, `<extra_id_1>`, …, [k].
-        banned: that text may never hold, [n]: special tokens, sentinels, unused entries, rows behind the vocabulary.
-        start: what the decoder begins with.
-        end: what ends a text.
-    """
-
-    sentinels: Tensor
-    banned: Tensor
-    start: int
-    end: int
-
-
-def marks(model: nn.Module, tokenizer: Any, also_banned: Tensor | None = None) -> Marks:
-    """The marks of a model.
-
-    Args:
-        model: a `T5ForConditionalGeneration`.
-        tokenizer: its own.
-        also_banned: further ids that it may never emit.
-
-    Raises:
-        ModelError: it is no T5, or has no sentinels.
-    """
-    config: Any = model.config
-    if config.model_type != "t5":
-        raise ModelError(
-            f"text is written by a T5 here, and the generator is of architecture {config.model_type!r}; take a "
-            "text-to-text one, e.g. generator=t5_tiny, or generator=pretrained generator.path=FOLDER_OF_A_T5"
-        )
-    sentinels = sentinel_ids(tokenizer)
-    if not sentinels:
-        raise ModelError("the generator's vocabulary has no sentinels (<extra_id_0>, …), by which a T5 fills gaps")
-    banned = {i for entry, i in tokenizer.get_vocab().items() if UNUSED.fullmatch(entry)}
-    banned |= {*special_ids(tokenizer), config.eos_token_id, config.decoder_start_token_id}
-    banned |= set(range(len(tokenizer), config.vocab_size))
-    banned |= set() if also_banned is None else set(also_banned.tolist())
-    device = model.get_input_embeddings().weight.device  # pyright: ignore[reportCallIssue]
-    return Marks(
-        torch.tensor(sentinels, device=device),
-        torch.tensor(sorted(i for i in banned if i < config.vocab_size), device=device),
-        config.decoder_start_token_id,
-        config.eos_token_id,
-    )
-
-
-def draw_spans(free: Tensor, rate: float, mean_length: float, most: int, draws: np.random.Generator) -> Tensor:
-    """Spans of each row's free tokens, as T5's pretraining draws them, [batch, length] bool.
-
-    Of n free tokens round(rate·n) are chosen (one at least), in round(chosen / mean_length) spans (one at least) whose
-    places and lengths are a random composition of n.
-
-    Args:
-        free: tokens that may be chosen, [batch, length].
-        rate: share of them that is.
-        mean_length: tokens of a span, on average.
-        most: spans of a row; a token that may not be chosen cuts a span in two.
-        draws: a stream (`kdrun.rng.numpy_stream`).
-    """
-    mask = np.zeros(tuple(free.shape), bool)
-    for row, places in zip(mask, free.cpu().numpy(), strict=True):
-        where = np.flatnonzero(places)
-        if count := len(where):
-            chosen = max(1, round(rate * count))
-            spans = min(max(1, round(chosen / mean_length)), chosen, count - chosen + 1)
-            inside = _parts(chosen, spans, draws)
-            # the ends may be empty, what lies between two spans may not
-            outside = _parts(count - chosen + 2, spans + 1, draws)
-            outside[0] -= 1
-            outside[-1] -= 1
-            lengths = np.stack([outside, np.append(inside, 0)], axis=1).ravel()
-            row[where] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    drawn = torch.from_numpy(mask).to(free.device)
-    return drawn & (_starts(drawn).cumsum(dim=1) <= most)
-
-
-def _parts(total: int, count: int, draws: np.random.Generator) -> np.ndarray:
-    """`total` as a sum of `count` whole numbers ≥ 1, every composition equally likely, [count]."""
-    cuts = np.sort(draws.permutation(total - 1)[: count - 1]) + 1
-    return np.diff(cuts, prepend=0, append=total)
-
-
-def _starts(mask: Tensor) -> Tensor:
-    """The first token of each run of `mask`, [batch, length] bool."""
-    return mask & ~nn.functional.pad(mask, (1, 0))[:, :-1]
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """A text with gaps, as a T5 reads it.
-
-    Attributes:
-        ids: the encoder's: a prompt, then the text with a sentinel for each gap, [batch, longest].
-        attention: of them, [batch, longest].
-        decoder_ids: the decoder's: its start, then the sentinels, each with the words of its gap, [batch, longest].
-        rows: of each word of a gap, [masked].
-        columns: of the decoder's token that foretells it, [masked].
-    """
-
-    ids: Tensor
-    attention: Tensor
-    decoder_ids: Tensor
-    rows: Tensor
-    columns: Tensor
-
-
-def gaps(ids: Tensor, attention: Tensor, mask: Tensor, prompt: Tensor, prompted: Tensor, words: Marks) -> Gaps:
-    """Cut the masked spans out of a text.
-
-    Args:
-        ids: the text, [batch, length].
-        attention: 1 for its tokens, [batch, length].
-        mask: the spans, [batch, length] bool; at most as many a row as there are sentinels.
-        prompt: what stands before it, [batch, p].
-        prompted: 1 for tokens of the prompt, [batch, p].
-        words: of the model.
-    """
-    starts = _starts(mask)
-    span = (starts.cumsum(dim=1) - 1).clamp(min=0)
-    sentinel = words.sentinels[span.clamp(max=len(words.sentinels) - 1)]
-    kept = torch.cat([prompted.bool(), attention.bool() & (~mask | starts)], dim=1)
-    text, seen = packed(torch.cat([prompt, torch.where(starts, sentinel, ids)], dim=1), kept)
-    # the k-th masked word of a row stands behind the start, the sentinels up to its own, and k words
-    rows, columns = mask.nonzero(as_tuple=True)
-    place = (span + mask.cumsum(dim=1))[rows, columns]
-    width = int(place.max()) + 2 if len(place) else 1
-    decoder = torch.full((len(ids), width), words.start, dtype=ids.dtype, device=ids.device)
-    decoder[rows, place + 1] = ids[rows, columns]
-    first, at = starts.nonzero(as_tuple=True)
-    decoder[first, (span + mask.cumsum(dim=1))[first, at]] = sentinel[first, at]
-    return Gaps(text, seen, decoder, rows, place)
-
-
-def packed(ids: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """The kept tokens of each row moved to its left, [batch, longest], and their attention mask."""
-    order, width = to_the_left(kept)
-    return ids.gather(1, order)[:, :width], kept.gather(1, order)[:, :width].long()
-
-
-def to_the_left(kept: Tensor) -> tuple[Tensor, int]:
-    """The order of columns that brings each row's kept ones first, [batch, length], and the most of a row."""
-    return (~kept).to(torch.int8).argsort(dim=1, stable=True), max(1, int(kept.sum(dim=1).max()))
+from kdrun import gaps, relax, score_function
+from kdrun.gaps import Gaps, Marks
 
 
 def infill_logits(model: nn.Module, cut: Gaps, banned: Tensor) -> Tensor:
@@ -179,7 +26,7 @@ def infill_logits(model: nn.Module, cut: Gaps, banned: Tensor) -> Tensor:
 
     Args:
         model: a `T5ForConditionalGeneration`.
-        cut: from `gaps`.
+        cut: from `kdrun.gaps.cut`.
         banned: ids it may never give, [n]: their logit is −inf.
     """
     parts: Any = model
@@ -249,14 +96,14 @@ def infill(
     Args:
         model: a `T5ForConditionalGeneration`.
         inputs: the text, `input_ids` and `attention_mask`, [batch, length].
-        mask: from `draw_spans`, [batch, length] bool.
+        mask: from `kdrun.gaps.draw_spans`, [batch, length] bool.
         prompt: what stands before the text, likewise, [batch, p].
         words: of the model.
         draws: a stream (`kdrun.rng.numpy_stream`).
         temperature: τ of the straight-through Gumbel-softmax; None draws without a relaxation.
     """
     ids, attention = inputs["input_ids"], inputs["attention_mask"]
-    cut = gaps(ids, attention, mask, prompt["input_ids"], prompt["attention_mask"], words)
+    cut = gaps.cut(ids, attention, mask, prompt, words)
     logits = infill_logits(model, cut, words.banned)
     chosen, soft = _drawn(logits, draws, temperature)
     return Emission(
@@ -413,7 +260,7 @@ def _closed(inputs: relax.Inputs, prompt: relax.Inputs, words: Marks) -> tuple[T
     tail = torch.tensor([int(words.sentinels[0]), words.end], device=source.device).expand(len(source), 2)
     kept = inputs["attention_mask"].bool() & (source != words.end)
     ids = torch.cat([prompt["input_ids"], source, tail], dim=1)
-    return packed(ids, torch.cat([prompt["attention_mask"].bool(), kept, torch.ones_like(tail).bool()], dim=1))
+    return gaps.packed(ids, torch.cat([prompt["attention_mask"].bool(), kept, torch.ones_like(tail).bool()], dim=1))
 
 
 def _allowed(logits: Tensor, words: Marks, *, may_end: bool) -> Tensor:

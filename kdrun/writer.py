@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kdrun import emission, relax, rng
+from kdrun import emission, gaps, relax, rng
 from kdrun.emission import Emission, Lengths
 from kdrun.errors import ModelError
 
@@ -75,7 +75,7 @@ class Writer:
         self.generator, self.readers, self.style, self.seed = generator, readers, style, seed
         self.num_texts = len(task.text)
         self.shared, tokenizer = special_ids is not None, readers["generator"].tokenizer
-        self.marks = emission.marks(generator, tokenizer, special_ids)
+        self.marks = gaps.marks(generator, tokenizer, special_ids)
         said = [tokenizer(words, add_special_tokens=False)["input_ids"] for words in prompts(task)]
         _must_differ(prompts(task), said)
         width, device = max(map(len, said)), self.marks.banned.device
@@ -105,7 +105,7 @@ class Writer:
         read_by = inputs if self.shared else {"generator": source}
         free = relax.maskable_in_all(read_by, self.marks.banned)["generator"]
         most, spans = len(self.marks.sentinels), rng.numpy_stream(self.seed, "mask", *moment)
-        mask = emission.draw_spans(free, self.style.rate, self.style.mean_length, most, spans)
+        mask = gaps.draw_spans(free, self.style.rate, self.style.mean_length, most, spans)
         return emission.infill(self.generator, source, mask, prompt, self.marks, draws, temperature)
 
     def readings(self, inputs: Rows, made: Emission) -> dict[str, Reading]:
@@ -177,7 +177,7 @@ def framed(reader: Reader, made: Emission, special_ids: Tensor, role: str) -> Re
     ]
     kept = torch.cat([around[0], made.present, around[1]], dim=1)
     inside = torch.cat([~around[0], made.present, ~around[1]], dim=1)
-    order, width = emission.to_the_left(kept)
+    order, width = gaps.to_the_left(kept)
     inputs = {}
     for name, values in probe.items():
         content = made.ids if name == "input_ids" else values[:, first, None].expand_as(made.ids)

@@ -73,8 +73,8 @@ def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
 def test_a_handful_is_not_judged_and_waits_for_more(count: int) -> None:
     watch = Watch(Limits(), LABELS)
     for _ in range(2):
-        one, ids = torch.zeros(count, dtype=torch.long), torch.zeros(count, 1, dtype=torch.long)
-        watch.see(one, one, one, ids, torch.ones(count, 1, dtype=torch.bool))
+        classes = torch.zeros(count, dtype=torch.long)
+        watch.see(classes, classes, classes, classes[:, None], torch.ones(count, 1, dtype=torch.bool))
         if count == FEWEST_TEXTS:
             assert watch.verdict() is not None
             assert watch.seen == 0

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from kdrun.emission import Emission
 
 
+WARM_START = "warm_start"
+
+
 class Mode(Enum):
     """How the generator writes: into spans of the source text, or new texts token by token."""
 
@@ -61,9 +64,10 @@ class DFKDT3Config:
     mean_span: float = setting(3.0, "infill: tokens of a span, on average", ge=1)
     shortest: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
     longest: int = setting(24, "decode: tokens after which a text is cut", ge=1)
-    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax at the generator's first step", gt=0)
+    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax in the generator's first turn", gt=0)
     gumbel_temperature_end: float = setting(0.5, "τ_g at its last step; in between it falls geometrically", gt=0)
     baseline_momentum: float = setting(0.9, "score function: what a step keeps of the moving baseline", ge=0, lt=1)
+    warm_start_steps: int = setting(0, "steps the generator takes before the first cycle", ge=0)
     generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
     schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
@@ -151,10 +155,15 @@ class DFKDT3(PseudoText):
         return found
 
     def phases(self, optim: Any) -> list[Phase]:
-        """One phase: the generator's turn, then the student's, over and over."""
+        """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
         c = self.config
         turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
-        return [Phase("train", turns, optim.epochs, optim.steps, optim.batch_size, optim.accumulate, c.schedule_over)]
+        sizes = {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+        main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
+        if not c.warm_start_steps:
+            return [main]
+        # the student stands still meanwhile
+        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, scored=False, **sizes), main]
 
     def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
@@ -258,7 +267,8 @@ class DFKDT3(PseudoText):
         from kdrun import score_function
 
         c, count, wanted = self.config, len(batch.ids), self.wanted(batch)
-        tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** batch.progress
+        cooled = 0.0 if batch.phase == WARM_START else batch.progress
+        tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** cooled
         made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step), tau if self.soft else None)
         teacher, student = self._answers(batch, made)
         specific, apart = of.specificity(teacher, wanted), of.friendliness(student, teacher, c.temperature)
