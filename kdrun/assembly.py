@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,9 @@ from torch import nn
 
 from kdrun import entities, kept_states, layer_pairs, registry, teacher, text_roles, trackers, writing
 from kdrun.config import Config, Device, Precision, Select, Tracker
-from kdrun.data import domains, generated, ood, sources
 from kdrun.data.batching import by_length
-from kdrun.data.config import GeneratedDataConfig
 from kdrun.data.feed import Feed
 from kdrun.data.sources import TaskData
-from kdrun.data.table import Split
 from kdrun.data.tokens import Reader, TokenTable, tokenize
 from kdrun.errors import ConfigError, ModelError
 from kdrun.evaluation import Evaluator, Scores
@@ -83,41 +80,6 @@ class Run:
     def learns_from_task(self) -> bool:
         """Whether the student learns from the task's own rows; where not, at most its teacher reads them."""
         return "train" in self.data.splits
-
-
-def load_data(config: Config) -> TaskData:
-    """The rows of a run: those of the task, of its domain where it is for one; its dev splits and generated text; or of
-    a data-free method its dev splits and out-of-domain text.
-    """
-    if registry.get("method", config.method.name).target.needs.data_free:
-        dev = sources.load(config.data, config.task, train=False)
-        made = _text(config, dev)
-        return replace(dev, ood=made, notes=[*dev.notes, *made.notes])
-    if isinstance(config.data, GeneratedDataConfig):
-        return sources.load(config.data, config.task)
-    data, domain = task_data(config), domains.target(config.method)
-    return data if domain is None else data.of_domain(domain)
-
-
-def _text(config: Config, dev: TaskData) -> Split:
-    """What a data-free method learns from: text made of the corpus, or generated text without its labels."""
-    path = config.data.path if isinstance(config.data, GeneratedDataConfig) else config.ood.path
-    if path is not None:
-        made = generated.read_text(path, config.task, config.ood.rows, config.ood.seed)
-        generated.must_be_alike(made, dev.synthetic, "take dev rows that fit the text, or text made of such rows")
-        return made
-    corpus = registry.build("corpus", config.corpus.name, config.corpus)
-    return ood.build(config.ood, config.task, corpus, config.ood.seed)
-
-
-def task_data(config: Config) -> TaskData:
-    """The task's own rows, whatever the method; all domains, of which the target's may be thinned out."""
-    rows, share = config.data.task_rows, config.data.train_fraction
-    if domains.target(config.method) is None and domains.asks(config.method) and share is not None:
-        whole = sources.load(replace(rows, train_fraction=None), config.task)
-        note = f"each student's domain keeps {share:g} of its training rows (data.train_fraction), the others all"
-        return replace(whole, notes=[*whole.notes, note])
-    return sources.load(rows, config.task, target=domains.target(config.method))
 
 
 def accelerator(config: Config, run_folder: Path | None) -> Accelerator:

@@ -12,7 +12,7 @@ import numpy as np
 from kdrun.settings import setting
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 FEWEST_TEXTS = 64
 """Texts below which nothing is judged: a handful can be of one class by chance."""
@@ -124,3 +124,62 @@ class Watch:
         if self._empty / total > limits.most_empty:
             complaints.append(f"{self._empty / total:.1%} of its last {total} texts have no word")
         return complaints
+
+
+class Guard:
+    """Keeps the best generator there was, and says when one has collapsed.
+
+    The best is the last one with the highest agreement (`Verdict`), so far as any was measured; before that, the one
+    that training began with.
+
+    Args:
+        model: the generator.
+        limits: what counts as a collapse.
+        labels: names of the classes.
+    """
+
+    def __init__(self, model: nn.Module, limits: Limits, labels: list[str]) -> None:
+        self.model, self.watch = model, Watch(limits, labels)
+        self.why = ""
+        self._best = _weights(model)
+        self._agreement: float | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold: the best weights, as `best/<name>`, and what the next verdict goes by."""
+        best = {f"best/{name}": value for name, value in self._best.items()}
+        return {"watch": self.watch.state(), "best_agreement": self._agreement, "why": self.why, **best}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.watch.load_state(state["watch"])
+        self.why, self._agreement = state["why"], state["best_agreement"]
+        self._best = {name: state[f"best/{name}"].to(value.device) for name, value in self._best.items()}
+
+    def judge(self) -> str:
+        """Judge the text seen since the last time, which the model must have written as it is now.
+
+        Returns:
+            What is wrong with it; empty while nothing is. A collapse is for good: the best model is put back then.
+        """
+        verdict = None if self.why else self.watch.verdict()
+        if verdict is None:
+            return self.why
+        if verdict.collapse:
+            good = "as it came" if self._agreement is None else f"{self._agreement:.1%} of its text of the wanted class"
+            self.why = (
+                f"its text has collapsed: {verdict.collapse}; the last good generator ({good}) writes from here on. "
+                "A lower method.generator_optim.lr, or a higher method.language_weight or method.balance_weight, may "
+                "prevent it"
+            )
+            self.put_back()
+        elif self._agreement is None or verdict.agreement >= self._agreement:
+            self._best, self._agreement = _weights(self.model), verdict.agreement
+        return self.why
+
+    def put_back(self) -> None:
+        """Give the model the weights of the best there was."""
+        self.model.load_state_dict(self._best)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

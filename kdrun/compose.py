@@ -265,6 +265,7 @@ def check(config: Config) -> list[str]:
     unfit = domains.problems(task, config.method, config.data.task_rows.name, needs.domains)
     problems += unfit or list(teacher_lessons.problems(config, needs))
     problems += extraction.problems(config)
+    problems += registry.get("method", config.method.name).target.problems(config.method, task)
     if task.is_regression and not needs.regression:
         problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":

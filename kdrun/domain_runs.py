@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdrun import assembly
+from kdrun import task_rows
 from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
@@ -76,7 +76,7 @@ def carry_out(
             run(part, screen, words_of(words, domain), folder.run_id)
         made[domain] = json.loads((known / "result.json").read_text(encoding="utf-8"))
         folders[domain] = known
-    data = assembly.load_data(config)
+    data = task_rows.load(config)
     folder.predictions(_predictions(folders, data))
     result = merged(made, data) | {"provenance": provenance(config, data.fingerprint, command)}
     for domain, place in folders.items():
@@ -90,7 +90,7 @@ def _finished(config: Config, there: Mapping[Key, Path]) -> Path | None:
     wanted = config_hash(config), code_digest()
     if not any(key[:2] == wanted for key in there):
         return None
-    return there.get((*wanted, assembly.load_data(config).fingerprint))
+    return there.get((*wanted, task_rows.load(config).fingerprint))
 
 
 def _predictions(folders: Mapping[str, Path], data: TaskData) -> Iterator[dict[str, Any]]:

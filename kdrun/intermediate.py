@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.errors import ConfigError, ModelError
 from kdrun.layer_pairs import LayerPairs, layer_pairs
-from kdrun.method import Batch, Method, Parts, Phase, Turn
+from kdrun.method import Batch, Method, Parts
+from kdrun.phases import Phase, Turn
 from kdrun.settings import setting
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from kdrun.config import OptimConfig, Select
 from kdrun.data.feed import Feed
 from kdrun.errors import CheckpointError
 from kdrun.keeper import Keeper
-from kdrun.method import Method, Phase, must_end_scored
+from kdrun.method import Method
 from kdrun.observer import Observer
+from kdrun.phases import Phase, must_end_scored
 from kdrun.stretch import Stretch
 
 

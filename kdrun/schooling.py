@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdrun import assembly, summary, teacher, writing
+from kdrun import assembly, summary, task_rows, teacher, writing
 from kdrun.assembly import Run
 from kdrun.data import domains
 from kdrun.data.sources import TaskData
@@ -82,7 +82,7 @@ def rows_of(this: Run, kind: TeacherLessons | None) -> TaskData:
     In a run on other text they are read here, for the teacher alone, and let go with it.
     """
     if not this.learns_from_task:
-        return assembly.task_data(this.config)
+        return task_rows.of_task(this.config)
     whole = this.data.whole
     if whole is None or kind in (None, TeacherLessons.single):
         return this.data

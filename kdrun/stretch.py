@@ -18,17 +18,9 @@ from torch import Tensor, nn
 
 from kdrun import registry, rng
 from kdrun.inspection import Inspection, inspect, must_be_finite_gradient, must_be_finite_loss
-from kdrun.method import (
-    Phase,
-    ScheduleOver,
-    StepOutput,
-    Turn,
-    budgeted_steps,
-    planned_steps,
-    steps_per_epoch,
-    turn_at,
-)
+from kdrun.method import StepOutput
 from kdrun.optim import learning_rate
+from kdrun.phases import Phase, ScheduleOver, Turn, budgeted_steps, planned_steps, steps_per_epoch, turn_at
 
 if TYPE_CHECKING:
     from kdrun.loop import Loop

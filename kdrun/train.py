@@ -23,6 +23,7 @@ from kdrun import (
     schooling,
     stopping,
     summary,
+    task_rows,
     trackers,
 )
 from kdrun.assembly import Run
@@ -34,8 +35,9 @@ from kdrun.evaluation import Evaluator, prediction_rows
 from kdrun.generated.write import leave
 from kdrun.inspection import Check, Inspection
 from kdrun.loop import Loop, Outcome, Settings
-from kdrun.method import Method, Phase
+from kdrun.method import Method
 from kdrun.models import loading
+from kdrun.phases import Phase
 from kdrun.results import versions
 from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen, Watcher
@@ -155,7 +157,7 @@ def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None
     started = time.perf_counter()
     needs = registry.get("method", config.method.name).target.needs
     accelerator = assembly.accelerator(config, folder.path if folder else None)
-    data = assembly.load_data(config)
+    data = task_rows.load(config)
     dev = {name: data.splits[name] for name in config.task.dev_splits}
     labels = {name: split.labels() for name, split in dev.items()}
     domains = {name: ids for name, split in dev.items() if (ids := split.domains()) is not None}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdrun.collapse import FEWEST_TEXTS, Limits, Verdict, Watch
+from kdrun.collapse import FEWEST_TEXTS, Guard, Limits, Verdict, Watch
 
 LABELS = ["bad", "good"]
 
@@ -81,3 +81,15 @@ def test_a_handful_is_not_judged_and_waits_for_more(count: int) -> None:
             return
         assert watch.seen in (count, 2 * count)
         assert (watch.verdict() is None) == (watch.seen == count)
+
+
+def test_a_generator_that_collapses_before_it_was_measured_goes_back_to_where_it_came_from() -> None:
+    model = torch.nn.Linear(2, 2)
+    came = model.weight.detach().clone()
+    guard = Guard(model, Limits(), LABELS)
+    with torch.no_grad():
+        model.weight.add_(1)
+    ones = torch.ones(100, dtype=torch.long)
+    guard.watch.see(torch.tensor(MIXED), ones, torch.tensor(MIXED), torch.arange(100)[:, None], ones[:, None].bool())
+    assert "the last good generator (as it came)" in guard.judge()
+    assert torch.equal(model.weight, came)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdrun import compose, registry
+from kdrun.errors import ConfigError
 from kdrun.method import Method, Needs
 
 
@@ -49,3 +50,10 @@ def test_a_good_command_line_has_no_problems_and_composes_to_dataclasses() -> No
 def test_a_path_may_hold_any_word(tmp_path: Path) -> None:
     """Code is named by a key; `_target_` within a path is a word like others."""
     assert compose.load([f"output_dir={tmp_path}/of_the_target_domain"]).output_dir.endswith("of_the_target_domain")
+
+
+def test_what_does_not_fit_a_methods_own_settings_is_refused_before_anything_loads() -> None:
+    with pytest.raises(ConfigError, match=r"method\.mode=decode writes single texts, and task=rte has pairs"):
+        compose.load(["method=dfkd_t3", "task=rte", "method.mode=decode"])
+    with pytest.raises(ConfigError, match="has its text written by a text-to-text model, and the generator is an enc"):
+        compose.load(["method=dfkd_t3", "task=rte", "generator=tiny"])

@@ -10,7 +10,7 @@ from kdrun.compare import arms as arms_of
 from kdrun.compare import plan as planning
 from kdrun.config import Config
 from kdrun.errors import ConfigError, DataError
-from kdrun.method import budgeted_steps
+from kdrun.phases import budgeted_steps
 from kdrun.results import read_runs
 from kdrun.screen import Quiet
 

@@ -74,7 +74,7 @@ def shown(method: DFKDT3, found: list[int], wanted: list[int], repeat: bool = Fa
     rows = 80
     ids = torch.zeros(rows, 2).long() if repeat else torch.arange(2 * rows).view(rows, 2)
     asked, called, source = (torch.tensor(v).repeat(rows // len(v)) for v in (wanted, found, [0, 1]))
-    method._watch.see(asked, called, source, ids, torch.ones_like(ids, dtype=torch.bool))
+    method._guard.watch.see(asked, called, source, ids, torch.ones_like(ids, dtype=torch.bool))
 
 
 def marked(method: DFKDT3) -> float:

@@ -22,8 +22,9 @@ from kdrun.intermediate import (
     student_phases,
 )
 from kdrun.layer_pairs import LayerPairs
-from kdrun.method import Batch, Parts, Phase, Turn, budgeted_steps
+from kdrun.method import Batch, Parts
 from kdrun.models import attention
+from kdrun.phases import Phase, Turn, budgeted_steps
 
 CLASSES = TaskConfig(name="sst2", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
 SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")

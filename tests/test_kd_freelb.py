@@ -9,8 +9,9 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from kdrun import losses
 from kdrun.data.config import TaskConfig
-from kdrun.method import Batch, Parts, Turn
+from kdrun.method import Batch, Parts
 from kdrun.methods.kd_freelb import KDFreeLB, KDFreeLBConfig, ascend
+from kdrun.phases import Turn
 
 TASK = TaskConfig(name="sst2", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
 TURN = Turn("student")

@@ -13,7 +13,8 @@ from kdrun.config import OptimConfig, Select
 from kdrun.errors import TrainingError
 from kdrun.inspection import Inspection
 from kdrun.loop import Loop, Settings
-from kdrun.method import Batch, Method, Parts, Phase, StepOutput, Turn, planned_steps, turn_at
+from kdrun.method import Batch, Method, Parts, StepOutput
+from kdrun.phases import Phase, Turn, planned_steps, turn_at
 
 ROWS = 21
 PLAIN_SGD = {"name": "sgd", "beta1": 0.0, "warmup_ratio": 0.0, "weight_decay": 0.0}

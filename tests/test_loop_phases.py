@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdrun.config import OptimConfig
-from kdrun.method import Phase, Turn, budgeted_steps
+from kdrun.phases import Phase, Turn, budgeted_steps
 from tests.test_loop import Regress, make, same, weights
 
 

@@ -15,8 +15,9 @@ from transformers import AutoModelForSequenceClassification
 from kdrun import compose, losses, registry, results, train
 from kdrun.config import Config
 from kdrun.errors import ConfigError
-from kdrun.method import Batch, Parts, Turn
+from kdrun.method import Batch, Parts
 from kdrun.methods.meta_kd import MetaKD, MetaKDConfig, expertise
+from kdrun.phases import Turn
 from kdrun.screen import Quiet
 from kdrun.teachers.domain_branch import DomainBranch, mean_of_tokens
 from tests.teachers.test_teachings import TASK

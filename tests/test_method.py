@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from kdrun import losses
 from kdrun.config import OptimConfig
 from kdrun.data.config import TaskConfig
-from kdrun.method import Batch, Method, Needs, Parts, Phase, Turn
+from kdrun.method import Batch, Method, Needs, Parts
 from kdrun.methods.finetune import Finetune, FinetuneConfig
 from kdrun.methods.kd import KD, KDConfig
+from kdrun.phases import Phase, Turn
 
 CLASSES = TaskConfig(name="mnli", labels=["a", "b", "c"], metrics=["accuracy"], headline="accuracy")
 SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")

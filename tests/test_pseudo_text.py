@@ -10,11 +10,12 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 from kdrun import losses, relax, rng
 from kdrun.config import OptimConfig
 from kdrun.data.config import TaskConfig
-from kdrun.method import Batch, Parts, ScheduleOver, Turn, Vocabulary
+from kdrun.method import Batch, Parts, Vocabulary
 from kdrun.methods.kd_augment import KDAugment, KDAugmentConfig
 from kdrun.methods.kd_ood import KDOOD, KDOODConfig
 from kdrun.methods.mate_kd import Divergence, MateKD, MateKDConfig
 from kdrun.methods.zskd import WARM_START, ZSKD, ZSKDConfig
+from kdrun.phases import ScheduleOver, Turn
 
 CLASSES = TaskConfig(name="rte", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
 SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")

@@ -23,9 +23,10 @@ from transformers import (
 from kdrun import losses, relax, rng
 from kdrun.data.config import TaskConfig
 from kdrun.errors import ModelError
-from kdrun.method import Batch, Parts, Turn, Vocabulary
+from kdrun.method import Batch, Parts, Vocabulary
 from kdrun.methods.mate_kd import Divergence, MateKD, MateKDConfig
 from kdrun.methods.zskd import ZSKD, ZSKDConfig
+from kdrun.phases import Turn
 
 VOCAB, MASK, SPECIAL = 40, 4, torch.tensor([0, 1, 2, 3, 4])
 TASK = TaskConfig(name="rte", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")

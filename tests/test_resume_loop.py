@@ -16,7 +16,8 @@ from kdrun.config import CheckpointConfig, OptimConfig, Select
 from kdrun.errors import CheckpointError, TrainingError
 from kdrun.keeper import Keeper
 from kdrun.loop import Loop, Settings
-from kdrun.method import Batch, Method, Parts, Phase, StepOutput, Turn
+from kdrun.method import Batch, Method, Parts, StepOutput
+from kdrun.phases import Phase, Turn
 from tests.test_loop import Record, RowFeed
 
 

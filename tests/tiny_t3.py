@@ -13,9 +13,10 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from kdrun import losses
 from kdrun.data.config import TaskConfig
 from kdrun.data.tokens import Reader
-from kdrun.method import Batch, Parts, Turn, Vocabulary
+from kdrun.method import Batch, Parts, Vocabulary
 from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode
 from kdrun.models.text_to_text import LabelWordClassifier
+from kdrun.phases import Turn
 
 LETTERS = [chr(ord("a") + i) for i in range(20)]
 ENTRIES = [

@@ -13,7 +13,7 @@ from kdrun.cache import digest
 from kdrun.config import Config
 from kdrun.data import domains
 from kdrun.errors import ConfigError, KdrunError
-from kdrun.method import budgeted_steps
+from kdrun.phases import budgeted_steps
 from kdrun.results import LEDGER, Key, code_digest, config_hash, finished, plain, read_runs, without_parts
 from kdrun.run_folder import read_record
 from kdrun.runs import Status, status_of
@@ -71,7 +71,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
     Raises:
         ConfigError: arms report on different rows, so that their scores cannot be compared.
     """
-    from kdrun import assembly
+    from kdrun import task_rows
 
     known: dict[str, TaskData] = {}
     reported: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
         domain = domains.ALL if thinned else domains.target(config.method)
         read = digest(plain([config.task, config.data, domain, arm.is_data_free, config.corpus, config.ood]))
         if read not in known:
-            known[read] = assembly.load_data(config)
+            known[read] = task_rows.load(config)
         data, split = known[read], config.task.report_split
         arm.data_hash = data.fingerprint
         rows = f"{data.splits[split].num_rows} rows of {data.display_name}, {split}"
@@ -95,7 +95,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
             ]
         )
     own = next((data for data in known.values() if data.ood is None), None)
-    return own or assembly.task_data(arms[0].config(1))
+    return own or task_rows.of_task(arms[0].config(1))
 
 
 def make_even(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | None = None) -> None:

@@ -17,7 +17,8 @@ from kdrun.config import OptimConfig
 from kdrun.explain import keys
 from kdrun.explain.cards import NONE_GIVEN, Block, Card, defaults, notes_of, tag_of
 from kdrun.explain.notes import Docs, field_docs, read_docstring
-from kdrun.method import Method, Needs, Phase
+from kdrun.method import Method, Needs
+from kdrun.phases import Phase
 
 CONTROL = "kd"
 """The method that the costs of the others stand beside."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from kdrun.collapse import Limits, Watch
+from kdrun.collapse import Guard, Limits
 from kdrun.config import OptimConfig
 from kdrun.errors import ModelError
-from kdrun.method import Batch, MadeText, Needs, Parts, Phase, ScheduleOver, StepOutput, Turn
+from kdrun.method import Batch, MadeText, Needs, Parts, StepOutput
+from kdrun.phases import Phase, ScheduleOver, Turn
 from kdrun.pseudo_text import PseudoText
 from kdrun.registry import register
 from kdrun.settings import setting
@@ -141,8 +142,7 @@ class DFKDT3(PseudoText):
             # a role of its own, so that the loop freezes it like any role out of its turn
             self.roles = {**self.roles, "reference": copy.deepcopy(generator).requires_grad_(False).eval()}
         self._baseline = score_function.MovingBaseline(config.baseline_momentum)
-        self._watch = Watch(config.collapse, parts.task.labels)
-        self._best, self._best_agreement, self._why = _weights(generator), 0.0, ""
+        self._guard = Guard(generator, config.collapse, parts.task.labels)
 
     @classmethod
     def problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
@@ -171,24 +171,12 @@ class DFKDT3(PseudoText):
 
     def state(self) -> dict[str, Any]:
         """The moving baseline, what the collapse is judged by, and the best generator."""
-        return {
-            "baseline": self._baseline.value,
-            "watch": self._watch.state(),
-            "best_agreement": self._best_agreement,
-            "why": self._why,
-            **{f"best/{name}": value for name, value in self._best.items()},
-        }
+        return {"baseline": self._baseline.value, **self._guard.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._baseline.value, self._why = state["baseline"], state["why"]
-        self._watch.load_state(state["watch"])
-        self._best_agreement = state["best_agreement"]
-        self._best = {
-            name.removeprefix("best/"): value.to(self.parts.device)
-            for name, value in state.items()
-            if name.startswith("best/")
-        }
+        self._baseline.value = state["baseline"]
+        self._guard.load_state(state)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch."""
@@ -209,8 +197,8 @@ class DFKDT3(PseudoText):
 
     def write(self, batch: Batch) -> MadeText:
         """x′ as the best generator of the run writes it: for text that is to be kept. The rest of its text is lost."""
-        self._judge()
-        self.roles["generator"].load_state_dict(self._best)
+        self._guard.judge()
+        self._guard.put_back()
         return self.made_text(batch)
 
     def wanted(self, batch: Batch) -> Tensor:
@@ -224,23 +212,7 @@ class DFKDT3(PseudoText):
 
     def rests(self, role: str) -> str:
         """The generator rests once its text has collapsed, with the weights of the last good one."""
-        if role == "generator" and not self._why:
-            self._judge()
-            if self._why:
-                self.roles["generator"].load_state_dict(self._best)
-        return self._why if role == "generator" else ""
-
-    def _judge(self) -> None:
-        """Look at the text of the student's last turn: was the generator that made it the best, or has it collapsed?"""
-        verdict = None if self._why else self._watch.verdict()
-        if verdict is not None and verdict.collapse:
-            self._why = (
-                f"its text has collapsed: {verdict.collapse}; the last good generator "
-                f"({self._best_agreement:.1%} of its text of the wanted class) writes from here on. A lower "
-                "method.generator_optim.lr, or a higher method.language_weight or method.balance_weight, may prevent it"
-            )
-        elif verdict is not None and verdict.agreement >= self._best_agreement:
-            self._best, self._best_agreement = _weights(self.roles["generator"]), verdict.agreement
+        return self._guard.judge() if role == "generator" else ""
 
     def watched(self, batch: Batch, made: MadeText, taught: Tensor) -> dict[str, Tensor]:
         """The teacher's classes on x′ by share, how many are the wanted ones, and how many different words there are.
@@ -250,7 +222,7 @@ class DFKDT3(PseudoText):
         assert batch.teacher_logits is not None
         assert made.wanted is not None
         found, source = taught.argmax(dim=-1), batch.teacher_logits.argmax(dim=-1)
-        self._watch.see(made.wanted, found, source, made.ids, made.changed)
+        self._guard.watch.see(made.wanted, found, source, made.ids, made.changed)
         words = made.ids[made.changed]
         shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.parts.task.labels)}
         return {
@@ -279,20 +251,17 @@ class DFKDT3(PseudoText):
         loss = cost.sum()
         if not self.soft:
             loss = score_function.surrogate(made.log_prob, -cost, self._baseline.use(-cost)).sum()
+        away = self._from_language(made).sum() if c.language_weight else loss.new_zeros(())
+        loss = loss + c.token_weight * count * repetition + c.language_weight * away
         terms = {
             "specificity": (c.specificity_weight, specific.sum()),
             "imbalance": (c.balance_weight, count * imbalance),
             "divergence": (c.friendliness_weight, apart.sum()),
             "repetition": (c.token_weight, count * repetition),
+            "language": (c.language_weight, away),
         }
-        loss = loss + c.token_weight * count * repetition
-        if c.language_weight:
-            away = self._from_language(made).sum()
-            terms["language"] = (c.language_weight, away)
-            loss = loss + c.language_weight * away
-        return StepOutput(
-            loss, count, {name: value.detach() for name, (weight, value) in terms.items() if weight}, watched
-        )
+        shown = {name: value.detach() for name, (weight, value) in terms.items() if weight}
+        return StepOutput(loss, count, shown, watched)
 
     def _answers(self, batch: Batch, made: Emission) -> tuple[Tensor, Tensor]:
         """Logits of teacher and student on what was written, [batch, classes] each; with a gradient if soft."""
@@ -319,8 +288,3 @@ class DFKDT3(PseudoText):
         with torch.no_grad():
             before = made.said_by(self.roles["reference"])
         return generator_losses.staying_language(made.logits, before, made.rows, len(made.ids))
-
-
-def _weights(model: Any) -> dict[str, Tensor]:
-    """A copy of a model's weights."""
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}

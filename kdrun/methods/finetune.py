@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Method, Needs, StepOutput, Turn
+from kdrun.method import Batch, Method, Needs, StepOutput
+from kdrun.phases import Turn
 from kdrun.registry import register
 from kdrun.settings import setting
 

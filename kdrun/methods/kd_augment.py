@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Needs, StepOutput, Turn
+from kdrun.method import Batch, Needs, StepOutput
+from kdrun.phases import Turn
 from kdrun.pseudo_text import PseudoText
 from kdrun.registry import register
 from kdrun.settings import setting

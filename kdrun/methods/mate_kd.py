@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdrun.config import OptimConfig
-from kdrun.method import Batch, Needs, Phase, ScheduleOver, StepOutput, Turn
+from kdrun.method import Batch, Needs, StepOutput
+from kdrun.phases import Phase, ScheduleOver, Turn
 from kdrun.pseudo_text import Divergence, PseudoText
 from kdrun.registry import register
 from kdrun.settings import setting

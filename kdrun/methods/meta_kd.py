@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.data.domains import DomainSettings
 from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings, intermediate_losses, shape
-from kdrun.method import Batch, Needs, Parts, StepOutput, Turn
+from kdrun.method import Batch, Needs, Parts, StepOutput
+from kdrun.phases import Turn
 from kdrun.registry import register
 from kdrun.settings import setting
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from kdrun.data.domains import DomainSettings
 from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings
-from kdrun.method import Batch, Needs, StepOutput, Turn
+from kdrun.method import Batch, Needs, StepOutput
+from kdrun.phases import Turn
 from kdrun.registry import register
 from kdrun.settings import setting
 

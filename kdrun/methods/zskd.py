@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kdrun.config import OptimConfig
-from kdrun.method import Batch, Needs, Phase, ScheduleOver, StepOutput, Turn
+from kdrun.method import Batch, Needs, StepOutput
+from kdrun.phases import Phase, ScheduleOver, Turn
 from kdrun.pseudo_text import Divergence, PseudoText
 from kdrun.registry import register
 from kdrun.settings import setting

@@ -12,8 +12,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from kdrun import rng
-from kdrun.method import Batch, Parts, StepOutput, Turn
+from kdrun.method import Batch, Parts, StepOutput
 from kdrun.models.built import seeded
+from kdrun.phases import Turn
 from kdrun.teachers.config import Corruption
 from kdrun.teachers.domain_branch import DomainBranch, mean_of_tokens, wrong_domains
 from kdrun.teachers.lessons import DomainTeaching

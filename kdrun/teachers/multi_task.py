@@ -14,8 +14,9 @@ from torch.nn.functional import cross_entropy
 from kdrun.data.tokens import TokenTable
 from kdrun.errors import ModelError
 from kdrun.evaluation import Evaluator
-from kdrun.method import Batch, Parts, StepOutput, Turn
+from kdrun.method import Batch, Parts, StepOutput
 from kdrun.models.built import seeded
+from kdrun.phases import Turn
 from kdrun.teachers.lessons import DomainTeaching
 
 FILE = "heads.safetensors"

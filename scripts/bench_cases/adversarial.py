@@ -19,7 +19,8 @@ from textbook import Textbook, draw_noise, padded
 from kdrun import losses, registry, relax
 from kdrun.config import OptimConfig
 from kdrun.data.feed import Feed
-from kdrun.method import Parts, Phase, Turn, Vocabulary
+from kdrun.method import Parts, Vocabulary
+from kdrun.phases import Phase, Turn
 
 
 def roles() -> dict[str, nn.Module]:

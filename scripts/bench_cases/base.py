@@ -20,7 +20,8 @@ from kdrun.data.config import TaskConfig
 from kdrun.data.feed import Feed
 from kdrun.data.tokens import TokenTable
 from kdrun.loop import Loop, Settings
-from kdrun.method import Method, Phase
+from kdrun.method import Method
+from kdrun.phases import Phase
 
 SST2_LENGTHS = [3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 27, 33, 66]
 """Quantiles 0, 0.05 … 1 of the WordPiece tokens of SST-2's training rows."""

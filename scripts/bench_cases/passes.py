@@ -26,7 +26,8 @@ from kdrun.data.feed import Feed
 from kdrun.data.table import Split
 from kdrun.data.tokens import tokenize
 from kdrun.evaluation import Evaluator
-from kdrun.method import Parts, Phase, Turn
+from kdrun.method import Parts
+from kdrun.phases import Phase, Turn
 
 TOKENS = 64
 """Length of the rows whose share of the peak is measured."""

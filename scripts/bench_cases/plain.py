@@ -15,7 +15,8 @@ from bench_cases.base import SCALE, TASK, Case, Side, accelerator, in_loop, mode
 from kdrun import losses, registry
 from kdrun.data.batching import plan
 from kdrun.data.feed import Feed
-from kdrun.method import Parts, Phase, Turn
+from kdrun.method import Parts
+from kdrun.phases import Phase, Turn
 
 TEMPERATURE = 2.0
 

@@ -5,7 +5,7 @@ import pytest
 from kdrun.compare import arms as arms_of
 from kdrun.compare import plan
 from kdrun.errors import ConfigError
-from kdrun.method import budgeted_steps
+from kdrun.phases import budgeted_steps
 
 SMALL = ["task=amazon", "preset=smoke", "optim.steps=null"]
 ROWS = {"books": 20, "dvd": 16, "electronics": 12, "kitchen": 12}
@@ -52,10 +52,10 @@ def test_arms_that_report_on_different_rows_are_refused() -> None:
 
 @pytest.mark.usefixtures("run_env")
 def test_rows_that_arms_share_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kdrun import assembly
+    from kdrun import task_rows
 
-    real, asked = assembly.load_data, []
-    monkeypatch.setattr(assembly, "load_data", lambda config: asked.append(config) or real(config))
+    real, asked = task_rows.load, []
+    monkeypatch.setattr(task_rows, "load", lambda config: asked.append(config) or real(config))
     arms = plan.plan(["finetune", "tinybert_kd"], ["task=amazon", "preset=smoke", "method.domain=all"])
     data = arms_of.read_rows(arms)
     assert len(asked) == 1

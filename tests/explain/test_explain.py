@@ -16,7 +16,8 @@ from kdrun import cli, compose, explain, registry
 from kdrun.config import OptimConfig
 from kdrun.explain import cards, keys, method_card
 from kdrun.explain.notes import TAG, read_docstring, read_yaml
-from kdrun.method import Method, Needs, Phase, Turn
+from kdrun.method import Method, Needs
+from kdrun.phases import Phase, Turn
 from kdrun.settings import setting
 
 METHODS = [n for n, e in registry.entries("method").items() if e.target.__module__.startswith("kdrun.methods.")]

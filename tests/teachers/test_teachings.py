@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from kdrun import losses
 from kdrun.data.config import TaskConfig
-from kdrun.method import Batch, Parts, Turn
+from kdrun.method import Batch, Parts
+from kdrun.phases import Turn
 from kdrun.teachers.config import Corruption, MetaTeaching
 from kdrun.teachers.domain_branch import mean_of_tokens
 from kdrun.teachers.meta import Meta
