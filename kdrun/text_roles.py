@@ -59,7 +59,8 @@ def problems(config: Config, needs: Needs, are: Mapping[str, bool]) -> Iterator[
         yield f"teacher.lessons={lessons.value} works on an encoder's states, and the teacher is a text-to-text model"
     if isinstance(config.student, LayersOfConfig) and are.get("student"):
         yield (
-            "student=layers_of takes layers out of an encoder, and its source is a text-to-text model; take another student"
+            "student=layers_of takes layers out of an encoder, and its source is a text-to-text model: take another "
+            "student"
         )
     if needs.shared_vocabulary and taught and encoders:
         yield (

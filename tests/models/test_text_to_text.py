@@ -94,7 +94,7 @@ def test_a_score_is_the_mean_of_the_number_words(context: Context) -> None:
 
 
 def test_the_hard_loss_and_stray_are_t5s_own_loss(context: Context) -> None:
-    """Cross-entropy over the labels, plus the term that needs none, is T5's cross-entropy of the right word's tokens."""
+    """Cross-entropy over the labels and the term that needs none are T5's cross-entropy of the right word's tokens."""
     built = t5(context, sizes={**SIZES[Architecture.t5], "dropout_rate": 0.0})
     inputs, labels = batch(built, TEXTS), torch.tensor([0, 2, 3])
     model: Any = built.model.train()
