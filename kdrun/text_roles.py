@@ -62,15 +62,15 @@ def problems(config: Config, needs: Needs, are: Mapping[str, bool]) -> Iterator[
             "student=layers_of takes layers out of an encoder, and its source is a text-to-text model; take another "
             "student"
         )
-    if needs.shared_vocabulary and taught and encoders:
-        yield (
-            f"method={method} changes tokens that teacher and student read at the same places, and the {taught[0]} "
-            f"reads a prompt before the text where the {encoders[0]} does not; take models of one kind, or method=kd"
-        )
     if needs.shared_vocabulary and are.get("generator"):
         yield (
             f"method={method} fills masked tokens, and the generator is a text-to-text model; take generator=tiny or "
             "another masked language model"
+        )
+    if needs.text_between and are.get("generator") is False:
+        yield (
+            f"method={method} has its text written by a text-to-text model, and the generator is an encoder; take "
+            "generator=t5_tiny, or the folder of a T5 as generator.path"
         )
     if config.loss.name == "logit_mse" and taught and encoders and not task.is_regression:
         yield (

@@ -1,4 +1,4 @@
-"""Every registered method on a single text, a pair and a score: who moves, what is logged, what is refused."""
+"""Every registered method on a single text, a pair and a score, by encoders and by T5: who moves, what is logged."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,19 @@ from kdrun.data.config import TaskConfig
 from kdrun.loop import Loop, Settings
 from kdrun.screen import Quiet
 
-TERMS = ("hard", "soft", "pseudo", "divergence", "hidden", "attention", "domain", "specificity", "repetition", "loss")
+TERMS = (
+    "hard",
+    "soft",
+    "pseudo",
+    "divergence",
+    "hidden",
+    "attention",
+    "domain",
+    "specificity",
+    "repetition",
+    "stray",
+    "loss",
+)
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
 
@@ -51,20 +63,27 @@ class Looking:
         assert found.zero_terms == []
 
 
-def misfit(method: str, task: TaskConfig) -> str:
-    """What a method says of a task that it cannot do; empty where it can."""
+T5 = ["teacher=t5_smoke", "student=t5_smoke"]
+
+
+def misfit(method: str, task: TaskConfig, kind: str) -> str:
+    """What a method says of a task, or of text-to-text models, that it cannot do; empty where it can."""
     needs = registry.get("method", method).target.needs
     if needs.domains and not task.domains:
         return f"method={method} needs a task with domains"
+    if kind == "t5" and (needs.hidden_states or needs.attentions):
+        return f"method={method} compares the inside of encoders, and the teacher is a text-to-text model"
     return f"method={method} needs classes" if task.is_regression and not needs.regression else ""
 
 
+@pytest.mark.parametrize("kind", ["encoder", "t5"])
 @pytest.mark.parametrize("task", ["sst2", "rte", "stsb", "amazon"])
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_role_in_turn_moves_and_every_term_is_there(
-    method: str, task: str, run_env: None, tmp_path: Path
+    method: str, task: str, kind: str, run_env: None, tmp_path: Path
 ) -> None:
     words = [
+        *(T5 if kind == "t5" else []),
         f"method={method}",
         f"task={task}",
         "preset=smoke",
@@ -74,7 +93,7 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
     ]
     problems = compose.check_overrides(words, multirun=False)
     config = compose.to_config(compose.compose([*words, *SHORT_TURNS.get(method, [])]))
-    if unfit := misfit(method, config.task):
+    if unfit := misfit(method, config.task, kind):
         assert any(unfit in problem for problem in problems)
         return
     assert problems == []

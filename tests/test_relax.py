@@ -235,3 +235,27 @@ def test_roles_that_read_alike_share_one_mask() -> None:
     free = relax.maskable_in_all(rows, SPECIAL)
     assert free["student"] is free["teacher"]
     assert torch.equal(free["student"], relax.maskable(text(), SPECIAL))
+
+
+def test_prompts_are_never_masked() -> None:
+    inputs = text()
+    prompts = torch.zeros_like(inputs["input_ids"])
+    prompts[:, 1:3] = 1
+    free = relax.maskable({**inputs, "prompt_mask": prompts}, SPECIAL)
+    assert torch.equal(free, relax.maskable(inputs, SPECIAL) & ~prompts.bool())
+    generator = models("bert")[0]
+    mask = relax.draw_mask(free, 1.0, rng.stream(1, "mask"))
+    with_prompts = relax.masked_logits(generator, {**inputs, "prompt_mask": prompts}, mask, MASK, SPECIAL)
+    assert torch.equal(with_prompts, relax.masked_logits(generator, inputs, mask, MASK, SPECIAL))
+
+
+def test_a_generator_may_have_entries_more_that_no_text_has() -> None:
+    _, teacher, _ = models("bert")
+    inputs = text()
+    mask = masked(inputs)
+    torch.manual_seed(3)
+    soft = torch.rand(int(mask.sum()), VOCAB).softmax(dim=-1)
+    ids = soft.argmax(dim=-1)
+    wide = torch.cat([soft, torch.zeros(len(soft), 5)], dim=1)
+    found = [relax.soft_embeddings(teacher, inputs["input_ids"], mask, ids, s) for s in (soft, wide)]
+    assert torch.equal(*found)

@@ -156,6 +156,26 @@ def test_different_tokenizers_for_teacher_and_student(tmp_path: Path) -> None:
     assert "<s>" in screen
 
 
+@pytest.mark.parametrize(("task", "teacher_model"), [("mnli", "t5_smoke"), ("stsb", "t5_smoke"), ("sst2", "smoke")])
+def test_a_text_to_text_student_is_a_student(task: str, teacher_model: str, tmp_path: Path) -> None:
+    words = ("method=kd", f"task={task}", f"teacher={teacher_model}", "student=t5_smoke", "report=true")
+    result, folder, screen = carry_out(smoke(tmp_path, *words))
+    assert f'AutoModelForSeq2SeqLM.from_pretrained("{folder / "student"}")' in screen.replace("\n", "")
+    assert "stray" in lines(folder / "metrics.jsonl")[0]
+    assert (folder / "report.html").is_file()
+    assert result["student"]["name"] == "t5 1x32 (scratch)"
+    first = lines(folder / "predictions.jsonl")[0]
+    assert task == "stsb" or math.isclose(sum(first["probabilities"].values()), 1, abs_tol=1e-4)
+    assert task != "stsb" or 0 <= first["prediction"] <= 5
+
+
+def test_an_encoder_learns_from_a_text_to_text_teacher_and_its_vocabulary(tmp_path: Path) -> None:
+    words = ("method=kd", "task=rte", "teacher=t5_smoke", "student.tokenizer=teacher")
+    result, _, screen = carry_out(smoke(tmp_path, *words))
+    assert result["student"]["metrics"]["dev"]["accuracy"] is not None
+    assert "tokens  [CLS]" in screen
+
+
 def test_layers_of_student(tmp_path: Path) -> None:
     result, _, _ = carry_out(smoke(tmp_path, "student=layers_of", "student.layers=[1]"))
     assert result["student"]["name"].startswith("layers 1 of")

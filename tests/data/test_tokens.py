@@ -146,3 +146,42 @@ def test_unfit_tokenizers_are_refused():
         tokenize(PAIRS, build(pad_token=None), 16)
     with pytest.raises(ModelError, match="not a fast tokenizer"):
         tokenizer_fingerprint(object())
+
+
+def test_prompts_by_hand():
+    tokenizer = build(eos_token="[SEP]")
+    table = tokenize(PAIRS, tokenizer, 16, ["ax", "c:"])
+    batch = table.batch(np.array([1, 3]))
+    # prompts `a ##x` and `c [UNK]`; texts `c` and `a a ##x`, then none and `a`
+    assert batch["input_ids"].tolist() == [[4, 8, 6, 6, 1, 4, 4, 8, 3], [4, 8, 6, 1, 4, 3, 0, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1] * 9, [1] * 6 + [0] * 3]
+    assert batch["prompt_mask"].tolist() == [[1, 1, 0, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0, 0]]
+    assert "token_type_ids" not in batch
+    assert "prompt_mask" not in tokenize(PAIRS, tokenizer, 16).batch(np.array([0]))
+    assert table.fingerprint != tokenize(PAIRS, tokenizer, 16, ["ax", "c"]).fingerprint
+
+
+@pytest.mark.parametrize("room", range(2, 11))
+def test_texts_are_cut_as_without_prompts_and_prompts_never(room: int):
+    """What stays of both texts is what the tokenizer's own longest-first truncation leaves in as much room."""
+    tokenizer = build(eos_token="[SEP]")
+    table = tokenize(PAIRS, tokenizer, room + 3, ["d", "d"])
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    plain.enable_truncation(room, strategy="longest_first")
+    texts = zip(PAIRS.table.column("text").to_pylist(), PAIRS.table.column("text_pair").to_pylist(), strict=True)
+    for row, (first, second) in enumerate(texts):
+        kept = plain.encode(first, second, add_special_tokens=False)
+        wanted = [[i for i, t in zip(kept.ids, kept.type_ids, strict=True) if t == side] for side in (0, 1)]
+        assert table.ids(row).tolist() == [7, *wanted[0], 7, *wanted[1], 3]
+
+
+def test_prompts_that_leave_no_room_or_do_not_fit_are_refused():
+    tokenizer = build(eos_token="[SEP]")
+    with pytest.raises(
+        ModelError, match=r"the prompts a b … c and the end of text take 4 tokens, and data.max_length=5"
+    ):
+        tokenize(PAIRS, tokenizer, 5, ["a b", "c"])
+    with pytest.raises(ModelError, match=r"1 prompts \(a\) for rows of 2 texts"):
+        tokenize(PAIRS, tokenizer, 16, ["a"])
+    with pytest.raises(ModelError, match="this one has no eos token"):
+        tokenize(PAIRS, build(), 16, ["a", "b"])

@@ -4,8 +4,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from kdrun.config import Architecture
@@ -13,7 +15,7 @@ from kdrun.data.corpus import Corpus
 from kdrun.data.tokens import tokenizer_fingerprint
 from kdrun.errors import ModelError
 from kdrun.models import loading, vocabulary
-from kdrun.models.built import BuildContext
+from kdrun.models.built import BuildContext, special_ids
 from tests.models.conftest import FAMILIES, corpus_lines, make, scratch_config
 
 Context = Callable[..., BuildContext]
@@ -107,3 +109,43 @@ def test_saved_and_read_back_it_is_identical(family: Architecture, context: Cont
 def test_other_vocabularies_are_told_apart(corpus: Corpus) -> None:
     small, large = (vocabulary.from_corpus(Architecture.bert, corpus, n, 64, "student") for n in (165, 250))
     assert not loading.same_vocabulary(small, large)
+
+
+def test_t5_has_berts_words_and_sentinels(corpus: Corpus) -> None:
+    bert, t5 = (vocabulary.from_corpus(a, corpus, 250, 64, "student") for a in (Architecture.bert, Architecture.t5))
+    assert loading.same_vocabulary(bert, t5)
+    assert vocabulary.sentinel_ids(t5) == list(range(len(bert), len(bert) + 100))
+    assert t5.convert_ids_to_tokens(t5("The cat", "a dog")["input_ids"]) == ["the", "cat", "[SEP]", "a", "dog", "[SEP]"]
+    assert (t5.pad_token, t5.eos_token, t5.cls_token, t5.mask_token) == ("[PAD]", "[SEP]", None, None)
+    assert t5.model_input_names == ["input_ids", "attention_mask"]
+    assert special_ids(t5) == [0, 1, 2, 3, 4, *vocabulary.sentinel_ids(t5)]
+
+
+def test_a_tokenizer_changes_family_and_keeps_the_ids_of_words(corpus: Corpus) -> None:
+    bert, t5 = (vocabulary.from_corpus(a, corpus, 250, 64, "student") for a in (Architecture.bert, Architecture.t5))
+    there = vocabulary.for_family(bert, Architecture.t5, 64, "x")
+    assert tokenizer_fingerprint(there) == tokenizer_fingerprint(t5)
+    assert vocabulary.for_family(there, Architecture.t5, 64, "x") is there
+    assert vocabulary.for_family(bert, Architecture.bert, 64, "x") is bert
+    back = vocabulary.for_family(t5, Architecture.bert, 64, "x")
+    assert back("the cat", "a dog") == bert("the cat", "a dog")
+    assert back.mask_token == "[MASK]"
+    roberta = vocabulary.from_corpus(Architecture.roberta, corpus, 400, 64, "student")
+    made = vocabulary.for_family(roberta, Architecture.t5, 64, "x")
+    assert made("the cat")["input_ids"][-1] == roberta.sep_token_id == made.eos_token_id
+    with pytest.raises(ModelError, match=r"x: the vocabulary is a text-to-text model's and has no \[PAD\]"):
+        vocabulary.for_family(made, Architecture.bert, 64, "x")
+
+
+def test_sentinels_take_the_place_of_unused_entries(corpus: Corpus) -> None:
+    bert = vocabulary.from_corpus(Architecture.bert, corpus, 250, 64, "student")
+    backend: Any = bert.backend_tokenizer
+    state = json.loads(backend.to_str())
+    size = len(bert)
+    state["model"]["vocab"] |= {f"[unused{i}]": size + i for i in range(101)}
+    with_unused = vocabulary.wrap(Tokenizer.from_str(json.dumps(state)), Architecture.bert, 64)
+    t5 = vocabulary.for_family(with_unused, Architecture.t5, 64, "x")
+    assert len(t5) == len(with_unused)
+    assert vocabulary.sentinel_ids(t5) == list(range(size, size + 100))
+    assert loading.same_vocabulary(with_unused, t5)
+    assert loading.same_vocabulary(bert, t5)
