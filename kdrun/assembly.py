@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,9 @@ def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
         raise ConfigError(["runtime.device=cuda, and torch sees no GPU here; use runtime.device=auto or cpu"])
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
+    if runtime.deterministic:  # read by cuBLAS when it starts: without it, its products are refused
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(runtime.deterministic)
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     precision = "bf16" if runtime.precision is Precision.bf16 else "no"

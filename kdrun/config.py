@@ -220,6 +220,7 @@ class RuntimeConfig:
     device: Device = setting(Device.auto, "where to run")
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
     threads: int | None = setting(None, "CPU threads; null leaves torch's choice", gt=0)
+    deterministic: bool = setting(False, "refuse operations whose result may differ from run to run (GPU: slower)")
     log_every: int = setting(20, "optimizer steps between lines of metrics.jsonl", gt=0)
     eval_every: int | None = setting(
         None, "optimizer steps between evaluations; null is once an epoch, at most 20 times a phase", gt=0

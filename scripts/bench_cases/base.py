@@ -60,6 +60,12 @@ class Scale:
     """Student of the other cases."""
     encoder: dict[str, int] = field(default_factory=lambda: sizes(6, 384, 12))
     """The model whose share of the machine's peak is measured."""
+    writer: dict[str, int] = field(
+        default_factory=lambda: {
+            "d_model": 256, "d_ff": 1024, "d_kv": 32, "num_heads": 8, "num_layers": 3, "num_decoder_layers": 3,
+        }
+    )  # fmt: skip
+    """The T5 that writes."""
     student: dict[str, int] | None = None
     """Student and generator of the adversarial cases, where they are smaller than the teacher."""
     device: str = "cpu"

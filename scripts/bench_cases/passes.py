@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import PreTrainedTokenizerFast
 
 from bench_cases.base import SCALE, TASK, Case, Side, accelerator, in_loop, model, on_device, rows
 from bench_cases.plain import kept
+from bench_cases.words import texts, word_pieces
 from kdrun import losses, registry
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
@@ -96,30 +95,9 @@ def evaluation(side: str) -> Side:
     return Side(ours if side == "kdrun" else bare, steps=1)
 
 
-def texts() -> list[str]:
-    """Texts as long as SST-2's, of made-up words: two in three are of one WordPiece, the others of two."""
-    random = np.random.default_rng(0)
-    lengths = rows(SCALE.texts)[0].lengths
-    drawn = random.integers(0, SCALE.vocab // 2, int(lengths.sum()))
-    words = [f"w{n}" if n % 3 else f"w{n}x{n}" for n in drawn]
-    ends = np.cumsum(lengths)
-    return [" ".join(words[end - size : end]) for end, size in zip(ends, lengths, strict=True)]
-
-
-def word_pieces() -> PreTrainedTokenizerFast:
-    """A fast WordPiece tokenizer of the scale's size."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = [f"w{n}" for n in range(SCALE.vocab // 2)] + [f"##x{n}" for n in range(SCALE.vocab // 2)]
-    backend = Tokenizer(models.WordPiece({word: i for i, word in enumerate(special + pieces)}, unk_token="[UNK]"))
-    backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
-
-
 def tokenisation(is_cached: bool, side: str) -> Side:
     """All texts into token ids: by kdrun (new, or from its cache), or by a padded `datasets.map`, as is usual."""
-    tokenizer, made = word_pieces(), texts()
+    tokenizer, made = word_pieces(), texts(SCALE.texts)
     table = pa.table({"text": pa.array(made), "label": pa.array(np.zeros(len(made), np.int32))})
     fresh = itertools.count()
 

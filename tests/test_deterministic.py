@@ -1,0 +1,30 @@
+"""`runtime.deterministic`: the same seeds leave the same bytes, and the setting ends with its run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdrun import compose, train
+from kdrun.screen import Quiet
+
+GENERATORS = {"mate_kd": "smoke", "dfkd_t3": "t5_smoke", "meta_kd": "none"}
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def student_of(folder: Path, *words: str) -> bytes:
+    config = compose.load(["preset=smoke", "report=false", f"run_dir={folder}", *words])
+    train.run(config, Quiet())
+    return (folder / "student" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("method", GENERATORS)
+def test_runs_of_one_seed_leave_the_same_bytes(method: str, tmp_path: Path) -> None:
+    task = ("task=amazon", "method.domain=books") if method == "meta_kd" else ("task=sst2",)
+    words = (f"method={method}", f"generator={GENERATORS[method]}", *task, "runtime.threads=2")
+    first, again = (student_of(tmp_path / name, *words, "runtime.deterministic=true") for name in "ab")
+    assert torch.are_deterministic_algorithms_enabled()
+    assert first == again
+    assert first != student_of(tmp_path / "c", *words, "seed=2")
+    assert not torch.are_deterministic_algorithms_enabled()
