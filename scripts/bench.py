@@ -4,6 +4,7 @@
     .venv/bin/python scripts/bench.py                 every case
     .venv/bin/python scripts/bench.py --only mate_kd  those whose name holds a word
     .venv/bin/python scripts/bench.py --json FILE     the figures too
+    .venv/bin/python scripts/bench.py --into docs/performance.md   the table into the document
     .venv/bin/python scripts/bench.py --device cuda --precision bf16 --scale roberta
                                                       RoBERTa-large teaches DistilRoBERTa, on a GPU
 
@@ -34,6 +35,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_cases import CASES, SCALE, Case
 from bench_cases.base import scale_to
+from blocks import put, table
 
 
 @dataclass
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--scale", choices=("small", "roberta"), default="small", help="roberta: large, distilled")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--into", type=Path, help="a document with a block named bench")
     parser.add_argument("--peak", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     SCALE.device, SCALE.precision = asked.device, asked.precision
@@ -155,25 +158,43 @@ def main() -> None:
         os.environ["KDRUN_CACHE"] = folder
         figures = [measure(case, asked.rounds) for case in CASES if asked.only in case.name]
     show(figures)
+    if asked.into:
+        put(asked.into, "bench", markdown(figures, asked.rounds))
     if asked.json:
         found = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
+COLUMNS = ["case", "reference", "ratio", "least … most", "wanted", "ms", "ref. ms", "less memory", "MiB", "ref. MiB"]
+
+
+def cells(f: Figure) -> list[str]:
+    """A figure as `COLUMNS` has it."""
+    return [
+        f.case, f.reference, f"{f.ratio:.2g}x", f"{f.low:.2g} … {f.high:.2g}", f.target, f"{f.kdrun_ms:.0f}",
+        f"{f.reference_ms:.0f}", f"{f.reference_mib / max(f.kdrun_mib, 1):.1f}x", f"{f.kdrun_mib:.0f}",
+        f"{f.reference_mib:.0f}",
+    ]  # fmt: skip
+
+
+def title() -> str:
+    """The machine in a line."""
+    return ", ".join(f"{name} {value}" for name, value in machine().items())
+
+
 def show(figures: list[Figure]) -> None:
     """Print the table."""
-    table = Table(title=", ".join(f"{name} {value}" for name, value in machine().items()))
-    for column in (
-        "case", "reference", "ratio", "least … most", "wanted", "ms", "ref. ms", "less memory", "MiB", "ref. MiB",
-    ):  # fmt: skip
-        table.add_column(column)
-    for f in figures:
-        table.add_row(
-            f.case, f.reference, f"{f.ratio:.2g}x", f"{f.low:.2g} … {f.high:.2g}", f.target, f"{f.kdrun_ms:.0f}",
-            f"{f.reference_ms:.0f}", f"{f.reference_mib / max(f.kdrun_mib, 1):.1f}x", f"{f.kdrun_mib:.0f}",
-            f"{f.reference_mib:.0f}",
-        )  # fmt: skip
-    Console(width=140).print(table)
+    shown = Table(*COLUMNS, title=title())
+    for figure in figures:
+        shown.add_row(*cells(figure))
+    Console(width=140).print(shown)
+
+
+def markdown(figures: list[Figure], rounds: int) -> str:
+    """The table for a document, without times: those are of one machine."""
+    kept = [i for i, name in enumerate(COLUMNS) if "ms" not in name and "MiB" not in name]
+    rows = [[cells(figure)[i] for i in kept] for figure in figures]
+    return f"{title()}, {rounds} rounds\n\n" + table([COLUMNS[i] for i in kept], rows)
 
 
 if __name__ == "__main__":

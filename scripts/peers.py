@@ -3,6 +3,7 @@
 
     scripts/peers            sets up their environment on first use, then measures
     scripts/peers --json FILE
+    scripts/peers --into docs/performance.md
 
 A step of each is a batch from its own loader, the loss as the library computes it, backward pass, clipping, AdamW.
 Theirs are loaded as their GLUE examples do it: rows in random order, padded to the longest of the batch. TextBrewer is
@@ -32,9 +33,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench import machine
+from bench import machine, title
 from bench_cases.base import SCALE, model, rows
 from bench_cases.plain import TEMPERATURE, ours
+from blocks import put, table
 from rich.console import Console
 from rich.table import Table
 
@@ -181,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the KD step of other libraries beside kdrun's")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--into", type=Path, help="a document with a block named peers")
     asked = parser.parse_args()
     sides = {
         "kdrun": ours("kd").run,
@@ -195,17 +198,19 @@ def main() -> None:
             run(STEPS)
             took[name].append((time.perf_counter() - started) * 1000 / STEPS)
     own = took["kdrun"][1:]
-    table = Table(title=", ".join(f"{name} {value}" for name, value in machine().items()))
-    for column in ("KD step of", "ms", "kdrun is faster by", "least … most"):
-        table.add_column(column)
-    figures = []
+    columns, lines, figures = ["KD step of", "kdrun is faster by", "least … most", "ms"], [], []
+    shown = Table(*columns, title=title())
     for name, times in took.items():
         ratios = [theirs / mine for mine, theirs in zip(own, times[1:], strict=True)]
         figures.append({"name": name, "ms": statistics.median(times[1:]), "ratio": statistics.median(ratios)})
         figures[-1] |= {"low": min(ratios), "high": max(ratios)}
         f = figures[-1]
-        table.add_row(name, f"{f['ms']:.1f}", f"{f['ratio']:.2f}x", f"{f['low']:.2f} … {f['high']:.2f}")
-    Console(width=120).print(table)
+        lines.append([name, f"{f['ratio']:.2f}x", f"{f['low']:.2f} … {f['high']:.2f}", f"{f['ms']:.1f}"])
+        shown.add_row(*lines[-1])
+    Console(width=120).print(shown)
+    if asked.into:
+        text = table(columns[:-1], [line[:-1] for line in lines if line[0] != "kdrun"])
+        put(asked.into, "peers", f"{title()}, {asked.rounds} rounds\n\n{text}")
     if asked.json:
         asked.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
 

@@ -32,12 +32,14 @@ NAMES = ["a", ":", TASK.name, *TASK.labels]
 def models(entries: int) -> dict[str, nn.Module]:
     """Teacher and student, which are encoders, and the T5, over one vocabulary; frozen, with random weights."""
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {"vocab_size": entries, "pad_token_id": 0}
-    ends = {"eos_token_id": 3, "decoder_start_token_id": 0}
+    common: dict[str, Any] = {"vocab_size": entries, "pad_token_id": 0}
+    writer: dict[str, Any] = {"eos_token_id": 3, "decoder_start_token_id": 0, **SCALE.writer, **common}
+    large: dict[str, Any] = {**SCALE.large, **common}
+    small: dict[str, Any] = {**SCALE.small, **common}
     made: dict[str, nn.Module] = {
-        "teacher": BertForSequenceClassification(BertConfig(**SCALE.large, **sizes)),
-        "student": BertForSequenceClassification(BertConfig(**SCALE.small, **sizes)),
-        "generator": T5ForConditionalGeneration(T5Config(**SCALE.writer, **sizes, **ends)),
+        "teacher": BertForSequenceClassification(BertConfig(**large)),
+        "student": BertForSequenceClassification(BertConfig(**small)),
+        "generator": T5ForConditionalGeneration(T5Config(**writer)),
     }
     return {role: own.to(SCALE.device).requires_grad_(False).eval() for role, own in made.items()}
 

@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""Peak memory of a ZSKD run whose corpus is larger and larger: made-up text, written to a temporary folder.
+
+    .venv/bin/python scripts/stream.py                        0.05 and 5 GiB
+    .venv/bin/python scripts/stream.py --gib 0.05,1 --into docs/performance.md
+
+A run reads all of its corpus, twice at most: once to know it by its content, once to draw sentences from it. Its cache
+is a new one. The peak is the process's resident set, which counts pages of mapped files too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from blocks import put, table
+
+RUN = ("method=zskd", "task=sst2", "preset=smoke", "report=false", "corpus=folder", "ood.rows=2000", "optim.steps=20")
+RUN += ("teacher.allow_weak=true",)
+LINES_A_FILE = 200_000
+
+
+def write(folder: Path, size: int) -> int:
+    """Text files of so many bytes in all: lines of a few sentences of made-up words, no two alike; returns bytes."""
+    draw, words = random.Random(0), [f"{a}{b}{c}" for a in "bdfgklmnprstvz" for b in "aeiou" for c in "nrstlmx"]
+    written, number = 0, 0
+    while written < size:
+        number += 1
+        with (folder / f"part-{number:05}.txt").open("w", encoding="ascii") as file:
+            for _ in range(LINES_A_FILE):
+                chosen = draw.choices(words, k=24)
+                line = f"The {' '.join(chosen[:12])}. A {' '.join(chosen[12:])}.\n"
+                written += file.write(line)
+                if written >= size:
+                    break
+    return written
+
+
+def peak_of(corpus: Path, place: Path) -> tuple[float, float]:
+    """Peak memory (MiB) and seconds of a run on that corpus."""
+    words = [sys.executable, "-m", "kdrun", *RUN, f"corpus.dir={corpus}", f"run_dir={place / 'run'}"]
+    started = time.monotonic()
+    code = (
+        "import resource, subprocess, sys; "
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
+    )
+    env = {**os.environ, "KDRUN_CACHE": str(place / "cache")}
+    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=env)
+    if found.returncode:
+        raise SystemExit(f"the run failed: {found.stderr}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(found.stdout) * unit / 2**20, time.monotonic() - started
+
+
+def main() -> None:
+    """Measure each size, print one table."""
+    parser = argparse.ArgumentParser(description="peak memory of a data-free run by the size of its corpus")
+    parser.add_argument("--gib", default="0.05,5", help="sizes of the corpus, GiB")
+    parser.add_argument("--into", type=Path, help="a document with a block named stream")
+    asked = parser.parse_args()
+    rows = []
+    for size in map(float, asked.gib.split(",")):
+        with tempfile.TemporaryDirectory() as place:
+            corpus = Path(place) / "corpus"
+            corpus.mkdir()
+            written = write(corpus, int(size * 2**30))
+            peak, _ = peak_of(corpus, Path(place))
+        rows.append([f"{written / 2**30:.2f}", f"{peak:.0f}", f"{peak * 2**20 / written:.2g}"])
+        print(rows[-1], flush=True)
+    text = table(["corpus, GiB", "peak of the run, MiB", "peak ÷ corpus"], rows)
+    print(text)
+    if asked.into:
+        put(asked.into, "stream", text)
+
+
+if __name__ == "__main__":
+    main()
