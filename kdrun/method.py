@@ -48,7 +48,7 @@ class Needs:
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     text_between: bool = False
-    """Models of any vocabularies: soft tokens pass between them where they share one, plain text where not."""
+    """A text-to-text generator and readers of any vocabulary: soft tokens pass between models of one, else text."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
     extraction: bool = False

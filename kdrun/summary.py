@@ -57,6 +57,10 @@ def introduce(this: Run) -> None:
         in_glue = "label" in config.task.folder and "pool" not in config.task.folder
         place = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
         screen.say(f"    {words} preset={kind.real_preset} data.dir={place}    small models on real data, on a CPU")
+    if this.needs.text_between:
+        shared = "all models share one vocabulary: soft tokens can pass between them, and a gradient through them"
+        apart = "vocabularies differ: text passes between the models, and the generator learns by a score function"
+        screen.note(shared if assembly.shares_vocabulary(this) else apart)
     if this.needs.paired_layers:
         screen.facts("layers compared, student–teacher", assembly.layer_facts(this))
     for note in [*data.notes, *(f"{role}: {note}" for role in this.used_roles for note in this.roles[role].notes)]:
