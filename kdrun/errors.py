@@ -36,6 +36,10 @@ class CheckpointError(KdrunError):
     """A checkpoint cannot be written, or cannot be used."""
 
 
+class CacheError(KdrunError):
+    """An entry of the cache was removed while it was made."""
+
+
 class DiskError(KdrunError):
     """The disk has no room for what a run writes."""
 
