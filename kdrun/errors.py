@@ -44,6 +44,14 @@ class DiskError(KdrunError):
     """The disk has no room for what a run writes."""
 
 
+class BusyError(ConfigError):
+    """Another process is at work in the run's folder."""
+
+
+FAILURES = (KdrunError, RuntimeError, OSError)
+"""What may end one run and leave others worth running: KdrunError, out of memory, a full disk."""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """A `; did you mean 'x'?` ending for an unknown name, or nothing when no known name is close."""
     import difflib

@@ -244,10 +244,11 @@ def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_ca
     assert sorted((r["method"], r["task"]) for r in runs) == [
         ("finetune", "sst2"), ("finetune", "stsb"), ("kd", "sst2"), ("kd", "stsb"),
     ]  # fmt: skip
-    assert len({run["sweep"] for run in runs}) == 1
     table = done.stdout[done.stdout.index("sweep ") :]
     assert table.count("done") == 4
-    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["finetune", "kd"]
+    (sweep,) = {run["sweep"] for run in runs}
+    folders = {tmp_path / "out" / "sweeps" / sweep / run["config_hash"] for run in runs}
+    assert {Path(run["run_dir"]) for run in runs} == folders
 
 
 def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
