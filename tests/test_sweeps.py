@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from kdrun import cli, compose, results, sweeps
-from kdrun.errors import ConfigError
+from kdrun import cli, compose, results, sweeps, train
+from kdrun.config import Config
+from kdrun.errors import ConfigError, DataError
 from tests import killing
 
 TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.fine_tuning.steps=2", "report=false"]
@@ -155,6 +157,33 @@ def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(server: kill
     (own / "predictions.jsonl").unlink()  # so that it does not stand for itself by the ledger
     assert server.run(*sweep) == 2
     assert "the rows that it reads are others now" in server.shown
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (torch.OutOfMemoryError("too much was asked for"), "OutOfMemoryError: too much was asked for"),
+        (DataError("no rows"), "no rows"),
+        (KeyError("a bug"), "KeyError: 'a bug'"),
+    ],
+)
+def test_whatever_ends_one_cell_the_others_are_run_and_shown(
+    error: Exception, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+
+    def run(config: Config, *rest: object) -> None:
+        ran.append(config.seed)
+        if config.seed == 1:
+            raise error
+
+    monkeypatch.setattr(train, "run", run)
+    assert cli.run(["-m", *words(tmp_path, "method=finetune", "seed=1,2")]) == 1
+    assert ran == [1, 2]
+    told = capfd.readouterr()
+    assert shown in told.out + told.err
+    assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "nobody told the ledger of them"
 
 
 def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
