@@ -189,6 +189,11 @@ def test_bf16_and_accumulation_run(tmp_path: Path) -> None:
     assert result["data"]["train_rows_read"] == 64
 
 
+def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
+    _, _, screen = carry_out(smoke(tmp_path, "method=finetune", "optim.lr=1e-30", "optim.weight_decay=0"))
+    assert "the student's first step changed none of its weights; it learns nothing" in " ".join(screen.split())
+
+
 def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
     config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.fine_tuning.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
