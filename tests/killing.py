@@ -94,14 +94,14 @@ def server(folder: Path, cache: Path) -> Iterator[Server]:
 
 
 AT_ONCE = """
-import json, os, sys
+import json, os, signal, sys, time
 import torch
 from kdrun import cli, results, train
 
 torch.set_num_threads(1)
 results.code_digest()
-children = []
-for words, log in json.loads(sys.argv[1]):
+children, (asked, after) = [], json.loads(sys.argv[1])
+for words, log in asked:
     child = os.fork()
     if child == 0:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -111,14 +111,24 @@ for words, log in json.loads(sys.argv[1]):
         sys.stdout.flush()
         os._exit(code)
     children.append(child)
+if after:
+    time.sleep(after)
+    os.kill(children[0], signal.SIGKILL)
 print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
 """
 
 
-def at_once(command_lines: list[list[str]], folder: Path, cache: Path) -> list[tuple[int, str]]:
-    """Carry out command lines in as many processes side by side; the exit code of each and what it printed."""
+def at_once(command_lines: list[list[str]], folder: Path, cache: Path, after: float = 0) -> list[tuple[int, str]]:
+    """Carry out command lines in as many processes side by side; the exit code of each and what it printed.
+
+    Args:
+        command_lines: their words.
+        folder: where they print.
+        cache: that they have in common.
+        after: seconds after which the first is killed, wherever it is; 0 for never.
+    """
     logs = [folder / f"shown-{i}.txt" for i in range(len(command_lines))]
-    asked = json.dumps([[words, str(log)] for words, log in zip(command_lines, logs, strict=True)])
+    asked = json.dumps([[[words, str(log)] for words, log in zip(command_lines, logs, strict=True)], after])
     done = subprocess.run(
         [sys.executable, "-c", AT_ONCE, asked], env=_env(cache), stdout=subprocess.PIPE, text=True, check=True
     )
