@@ -205,8 +205,11 @@ def test_a_cache_removed_while_an_entry_is_made_keeps_no_half_of_it(build: Calla
 
 
 def test_a_build_that_lacks_a_file_of_its_own_says_which(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "data.txt").write_text((tmp_path / "corpus.txt").read_text())
+
     with pytest.raises(FileNotFoundError, match=r"corpus\.txt"):
-        cache.fetch("toy", KEY, lambda _: (tmp_path / "corpus.txt").read_text() and None, Path)
+        cache.fetch("toy", KEY, build, Path)
 
 
 def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
