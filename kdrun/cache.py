@@ -2,8 +2,9 @@
 
 An entry is a folder named by the hash of a *key*: everything that decides its content, as plain data. It is
 built in a temporary folder and renamed into place, so a half-written entry is never read; two processes that
-want the same entry build it once (file lock); file sizes and checksums are verified when it is read, and an
-entry that fails is built again, loudly. Delete any of it at any time.
+want the same entry build it once (file lock). Sizes and checksums are verified when it is read, once a process
+for files that did not change since, and an entry that fails is built again, loudly. Delete any of it at any time;
+`KDRUN_CACHE_LIMIT` has it delete by itself what was not used for longest (`kdrun.cache_room`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from kdrun import cache_room
+from kdrun.errors import CacheError, ConfigError
+
 MANIFEST = "entry.json"
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_verified: dict[Path, list[tuple[int, ...]]] = {}
+"""Entries whose bytes this process has compared with their checksums, and the state of their files then."""
 
 
 def cache_root() -> Path:
@@ -69,37 +77,107 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def fetch(kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, bool]:
-    """The folder of an entry, built first if it is not there.
+def fetch(kind: str, key: dict[str, Any], build: Callable[[Path], None], read: Callable[[Path], T]) -> tuple[T, bool]:
+    """What an entry holds, built first if it is not there.
 
     Args:
         kind: a short word for the kind of entry, e.g. `tokens`; part of the path.
         key: everything that decides the content, as plain data; written beside the content.
-        build: writes the content into the empty folder it is given. If it raises, nothing is kept.
+        build: writes the content into the empty folder it is given, once at most. If it raises, nothing is kept.
+        read: takes what is wanted from the entry's folder, of which nothing may be used later: it may be gone then.
+            What it opened, as a memory map, stays readable.
 
     Returns:
-        The entry's folder, and whether it was there already.
+        What `read` gave, and whether the entry was there already.
+
+    Raises:
+        CacheError: somebody removed the entry while it was made.
+        ConfigError: the cache folder cannot be written to.
     """
+    while True:
+        folder, was_there = _entry(kind, key, build)
+        try:
+            return read(folder), was_there
+        except Exception as error:
+            if damage(folder) is None:
+                raise
+            if not was_there:  # building is not done twice: it may train a model in place
+                raise CacheError(_removed(folder)) from error
+            log.warning("cache entry %s was removed or damaged while it was read; making it again", folder)
+
+
+def _entry(kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, bool]:
+    """The folder of an entry, whole and in use, and whether it was there already."""
     folder = cache_root() / kind / digest(key)[:24]
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _make_writable(folder.parent)
     with FileLock(f"{folder}.lock"):
         if folder.exists():
-            wrong = damage(folder)
+            wrong = _damage_since(folder, key)
             if wrong is None:
+                cache_room.use(folder)
                 return folder, True
             log.warning("cache entry %s is damaged: %s; building it again", folder, wrong)
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         for left in folder.parent.glob(f"{folder.name}.tmp-*"):  # of processes that died: the lock is ours
             shutil.rmtree(left, ignore_errors=True)
         work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
         work.mkdir()
+        handle = os.open(work, os.O_RDONLY)  # while it is open, no other folder gets its number
         try:
             build(work)
             seal(work, {"kind": kind, "key": key, "created": time.time()})
+            if not _is(work, handle):  # what was written last made it anew, and the rest is missing
+                raise FileNotFoundError(work)
             work.rename(folder)
+        except FileNotFoundError as error:
+            if _is(work, handle):
+                raise
+            raise CacheError(_removed(folder)) from error
         finally:
+            os.close(handle)
             shutil.rmtree(work, ignore_errors=True)
+        cache_room.use(folder)
+    cache_room.shrink(cache_root())
     return folder, False
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            [f"the cache {cache_root()} cannot be used ({error}); set KDRUN_CACHE to a folder that can be written to"]
+        ) from None
+
+
+def _is(folder: Path, handle: int) -> bool:
+    return folder.exists() and os.path.samestat(os.stat(folder), os.fstat(handle))
+
+
+def _removed(folder: Path) -> str:
+    return f"the cache entry {folder} was removed while it was made; the same command makes it again"
+
+
+def _damage_since(folder: Path, key: dict[str, Any]) -> str | None:
+    """Like `damage`, of an entry; files that this process found whole and that did not change are not read again."""
+    try:
+        states = _states(folder)
+    except FileNotFoundError as error:
+        return f"somebody removes it ({error})"
+    if _verified.get(folder) == states:
+        return None
+    wrong = damage(folder)
+    if wrong is None and json.loads((folder / MANIFEST).read_text())["key"] != json.loads(json.dumps(key)):
+        wrong = "its manifest is of another key"
+    if wrong is None:
+        _verified[folder] = states
+    return wrong
+
+
+def _states(folder: Path) -> list[tuple[int, ...]]:
+    """Of each file: which it is, its size, and when it was written, in nanoseconds."""
+    stats = [path.stat() for path in sorted(folder.rglob("*"))]
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in stats]
 
 
 def _write_synced(path: Path, text: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import uuid
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from kdrun import __version__, verbs
-from kdrun.errors import ConfigError, KdrunError, nearest
+from kdrun.errors import FAILURES, BusyError, ConfigError, KdrunError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,7 +17,8 @@ USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
 
   kdrun method=kd task=sst2                 one run: teacher, student, evaluation (embedded data, tiny models)
-  kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end
+  kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end; repeated, it does
+                                            what is left of it (with retry=true what failed, too)
   kdrun resume=RUN_FOLDER                   go on with a run that was stopped, as if it had not been
   kdrun dry_run=true …                      build everything, one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
@@ -125,14 +125,40 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 
         sys.stdout.write(OmegaConf.to_yaml(compose.compose(overrides)))
         return 0
-    sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}" if multirun else None
-    _hydra(overrides, sweep)
-    if sweep is not None:
-        return _sweep_table(overrides, sweep)
+    if multirun:
+        return _sweep(overrides)
+    _hydra(overrides)
     return max(_exit_codes, default=0)
 
 
-def _hydra(overrides: list[str], sweep: str | None) -> None:
+def _sweep(overrides: list[str]) -> int:
+    """Carry out what is left of a sweep; one table of all its cells, whichever process ran them."""
+    from kdrun import run_folder, sweeps
+    from kdrun.screen import Screen
+
+    sweep, screen = sweeps.plan(overrides), Screen()
+    if sweep is None:
+        _hydra(["-m", *overrides])
+        return max(_exit_codes, default=0)
+    counts = Counter(cell["status"] for cell in sweeps.state_of(sweep))
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    screen.say(f"sweep {sweep.name}: {told}; see it any time: {sweep.command}")
+    words = [word for word in overrides if not word.startswith("sweep=")] + [f"sweep={sweep.name}"]
+    if not any(word.startswith("hydra.sweep.dir=") for word in words):
+        words.append(f"hydra.sweep.dir={run_folder.quoted(sweep.folder)}")
+    try:
+        _hydra(["-m", *words])
+    except SystemExit:  # of Hydra, which has shown what kdrun does not know, after it carried out the other cells
+        _exit_codes.append(1)
+    except KeyboardInterrupt:
+        screen.say("stopped; the same command goes on from here")
+        raise
+    found = sweeps.state_of(sweep)
+    sweeps.show(sweep, found, screen)
+    return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in found))
+
+
+def _hydra(words: list[str]) -> None:
     """Hand over to Hydra, which composes again and launches one job, or one a cell of the sweep."""
     import hydra
 
@@ -141,7 +167,7 @@ def _hydra(overrides: list[str], sweep: str | None) -> None:
     register_schemas()
     _exit_codes.clear()
     before = sys.argv
-    sys.argv = ["kdrun", *(["-m"] if sweep else []), *overrides, *([f"sweep={sweep}"] if sweep else [])]
+    sys.argv = ["kdrun", *words]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(job)()
     finally:
@@ -155,54 +181,28 @@ def job(composed: DictConfig) -> None:
     from kdrun import train
     from kdrun.compose import check, to_config
     from kdrun.screen import Screen
+    from kdrun.sweeps import settle
 
     screen, config = Screen(), to_config(composed)
+    is_cell, words = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
     try:
         problems = check(config)
         if problems:
             raise ConfigError(problems)
-        train.run(config, screen, [w for w in HydraConfig.get().overrides.task if not w.startswith("sweep=")])
-    except KdrunError as error:
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        left = settle(config, screen) if is_cell else config
+        if left is not None:
+            train.run(left, screen, [word for word in words if not word.startswith(("sweep=", "retry="))])
+    except FAILURES as error:
+        is_ours = isinstance(error, KdrunError)
+        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or not (is_ours or is_cell):
             raise
-        screen.error(str(error))
-        _exit_codes.append(error.code)
+        if is_cell and isinstance(error, BusyError):
+            screen.say(f"left to the process that has it: {error.problems[0]}")
+            return
+        screen.error(str(error) if is_ours else f"{type(error).__name__}: {error}")
+        _exit_codes.append(getattr(error, "code", 1))
     except KeyboardInterrupt as stop:
         screen.error("interrupted; the ledger says so")
         _exit_codes.append(getattr(stop, "code", 130))
         if config.sweep is not None:
             raise
-
-
-def _sweep_table(overrides: list[str], sweep: str) -> int:
-    """One table of all cells of a sweep, from the ledger, so that launchers with processes of their own count."""
-    from pathlib import Path
-
-    from kdrun import compose, results
-    from kdrun.screen import Screen, number
-
-    single = [word for word in overrides if word.startswith("output_dir=")]
-    runs = results.read_ledger(Path(compose.load(single).output_dir), sweep)
-    rows = []
-    for cell, name in zip(runs, _cell_names(runs), strict=True):
-        rows.append([name, *_cell_scores(cell, number), f"{cell.get('seconds', 0):.0f}", cell["status"]])
-    note = ", synthetic data" if any(cell.get("synthetic") for cell in runs) else ""
-    columns = ["run", "score", "teacher", "student", "kept", "seconds", "status"]
-    Screen().table(f"sweep {sweep}{note}", columns, rows)
-    return max(_exit_codes, default=0) or int(any(cell["status"] != "done" for cell in runs))
-
-
-def _cell_names(runs: list[dict[str, Any]]) -> list[str]:
-    """What each run was given that the others were not: the swept words of its command."""
-    words = [cell["command"].split()[1:] for cell in runs]
-    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    return [" ".join(word for word in cell if word not in common) for cell in words]
-
-
-def _cell_scores(cell: dict[str, Any], number: Any) -> list[str]:
-    if cell["status"] != "done":
-        return ["n/a"] * 4
-    metric, split = cell["headline"]["metric"], cell["headline"]["split"]
-    top = cell["teacher"]["metrics"][split][metric] if cell["teacher"] else None
-    kept = f"{100 * cell['retention']:.1f} %" if cell["retention"] is not None else "n/a"
-    return [f"{split} {metric}", number(top), number(cell["student"]["metrics"][split][metric]), kept]

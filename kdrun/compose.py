@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -281,7 +282,7 @@ def check(config: Config) -> list[str]:
             "data: take corpus=folder corpus.dir=PATH (a folder of text files) or corpus=hub (WikiText-103)"
         )
     for key, kind in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
-        name = OmegaConf.select(OmegaConf.structured(config), key)
+        name = attrgetter(key)(config)
         if name is not None and name not in _shipped(kind) and name not in registry.entries(kind):
             known = list(registry.entries(kind))
             problems.append(f"{key}={name}: unknown{nearest(name, known)} (allowed: {', '.join(known)})")

@@ -36,8 +36,20 @@ class CheckpointError(KdrunError):
     """A checkpoint cannot be written, or cannot be used."""
 
 
+class CacheError(KdrunError):
+    """An entry of the cache was removed while it was made."""
+
+
 class DiskError(KdrunError):
     """The disk has no room for what a run writes."""
+
+
+class BusyError(ConfigError):
+    """Another process is at work in the run's folder."""
+
+
+FAILURES = (KdrunError, RuntimeError, OSError)
+"""What may end one run and leave others worth running: KdrunError, out of memory, a full disk."""
 
 
 def nearest(word: str, known: list[str]) -> str:

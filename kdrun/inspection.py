@@ -97,6 +97,16 @@ def must_be_finite_gradient(norm: Tensor, rows: list[int], where: tuple[str, str
         )
 
 
+def has_moved(before: Iterable[Tensor], after: Iterable[Tensor]) -> bool:
+    """Whether a step changed any weight. Any number is a change to a zero, however small: those count by themselves
+    only where there is no other weight.
+    """
+    pairs = [(a, a != b) for a, b in zip(before, after, strict=True)]
+    if any(bool(a.any()) for a, _ in pairs):
+        return any(bool((changed & (a != 0)).any()) for a, changed in pairs)
+    return any(bool(changed.any()) for _, changed in pairs)
+
+
 def _few(rows: list[int]) -> str:
     return f"{rows[:16]}{' …' if len(rows) > 16 else ''}"
 

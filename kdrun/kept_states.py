@@ -126,8 +126,7 @@ def keep(
         for file in files.values():
             file.flush()
 
-    folder, _ = cache.fetch("teacher_states", key, build)
-    return KeptStates(folder, tokens.lengths, wanted)
+    return cache.fetch("teacher_states", key, build, lambda folder: KeptStates(folder, tokens.lengths, wanted))[0]
 
 
 def _shapes(built: Built, tokens: TokenTable, wanted: Wanted) -> dict[str, tuple[int, ...]]:

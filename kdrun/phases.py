@@ -6,7 +6,7 @@ This module imports without torch, like `kdrun.method`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -103,3 +103,10 @@ def must_end_scored(phases: list[Phase]) -> None:
     taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
     if taught and not taught[-1].scored:
         raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
+
+
+def one_step_each(phase: Phase) -> Phase:
+    """The phase cut to one step of each turn, for a dry run; the leading role's turn comes last, as it ends it."""
+    turns = tuple(replace(turn, steps=1) for turn in phase.turns)
+    ordered = sorted(turns, key=lambda turn: turn.role == phase.leading_role)
+    return replace(phase, turns=tuple(ordered), steps=sum(turn.role == phase.leading_role for turn in turns))

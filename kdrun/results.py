@@ -22,10 +22,14 @@ from kdrun.config import Config
 
 LEDGER = "ledger.jsonl"
 NOT_IDENTITY = (
-    "output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint", "generated",
+    "output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint",
+    "generated",
 )  # fmt: skip
 """Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
-READERS = ("cli", "verbs", "check", "compare", "verdict", "runs", "tables", "explain", "report", "screen", "trackers")
+READERS = (
+    "cli", "verbs", "check", "compare", "sweeps", "taking_up", "verdict", "runs", "tables", "explain", "report",
+    "screen", "trackers",
+)  # fmt: skip
 """Modules that read results or talk to people; a change in them changes no number of a run."""
 
 
@@ -133,6 +137,14 @@ def _whole_lines(file: FileIO) -> int:
     return 0
 
 
+def _lines(path: Path) -> list[str]:
+    """A ledger's lines; an end of one, which is being written or whose writer died, is none."""
+    if not path.exists():
+        return []
+    whole, mark, _ = (text := path.read_text(encoding="utf-8")).rpartition("\n")
+    return (whole if mark else text).splitlines()
+
+
 def read_runs(path: Path) -> list[dict[str, Any]]:
     """The runs of a ledger file, oldest first: each run's start line updated by its end line, if it has one.
 
@@ -140,7 +152,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         One record a run; `status` is `running` when there is no end line (running, or crashed).
     """
     runs: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in _lines(path):
         record = json.loads(line)
         if record["event"] == "comparison":
             continue
@@ -151,7 +163,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
     """The comparisons of a ledger file, oldest first; of one repeated, only the last."""
     found: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in _lines(path):
         record = json.loads(line)
         if record["event"] == "comparison":
             found.pop(record["comparison_id"], None)

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 import kdrun
 from kdrun.config import Config
-from kdrun.errors import ConfigError
+from kdrun.errors import BusyError, ConfigError
 from kdrun.results import LEDGER, append_line, code_digest, config_hash, flat, identity, plain, read_runs, write_atomic
 
 RECORD, RESULT, LOCK = "run.json", "result.json", ".lock"
@@ -113,7 +113,10 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise ConfigError([f"another process is at work in {self.path}; wait for it, or stop it"]) from None
+            raise BusyError([f"another process is at work in {self.path}; wait for it, or stop it"]) from None
+        if not self.goes_on and read_record(self.path) is not None:
+            self._lock.release()
+            raise BusyError([f"another process began in {self.path} at the same time; repeat the command"])
         if not self.goes_on:
             self.record |= {"command": command, "started": time.time(), "pid": os.getpid()}
             self._write_record()
@@ -257,8 +260,13 @@ def expand(words: Sequence[str]) -> list[str]:
     others = [word for word in words if not word.startswith(RESUME)]
     named = {"run_dir", *(_key(word) for word in others)}
     own = [word for word in shlex.split(record["command"])[1:] if _key(word) not in named]
-    quoted = str(folders[0]).replace("\\", "\\\\").replace("'", "\\'")
-    return [*own, *others, f"run_dir='{quoted}'"]
+    return [*own, *others, f"run_dir={quoted(folders[0])}"]
+
+
+def quoted(path: Path) -> str:
+    """A path as the value of a word of the command line, whatever signs are in it."""
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
 
 
 def _key(word: str) -> str:

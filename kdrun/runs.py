@@ -66,6 +66,7 @@ class Settings(Filters):
     """Words of `kdrun runs`."""
 
     last: int = setting(20, "only the newest so many; 0 shows all", ge=0)
+    sweep: str | None = setting(None, "the cells of this sweep, also those that were not begun yet")
     format: Format = setting(Format.terminal, "how the list is written")
 
 
@@ -207,8 +208,11 @@ def main(words: list[str]) -> int:
     """List the runs of a ledger, newest last.
 
     kdrun runs method=kd status=failed,crashed since=2d
+    kdrun runs sweep=NAME
     """
     settings, _ = parse(Settings, words)
+    if settings.sweep is not None:
+        return _show_sweep(settings, words)
     found = read(settings)
     chosen = choose(found, settings)
     shown = chosen[-settings.last :] if settings.last else chosen
@@ -222,6 +226,22 @@ def main(words: list[str]) -> int:
     if left_out:
         more = "1 older run is" if left_out == 1 else f"{left_out} older runs are"
         print(f"{more} not shown; last=0 shows all", file=sys.stderr if settings.format is Format.json else sys.stdout)
+    return 0
+
+
+def _show_sweep(settings: Settings, words: list[str]) -> int:
+    from kdrun import sweeps
+    from kdrun.screen import Screen
+
+    others = [word for word in words if not word.startswith(("sweep=", "output_dir=", "format="))]
+    if others:
+        raise ConfigError([f"{word}: sweep={settings.sweep} shows all of its cells; leave it out" for word in others])
+    sweep = sweeps.named(Path(settings.output_dir), settings.sweep or "")
+    found = sweeps.state_of(sweep)
+    if settings.format is Format.json:
+        print(json.dumps(found, indent=2))
+    else:
+        sweeps.show(sweep, found, Screen())
     return 0
 
 

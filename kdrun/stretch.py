@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun import registry, rng
-from kdrun.inspection import Inspection, inspect, must_be_finite_gradient, must_be_finite_loss
+from kdrun.inspection import Inspection, has_moved, inspect, must_be_finite_gradient, must_be_finite_loss
 from kdrun.method import StepOutput
 from kdrun.optim import learning_rate
 from kdrun.phases import Phase, ScheduleOver, Turn, budgeted_steps, planned_steps, steps_per_epoch, turn_at
@@ -206,8 +206,7 @@ class Stretch:
         optimizer.step()
         optimizer.zero_grad()
         if found:
-            moved = any(not torch.equal(a, b) for a, b in zip(before, params, strict=True))
-            self.loop.observer.inspected(replace(found, moved=moved))
+            self.loop.observer.inspected(replace(found, moved=has_moved(before, params)))
 
     def _log(self, tally: Tally, done: int) -> None:
         self.loop.outcome.train_seconds += tally.seconds

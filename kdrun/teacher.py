@@ -170,22 +170,28 @@ def fine_tuned(
     if lessons.way is not None:
         extras = {name: cache.digest(values.tolist()) for name, values in lessons.extras.items()}
         key |= {"lessons": lessons.way.__name__, "settings": plain(options.meta), "extras": extras}
-    folder, hit = cache.fetch("teachers", key, build)
+    # what was just trained is read back too, so that a first and a second run use the very same bytes
+    taught, hit = cache.fetch(
+        "teachers", key, build, lambda folder: _read(folder, built.name, context, options, lessons)
+    )
     if keeper is not None:
         checkpoint.drop(keeper.place, newest=True)
-    # what was just trained is read back too, so that a first and a second run use the very same bytes
-    name = PretrainedConfig(name="pretrained", path=str(folder), hub="")
-    loaded = registry.build("teacher", "pretrained", name, context)
+    for module in (taught.built.model, *taught.modules.values()):
+        module.to(setting.accelerator.device).requires_grad_(False).eval()
+    return replace(taught, from_cache=hit)
+
+
+def _read(folder: Path, name: str, context: BuildContext, options: TeacherOptions, lessons: Lessons) -> Taught:
+    """A teacher from its entry of the cache, under the name that it was built with."""
+    place = PretrainedConfig(name="pretrained", path=str(folder), hub="")
+    loaded = registry.build("teacher", "pretrained", place, context)
     modules: dict[str, nn.Module] = {}
     fingerprint = loaded.fingerprint
     if lessons.way is not None:
         modules = lessons.way.part(loaded.model, folder, lessons.target, options.meta)
         fingerprint = built_fingerprint(loaded.model, loaded.tokenizer)
-    for module in (loaded.model, *modules.values()):
-        module.to(setting.accelerator.device).requires_grad_(False).eval()
     report = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    taught = replace(loaded, name=built.name, fingerprint=fingerprint)
-    return Taught(taught, hit, modules, report.get("rows_read"))
+    return Taught(replace(loaded, name=name, fingerprint=fingerprint), True, modules, report.get("rows_read"))
 
 
 def _fine_tune(
@@ -282,5 +288,4 @@ def kept_logits(built: Built, tokens: TokenTable, setting: Setting, tell: Callab
         tell(f"teacher scores the {tokens.num_rows} rows that the student learns from, once")
         np.save(folder / "logits.npy", setting.evaluator.logits(built.model, tokens))
 
-    folder, _ = cache.fetch("logits", key, build)
-    return np.load(folder / "logits.npy", mmap_mode="r")
+    return cache.fetch("logits", key, build, lambda folder: np.load(folder / "logits.npy", mmap_mode="r"))[0]

@@ -14,6 +14,7 @@ from typing import Any
 
 from kdrun import (
     assembly,
+    cache_room,
     check,
     checkpoint,
     domain_runs,
@@ -37,7 +38,7 @@ from kdrun.inspection import Check, Inspection
 from kdrun.loop import Loop, Outcome, Settings
 from kdrun.method import Method
 from kdrun.models import loading
-from kdrun.phases import Phase
+from kdrun.phases import one_step_each
 from kdrun.results import versions
 from kdrun.run_folder import RunFolder
 from kdrun.screen import Screen, Watcher
@@ -66,6 +67,7 @@ def run(
     """
     screen, command = screen or Screen(), shlex.join(["kdrun", *words])
     trackers.require(config.tracker)
+    cache_room.limit()  # refused before anything is made
     if config.dry_run:
         return _load_and_carry_out(domain_runs.first_of(config), screen, command, None)
     folder = RunFolder(config, group)
@@ -168,11 +170,12 @@ def _load(config: Config, screen: Screen, command: str, folder: RunFolder | None
 
 
 def _let_go(this: Run) -> None:
-    """Free the models: jobs of a sweep share one process."""
+    """Free the models and the cache: jobs of a sweep share one process."""
     if this.tracking is not None:
         this.tracking.close()
     this.roles.clear()
     this.accelerator.free_memory()
+    cache_room.let_go()
     gc.collect()
 
 
@@ -283,7 +286,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
 
     phases = method.phases(config.optim)
     if config.dry_run:
-        phases = [_one_step_each(phase) for phase in phases]
+        phases = [one_step_each(phase) for phase in phases]
     runtime = config.runtime
     settings = Settings(config.optim, config.seed, runtime.log_every, runtime.eval_every, this.select)
     if this.folder is not None:
@@ -294,10 +297,3 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
         return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer, keeper).run()
     finally:
         observer.close()
-
-
-def _one_step_each(phase: Phase) -> Phase:
-    """The phase cut to one step of each turn, for a dry run; the leading role's turn comes last, as it ends it."""
-    turns = tuple(replace(turn, steps=1) for turn in phase.turns)
-    ordered = sorted(turns, key=lambda turn: turn.role == phase.leading_role)
-    return replace(phase, turns=tuple(ordered), steps=sum(turn.role == phase.leading_role for turn in turns))

@@ -80,5 +80,4 @@ def kept_answers(built: Built, tokens: TokenTable, evaluator: Evaluator, tell: C
         texts = [written.text for written in evaluator.outputs(built, tokens)]
         (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
 
-    folder, _ = cache.fetch("answers", key, build)
-    return json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return cache.fetch("answers", key, build, lambda folder: json.loads((folder / FILE).read_text("utf-8")))[0]

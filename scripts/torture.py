@@ -1,52 +1,111 @@
-"""Kill runs at moments drawn at random, again and again, and see that they leave what an undisturbed run leaves.
+"""Do to runs, to the cache and to sweeps what happens to them in the world, and see that nothing is lost or wrong.
 
-    .venv/bin/python scripts/torture.py 100 method=kd,mate_kd seed=7
+    .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true method=kd,mate_kd seed=7
+    .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true --markdown docs/reliability.md
 
-Kills the runs of the named methods (all of them by default) so often in all, wherever they are: while models are
-built, a teacher is fine-tuned, in a step, while a checkpoint or a result is written. Says which seed drew the moments,
-and exits with 1 at the first difference.
+Kills runs of the named methods (all of them by default) at moments drawn at random: while models are built, a teacher
+is fine-tuned, in a step, while a checkpoint or a result is written. Flips bits in entries of the cache, cuts and
+deletes them, also under a run. Starts four processes at one sweep and kills one. Tries out input that must be refused.
+Each time what is left is compared to the byte with what is left undisturbed. Says which seed drew it all, writes the
+figures between the marks of a document if one is named, and exits with 1 if anything differs.
 """
 
+import json
 import random
+import re
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kdrun import registry  # noqa: E402
-from tests import killing  # noqa: E402
+from kdrun import cache, registry, sweeps  # noqa: E402
+from tests import harming, killing  # noqa: E402
 
 LEFT_ALONE = 0.3
 """Share of the attempts that are, so that a run comes to its end."""
+UNDER_A_RUN = 0.3
+"""Share of the harm that is done while a run is at work."""
+AT_ONCE = 4
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+COUNTS = {"kills": 100, "corruptions": 0, "sweeps": 0}
 
 
-def main(kills: int, methods: list[str], seed: int) -> int:
+@dataclass
+class Figures:
+    """What was done and what came of it.
+
+    Attributes:
+        command: that did it.
+        kills: by method.
+        runs: that were killed, perhaps several times each.
+        harmed: entries of the cache, by kind and harm.
+        rebuilt: of these, made again with the bytes they had.
+        sweeps: carried out by four processes at once, one of them killed.
+        cells: of all sweeps.
+        inputs: cases of input that were refused as they should be; None where none were tried.
+        differs: what was not as it should be.
+    """
+
+    command: str
+    kills: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    harmed: Counter[str] = field(default_factory=Counter)
+    rebuilt: int = 0
+    sweeps: int = 0
+    cells: int = 0
+    inputs: int | None = None
+    differs: list[str] = field(default_factory=list)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Of the table: what was done, and what came of it."""
+        whole = f"{len(self.differs)} differences" + (f": {'; '.join(self.differs)}" if self.differs else "")
+        if self.runs:
+            yield (
+                f"{self.kills.total()} kills in {self.runs} runs ({_told(self.kills)})",
+                "every run went on to its end",
+            )
+        if self.harmed:
+            told = f"{self.rebuilt} made again, byte for byte"
+            yield f"{self.harmed.total()} entries of the cache harmed ({_told(self.harmed)})", told
+        if self.sweeps:
+            done = f"{self.sweeps} sweeps by {AT_ONCE} processes at once, one of them killed"
+            yield done, f"{self.cells} cells, each finished once; every line of the ledger whole"
+        if self.inputs is not None:
+            yield "input that cannot be run", f"{self.inputs} cases behave as they should"
+        yield "compared with undisturbed runs: weights, answers, logs", whole
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, methods: list[str]) -> None:
     """Go round the methods until so many runs were killed."""
-    draw, done, rounds = random.Random(seed), 0, 0
-    with TemporaryDirectory() as place:
-        root = Path(place)
-        with killing.server(root, root / "cache") as server:
-            while done < kills:
-                method = methods[rounds % len(methods)]
-                rounds += 1
-                count, differs = one(method, server, root, draw, kills - done)
-                done += count
-                print(
-                    f"{method}: killed {count} times, {'differs in ' + ', '.join(differs) if differs else 'the same'}"
-                )
-                if differs:
-                    print(server.shown, f"seed={seed}", sep="\n")
-                    return 1
-    print(f"{done} kills in {rounds} runs, seed={seed}: every run left what it leaves undisturbed")
-    return 0
+    with killing.server(root, root / "cache") as server:
+        while figures.kills.total() < kills and not figures.differs:
+            method = methods[figures.runs % len(methods)]
+            figures.runs += 1
+            count, differs = kill_one(method, server, root, draw, kills - figures.kills.total())
+            figures.kills[method] += count
+            figures.differs += [f"{method}: {name}" for name in differs]
+            print(f"{method}: killed {count} times, {'differs in ' + ', '.join(differs) if differs else 'the same'}")
+        if figures.differs:
+            print(server.shown)
 
 
-def one(method: str, server: killing.Server, root: Path, draw: random.Random, most: int) -> tuple[int, list[str]]:
+def kill_one(method: str, server: killing.Server, root: Path, draw: random.Random, most: int) -> tuple[int, list[str]]:
     """Kill one run until it comes to its end; how often that was, and what differs."""
     words = killing.words(method, root)
     whole, killed = root / f"{method}-whole", root / f"{method}-killed"
@@ -69,8 +128,154 @@ def one(method: str, server: killing.Server, root: Path, draw: random.Random, mo
             return count, [f"exit code {code}"]
 
 
-if __name__ == "__main__":
-    given: dict[str, str] = {key: value for key, _, value in (word.partition("=") for word in sys.argv[2:])}
+def harm_entries(figures: Figures, root: Path, draw: random.Random, most: int) -> None:
+    """Harm entries of every kind, in caches of which each is that of one run."""
+    names = list(harming.RUNS)
+    for i, name in enumerate(names):
+        share, place = most * (i + 1) // len(names) - most * i // len(names), root / f"cache-{name}"
+        if share and not figures.differs:
+            with killing.server(root, place) as server:
+                harm_one(figures, name, server, root, place, draw, share)
+                if figures.differs:
+                    print(server.shown)
+
+
+def harm_one(
+    figures: Figures,
+    name: str,
+    server: killing.Server,
+    root: Path,
+    place: Path,
+    draw: random.Random,
+    most: int,
+) -> None:
+    """Harm some entries, run, and look at the run and at the entries, until so many were harmed."""
+    words = [*harming.RUNS[name], *harming.SMALL, f"output_dir={root}/{name}"]
+    started = time.monotonic()
+    if server.run(*words, f"run_dir={root}/{name}/whole"):
+        figures.differs.append(f"{name} does not run")
+        return
+    seconds, done = time.monotonic() - started, 0
+    wanted = killing.left_by(root / name / "whole")
+    made = {folder: harming.content(folder) for folder in harming.entries(place)}
+    while done < most and not figures.differs:
+        chosen = draw.sample(sorted(made), min(draw.randint(1, 3), most - done))
+        run_dir = f"run_dir={root}/{name}/{done}"
+        if draw.random() < UNDER_A_RUN:
+            server_code = run_while(partial(gone, figures, chosen), server, words, draw.uniform(0.0, seconds))
+            if server_code not in (0, 1):
+                figures.differs.append(f"{name}: exit code {server_code} where entries were deleted under it")
+        else:
+            for folder in chosen:
+                told = draw.choice(harming.WAYS)
+                told(folder, draw)
+                figures.harmed[f"{folder.parent.name} {told.__name__}"] += 1
+        done += len(chosen)
+        code = server.run(*words, run_dir)
+        differs = killing.unlike(wanted, killing.left_by(root / name / run_dir.rpartition("/")[2])) if not code else []
+        differs += [f"exit code {code}"] * bool(code)
+        same = [folder for folder in chosen if not cache.damage(folder) and harming.content(folder) == made[folder]]
+        figures.rebuilt += len(same)
+        differs += [f"{folder.parent.name} is not what it was" for folder in chosen if folder not in same]
+        figures.differs += [f"{name}: {one}" for one in differs]
+        print(f"{name}: harmed {', '.join(folder.parent.name for folder in chosen)}: {differs or 'the same'}")
+
+
+def gone(figures: Figures, folders: list[Path]) -> None:
+    """Delete entries that a run may be reading."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        figures.harmed[f"{folder.parent.name} deleted under a run"] += 1
+
+
+def run_while(act: Callable[[], None], server: killing.Server, words: list[str], seconds: float) -> int:
+    """Carry out a run and act when it is so many seconds old; its exit code."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    code = server.run(*words)
+    timer.join()
+    return code
+
+
+def sweep_at_once(figures: Figures, root: Path, draw: random.Random, count: int) -> None:
+    """Sweeps by several processes, of which one is killed; the same command then does what is left."""
+    for i in range(count):
+        out, place = root / f"sweep-{i}", root / f"sweep-cache-{i}"
+        small = [*harming.SMALL, f"output_dir={out}", "checkpoint.every=0"]
+        words = ["-m", *small, "method=finetune,kd", "task=sst2", "seed=1,2,3"]
+        found = killing.at_once([words] * AT_ONCE, root, place, after=draw.uniform(1.0, 30.0))
+        ((code, shown),) = killing.at_once([words], root, place)
+        if code or {one for one, _ in found} - {0, 1, -signal.SIGKILL}:
+            figures.differs.append(f"sweep {i}: exit codes {[one for one, _ in found]}, then {code}")
+            print(shown)
+            return
+        (record,) = out.glob("sweeps/*/sweep.json")
+        cells = sweeps.state_of(sweeps.named(out, record.parent.name))
+        lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
+        started = Counter(line["run_id"] for line in lines if line["event"] == "start")
+        ended = Counter(line["run_id"] for line in lines if line["event"] == "end" and line["status"] == "done")
+        if {cell["status"] for cell in cells} != {"done"} or len(started) != len(cells) or set(ended.values()) != {1}:
+            figures.differs.append(f"sweep {i}: {[cell['status'] for cell in cells]}, started {started}, ended {ended}")
+        if len(list(place.glob("teachers/*/model.safetensors"))) != 1:
+            figures.differs.append(f"sweep {i}: not one teacher")
+        figures.sweeps, figures.cells = figures.sweeps + 1, figures.cells + len(cells)
+        print(f"sweep {i}: {len(cells)} cells done, exit codes {[one for one, _ in found]}, then {code}")
+
+
+def refuse_inputs(figures: Figures) -> None:
+    """Run the table of input that must be refused, where it is there."""
+    if not (ROOT / "tests" / "inputs").is_dir():
+        print("tests/inputs is not there: no input was tried")
+        return
+    command = [sys.executable, "-m", "pytest", "-q", "tests/inputs"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", shown)}
+    figures.inputs = counts.get("passed", 0)
+    bad = counts.get("failed", 0) + counts.get("error", 0)
+    if bad or not figures.inputs:
+        figures.differs.append(f"{bad} cases of input behave otherwise" if bad else "no case of input was tried")
+        print(shown)
+
+
+def write(figures: Figures, document: Path) -> None:
+    """Put the figures between the marks of a document."""
+    text = document.read_text(encoding="utf-8")
+    rows = "\n".join(f"| {done} | {came} |" for done, came in figures.rows())
+    block = f"{BEGIN}\n\n`{figures.command}`\n\n| done | came of it |\n| --- | --- |\n{rows}\n\n{END}"
+    document.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+
+
+def main(words: list[str]) -> int:
+    """Carry out what is asked for."""
+    document = None
+    if "--markdown" in words:
+        place = words.index("--markdown")
+        document, words = Path(words[place + 1]), words[:place] + words[place + 2 :]
+        if BEGIN not in document.read_text(encoding="utf-8"):
+            sys.exit(f"{document} has no line {BEGIN}")
+    given = dict(word.split("=", 1) for word in words)
+    unknown = set(given) - {*COUNTS, "inputs", "method", "seed"}
+    if unknown:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join([*COUNTS, 'inputs', 'method', 'seed'])}")
+    counts = {name: int(given.get(name, number)) for name, number in COUNTS.items()}
     every = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
-    chosen = given["method"].split(",") if "method" in given else every
-    sys.exit(main(int(sys.argv[1]), chosen, int(given.get("seed", time.time()))))
+    seed = given.setdefault("seed", str(int(time.time())))
+    draw = random.Random(int(seed))
+    shown = [f"{key}={value}" for key, value in given.items()]
+    figures = Figures(shlex.join([".venv/bin/python", "scripts/torture.py", *shown]))
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        kill_runs(figures, root, draw, counts["kills"], given["method"].split(",") if "method" in given else every)
+        harm_entries(figures, root, draw, counts["corruptions"])
+        sweep_at_once(figures, root, draw, counts["sweeps"])
+    if given.get("inputs") == "true":
+        refuse_inputs(figures)
+    for done, came in figures.rows():
+        print(f"{done}: {came}")
+    if document is not None:
+        write(figures, document)
+    return int(bool(figures.differs))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

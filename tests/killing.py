@@ -86,13 +86,58 @@ class Server:
 @contextmanager
 def server(folder: Path, cache: Path) -> Iterator[Server]:
     """One that prints into the folder, with that cache and without the hub."""
-    env = {**os.environ, "KDRUN_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    env |= {"TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+    command, pipe = [sys.executable, "-c", SERVER], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=_env(cache)) as process:
         yield Server(process, folder / "shown.txt")
         assert process.stdin is not None
         process.stdin.close()
+
+
+AT_ONCE = """
+import json, os, signal, sys, time
+import torch
+from kdrun import cli, results, train
+
+torch.set_num_threads(1)
+results.code_digest()
+children, (asked, after) = [], json.loads(sys.argv[1])
+for words, log in asked:
+    child = os.fork()
+    if child == 0:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        code = cli.run(words)
+        sys.stdout.flush()
+        os._exit(code)
+    children.append(child)
+if after:
+    time.sleep(after)
+    os.kill(children[0], signal.SIGKILL)
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
+"""
+
+
+def at_once(command_lines: list[list[str]], folder: Path, cache: Path, after: float = 0) -> list[tuple[int, str]]:
+    """Carry out command lines in as many processes side by side; the exit code of each and what it printed.
+
+    Args:
+        command_lines: their words.
+        folder: where they print.
+        cache: that they have in common.
+        after: seconds after which the first is killed, wherever it is; 0 for never.
+    """
+    logs = [folder / f"shown-{i}.txt" for i in range(len(command_lines))]
+    asked = json.dumps([[[words, str(log)] for words, log in zip(command_lines, logs, strict=True)], after])
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, asked], env=_env(cache), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return [(code, log.read_text()) for code, log in zip(json.loads(done.stdout), logs, strict=True)]
+
+
+def _env(cache: Path) -> dict[str, str]:
+    env = {**os.environ, "KDRUN_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return env | {"TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
 
 
 def words(method: str, output_dir: Path) -> list[str]:

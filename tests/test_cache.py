@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kdrun import cache
+from kdrun.errors import CacheError, ConfigError
 
 ROOT = Path(cache.__file__).parents[1]
 KEY = {"rows": [1, 2], "lr": 0.1, "name": "é"}
@@ -44,15 +46,15 @@ def entries(root: Path) -> list[str]:
 
 def test_built_once_then_a_hit() -> None:
     build = Builder()
-    folder, hit = cache.fetch("toy", KEY, build)
-    again, second = cache.fetch("toy", dict(reversed(KEY.items())), build)
+    folder, hit = cache.fetch("toy", KEY, build, Path)
+    again, second = cache.fetch("toy", dict(reversed(KEY.items())), build, Path)
     assert (hit, second, build.calls) == (False, True, 1)
     assert folder == again
     assert (folder / "data.txt").read_text() == "hello"
 
 
 def test_entry_lies_under_its_kind_and_says_its_key(root: Path) -> None:
-    folder, _ = cache.fetch("toy", KEY, Builder())
+    folder, _ = cache.fetch("toy", KEY, Builder(), Path)
     assert folder.parent == root / "toy"
     manifest = json.loads((folder / cache.MANIFEST).read_text())
     assert (manifest["kind"], manifest["key"]) == ("toy", KEY)
@@ -62,7 +64,7 @@ def test_entry_lies_under_its_kind_and_says_its_key(root: Path) -> None:
 
 def test_another_key_or_kind_is_another_entry() -> None:
     build = Builder()
-    folders = {cache.fetch(kind, key, build)[0] for kind in ("toy", "other") for key in (KEY, {**KEY, "lr": 0.2})}
+    folders = {cache.fetch(kind, key, build, Path)[0] for kind in ("toy", "other") for key in (KEY, {**KEY, "lr": 0.2})}
     assert len(folders) == build.calls == 4
 
 
@@ -80,10 +82,10 @@ def test_failing_build_leaves_nothing(root: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        cache.fetch("toy", KEY, fail)
+        cache.fetch("toy", KEY, fail, Path)
     assert entries(root) == []
     build = Builder()
-    assert cache.fetch("toy", KEY, build)[1] is False
+    assert cache.fetch("toy", KEY, build, Path)[1] is False
     assert build.calls == 1
 
 
@@ -115,6 +117,11 @@ def foreign_manifest(folder: Path) -> None:
     (folder / cache.MANIFEST).write_text("[1, 2]")
 
 
+def key_of_another(folder: Path) -> None:
+    path = folder / cache.MANIFEST
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
@@ -124,22 +131,99 @@ def foreign_manifest(folder: Path) -> None:
         (delete_manifest, "manifest cannot be read"),
         (cut_manifest, "manifest cannot be read"),
         (foreign_manifest, "manifest cannot be read"),
+        (key_of_another, "manifest is of another key"),
     ],
 )
 def test_damage_is_seen_and_built_again(
     harm: Callable[[Path], None], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     build = Builder()
-    folder, _ = cache.fetch("toy", KEY, build)
+    folder, _ = cache.fetch("toy", KEY, build, Path)
     assert cache.damage(folder) is None
     harm(folder)
     with caplog.at_level(logging.WARNING):
-        again, hit = cache.fetch("toy", KEY, build)
+        again, hit = cache.fetch("toy", KEY, build, Path)
     assert (again, hit, build.calls) == (folder, False, 2)
     assert words in caplog.text
     assert "building it again" in caplog.text
     assert cache.damage(folder) is None
-    assert cache.fetch("toy", KEY, build)[1] is True
+    assert cache.fetch("toy", KEY, build, Path)[1] is True
+
+
+def test_bytes_that_did_not_change_are_hashed_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = cache.fetch("toy", KEY, Builder(), Path)
+    read: list[str] = []
+    real = cache.file_digest
+    monkeypatch.setattr(cache, "file_digest", lambda path: read.append(path.name) or real(path))
+    for _ in range(3):
+        cache.fetch("toy", KEY, Builder(), Path)
+    assert read == ["data.txt", "more.bin"]
+    flip(folder)
+    assert cache.fetch("toy", KEY, Builder(), Path)[1] is False
+
+
+def test_an_entry_that_goes_while_it_is_read_is_built_again() -> None:
+    build = Builder()
+    cache.fetch("toy", KEY, build, Path)
+    gone: list[Path] = []
+
+    def read(folder: Path) -> str:
+        if not gone:
+            gone.append(folder)
+            shutil.rmtree(folder)
+        return (folder / "data.txt").read_text()
+
+    assert cache.fetch("toy", KEY, build, read) == ("hello", False)
+    assert build.calls == 2
+
+
+def test_an_error_of_the_reader_is_its_own() -> None:
+    def read(folder: Path) -> str:
+        raise ValueError("no such table")
+
+    with pytest.raises(ValueError, match="no such table"):
+        cache.fetch("toy", KEY, Builder(), read)
+
+
+def removed(folder: Path) -> None:
+    shutil.rmtree(folder.parent)
+    (folder / "data.txt").write_text("hello")
+
+
+def removed_and_made_anew(folder: Path) -> None:
+    (folder / "data.txt").write_text("hello")
+    shutil.rmtree(folder.parent)
+    (folder / "deep").mkdir(parents=True)  # as writers do that make their folder
+
+
+@pytest.mark.parametrize("build", [removed, removed_and_made_anew])
+def test_a_cache_removed_while_an_entry_is_made_keeps_no_half_of_it(build: Callable[[Path], None], root: Path) -> None:
+    with pytest.raises(CacheError, match="was removed while it was made; the same command makes it again"):
+        cache.fetch("toy", KEY, build, Path)
+    assert not (root / "toy").exists() or entries(root) == []
+    assert cache.fetch("toy", KEY, Builder(), Path)[1] is False
+
+
+def test_a_build_that_lacks_a_file_of_its_own_says_which(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "data.txt").write_text((tmp_path / "corpus.txt").read_text())
+
+    with pytest.raises(FileNotFoundError, match=r"corpus\.txt"):
+        cache.fetch("toy", KEY, build, Path)
+
+
+def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
+    build = Builder()
+    with pytest.raises(CacheError, match="was removed while it was made"):
+        cache.fetch("toy", KEY, build, lambda folder: shutil.rmtree(folder) or (folder / "data.txt").read_text())
+    assert build.calls == 1  # it may train a model in place
+
+
+def test_a_cache_that_cannot_be_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="set KDRUN_CACHE to a folder that can be written to"):
+        cache.fetch("toy", KEY, Builder(), Path)
 
 
 CHILD = """
@@ -156,7 +240,7 @@ def build(folder):
     time.sleep(0.5)  # long enough that the other process arrives while this one builds
     (folder / "data.txt").write_text("whole")
 
-folder, hit = cache.fetch("toy", {"n": 1}, build)
+folder, hit = cache.fetch("toy", {"n": 1}, build, Path)
 print(json.dumps([(folder / "data.txt").read_text(), hit]))
 """
 
@@ -182,17 +266,17 @@ def test_a_process_that_dies_while_building_leaves_no_entry(tmp_path: Path, root
     (left,) = entries(root)
     assert ".tmp-" in left
 
-    folder, hit = cache.fetch("toy", {"n": 1}, Builder())
+    folder, hit = cache.fetch("toy", {"n": 1}, Builder(), Path)
     assert hit is False
     assert (folder / "data.txt").read_text() == "hello"
-    assert cache.fetch("toy", {"n": 1}, Builder())[1] is True
+    assert cache.fetch("toy", {"n": 1}, Builder(), Path)[1] is True
 
 
 def test_a_stale_temporary_folder_of_the_same_process_number_is_cleared(root: Path) -> None:
     stale = root / "toy" / f"{cache.digest(KEY)[:24]}.tmp-{os.getpid()}"
     stale.mkdir(parents=True)
     (stale / "junk").write_text("old")
-    folder, _ = cache.fetch("toy", KEY, Builder())
+    folder, _ = cache.fetch("toy", KEY, Builder(), Path)
     assert not (folder / "junk").exists()
     assert entries(root) == [folder.name]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdrun.errors import TrainingError
-from kdrun.inspection import inspect
+from kdrun.inspection import has_moved, inspect, must_be_finite_gradient
 from kdrun.method import StepOutput
 
 
@@ -61,3 +61,34 @@ def test_a_model_in_training_mode_out_of_its_turn_is_an_error() -> None:
     roles["teacher"].train()
     with pytest.raises(TrainingError, match="the teacher is in training mode in the student's turn"):
         inspect("train", "student", output(roles["student"]), roles, [roles["student"]])
+
+
+def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
+    roles = models()
+    found = inspect("train", "student", output(roles["student"]), roles, [roles["student"]])
+    assert found.warnings() == []
+    (warning,) = replace(found, moved=False).warnings()
+    assert "the student's first step changed none of its weights" in warning
+
+
+def test_a_gradient_that_is_no_number_names_the_rows() -> None:
+    where = ("phase 'train', student's step 3", "; the last checkpoint is of step 2")
+    must_be_finite_gradient(torch.tensor(1.0), [4, 5], where)
+    for norm in ("nan", "inf"):
+        wanted = r"student's step 3: the gradient is not finite on training rows \[4, 5\].*checkpoint is of step 2"
+        with pytest.raises(TrainingError, match=wanted):
+            must_be_finite_gradient(torch.tensor(float(norm)), [4, 5], where)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ([1.0, 0.0], [1.0, 1e-30], False),
+        ([1.0, 0.0], [1.0, 0.0], False),
+        ([1.0, 0.0], [1.5, 0.0], True),
+        ([0.0, 0.0], [0.0, 1e-3], True),
+        ([0.0, 0.0], [0.0, 0.0], False),
+    ],
+)
+def test_a_zero_that_is_a_little_more_is_no_step(before: list[float], after: list[float], moved: bool) -> None:
+    assert has_moved([torch.tensor(before)], [torch.tensor(after)]) is moved

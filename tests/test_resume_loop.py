@@ -305,3 +305,20 @@ def test_a_loss_that_is_no_number_names_rows_and_the_last_checkpoint(
     )
     with pytest.raises(TrainingError, match=wanted):
         make(tmp_path / "last", Journal())[0].run()
+
+
+def test_a_gradient_that_is_no_number_stops_before_it_is_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is a number: the square root of zero, whose slope is none."""
+    real, calls = Everything.step, [0]
+
+    def breaks(self: Everything, batch: Batch, turn: Turn) -> StepOutput:
+        calls[0] += 1
+        out = real(self, batch, turn)
+        return StepOutput((out.loss - out.loss.detach()).sqrt(), out.count, out.terms) if calls[0] == 8 else out
+
+    monkeypatch.setattr(Everything, "step", breaks)
+    wanted = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
+    with pytest.raises(TrainingError, match=wanted):
+        make(tmp_path / "last", Journal())[0].run()

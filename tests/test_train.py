@@ -189,6 +189,11 @@ def test_bf16_and_accumulation_run(tmp_path: Path) -> None:
     assert result["data"]["train_rows_read"] == 64
 
 
+def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
+    _, _, screen = carry_out(smoke(tmp_path, "method=finetune", "optim.lr=1e-30", "optim.weight_decay=0"))
+    assert "the student's first step changed none of its weights; it learns nothing" in " ".join(screen.split())
+
+
 def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
     config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.fine_tuning.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
@@ -244,10 +249,11 @@ def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_ca
     assert sorted((r["method"], r["task"]) for r in runs) == [
         ("finetune", "sst2"), ("finetune", "stsb"), ("kd", "sst2"), ("kd", "stsb"),
     ]  # fmt: skip
-    assert len({run["sweep"] for run in runs}) == 1
     table = done.stdout[done.stdout.index("sweep ") :]
     assert table.count("done") == 4
-    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["finetune", "kd"]
+    (sweep,) = {run["sweep"] for run in runs}
+    folders = {tmp_path / "out" / "sweeps" / sweep / run["config_hash"] for run in runs}
+    assert {Path(run["run_dir"]) for run in runs} == folders
 
 
 def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
@@ -255,16 +261,6 @@ def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
         train.run(smoke(tmp_path, "data=folder", f"data.dir={tmp_path}/nowhere"), Screen(Console(file=io.StringIO())))
     (run,) = results.read_ledger(tmp_path / "out")
     assert run["status"] == "failed"
-
-
-def test_a_failing_cell_does_not_stop_the_others(tmp_path: Path, shared_cache: Path) -> None:
-    words = ["preset=smoke", f"output_dir={tmp_path}/out", "-m", "teacher.allow_weak=false,true"]
-    env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "140"}
-    done = subprocess.run(
-        [sys.executable, "-m", "kdrun", *words], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 1
-    assert sorted(run["status"] for run in results.read_ledger(tmp_path / "out")) == ["done", "failed"]
 
 
 def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None:

@@ -8,22 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdrun import compose, registry
-from kdrun.cache import digest
+from kdrun import compose, registry, taking_up
 from kdrun.config import Config
 from kdrun.data import domains
-from kdrun.errors import ConfigError, KdrunError
+from kdrun.errors import FAILURES, ConfigError
 from kdrun.phases import budgeted_steps
-from kdrun.results import LEDGER, Key, code_digest, config_hash, finished, plain, read_runs, without_parts
-from kdrun.run_folder import read_record
-from kdrun.runs import Status, status_of
+from kdrun.results import LEDGER, code_digest, config_hash, finished, read_runs
+from kdrun.runs import Status
 from kdrun.screen import Quiet, Screen
 
 if TYPE_CHECKING:
     from kdrun.data.sources import TaskData
 
-FAILURES = (KdrunError, RuntimeError, OSError)
-"""What may end one run and leave the others worth running: KdrunError, out of memory, a full disk."""
+STOPPED = (Status.interrupted, Status.crashed)
 
 
 @dataclass
@@ -77,9 +74,7 @@ def read_rows(arms: list[Arm]) -> TaskData:
     reported: dict[str, list[str]] = {}
     for arm in arms:
         config = arm.config(1)
-        thinned = domains.for_all(config.method) and config.data.train_fraction is not None
-        domain = domains.ALL if thinned else domains.target(config.method)
-        read = digest(plain([config.task, config.data, domain, arm.is_data_free, config.corpus, config.ood]))
+        read = taking_up.rows_read(config)
         if read not in known:
             known[read] = task_rows.load(config)
         data, split = known[read], config.task.report_split
@@ -154,11 +149,13 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
         for arm in arms:
             config = arm.config(seed)
             output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
-            folder = finished(read_runs(output_dir / LEDGER)).get(key)
-            if folder is not None:
+            there = taking_up.find(output_dir, key)
+            if there is not None and there.status is Status.done:
+                folder = there.folder
                 screen.say(f"{arm.name}, seed {seed}: taken from {folder}")
             else:
-                begun = _begun(output_dir, key)
+                # one that failed would fail again in its folder
+                begun = there.folder if there is not None and there.status in STOPPED else None
                 screen.say(f"{arm.name}, seed {seed}: {'runs' if begun is None else f'goes on in {begun}'}")
                 config = config if begun is None else replace(config, run_dir=str(begun))
                 try:
@@ -170,16 +167,3 @@ def complete(arms: list[Arm], seeds: list[int], screen: Screen) -> None:
                 folder = finished(read_runs(output_dir / LEDGER))[key]
             arm.results[seed] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             arm.folders[seed] = folder
-
-
-def _begun(output_dir: Path, key: Key) -> Path | None:
-    """The folder of the newest equal run that was stopped or killed; a run that failed would fail again."""
-    config, code, data = key
-    for run in reversed(without_parts(read_runs(output_dir / LEDGER))):
-        if (run["config_hash"], run.get("code")) != (config, code):
-            continue
-        folder = Path(run["run_dir"])
-        record = read_record(folder) if status_of(run) in (Status.interrupted, Status.crashed) else None
-        if record is not None and record.get("found", {}).get("data", data) == data:
-            return folder
-    return None

@@ -59,9 +59,7 @@ def build(config: OODConfig, task: TaskConfig, corpus: Corpus, seed: int) -> Spl
     """
     wanted = plan(config, task)
     key = {"format": FORMAT, "corpus": corpus.fingerprint, "seed": seed, "plan": dataclasses.asdict(wanted)}
-    folder, _ = cache.fetch("ood", key, lambda work: _write(work, ood_rows.make(wanted, corpus, seed)))
-    table = pa.ipc.open_file(pa.memory_map(str(folder / TABLE))).read_all()
-    facts = json.loads((folder / FACTS).read_text())
+    (table, facts), _ = cache.fetch("ood", key, lambda work: _write(work, ood_rows.make(wanted, corpus, seed)), _read)
     notes = tuple(_notes(config, task, corpus, facts))
     return Split("ood", table, f"ood:{corpus.name}", facts["fingerprint"], notes, corpus.synthetic)
 
@@ -107,6 +105,11 @@ def _write(work: Path, found: ood_rows.Found) -> None:
         writer.write_table(found.table)
     facts = {name: getattr(found, name) for name in ("counts", "short", "sentences")}
     (work / FACTS).write_text(json.dumps(facts | {"fingerprint": content_hash(found.table)}))
+
+
+def _read(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
+    table = pa.ipc.open_file(pa.memory_map(str(folder / TABLE))).read_all()
+    return table, json.loads((folder / FACTS).read_text())
 
 
 def _notes(config: OODConfig, task: TaskConfig, corpus: Corpus, facts: dict[str, Any]) -> Iterator[str]:

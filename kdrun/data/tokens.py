@@ -161,8 +161,12 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
     }
     if prompts:
         key["prompts"] = list(prompts)
-    folder, _ = cache.fetch("tokens", key, lambda work: _write(work / FILE, _columns(reader.chunks(split))))
-    table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
+    table, _ = cache.fetch(
+        "tokens",
+        key,
+        lambda work: _write(work / FILE, _columns(reader.chunks(split))),
+        lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
+    )
     return reader.table(table, cache.digest(key)[:24])
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Pretrained:
     """A pretrained language model in the cache.
 
     Attributes:
-        folder: holds it as `save_pretrained` writes it.
+        weights: by name.
         corpus: the name of the text it read.
         first_loss: mean loss of the first tenth of the steps, nats a token that is predicted.
         last_loss: the same for the last tenth.
@@ -52,7 +52,7 @@ class Pretrained:
         unit: which tokens are predicted, in words.
     """
 
-    folder: Path
+    weights: dict[str, Tensor] = field(repr=False)
     corpus: str
     first_loss: float
     last_loss: float
@@ -102,9 +102,11 @@ def pretrained(
         tokenizer.save_pretrained(folder)
         (folder / REPORT).write_text(json.dumps(report))
 
-    folder, _ = cache.fetch("pretrained", key, build)
-    report = json.loads((folder / REPORT).read_text())
-    return Pretrained(folder, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
+    def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+        return load_file(folder / WEIGHTS), json.loads((folder / REPORT).read_text())
+
+    (weights, report), _ = cache.fetch("pretrained", key, build, read)
+    return Pretrained(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
 
 
 def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
@@ -113,13 +115,12 @@ def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
     Raises:
         ModelError: the model has weights in its body that the pretrained one lacks.
     """
-    state, body = load_file(source.folder / WEIGHTS), head_prefix(model)
-    own = model.state_dict()
-    fitting = {name: tensor for name, tensor in state.items() if name in own}
+    body, own = head_prefix(model), model.state_dict()
+    fitting = {name: tensor for name, tensor in source.weights.items() if name in own}
     # the pooler is a classifier's own; weights tied to another are saved once
     lacking = [n for n in own if n.startswith(body) and n not in fitting and not n.startswith(f"{body}pooler.")]
     if lacking:
-        raise ModelError(f"the pretrained model in {source.folder} lacks {lacking[0]}; delete that folder")
+        raise ModelError(f"the model pretrained on {source.corpus} lacks {lacking[0]}, which this one has in its body")
     model.load_state_dict(fitting, strict=False)
 
 

@@ -75,10 +75,13 @@ def from_corpus(
         "tokenizers": tokenizers.__version__,
     }
     train = _byte_bpe if kind == "bpe" else _wordpiece
-    folder, _ = cache.fetch(
-        "vocabulary", key, lambda work: train(corpus.lines(), vocab_size).save(str(work / "tokenizer.json"))
+    backend, _ = cache.fetch(
+        "vocabulary",
+        key,
+        lambda work: train(corpus.lines(), vocab_size).save(str(work / "tokenizer.json")),
+        lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")),
     )
-    return wrap(Tokenizer.from_file(str(folder / "tokenizer.json")), architecture, max_length)
+    return wrap(backend, architecture, max_length)
 
 
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:

@@ -37,8 +37,7 @@ def states(built: Built, tokens: TokenTable, accelerator: Accelerator, tell: Cal
         tell(f"the encoder reads {tokens.num_rows} rows for the prototypes of their domains, once")
         np.save(folder / "states.npy", _encode(built, tokens, accelerator))
 
-    folder, _ = cache.fetch("states", key, build)
-    return np.load(folder / "states.npy", mmap_mode="r")
+    return cache.fetch("states", key, build, lambda folder: np.load(folder / "states.npy", mmap_mode="r"))[0]
 
 
 def _encode(built: Built, tokens: TokenTable, accelerator: Accelerator) -> np.ndarray:
