@@ -31,6 +31,7 @@ Choices
 
 Any value can be set by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
 Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
+offline=true opens no socket, and says which file is missing where.
 """
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 

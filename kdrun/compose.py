@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import generated, layer_pairs, registry, text_roles
+from kdrun import generated, layer_pairs, offline, registry, text_roles
 from kdrun.config import Config
 from kdrun.data import domains, extraction
 from kdrun.errors import ConfigError, nearest
@@ -260,7 +260,7 @@ def _siblings(key: str, keys: list[str]) -> str:
 
 def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
-    problems = list(check_ranges(config))
+    problems = [*check_ranges(config), *offline.problems(config)]
     needs, task = _needs(config), config.task
     unfit = domains.problems(task, config.method, config.data.task_rows.name, needs.domains)
     problems += unfit or list(teacher_lessons.problems(config, needs))

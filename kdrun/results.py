@@ -23,6 +23,7 @@ from kdrun.config import Config
 LEDGER = "ledger.jsonl"
 NOT_IDENTITY = (
     "output_dir", "run_dir", "sweep", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint", "generated",
+    "offline",
 )  # fmt: skip
 """Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
 READERS = ("cli", "verbs", "check", "compare", "verdict", "runs", "tables", "explain", "report", "screen", "trackers")

@@ -17,6 +17,7 @@ from kdrun import (
     check,
     checkpoint,
     domain_runs,
+    offline,
     registry,
     report,
     samples,
@@ -46,6 +47,7 @@ from kdrun.trackers import Tracking
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@offline.heeded
 def run(
     config: Config, screen: Screen | None = None, words: Sequence[str] = (), group: str | None = None
 ) -> dict[str, Any] | None:
@@ -122,6 +124,7 @@ def _closed(folder: RunFolder) -> Iterator[None]:
         folder.release()
 
 
+@offline.heeded
 def try_out(config: Config, screen: Screen) -> list[Check]:
     """Build everything with a real teacher, take one step of each turn and evaluate a batch, for `kdrun check`.
 
