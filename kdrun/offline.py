@@ -15,7 +15,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from kdrun.config import Config, Tracker
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SWITCHES = (
     ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
