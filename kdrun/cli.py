@@ -115,9 +115,11 @@ def _complain(error: KdrunError) -> int:
 
 
 def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
-    from kdrun import compose, run_folder
+    from kdrun import compose, resume
 
-    overrides = run_folder.expand(overrides)
+    if show and multirun:
+        raise ConfigError(["--cfg job shows the config of one run; leave out -m and name one value of each key"])
+    overrides = resume.expand(overrides)
     problems = compose.check_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)

@@ -12,7 +12,10 @@ from kdrun import offline
 from kdrun.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import DatasetBuilder, DatasetDict
+
+TABLES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".txt")
+"""Files that data sets are read from: rows, and nothing else."""
 
 
 def load(repo: str, subset: str, revision: str | None, otherwise: str) -> DatasetDict:
@@ -36,9 +39,12 @@ def load(repo: str, subset: str, revision: str | None, otherwise: str) -> Datase
     unreachable = remote and not is_off and not _hub_answers()
     try:
         with offline.switched(unreachable):
-            if remote:
-                return datasets.load_dataset(repo, subset, revision=revision)
-            return datasets.load_dataset(str(local), subset)
+            builder = datasets.load_dataset_builder(
+                repo if remote else str(local), subset, revision=revision if remote else None
+            )
+            _must_be_tables(builder, repo)
+            builder.download_and_prepare()
+            return builder.as_dataset()  # pyright: ignore[reportReturnType]
     except (OSError, ValueError) as error:
         # `datasets` raises either for an unknown name, an unknown subset, and for what is not in its cache
         if remote and is_off:
@@ -50,8 +56,19 @@ def load(repo: str, subset: str, revision: str | None, otherwise: str) -> Datase
         else:
             why = str(error)
         raise DataError(f"{repo} cannot be read: {why}. Without access to the hub take {otherwise}") from error
-    except DatasetsError as error:
-        raise DataError(f"{repo} {subset} cannot be read: {error}") from error
+    except (DatasetsError, RuntimeError) as error:  # the latter for a repository that is a script
+        raise DataError(f"{repo} {subset} cannot be read: {error}. Take {otherwise}") from error
+
+
+def _must_be_tables(builder: DatasetBuilder, repo: str) -> None:
+    """Refuse what would be unpacked, or read by a format that can hold code, before it is downloaded."""
+    files = [str(file) for part in (builder.config.data_files or {}).values() for file in part]
+    strange = [name for file in files if (name := urlsplit(file).path.rpartition("/")[2]) and not name.endswith(TABLES)]
+    if strange:
+        raise DataError(
+            f"{repo} has the file {strange[0]}, and of a data set only {', '.join(TABLES)} files are read: archives "
+            "are not unpacked and pickles not loaded; unpack it yourself and give data.repo=FOLDER (corpus.repo=FOLDER)"
+        )
 
 
 def _missing(repo: str, subset: str) -> str:

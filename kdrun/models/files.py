@@ -98,6 +98,12 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: its config.json names code of its own (auto_map), which kdrun never runs; "
             "use a checkpoint of an architecture that transformers has"
         )
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{where}: adapter_config.json makes it an adapter of another model, which it names itself; merge the two "
+            "(merge_and_unload in peft) and give the folder of the merged model"
+        )
+    _must_list_own_weights(folder, where)
     weights = sorted(p.name for p in folder.glob("*.safetensors"))
     if not weights:
         pickled = [p.name for p in folder.glob("*.bin")]
@@ -115,6 +121,19 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: config.json (model_type {kind!r}) cannot be used: {first_line(error)}; "
             "kdrun takes any encoder that transformers can put a classification head on"
         ) from None
+
+
+def _must_list_own_weights(folder: Path, where: str) -> None:
+    """Refuse a list of weight files that names another folder's, or files that are no safetensors."""
+    for index in folder.glob("*.safetensors.index.json"):
+        listed = _json(index, where).get("weight_map")
+        files = listed.values() if isinstance(listed, dict) else [None]
+        for file in files:
+            if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+                raise ModelError(
+                    f"{where}: {index.name} names {file!r}, which is no safetensors file of this folder; save the "
+                    "checkpoint anew with save_pretrained"
+                )
 
 
 def read_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerBase:
