@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from kdrun import __version__, verbs
-from kdrun.errors import ConfigError, KdrunError, nearest
+from kdrun.errors import ConfigError, KdrunError, nearest, of_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -74,6 +74,10 @@ def run(words: list[str]) -> int:
             return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
     except KdrunError as error:
         return _complain(error)
+    except OSError as error:
+        if (told := of_place(error)) is None:
+            raise
+        return _complain(told)
     except KeyboardInterrupt as stop:
         sys.stderr.write("interrupted\n")
         return getattr(stop, "code", 130)
@@ -165,11 +169,12 @@ def job(composed: DictConfig) -> None:
         if problems:
             raise ConfigError(problems)
         train.run(config, screen, [w for w in HydraConfig.get().overrides.task if not w.startswith("sweep=")])
-    except KdrunError as error:
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
+    except (KdrunError, OSError) as error:
+        told = of_place(error) if isinstance(error, OSError) else error
+        if told is None or config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        screen.error(str(error))
-        _exit_codes.append(error.code)
+        screen.error(str(told))
+        _exit_codes.append(told.code)
     except KeyboardInterrupt as stop:
         screen.error("interrupted; the ledger says so")
         _exit_codes.append(getattr(stop, "code", 130))

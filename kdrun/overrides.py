@@ -24,6 +24,8 @@ MOST_VALUES = 1000
 
 def read(text: str) -> Override | str:
     """A word as an override, or what is wrong with it, as a sentence."""
+    if "\0" in text:
+        return f"cannot read {_short(text)!r}: it has a null byte, which no file's name may have; leave it out"
     try:
         override = OverridesParser.create().parse_override(text)
         value = override.value()

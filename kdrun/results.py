@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from enum import Enum
 from functools import cache
 from io import FileIO
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from kdrun.cache import digest
 from kdrun.config import Config
+from kdrun.errors import DataError
 
 LEDGER = "ledger.jsonl"
 NOT_IDENTITY = (
@@ -141,8 +143,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         One record a run; `status` is `running` when there is no end line (running, or crashed).
     """
     runs: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        record = json.loads(line)
+    for record in _records(path):
         if record["event"] == "comparison":
             continue
         runs.setdefault(record["run_id"], {"status": "running"}).update(record)
@@ -152,12 +153,29 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
     """The comparisons of a ledger file, oldest first; of one repeated, only the last."""
     found: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        record = json.loads(line)
+    for record in _records(path):
         if record["event"] == "comparison":
             found.pop(record["comparison_id"], None)
             found[record["comparison_id"]] = record
     return list(found.values())
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a ledger file; none where there is no file.
+
+    Raises:
+        DataError: a line is not what kdrun writes.
+    """
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            _ = record["comparison_id" if record["event"] == "comparison" else "run_id"]
+        except (ValueError, KeyError, TypeError) as error:
+            told = f"line {number}: {type(error).__name__}: {error}"
+            raise DataError(f"{path} is not a ledger ({told}); each line is a JSON object; mend or move it") from None
+        yield record
 
 
 def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:

@@ -96,7 +96,10 @@ class RunFolder:
         path = self.path / RESULT
         if not self.goes_on or not path.exists():
             return None
-        made = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError([f"{path} is not JSON ({error}); remove it, and the run goes on to its end"]) from None
         if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
             self.close("done", made)
         return made

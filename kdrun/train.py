@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,7 +39,7 @@ from kdrun.method import Method
 from kdrun.models import loading
 from kdrun.phases import Phase
 from kdrun.results import versions
-from kdrun.run_folder import RunFolder
+from kdrun.run_folder import RECORD, RunFolder
 from kdrun.screen import Screen, Watcher
 from kdrun.trackers import Tracking
 
@@ -102,9 +101,12 @@ def _told(folder: RunFolder, screen: Screen) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        screen.say(go_on)
-        free = shutil.disk_usage(folder.path).free / 2**20
-        raise DiskError(f"no room for {folder.path}: {error} ({free:.0f} MiB free); make some, then go on") from error
+        if (folder.path / RECORD).exists():
+            screen.say(go_on)
+        raise DiskError(
+            f"no room for what {folder.path} needs: {error}; make some, or name another place (output_dir=…, run_dir=…, and "
+            "KDRUN_CACHE for the cache), then go on"
+        ) from error
 
 
 @contextmanager
