@@ -58,8 +58,8 @@ def of_place(error: OSError) -> PlaceError | None:
     if error.errno not in OF_PLACES:
         return None
     return PlaceError(
-        f"{error.strerror}: {error.filename}; kdrun reads what the config names, and writes into output_dir=…, run_dir=… and "
-        "its cache (KDRUN_CACHE): name places that allow it and have room, or change their rights"
+        f"{error.strerror}: {error.filename}; it reads what the config names, writes into output_dir=…, run_dir=… "
+        "and its cache (KDRUN_CACHE): name places that allow it and have room, or change their rights"
     )
 
 

@@ -5,6 +5,7 @@ The words of a run that a stranger left behind (`kdrun resume=FOLDER`) come by h
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -51,6 +52,8 @@ def _refusal(text: str, override: Override, texts: list[str]) -> str | None:
         return f"{text}: interpolation is not read from the command line; write the value"
     if override.is_sweep_override() and not isinstance(override.value(), ChoiceSweep | RangeSweep):
         return f"{text}: write the values of a sweep one by one, {key}=a,b, or as {key}=range(1,4)"
+    if override.is_sweep_override() and not _is_countable(override.value()):
+        return f"{text}: a range goes from a number to a number by steps that lead there; write {key}=range(1,4)"
     if override.is_sweep_override() and len(words(override)) > MOST_VALUES:
         return f"{text} names more than {MOST_VALUES} values, and each is a run; name fewer"
     if is_hydra(override) and key == LAUNCHER and not all(PLAIN_NAME.fullmatch(word) for word in words(override)):
@@ -58,6 +61,14 @@ def _refusal(text: str, override: Override, texts: list[str]) -> str | None:
     if is_hydra(override) and key != LAUNCHER and not key.startswith(HYDRA_KEYS):
         return f"{text}: of Hydra's own settings only the launcher can be changed ({LAUNCHER}=…)"
     return None
+
+
+def _is_countable(sweep: Any) -> bool:
+    """Whether a range comes to an end; one by its choices always does."""
+    if not isinstance(sweep, RangeSweep):
+        return True
+    numbers = (sweep.start, sweep.stop, sweep.step)
+    return all(number is not None and math.isfinite(number) for number in numbers) and sweep.step != 0
 
 
 def is_hydra(override: Override) -> bool:

@@ -104,7 +104,7 @@ def _told(folder: RunFolder, screen: Screen) -> Iterator[None]:
         if (folder.path / RECORD).exists():
             screen.say(go_on)
         raise DiskError(
-            f"no room for what {folder.path} needs: {error}; make some, or name another place (output_dir=…, run_dir=…, and "
+            f"no room for what {folder.path} needs: {error}; make some, or another place (output_dir=…, run_dir=…, "
             "KDRUN_CACHE for the cache), then go on"
         ) from error
 

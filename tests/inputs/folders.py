@@ -68,7 +68,7 @@ AGAIN = "resume={here}/run"
 CASES: list[Case] = [
     Case("a model folder that is not there", (*SMOKE, "teacher=pretrained", "teacher.path={here}/model"),
          ("there is no such folder", "save_pretrained")),
-    model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "config.json is missing", "it is empty"),
+    model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "is missing", "it is empty"),
     model("no config.json", gone("config.json"), "config.json is missing", "save_pretrained"),
     model("a config.json that is no JSON", put("config.json", "{"), "config.json is not JSON", "copy it again"),
     model("a config.json that is no object", put("config.json", "[]"), "holds no JSON object"),
@@ -78,7 +78,7 @@ CASES: list[Case] = [
     model("code of its own", edit("config.json", auto_map={"AutoModel": "m.M"}), "which kdrun never runs"),
     model("pickles", lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can run code", "convert"),
     model("no weights", gone("model.safetensors"), "no safetensors weights", "it holds"),
-    model("weights that were cut off", cut("model.safetensors", 900), "the weights are damaged", "copy the folder again"),
+    model("weights that were cut off", cut("model.safetensors", 900), "weights are damaged", "copy the folder again"),
     model("weights that are a pointer", put("model.safetensors", "version https://git-lfs"), "the weights are damaged"),
     model("weights of another size", edit("config.json", intermediate_size=48), "another shape than config.json says"),
     model("no tokenizer", gone("tokenizer.json"), "no tokenizer", "tokenizer.save_pretrained"),
