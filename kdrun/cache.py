@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from kdrun import cache_room
-from kdrun.errors import CacheError, ConfigError
+from kdrun.errors import CacheError, ConfigError, PlaceError
 
 MANIFEST = "entry.json"
 log = logging.getLogger(__name__)
@@ -33,8 +33,18 @@ _verified: dict[Path, list[tuple[int, ...]]] = {}
 
 
 def cache_root() -> Path:
-    """The cache folder: `KDRUN_CACHE`, else `~/.cache/kdrun`."""
-    return Path(os.environ.get("KDRUN_CACHE") or Path.home() / ".cache" / "kdrun")
+    """The cache folder: `KDRUN_CACHE`, else `~/.cache/kdrun`.
+
+    Raises:
+        PlaceError: neither is known.
+    """
+    named = os.environ.get("KDRUN_CACHE")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "kdrun"
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        raise PlaceError("there is no home folder for the cache; set KDRUN_CACHE to a folder of yours") from None
 
 
 def digest(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kdrun import __version__, verbs
-from kdrun.errors import FAILURES, BusyError, ConfigError, KdrunError, nearest
+from kdrun.errors import FAILURES, BusyError, ConfigError, KdrunError, nearest, of_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,6 +31,7 @@ Choices
 
 Any value can be set by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
 Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
+offline=true opens no socket, and says which file is missing where.
 """
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 
@@ -73,6 +74,10 @@ def run(words: list[str]) -> int:
             return _train(overrides, multirun="multirun" in flags, show="cfg" in flags)
     except KdrunError as error:
         return _complain(error)
+    except OSError as error:
+        if (told := of_place(error)) is None:
+            raise
+        return _complain(told)
     except KeyboardInterrupt as stop:
         sys.stderr.write("interrupted\n")
         return getattr(stop, "code", 130)
@@ -114,9 +119,11 @@ def _complain(error: KdrunError) -> int:
 
 
 def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
-    from kdrun import compose, run_folder
+    from kdrun import compose, resume
 
-    overrides = run_folder.expand(overrides)
+    if show and multirun:
+        raise ConfigError(["--cfg job shows the config of one run; leave out -m and name one value of each key"])
+    overrides = resume.expand(overrides)
     problems = compose.check_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)
@@ -133,7 +140,8 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 
 def _sweep(overrides: list[str]) -> int:
     """Carry out what is left of a sweep; one table of all its cells, whichever process ran them."""
-    from kdrun import run_folder, sweeps
+    from kdrun import sweeps
+    from kdrun.overrides import quoted
     from kdrun.screen import Screen
 
     sweep, screen = sweeps.plan(overrides), Screen()
@@ -145,7 +153,7 @@ def _sweep(overrides: list[str]) -> int:
     screen.say(f"sweep {sweep.name}: {told}; see it any time: {sweep.command}")
     words = [word for word in overrides if not word.startswith("sweep=")] + [f"sweep={sweep.name}"]
     if not any(word.startswith("hydra.sweep.dir=") for word in words):
-        words.append(f"hydra.sweep.dir={run_folder.quoted(sweep.folder)}")
+        words.append(f"hydra.sweep.dir={quoted(sweep.folder)}")
     try:
         _hydra(["-m", *words])
     except SystemExit:  # of Hydra, which has shown what kdrun does not know, after it carried out the other cells
@@ -193,14 +201,14 @@ def job(composed: DictConfig) -> None:
         if left is not None:
             train.run(left, screen, [word for word in words if not word.startswith(("sweep=", "retry="))])
     except FAILURES as error:
-        is_ours = isinstance(error, KdrunError)
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or not (is_ours or is_cell):
+        told = of_place(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
+        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (told is None and not is_cell):
             raise
         if is_cell and isinstance(error, BusyError):
             screen.say(f"left to the process that has it: {error.problems[0]}")
             return
-        screen.error(str(error) if is_ours else f"{type(error).__name__}: {error}")
-        _exit_codes.append(getattr(error, "code", 1))
+        screen.error(f"{type(error).__name__}: {error}" if told is None else str(told))
+        _exit_codes.append(1 if told is None else told.code)
     except KeyboardInterrupt as stop:
         screen.error("interrupted; the ledger says so")
         _exit_codes.append(getattr(stop, "code", 130))

@@ -23,12 +23,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import config as sections
-from kdrun import generated, layer_pairs, registry, text_roles
+from kdrun import generated, layer_pairs, offline, registry, text_roles
+from kdrun import overrides as overriding
 from kdrun.config import Config
 from kdrun.data import domains, extraction
 from kdrun.errors import ConfigError, nearest
 from kdrun.method import Needs
-from kdrun.settings import check_ranges, has_target
+from kdrun.settings import check_ranges
 from kdrun.teachers import config as teacher_lessons
 
 _HERE = Path(__file__).resolve().parent
@@ -37,8 +38,6 @@ CONF_DIR = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf
 
 NOT_CHOICES = {"budget", "pace", "tune"}
 """Folders that `preset` reaches into by itself, by the name of the task, of the student and of the method."""
-FROM_HYDRA = ("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir")
-"""The only settings of Hydra that the command line may change: others could name code to run."""
 
 
 def groups() -> list[str]:
@@ -108,12 +107,17 @@ def check_overrides(overrides: list[str], *, multirun: bool) -> list[str]:
     problems: list[str] = []
     choices: list[tuple[str, list[str]]] = []
     values: list[tuple[Override, list[str]]] = []
+    hydras: list[str] = []
     known = groups()
     for text in overrides:
-        override = _parse(text, problems)
-        if override is None or _is_hydra(override, text, problems):
+        override = overriding.read(text)
+        if isinstance(override, str):
+            problems.append(override)
             continue
-        words = _words(override)
+        words = overriding.words(override)
+        if overriding.is_hydra(override):
+            hydras.append(text)
+            continue
         if len(words) > 1 and not multirun:
             problems.append(f"{text} names {len(words)} values: add -m to run each of them")
         elif override.key_or_group in known:
@@ -121,6 +125,8 @@ def check_overrides(overrides: list[str], *, multirun: bool) -> list[str]:
         else:
             values.append((override, words))
     choices = [(group, names) for group, names in choices if names]
+    if hydras:
+        _compose_or_explain(hydras, problems)
     first = [f"{group}={names[0]}" for group, names in choices]
     base = _compose_or_explain(first, problems)
     if base is None:
@@ -144,40 +150,6 @@ def _explain_missing(key: str) -> str:
     schemas = [*sections.SCHEMAS.get(group, {}).values(), Config]
     docs = [f.metadata["doc"] for schema in schemas for f in dataclasses.fields(schema) if f.name == name]
     return f"{key} is required ({docs[0]}); set it with {key}=…" if docs else f"{key} is required; set it"
-
-
-def _parse(text: str, problems: list[str]) -> Override | None:
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
-        problems.append(f"cannot read {text!r} ({reason}); write key=value, e.g. task=rte or optim.lr=1e-3")
-        return None
-    if override.is_delete():
-        problems.append(f"{text}: nothing can be deleted from a run's config; set another value")
-        return None
-    if "_target_" in override.key_or_group.split(".") or has_target(override.value()):
-        problems.append(f"{text}: a config names registered parts, never code")
-        return None
-    if "${" in text:
-        problems.append(f"{text}: interpolation is not read from the command line; write the value")
-        return None
-    return override
-
-
-def _is_hydra(override: Override, text: str, problems: list[str]) -> bool:
-    key = override.key_or_group
-    if key.split("/")[0].split(".")[0] != "hydra":
-        return False
-    if not key.startswith(FROM_HYDRA):
-        problems.append(f"{text}: of Hydra's own settings only the launcher can be changed (hydra/launcher=…)")
-    return True
-
-
-def _words(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return [str(word) for word in override.sweep_string_iterator()]
-    return [override.get_value_element_as_str()]
 
 
 def _known_choices(group: str, words: list[str], problems: list[str]) -> list[str]:
@@ -205,7 +177,7 @@ def _try_values(base: DictConfig, override: Override, words: list[str], problems
         group = key.split(".")[0]
         problems.append(f"{key} follows from the choice: write {group}={words[0]}")
         return []
-    if not key or (override.is_add() and not _is_open(base, key)):
+    if override.is_add() and not _is_open(base, key):
         return _unknown(key, base, problems)
     for word in words:
         try:
@@ -261,7 +233,9 @@ def _siblings(key: str, keys: list[str]) -> str:
 
 def check(config: Config) -> list[str]:
     """Every problem of a composed config that can be seen before anything loads."""
-    problems = list(check_ranges(config))
+    problems = [*check_ranges(config), *offline.problems(config)]
+    empty = [key for key in ("output_dir", "run_dir") if getattr(config, key) == ""]
+    problems += [f"{key} is empty; name a folder, or leave it out" for key in empty]
     needs, task = _needs(config), config.task
     unfit = domains.problems(task, config.method, config.data.task_rows.name, needs.domains)
     problems += unfit or list(teacher_lessons.problems(config, needs))

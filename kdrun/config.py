@@ -263,6 +263,10 @@ class Config:
     retry: bool = setting(False, "of `kdrun -m`: run its failed cells again too")
     report: bool = setting(True, "leave report.html in the run's folder")
     tracker: Tracker = setting(Tracker.none, "send metrics to a tracker too; metrics.jsonl is always written")
+    offline: bool = setting(
+        False,
+        "open no socket: models and data from the hub must lie in its caches, or the run says which file is missing",
+    )
     dry_run: bool = setting(False, "build everything, run one step of each turn and one evaluation batch, stop")
     debug: bool = setting(False, "show tracebacks")
 

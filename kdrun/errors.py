@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class KdrunError(Exception):
     """Anything a user can mend: shown as a message, never as a traceback. The exit code is `code`."""
@@ -50,6 +52,27 @@ class BusyError(ConfigError):
 
 FAILURES = (KdrunError, RuntimeError, OSError)
 """What may end one run and leave others worth running: KdrunError, out of memory, a full disk."""
+
+
+class PlaceError(KdrunError):
+    """A file or folder cannot be read or written where it is."""
+
+
+OF_PLACES = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.ENOSPC, errno.EDQUOT,
+)  # fmt: skip
+"""Errors of the system that another place or another right mends."""
+
+
+def of_place(error: OSError) -> PlaceError | None:
+    """What a user can do about an error of the system; None for one that is no user's to mend."""
+    if error.errno not in OF_PLACES:
+        return None
+    return PlaceError(
+        f"{error.strerror}: {error.filename}; it reads what the config names, writes into output_dir=…, run_dir=… "
+        "and its cache (KDRUN_CACHE): name places that allow it and have room, or change their rights"
+    )
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from enum import Enum
 from functools import cache
 from io import FileIO
@@ -19,11 +20,12 @@ from filelock import FileLock
 
 from kdrun.cache import digest
 from kdrun.config import Config
+from kdrun.errors import DataError
 
 LEDGER = "ledger.jsonl"
 NOT_IDENTITY = (
     "output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint",
-    "generated",
+    "generated", "offline",
 )  # fmt: skip
 """Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
 READERS = (
@@ -137,14 +139,6 @@ def _whole_lines(file: FileIO) -> int:
     return 0
 
 
-def _lines(path: Path) -> list[str]:
-    """A ledger's lines; an end of one, which is being written or whose writer died, is none."""
-    if not path.exists():
-        return []
-    whole, mark, _ = (text := path.read_text(encoding="utf-8")).rpartition("\n")
-    return (whole if mark else text).splitlines()
-
-
 def read_runs(path: Path) -> list[dict[str, Any]]:
     """The runs of a ledger file, oldest first: each run's start line updated by its end line, if it has one.
 
@@ -152,8 +146,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         One record a run; `status` is `running` when there is no end line (running, or crashed).
     """
     runs: dict[str, dict[str, Any]] = {}
-    for line in _lines(path):
-        record = json.loads(line)
+    for record in _records(path):
         if record["event"] == "comparison":
             continue
         runs.setdefault(record["run_id"], {"status": "running"}).update(record)
@@ -163,12 +156,30 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
     """The comparisons of a ledger file, oldest first; of one repeated, only the last."""
     found: dict[str, dict[str, Any]] = {}
-    for line in _lines(path):
-        record = json.loads(line)
+    for record in _records(path):
         if record["event"] == "comparison":
             found.pop(record["comparison_id"], None)
             found[record["comparison_id"]] = record
     return list(found.values())
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a ledger file; none where there is no file, or a line is being written or its writer died.
+
+    Raises:
+        DataError: a line is not what kdrun writes.
+    """
+    whole, _, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
+    for number, line in enumerate(whole.split(b"\n"), 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            _ = record["comparison_id" if record["event"] == "comparison" else "run_id"]
+        except (ValueError, KeyError, TypeError) as error:
+            told = f"line {number}: {type(error).__name__}: {error}"
+            raise DataError(f"{path} is not a ledger ({told}); each line is a JSON object; mend or move it") from None
+        yield record
 
 
 def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:

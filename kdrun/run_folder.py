@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from kdrun.results import LEDGER, append_line, code_digest, config_hash, flat, i
 
 RECORD, RESULT, LOCK = "run.json", "result.json", ".lock"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
-RESUME = "resume="
 MOST_SHOWN = 8
 """Differences; another method has dozens of other keys."""
 
@@ -56,6 +54,8 @@ class RunFolder:
         self.started = time.perf_counter()
         before = read_record(self.path)
         self.goes_on = before is not None
+        if before is not None:
+            _must_hold_no_links(self.path)
         if before is None and not _is_free(self.path):
             raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
         if before is not None:
@@ -96,7 +96,10 @@ class RunFolder:
         path = self.path / RESULT
         if not self.goes_on or not path.exists():
             return None
-        made = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError([f"{path} is not JSON ({error}); remove it, and the run goes on to its end"]) from None
         if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
             self.close("done", made)
         return made
@@ -215,9 +218,32 @@ class RunFolder:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a folder's `run.json` says; None where there is none."""
+    """What a folder's `run.json` says; None where there is none.
+
+    Raises:
+        ConfigError: it is not what a run writes.
+    """
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {"run_id": str, "command": str, "config": dict, "code": str}
+        strange = [key for key, kind in kinds.items() if not isinstance(record[key], kind)]
+        wrong = f"{', '.join(strange)} should be another kind of value" if strange else None
+    except (ValueError, KeyError, TypeError) as error:
+        record, wrong = None, f"{type(error).__name__}: {error}"
+    if wrong is not None:
+        raise ConfigError([f"{path} is not what a run wrote ({wrong}); start anew in another run_dir"])
+    return record
+
+
+def _must_hold_no_links(folder: Path) -> None:
+    """A run writes into its folder only, and through a link it would write elsewhere."""
+    links = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink())
+    if links:
+        told = f"{folder} holds links ({', '.join(links[:MOST_SHOWN])}), through which a run would write elsewhere"
+        raise ConfigError([f"{told}; put what they stand for in their place, or name another run_dir"])
 
 
 def _is_free(folder: Path) -> bool:
@@ -242,32 +268,3 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     both = [f"{key} was {old[key]}, is {new[key]}" for key in old if key in new and old[key] != new[key]]
     gone = [f"{key} was {old[key]}, is not there" for key in old if key not in new]
     return [*both, *gone, *(f"{key} was not there, is {new[key]}" for key in new if key not in old)]
-
-
-def expand(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with those of the run that it goes on with in the place of `resume=FOLDER`.
-
-    Raises:
-        ConfigError: the folder is not of a run.
-    """
-    folders = [Path(word.removeprefix(RESUME)) for word in words if word.startswith(RESUME)]
-    if not folders:
-        return list(words)
-    record = read_record(folders[0])
-    if record is None or len(folders) > 1:
-        reason = "name one folder" if len(folders) > 1 else f"no run left a {RECORD} there; name the folder of a run"
-        raise ConfigError([f"{RESUME}{folders[0]}: {reason}"])
-    others = [word for word in words if not word.startswith(RESUME)]
-    named = {"run_dir", *(_key(word) for word in others)}
-    own = [word for word in shlex.split(record["command"])[1:] if _key(word) not in named]
-    return [*own, *others, f"run_dir={quoted(folders[0])}"]
-
-
-def quoted(path: Path) -> str:
-    """A path as the value of a word of the command line, whatever signs are in it."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")

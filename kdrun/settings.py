@@ -52,11 +52,3 @@ def _check_range(key: str, value: Any, meta: Any) -> Iterator[str]:
     if not math.isfinite(value) or not all(test(value, bound) for _, bound, test in wanted):
         rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in wanted) or "a finite number"
         yield f"{key} must be {rule}, got {value}"
-
-
-def has_target(value: Any) -> bool:
-    """Whether `_target_` is a key anywhere in a value; in a text, such as a path, it is a word like others."""
-    if isinstance(value, dict):
-        return any(key == "_target_" or has_target(item) for key, item in value.items())
-    items = value if isinstance(value, list) else getattr(value, "list", None) or []  # of a sweep: its choices
-    return any(has_target(item) for item in items)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from kdrun import (
     check,
     checkpoint,
     domain_runs,
+    offline,
     registry,
     report,
     samples,
@@ -40,13 +40,14 @@ from kdrun.method import Method
 from kdrun.models import loading
 from kdrun.phases import one_step_each
 from kdrun.results import versions
-from kdrun.run_folder import RunFolder
+from kdrun.run_folder import RECORD, RunFolder
 from kdrun.screen import Screen, Watcher
 from kdrun.trackers import Tracking
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@offline.heeded
 def run(
     config: Config, screen: Screen | None = None, words: Sequence[str] = (), group: str | None = None
 ) -> dict[str, Any] | None:
@@ -102,9 +103,12 @@ def _told(folder: RunFolder, screen: Screen) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        screen.say(go_on)
-        free = shutil.disk_usage(folder.path).free / 2**20
-        raise DiskError(f"no room for {folder.path}: {error} ({free:.0f} MiB free); make some, then go on") from error
+        if (folder.path / RECORD).exists():
+            screen.say(go_on)
+        raise DiskError(
+            f"no room for what {folder.path} needs: {error}; make some, or another place (output_dir=…, run_dir=…, "
+            "KDRUN_CACHE for the cache), then go on"
+        ) from error
 
 
 @contextmanager
@@ -124,6 +128,7 @@ def _closed(folder: RunFolder) -> Iterator[None]:
         folder.release()
 
 
+@offline.heeded
 def try_out(config: Config, screen: Screen) -> list[Check]:
     """Build everything with a real teacher, take one step of each turn and evaluate a batch, for `kdrun check`.
 

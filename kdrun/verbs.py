@@ -11,11 +11,11 @@ import importlib
 from enum import Enum
 from typing import Any, TypeVar
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kdrun import overrides
 from kdrun.errors import ConfigError, nearest
 from kdrun.settings import MISSING, check_ranges
 
@@ -83,10 +83,12 @@ def parse(schema: type[S], words: list[str], *, others: bool = False) -> tuple[S
                 problems.append(f"{word}: unknown key{hint}" if mark else f"{word}: write key=value{hint}")
             rest.append(word)
             continue
+        override = overrides.read(word)
+        if isinstance(override, str):
+            problems.append(override)
+            continue
         try:
-            OmegaConf.update(node, key, _value(word, is_list=_is_list(node, key)))
-        except HydraException as error:
-            problems.append(f"cannot read {word!r} ({str(error).splitlines()[0]}); write key=value")
+            OmegaConf.update(node, key, _value(override, is_list=_is_list(node, key)))
         except OmegaConfBaseException as error:
             problems.append(f"{word}: {str(error).splitlines()[0]}")
     missing = sorted(OmegaConf.missing_keys(node))
@@ -105,11 +107,10 @@ def _is_list(node: Any, key: str) -> bool:
     return OmegaConf.is_list(node._get_node(key))
 
 
-def _value(word: str, *, is_list: bool) -> Any:
+def _value(override: Override, *, is_list: bool) -> Any:
     """The value of one word; several, parted by commas, for a list."""
-    override = OverridesParser.create().parse_override(word)
     if override.is_sweep_override():
-        values = [str(part) for part in override.sweep_string_iterator()]
+        values = overrides.words(override)
         return values if is_list else ",".join(values)
     value = override.value()
     return [value] if is_list and not isinstance(value, list) else value

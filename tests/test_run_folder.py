@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdrun import compose, results, run_folder
+from kdrun import compose, results, resume, run_folder
 from kdrun.config import Config
 from kdrun.errors import ConfigError
 from kdrun.run_folder import RunFolder
@@ -156,16 +156,16 @@ def test_logs_are_cut_back_to_where_they_stood(tmp_path: Path) -> None:
 def test_the_words_of_a_resumed_run_are_its_own(tmp_path: Path) -> None:
     folder = begun(tmp_path, "optim.lr=0.01", f"run_dir={tmp_path}/elsewhere")
     own = [f"output_dir={tmp_path}/out", "optim.lr=0.01"]
-    assert run_folder.expand(["method=kd"]) == ["method=kd"]
-    assert run_folder.expand([f"resume={folder.path}"]) == [*own, f"run_dir='{folder.path}'"]
-    changed = run_folder.expand(["optim.lr=1", f"resume={folder.path}"])
+    assert resume.expand(["method=kd"]) == ["method=kd"]
+    assert resume.expand([f"resume={folder.path}"]) == [*own, f"run_dir='{folder.path}'"]
+    changed = resume.expand(["optim.lr=1", f"resume={folder.path}"])
     assert changed == [own[0], "optim.lr=1", f"run_dir='{folder.path}'"]
-    assert compose.load(run_folder.expand([f"resume={folder.path}"])).run_dir == str(folder.path)
+    assert compose.load(resume.expand([f"resume={folder.path}"])).run_dir == str(folder.path)
 
 
 def test_resume_needs_the_folder_of_one_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"resume=.*: no run left a run\.json there"):
-        run_folder.expand([f"resume={tmp_path}"])
+        resume.expand([f"resume={tmp_path}"])
     folder = begun(tmp_path)
     with pytest.raises(ConfigError, match="name one folder"):
-        run_folder.expand([f"resume={folder.path}", f"resume={tmp_path}"])
+        resume.expand([f"resume={folder.path}", f"resume={tmp_path}"])

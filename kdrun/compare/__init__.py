@@ -35,7 +35,7 @@ def main(words: list[str]) -> int:
     kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all teacher.lessons=single,meta
     """
-    from kdrun import verbs
+    from kdrun import offline, verbs
     from kdrun.compare import arms as arms_of
     from kdrun.compare import plan, show, tally
     from kdrun.results import LEDGER, append_line, write_atomic
@@ -45,7 +45,9 @@ def main(words: list[str]) -> int:
     settings, rest = verbs.parse(Settings, words, others=True)
     screen, seeds = Screen(), list(range(1, settings.seeds + 1))
     arms = plan.plan(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
-    config, data = arms[0].config(1), arms_of.read_rows(arms)
+    config = arms[0].config(1)
+    with offline.switched(config.offline):
+        data = arms_of.read_rows(arms)
     arms_of.make_even(arms, data.lessons.num_rows, data.rows_by_domain(data.lessons.name))
     show.introduce(arms, seeds, data, screen)
     try:

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
-from kdrun import compose, registry
+from kdrun import compose, overrides, registry
 from kdrun.compare.arms import Arm
 from kdrun.errors import ConfigError, nearest
 from kdrun.method import Method
@@ -117,11 +114,10 @@ def _key(word: str) -> str:
 
 def _values(word: str) -> list[str]:
     """The values of a word that names several, else none."""
-    try:
-        override = OverridesParser.create().parse_override(word)
-        return [str(value) for value in override.sweep_string_iterator()] if override.is_sweep_override() else []
-    except HydraException:
+    override = overrides.read(word)
+    if isinstance(override, str) or not override.is_sweep_override():
         return []  # compose says what is wrong with it
+    return overrides.words(override)
 
 
 def _keys(schema: type | None) -> set[str]:

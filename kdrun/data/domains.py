@@ -11,6 +11,7 @@ A task whose `by_domain` is empty has one protocol, which is by domain where the
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from kdrun.settings import setting
 
 ALL = "all"
 """The value of `method.domain` for one student per domain."""
+PLAIN_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass
@@ -85,6 +87,9 @@ def problems(task: TaskConfig, method: Any, source: str, needs_domains: bool) ->
     if task.reported is not None and task.reported not in task.dev_splits:
         ending = nearest(task.reported, task.dev_splits)
         found.append(f"task.reported={task.reported} is no split{ending} (allowed: {', '.join(task.dev_splits)})")
+    # they name columns of tables, and folders of runs
+    strange = [name for name in task.domains if not PLAIN_NAME.fullmatch(name)]
+    found += [f"task.domains has {name!r}; a domain's name is made of letters, digits, - and _" for name in strange]
     if needs_domains and not task.domains:
         found.append(f"method={method.name} needs a task with domains, and task={task.name} has none{_others()}")
     elif isinstance(method, DomainSettings):

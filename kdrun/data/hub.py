@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kdrun import offline
 from kdrun.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import DatasetBuilder, DatasetDict
+
+TABLES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".txt")
+"""Files that data sets are read from: rows, and nothing else."""
 
 
 def load(repo: str, subset: str, revision: str | None, otherwise: str) -> DatasetDict:
@@ -26,27 +28,57 @@ def load(repo: str, subset: str, revision: str | None, otherwise: str) -> Datase
         otherwise: what to take instead where the hub cannot be reached, for the message.
 
     Raises:
-        DataError: it cannot be reached, or has no such subset.
+        DataError: it cannot be reached, is not in the cache where downloads are off, or has no such subset.
     """
     import datasets
     from datasets.exceptions import DatasetsError
 
     local = Path(repo).expanduser()
     remote = not local.is_dir()
-    unreachable = remote and not _hub_answers()
+    is_off = offline.is_on()
+    unreachable = remote and not is_off and not _hub_answers()
     try:
-        with _offline_if(unreachable):
-            if remote:
-                return datasets.load_dataset(repo, subset, revision=revision)
-            return datasets.load_dataset(str(local), subset)
-    except OSError as error:  # what `datasets` raises for an unknown name and without a network is one too
-        why = "the hub does not answer and the cache does not hold it" if unreachable else str(error)
+        with offline.switched(unreachable):
+            builder = datasets.load_dataset_builder(
+                repo if remote else str(local), subset, revision=revision if remote else None
+            )
+            _must_be_tables(builder, repo)
+            builder.download_and_prepare()
+            return builder.as_dataset()  # pyright: ignore[reportReturnType]
+    except (OSError, ValueError) as error:
+        # `datasets` raises either for an unknown name, an unknown subset, and for what is not in its cache
+        if remote and is_off:
+            why = f"{offline.WHY}, and {_missing(repo, subset)}"
+        elif unreachable:
+            why = "the hub does not answer and the cache does not hold it"
+        elif isinstance(error, ValueError):
+            raise DataError(f"{repo} has no readable subset {subset}: {error}") from error
+        else:
+            why = str(error)
         raise DataError(f"{repo} cannot be read: {why}. Without access to the hub take {otherwise}") from error
-    except DatasetsError as error:
-        raise DataError(f"{repo} {subset} cannot be read: {error}") from error
-    except ValueError as error:
-        # an unknown subset, or a cache that lacks it: `datasets` has no class of its own for either
-        raise DataError(f"{repo} has no readable subset {subset}: {error}") from error
+    except (DatasetsError, RuntimeError) as error:  # the latter for a repository that is a script
+        raise DataError(f"{repo} {subset} cannot be read: {error}. Take {otherwise}") from error
+
+
+def _must_be_tables(builder: DatasetBuilder, repo: str) -> None:
+    """Refuse what would be unpacked, or read by a format that can hold code, before it is downloaded."""
+    files = [str(file) for part in (builder.config.data_files or {}).values() for file in part]
+    strange = [name for file in files if (name := urlsplit(file).path.rpartition("/")[2]) and not name.endswith(TABLES)]
+    if strange:
+        raise DataError(
+            f"{repo} has the file {strange[0]}, and of a data set only {', '.join(TABLES)} files are read: archives "
+            "are not unpacked and pickles not loaded; unpack it yourself and give data.repo=FOLDER (corpus.repo=FOLDER)"
+        )
+
+
+def _missing(repo: str, subset: str) -> str:
+    """What the cache of `datasets` lacks, where; its folders are named as `datasets` names them."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+
+    owner, _, name = repo.rpartition("/")
+    folder = Path(config.HF_DATASETS_CACHE) / "___".join(filter(None, (owner, camelcase_to_snakecase(name)))) / subset
+    return f"there is no folder {folder} (download it once without that, or copy it from where it is)"
 
 
 def _hub_answers() -> bool:
@@ -61,18 +93,3 @@ def _hub_answers() -> bool:
     except socket.gaierror:
         return False
     return True
-
-
-@contextmanager
-def _offline_if(offline: bool) -> Iterator[None]:
-    """Make `datasets` and `huggingface_hub` look into their caches only, for as long as the block runs."""
-    from datasets import config
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
-    if offline:
-        constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub import errors as hub_errors
-from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from kdrun import offline
 from kdrun.errors import ModelError
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
@@ -40,21 +41,44 @@ def download(repo: str, revision: str | None, role: str) -> Path:
     Raises:
         ModelError: it cannot be had; says what to do instead.
     """
-    offline = f"give a folder ({role}.path=FOLDER), or run without downloads (preset=embedded)"
+    otherwise = f"give a folder ({role}.path=FOLDER), or run without downloads (preset=embedded)"
     try:
         # everything in one call: it fails at once without a network, where a call per file would retry each
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS, ignore_patterns=["*/*"]))
+        return Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                allow_patterns=PATTERNS,
+                ignore_patterns=["*/*"],
+                local_files_only=offline.is_on(),
+            )
+        )
     except hub_errors.HFValidationError as error:
-        raise ModelError(f"{role}.hub={repo} is no name at the hub ({error}); {offline}") from None
+        raise ModelError(f"{role}.hub={repo} is no name at the hub ({error}); {otherwise}") from None
     except hub_errors.GatedRepoError:
-        raise ModelError(f"{role}.hub={repo} asks for consent to its terms at the hub; {offline}") from None
+        raise ModelError(f"{role}.hub={repo} asks for consent to its terms at the hub; {otherwise}") from None
     except hub_errors.RepositoryNotFoundError:
-        raise ModelError(f"{role}.hub={repo}: the hub has no such model, or hides it; {offline}") from None
+        raise ModelError(f"{role}.hub={repo}: the hub has no such model, or hides it; {otherwise}") from None
     except hub_errors.RevisionNotFoundError:
         raise ModelError(f"{role}.hub={repo} has no revision {revision!r}; leave {role}.revision out") from None
     except OSError as error:  # no network, a time-out, an answer that is an error: all are OSErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{role}.hub={repo} cannot be downloaded ({reason}); {offline}") from None
+        if offline.is_on():
+            remedy = f"download it once without that, or copy that folder from where it is; or {otherwise}"
+            raise ModelError(
+                f"{role}.hub={repo}: {offline.WHY}, and {_missing(repo, revision, error)}; {remedy}"
+            ) from None
+        raise ModelError(f"{role}.hub={repo} cannot be downloaded ({first_line(error)}); {otherwise}") from None
+
+
+def _missing(repo: str, revision: str | None, error: OSError) -> str:
+    """Which files of a checkpoint the hub's cache lacks, and where it was looked for them."""
+    place = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    if isinstance(error, hub_errors.IncompleteSnapshotError):
+        return f"{error.snapshot_path} is not whole ({first_line(error)})"
+    if not place.is_dir():
+        return f"config.json, the weights and the tokenizer are missing: there is no folder {place}"
+    wanted = place / "refs" / (revision or constants.DEFAULT_REVISION)
+    return f"{place} has no snapshot of this revision ({wanted} says which, or a folder in {place / 'snapshots'})"
 
 
 def read_config(folder: Path, where: str) -> PreTrainedConfig:
@@ -74,6 +98,12 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: its config.json names code of its own (auto_map), which kdrun never runs; "
             "use a checkpoint of an architecture that transformers has"
         )
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{where}: adapter_config.json makes it an adapter of another model, which it names itself; merge the two "
+            "(merge_and_unload in peft) and give the folder of the merged model"
+        )
+    _must_list_own_weights(folder, where)
     weights = sorted(p.name for p in folder.glob("*.safetensors"))
     if not weights:
         pickled = [p.name for p in folder.glob("*.bin")]
@@ -91,6 +121,19 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: config.json (model_type {kind!r}) cannot be used: {first_line(error)}; "
             "kdrun takes any encoder that transformers can put a classification head on"
         ) from None
+
+
+def _must_list_own_weights(folder: Path, where: str) -> None:
+    """Refuse a list of weight files that names another folder's, or files that are no safetensors."""
+    for index in folder.glob("*.safetensors.index.json"):
+        listed = _json(index, where).get("weight_map")
+        files = listed.values() if isinstance(listed, dict) else [None]
+        for file in files:
+            if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+                raise ModelError(
+                    f"{where}: {index.name} names {file!r}, which is no safetensors file of this folder; save the "
+                    "checkpoint anew with save_pretrained"
+                )
 
 
 def read_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerBase:
