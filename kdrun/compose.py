@@ -175,9 +175,8 @@ def _is_hydra(override: Override, text: str, problems: list[str]) -> bool:
 
 
 def _words(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return [str(word) for word in override.sweep_string_iterator()]
-    return [override.get_value_element_as_str()]
+    is_swept = override.is_sweep_override()
+    return list(map(str, override.sweep_string_iterator())) if is_swept else [override.get_value_element_as_str()]
 
 
 def _known_choices(group: str, words: list[str], problems: list[str]) -> list[str]:
