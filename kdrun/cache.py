@@ -15,16 +15,19 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from kdrun import cache_room
 from kdrun.errors import CacheError, ConfigError, PlaceError
 
 MANIFEST = "entry.json"
+SILENT = 5.0
+"""Seconds of waiting for another process that nobody is told of."""
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -120,7 +123,7 @@ def _entry(kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> tup
     """The folder of an entry, whole and in use, and whether it was there already."""
     folder = cache_root() / kind / digest(key)[:24]
     _make_writable(folder.parent)
-    with FileLock(f"{folder}.lock"):
+    with _locked(folder):
         if folder.exists():
             wrong = _damage_since(folder, key)
             if wrong is None:
@@ -149,6 +152,21 @@ def _entry(kind: str, key: dict[str, Any], build: Callable[[Path], None]) -> tup
         cache_room.use(folder)
     cache_room.shrink(cache_root())
     return folder, False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Have an entry to oneself; waiting for another process, which may train a teacher, is said."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=SILENT)
+    except Timeout:
+        log.warning("another process makes the cache entry %s; waiting for it", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _make_writable(folder: Path) -> None:

@@ -164,13 +164,16 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a ledger file; none where there is no file, or a line is being written or its writer died.
+    """The lines of a ledger file; none where there is no file.
+
+    A last line without an end is being written, or its writer died.
 
     Raises:
         DataError: a line is not what kdrun writes.
     """
-    whole, _, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
-    for number, line in enumerate(whole.split(b"\n"), 1):
+    text = path.read_bytes() if path.exists() else b""
+    whole, ended, _ = text.rpartition(b"\n")
+    for number, line in enumerate((whole if ended else text).split(b"\n"), 1):
         if not line:
             continue
         try:

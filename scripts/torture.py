@@ -224,10 +224,10 @@ def sweep_at_once(figures: Figures, root: Path, draw: random.Random, count: int)
 
 def refuse_inputs(figures: Figures) -> None:
     """Run the table of input that must be refused, where it is there."""
-    if not (ROOT / "tests" / "inputs").is_dir():
-        print("tests/inputs is not there: no input was tried")
+    if not (ROOT / INPUTS).is_file():
+        print(f"{INPUTS} is not there: no input was tried")
         return
-    command = [sys.executable, "-m", "pytest", "-q", "tests/inputs"]
+    command = [sys.executable, "-m", "pytest", "-q", INPUTS]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", shown)}
     figures.inputs = counts.get("passed", 0)
