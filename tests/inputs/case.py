@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SMOKE = ("preset=smoke", "task=sst2")
-MADE = Callable[[Path, Path], None]
+MADE = Callable[[Path, Path], object]
 """Makes the input in the case's own folder; the second is a finished run on the embedded data, to be copied from."""
 
 

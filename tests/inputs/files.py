@@ -71,7 +71,7 @@ CASES: list[Case] = [
     tsv("a binary file", b"\x00\x80PAR1", "not UTF-8: byte 0x80"),
     tsv("UTF-16", GOOD.decode().encode("utf-16"), "not UTF-8: byte 0xff at offset 0", "save it as UTF-8"),
     Case("data.dir is a file", (*SMOKE, "data=folder", "data.dir={here}/glue"), ("which is a file", "SST-2/train.tsv"),
-         make=lambda here, run: (here / "glue").write_bytes(GOOD) and None),
+         make=lambda here, run: (here / "glue").write_bytes(GOOD)),
     Case("data.dir is not there", (*SMOKE, "data=folder", "data.dir={here}/glue"), ("which does not exist",)),
     corpus("a corpus of other files", {"a.pdf": b"x"}, "which holds a.pdf", "expected a folder of .txt or .tokens"),
     corpus("an empty corpus", {"a.txt": b""}, "every file of", "is empty", "expected a folder"),

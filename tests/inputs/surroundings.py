@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.inputs.case import SMOKE, Case, nothing
+from tests.inputs.case import MADE, SMOKE, Case, nothing
 from tests.inputs.files import rows
 
 
@@ -84,8 +84,8 @@ def homeless(patch: pytest.MonkeyPatch, here: Path) -> None:
     patch.setattr("pwd.getpwuid", nobody)
 
 
-def a_file(name: str) -> Callable[[Path, Path], None]:
-    return lambda here, run: (here / name).write_text("x") and None
+def a_file(name: str) -> MADE:
+    return lambda here, run: (here / name).write_text("x")
 
 
 RUN = (*SMOKE, "method=finetune")
@@ -114,9 +114,9 @@ CASES: list[Case] = [
     Case("a data file without rights", GLUE, ("Permission denied", "train.tsv"), make=rows(b"sentence\tlabel\na\t0\n"),
          around=unreadable("glue/SST-2/train.tsv")),
     Case("a ledger without rights", ("runs", "output_dir={here}/out"), ("Permission denied", "ledger.jsonl"),
-         make=lambda here, run: (here / "out").mkdir() or ((here / "out" / "ledger.jsonl").write_text("") and None),
+         make=lambda here, run: (here / "out").mkdir() or ((here / "out" / "ledger.jsonl").write_text("")),
          around=unreadable("out/ledger.jsonl")),
     Case("a report without rights", ("report", "{here}/run"), ("Permission denied", "report.html"),
-         make=lambda here, run: shutil.copytree(run, here / "run") and None,
+         make=lambda here, run: shutil.copytree(run, here / "run"),
          around=denied("run", errno.EACCES)),
 ]  # fmt: skip
