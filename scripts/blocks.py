@@ -19,6 +19,6 @@ def put(document: Path, name: str, text: str) -> None:
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; all columns but the first stand to the right."""
-    marks = ["---", *["---:"] * (len(columns) - 1)]
+    """A Markdown table; columns of numbers stand to the right."""
+    marks = ["---:" if all(cell[:1].isdigit() for cell in cells) else "---" for cells in zip(*rows, strict=True)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, marks, *rows))

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from kdrun import cache, registry, sweeps  # noqa: E402
+from scripts.blocks import put, table  # noqa: E402
 from tests import harming, killing  # noqa: E402
 
 LEFT_ALONE = 0.3
@@ -38,7 +39,7 @@ LEFT_ALONE = 0.3
 UNDER_A_RUN = 0.3
 """Share of the harm that is done while a run is at work."""
 AT_ONCE = 4
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+INPUTS = "tests/test_bad_inputs.py"
 COUNTS = {"kills": 100, "corruptions": 0, "sweeps": 0}
 
 
@@ -223,10 +224,7 @@ def sweep_at_once(figures: Figures, root: Path, draw: random.Random, count: int)
 
 
 def refuse_inputs(figures: Figures) -> None:
-    """Run the table of input that must be refused, where it is there."""
-    if not (ROOT / INPUTS).is_file():
-        print(f"{INPUTS} is not there: no input was tried")
-        return
+    """Run the table of input that must be refused."""
     command = [sys.executable, "-m", "pytest", "-q", INPUTS]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", shown)}
@@ -238,11 +236,9 @@ def refuse_inputs(figures: Figures) -> None:
 
 
 def write(figures: Figures, document: Path) -> None:
-    """Put the figures between the marks of a document."""
-    text = document.read_text(encoding="utf-8")
-    rows = "\n".join(f"| {done} | {came} |" for done, came in figures.rows())
-    block = f"{BEGIN}\n\n`{figures.command}`\n\n| done | came of it |\n| --- | --- |\n{rows}\n\n{END}"
-    document.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+    """Put the figures into a document."""
+    rows = [list(row) for row in figures.rows()]
+    put(document, "torture", f"`{figures.command}`\n\n" + table(["done", "came of it"], rows))
 
 
 def main(words: list[str]) -> int:
@@ -251,8 +247,6 @@ def main(words: list[str]) -> int:
     if "--markdown" in words:
         place = words.index("--markdown")
         document, words = Path(words[place + 1]), words[:place] + words[place + 2 :]
-        if BEGIN not in document.read_text(encoding="utf-8"):
-            sys.exit(f"{document} has no line {BEGIN}")
     given = dict(word.split("=", 1) for word in words)
     unknown = set(given) - {*COUNTS, "inputs", "method", "seed"}
     if unknown:
