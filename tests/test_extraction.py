@@ -14,7 +14,7 @@ from kdrun.config import Config
 from kdrun.errors import ConfigError, DataError, ModelError, TrainingError
 from kdrun.screen import Quiet, Screen
 
-FIT = ("finetune", "kd", "kd_ood")
+FIT = ("finetune", "kd", "kd_ood", "dfkd_t3")
 UNFIT = [name for name, entry in registry.entries("method").items() if not entry.target.needs.extraction]
 SIZES = "{d_model: 16, d_kv: 8, num_heads: 2, d_ff: 16, num_layers: 1, num_decoder_layers: 1}"
 SENTENCE = "Ann B-PER\nLee I-PER\nleft O\nRome B-LOC\n\n"
@@ -27,6 +27,7 @@ def words(tmp_path: Path, *more: str) -> list[str]:
         "task=conll2003", "preset=t5_writer", "report=false", f"output_dir={tmp_path}/out", "task.answer_tokens=6",
         f"teacher.sizes={SIZES}", "teacher.fine_tuning.steps=2", "teacher.fine_tuning.batch_size=8",
         "teacher.allow_weak=true", f"student.sizes={SIZES}", "optim.steps=3", "optim.batch_size=8",
+        f"generator.sizes={SIZES}", "generator.pretrain.steps=0",
         "data.max_train_rows=64", "ood.rows=32", "runtime.log_every=1", *more,
     ]  # fmt: skip
 
@@ -56,7 +57,8 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert result["guess"]["test"]["entity_f1"] == 0.0
     assert result["data"]["train_rows_read"] == (0 if needs.data_free else 24)
     assert result["data"]["labels_read"] == (24 if needs.labels else 0)
-    assert result["data"]["ood_rows_read"] == (24 if needs.data_free else 0)
+    # what writes text from the rows reads them too
+    assert result["data"]["ood_rows_read"] == {"kd_ood": 24, "dfkd_t3": 32}.get(method, 0)
     assert (result["teacher"] is not None) == needs.teacher
     rows = lines(folder / "predictions.jsonl")
     assert [row["split"] for row in rows] == ["dev"] * 500 + ["test"] * 500
@@ -66,7 +68,8 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     scores = entities.score([row["gold"] for row in own], [row["prediction"] for row in own])
     assert scores == result["student"]["metrics"]["test"]
     logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
-    terms = {"hard"} if method == "finetune" else {"soft"} if method == "kd_ood" else {"hard", "soft"}
+    terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
+    logged = [record for record in logged if record["role"] == "student"]
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
     assert "did not end within task.answer_tokens=6 and were cut" in screen
     assert "AutoModelForSeq2SeqLM.from_pretrained" in screen
