@@ -82,7 +82,8 @@ Nobody wrote or checked these texts: a label is what the teacher finds most prob
     {card["provenance"]["command"]}
 
 One JSON object a line: the text (and `text_pair`), the class it was `wanted` to be of (null where none was asked \
-for), the `teacher`'s probability of each class, {answered}and the `source` row it was made of. Another student learns from it:
+for), the `teacher`'s probability of each class, {answered}and the `source` row it was \
+made of. Another student learns from it:
 
     kdrun method=finetune task={task} data=generated data.path=THIS_FOLDER
 

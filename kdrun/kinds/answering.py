@@ -150,7 +150,7 @@ def first_tokens(classes: Sequence[str], tokenizer: Any) -> Tensor:
     if problems:
         raise ModelError(
             "a text's class is the first token of its answer here, and in the vocabulary of "
-            f"{len(tokenizer)} entries {'; '.join(problems)}; take models whose vocabulary tells them apart, other names "
-            "of the types (task.entities, task.folder.tags), or method=kd_ood, which asks for no class"
+            f"{len(tokenizer)} entries {'; '.join(problems)}; take models whose vocabulary tells them apart, or other "
+            "names of the types (task.entities, task.folder.tags)"
         )
     return torch.tensor([ids[0] for ids in spelt])
