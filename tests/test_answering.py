@@ -1,4 +1,4 @@
-"""Made text as a task that is answered with a text sees it: its class is an answer's first word, its lesson the whole."""
+"""Made text of a task that is answered with a text: its class is an answer's first word, its lesson the whole."""
 
 from dataclasses import replace
 from typing import Any

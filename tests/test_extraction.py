@@ -73,7 +73,9 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
     assert "did not end within task.answer_tokens=6 and were cut" in screen
     assert "AutoModelForSeq2SeqLM.from_pretrained" in screen
+    assert ("teacher writes" in screen) == (method == "dfkd_t3")
     page = (folder / "report.html").read_text()
+    assert ("teacher writes" in page) == (method == "dfkd_t3")
     assert "Entities of test by type" in page
     assert "organization" in page
     assert "Traceback" not in page
@@ -115,7 +117,7 @@ def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path)
         _ = this.data.train
 
 
-def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path) -> None:
+def test_data_free_runs_and_students_of_their_text_do_not_open_the_training_file(tmp_path: Path) -> None:
     _, folder, _ = carry_out(tiny(tmp_path, "method=finetune"))
     data = tmp_path / "conll2003"
     data.mkdir()
@@ -125,10 +127,15 @@ def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path) -> None
     (tmp_path / "corpus.txt").write_text("".join(f"The {n} people went to the town.\n" for n in range(60)))
     more = ["data=folder", f"data.dir={tmp_path}", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
     more += [f"teacher.path={folder / 'student'}", "student.tokenizer=teacher"]
-    result, _, _ = carry_out(tiny(tmp_path, "method=kd_ood", *more))
+    for method in ("kd_ood", "dfkd_t3"):
+        result, folder, _ = carry_out(tiny(tmp_path, f"method={method}", *more))
+        found = result["data"]
+        assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
+        assert found["synthetic"] is False
+    result, _, _ = carry_out(tiny(tmp_path, "method=kd", "data=generated", f"data.path={folder}", *more[1:]))
     found = result["data"]
     assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
-    assert found["synthetic"] is False
+    assert found["generated"]["method"] == "dfkd_t3"
     with pytest.raises(DataError, match=r"train\.txt is not UTF-8"):
         train.run(tiny(tmp_path, "method=kd", *more), Quiet())
 
@@ -150,6 +157,7 @@ def test_methods_that_cannot_are_refused_by_name(method: str, tmp_path: Path) ->
         (["teacher=smoke"], r"teacher\.architecture=bert: an encoder writes no text"),
         (["student=smoke"], r"student\.architecture=bert: .* take preset=t5_writer"),
         (["data=hub"], "data=hub has no task=conll2003"),
+        (["data=generated", "data.path=x", "data.dev=hub"], "data=hub has no task=conll2003"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_loads(more: list[str], message: str, tmp_path: Path) -> None:
