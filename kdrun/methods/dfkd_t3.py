@@ -95,6 +95,10 @@ class DFKDT3(PseudoText):
     second term, and a moving baseline b. There is no label anywhere: the rows are the `ood` section's, and the
     task's training rows are out of the student's reach.
 
+    Of a task that is answered with a text, y is the word that an answer begins with: a type of entity, or `none`. In
+    L_G T and S are the models' distributions over these words at the first place of an answer. In L_S, D is a mean over
+    the tokens of the teacher's whole answer: the kept one on x; on x′ the one that it writes, greedily, in each step.
+
     After each student turn its text is judged by the teacher alone. Text of one class, one text or none ends the
     generator's part, and the last generator with the best agreement with the wanted classes goes on writing.
 
@@ -107,6 +111,8 @@ class DFKDT3(PseudoText):
         generator: one forward pass a row (`decode`: one decoder step a token); and generator_turn steps to
             student_turn of the student's, each a forward and a backward pass through generator, teacher and student
             (score function: forward alone through teacher and student), and a forward pass of G₀.
+        Of a task that is answered with a text, a student step also takes the teacher's logits on x, and a decoder step
+            of it on x′ for each token of the longest answer of the batch, `task.answer_tokens` at most.
     """
 
     needs = Needs(
