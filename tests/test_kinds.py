@@ -171,8 +171,8 @@ def test_prediction_rows_are_spelt_as_the_sentence() -> None:
 class Diverged(Parrot):
     """Gives NaN."""
 
-    def forward(self, **given: Any) -> Any:
-        out = super().forward(**given)
+    def forward(self, *given: Any, **named: Any) -> Any:
+        out = super().forward(*given, **named)
         return SimpleNamespace(logits=out.logits * torch.nan, past_key_values=out.past_key_values)
 
 

@@ -87,7 +87,8 @@ class FirstWords(Answering):
     def lesson(self, teacher: nn.Module, rows: Rows) -> tuple[Rows, Tensor]:
         """The teacher writes its answers; its logits at each of their tokens are NaN behind the ends."""
         ids, _ = greedy(teacher, rows["teacher"], self.limit)
-        ends = ids == teacher.config.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
+        config: Any = teacher.config
+        ends = ids.eq(config.eos_token_id)
         written, read = forced(ids, (ends.cumsum(dim=1) - ends.long()) == 0, self.start)
         told = {role: {**own, "decoder_input_ids": read} for role, own in rows.items()}
         return told, losses.without_padding(teacher(**told["teacher"]).logits, written)
