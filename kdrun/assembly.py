@@ -115,8 +115,10 @@ def build_roles(this: Run) -> None:
     unfit = list(text_roles.problems(config, this.needs, {r: _is_text_to_text(b) for r, b in this.roles.items()}))
     if unfit:  # of models from the hub, whose family their download told
         raise ConfigError(unfit)
-    if this.needs.shared_vocabulary or (this.evaluator.kind.writes and len(this.used_roles) > 1):
+    if this.needs.shared_vocabulary:
         _same_vocabulary(this.roles)
+    elif this.evaluator.kind.writes and this.needs.teacher:
+        _same_vocabulary({role: this.roles[role] for role in ("teacher", "student")})
     if this.needs.paired_layers:
         layer_facts(this)
     for built in this.roles.values():

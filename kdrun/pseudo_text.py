@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdrun import registry
-from kdrun.method import Batch, MadeText, Method, StepOutput
+from kdrun.method import Batch, MadeText, Method, Parts, StepOutput
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Inputs = dict[str, Tensor]
 
 
 class Divergence(Enum):
@@ -31,6 +33,12 @@ class PseudoText(Method):
     """
 
     makes_text = True
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        from kdrun.kinds import kind_of
+
+        super().__init__(config, parts)
+        self.answering = kind_of(parts.task).answering(parts)
 
     def masked(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Which tokens of the generator's reading of a batch are masked, [batch, length], and what it says of them.
@@ -81,7 +89,7 @@ class PseudoText(Method):
 
             hard_weight · hard(S(x), y) + τ² · (soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′)))
 
-        D is the run's loss; the teacher's logits on x come from the cache. `flipped` is the share of rows whose
+        D is the run's loss; the teacher's logits on x come with the batch. `flipped` is the share of rows whose
         teacher's class differs between x and x′.
         """
         import torch
@@ -90,8 +98,8 @@ class PseudoText(Method):
         assert self.parts.loss is not None
         made, temperature, count = self.made_text(batch), self.config.temperature, len(batch.ids)
         with torch.no_grad():
-            taught = self.roles["teacher"](**made.inputs["teacher"]).logits
-        clean, pseudo = self._both(batch.inputs["student"], made.inputs["student"])
+            read, taught = self.answering.lesson(self.roles["teacher"], made.inputs)
+        clean, pseudo = self._both(batch.inputs["student"], read["student"])
         scale = temperature**2
         soft = scale * self.parts.loss(clean, batch.teacher_logits, temperature).sum()
         apart = scale * self.parts.loss(pseudo, taught, temperature).sum()
@@ -108,19 +116,20 @@ class PseudoText(Method):
         Args:
             batch: the rows.
             made: x′.
-            taught: the teacher's logits on it, [batch, outputs].
+            taught: the teacher's logits on it, as `batch.teacher_logits` are those on the rows.
         """
         assert batch.teacher_logits is not None
         if self.parts.task.is_regression:
             return {}
-        return {"flipped": (taught.argmax(dim=-1) != batch.teacher_logits.argmax(dim=-1)).sum()}
+        after, before = self.answering.classes(taught), self.answering.classes(batch.teacher_logits)
+        return {"flipped": (after.argmax(dim=-1) != before.argmax(dim=-1)).sum()}
 
-    def _both(self, own: dict[str, Tensor], made: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _both(self, own: Inputs, made: Inputs) -> tuple[Tensor, Tensor]:
         """The student's logits on x and on x′: in one pass, where both are equally long."""
         import torch
 
         student = self.roles["student"]
-        if own["input_ids"].shape != made["input_ids"].shape:
+        if any(value.shape != made[name].shape for name, value in own.items()):
             return student(**own).logits, student(**made).logits
         both = {name: torch.cat([value, made[name]]) for name, value in own.items()}
         first, second = student(**both).logits.split(len(own["input_ids"]))

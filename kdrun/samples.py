@@ -12,12 +12,13 @@ import torch
 from kdrun import rng
 from kdrun.assembly import Run
 from kdrun.data.feed import Feed
-from kdrun.kinds.labelled import Labelled
+from kdrun.kinds.base import shares
 from kdrun.method import Batch, MadeText, Method
 
 ROWS = 8
 """Rows whose made text is kept at each evaluation: the same ones all through a run."""
 SHOWN = 3
+ROLES = ("teacher", "student")
 
 Sample = dict[str, Any]
 
@@ -26,8 +27,8 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
     """What the method makes of a few training rows now, and what teacher and student say before and after.
 
     Returns:
-        One sample a row: step, original, text, changed (indices of words of `text`), and per role the answers
-        `before` and `after`.
+        One sample a row: step, original, text, changed (indices of words of `text`), and per role the classes
+        `before` and `after`; of a task that is answered with a text also `answers`, what each role writes of `text`.
     """
     rows = rng.numpy_stream(this.config.seed, "samples").permutation(feed.num_rows)[:ROWS]
     batch = feed.batch(np.sort(rows), "samples", step)
@@ -35,7 +36,8 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
         module.eval()
     with torch.no_grad(), this.accelerator.autocast():
         made = method.made_text(batch)
-        said = {role: _before_and_after(this, method, batch, made, role) for role in ("teacher", "student")}
+        said = {role: _before_and_after(this, method, batch, made, role) for role in ROLES}
+        answers = {role: _answers(this, made, role) for role in ROLES} if this.evaluator.kind.writes else {}
     tokenizer: Any = this.roles["generator"].tokenizer
     source = batch.inputs["generator"]
     samples = []
@@ -44,20 +46,33 @@ def take(this: Run, method: Method, feed: Feed, step: int) -> list[Sample]:
         text, words = readable(tokenizer, made.ids[i][kept].tolist(), made.changed[i][kept].tolist())
         before = source["input_ids"][i][source["attention_mask"][i].bool()].tolist()
         original, _ = readable(tokenizer, before, [False] * len(before))
-        answers_of = {role: {"before": before[i], "after": after[i]} for role, (before, after) in said.items()}
-        samples.append({"step": step, "original": original, "text": text, "changed": words, **answers_of})
+        classes = {role: {"before": before[i], "after": after[i]} for role, (before, after) in said.items()}
+        sample: Sample = {"step": step, "original": original, "text": text, "changed": words, **classes}
+        samples.append(sample | ({"answers": {r: texts[i] for r, texts in answers.items()}} if answers else {}))
     return samples
 
 
 def _before_and_after(
     this: Run, method: Method, batch: Batch, made: MadeText, role: str
 ) -> list[list[dict[str, float]]]:
-    model, kind, found = method.roles[role], Labelled(this.config.task), []
+    task, found = this.config.task, []
+    model = this.evaluator.kind.answering(method.parts).view(method.roles[role])
     for inputs in (batch.inputs[role], made.inputs[role]):
         logits = model(**inputs).logits.float().cpu().numpy()
-        said = kind.answers(logits, [])
-        found.append([answer.get("probabilities") or {"score": answer["prediction"]} for answer in said])
+        if task.is_regression:
+            found.append([{"score": float(value)} for value in logits[:, 0]])
+        else:
+            found.append(shares(logits, task.classes))
     return found
+
+
+def _answers(this: Run, made: MadeText, role: str) -> list[str]:
+    """What a model writes of made texts."""
+    from kdrun.kinds.decoding import greedy
+
+    built: Any = this.roles[role]
+    ids, _ = greedy(built.model, made.inputs[role], this.config.task.answer_tokens)
+    return built.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
 
 def readable(tokenizer: Any, ids: list[int], changed: list[bool]) -> tuple[str, list[int]]:
@@ -116,11 +131,9 @@ def lines(samples: list[Sample]) -> list[str]:
         marked = " ".join(f"*{word}*" if i in sample["changed"] else word for i, word in enumerate(words))
         shown.append(f"  from  {sample['original']}")
         shown.append(f"  made  {marked}")
-        told = (
-            f"{role} {_said(sample[role]['before'])} -> {_said(sample[role]['after'])}"
-            for role in ("teacher", "student")
-        )
+        told = (f"{role} {_said(sample[role]['before'])} -> {_said(sample[role]['after'])}" for role in ROLES)
         shown.append(f"        {'; '.join(told)}")
+        shown += [f"        {role} writes  {text}" for role, text in sample.get("answers", {}).items()]
     return shown
 
 

@@ -128,12 +128,15 @@ class Writer:
             return {role: framed(self.readers[role], made, special, role) for role in READERS}
         free = relax.maskable_in_all(inputs, special)
         masks = {role: relax.moved(made.made, free["generator"], free[role]) for role in READERS}
-        return {role: Reading(relax.filled(inputs[role], mask, made.chosen), mask) for role, mask in masks.items()}
+        read = {role: relax.filled(inputs[role], mask, made.chosen) for role, mask in masks.items()}
+        for own in read.values():
+            own.pop("decoder_input_ids", None)  # the source's answer is none to what was made of it
+        return {role: Reading(own, masks[role]) for role, own in read.items()}
 
 
 def prompts(task: TaskConfig) -> list[str]:
     """What stands before a source text, for each class: `<task> <class>:`."""
-    return [f"{task.name} {word}:" for word in task.label_words or task.labels]
+    return [f"{task.name} {word}:" for word in task.label_words or task.classes]
 
 
 def _must_differ(words: list[str], said: list[list[int]]) -> None:

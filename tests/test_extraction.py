@@ -14,7 +14,7 @@ from kdrun.config import Config
 from kdrun.errors import ConfigError, DataError, ModelError, TrainingError
 from kdrun.screen import Quiet, Screen
 
-FIT = ("finetune", "kd", "kd_ood")
+FIT = ("finetune", "kd", "kd_ood", "dfkd_t3")
 UNFIT = [name for name, entry in registry.entries("method").items() if not entry.target.needs.extraction]
 SIZES = "{d_model: 16, d_kv: 8, num_heads: 2, d_ff: 16, num_layers: 1, num_decoder_layers: 1}"
 SENTENCE = "Ann B-PER\nLee I-PER\nleft O\nRome B-LOC\n\n"
@@ -27,6 +27,7 @@ def words(tmp_path: Path, *more: str) -> list[str]:
         "task=conll2003", "preset=t5_writer", "report=false", f"output_dir={tmp_path}/out", "task.answer_tokens=6",
         f"teacher.sizes={SIZES}", "teacher.fine_tuning.steps=2", "teacher.fine_tuning.batch_size=8",
         "teacher.allow_weak=true", f"student.sizes={SIZES}", "optim.steps=3", "optim.batch_size=8",
+        f"generator.sizes={SIZES}", "generator.pretrain.steps=0",
         "data.max_train_rows=64", "ood.rows=32", "runtime.log_every=1", *more,
     ]  # fmt: skip
 
@@ -56,7 +57,8 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert result["guess"]["test"]["entity_f1"] == 0.0
     assert result["data"]["train_rows_read"] == (0 if needs.data_free else 24)
     assert result["data"]["labels_read"] == (24 if needs.labels else 0)
-    assert result["data"]["ood_rows_read"] == (24 if needs.data_free else 0)
+    # what writes text from the rows reads them too
+    assert result["data"]["ood_rows_read"] == {"kd_ood": 24, "dfkd_t3": 32}.get(method, 0)
     assert (result["teacher"] is not None) == needs.teacher
     rows = lines(folder / "predictions.jsonl")
     assert [row["split"] for row in rows] == ["dev"] * 500 + ["test"] * 500
@@ -66,11 +68,14 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     scores = entities.score([row["gold"] for row in own], [row["prediction"] for row in own])
     assert scores == result["student"]["metrics"]["test"]
     logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
-    terms = {"hard"} if method == "finetune" else {"soft"} if method == "kd_ood" else {"hard", "soft"}
+    terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
+    logged = [record for record in logged if record["role"] == "student"]
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
     assert "did not end within task.answer_tokens=6 and were cut" in screen
     assert "AutoModelForSeq2SeqLM.from_pretrained" in screen
+    assert ("teacher writes" in screen) == (method == "dfkd_t3")
     page = (folder / "report.html").read_text()
+    assert ("teacher writes" in page) == (method == "dfkd_t3")
     assert "Entities of test by type" in page
     assert "organization" in page
     assert "Traceback" not in page
@@ -112,7 +117,7 @@ def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path)
         _ = this.data.train
 
 
-def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path) -> None:
+def test_data_free_runs_and_students_of_their_text_do_not_open_the_training_file(tmp_path: Path) -> None:
     _, folder, _ = carry_out(tiny(tmp_path, "method=finetune"))
     data = tmp_path / "conll2003"
     data.mkdir()
@@ -122,10 +127,15 @@ def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path) -> None
     (tmp_path / "corpus.txt").write_text("".join(f"The {n} people went to the town.\n" for n in range(60)))
     more = ["data=folder", f"data.dir={tmp_path}", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
     more += [f"teacher.path={folder / 'student'}", "student.tokenizer=teacher"]
-    result, _, _ = carry_out(tiny(tmp_path, "method=kd_ood", *more))
+    for method in ("kd_ood", "dfkd_t3"):
+        result, folder, _ = carry_out(tiny(tmp_path, f"method={method}", *more))
+        found = result["data"]
+        assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
+        assert found["synthetic"] is False
+    result, _, _ = carry_out(tiny(tmp_path, "method=kd", "data=generated", f"data.path={folder}", *more[1:]))
     found = result["data"]
     assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
-    assert found["synthetic"] is False
+    assert found["generated"]["method"] == "dfkd_t3"
     with pytest.raises(DataError, match=r"train\.txt is not UTF-8"):
         train.run(tiny(tmp_path, "method=kd", *more), Quiet())
 
@@ -147,6 +157,7 @@ def test_methods_that_cannot_are_refused_by_name(method: str, tmp_path: Path) ->
         (["teacher=smoke"], r"teacher\.architecture=bert: an encoder writes no text"),
         (["student=smoke"], r"student\.architecture=bert: .* take preset=t5_writer"),
         (["data=hub"], "data=hub has no task=conll2003"),
+        (["data=generated", "data.path=x", "data.dev=hub"], "data=hub has no task=conll2003"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_loads(more: list[str], message: str, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tiny_t5 import rows, t5
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from kdrun import losses, registry
 from kdrun.data.config import TaskConfig
@@ -81,16 +83,22 @@ def test_labels_that_do_not_fit_are_refused(wrong: Tensor) -> None:
 
 
 class Parrot(nn.Module):
-    """Writes the row's number as so many tokens, then the end (id 1); what `generate` of a T5 model does."""
+    """Writes the row's number as so many tokens, then the end (id 1), as a T5 model does with its cache."""
 
-    config = SimpleNamespace(eos_token_id=1)
+    config = SimpleNamespace(decoder_start_token_id=0, eos_token_id=1, pad_token_id=0)
 
-    def generate(self, input_ids: Tensor, max_new_tokens: int, **how: Any) -> Tensor:
-        assert how["do_sample"] is False
+    def encoder(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return input_ids
+
+    def forward(
+        self, encoder_outputs: Tensor, decoder_input_ids: Tensor, past_key_values: int | None, **how: Any
+    ) -> Any:
+        assert how["use_cache"]
         assert not self.training
-        rows = [[0] + [5] * int(n) + [1] for n in input_ids[:, 0]]
-        width = max(map(len, rows))
-        return torch.tensor([row + [0] * (width - len(row)) for row in rows])[:, : max_new_tokens + 1]
+        place = past_key_values or 0
+        assert place == 0 or set(decoder_input_ids[:, 0].tolist()) <= {0, 1, 5}
+        token = torch.where(encoder_outputs[:, 0] > place, 5, 1)
+        return SimpleNamespace(logits=one_hot(token, 6)[:, None].float(), past_key_values=place + 1)
 
 
 class Speller:
@@ -161,14 +169,24 @@ def test_prediction_rows_are_spelt_as_the_sentence() -> None:
 
 
 class Diverged(Parrot):
-    """Passes NaN to what looks at its logits."""
+    """Gives NaN."""
 
-    def generate(self, input_ids: Tensor, max_new_tokens: int, **how: Any) -> Tensor:
-        how["logits_processor"](input_ids, torch.full((len(input_ids), 3), torch.nan))
-        return super().generate(input_ids, max_new_tokens, **how)
+    def forward(self, *given: Any, **named: Any) -> Any:
+        out = super().forward(*given, **named)
+        return SimpleNamespace(logits=out.logits * torch.nan, past_key_values=out.past_key_values)
 
 
 def test_a_model_that_has_diverged_is_named() -> None:
     ids = torch.zeros(1, 1, dtype=torch.long)
     with pytest.raises(TrainingError, match="logits that are not finite"):
         greedy(Diverged().eval(), {"input_ids": ids, "attention_mask": ids}, 3)
+
+
+@torch.no_grad()
+def test_greedy_tokens_are_those_of_generate() -> None:
+    inputs, model = rows(), t5(seed=22)
+    found, whole = greedy(model, inputs, 12)
+    expected = model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)[:, 1:]  # pyright: ignore
+    assert torch.equal(found, expected)
+    assert torch.equal(whole, (expected == model.config.eos_token_id).any(dim=1))
+    assert whole.tolist() == [True, False]

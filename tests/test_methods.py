@@ -1,4 +1,6 @@
-"""Every registered method on a single text, a pair and a score, by encoders and by T5: who moves, what is logged."""
+"""Every registered method on a single text, a pair, a score and an answer in words, by encoders and by T5: who moves,
+what is logged.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,10 @@ T5 = ["teacher=t5_smoke", "student=t5_smoke"]
 def misfit(method: str, task: TaskConfig, kind: str) -> str:
     """What a method says of a task, or of text-to-text models, that it cannot do; empty where it can."""
     needs = registry.get("method", method).target.needs
+    if task.is_extraction and not needs.extraction:
+        return f"method={method} works with a class or a score"
+    if task.is_extraction and kind == "encoder":
+        return "an encoder writes no text"
     if needs.domains and not task.domains:
         return f"method={method} needs a task with domains"
     if kind == "t5" and (needs.hidden_states or needs.attentions):
@@ -77,7 +83,7 @@ def misfit(method: str, task: TaskConfig, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["encoder", "t5"])
-@pytest.mark.parametrize("task", ["sst2", "rte", "stsb", "amazon"])
+@pytest.mark.parametrize("task", ["sst2", "rte", "stsb", "amazon", "conll2003"])
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_role_in_turn_moves_and_every_term_is_there(
     method: str, task: str, kind: str, run_env: None, tmp_path: Path

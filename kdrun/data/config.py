@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
+from kdrun.entities import NONE
 from kdrun.settings import MISSING, setting
 
 
@@ -40,6 +41,13 @@ class TaskConfig:
     def is_extraction(self) -> bool:
         """Whether the answer is a text that names entities, instead of a class or a score."""
         return bool(self.entities)
+
+    @property
+    def classes(self) -> list[str]:
+        """What answers are told apart by: the labels; of an extraction task the word that an answer begins with, a type
+        of entities or `none` [ours]; nothing for a score.
+        """
+        return [*self.entities, NONE] if self.entities else list(self.labels)
 
     @property
     def num_outputs(self) -> int:

@@ -52,7 +52,7 @@ def problems(config: Any) -> list[str]:
             f"{named}: an encoder writes no text, and task={task.name} is answered with one; take preset={PRESET} "
             f"(small T5 models), or {' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 model"
         )
-    refused = refusal(task, config.data.name)
+    refused = refusal(task, config.data.task_rows.name)
     return [*found, refused] if refused else found
 
 

@@ -2,7 +2,8 @@
 
 One JSON object a line: `text`, for pairs `text_pair`, and `teacher`, the teacher's probability of every class by name;
 what kdrun writes says besides which class was `wanted` (null where none was) and which `source` row it was made of.
-The label of a row is the teacher's most probable class. `card.json` beside the file says how it was made.
+The label of a row is the teacher's most probable class; of a task that is answered with a text it is `answer`, the text
+that the teacher writes. `card.json` beside the file says how it was made.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def read(path: str, task: TaskConfig) -> GeneratedSplit:
     if not labels:
         raise DataError(f"{file} is empty: the run that was to fill it made no text; have it made again")
     texts: list[pa.Array | pa.ChunkedArray] = [pa.array(column, pa.string()) for column in columns]
-    made = make_split("generated", texts, pa.array(labels, pa.int32()), str(file))
+    kind = pa.string() if task.is_extraction else pa.int32()
+    made = make_split("generated", texts, pa.array(labels, kind), str(file))
     notes = tuple(_notes(file, made.num_rows, card))
     synthetic = bool(card and card["synthetic"])
     return GeneratedSplit(made.name, made.table, made.origin, made.fingerprint, notes, synthetic, card)
@@ -144,15 +146,15 @@ def _card(file: Path, task: TaskConfig) -> dict[str, Any] | None:
     lacking = [key for key in ("task", "labels", "synthetic", "method", "file") if key not in card]
     if lacking:
         raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(lacking)}; delete it")
-    if (card["task"], card["labels"]) != (task.name, list(task.labels)):
+    if (card["task"], card["labels"]) != (task.name, task.classes):
         raise DataError(
             f"{file} was made for task={card['task']} ({', '.join(card['labels'])}), and this run is of "
-            f"task={task.name} ({', '.join(task.labels) or 'a score'}); take task={card['task']}, or text made for it"
+            f"task={task.name} ({', '.join(task.classes) or 'a score'}); take task={card['task']}, or text made for it"
         )
     return card
 
 
-def _row(line: bytes, task: TaskConfig) -> tuple[list[str], int] | str:
+def _row(line: bytes, task: TaskConfig) -> tuple[list[str], int | str] | str:
     """The texts and the label of a line, or what is wrong with it."""
     try:
         row = json.loads(line)
@@ -160,25 +162,29 @@ def _row(line: bytes, task: TaskConfig) -> tuple[list[str], int] | str:
         whole = line.endswith(b"\n")
         return "it is not JSON" if whole else "it is not JSON and has no end: the file was cut off while it was written"
     texts = list(TEXTS[: len(task.text)])
+    judged = ["teacher", "answer"] if task.is_extraction else ["teacher"]
     if not isinstance(row, dict):
-        return f"expected an object with {', '.join([*texts, 'teacher'])}, got {type(row).__name__}"
-    lacking = [key for key in (*texts, "teacher") if key not in row]
-    unknown = [key for key in row if key not in (*texts, "teacher", "wanted", "source")]
+        return f"expected an object with {', '.join([*texts, *judged])}, got {type(row).__name__}"
+    known = [*texts, "wanted", *judged, "source"]
+    lacking = [key for key in (*texts, *judged) if key not in row]
+    unknown = [key for key in row if key not in known]
     if lacking or unknown:
-        known = [*texts, "wanted", "teacher", "source"]
         wrong = [f"lacks {key}" for key in lacking] + [f"has the key {key!r}{nearest(key, known)}" for key in unknown]
         return f"it {' and '.join(wrong)} (keys of task={task.name}: {', '.join(known)})"
     if not all(isinstance(row[key], str) for key in texts):
         return f"{' and '.join(texts)} must be text"
     if not any(row[key].strip() for key in texts):
         return "the text is empty"
-    if row.get("wanted") is not None and row["wanted"] not in task.labels:
-        return f"wanted is {row['wanted']!r}, which is no class (expected {', '.join(task.labels)} or null)"
-    shares = row["teacher"]
-    wrong = _wrong_shares(shares, task.labels)
+    shares, classes = row["teacher"], task.classes
+    if row.get("wanted") is not None and row["wanted"] not in classes:
+        return f"wanted is {row['wanted']!r}, which is no class (expected {', '.join(classes)} or null)"
+    wrong = _wrong_shares(shares, classes)
     if wrong:
         return wrong
-    return [row[key] for key in texts], max(range(len(task.labels)), key=lambda k: shares[task.labels[k]])
+    if task.is_extraction:
+        answer = row["answer"]
+        return ([row[key] for key in texts], answer) if isinstance(answer, str) else "answer must be text"
+    return [row[key] for key in texts], max(range(len(classes)), key=lambda k: shares[classes[k]])
 
 
 def _wrong_shares(shares: Any, labels: list[str]) -> str | None:

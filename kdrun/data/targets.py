@@ -61,9 +61,23 @@ class Targets:
         """
         batch = self.tokens.batch(rows)
         ids, present = batch["input_ids"][:, : self.limit], batch["attention_mask"][:, : self.limit].bool()
-        read = ids.roll(1, dims=1)
-        read[:, 0] = self.start
-        return ids.masked_fill(~present, IGNORED), read
+        return forced(ids, present, self.start)
+
+
+def forced(ids: torch.Tensor, present: torch.Tensor, start: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Answers as they are to be written and as a decoder reads them, teacher-forced.
+
+    Args:
+        ids: of the answers, their ends included, [batch, length].
+        present: which of these belong to an answer, [batch, length] bool.
+        start: id that a decoder's input begins with.
+
+    Returns:
+        As `Targets.batch`.
+    """
+    read = ids.roll(1, dims=1)
+    read[:, 0] = start
+    return ids.masked_fill(~present, IGNORED), read
 
 
 def tokens_of(texts: Sequence[str], tokenizer: Any) -> TokenTable:

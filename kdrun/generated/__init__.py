@@ -52,7 +52,7 @@ def problems(config: Config) -> list[str]:
     if config.generated.rows and not method.makes_text:
         able = ", ".join(name for name, entry in entries.items() if entry.target.makes_text)
         found.append(f"generated.rows={config.generated.rows}: method={config.method.name} makes no text ({able} do)")
-    elif config.generated.rows and not task.labels:
+    elif config.generated.rows and not task.classes:
         found.append(f"generated.rows={config.generated.rows}: made text is saved with the teacher's class, and "
                      f"task={task.name} has no classes")  # fmt: skip
     if isinstance(config.data, GeneratedDataConfig):
@@ -66,7 +66,7 @@ def problems(config: Config) -> list[str]:
 def _unfit_rows(config: Config, rows: GeneratedDataConfig) -> list[str]:
     """What does not fit about a run that learns from generated rows."""
     found, own = [], rows.task_rows.name
-    if not config.task.labels:
+    if not config.task.classes:
         found.append(f"data=generated: its rows are labelled with classes, and task={config.task.name} has none")
     if domains.asks(config.method) or registry.get("method", config.method.name).target.needs.domains:
         found.append(f"data=generated: its rows say no domain, and method={config.method.name} asks for them here")

@@ -40,7 +40,8 @@ def facts(
         "format": FORMAT,
         "task": config.task.name,
         "task_name": this.data.display_name,
-        "labels": list(config.task.labels),
+        "labels": config.task.classes,
+        "answered": this.evaluator.kind.writes,
         "synthetic": this.data.synthetic or lessons.synthetic,
         "method": config.method.name,
         "seed": config.seed,
@@ -70,6 +71,7 @@ def facts(
 def page(card: dict[str, Any]) -> str:
     """The card as a page for people, in Markdown."""
     counts, source, task = card["counts"], card["source"], card["task"]
+    answered = "the `answer` that the teacher writes, " if card["answered"] else ""
     kind = " The text is synthetic: it goes back to text that a grammar made." if card["synthetic"] else ""
     return f"""# Generated text for {card["task_name"]}
 
@@ -80,7 +82,8 @@ Nobody wrote or checked these texts: a label is what the teacher finds most prob
     {card["provenance"]["command"]}
 
 One JSON object a line: the text (and `text_pair`), the class it was `wanted` to be of (null where none was asked \
-for), the `teacher`'s probability of each class, and the `source` row it was made of. Another student learns from it:
+for), the `teacher`'s probability of each class, {answered}and the `source` row it was \
+made of. Another student learns from it:
 
     kdrun method=finetune task={task} data=generated data.path=THIS_FOLDER
 
@@ -115,7 +118,7 @@ def _examples(examples: dict[str, list[dict[str, Any]]]) -> str:
     lines = []
     for name, rows in examples.items():
         lines += [f"{name}:", ""]
-        lines += [f"- {row['teacher'][name]:.2f}  `{_plain(row)}`" for row in rows] or ["- none"]
+        lines += [f"- {row['teacher'][name]:.2f}  `{_plain(row)}`{_answer(row)}" for row in rows] or ["- none"]
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -123,3 +126,8 @@ def _examples(examples: dict[str, list[dict[str, Any]]]) -> str:
 def _plain(row: dict[str, Any]) -> str:
     """The text of a row in a line of Markdown, where a back quote would end it."""
     return " | ".join(row[key] for key in ("text", "text_pair") if key in row).replace("`", "'")
+
+
+def _answer(row: dict[str, Any]) -> str:
+    """What the teacher writes of it, likewise."""
+    return " → `{}`".format(row["answer"].replace("`", "'")) if "answer" in row else ""

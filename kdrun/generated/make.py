@@ -7,7 +7,7 @@ another form than they went in, and whoever reads the file has nothing but the t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -131,9 +131,11 @@ class Maker:
         """The rows with the teacher's probabilities of their texts, read as any run reads them."""
         if not rows:
             return
-        logits = self.this.evaluator.logits(
-            self.this.roles["teacher"].model, self._reader.tokens([r.texts for r in rows])
-        )
+        evaluator, teacher = self.this.evaluator, self.this.roles["teacher"]
+        tokens = self._reader.tokens([row.texts for row in rows])
+        classifier = evaluator.kind.answering(self.method.parts).view(teacher.model)
+        logits = evaluator.logits(classifier, tokens, width=len(self.this.config.task.classes))
         scores = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
-        for row, shares in zip(rows, scores, strict=True):
-            yield Row(row.texts, row.source_texts, shares, row.source, row.wanted)
+        written = evaluator.outputs(teacher, tokens) if evaluator.kind.writes else None
+        for i, (row, shares) in enumerate(zip(rows, scores, strict=True)):
+            yield replace(row, probabilities=shares, answer=None if written is None else written[i].text)

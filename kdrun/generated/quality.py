@@ -24,6 +24,7 @@ class Row:
         probabilities: the teacher's of every class, [classes].
         source: number of the row that it was made of.
         wanted: the class that it was to be of; None where the method asks for none.
+        answer: what the teacher writes of it; None of a task that is answered with a class.
     """
 
     texts: tuple[str, ...]
@@ -31,6 +32,7 @@ class Row:
     probabilities: np.ndarray
     source: int
     wanted: int | None = None
+    answer: str | None = None
 
     @property
     def label(self) -> int:

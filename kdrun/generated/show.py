@@ -51,6 +51,7 @@ def examples(found: dict[str, list[dict[str, Any]]]) -> list[tuple[str, str]]:
     for name, lines in found.items():
         for line in lines[:SHOWN]:
             text = " | ".join(line[key] for key in ("text", "text_pair") if key in line)
+            text += f"  →  {line['answer']}" if "answer" in line else ""
             shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
             rows.append((f"{name} {line['teacher'][name]:.2f}", shown))
     return rows

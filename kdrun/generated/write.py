@@ -44,20 +44,21 @@ def leave(this: Run, method: Method, feed: Feed) -> dict[str, Any] | None:
         return None
     this.screen.say(f"generator makes {rows} rows of text, the teacher scores them")
     maker, task = Maker(this, method, feed, rows), this.config.task
-    shown = Examples(task.labels, this.config.seed)
+    classes = task.classes
+    shown = Examples(classes, this.config.seed)
     place = this.folder.path / FOLDER
     work = place.with_name(f".{FOLDER}.tmp-{os.getpid()}")
     work.mkdir()
     try:
         with (work / FILE).open("w", encoding="utf-8") as file:
-            lines = _written(shown.watch(maker.rows()), file, task.labels)
+            lines = _written(shown.watch(maker.rows()), file, classes)
             first = next(lines, None)
             if first is None:
                 this.screen.warn(
                     f"no text was left behind: of {maker.counts.made} made, all were empty or unknown words"
                 )
                 return None
-            figures = measure(_again(first, lines), task.labels)
+            figures = measure(_again(first, lines), classes)
             file.flush()
             os.fsync(file.fileno())
         split = read(str(work / FILE), task)  # what was written can be read, and this is what it will be known by
@@ -83,7 +84,8 @@ def line(row: Row, labels: list[str]) -> dict[str, Any]:
     shares = {name: round(float(share), 6) for name, share in zip(labels, row.probabilities, strict=True)}
     made: dict[str, Any] = dict(zip(TEXTS, row.texts, strict=False))
     wanted = None if row.wanted is None else labels[row.wanted]
-    return made | {"wanted": wanted, "teacher": shares, "source": row.source}
+    answer = {} if row.answer is None else {"answer": row.answer}
+    return made | {"wanted": wanted, "teacher": shares, **answer, "source": row.source}
 
 
 def _again(first: Row, rest: Iterable[Row]) -> Iterator[Row]:

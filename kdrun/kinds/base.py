@@ -14,10 +14,24 @@ if TYPE_CHECKING:
     from kdrun.data.config import TaskConfig
     from kdrun.data.tokens import TokenTable
     from kdrun.evaluation import Evaluator
+    from kdrun.kinds.answering import Answering
+    from kdrun.method import Parts
     from kdrun.models.built import Built
 
 Outputs = np.ndarray
 """What a model says of the rows of a split, one item a row: logits [rows, outputs], or `Written` objects [rows]."""
+
+
+def shares(logits: np.ndarray, names: Sequence[str]) -> list[dict[str, float]]:
+    """Probabilities by name, rounded to six digits for files: a softmax of each row.
+
+    Args:
+        logits: [rows, classes].
+        names: of the classes.
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    parts = shifted / shifted.sum(axis=-1, keepdims=True)
+    return [{name: round(float(p), 6) for name, p in zip(names, row, strict=True)} for row in parts]
 
 
 class Kind(ABC):
@@ -78,6 +92,14 @@ class Kind(ABC):
     @abstractmethod
     def gold(self, label: Any) -> str | float:
         """A row's label, for predictions.jsonl."""
+
+    @abstractmethod
+    def answering(self, parts: Parts) -> Answering:
+        """How made text is judged and learnt from, for methods that make some.
+
+        Raises:
+            ModelError: the models cannot tell the task's classes apart.
+        """
 
     @abstractmethod
     def fits(self, config: Any) -> tuple[bool, str]:

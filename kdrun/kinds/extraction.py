@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from kdrun.data.tokens import TokenTable
     from kdrun.evaluation import Evaluator
+    from kdrun.kinds.answering import Answering
+    from kdrun.method import Parts
     from kdrun.models.built import Built
 
 
@@ -90,6 +92,13 @@ class Extraction(Kind):
     def gold(self, label: Any) -> str | float:
         """The text itself."""
         return str(label)
+
+    def answering(self, parts: Parts) -> Answering:
+        """By the first word of an answer; the whole of it is learnt."""
+        from kdrun.kinds.answering import FirstWords
+
+        config: Any = parts.roles["teacher"].config
+        return FirstWords(self.task, parts.readers["teacher"].tokenizer, config.decoder_start_token_id)
 
     def fits(self, config: Any) -> tuple[bool, str]:
         """The types of entities that the model was told of."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdrun import losses, metrics, registry
-from kdrun.kinds.base import Kind, Outputs
+from kdrun.kinds.base import Kind, Outputs, shares
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kdrun.data.tokens import TokenTable
     from kdrun.evaluation import Evaluator
+    from kdrun.kinds.answering import Answering
+    from kdrun.method import Parts
     from kdrun.models.built import Built
 
 
@@ -60,19 +62,21 @@ class Labelled(Kind):
         """`prediction`, and for classes `probabilities` by name."""
         if self.task.is_regression:
             return [{"prediction": float(value)} for value in outputs[:, 0]]
-        shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        shares = shifted / shifted.sum(axis=-1, keepdims=True)
+        found = shares(outputs, self.task.labels)
         return [
-            {
-                "prediction": self.task.labels[int(row.argmax())],
-                "probabilities": {name: round(float(p), 6) for name, p in zip(self.task.labels, row, strict=True)},
-            }
-            for row in shares
+            {"prediction": self.task.labels[best], "probabilities": row}
+            for best, row in zip(self.predictions(outputs).tolist(), found, strict=True)
         ]
 
     def gold(self, label: Any) -> str | float:
         """A class by name, or a score."""
         return float(label) if self.task.is_regression else self.task.labels[int(label)]
+
+    def answering(self, parts: Parts) -> Answering:
+        """Classes as the models give them."""
+        from kdrun.kinds.answering import Answering
+
+        return Answering()
 
     def fits(self, config: Any) -> tuple[bool, str]:
         """The classes' names in the task's order, or one output for a score."""

@@ -95,6 +95,10 @@ class DFKDT3(PseudoText):
     second term, and a moving baseline b. There is no label anywhere: the rows are the `ood` section's, and the
     task's training rows are out of the student's reach.
 
+    Of a task that is answered with a text, y is the word that an answer begins with: a type of entity, or `none`. In
+    L_G T and S are the models' distributions over these words at the first place of an answer. In L_S, D is a mean over
+    the tokens of the teacher's whole answer: the kept one on x; on x′ the one that it writes, greedily, in each step.
+
     After each student turn its text is judged by the teacher alone. Text of one class, one text or none ends the
     generator's part, and the last generator with the best agreement with the wanted classes goes on writing.
 
@@ -107,6 +111,8 @@ class DFKDT3(PseudoText):
         generator: one forward pass a row (`decode`: one decoder step a token); and generator_turn steps to
             student_turn of the student's, each a forward and a backward pass through generator, teacher and student
             (score function: forward alone through teacher and student), and a forward pass of G₀.
+        Of a task that is answered with a text, a student step also takes the teacher's logits on x, and a decoder step
+            of it on x′ for each token of the longest answer of the batch, `task.answer_tokens` at most.
     """
 
     needs = Needs(
@@ -116,6 +122,7 @@ class DFKDT3(PseudoText):
         teacher_logits=True,
         text_between=True,
         regression=False,
+        extraction=True,
         inputs=("student", "teacher", "generator"),
     )
     zero_at_first = frozenset({"language"})
@@ -142,7 +149,7 @@ class DFKDT3(PseudoText):
             # a role of its own, so that the loop freezes it like any role out of its turn
             self.roles = {**self.roles, "reference": copy.deepcopy(generator).requires_grad_(False).eval()}
         self._baseline = score_function.MovingBaseline(config.baseline_momentum)
-        self._guard = Guard(generator, config.collapse, parts.task.labels)
+        self._guard = Guard(generator, config.collapse, parts.task.classes)
 
     @classmethod
     def problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
@@ -208,7 +215,7 @@ class DFKDT3(PseudoText):
         from kdrun import rng
 
         stream = rng.stream(self.parts.seed, "wanted", batch.phase, batch.step)
-        return torch.randint(len(self.parts.task.labels), (len(batch.ids),), generator=stream).to(self.parts.device)
+        return torch.randint(len(self.parts.task.classes), (len(batch.ids),), generator=stream).to(self.parts.device)
 
     def rests(self, role: str) -> str:
         """The generator rests once its text has collapsed, with the weights of the last good one."""
@@ -221,10 +228,11 @@ class DFKDT3(PseudoText):
         """
         assert batch.teacher_logits is not None
         assert made.wanted is not None
-        found, source = taught.argmax(dim=-1), batch.teacher_logits.argmax(dim=-1)
+        found = self.answering.classes(taught).argmax(dim=-1)
+        source = self.answering.classes(batch.teacher_logits).argmax(dim=-1)
         self._guard.watch.see(made.wanted, found, source, made.ids, made.changed)
         words = made.ids[made.changed]
-        shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.parts.task.labels)}
+        shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.parts.task.classes)}
         return {
             **super().watched(batch, made, taught),
             "agreement": (found == made.wanted).sum(),
@@ -272,7 +280,7 @@ class DFKDT3(PseudoText):
         read, answers = self.writer.readings(batch.inputs, made), []
         with torch.set_grad_enabled(self.soft):
             for role in ("teacher", "student"):
-                model, inputs, mask = self.roles[role], read[role].inputs, read[role].mask
+                model, inputs, mask = self.answering.view(self.roles[role]), read[role].inputs, read[role].mask
                 if made.soft is None or mask is None:
                     answers.append(model(**inputs).logits)
                 else:

@@ -145,7 +145,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that a generator made: its words (and whether each was changed) and what both models make of it."""
+    """A text that a generator made: its words (and whether each was changed) and what both models make of it.
+
+    `answers` are by model, of a task that is answered with a text.
+    """
 
     step: int
     original: str
@@ -153,6 +156,7 @@ class Sample:
     columns: list[str]
     rows: list[list[str]]
     gap: str
+    answers: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def _sample(line: dict[str, Any], number_of: int) -> Sample:
     labels = list(dict.fromkeys(label for table in tables.values() for label in table))
     rows = [[label, *(number(table.get(label), 3) for table in tables.values())] for label in labels]
     columns = ["class", *(f"{who} {when}" for who, when in tables)]
-    return Sample(line["step"], shortened(line["original"]), marked, columns, rows, _gap(tables, labels))
+    answers = [(who, shortened(line["answers"][who])) for who in MODELS] if "answers" in line else []
+    return Sample(line["step"], shortened(line["original"]), marked, columns, rows, _gap(tables, labels), answers)
 
 
 def _gap(tables: dict[tuple[str, str], dict[str, float]], labels: list[str]) -> str:

@@ -36,4 +36,6 @@ def _example(name: str, line: dict[str, Any]) -> Example:
     texts = [("made", " | ".join(made)), ("of", " | ".join(source))]
     facts = [("teacher", ", ".join(f"{key} {share:.3f}" for key, share in line["teacher"].items()))]
     wanted = lookup(line, "wanted")
+    if "answer" in line:
+        texts.append(("teacher writes", shortened(line["answer"])))
     return Example(name, texts, facts + ([("wanted", wanted)] if wanted else []))

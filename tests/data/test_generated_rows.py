@@ -193,3 +193,33 @@ def test_where_the_dev_rows_come_from(given: dict[str, Any], name: str) -> None:
     assert (own.name, own.max_train_rows, own.max_length) == (name, 5, 128)
     assert own.task_rows is own
     assert name != "hub" or getattr(own, "revision", None) == "r"
+
+
+NAMES = TaskConfig(name="names", text=["sentence"], entities=["person", "location"], rows={"train": 9, "dev": 9})
+NAMED = {"text": "Ann left", "wanted": "none", "teacher": {"person": 0.7, "location": 0.1, "none": 0.2}}
+
+
+def test_the_label_of_a_task_answered_with_a_text_is_the_teachers_answer(tmp_path: Path) -> None:
+    rows = [NAMED | {"answer": "person: Ann", "source": 3}, NAMED | {"text": "Go", "answer": "none"}]
+    made = generated.read(str(write(tmp_path, *rows)), NAMES)
+    assert made.table.to_pydict() == {"text": ["Ann left", "Go"], "label": ["person: Ann", "none"]}
+    assert generated.read_text(str(tmp_path), NAMES, None, 1).table.column_names == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (NAMED, "line 1: it lacks answer (keys of task=names: text, wanted, teacher, answer, source)"),
+        (NAMED | {"answer": ["person"]}, "line 1: answer must be text"),
+        (NAMED | {"answer": "none", "teacher": {"person": 1.0}}, "does not say location, none"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_named_with_its_line(tmp_path: Path, line: Any, told: str) -> None:
+    with pytest.raises(DataError) as caught:
+        generated.read(str(write(tmp_path, line)), NAMES)
+    assert told in str(caught.value)
+
+
+def test_classes_have_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it has the key 'answer'"):
+        generated.read(str(write(tmp_path, GOOD | {"answer": "positive"})), SINGLE)
