@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from kdrun import cache_room
-from kdrun.errors import CacheError, ConfigError, PlaceError
+from kdrun.errors import CacheError, PlaceError
 
 MANIFEST = "entry.json"
 SILENT = 5.0
@@ -105,7 +105,7 @@ def fetch(kind: str, key: dict[str, Any], build: Callable[[Path], None], read: C
 
     Raises:
         CacheError: somebody removed the entry while it was made.
-        ConfigError: the cache folder cannot be written to.
+        PlaceError: the cache folder cannot be written to.
     """
     while True:
         folder, was_there = _entry(kind, key, build)
@@ -173,8 +173,9 @@ def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            [f"the cache {cache_root()} cannot be used ({error}); set KDRUN_CACHE to a folder that can be written to"]
+        raise PlaceError(
+            f"{error.strerror}: the cache {cache_root()} cannot be used; set KDRUN_CACHE to a folder that can be "
+            "written to and has room"
         ) from None
 
 

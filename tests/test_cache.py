@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kdrun import cache
-from kdrun.errors import CacheError, ConfigError
+from kdrun.errors import CacheError, PlaceError
 
 ROOT = Path(cache.__file__).parents[1]
 KEY = {"rows": [1, 2], "lr": 0.1, "name": "é"}
@@ -222,7 +222,7 @@ def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
 def test_a_cache_that_cannot_be_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ConfigError, match="set KDRUN_CACHE to a folder that can be written to"):
+    with pytest.raises(PlaceError, match="set KDRUN_CACHE to a folder that can be written to"):
         cache.fetch("toy", KEY, Builder(), Path)
 
 
