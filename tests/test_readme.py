@@ -42,8 +42,23 @@ def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
     assert done.stdout.startswith("kdrun ")
 
 
+LONG = ("dfkd_t3", "zskd", "mate_kd", "meta_kd", "kdrun -m", "kdrun compare")
+"""Of these commands one each is a test of its own elsewhere, on smaller models."""
+
+
+def _is_long(command: str) -> bool:
+    return any(word in command for word in LONG) and command != "kdrun compare method=kd task=sst2 seeds=3"
+
+
 @pytest.mark.usefixtures("run_env")
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "paper" not in c and "mine" not in c])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(c, marks=pytest.mark.slow if _is_long(c) else ())
+        for c in COMMANDS
+        if "paper" not in c and "mine" not in c
+    ],
+)
 def test_command(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,7 +139,9 @@ def test_the_result_says_where_the_rows_come_from(left: Path, taught: Path, tmp_
     assert first["provenance"]["data_hash"] == other["provenance"]["data_hash"]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=() if m in ("kd", "dfkd_t3") else pytest.mark.slow) for m in METHODS]
+)
 def test_every_method_takes_a_step_on_it(method: str, left: Path) -> None:
     assert train.run(compose.load([*SMOKE, f"method={method}", "data=generated", f"data.path={left}", "dry_run=true"]),
                      Quiet()) is None  # fmt: skip
