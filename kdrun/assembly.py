@@ -139,6 +139,7 @@ def context(this: Run, role: str) -> BuildContext:
         max_length=config.data.max_length,
         device=this.accelerator.device.type,
         tell=this.screen.say,
+        keeper=keeper(this, f"pretraining-{role}"),
     )
 
 
@@ -229,7 +230,8 @@ def teaching(this: Run) -> teacher.Setting:
 def keeper(this: Run, name: str, journal: Journal | None = None, settings: Any = None) -> Keeper | None:
     """Who keeps a training's checkpoints as `checkpoints/<name>`; nobody in a run that writes nothing.
 
-    A training without a journal is not the run's own but its teacher's, of whose end the cache knows.
+    A training without a journal is not the run's own but that of what it begins with (its teacher's fine-tuning, a
+    model's pretraining), of whose end the cache knows.
     """
     if this.folder is None:
         return None

@@ -70,6 +70,27 @@ def put_back(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> Non
             tensor.copy_(tensors[name])
 
 
+def split(values: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, for safetensors, and the rest, for JSON."""
+    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    return tensors, {name: value for name, value in values.items() if name not in tensors}
+
+
+def optimizer_state(optimizer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What an optimizer has gathered, under names such as `12.exp_avg`: tensors, and the rest."""
+    state = optimizer.state_dict()["state"]
+    return split({f"{i}.{name}": value for i, values in state.items() for name, value in values.items()})
+
+
+def put_back_optimizer(optimizer: Any, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    """Give `optimizer_state` back to an optimizer of the same parameters; its rates and other settings stay."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **plain}.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
 def write(folder: Path, content: Content, keep: int = 1) -> None:
     """Write a checkpoint into a temporary folder, see it to the disk, and rename it into place.
 

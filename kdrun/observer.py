@@ -29,3 +29,7 @@ class Observer(Protocol):
     def inspected(self, found: Inspection) -> None:
         """What the first step of a role in a phase showed."""
         ...
+
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        """Loss terms that may start at zero were zero in every step of the phase that has ended."""
+        ...

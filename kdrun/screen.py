@@ -151,6 +151,14 @@ class Watcher:
         for warning in found.warnings():
             self.screen.warn(warning)
 
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        """Warn of loss terms that taught nothing in a whole phase."""
+        for name in terms:
+            self.screen.warn(
+                f"phase {phase!r}: the {role}'s loss term {name!r} was exactly zero from the first step to the last; "
+                "it taught nothing (is its weight 0, or its threshold never passed?)"
+            )
+
     def close(self) -> None:
         """Take the bar down."""
         if self.progress is not None:

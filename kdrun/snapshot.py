@@ -32,11 +32,11 @@ def take(loop: Loop, stretch: Stretch) -> Content:
     plain: dict[str, Any] = {}
     if not stretch.is_over:  # the next phase has optimizers of its own
         for role, optimizer in stretch.optimizers.items():
-            tensors[f"{OPTIMIZER}.{role}"], plain[role] = _split(_flat(optimizer.state_dict()["state"]))
+            tensors[f"{OPTIMIZER}.{role}"], plain[role] = checkpoint.optimizer_state(optimizer)
     rest = {"feed/was_read": torch.from_numpy(loop.feed.was_read)}
     for role, tally in stretch.tallies.items():
         rest |= {f"tally/{role}/{name}": value for name, value in tally.sums.items()}
-    carried, told = _split(loop.method.state())
+    carried, told = checkpoint.split(loop.method.state())
     tensors[REST] = rest | {f"method/{name}": value for name, value in carried.items()}
     state = {
         "phase": stretch.phase.name,
@@ -44,6 +44,7 @@ def take(loop: Loop, stretch: Stretch) -> Content:
         "number": loop.number,
         "taken": stretch.taken,
         "is_pending": stretch.is_pending,
+        "still_zero": {role: sorted(terms) for role, terms in stretch.still_zero.items()},
         "tallies": {
             role: {"count": tally.count, "seconds": tally.seconds, "last": tally.last}
             for role, tally in stretch.tallies.items()
@@ -74,14 +75,13 @@ def put_back(loop: Loop, stretch: Stretch, content: Content) -> None:
     if BEST in content.tensors:
         loop.best_state = _best(loop, content.tensors[BEST])
     stretch.taken, stretch.done, stretch.is_pending = state["taken"], state["step"], state["is_pending"]
+    stretch.still_zero = {role: frozenset(terms) for role, terms in state["still_zero"].items()}
     for role, facts in state["tallies"].items():
         tally = stretch.tallies[role]
         tally.count, tally.seconds, tally.last = facts["count"], facts["seconds"], facts["last"]
         tally.sums = {k: v.to(loop.accelerator.device) for k, v in _under(rest, f"tally/{role}/").items()}
     for role, plain in state["optimizers"].items():
-        optimizer = stretch.optimizer(role)
-        values = _nested({**_file(content, f"{OPTIMIZER}.{role}"), **plain})
-        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+        checkpoint.put_back_optimizer(stretch.optimizer(role), _file(content, f"{OPTIMIZER}.{role}"), plain)
     for name, value in state["outcome"].items():
         setattr(loop.outcome, name, value)
     loop.feed.take_up(rest["feed/was_read"].numpy())
@@ -116,22 +116,3 @@ def _best(loop: Loop, tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _split(values: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, for safetensors, and the rest, for JSON."""
-    tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-    return tensors, {name: value for name, value in values.items() if name not in tensors}
-
-
-def _flat(state: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """An optimizer's state by names such as `12.exp_avg`."""
-    return {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
-
-
-def _nested(values: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
-    for key, value in values.items():
-        number, _, name = key.partition(".")
-        found.setdefault(int(number), {})[name] = value
-    return found

@@ -53,6 +53,7 @@ class Stretch:
 
     Attributes:
         done: steps taken, of all roles; `taken` has them by role.
+        still_zero: by role, the terms that may be zero at first, and were in every step that was logged.
         is_pending: whether the evaluation after the last step is still to be made.
     """
 
@@ -70,6 +71,7 @@ class Stretch:
         self.optimizers: dict[str, Any] = {}
         self.active: str | None = None
         self.tallies = {role: Tally() for role in self.planned}
+        self.still_zero = dict.fromkeys(self.planned, loop.method.zero_at_first)
 
     @property
     def is_over(self) -> bool:
@@ -85,6 +87,9 @@ class Stretch:
                 self.loop.assess(self.phase.name, self.done)
                 self.is_pending, self.active = False, None  # evaluation left the models in eval mode
             self.loop.breathe(self)
+        for role, terms in self.still_zero.items():
+            if terms and self.taken[role] > 1:
+                self.loop.observer.stayed_zero(self.phase.name, role, sorted(terms))
         if not self.phase.scored:
             self.loop.observer.unscored({"phase": self.phase.name, "step": self.last, "role": self.phase.leading_role})
 
@@ -210,15 +215,17 @@ class Stretch:
 
     def _log(self, tally: Tally, done: int) -> None:
         self.loop.outcome.train_seconds += tally.seconds
+        means, role = tally.means(), tally.last["role"]
+        self.still_zero[role] = frozenset(name for name in self.still_zero[role] if means.get(name) == 0.0)
         self.loop.observer.step(
             {
                 "step": done,
                 "phase": self.phase.name,
                 "epoch": round(self.taken[self.phase.leading_role] / self.steps_per_epoch, 4),
                 **tally.last,
-                **tally.means(),
+                **means,
                 "examples_per_s": tally.count / tally.seconds if tally.seconds else None,
             },
             self.total,
         )
-        self.tallies[tally.last["role"]] = Tally()
+        self.tallies[role] = Tally()

@@ -60,6 +60,9 @@ class Losses:
     def rested(self, rest: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Inspection) -> None:
         """Not looked at."""
 

@@ -59,6 +59,7 @@ class Record:
     ends: list[dict[str, Any]] = field(default_factory=list)
     looks: list[Inspection] = field(default_factory=list)
     rests: list[dict[str, Any]] = field(default_factory=list)
+    zeros: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
     def step(self, record: dict[str, Any], total: int) -> None:
         self.steps.append(record)
@@ -71,6 +72,9 @@ class Record:
 
     def rested(self, rest: dict[str, Any]) -> None:
         self.rests.append(rest)
+
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        self.zeros.append((phase, role, terms))
 
     def inspected(self, found: Inspection) -> None:
         self.looks.append(found)
@@ -116,6 +120,24 @@ def test_accumulation_is_exact_over_ragged_batches() -> None:
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     for x, y in zip(weights(a.roles["student"]), weights(b.roles["student"]), strict=True):
         torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+class MayBeZero(Regress):
+    """With two terms that may be zero at first; `late` is not after the fifth batch."""
+
+    zero_at_first = frozenset({"never", "late"})
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        made = super().step(batch, turn)
+        zero = torch.zeros(())
+        return replace(made, terms={**made.terms, "never": zero, "late": zero + (batch.step > 4)})
+
+
+def test_a_term_that_may_be_zero_at_first_and_stays_so_is_told_of() -> None:
+    loop, watcher, _ = make(MayBeZero)
+    loop.run()
+    assert watcher.looks[0].zero_terms == []
+    assert watcher.zeros == [("fit", "student", ["never"])]
 
 
 def test_first_step_equals_a_hand_written_step() -> None:

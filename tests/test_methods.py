@@ -61,6 +61,9 @@ class Looking:
     def rested(self, rest: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         assert found.zero_terms == []
 

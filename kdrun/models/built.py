@@ -22,6 +22,7 @@ from kdrun.cache import digest
 from kdrun.data.config import TaskConfig
 from kdrun.data.corpus import Corpus
 from kdrun.data.tokens import tokenizer_fingerprint
+from kdrun.keeper import Keeper
 from kdrun.models.files import quiet
 
 VOLATILE = ("_name_or_path", "transformers_version", "architectures", "dtype")
@@ -73,6 +74,7 @@ class BuildContext:
         device: where pretraining takes place; models are returned on the CPU.
         tell: is given a line about what takes a while.
         stray_weight: that of a text-to-text teacher or student.
+        keeper: of the checkpoints that an interrupted pretraining goes on from; they go when it has ended.
     """
 
     role: str
@@ -85,6 +87,7 @@ class BuildContext:
     device: str = "cpu"
     tell: Callable[[str], None] = lambda _: None
     stray_weight: float = 1.0
+    keeper: Keeper | None = None
 
 
 @contextmanager

@@ -17,11 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, T5Config
 
-from kdrun import cache, rng
+from kdrun import cache, checkpoint, rng, stopping
+from kdrun.checkpoint import Content
 from kdrun.config import PretrainConfig
 from kdrun.data.corpus import Corpus
 from kdrun.data.tokens import tokenizer_fingerprint
 from kdrun.errors import ModelError, TrainingError
+from kdrun.keeper import Keeper
 from kdrun.models.built import VOLATILE, BuildContext, head_prefix, seeded
 from kdrun.models.denoising import Denoising
 from kdrun.models.files import quiet
@@ -94,7 +96,8 @@ def pretrained(
 
     def build(folder: Path) -> None:
         context.tell(f"{context.role}: {config.steps} steps of pretraining on {corpus.name}, once")
-        model, losses = _train(shape, objective, _batches(corpus, tokenizer, config, context), config, context)
+        kept = None if context.keeper is None else _Kept(context.keeper, cache.digest(key))
+        model, losses = _train(shape, objective, _batches(corpus, tokenizer, config, context), config, context, kept)
         tenth = max(1, len(losses) // 10)
         report = {"first_loss": float(np.mean(losses[:tenth])), "last_loss": float(np.mean(losses[-tenth:]))}
         with quiet():
@@ -106,6 +109,8 @@ def pretrained(
         return load_file(folder / WEIGHTS), json.loads((folder / REPORT).read_text())
 
     (weights, report), _ = cache.fetch("pretrained", key, build, read)
+    if context.keeper is not None:
+        checkpoint.drop(context.keeper.place, newest=True)
     return Pretrained(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
 
 
@@ -124,24 +129,56 @@ def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
     model.load_state_dict(fitting, strict=False)
 
 
+class _Kept:
+    """A pretraining's checkpoints.
+
+    Args:
+        keeper: says when one is due, and writes it.
+        of: hash of all that decides the pretraining: a checkpoint of another one is passed over.
+    """
+
+    def __init__(self, keeper: Keeper, of: str) -> None:
+        self.keeper, self.of = keeper, of
+
+    def save(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+        tensors, plain = checkpoint.optimizer_state(optimizer)
+        state = {"phase": "pretraining", "step": len(losses), "of": self.of, "losses": losses, "optimizer": plain}
+        self.keeper.save(Content({"model": checkpoint.tensors_of(model), "optimizer": tensors}, state, model.config))
+
+    def put_back(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> list[float]:
+        """Go back to the newest checkpoint, if there is one. Returns the losses up to there."""
+        content = self.keeper.newest()
+        if content is None or content.state["of"] != self.of:
+            return []
+        checkpoint.put_back(model, content.tensors["model"], "pretrained model")
+        checkpoint.put_back_optimizer(optimizer, content.tensors["optimizer"], content.state["optimizer"])
+        return content.state["losses"]
+
+
 def _train(
     settings: PreTrainedConfig,
     objective: Masking | Denoising,
     batches: Iterator[Tensor],
     config: PretrainConfig,
     context: BuildContext,
+    kept: _Kept | None,
 ) -> tuple[PreTrainedModel, list[float]]:
+    """Train from the first step on, or from the newest checkpoint: all that is random depends on the step's number."""
     device, role = torch.device(context.device), _stream(context)
     with seeded(context.seed, context.role):
         model = objective.new(settings).to(device).train()  # pyright: ignore[reportArgumentType]
-    optimizer, schedule = _optimizer(model, config)
-    losses: list[float] = []
+    optimizer = _optimizer(model, config)
+    losses = kept.put_back(model, optimizer) if kept else []
+    if losses:
+        context.tell(f"{context.role}: its pretraining goes on after step {len(losses)}")
     gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):  # dropout draws from the global generators
-        for step, ids in enumerate(batches):
+    with stopping.held(kept is not None), torch.random.fork_rng(devices=gpus):  # dropout draws from the global ones
+        for step, ids in enumerate(islice(batches, len(losses), None), len(losses)):
             torch.default_generator.manual_seed(rng.derive(context.seed, "dropout", role, step))
             if gpus:
                 torch.cuda.manual_seed(rng.derive(context.seed, "dropout", role, step))
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * _factor(step, config.steps)
             loss = objective.loss(model, ids, context.seed, role, step)
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
@@ -152,29 +189,39 @@ def _train(
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             optimizer.step()
-            schedule.step()
             optimizer.zero_grad(set_to_none=True)
+            if kept is not None:
+                _breathe(kept, model, optimizer, losses)
     return model.cpu().eval(), losses
+
+
+def _breathe(kept: _Kept, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+    """Between two steps: save if it is time to, and before stopping if somebody asked for it."""
+    try:
+        stopping.check()
+    except stopping.Stopped:
+        kept.save(model, optimizer, losses)
+        raise
+    if kept.keeper.is_due:
+        kept.save(model, optimizer, losses)
 
 
 def _stream(context: BuildContext) -> str:
     return f"pretrain-{context.role}"
 
 
-def _optimizer(
-    model: PreTrainedModel, config: PretrainConfig
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+def _optimizer(model: PreTrainedModel, config: PretrainConfig) -> torch.optim.Optimizer:
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr)
-    warm = max(1, round(WARMUP * config.steps))
+    return torch.optim.AdamW(groups, lr=config.lr)
 
-    def factor(step: int) -> float:
-        return min((step + 1) / warm, max(0.0, (config.steps - step) / max(1, config.steps - warm)))
 
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def _factor(step: int, steps: int) -> float:
+    """Share of the learning rate: linear up over the warm-up, then linear down to zero."""
+    warm = max(1, round(WARMUP * steps))
+    return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
 
 
 def _batches(

@@ -137,6 +137,9 @@ class Silent:
     def rested(self, rest: dict[str, Any]) -> None:
         """Not looked at."""
 
+    def stayed_zero(self, phase: str, role: str, terms: list[str]) -> None:
+        """Not looked at."""
+
     def inspected(self, found: Any) -> None:
         """Not looked at."""
 

@@ -1,16 +1,24 @@
 import math
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from kdrun import rng
-from kdrun.config import Architecture, PretrainConfig
+from kdrun import checkpoint, rng, stopping
+from kdrun.config import Architecture, CheckpointConfig, PretrainConfig
 from kdrun.data.corpus import Corpus
 from kdrun.errors import ModelError, TrainingError
+from kdrun.keeper import Keeper
 from kdrun.models import masking, pretraining
 from kdrun.models.built import BuildContext
+from kdrun.stopping import Stopped
 from tests.models.conftest import FAMILIES, MNLI, STSB, corpus_lines, embeddings, make, scratch_config
 
 Context = Callable[..., BuildContext]
@@ -51,6 +59,54 @@ def test_pretraining_learns_and_is_reproducible(
     words = generators[0].notes[0].split()
     first, last = float(words[words.index("loss") + 1]), float(words[words.index("to") + 1])
     assert last < first - 1
+
+
+@pytest.mark.parametrize("family", [Architecture.bert, Architecture.t5])
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
+    how: str, family: Architecture, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scratch_config(family, pretrain=BRIEF)
+    whole = make(config, context("generator"))
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
+    # whoever is killed has what was due, whoever is stopped saves first
+    options = CheckpointConfig(every=0 if how == "killed" else 1e9)
+    keeper, told = Keeper(tmp_path / "checkpoints" / "pretraining", options, print), list[str]()
+    at, clip = 4, nn.utils.clip_grad_norm_
+
+    def interrupt(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == at:
+            if how == "killed":
+                raise RuntimeError("killed")
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return clip(*given)
+
+    calls: list[int] = []
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", interrupt)
+    with pytest.raises(RuntimeError if how == "killed" else Stopped), stopping.listening():
+        make(config, context("generator", keeper=keeper))
+    resumed = make(config, context("generator", keeper=keeper, tell=told.append))
+    done = at - 1 if how == "killed" else at
+    assert told[-1] == f"generator: its pretraining goes on after step {done}"
+    assert len(calls) == at + BRIEF.steps - done
+    assert (resumed.fingerprint, resumed.notes) == (whole.fingerprint, whole.notes)
+    assert not keeper.place.exists()
+
+
+def test_a_checkpoint_of_another_pretraining_is_passed_over(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(tmp_path / "checkpoints" / "pretraining", CheckpointConfig(every=0), print)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "drop", lambda *_, **__: None)
+        make(scratch_config(pretrain=replace(BRIEF, lr=2e-3)), context(keeper=keeper))
+    assert keeper.place.exists()
+    told: list[str] = []
+    built = make(scratch_config(pretrain=BRIEF), context(keeper=keeper, tell=told.append))
+    assert not any("goes on" in line for line in told)
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
+    assert built.fingerprint == make(scratch_config(pretrain=BRIEF), context()).fingerprint
 
 
 @pytest.mark.parametrize("family", FAMILIES)
