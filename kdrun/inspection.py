@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -84,13 +85,13 @@ def must_be_finite_loss(output: StepOutput, rows: list[int], where: tuple[str, s
     )
 
 
-def must_be_finite_gradient(norm: Tensor, rows: list[int], where: tuple[str, str]) -> None:
+def must_be_finite_gradient(norm: float, rows: list[int], where: tuple[str, str]) -> None:
     """Stop at a gradient that is no number; arguments as of `must_be_finite_loss`.
 
     Raises:
         TrainingError: its norm is infinite or NaN.
     """
-    if not bool(norm.isfinite()):
+    if not math.isfinite(norm):
         raise TrainingError(
             f"{where[0]}: the gradient is not finite on training rows {_few(rows)}; a lower learning rate, clipping "
             f"(optim.clip_norm) or runtime.precision=fp32 may help{where[1]}"

@@ -19,6 +19,10 @@ from kdrun.errors import ModelError
 
 Inputs = Mapping[str, Tensor]
 
+BLOCK = 128
+"""Ids of a vocabulary that are summed up together for a draw."""
+ROWS_AT_ONCE = 16
+
 HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "bert": lambda model, hidden: model.cls(hidden),
     "roberta": lambda model, hidden: model.lm_head(hidden),
@@ -146,7 +150,7 @@ def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int |
     masked.pop("prompt_mask", None)  # an encoder knows no prompts
     hidden = model.base_model(**masked).last_hidden_state[mask]  # pyright: ignore[reportCallIssue]
     logits = HEADS[kind](model, hidden).float()
-    return logits.index_fill(1, banned_ids, -torch.inf)
+    return logits.index_fill_(1, banned_ids, -torch.inf)  # in place: the head's own output, and large
 
 
 def sample(logits: Tensor, noise: Tensor) -> Tensor:
@@ -174,10 +178,34 @@ def drawn_at(logits: Tensor, uniform: Tensor) -> Tensor:
         logits: [masked, vocabulary].
         uniform: in [0, 1), with at most 24 bits, [masked].
     """
-    cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
-    # a uniform number is at most 1 - 2^-24, so its product stays below the total, and the lookup inside the vocabulary
-    wanted = uniform.to(logits.device)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, wanted, right=True)[:, 0]
+    uniform = uniform.to(logits.device)
+    if not len(logits):
+        return uniform.long()
+    # a few rows at a time, which stay in the processor's cache
+    parts = zip(logits.split(ROWS_AT_ONCE), uniform.split(ROWS_AT_ONCE), strict=True)
+    return torch.cat([_looked_up(some, wanted[:, None])[:, 0] for some, wanted in parts])
+
+
+def _looked_up(logits: Tensor, uniform: Tensor) -> Tensor:
+    """`drawn_at` for [rows, 1]: first the block of ids, by the blocks' sums, then the id in it, [rows, 1].
+
+    A running sum over a whole vocabulary cannot be taken side by side, and costs more than all the rest.
+    """
+    size, blocks = logits.shape[1], logits.shape[1] // BLOCK
+    weights = (logits - logits.amax(dim=1, keepdim=True)).exp_()
+    whole = weights[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).sum(dim=-1)
+    ends = torch.cat([whole, weights[:, blocks * BLOCK :].sum(dim=-1, keepdim=True)], dim=1).cumsum(dim=1)
+    # a uniform number is at most 1 - 2^-24, so its product stays below the total, and the lookup inside the blocks
+    wanted = uniform * ends[:, -1:]
+    block = torch.searchsorted(ends, wanted, right=True)
+    before = torch.where(block > 0, ends.gather(1, (block - 1).clamp(min=0)), 0.0)
+    ids = block * BLOCK + torch.arange(BLOCK, device=logits.device)
+    inside = weights.gather(1, ids.clamp(max=size - 1)).masked_fill(ids >= size, 0.0).cumsum(dim=1)
+    # rounding must not lead out of the block, nor to an id of probability 0
+    below = torch.nextafter(inside[:, -1:], inside.new_zeros(()))
+    return block * BLOCK + torch.searchsorted(
+        inside, torch.minimum((wanted - before).clamp(min=0.0), below), right=True
+    )
 
 
 def soften(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:

@@ -25,6 +25,9 @@ from kdrun.phases import Phase, ScheduleOver, Turn, budgeted_steps, planned_step
 if TYPE_CHECKING:
     from kdrun.loop import Loop
 
+CLIP_EPS = 1e-6
+"""Keeps a gradient of norm zero as it is; torch's own clipping has the same."""
+
 MOST_EVALUATIONS = 20
 """Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
 
@@ -149,36 +152,38 @@ class Stretch:
         """A role's optimizer, made when it is first wanted."""
         if role not in self.optimizers:
             config = self.optims[role]
-            optimizer = registry.build("optimizer", config.name, list(self.loop.method.trainable(role)), config)
-            self.optimizers[role] = self.loop.accelerator.prepare_optimizer(optimizer)
+            modules = list(self.loop.method.trainable(role))
+            self.optimizers[role] = registry.build("optimizer", config.name, modules, config)
         return self.optimizers[role]
 
     def _step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
         name, taken, tally = self.phase.stream_name(turn.role), self.taken[turn.role], self.tallies[turn.role]
-        torch.manual_seed(rng.derive(self.settings.seed, "dropout", name, taken))
+        rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, taken), self.loop.accelerator.device)
         optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
         lr = learning_rate(config, *self._progress(step, turn.role))
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
-        count, total, found = 0, torch.zeros((), device=self.loop.accelerator.device), None
+        count, divided, total, found = 0, 1, torch.zeros((), device=self.loop.accelerator.device), None
         for number, rows in group:
             batch = self.loop.feed.batch(rows, name, number)
             batch.progress = taken / self.planned[turn.role]
             with self.loop.accelerator.autocast():
                 output = self.loop.method.minimised(batch, turn)
             must_be_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
-            self.loop.accelerator.backward(output.loss)
+            # a sum that is whole is divided here, which costs no pass over the gradients
+            divided = output.count if len(group) == 1 else 1
+            self.loop.accelerator.backward(output.loss / divided)
             if taken == 0 and found is None:
                 found = self._inspect(output, turn.role)
             count, total = count + output.count, total + output.loss.detach()
             tally.add(output.terms | output.watched)
-        norm = self._divide(optimizer, count)
+        norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * divided / count
         must_be_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(step, turn))
-        self._apply(optimizer, config.clip_norm, norm, found)
+        self._apply(optimizer, count / divided, config.clip_norm, norm, found)
         self.taken[turn.role] += 1
         tally.add({"loss": total})
         tally.count += count
-        tally.last = {"role": turn.role, "lr": lr, "grad_norm": float(norm)}
+        tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
         self.loop.outcome.examples += count
 
     def _where(self, step: int, turn: Turn) -> tuple[str, str]:
@@ -195,18 +200,20 @@ class Stretch:
         method = self.loop.method
         return inspect(self.phase.name, role, output, method.roles, method.trainable(role), method.zero_at_first)
 
-    @staticmethod
-    def _divide(optimizer: Any, count: int) -> Tensor:
-        """Divide the summed gradients by the number of examples. Returns their norm."""
-        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch._foreach_div_(grads, count)  # pyright: ignore[reportPrivateImportUsage]
-        return torch.nn.utils.get_total_norm(grads)
+    def _apply(self, optimizer: Any, divisor: float, clip: float, norm: float, found: Inspection | None) -> None:
+        """Divide the gradients, clip them and step, with one pass over them for both, or none where none is needed.
 
-    def _apply(self, optimizer: Any, clip: float, norm: Tensor, found: Inspection | None) -> None:
-        """Clip and step. What was found on a role's first step is told with whether the step moved anything."""
+        Args:
+            optimizer: of the role.
+            divisor: what is missing to the mean over the examples.
+            clip: the largest norm that is let through; 0 for any.
+            norm: of the mean gradient.
+            found: on a role's first step; told on with whether the step moved anything.
+        """
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        if clip:
-            torch.nn.utils.clip_grads_with_norm_(params, clip, norm)
+        factor = (min(1.0, clip / (norm + CLIP_EPS)) if clip else 1.0) / divisor
+        if factor != 1.0:
+            torch._foreach_mul_(_gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
         before = [p.detach().clone() for p in params] if found else []
         optimizer.step()
         optimizer.zero_grad()
@@ -229,3 +236,7 @@ class Stretch:
             self.total,
         )
         self.tallies[role] = Tally()
+
+
+def _gradients(optimizer: Any) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

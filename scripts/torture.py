@@ -110,23 +110,31 @@ def kill_one(method: str, server: killing.Server, root: Path, draw: random.Rando
     """Kill one run until it comes to its end; how often that was, and what differs."""
     words = killing.words(method, root)
     whole, killed = root / f"{method}-whole", root / f"{method}-killed"
-    if not whole.exists() and server.run(*words, f"run_dir={whole}"):
-        return 0, [server.shown]
+    _forget_teacher(root)
+    if not whole.exists():
+        started = time.monotonic()
+        if server.run(*words, f"run_dir={whole}"):
+            return 0, [server.shown]
+        (root / f"{method}-seconds").write_text(str(time.monotonic() - started))
+    seconds = float((root / f"{method}-seconds").read_text())
     shutil.rmtree(killed, ignore_errors=True)
-    for part in ("teachers", "logits"):  # so that its teacher is fine-tuned in the killed run too
-        shutil.rmtree(root / "cache" / part, ignore_errors=True)
-    count, longest = 0, 0.0
+    _forget_teacher(root)
+    count = 0
     while True:
         is_left_alone = count == most or draw.random() < LEFT_ALONE
-        after = 0.0 if is_left_alone else draw.uniform(0.0, max(longest, 10.0))
-        started = time.monotonic()
+        after = 0.0 if is_left_alone else draw.uniform(0.0, seconds)
         code = server.run(*words, f"run_dir={killed}", after=after)
-        longest = max(longest, time.monotonic() - started)
         count += code == -signal.SIGKILL
         if code == 0:
             return count, killing.unlike(killing.left_by(whole), killing.left_by(killed))
         if code != -signal.SIGKILL:
             return count, [f"exit code {code}"]
+
+
+def _forget_teacher(root: Path) -> None:
+    """Empty this part of the cache, so that the teacher is fine-tuned in the next run too."""
+    for part in ("teachers", "logits"):
+        shutil.rmtree(root / "cache" / part, ignore_errors=True)
 
 
 def harm_entries(figures: Figures, root: Path, draw: random.Random, most: int) -> None:

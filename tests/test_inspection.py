@@ -73,11 +73,11 @@ def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
 
 def test_a_gradient_that_is_no_number_names_the_rows() -> None:
     where = ("phase 'train', student's step 3", "; the last checkpoint is of step 2")
-    must_be_finite_gradient(torch.tensor(1.0), [4, 5], where)
+    must_be_finite_gradient(1.0, [4, 5], where)
     for norm in ("nan", "inf"):
         wanted = r"student's step 3: the gradient is not finite on training rows \[4, 5\].*checkpoint is of step 2"
         with pytest.raises(TrainingError, match=wanted):
-            must_be_finite_gradient(torch.tensor(float(norm)), [4, 5], where)
+            must_be_finite_gradient(float(norm), [4, 5], where)
 
 
 @pytest.mark.parametrize(

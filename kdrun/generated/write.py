@@ -47,7 +47,8 @@ def leave(this: Run, method: Method, feed: Feed) -> dict[str, Any] | None:
     classes = task.classes
     shown = Examples(classes, this.config.seed)
     place = this.folder.path / FOLDER
-    work = place.with_name(f".{FOLDER}.tmp-{os.getpid()}")
+    work = place.with_name(f".{FOLDER}.tmp")
+    shutil.rmtree(work, ignore_errors=True)  # of a process that died here
     work.mkdir()
     try:
         with (work / FILE).open("w", encoding="utf-8") as file:
@@ -66,6 +67,7 @@ def leave(this: Run, method: Method, feed: Feed) -> dict[str, Any] | None:
         told = card.facts(this, feed, asdict(maker.counts) | {"wanted": rows}, figures, facts, shown.found())
         (work / CARD).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (work / "README.md").write_text(card.page(told), encoding="utf-8")
+        shutil.rmtree(place, ignore_errors=True)  # of a process that died between here and the result
         work.rename(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -65,7 +65,7 @@ class KDFreeLB(Method):
         noise, totals = self._first_noise(batch, clean), []
         dropout = rng.derive(self.parts.seed, "dropout", f"{batch.phase}/freelb", batch.step)
         for number in range(1, c.passes + 1):
-            torch.manual_seed(dropout)
+            rng.seed_dropout(dropout, self.parts.device)
             noise.requires_grad_(True)
             logits = student(**relax.soft_inputs(student, inputs, clean + noise)).logits
             hard, soft = self._terms(batch, logits)

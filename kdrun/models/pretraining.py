@@ -174,9 +174,7 @@ def _train(
     gpus = [device] if device.type == "cuda" else []
     with stopping.held(kept is not None), torch.random.fork_rng(devices=gpus):  # dropout draws from the global ones
         for step, ids in enumerate(islice(batches, len(losses), None), len(losses)):
-            torch.default_generator.manual_seed(rng.derive(context.seed, "dropout", role, step))
-            if gpus:
-                torch.cuda.manual_seed(rng.derive(context.seed, "dropout", role, step))
+            rng.seed_dropout(rng.derive(context.seed, "dropout", role, step), device)
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * _factor(step, config.steps)
             loss = objective.loss(model, ids, context.seed, role, step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,9 +21,13 @@ from kdrun.data.tokens import TokenTable
 from kdrun.loop import Loop, Settings
 from kdrun.method import Method
 from kdrun.phases import Phase
+from kdrun.stretch import Stretch
 
 SST2_LENGTHS = [3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 27, 33, 66]
 """Quantiles 0, 0.05 … 1 of the WordPiece tokens of SST-2's training rows."""
+
+ENDLESS = 10**6
+"""Steps of a phase that no measurement comes to the end of."""
 
 TASK = TaskConfig(
     name="sst2", labels=["negative", "positive"], metrics=["accuracy"], headline="accuracy", domains=["x", "y"]
@@ -187,15 +190,18 @@ def accelerator() -> Accelerator:
 
 
 def in_loop(make: Callable[[], Method], phase: Phase, feed: Feed, steps: int) -> Side:
-    """Steps of a phase as kdrun's loop takes them."""
-    seeds, own = itertools.count(), accelerator()
+    """Steps of a phase as kdrun's loop takes them, from one round to the next, as in a training that goes on."""
+    begun: list[Stretch] = []
 
     def run(count: int) -> None:
-        method = make()
-        settings = Settings(OptimConfig(lr=1e-5, warmup_ratio=0.0), next(seeds), log_every=10**6)
-        Loop(
-            method, [replace(phase, steps=count, scored=True)], feed, settings, own, lambda: (None, {}), Silent()
-        ).run()
+        if not begun:
+            endless = replace(phase, steps=ENDLESS, scored=True)
+            settings = Settings(OptimConfig(lr=1e-5, warmup_ratio=0.0), 0, log_every=ENDLESS, eval_every=ENDLESS)
+            loop = Loop(make(), [endless], feed, settings, accelerator(), lambda: (None, {}), Silent())
+            loop.method.begin(endless)
+            begun.append(Stretch(loop, endless))
+        begun[0].last = begun[0].done + count
+        begun[0].run()
 
     return Side(run, steps)
 

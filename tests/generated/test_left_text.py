@@ -96,6 +96,27 @@ def test_a_run_leaves_rows_card_and_page(left: Path) -> None:
     assert shares["positive"] == pytest.approx(labels.count("positive") / 64)
 
 
+def test_a_run_that_died_after_its_text_was_written_goes_on(
+    left: Path, taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"teacher.path={taught}", "student.tokenizer=teacher", "generator.tokenizer=teacher", "method=zskd"]
+    words += [f"output_dir={tmp_path}", f"run_dir={tmp_path / 'run'}"]
+
+    def die(*_: Any) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.summary, "result", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(*words)
+    assert (tmp_path / "run" / "generated" / "train.jsonl").exists()
+    (tmp_path / "run" / ".generated.tmp").mkdir()  # as of one that died a little earlier
+    run(*words)
+    rows = [(folder / "generated" / "train.jsonl").read_bytes() for folder in (left, tmp_path / "run")]
+    assert rows[0] == rows[1]
+    assert not list((tmp_path / "run").glob(".generated*"))
+
+
 def test_the_teacher_scored_the_text_as_it_is_written(left: Path, taught: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(taught).eval()
     tokenizer = AutoTokenizer.from_pretrained(taught)
