@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
-from kdrun import entities, kept_states, layer_pairs, registry, teacher, text_roles, trackers, writing
+from kdrun import compiling, entities, kept_states, layer_pairs, registry, teacher, text_roles, trackers, writing
 from kdrun.config import Config, Device, Precision, Select, Tracker
 from kdrun.data.batching import by_length
 from kdrun.data.feed import Feed
@@ -96,12 +96,15 @@ def accelerator(config: Config, run_folder: Path | None) -> Accelerator:
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     precision = "bf16" if runtime.precision is Precision.bf16 else "no"
-    return Accelerator(
+    made = Accelerator(
         cpu=runtime.device is Device.cpu,
         mixed_precision=precision,
         log_with=None if tracker is Tracker.none else tracker.value,
         project_dir=trackers.folder(config, run_folder),
     )
+    if runtime.compile:
+        compiling.must_be_possible(made.device)
+    return made
 
 
 def build_roles(this: Run) -> None:
@@ -195,6 +198,8 @@ def method(this: Run) -> Method:
     if this.needs.teacher:
         loss = this.evaluator.kind.soft_loss(config.loss.name)
     roles: dict[str, nn.Module] = {role: this.roles[role].model for role in this.used_roles}
+    if config.runtime.compile:
+        compiling.compile_layers(roles.values())
     roles |= this.taught.modules if this.taught else {}
     device = this.accelerator.device
     between, length = this.needs.text_between, config.data.max_length

@@ -221,6 +221,9 @@ class RuntimeConfig:
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
     threads: int | None = setting(None, "CPU threads; null leaves torch's choice", gt=0)
     deterministic: bool = setting(False, "refuse operations whose result may differ from run to run (GPU: slower)")
+    compile: bool = setting(
+        False, "torch.compile the models' layers: half a minute and more at the start, then somewhat faster steps"
+    )
     log_every: int = setting(20, "optimizer steps between lines of metrics.jsonl", gt=0)
     eval_every: int | None = setting(
         None, "optimizer steps between evaluations; null is once an epoch, at most 20 times a phase", gt=0

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from bench_cases.base import SCALE, TASK, Case, Side, accelerator, in_loop, model, on_device, random_batches, rows
 from kdrun import losses, registry
+from kdrun.compiling import compile_layers
 from kdrun.data.batching import plan
 from kdrun.data.feed import Feed
 from kdrun.method import Parts
@@ -26,12 +27,15 @@ def kept() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
 
 
-def ours(name: str) -> Side:
+def ours(name: str, compiled: bool = False) -> Side:
     """A step of finetune or kd in kdrun's loop; the teacher's logits come from the cache."""
     (table, labels), entry = rows(), registry.get("method", name)
     assert entry.config is not None
     device = torch.device(SCALE.device)
-    parts = Parts({"student": model(SCALE.small)}, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
+    student = model(SCALE.small)
+    if compiled:
+        compile_layers([student])
+    parts = Parts({"student": student}, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
     feed = Feed({"student": table}, labels, device, kept() if name == "kd" else None)
     phase = Phase("train", (Turn("student"),), steps=1, batch_size=SCALE.batch)
     return in_loop(partial(entry.target, entry.config(), parts), phase, feed, 24)
@@ -93,4 +97,7 @@ def beside_plain(name: str, is_padded: bool) -> Case:
     )
 
 
-CASES = [beside_plain(name, is_padded) for is_padded in (True, False) for name in ("finetune", "kd")]
+CASES = [
+    *(beside_plain(name, is_padded) for is_padded in (True, False) for name in ("finetune", "kd")),
+    Case("kd step, runtime.compile", "the same without", lambda side: ours("kd", compiled=side == "kdrun")),
+]
