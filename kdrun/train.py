@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import shlex
@@ -20,7 +21,6 @@ from kdrun import (
     offline,
     registry,
     report,
-    samples,
     schooling,
     stopping,
     summary,
@@ -34,14 +34,15 @@ from kdrun.data.feed import Feed
 from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.evaluation import Evaluator, prediction_rows
 from kdrun.generated.write import leave
-from kdrun.inspection import Check, Inspection
+from kdrun.inspection import Check
 from kdrun.loop import Loop, Outcome, Settings
 from kdrun.method import Method
 from kdrun.models import loading
 from kdrun.phases import one_step_each
 from kdrun.results import versions
 from kdrun.run_folder import RECORD, RunFolder
-from kdrun.screen import Screen, Watcher
+from kdrun.run_observer import RunObserver
+from kdrun.screen import Screen
 from kdrun.trackers import Tracking
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -182,6 +183,13 @@ def _let_go(this: Run) -> None:
     this.accelerator.free_memory()
     cache_room.let_go()
     gc.collect()
+    _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Give freed memory back to the system: glibc keeps it, in pieces, and a comparison's process doubles in size."""
+    with suppress(OSError, AttributeError):  # another system, or another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _carry_out(this: Run) -> dict[str, Any] | None:
@@ -220,63 +228,6 @@ def _carry_out(this: Run) -> dict[str, Any] | None:
     return result
 
 
-class _Observer(Watcher):
-    """The screen's watcher, which also writes metrics.jsonl, checkpoints and samples, and tells the tracker."""
-
-    def __init__(self, this: Run, method: Method, feed: Feed) -> None:
-        super().__init__(this.screen, "student", this.config.task.headline, this.config.task.dev_splits[0])
-        self.run, self.method, self.feed = this, method, feed
-
-    def _log(self, record: dict[str, Any]) -> None:
-        if self.run.folder is not None:
-            self.run.folder.log(record)
-        if self.run.tracking is not None:
-            self.run.tracking.log(record)
-
-    def state(self) -> dict[str, Any]:
-        """Where the run's logs and clocks stand."""
-        assert self.run.folder is not None
-        tracked = self.run.tracking.state() if self.run.tracking else None
-        seconds = time.perf_counter() - self.run.started
-        return {"logs": self.run.folder.sizes(), "tracked": tracked, "seconds": seconds}
-
-    def lacks(self, state: dict[str, Any]) -> str | None:
-        """What is missing of the logs as they were then."""
-        assert self.run.folder is not None
-        return self.run.folder.lacks(state["logs"])
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Cut the logs back to where they stood, and count the time that it took to come there."""
-        folder = self.run.folder
-        assert folder is not None
-        folder.cut(state.get("logs", {}))
-        self.run.samples = folder.last_samples()
-        if self.run.tracking is not None and state.get("tracked"):
-            self.run.tracking.load_state(state["tracked"])
-        for clock in (self.run, folder):
-            clock.started -= state.get("seconds", 0.0)
-
-    def step(self, record: dict[str, Any], total: int) -> None:
-        self._log(record)
-        super().step(record, total)
-
-    def inspected(self, found: Inspection) -> None:
-        self.run.inspections.append(found)
-        super().inspected(found)
-
-    def evaluated(self, record: dict[str, Any], is_best: bool) -> None:
-        self._log(record)
-        if is_best and self.run.folder is not None:
-            model = self.run.roles["student"].model
-            content = checkpoint.Content({"model": checkpoint.tensors_of(model)}, record, model.config)
-            checkpoint.write(self.run.folder.path / "checkpoints" / "best", content)
-        if self.run.folder is not None and self.method.makes_text:
-            made = samples.take(self.run, self.method, self.feed, record["step"])
-            self.run.folder.samples(made)
-            self.run.samples = made
-        super().evaluated(record, is_best)
-
-
 def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     config, student = this.config, this.roles["student"]
     tables = {name: table for name, table in this.dev_tokens("student").items() if name in config.task.watched_splits}
@@ -296,7 +247,7 @@ def _distil(this: Run, method: Method, feed: Feed) -> Outcome:
     settings = Settings(config.optim, config.seed, runtime.log_every, runtime.eval_every, this.select)
     if this.folder is not None:
         this.tracking = Tracking(config, this.accelerator, this.folder.run_id)
-    observer = _Observer(this, method, feed)
+    observer = RunObserver(this, method, feed)
     keeper = assembly.keeper(this, "last", observer, student.model.config)
     try:
         return Loop(method, phases, feed, settings, this.accelerator, evaluate, observer, keeper).run()

@@ -16,7 +16,7 @@ from kdrun.config import Config
 from kdrun.errors import ModelError
 from kdrun.loop import Loop, Settings
 from kdrun.methods.tinybert_kd import TinyBertKD, TinyBertKDConfig
-from kdrun.screen import Quiet, Screen
+from kdrun.screen import Quiet, Screen, Watcher
 from tests.test_intermediate import CLASSES, SCORE, batch, method
 
 pytestmark = pytest.mark.usefixtures("run_env")
@@ -82,7 +82,7 @@ def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -
     before = {name: value.clone() for name, value in this.roles["teacher"].model.state_dict().items()}
     seen: list[dict[str, Any]] = []
 
-    class Looking(train.Watcher):
+    class Looking(Watcher):
         def step(self, record: dict[str, Any], total: int) -> None:
             seen.append(record)
 
