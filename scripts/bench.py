@@ -4,7 +4,7 @@
     .venv/bin/python scripts/bench.py                 every case
     .venv/bin/python scripts/bench.py --only mate_kd  those whose name holds a word
     .venv/bin/python scripts/bench.py --json FILE     the figures too
-    .venv/bin/python scripts/bench.py --into docs/performance.md   the table into the document
+    .venv/bin/python scripts/bench.py --into docs/performance.md   the table into the document (with --only: their rows)
     .venv/bin/python scripts/bench.py --device cuda --precision bf16 --scale roberta
                                                       RoBERTa-large teaches DistilRoBERTa, on a GPU
 
@@ -35,7 +35,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_cases import CASES, SCALE, Case
 from bench_cases.base import scale_to
-from blocks import put, table
+from blocks import block, put, replaced, table
 
 
 @dataclass
@@ -159,7 +159,7 @@ def main() -> None:
         figures = [measure(case, asked.rounds) for case in CASES if asked.only in case.name]
     show(figures)
     if asked.into:
-        put(asked.into, "bench", markdown(figures, asked.rounds))
+        put(asked.into, "bench", markdown(figures, asked.rounds, asked.into if asked.only else None))
     if asked.json:
         found = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -190,11 +190,23 @@ def show(figures: list[Figure]) -> None:
     Console(width=140).print(shown)
 
 
-def markdown(figures: list[Figure], rounds: int) -> str:
-    """The table for a document, without times: those are of one machine."""
+def markdown(figures: list[Figure], rounds: int, document: Path | None = None) -> str:
+    """The table for a document, without times: those are of one machine.
+
+    Where only some cases were measured, they take the places of theirs in the document's table.
+
+    Raises:
+        SystemExit: that table is of another machine, or of other versions.
+    """
     kept = [i for i, name in enumerate(COLUMNS) if "ms" not in name and "MiB" not in name]
     rows = [[cells(figure)[i] for i in kept] for figure in figures]
-    return f"{title()}, {rounds} rounds\n\n" + table([COLUMNS[i] for i in kept], rows)
+    heading = f"{title()}, {rounds} rounds"
+    if document is not None:
+        before = block(document, "bench")
+        if before.partition("\n")[0] != heading:
+            raise SystemExit(f"the table in {document} is not of {heading}; measure all cases, without --only")
+        rows = replaced(before, rows)
+    return f"{heading}\n\n" + table([COLUMNS[i] for i in kept], rows)
 
 
 if __name__ == "__main__":

@@ -192,12 +192,13 @@ def accelerator() -> Accelerator:
 def in_loop(make: Callable[[], Method], phase: Phase, feed: Feed, steps: int) -> Side:
     """Steps of a phase as kdrun's loop takes them, from one round to the next, as in a training that goes on."""
     begun: list[Stretch] = []
+    own = accelerator()  # of the arithmetic that is asked for now
 
     def run(count: int) -> None:
         if not begun:
             endless = replace(phase, steps=ENDLESS, scored=True)
             settings = Settings(OptimConfig(lr=1e-5, warmup_ratio=0.0), 0, log_every=ENDLESS, eval_every=ENDLESS)
-            loop = Loop(make(), [endless], feed, settings, accelerator(), lambda: (None, {}), Silent())
+            loop = Loop(make(), [endless], feed, settings, own, lambda: (None, {}), Silent())
             loop.method.begin(endless)
             begun.append(Stretch(loop, endless))
         begun[0].last = begun[0].done + count

@@ -1,0 +1,63 @@
+#!/usr/bin/env python
+"""Where a step's time goes: the operations that take most of it, as shares, of kdrun's own steps.
+
+    .venv/bin/python scripts/profile_steps.py
+    .venv/bin/python scripts/profile_steps.py --into docs/performance.md
+
+Shares are of the time that the processor spends in operations of torch, each without those that it calls; what Python
+takes between them is not in them. Cases, models and rows are those of scripts/bench.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from bench import title
+from bench_cases import Side
+from bench_cases.adversarial import ours as adversarial
+from bench_cases.passes import encoder_step
+from bench_cases.plain import ours as plain
+from blocks import put, table
+from torch.profiler import ProfilerActivity, profile
+
+MOST = 6
+STEPS = {
+    "kd step": lambda: plain("kd"),
+    "kd step of the encoder": encoder_step,
+    "zskd student turn": lambda: adversarial("zskd", "student"),
+    "zskd generator turn": lambda: adversarial("zskd", "generator"),
+}
+
+
+def shares(make: Callable[[], Side]) -> list[tuple[str, float]]:
+    """Operations by the share of the time that they take themselves, largest first."""
+    side = make()
+    side.run(side.steps)
+    with profile(activities=[ProfilerActivity.CPU]) as taken:
+        side.run(side.steps)
+    own = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in taken.key_averages()}
+    total = sum(own.values())
+    return sorted(((name, time / total) for name, time in own.items()), key=lambda pair: -pair[1])
+
+
+def main() -> None:
+    """Profile every step, print the table."""
+    parser = argparse.ArgumentParser(description="the operations that take most of a step")
+    parser.add_argument("--into", type=Path, help="a document with a block named profile")
+    asked = parser.parse_args()
+    lines = []
+    for name, make in STEPS.items():
+        found = shares(make)[:MOST]
+        lines.append([name, ", ".join(f"`{operation}` {100 * share:.0f} %" for operation, share in found)])
+    text = f"{title()}\n\n" + table(["step", "operations"], lines)
+    print(text)
+    if asked.into:
+        put(asked.into, "profile", text)
+
+
+if __name__ == "__main__":
+    main()
