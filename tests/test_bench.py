@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import nn
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bench.py"
 
@@ -25,7 +26,8 @@ def bench() -> ModuleType:
     return module
 
 
-def test_both_sides_of_every_case_run(bench: ModuleType) -> None:
+def test_both_sides_of_every_case_run(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.Module, "compile", lambda *_, **__: None)  # it takes its time; test_compiling.py does it
     assert len({case.name for case in bench.CASES}) == len(bench.CASES)
     for case in bench.CASES:
         for side in ("kdrun", "reference"):
