@@ -28,7 +28,7 @@ RUN = (
     "method=kd",
     "task=sst2",
     "report=false",
-    "teacher.optim.steps=200",
+    "teacher.fine_tuning.steps=200",
     "optim.steps=200",
     "teacher.allow_weak=true",
 )
