@@ -1,7 +1,8 @@
 """Do to runs, to the cache and to sweeps what happens to them in the world, and see that nothing is lost or wrong.
 
     .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true method=kd,mate_kd seed=7
-    .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true --markdown docs/reliability.md
+    .venv/bin/python scripts/torture.py kills=200 corruptions=50 sweeps=3 --markdown docs/reliability.md
+    .venv/bin/python scripts/torture.py kills=0 inputs=true --markdown docs/reliability.md
 
 Kills runs of the named methods (all of them by default) at moments drawn at random: while models are built, a teacher
 is fine-tuned, in a step, while a checkpoint or a result is written. Flips bits in entries of the cache, cuts and
@@ -244,9 +245,14 @@ def refuse_inputs(figures: Figures) -> None:
 
 
 def write(figures: Figures, document: Path) -> None:
-    """Put the figures into a document."""
+    """Put the figures into a document: those of input alone have a block of their own."""
     rows = [list(row) for row in figures.rows()]
-    put(document, "torture", f"`{figures.command}`\n\n" + table(["done", "came of it"], rows))
+    is_input_alone = not (figures.runs or figures.harmed or figures.sweeps)
+    put(
+        document,
+        "inputs" if is_input_alone else "torture",
+        f"`{figures.command}`\n\n" + table(["done", "came of it"], rows),
+    )
 
 
 def main(words: list[str]) -> int:
