@@ -21,6 +21,7 @@ from bench_cases import Side
 from bench_cases.adversarial import ours as adversarial
 from bench_cases.passes import encoder_step
 from bench_cases.plain import ours as plain
+from bench_cases.writing import ours as writing
 from blocks import put, table
 from torch.profiler import ProfilerActivity, profile
 
@@ -30,15 +31,15 @@ STEPS = {
     "kd step of the encoder": encoder_step,
     "zskd student turn": lambda: adversarial("zskd", "student"),
     "zskd generator turn": lambda: adversarial("zskd", "generator"),
+    "dfkd_t3 generator turn, infill": lambda: writing("dfkd_t3", "generator"),
 }
 
 
-def shares(make: Callable[[], Side]) -> list[tuple[str, float]]:
-    """Operations by the share of the time that they take themselves, largest first."""
-    side = make()
-    side.run(side.steps)
+def shares(side: Side, steps: int) -> list[tuple[str, float]]:
+    """Operations by the share of the time that they take themselves, largest first; one step before warms up."""
+    side.run(1)
     with profile(activities=[ProfilerActivity.CPU]) as taken:
-        side.run(side.steps)
+        side.run(steps)
     own = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in taken.key_averages()}
     total = sum(own.values())
     return sorted(((name, time / total) for name, time in own.items()), key=lambda pair: -pair[1])
@@ -51,7 +52,8 @@ def main() -> None:
     asked = parser.parse_args()
     lines = []
     for name, make in STEPS.items():
-        found = shares(make)[:MOST]
+        side = make()
+        found = shares(side, side.steps)[:MOST]
         lines.append([name, ", ".join(f"`{operation}` {100 * share:.0f} %" for operation, share in found)])
     text = f"{title()}\n\n" + table(["step", "operations"], lines)
     print(text)

@@ -11,16 +11,14 @@ is a new one. The peak is the process's resident set, which counts pages of mapp
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from blocks import put, table
+from peak import peak_of
 
 RUN = ("method=zskd", "task=sst2", "preset=smoke", "report=false", "corpus=folder", "ood.rows=2000", "optim.steps=20")
 RUN += ("teacher.allow_weak=true",)
@@ -47,23 +45,6 @@ def write(folder: Path, size: int) -> int:
     return written
 
 
-def peak_of(corpus: Path, place: Path) -> tuple[float, float]:
-    """Peak memory (MiB) and seconds of a run on that corpus."""
-    words = [sys.executable, "-m", "kdrun", *RUN, f"corpus.dir={corpus}", f"run_dir={place / 'run'}"]
-    started = time.monotonic()
-    code = (
-        "import resource, subprocess, sys; "
-        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(done.returncode)"
-    )
-    env = {**os.environ, "KDRUN_CACHE": str(place / "cache")}
-    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=env)
-    if found.returncode:
-        raise SystemExit(f"the run failed: {found.stderr}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(found.stdout) * unit / 2**20, time.monotonic() - started
-
-
 def main() -> None:
     """Measure each size, print one table."""
     parser = argparse.ArgumentParser(description="peak memory of a data-free run by the size of its corpus")
@@ -76,7 +57,8 @@ def main() -> None:
             corpus = Path(place) / "corpus"
             corpus.mkdir()
             written = write(corpus, int(size * 2**30))
-            peak, _ = peak_of(corpus, Path(place))
+            words = (*RUN, f"corpus.dir={corpus}", f"run_dir={Path(place) / 'run'}")
+            peak = peak_of(words, {"KDRUN_CACHE": str(Path(place) / "cache")})
         rows.append([f"{written / 2**30:.2f}", f"{peak:.0f}", f"{peak * 2**20 / written:.2g}"])
         print(rows[-1], flush=True)
     text = table(["corpus, GiB", "peak of the run, MiB", "peak ÷ corpus"], rows)

@@ -8,17 +8,22 @@ from types import ModuleType
 import pytest
 from torch import nn
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "bench.py"
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    module = script("bench")
     scale = module.SCALE
     scale.vocab, scale.max_length, scale.rows, scale.batch, scale.texts = 1200, 70, 64, 4, 200
     for name in ("large", "small", "encoder"):
@@ -43,3 +48,11 @@ def test_a_figure_is_the_reference_over_kdrun(bench: ModuleType, monkeypatch: py
     found = bench.measure(case, rounds=2)
     assert (found.ratio, found.low, found.high) == (5.0, 4.0, 6.0)
     assert (found.kdrun_ms, found.reference_ms) == (1000.0, 5000.0)
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_profile_gives_the_shares_of_a_step_largest_first() -> None:
+    profiling = script("profile_steps")
+    shares = [share for _, share in profiling.shares(profiling.STEPS["kd step"](), steps=1)]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
