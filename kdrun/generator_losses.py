@@ -15,8 +15,29 @@ from torch import Tensor
 from kdrun import losses
 
 
-def specificity(teacher: Tensor, wanted: Tensor) -> Tensor:
-    """How far the teacher is from recognising the class that a text was written for: −log T(x′)[wanted].
+def missing_log_odds(teacher: Tensor, wanted: Tensor, enough: float) -> Tensor:
+    """How far the teacher is from recognising the class that a text was written for: max(0, m − log p/(1 − p)).
+
+    p is T(x′)[wanted]. Below `enough` its slope is the same everywhere. So what a text gains by being of one class
+    it loses where another was wanted: a generator that ignores the class it is told has nothing to win. By `surprise`
+    it has: a teacher that is sure costs more when it is wrong than it saves when it is right, and text on which it is
+    unsure is cheaper, whatever the class.
+
+    Args:
+        teacher: its logits on the made text, [batch, classes], two classes at least.
+        wanted: the class each text was to be of, [batch].
+        enough: m, in nats.
+
+    Returns:
+        Nats, [batch]; 0 where the teacher's log-odds of the wanted class are m or more.
+    """
+    own = torch.nn.functional.one_hot(wanted, teacher.shape[-1]).bool()
+    others = teacher.float().masked_fill(own, -torch.inf).logsumexp(dim=-1)
+    return (enough - (teacher.float()[own] - others)).clamp(min=0)
+
+
+def surprise(teacher: Tensor, wanted: Tensor) -> Tensor:
+    """The same as −log T(x′)[wanted].
 
     Args:
         teacher: its logits on the made text, [batch, classes].

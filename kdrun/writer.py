@@ -134,6 +134,27 @@ class Writer:
         return {role: Reading(own, masks[role]) for role, own in read.items()}
 
 
+def answers(
+    models: Mapping[str, nn.Module], readings: Mapping[str, Reading], made: Emission, *, soft: bool
+) -> dict[str, Tensor]:
+    """Logits of the classes that readers give to what was written, [batch, classes] each.
+
+    Args:
+        models: a classifier for each reader.
+        readings: from `Writer.readings`.
+        made: from `Writer.write`.
+        soft: whether a gradient is to reach the generator through them, as far as they read its tokens.
+    """
+    found = {}
+    with torch.set_grad_enabled(soft):
+        for role, reading in readings.items():
+            if made.soft is None or reading.mask is None:
+                found[role] = models[role](**reading.inputs).logits
+            else:
+                found[role] = relax.soft_logits(models[role], reading.inputs, reading.mask, made.chosen, made.soft)
+    return found
+
+
 def prompts(task: TaskConfig) -> list[str]:
     """What stands before a source text, for each class: `<task> <class>:`."""
     return [f"{task.name} {word}:" for word in task.label_words or task.classes]

@@ -17,7 +17,7 @@ from kdrun.kinds import kind_of
 from kdrun.kinds.answering import FirstWords, first_tokens
 from kdrun.kinds.decoding import greedy
 from kdrun.method import Batch, Parts, Vocabulary
-from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode
+from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode, Specificity
 from kdrun.models.text_writer import TextWriter
 
 NAMES = TaskConfig(name="mrpc", text=["one"], entities=["yes", "no"], prompts=["a b"], answer_tokens=5)
@@ -150,7 +150,8 @@ def by_hand(model: Any, embeddings: Tensor, inputs: dict[str, Tensor]) -> Tensor
 
 def test_the_generators_gradient_passes_through_the_first_word() -> None:
     method = extraction(specificity_weight=0.7, friendliness_weight=1.1, balance_weight=0.0, token_weight=0.0,
-                        language_weight=0.0, mode=Mode.infill)  # fmt: skip
+                        language_weight=0.0, mode=Mode.infill, specificity=Specificity.cross_entropy,
+                        gumbel_temperature=1.0)  # fmt: skip
     given, generator = rows(method), method.roles["generator"]
     out = method.step(given, GENERATOR)
     out.loss.backward()

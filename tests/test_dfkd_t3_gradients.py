@@ -8,11 +8,11 @@ import torch
 from textbook import divergence
 from tiny_t3 import GENERATOR, OFF, PAIR, SINGLE, VOCAB, WAYS, answers, batch, made
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot, relu, softplus
 
 from kdrun import emission, losses, relax, rng, score_function
 from kdrun.data.config import TaskConfig
-from kdrun.methods.dfkd_t3 import DFKDT3, Gradient, Mode
+from kdrun.methods.dfkd_t3 import DFKDT3, Gradient, Mode, Specificity
 
 
 @pytest.fixture
@@ -28,14 +28,22 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> Callable[[DFKDT3], DFKDT3]:
     return doubled
 
 
+def lacking(kind: Specificity, teacher: Tensor, wanted: Tensor) -> Tensor:
+    """Of two classes, in other words than kdrun's: softplus of, or a hinge on, the difference of their logits."""
+    ahead = teacher[:, 0].sub(teacher[:, 1]) * (1 - 2 * wanted)
+    return softplus(-ahead) if kind is Specificity.cross_entropy else relu(6.0 - ahead)
+
+
+@pytest.mark.parametrize("kind", Specificity)
 @pytest.mark.parametrize("task", [SINGLE, PAIR], ids=["single", "pair"])
 @pytest.mark.parametrize("teacher", ["encoder", "t5"])
 def test_the_generators_turn_is_the_textbooks(
-    task: TaskConfig, teacher: str, in_double: Callable[[DFKDT3], DFKDT3]
+    task: TaskConfig, teacher: str, kind: Specificity, in_double: Callable[[DFKDT3], DFKDT3]
 ) -> None:
     """Loss and gradient of all terms: one-hots over the whole vocabulary at every position, times whole tables."""
     settings: dict[str, Any] = {
         "specificity_weight": 0.7,
+        "specificity": kind,
         "balance_weight": 0.9,
         "token_weight": 0.3,
         "friendliness_weight": 1.1,
@@ -69,7 +77,7 @@ def test_the_generators_turn_is_the_textbooks(
         rest = {name: value for name, value in reading.inputs.items() if name != "input_ids"}
         said[role] = model(inputs_embeds=ids @ model.get_input_embeddings().weight, **rest).logits
     rows, wanted = len(given.ids), method.wanted(given)
-    specific = cross_entropy(said["teacher"], wanted, reduction="sum")
+    specific = lacking(kind, said["teacher"], wanted).sum()
     mean = said["teacher"].softmax(-1).mean(0)
     imbalance = rows * (mean * (2 * mean).log()).sum()
     words = logits[:, free].softmax(-1).mean(0)
@@ -149,7 +157,7 @@ def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict
     with torch.no_grad():
         teacher, student = answers(method, {role: method.parts.readers[role].read(words) for role in text.inputs})
     shares = teacher.softmax(-1)
-    specific = cross_entropy(teacher, method.wanted(given), reduction="none")
+    specific = lacking(method.config.specificity, teacher, method.wanted(given))
     apart_by = losses.kl_divergence(student, teacher)
     reward = -0.7 * specific - 0.9 * (shares * shares.mean(0).log()).sum(-1) + 1.1 * apart_by
     loss = -((reward - reward.mean()) * written.log_prob).sum()

@@ -1,6 +1,7 @@
 """The generator's losses: by hand, at their bounds, their gradients against finite differences."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +14,28 @@ def logits_of(*shares: list[float]) -> Tensor:
     return torch.tensor(shares, dtype=torch.float64).log().float()
 
 
-def test_specificity_is_the_surprise_at_the_wanted_class() -> None:
-    found = terms.specificity(logits_of([0.2, 0.8], [0.5, 0.5]), torch.tensor([1, 0]))
+def test_missing_log_odds_by_hand() -> None:
+    """log 4 and log 1/3 of the 3 that are enough, and 10, which is more."""
+    given = logits_of([0.2, 0.8, 0.0], [0.25, 0.25, 0.5], [0.0, 0.0, 1.0]) + torch.tensor([[0.0], [7.0], [0.0]])
+    given[2] = torch.tensor([0.0, -200.0, 10.0])
+    found = terms.missing_log_odds(given, torch.tensor([1, 0, 2]), 3.0)
+    torch.testing.assert_close(found, torch.tensor([3 - math.log(4), 3 + math.log(3), 0.0]))
+
+
+def test_only_by_its_surprise_a_text_gains_without_being_of_the_wanted_class() -> None:
+    """A text that the teacher is sure of, when both classes are wanted in turn: which way is downhill?"""
+    slopes = {}
+    for name, loss in {"log_odds": partial(terms.missing_log_odds, enough=6.0), "surprise": terms.surprise}.items():
+        sure = torch.tensor([[2.0, 0.0]] * 2, requires_grad=True)
+        loss(sure, torch.tensor([0, 1])).sum().backward()
+        assert sure.grad is not None
+        slopes[name] = sure.grad.sum(dim=0)
+    torch.testing.assert_close(slopes["log_odds"], torch.zeros(2))
+    assert slopes["surprise"][0] > 0.7  # towards text of neither class
+
+
+def test_surprise_by_hand() -> None:
+    found = terms.surprise(logits_of([0.2, 0.8], [0.5, 0.5]), torch.tensor([1, 0]))
     torch.testing.assert_close(found, torch.tensor([-math.log(0.8), -math.log(0.5)]))
 
 

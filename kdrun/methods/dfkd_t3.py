@@ -38,6 +38,13 @@ class Mode(Enum):
     decode = "decode"
 
 
+class Specificity(Enum):
+    """What is lost where the teacher does not see the wanted class: missing log-odds of it, or its surprise."""
+
+    log_odds = "log_odds"
+    cross_entropy = "cross_entropy"
+
+
 class Gradient(Enum):
     """What carries the teacher's answer back to the generator; `auto`: soft tokens where all share a vocabulary."""
 
@@ -55,6 +62,10 @@ class DFKDT3Config:
     soft_weight: float = setting(0.5, "weight of the divergence on the out-of-domain text", ge=0)
     pseudo_weight: float = setting(0.5, "weight of the divergence on the generated text", ge=0)
     specificity_weight: float = setting(1.0, "λ_spec: the teacher recognises the wanted class", ge=0)
+    specificity: Specificity = setting(Specificity.log_odds, "how that is measured: missing log-odds, or surprise")
+    enough_log_odds: float = setting(
+        6.0, "m: log-odds of the wanted class, in nats, beyond which nothing is gained", gt=0
+    )
     balance_weight: float = setting(1.0, "λ_div: classes have equal shares in a batch", ge=0)
     token_weight: float = setting(0.1, "λ_tok: a batch is made of many words", ge=0)
     friendliness_weight: float = setting(1.0, "λ_adv: the student still disagrees with the teacher", ge=0)
@@ -65,15 +76,15 @@ class DFKDT3Config:
     mean_span: float = setting(3.0, "infill: tokens of a span, on average", ge=1)
     shortest: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
     longest: int = setting(24, "decode: tokens after which a text is cut", ge=1)
-    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax in the generator's first turn", gt=0)
-    gumbel_temperature_end: float = setting(0.5, "τ_g at its last step; in between it falls geometrically", gt=0)
+    gumbel_temperature: float = setting(4.0, "τ_g of the Gumbel-softmax in the generator's first turn", gt=0)
+    gumbel_temperature_end: float = setting(4.0, "τ_g at its last step; in between it changes geometrically", gt=0)
     baseline_momentum: float = setting(0.9, "score function: what a step keeps of the moving baseline", ge=0, lt=1)
-    warm_start_steps: int = setting(0, "steps the generator takes before the first cycle", ge=0)
+    warm_start_steps: int = setting(150, "steps the generator takes before the first cycle", ge=0)
     generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
     schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
-        OptimConfig(lr=1e-4, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
+        OptimConfig(lr=1e-3, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
     )
     collapse: Limits = setting(Limits(), "what ends the generator's part")
 
@@ -82,8 +93,8 @@ class DFKDT3Config:
 class DFKDT3(PseudoText):
     """Generator φ (a T5) and student θ, on text x of a corpus and text x′ that the generator makes of it for a class y:
 
-        min over φ:  L_G = λ_spec · −log T(x′)[y] + λ_div · KL(mean T(x′) ‖ uniform) + λ_tok · KL(mean p ‖ uniform)
-                           − λ_adv · KL(T(x′) ‖ S(x′)) + λ_lm · KL(G ‖ G₀)
+        min over φ:  L_G = λ_spec · max(0, m − log-odds of T(x′)[y]) + λ_div · KL(mean T(x′) ‖ uniform)
+                           + λ_tok · KL(mean p ‖ uniform) − λ_adv · KL(T(x′) ‖ S(x′)) + λ_lm · KL(G ‖ G₀)
         min over θ:  L_S = τ² · (soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′)))
 
     All of it is [ours]. y is drawn evenly; the T5 reads `<task> <class>: <passage>`. `infill` replaces spans of the
@@ -244,14 +255,21 @@ class DFKDT3(PseudoText):
     def _generator_step(self, batch: Batch) -> StepOutput:
         """L_G, summed over the rows; what is a property of the batch counts once a row."""
         from kdrun import generator_losses as of
-        from kdrun import score_function
+        from kdrun import score_function, writer
 
         c, count, wanted = self.config, len(batch.ids), self.wanted(batch)
         cooled = 0.0 if batch.phase == WARM_START else batch.progress
         tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** cooled
         made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step), tau if self.soft else None)
-        teacher, student = self._answers(batch, made)
-        specific, apart = of.specificity(teacher, wanted), of.friendliness(student, teacher, c.temperature)
+        read = self.writer.readings(batch.inputs, made)
+        views = {role: self.answering.view(self.roles[role]) for role in read}
+        said = writer.answers(views, read, made, soft=self.soft)
+        teacher, student = said["teacher"], said["student"]
+        if c.specificity is Specificity.log_odds:
+            specific = of.missing_log_odds(teacher, wanted, c.enough_log_odds)
+        else:
+            specific = of.surprise(teacher, wanted)
+        apart = of.friendliness(student, teacher, c.temperature)
         imbalance, repetition = of.class_imbalance(teacher), of.token_repetition(made.logits)
         one_sided = imbalance if self.soft else of.imbalance_by_example(teacher)
         cost = c.specificity_weight * specific + c.balance_weight * one_sided - c.friendliness_weight * apart
@@ -270,22 +288,6 @@ class DFKDT3(PseudoText):
         }
         shown = {name: value.detach() for name, (weight, value) in terms.items() if weight}
         return StepOutput(loss, count, shown, watched)
-
-    def _answers(self, batch: Batch, made: Emission) -> tuple[Tensor, Tensor]:
-        """Logits of teacher and student on what was written, [batch, classes] each; with a gradient if soft."""
-        import torch
-
-        from kdrun import relax
-
-        read, answers = self.writer.readings(batch.inputs, made), []
-        with torch.set_grad_enabled(self.soft):
-            for role in ("teacher", "student"):
-                model, inputs, mask = self.answering.view(self.roles[role]), read[role].inputs, read[role].mask
-                if made.soft is None or mask is None:
-                    answers.append(model(**inputs).logits)
-                else:
-                    answers.append(relax.soft_logits(model, inputs, mask, made.chosen, made.soft))
-        return answers[0], answers[1]
 
     def _from_language(self, made: Emission) -> Tensor:
         """How far the generator has gone from the one it was, [batch]."""
