@@ -47,8 +47,8 @@ def main() -> None:
     parser.add_argument("words", nargs="+", help="of kdrun's command line")
     parser.add_argument("--into", type=Path, help="a document with a block named peak")
     asked = parser.parse_args()
-    shown = " ".join(f"{key}={Path(value).name}" if "/" in value else f"{key}={value}"
-                     for key, _, value in (word.partition("=") for word in asked.words))  # fmt: skip
+    settings = [word.partition("=") for word in asked.words if not word.startswith("run_dir=")]
+    shown = " ".join(f"{key}={Path(value).name}" for key, _, value in settings)
     text = table(["run", "peak, MiB"], [[f"`{shown}`", f"{peak_of(asked.words):.0f}"]])
     print(text)
     if asked.into:
