@@ -47,7 +47,8 @@ def shares(side: Side, steps: int) -> list[tuple[str, float]]:
 def main() -> None:
     """Profile every step, print the table."""
     parser = argparse.ArgumentParser(description="the operations that take most of a step")
-    parser.add_argument("--into", type=Path, help="a document with a block named profile")
+    parser.add_argument("--into", type=Path, help="a document with such a block")
+    parser.add_argument("--block", default="profile", help="its name")
     asked = parser.parse_args()
     lines = []
     for name, make in STEPS.items():
@@ -57,7 +58,7 @@ def main() -> None:
     text = f"{title()}\n\n" + table(["step", "operations"], lines)
     print(text)
     if asked.into:
-        put(asked.into, "profile", text)
+        put(asked.into, asked.block, text)
 
 
 if __name__ == "__main__":
