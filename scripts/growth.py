@@ -103,6 +103,7 @@ def measure(axis: Axis, rounds: int) -> list[list[float]]:
 def plot(found: dict[str, list[list[float]]], place: Path) -> None:
     """All axes side by side, as multiples of the first value, beside the line of proportion."""
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter, NullLocator
 
     figure, panels = pyplot.subplots(1, len(AXES), figsize=(3.2 * len(AXES), 3), layout="constrained")
     for axis, panel in zip(AXES, panels, strict=True):
@@ -113,6 +114,10 @@ def plot(found: dict[str, list[list[float]]], place: Path) -> None:
         low, high = ([f(times) / middle[0] for times in found[axis.name]] for f in (min, max))
         panel.fill_between(axis.values, low, high, alpha=0.2)
         panel.set(xscale="log", yscale="log", xlabel=axis.name, title=f"time of one {axis.unit}")
+        panel.set_xticks(axis.values, [f"{value:,}".replace(",", " ") for value in axis.values])
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(NullFormatter())
     panels[0].set_ylabel("multiple of the first")
     panels[0].legend(frameon=False)
     figure.savefig(place)

@@ -94,7 +94,7 @@ def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> Non
     assert feed.labels is None
 
 
-@pytest.mark.parametrize("method", DATA_FREE)
+@pytest.mark.parametrize("method", [pytest.param(m, marks=() if m == "zskd" else pytest.mark.slow) for m in DATA_FREE])
 def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
     assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
     chosen = run(smoke(tmp_path, f"method={method}", "select=best_dev"))["checkpoint"]

@@ -179,6 +179,7 @@ def test_check_passes(tmp_path: Path) -> None:
     assert any(check.found == "person, location, organization, miscellaneous" for check in checks)
 
 
+@pytest.mark.slow
 def test_a_comparison_judges_entities(tmp_path: Path) -> None:
     from kdrun import compare
 

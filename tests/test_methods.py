@@ -29,8 +29,8 @@ TERMS = (
 )
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
-
-
+LIKE_OTHERS = {("rte", "t5"), ("amazon", "t5")}
+"""For a T5 a pair like STS-B's, and a single text like SST-2's."""
 ONE_DOMAIN = {"meta_kd": ["method.domain=books", "dry_run=true"]}  # whose meta-teacher is then a stand-in
 
 
@@ -85,8 +85,14 @@ def misfit(method: str, task: TaskConfig, kind: str) -> str:
     return f"method={method} needs classes" if task.is_regression and not needs.regression else ""
 
 
-@pytest.mark.parametrize("kind", ["encoder", "t5"])
-@pytest.mark.parametrize("task", ["sst2", "rte", "stsb", "amazon", "conll2003"])
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        pytest.param(t, kind, marks=pytest.mark.slow if (t, kind) in LIKE_OTHERS else ())
+        for t in ("sst2", "rte", "stsb", "amazon", "conll2003")
+        for kind in ("encoder", "t5")
+    ],
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_role_in_turn_moves_and_every_term_is_there(
     method: str, task: str, kind: str, run_env: None, tmp_path: Path
