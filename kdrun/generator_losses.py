@@ -18,10 +18,11 @@ from kdrun import losses
 def missing_log_odds(teacher: Tensor, wanted: Tensor, enough: float) -> Tensor:
     """How far the teacher is from recognising the class that a text was written for: max(0, m − log p/(1 − p)).
 
-    p is T(x′)[wanted]. Below `enough` its slope is the same everywhere. So what a text gains by being of one class
-    it loses where another was wanted: a generator that ignores the class it is told has nothing to win. By `surprise`
-    it has: a teacher that is sure costs more when it is wrong than it saves when it is right, and text on which it is
-    unsure is cheaper, whatever the class.
+    p is T(x′)[wanted]. Of two classes the log-odds of one are those of the other, negated, and while both are below m
+    the slope is the same everywhere. So what a text gains by being of one class it loses where the other was wanted: a
+    generator that ignores the class it is told has nothing to win. By `surprise` it has: a teacher that is sure costs
+    more when it is wrong than it saves when it is right, and text on which it is unsure is cheaper, whatever the class.
+    Of more classes, or of a teacher surer than m, this holds in part.
 
     Args:
         teacher: its logits on the made text, [batch, classes], two classes at least.

@@ -4,9 +4,9 @@
     .venv/bin/python scripts/stream.py                        0.05 and 5 GiB
     .venv/bin/python scripts/stream.py --gib 0.05,1 --into docs/performance.md
 
-A run reads all of its corpus once to know it by its content, and once for each thing that is made of it: here a
-vocabulary, text to pretrain a generator on, sentences to learn from. Its cache is a new one. The peak is
-the process's resident set, which counts pages of mapped files too.
+A run reads all of its corpus once to know it by its content, and once for each thing that is made of all of
+it: here a vocabulary, and sentences to learn from. Its cache is a new one. The peak is the process's resident set,
+which counts pages of mapped files too.
 """
 
 from __future__ import annotations
