@@ -14,7 +14,7 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import cache, checkpoint, registry
+from kdrun import cache, checkpoint, memory, registry
 from kdrun.config import Config, FineTune, PretrainedConfig, TeacherOptions
 from kdrun.data.feed import Feed
 from kdrun.data.targets import Targets
@@ -153,6 +153,7 @@ def fine_tuned(
         report = _fine_tune(built, setting, lessons, observer, folder, keeper)
         loading.save(built.model, built.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(plain(report), indent=1))
+        memory.give_back()  # or gradients, moments and activations stay beside all that follows
 
     key = {
         "format": 1,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import gc
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from kdrun import (
     check,
     checkpoint,
     domain_runs,
+    memory,
     offline,
     registry,
     report,
@@ -182,14 +181,7 @@ def _let_go(this: Run) -> None:
     this.roles.clear()
     this.accelerator.free_memory()
     cache_room.let_go()
-    gc.collect()
-    _give_memory_back()
-
-
-def _give_memory_back() -> None:
-    """Give freed memory back to the system: glibc keeps it, in pieces, and a comparison's process doubles in size."""
-    with suppress(OSError, AttributeError):  # another system, or another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    memory.give_back()  # or a comparison's process doubles in size
 
 
 def _carry_out(this: Run) -> dict[str, Any] | None:

@@ -1,0 +1,17 @@
+"""Memory that is free and still held: the C library keeps what a training gave up, for a next one that may not come."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from contextlib import suppress
+
+
+def give_back() -> None:
+    """Drop what nobody refers to, and give freed memory back to the system, which glibc does not do by itself.
+
+    Takes tenths of a second: for the end of a training, not for its steps.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another system, or another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
