@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,18 @@ def register_schemas() -> None:
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """Compose without checking; raises what Hydra raises."""
+    """Compose without checking; raises what Hydra raises.
+
+    Hydra takes a sixth of a second, and who checks words composes them before they are used: what was composed is kept.
+    """
     register_schemas()
+    return copy.deepcopy(_composed(tuple(overrides)))
+
+
+@lru_cache(maxsize=64)
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
     with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3"):
-        return hydra_compose("config", overrides=overrides)
+        return hydra_compose("config", overrides=list(overrides))
 
 
 def to_config(composed: DictConfig) -> Config:

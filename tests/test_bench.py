@@ -31,6 +31,7 @@ def bench() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_both_sides_of_every_case_run(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Module, "compile", lambda *_, **__: None)  # it takes its time; test_compiling.py does it
     assert len({case.name for case in bench.CASES}) == len(bench.CASES)

@@ -1,6 +1,7 @@
 """Unfit combinations are refused by name before anything loads."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_what_does_not_fit_a_methods_own_settings_is_refused_before_anything_loa
         compose.load(["method=dfkd_t3", "task=rte", "method.mode=decode"])
     with pytest.raises(ConfigError, match="has its text written by a text-to-text model, and the generator is an enc"):
         compose.load(["method=dfkd_t3", "task=rte", "generator=tiny"])
+
+
+def test_words_are_composed_once_and_each_who_asks_has_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    real = compose.hydra_compose
+
+    def counted(name: str, *, overrides: list[str]) -> Any:
+        asked.append(overrides)
+        return real(name, overrides=overrides)
+
+    monkeypatch.setattr(compose, "hydra_compose", counted)
+    words = ["preset=smoke", "method=kd", "seed=1234"]
+    first = compose.load(words)
+    assert words in asked
+    compose.compose(words).seed = 4321
+    assert compose.load(words) == first
+    assert len(asked) <= 2

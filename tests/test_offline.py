@@ -65,6 +65,7 @@ def test_no_socket_is_opened(tmp_path: Path, shared_cache: Path) -> None:
         assert remedy in shown
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_a_run_that_is_not_offline_does(tmp_path: Path, shared_cache: Path) -> None:
     codes, tried, _ = without_sockets(tmp_path, shared_cache, HUB_MODEL)
     assert codes == [1]

@@ -186,6 +186,7 @@ def test_whatever_ends_one_cell_the_others_are_run_and_shown(
     assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "nobody told the ledger of them"
 
 
+@pytest.mark.slow
 def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
     """With a cache of their own: the teacher is trained once too, and no line of the ledger is lost or broken."""
     sweep = ["-m", *words(tmp_path / "out", "method=finetune,kd", "seed=1,2", "teacher.allow_weak=true")]

@@ -168,6 +168,7 @@ def test_every_method_takes_a_step_on_it(method: str, left: Path) -> None:
                      Quiet()) is None  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_table_holds_a_student_of_the_corpus_and_one_of_the_text(
     left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
