@@ -18,6 +18,8 @@ WORDS = ["task=amazon", "method.domain=all", "teacher.lessons=mixed", "preset=sm
 WORDS += ["teacher.fine_tuning.steps=2", "teacher.allow_weak=true", "report=false"]
 DOMAINS = ["books", "dvd", "electronics", "kitchen"]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Made:
