@@ -28,6 +28,11 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 
+def plural(number_of: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+
+
 WIDE = 200
 """Columns where nobody's terminal sets a limit: a table must not lose digits in a log file."""
 

@@ -25,7 +25,7 @@ from kdrun.kinds.base import Outputs
 from kdrun.loop import Outcome
 from kdrun.models import loading
 from kdrun.results import provenance
-from kdrun.screen import millions, number, score_rows
+from kdrun.screen import millions, number, plural, score_rows
 from kdrun.teacher import NEAR_CHANCE
 
 
@@ -47,7 +47,7 @@ def introduce(this: Run) -> None:
         built = this.roles[role]
         facts.append((role, f"{built.name}, {millions(loading.count_parameters(built.model))} parameters"))
     device, precision = this.accelerator.device.type, config.runtime.precision.value
-    facts.append(("runtime", f"{device}, {precision}, {torch.get_num_threads()} threads, seed {config.seed}"))
+    facts.append(("runtime", f"{device}, {precision}, {plural(torch.get_num_threads(), 'thread')}, seed {config.seed}"))
     screen.facts(f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts)
     if data.synthetic and data.generated is None and config.preset == kind.synthetic_preset:
         words = f"kdrun method={config.method.name} task={config.task.name}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from kdrun import compose, registry, results, teacher, train
@@ -184,9 +185,11 @@ def test_layers_of_student(tmp_path: Path) -> None:
     assert alone["teacher"] is None
 
 
-def test_bf16_and_accumulation_run(tmp_path: Path) -> None:
-    result, _, _ = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.accumulate=2"))
+def test_bf16_and_accumulation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    result, _, screen = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.accumulate=2"))
     assert result["data"]["train_rows_read"] == 64
+    assert "cpu, bf16, 1 thread, seed 1" in screen
 
 
 def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:

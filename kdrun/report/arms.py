@@ -16,8 +16,9 @@ from kdrun.report.curves import Curves, mean_curve, read_curves
 from kdrun.report.plots import Line
 from kdrun.report.read import Run
 from kdrun.report.svg import SERIES
-from kdrun.report.wording import count, duration, listed, lookup, number, plural, shortened
+from kdrun.report.wording import count, duration, listed, lookup, number, shortened
 from kdrun.results import NOT_IDENTITY
+from kdrun.screen import plural
 
 IGNORED = (*NOT_IDENTITY, "seed")
 MOST_KEYS = 60

@@ -12,7 +12,8 @@ from kdrun.report.blocks import Block, Code, Figure, Figures, Folded, Page, Sect
 from kdrun.report.plots import Row
 from kdrun.report.read import Run, find_folder, read_comparison, read_run
 from kdrun.report.svg import drawing
-from kdrun.report.wording import duration, listed, lookup, number, percent, plural, signed
+from kdrun.report.wording import duration, listed, lookup, number, percent, signed
+from kdrun.screen import plural
 from kdrun.tables import domains, verdicts
 from kdrun.tables.paper import TAGS
 

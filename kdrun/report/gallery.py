@@ -7,7 +7,8 @@ from typing import Any
 from kdrun.errors import DataError
 from kdrun.report.blocks import Block, Gallery, Sample, Text
 from kdrun.report.read import Run
-from kdrun.report.wording import listed, lookup, number, plural, shortened
+from kdrun.report.wording import listed, lookup, number, shortened
+from kdrun.screen import plural
 
 MOST_SAMPLES = 24
 MOST_WORDS = 200

@@ -15,8 +15,9 @@ from kdrun.report.blocks import Block, Figure, Figures, Folded, Page, Section, T
 from kdrun.report.plots import Row
 from kdrun.report.read import RESULT, Run, find_folder, read_run
 from kdrun.report.svg import drawing
-from kdrun.report.wording import duration, lookup, number, percent, plural, shortened
+from kdrun.report.wording import duration, lookup, number, percent, shortened
 from kdrun.results import LEDGER, read_runs, without_parts
+from kdrun.screen import plural
 
 DEPTHS = ("*", "*/*", "*/*/*")
 DOMAINS = "domains"

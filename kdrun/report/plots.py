@@ -12,7 +12,8 @@ from markupsafe import Markup
 from kdrun.report.curves import Span, thin
 from kdrun.report.measure import Calibration
 from kdrun.report.svg import BAND, INK, MUTED, PAPER, SERIES, to_svg
-from kdrun.report.wording import number, plural, signed
+from kdrun.report.wording import number, signed
+from kdrun.screen import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

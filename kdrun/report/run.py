@@ -11,7 +11,8 @@ from kdrun.report.curves import GAUGES, Curves, Span, read_curves
 from kdrun.report.plots import Line
 from kdrun.report.read import Run
 from kdrun.report.svg import drawing
-from kdrun.report.wording import because, count, duration, lookup, millions, number, percent, plural
+from kdrun.report.wording import because, count, duration, lookup, millions, number, percent
+from kdrun.screen import plural
 
 MOST_FIGURES = 24
 MOST_TURNS = 80

@@ -69,8 +69,3 @@ def listed(words: Sequence[str]) -> str:
 def shortened(text: str, most: int = 600) -> str:
     """A text cut to a length, with the number of characters left out."""
     return text if len(text) <= most else f"{text[:most]} … ({len(text) - most} more characters)"
-
-
-def plural(number_of: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
