@@ -21,13 +21,14 @@ NEEDED = {
     "method=meta_kd": "task=amazon",
     "task=conll2003": "preset=t5_writer",
 }
+WITH_CORPUS = {"mini_data_free", "mini_text_to_text", "mini_writer_losses"}
 HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 
 def words_for(group: str, name: str) -> list[str]:
     word = f"{group}={name}"
     extra = [NEEDED[word]] if word in NEEDED else ["data.dir=."] if name.startswith("mini_") else []
-    extra += ["corpus.dir=."] if name == "mini_data_free" else []
+    extra += ["corpus.dir=."] if name in WITH_CORPUS else []
     return [word, *extra, *([f"{group}.hub=some/model"] if word in HUBLESS else [])]
 
 
