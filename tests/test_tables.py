@@ -149,7 +149,7 @@ def test_the_tables_of_the_repository_are_up_to_date(
     assert int(counted.split()[1]) >= 1
 
 
-def test_a_table_by_domain_needs_a_comparison_on_a_task_by_domain(folder: Path) -> None:
+def test_tables_that_ask_for_what_no_comparison_has(folder: Path) -> None:
     arm = {"name": "kd", "words": ["method=kd"], "scores": {"1": 0.6}, "mean": 0.6, "sd": None}
     older = {
         "event": "comparison",
@@ -163,3 +163,5 @@ def test_a_table_by_domain_needs_a_comparison_on_a_task_by_domain(folder: Path) 
         file.write(f"{json.dumps(older)}\n")
     with pytest.raises(DataError, match="none of these comparisons is on a task by domain"):
         tables.main(["of=domains", "paper=true", "ledger=results.jsonl"])
+    with pytest.raises(DataError, match="no run of these comparisons left text behind"):
+        tables.main(["of=text", "ledger=results.jsonl"])

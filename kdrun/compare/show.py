@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.screen import Screen, number
-from kdrun.tables import domains, verdicts
+from kdrun.tables import domains, made_text, verdicts
 
 if TYPE_CHECKING:
     from kdrun.compare.arms import Arm
@@ -24,6 +24,8 @@ def comparison(record: dict[str, Any], screen: Screen) -> None:
     elif record["teacher"]:
         screen.say(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
     _domains(record, screen)
+    if made := made_text.rows(record):
+        screen.table("text left behind, means over seeds", made_text.COLUMNS, made)
     rows = [[f"{p['a']} - {p['b']}", signed(p["difference"]), interval(p), p["word"]] for p in record["pairs"]]
     screen.table("verdicts", ["pair", "difference", "95 % interval", ""], rows)
     for line in notes(record):

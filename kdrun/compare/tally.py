@@ -110,8 +110,24 @@ def _arm(
         "kept": mean / top if mean is not None and top else None,
         "seconds": float(np.mean(seconds)) if seconds else None,
         "steps": steps[0] if steps else {},
+        "made_text": _made_text(list(arm.results.values())),
         "failed": {str(seed): error for seed, error in arm.failed.items()},
     }
+
+
+def _made_text(results: list[dict[str, Any]]) -> dict[str, float | None] | None:
+    """The figures of the text that an arm's runs left behind, means over seeds; None for runs that left none.
+
+    A figure that one of the runs lacks is None. Shares by class are left out: they are in each run's result.
+    """
+    found = [result["generated"]["quality"] for result in results if result["generated"] is not None]
+    if not found:
+        return None
+    made: dict[str, float | None] = {}
+    for key in found[0].keys() - {"classes", "wanted"}:
+        values = [quality[key] for quality in found]
+        made[key] = None if None in values else float(np.mean(values))
+    return made
 
 
 def _uneven(arms: list[Arm]) -> list[str]:

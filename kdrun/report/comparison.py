@@ -14,7 +14,7 @@ from kdrun.report.read import Run, find_folder, read_comparison, read_run
 from kdrun.report.svg import drawing
 from kdrun.report.wording import duration, listed, lookup, number, percent, signed
 from kdrun.screen import plural
-from kdrun.tables import domains, verdicts
+from kdrun.tables import domains, made_text, verdicts
 from kdrun.tables.paper import TAGS
 
 
@@ -41,6 +41,10 @@ def page(folder: Path) -> Page:
     galleries = _galleries(arms)
     if galleries:
         sections.append(Section("gallery", "What the generators wrote", galleries))
+    made = made_text.rows(record)
+    if made:
+        figures = Table("Figures of the text", made_text.COLUMNS, made, [made_text.NOTE])
+        sections.append(Section("generated", "The text that was left for other runs", [figures]))
     sections += [
         Section("cost", "Cost", [_cost(record, arms)]),
         Section("config", "Config", [_words(record), *side_by_side.config_blocks(arms)]),

@@ -18,7 +18,7 @@ from kdrun import runs as ledger
 from kdrun.errors import ConfigError, DataError, nearest
 from kdrun.results import write_atomic
 from kdrun.settings import setting
-from kdrun.tables import blocks, domains, means, publish, verdicts
+from kdrun.tables import blocks, domains, made_text, means, publish, verdicts
 from kdrun.tables.render import Format, Sheet, show, text
 from kdrun.verbs import parse
 
@@ -30,6 +30,7 @@ class Of(Enum):
     verdicts = "verdicts"
     arms = "arms"
     domains = "domains"
+    text = "text"
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
@@ -44,7 +45,7 @@ class Settings(ledger.Filters):
 
     rows: list[str] = setting(["method"], f"what the rows are: {', '.join(AXES)}")
     cols: list[str] = setting(["task"], "what the columns are: the same choice")
-    of: Of = setting(Of.means, "means over seeds; or the verdicts, the arms, or the domains, of kdrun compare")
+    of: Of = setting(Of.means, "means over seeds; or the verdicts, arms, domains or made text of kdrun compare")
     metric: str | None = setting(None, "null is each task's headline metric")
     split: str | None = setting(None, "null is the headline's split")
     digits: int = setting(1, "decimals of a percentage", ge=0, le=6)
@@ -61,6 +62,7 @@ def main(words: list[str]) -> int:
     kdrun table rows=method cols=task                        what the ledger of ./outputs says
     kdrun table of=verdicts format=markdown                  what kdrun compare found
     kdrun table of=domains paper=true                        the same domain by domain, teachers beside students
+    kdrun table of=text method=dfkd_t3                       what the text is like that its runs left behind
     kdrun table update=README.md,docs/results.md check=true  are the tables of these files up to date?
     kdrun table export=results.jsonl task=sst2               ledger lines for others, without folders of this machine
 
@@ -140,6 +142,10 @@ def _of_comparisons(settings: Settings) -> Sheet:
         if not any(map(domains.names, found)):
             raise DataError("none of these comparisons is on a task by domain; kdrun compare task=amazon makes one")
         return domains.sheet(found, settings.method, settings.digits, beside=settings.paper)
+    if settings.of is Of.text:
+        if not any(map(made_text.rows, found)):
+            raise DataError("no run of these comparisons left text behind; kdrun compare method=dfkd_t3 makes some")
+        return made_text.sheet(found, settings.method, settings.digits)
     made = verdicts.verdicts if settings.of is Of.verdicts else verdicts.arms
     return made(found, settings.method, settings.digits)
 

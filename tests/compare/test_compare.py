@@ -62,6 +62,20 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
     assert saved["comparison_id"] == record["comparison_id"]
 
 
+def test_the_text_that_arms_leave_behind_is_described(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    code, record = run("baselines=kd_ood", "method=zskd", "seeds=2", "generated.rows=10")
+    assert code == 0
+    without, made = (arm["made_text"] for arm in record["arms"])
+    assert without is None
+    files = [Path(folder, "result.json") for folder in record["arms"][1]["folders"].values()]
+    of_runs = [json.loads(file.read_text())["generated"]["quality"] for file in files]
+    assert made["rows"] == 10
+    assert made["agreement"] is None  # zskd asks for no class
+    for key in ("distinct_2", "source_distinct_2", "copied_1", "confidence", "evenness", "words"):
+        assert made[key] == pytest.approx((of_runs[0][key] + of_runs[1][key]) / 2)
+    assert "text left behind, means over seeds" in capsys.readouterr().out
+
+
 def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,3 +167,13 @@ def test_teachers_of_the_arms_and_their_scores_by_domain(make_comparison: MakeCo
     assert "accuracy on test by domain books dvd mean teacher meta 0.9000 0.9000 0.9000" in found.text
     assert "teacher meta, published 92.5 % 87.0 % —" in found.text
     assert "kd 0.7500 0.6500 0.8500 ± 0.0100 kd, published 91.5 % 86.5 % —" in found.text
+
+
+def test_the_text_that_arms_left_is_described(make_comparison: MakeComparison) -> None:
+    figures = dict.fromkeys(("agreement", "confidence", "evenness", "distinct_1", "distinct_2", "copied_1"), 0.5)
+    figures |= {"rows": 300.0, "words": 20.5} | dict.fromkeys(("source_distinct_1", "source_distinct_2"), 0.75)
+    arms = record()["arms"]
+    arms[0]["made_text"] = figures | {"source_words": 19.0}
+    found = page(make_comparison(with_runs=False, arms=arms))
+    assert "generated" in [section["id"] for section in found.all("section")]
+    assert "kd 300 0.500 0.500 0.500 0.500 (0.750) 0.500 (0.750) 0.500 20.5 (19.0)" in found.text
