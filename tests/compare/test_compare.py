@@ -10,9 +10,10 @@ import pytest
 from kdrun import compare, train, verbs
 from kdrun.compare import arms as arms_of
 from kdrun.compare import plan as planning
-from kdrun.compare import show
+from kdrun.compare import show, tally
 from kdrun.errors import ConfigError, TrainingError
 from kdrun.results import read_comparisons, read_runs
+from kdrun.screen import Screen
 
 WORDS = ["task=sst2", "preset=smoke", "teacher.allow_weak=true", "report=false", "runtime.log_every=1"]
 
@@ -60,20 +61,23 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
     assert "dev chose the checkpoint and is the split reported" in shown
     saved = json.loads(next(Path(record["arms"][0]["folders"]["1"]).parents[2].rglob("comparison.json")).read_text())
     assert saved["comparison_id"] == record["comparison_id"]
+    assert [arm["made_text"] for arm in record["arms"]] == [None, None]
+    assert "text left behind" not in shown
+    keys = ("confidence", "evenness", "distinct_1", "source_distinct_1", "distinct_2", "source_distinct_2", "copied_1")
+    figures = dict.fromkeys(keys, 0.25) | {"agreement": None, "rows": 30.0, "words": 9.0, "source_words": 8.0}
+    record["arms"][1]["made_text"] = figures
+    show.comparison(record, Screen())
+    shown = capsys.readouterr().out
+    assert "text left behind, means over seeds" in shown
+    assert "0.250 (0.250)" in shown
 
 
-def test_the_text_that_arms_leave_behind_is_described(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    code, record = run("baselines=kd_ood", "method=zskd", "seeds=2", "generated.rows=10")
-    assert code == 0
-    without, made = (arm["made_text"] for arm in record["arms"])
-    assert without is None
-    files = [Path(folder, "result.json") for folder in record["arms"][1]["folders"].values()]
-    of_runs = [json.loads(file.read_text())["generated"]["quality"] for file in files]
-    assert made["rows"] == 10
-    assert made["agreement"] is None  # zskd asks for no class
-    for key in ("distinct_2", "source_distinct_2", "copied_1", "confidence", "evenness", "words"):
-        assert made[key] == pytest.approx((of_runs[0][key] + of_runs[1][key]) / 2)
-    assert "text left behind, means over seeds" in capsys.readouterr().out
+def test_figures_of_made_text_are_means_over_seeds() -> None:
+    none: dict[str, Any] = {"generated": None}
+    one = {"generated": {"quality": {"rows": 10, "confidence": 0.5, "agreement": None, "classes": {"a": 1.0}}}}
+    two = {"generated": {"quality": {"rows": 20, "confidence": 0.75, "agreement": 0.5, "classes": {"a": 0.5}}}}
+    assert tally._made_text([none]) is None
+    assert tally._made_text([one, two]) == {"rows": 15.0, "confidence": 0.625, "agreement": None}
 
 
 def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(
