@@ -170,8 +170,12 @@ def test_the_corpus_shares_the_vocabulary_but_no_sentence() -> None:
 
 
 def test_the_corpus_depends_on_its_seed_alone() -> None:
-    assert corpus(1) == corpus(1)
-    assert corpus(1) != corpus(2)
+    first = corpus(1)
+    assert corpus(1) is first, "made once, however often a run asks for it"
+    assert corpus(2) != first
+    again = corpus(1)
+    assert again is not first
+    assert again == first
 
 
 # Below, small readers work the labels out anew from the text alone.

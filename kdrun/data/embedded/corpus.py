@@ -10,6 +10,7 @@ domain and the domains in turn, so that what is told of the other tasks does not
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 from kdrun.data.embedded.generation import MAKERS, is_dev, seeded
 from kdrun.data.embedded.inference import ENTAILMENT, mnli
@@ -77,16 +78,17 @@ def _reviews(rng: random.Random, domain: str) -> list[str]:
     return sentences
 
 
-def corpus(seed: int = 0) -> list[list[str]]:
-    """Make the general corpus.
+@lru_cache(maxsize=1)
+def corpus(seed: int = 0) -> tuple[tuple[str, ...], ...]:
+    """Make the general corpus. It is kept: a run asks for it several times, and making it takes longer than reading it.
 
     Args:
         seed: Seed of the text.
 
     Returns:
-        Paragraphs, each a list of three to six sentences.
+        Paragraphs, each of three to six sentences.
     """
     rng = seeded("embedded", seed, "corpus")
-    told = [_paragraph(rng) for _ in range(PARAGRAPHS)]
+    told = tuple(tuple(_paragraph(rng)) for _ in range(PARAGRAPHS))
     rng, domains = seeded("embedded", seed, "corpus", "reviews"), tuple(DOMAINS)
-    return told + [_reviews(rng, domains[i % len(domains)]) for i in range(REVIEW_PARAGRAPHS)]
+    return told + tuple(tuple(_reviews(rng, domains[i % len(domains)])) for i in range(REVIEW_PARAGRAPHS))
