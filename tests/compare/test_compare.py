@@ -1,11 +1,13 @@
 """Comparisons of tiny real runs: fair arms, reuse, interruption, failure, and what is printed."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from kdrun import compare, train, verbs
 from kdrun.compare import arms as arms_of
@@ -66,8 +68,9 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
     keys = ("confidence", "evenness", "distinct_1", "source_distinct_1", "distinct_2", "source_distinct_2", "copied_1")
     figures = dict.fromkeys(keys, 0.25) | {"agreement": None, "rows": 30.0, "words": 9.0, "source_words": 8.0}
     record["arms"][1]["made_text"] = figures
-    show.comparison(record, Screen())
-    shown = capsys.readouterr().out
+    text = io.StringIO()
+    show.comparison(record, Screen(Console(file=text, width=200)))
+    shown = text.getvalue()
     assert "text left behind, means over seeds" in shown
     assert "0.250 (0.250)" in shown
 
