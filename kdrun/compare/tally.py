@@ -124,7 +124,7 @@ def _made_text(results: list[dict[str, Any]]) -> dict[str, float | None] | None:
     if not found:
         return None
     made: dict[str, float | None] = {}
-    for key in found[0].keys() - {"classes", "wanted"}:
+    for key in (key for key in found[0] if key not in ("classes", "wanted")):
         values = [quality[key] for quality in found]
         made[key] = None if None in values else float(np.mean(values))
     return made
