@@ -57,11 +57,6 @@ def problems(config: Config, needs: Needs, are: Mapping[str, bool]) -> Iterator[
     lessons = getattr(config.teacher, "lessons", None)
     if are.get("teacher") and needs.teacher and lessons is not None and lessons.value in ("multi_task", "meta"):
         yield f"teacher.lessons={lessons.value} works on an encoder's states, and the teacher is a text-to-text model"
-    if isinstance(config.student, LayersOfConfig) and are.get("student"):
-        yield (
-            "student=layers_of takes layers out of an encoder, and its source is a text-to-text model; take another "
-            "student"
-        )
     if needs.shared_vocabulary and are.get("generator"):
         yield (
             f"method={method} fills masked tokens, and the generator is a text-to-text model; take generator=tiny or "

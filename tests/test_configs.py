@@ -21,7 +21,7 @@ NEEDED = {
     "method=meta_kd": "task=amazon",
     "task=conll2003": "preset=t5_writer",
 }
-WITH_CORPUS = {"mini_data_free", "mini_text_to_text", "mini_writer_losses"}
+WITH_CORPUS = {"mini_data_free", "mini_extraction", "mini_text_to_text", "mini_writer_losses"}
 HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 

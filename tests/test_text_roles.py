@@ -23,7 +23,6 @@ def problems(*words: str) -> str:
     [
         (("method=tinybert_kd", *T5), "compares the inside of encoders, and the teacher is a text-to-text model"),
         (("method=tinybert_kd", "student=t5_tiny"), "compares the inside of encoders, and the student is"),
-        (("method=kd", "teacher=t5_tiny", "student=layers_of"), "student=layers_of takes layers out of an encoder"),
         (
             ("method=kd", "teacher=t5_tiny", "loss=logit_mse"),
             "are log-probabilities of label words, those of the student",

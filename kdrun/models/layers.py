@@ -7,18 +7,29 @@ import re
 from pathlib import Path
 
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+)
 
 from kdrun.config import LayersOfConfig
 from kdrun.errors import ModelError
-from kdrun.models import labels, loading
+from kdrun.models import labels, loading, text_tasks, text_to_text
 from kdrun.models.built import BuildContext, Built, head_prefix, model_fingerprint, seeded
 
-LAYER = re.compile(r"(?P<before>.*\blayer\.)(?P<index>\d+)(?P<after>\..*)")
+LAYER = re.compile(r"(?P<before>.*?\b(?:layer|block)\.)(?P<index>\d+)(?P<after>\..*)")
+"""BERT's, DistilBERT's and RoBERTa's, and T5's: a `block` of its encoder or decoder, which has `layer`s in it."""
+
+OF_FIRST = "relative_attention_bias"
+"""T5's only sense of position: the first block of a stack has it for all of them, whichever block is first."""
 
 
 def build(config: LayersOfConfig, context: BuildContext) -> Built:
-    """A model with the chosen layers of its source, in the order given, and a new head.
+    """A model with the chosen layers of its source, in the order given, and a new head; of a T5, which has no head,
+    these blocks of its encoder and of its decoder.
 
     Raises:
         ModelError: no source, no layers, or layers that the source does not have.
@@ -28,31 +39,42 @@ def build(config: LayersOfConfig, context: BuildContext) -> Built:
     _check(config.layers, total, source.name, context.role)
     settings = copy.deepcopy(source.model.config)
     settings.num_hidden_layers = len(config.layers)
-    labels.set_labels(settings, context.task)
     with seeded(context.seed, context.role):
-        model = AutoModelForSequenceClassification.from_config(
-            settings, attn_implementation=context.attn_implementation
-        )
-    body = head_prefix(model)
+        model, body = _fresh(settings, source.tokenizer, context)
     state = select(source.model.state_dict(), config.layers)
     kept = {name: tensor for name, tensor in state.items() if name.startswith(body)}
     lacking = [name for name in model.load_state_dict(kept, strict=False).missing_keys if name.startswith(body)]
     if lacking:
         raise ModelError(
             f"{context.role}: {source.name} has other weights than its config makes ({', '.join(lacking[:3])}, …); "
-            "cut layers from a BERT, DistilBERT or RoBERTa model"
+            "cut layers from a BERT, DistilBERT, RoBERTa or T5 model"
         )
     name = f"layers {','.join(map(str, config.layers))} of {source.name}"
     return Built(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False)
 
 
+def _fresh(
+    settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext
+) -> tuple[PreTrainedModel, str]:
+    """A model of these sizes with random weights, and the prefix of the weights that are its body."""
+    if isinstance(settings, T5Config):
+        settings.num_decoder_layers = settings.num_layers
+        model = text_to_text.new(text_tasks.model_class(context.task), settings)
+        assert isinstance(model, text_to_text.TextToText)
+        model.take_on(context.task, tokenizer, context.stray_weight)
+        return model, ""
+    labels.set_labels(settings, context.task)
+    model = AutoModelForSequenceClassification.from_config(settings, attn_implementation=context.attn_implementation)
+    return model, head_prefix(model)
+
+
 def select(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
-    """A state dict with only these layers, renumbered from 0; all that is in no layer is kept."""
+    """A state dict with only these layers, renumbered from 0; all that belongs to no one layer is kept."""
     new_index = {old: new for new, old in enumerate(layers)}
     chosen = {}
     for name, tensor in state.items():
         found = LAYER.fullmatch(name)
-        if found is None:
+        if found is None or OF_FIRST in name:
             chosen[name] = tensor
         elif int(found["index"]) in new_index:
             chosen[f"{found['before']}{new_index[int(found['index'])]}{found['after']}"] = tensor
@@ -71,11 +93,17 @@ def _source(config: LayersOfConfig, context: BuildContext) -> Built:
 
 
 def _num_layers(source: Built, role: str) -> int:
+    decoders = getattr(source.model.config, "num_decoder_layers", None)
+    if decoders is not None and decoders != _configured(source.model):
+        raise ModelError(
+            f"{role}: {source.name} has {_configured(source.model)} layers in its encoder and {decoders} in its "
+            f"decoder, and {role}.layers names the same ones of both; choose another student, e.g. student=scratch"
+        )
     indices = {int(found["index"]) for name in source.model.state_dict() if (found := LAYER.fullmatch(name))}
     if indices != set(range(_configured(source.model))):
         raise ModelError(
             f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as in BERT, "
-            "DistilBERT or RoBERTa, so none can be taken out; choose another student, e.g. student=scratch"
+            "DistilBERT, RoBERTa or T5, so none can be taken out; choose another student, e.g. student=scratch"
         )
     return len(indices)
 

@@ -6,9 +6,11 @@ import torch
 from transformers import AutoModel
 
 from kdrun.config import Architecture, LayersOfConfig
+from kdrun.data.config import TaskConfig
 from kdrun.errors import ModelError
 from kdrun.models import layers, loading
 from kdrun.models.built import BuildContext, Built
+from kdrun.models.text_writer import TextWriter
 from tests.models.conftest import FAMILIES, embeddings, logits, make, scratch_config, stack
 
 Context = Callable[..., BuildContext]
@@ -77,6 +79,61 @@ def test_wrong_layers(chosen: list[int], message: str, context: Context) -> None
     teacher = make(scratch_config(), context("teacher"))
     with pytest.raises(ModelError, match=message):
         make(cut(chosen), context(teacher=teacher))
+
+
+def t5(context: Context, **sizes: int) -> Built:
+    sizes = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 3} | sizes
+    return make(scratch_config(Architecture.t5, sizes=sizes), context("teacher"))
+
+
+def test_all_layers_of_a_t5_are_the_source(context: Context) -> None:
+    teacher = t5(context)
+    student = make(cut([0, 1, 2]), context(teacher=teacher, seed=8))
+    torch.testing.assert_close(logits(student), logits(teacher), atol=1e-6, rtol=0)
+    assert student.tokenizer is teacher.tokenizer
+
+
+def test_the_first_layers_of_a_t5_are_the_source_without_the_others(context: Context) -> None:
+    teacher = t5(context)
+    student = make(cut([0]), context(teacher=teacher))
+    whole = logits(teacher)
+    for part in (teacher.model.get_encoder(), teacher.model.get_decoder()):
+        part.block = part.block[:1]
+    assert not torch.equal(logits(teacher), whole)
+    torch.testing.assert_close(logits(student), logits(teacher), atol=1e-6, rtol=0)
+
+
+def test_layers_of_a_t5_in_another_order_keep_its_sense_of_position(context: Context) -> None:
+    teacher = t5(context)
+    student = make(cut([2, 0]), context(teacher=teacher))
+    assert (student.model.config.num_layers, student.model.config.num_decoder_layers) == (2, 2)
+    have, had = student.model.state_dict(), teacher.model.state_dict()
+    for part in ("encoder", "decoder"):
+        bias = f"{part}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        assert torch.equal(have[bias], had[bias])
+        for new, old in enumerate([2, 0]):
+            for name in (n for n in have if n.startswith(f"{part}.block.{new}.") and n != bias):
+                assert torch.equal(have[name], had[name.replace(f"block.{new}.", f"block.{old}.")]), name
+    assert torch.isfinite(logits(student)).all()
+
+
+def test_layers_of_a_t5_write_entities(context: Context) -> None:
+    task = TaskConfig(
+        name="e", text=["s"], entities=["person"], prompts=["e:"], metrics=["entity_f1"], headline="entity_f1"
+    )
+    sizes = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2, "num_decoder_layers": 2}
+    teacher = make(scratch_config(Architecture.t5, sizes=sizes), context("teacher", task=task))
+    student = make(cut([1]), context("student", task=task, teacher=teacher))
+    assert isinstance(student.model, TextWriter)
+    assert student.model.config.entities == ["person"]
+    batch = student.tokenizer("the cat", return_tensors="pt")
+    assert student.model.generate(**batch, max_new_tokens=3).shape[0] == 1
+
+
+def test_a_t5_whose_parts_differ_in_depth_is_refused(context: Context) -> None:
+    teacher = t5(context, num_decoder_layers=2)
+    with pytest.raises(ModelError, match=r"3 layers in its encoder and 2 in its decoder, and student\.layers names"):
+        make(cut([0]), context(teacher=teacher))
 
 
 def test_nothing_to_cut_from(context: Context) -> None:
