@@ -220,7 +220,7 @@ def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Te
 
     Returns:
         A loss of logits [batch, length, vocabulary], in nats a token, [batch]. The teacher's say where no token is:
-        they are NaN there (`without_padding`).
+        they are NaN there, so that whoever forgets about padding gets no number at all.
     """
 
     def averaged(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -229,14 +229,6 @@ def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Te
         return _mean_over(loss(student[present], teacher[present], temperature), present)
 
     return averaged
-
-
-def without_padding(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits [batch, length, vocabulary] with NaN where labels [batch, length] are −100.
-
-    A value that is not there is marked as such, so that whoever forgets about padding gets no number at all.
-    """
-    return logits.masked_fill((labels == -100)[..., None], torch.nan)
 
 
 def _mean_over(values: Tensor, present: Tensor) -> Tensor:

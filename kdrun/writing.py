@@ -39,17 +39,18 @@ def targets(texts: Sequence[str], built: Built, limit: int, *, gold: bool) -> Ta
     return Targets(tokens_of(texts, built.tokenizer), config.decoder_start_token_id, limit, gold)
 
 
-def live_logits(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
+def live_logits(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor]], Tensor]:
     """A teacher that scores batches as they are made.
 
     Returns:
-        From its inputs and the tokens to be written, [batch, answer length], to its logits at each of these, without a
-        gradient, NaN where there is none: [batch, answer length, vocabulary].
+        From its inputs, of which `decoder_input_ids` [batch, answer length] are the answers to be written, to its
+        logits at each token of these, without a gradient, NaN behind an answer's end: [batch, answer length,
+        vocabulary].
     """
 
-    def score(inputs: dict[str, Tensor], written: Tensor) -> Tensor:
+    def score(inputs: dict[str, Tensor]) -> Tensor:
         with torch.no_grad(), accelerator.autocast():
-            return losses.without_padding(model(**inputs).logits, written)
+            return model(**inputs).logits
 
     return score
 

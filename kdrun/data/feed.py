@@ -31,7 +31,7 @@ class Feed:
         extras: further values of each row by name, [rows, …] each, which batches carry along.
         targets: the texts that models are to write, where the task asks for such: every role's inputs then have
             `decoder_input_ids`, and labels are token ids.
-        live: given the teacher's inputs and the token ids, its logits on every token: for a task whose logits are too
+        live: given the teacher's inputs, its logits on every token to be written: for a task whose logits are too
             many to keep.
 
     Raises:
@@ -48,7 +48,7 @@ class Feed:
         teacher_states: KeptStates | None = None,
         extras: Mapping[str, np.ndarray] | None = None,
         targets: Targets | None = None,
-        live: Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor] | None = None,
+        live: Callable[[dict[str, torch.Tensor]], torch.Tensor] | None = None,
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
         counts |= {"labels": len(labels)} if labels is not None else {}
@@ -115,7 +115,7 @@ class Feed:
             written, read = (ids.to(self.device) for ids in self.targets.batch(rows))
             inputs = {role: {**own, "decoder_input_ids": read} for role, own in inputs.items()}
             labels = written if self.targets.gold else None
-            logits = self.live(inputs["teacher"], written) if self.live is not None else None
+            logits = self.live(inputs["teacher"]) if self.live is not None else None
         return Batch(
             ids=torch.from_numpy(rows.astype(np.int64)),
             inputs=inputs,

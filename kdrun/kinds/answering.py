@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from kdrun import entities, losses
+from kdrun import entities
 from kdrun.data.targets import forced
 from kdrun.errors import ModelError
 from kdrun.kinds.decoding import greedy
@@ -89,9 +89,9 @@ class FirstWords(Answering):
         ids, _ = greedy(teacher, rows["teacher"], self.limit)
         config: Any = teacher.config
         ends = ids.eq(config.eos_token_id)
-        written, read = forced(ids, (ends.cumsum(dim=1) - ends.long()) == 0, self.start)
+        _, read = forced(ids, (ends.cumsum(dim=1) - ends.long()) == 0, self.start)
         told = {role: {**own, "decoder_input_ids": read} for role, own in rows.items()}
-        return told, losses.without_padding(teacher(**told["teacher"]).logits, written)
+        return told, teacher(**told["teacher"]).logits
 
 
 class FirstWord(nn.Module):

@@ -51,6 +51,37 @@ def test_logits_are_those_of_the_plain_model(writer: Built) -> None:
     assert ours.past_key_values is None
 
 
+def test_logits_behind_an_end_are_not_computed_and_the_others_are_as_ever(writer: Built) -> None:
+    """Also their gradients: the loss of a batch is that of its rows one by one, whose answers have no padding."""
+    model, end = writer.model.double(), writer.tokenizer.eos_token_id
+    ids = writer.tokenizer(["anna visited rome."] * 3, return_tensors="pt")["input_ids"]
+    assert isinstance(ids, torch.Tensor)
+    # what is read of three answers: "7 8 9", cut before its end; "7" and its end; the end alone
+    read = torch.tensor([[0, 7, 8], [0, 7, end], [0, end, 5]])
+    found = model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=read).logits
+    lengths = [3, 2, 1]
+    assert (~found[..., 0].isnan()).sum(dim=1).tolist() == lengths
+    found[~found.isnan()].square().sum().backward()
+    together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    for row, length in enumerate(lengths):
+        own = {"input_ids": ids[:1], "attention_mask": torch.ones_like(ids[:1])}
+        alone = model(**own, decoder_input_ids=read[row : row + 1, :length]).logits
+        torch.testing.assert_close(alone[0], found[row, :length])
+        alone.square().sum().backward()
+    assert len(together) > 10
+    for name, p in model.named_parameters():
+        if name in together:
+            torch.testing.assert_close(p.grad, together[name])
+
+
+def test_a_start_that_is_also_the_end_ends_nothing(writer: Built) -> None:
+    end = writer.tokenizer.eos_token_id
+    given = batch(writer) | {"decoder_input_ids": torch.tensor([[end, 7, end, 8]])}
+    with torch.no_grad():
+        assert writer.model(**given).logits[0, :, 0].isnan().tolist() == [False, False, True, True]
+
+
 def test_it_is_saved_as_what_anybody_can_read_and_read_back_as_taught(writer: Built, tmp_path: Path) -> None:
     save(writer, None, tmp_path)
     plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
