@@ -17,7 +17,7 @@ import transformers
 from accelerate import Accelerator
 from torch import Tensor
 
-from kdrun import cache, losses
+from kdrun import cache
 from kdrun.data.targets import Targets, tokens_of
 from kdrun.data.tokens import TokenTable
 from kdrun.evaluation import Evaluator

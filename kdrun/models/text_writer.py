@@ -68,7 +68,7 @@ class TextWriter(TextToText):
         return Seq2SeqLMOutput(logits=logits.index_copy(0, places, found).unflatten(0, decoded.shape[:2]))
 
     def _in_answers(self, read: Tensor) -> Tensor:
-        """Numbers of the places [batch · answer length] before which no end was read; the start may be the same token."""
+        """Numbers of the places [batch · answer length] before which no end was read; the start may be such a token."""
         ends = read == cast("int", self.config.eos_token_id)
         ends[:, 0] = False
         return (ends.cumsum(dim=1) == 0).flatten().nonzero().squeeze(1)
