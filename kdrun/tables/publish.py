@@ -62,7 +62,7 @@ def _clean(value: Any, places: Mapping[str, str]) -> Any:
 def _clean_value(key: str, value: Any, places: Mapping[str, str]) -> Any:
     if key == "command":
         return clean_command(value)
-    if key == "words":
+    if key == "words" and isinstance(value, list):  # a command's; of made text it is a number
         value = [word for word in value if not of_the_place(word.lstrip("+").partition("=")[0])]
     return _clean(value, places)
 

@@ -64,6 +64,13 @@ def test_a_comparison_loses_its_folders(make_comparison: Make) -> None:
     assert made["command"] == "kdrun compare method=kd optim.epochs=3 seeds=2 teacher.path=TEACHER_PATH"
 
 
+def test_the_figures_of_made_text_stay_as_they_are(make_comparison: Make) -> None:
+    """One of them, the words of a row, is called as the words of a command are."""
+    one = make_comparison()
+    one["arms"][1]["made_text"] = figures = {"distinct_1": 0.2, "words": 25.9, "agreement": None}
+    assert publish.published(one)["arms"][1]["made_text"] == figures
+
+
 def test_a_file_is_added_to_and_read_back(make_run: Make, make_comparison: Make, tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.jsonl"
     first, second = make_run("kd", "sst2", 1, 0.8), make_run("kd", "sst2", 2, 0.8)
