@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,7 +98,8 @@ def test_the_first_layers_of_a_t5_are_the_source_without_the_others(context: Con
     teacher = t5(context)
     student = make(cut([0]), context(teacher=teacher))
     whole = logits(teacher)
-    for part in (teacher.model.get_encoder(), teacher.model.get_decoder()):
+    body: Any = teacher.model
+    for part in (body.encoder, body.decoder):
         part.block = part.block[:1]
     assert not torch.equal(logits(teacher), whole)
     torch.testing.assert_close(logits(student), logits(teacher), atol=1e-6, rtol=0)
@@ -127,7 +129,8 @@ def test_layers_of_a_t5_write_entities(context: Context) -> None:
     assert isinstance(student.model, TextWriter)
     assert student.model.config.entities == ["person"]
     batch = student.tokenizer("the cat", return_tensors="pt")
-    assert student.model.generate(**batch, max_new_tokens=3).shape[0] == 1
+    model: Any = student.model
+    assert model.generate(**batch, max_new_tokens=3).shape[0] == 1
 
 
 def test_a_t5_whose_parts_differ_in_depth_is_refused(context: Context) -> None:
