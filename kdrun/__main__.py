@@ -1,5 +1,7 @@
-"""`python -m kdrun`."""
+"""Entry point of `python -m kdrun`."""
 
-from kdrun.cli import main
+from __future__ import annotations
+
+from kdrun.cli.main import main
 
 main()

@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each says what failed, the value found, and what to do about it."""
+"""Errors a user can fix: each says what failed, the value found and what to do."""
 
 from __future__ import annotations
 
@@ -50,32 +50,32 @@ class BusyError(ConfigError):
     """Another process is at work in the run's folder."""
 
 
-FAILURES = (KdrunError, RuntimeError, OSError)
+RECOVERABLE_ERRORS = (KdrunError, RuntimeError, OSError)
 """What may end one run and leave others worth running: KdrunError, out of memory, a full disk."""
 
 
-class PlaceError(KdrunError):
+class PathError(KdrunError):
     """A file or folder cannot be read or written where it is."""
 
 
-OF_PLACES = (
+PATH_ERRNOS = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
     errno.ENOSPC, errno.EDQUOT,
 )  # fmt: skip
 """Errors of the system that another place or another right mends."""
 
 
-def of_place(error: OSError) -> PlaceError | None:
+def as_path_error(error: OSError) -> PathError | None:
     """What a user can do about an error of the system; None for one that is no user's to mend."""
-    if error.errno not in OF_PLACES:
+    if error.errno not in PATH_ERRNOS:
         return None
-    return PlaceError(
+    return PathError(
         f"{error.strerror}: {error.filename}; it reads what the config names, writes into output_dir=…, run_dir=… "
         "and its cache (KDRUN_CACHE): name places that allow it and have room, or change their rights"
     )
 
 
-def nearest(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: list[str]) -> str:
     """A `; did you mean 'x'?` ending for an unknown name, or nothing when no known name is close."""
     import difflib
 

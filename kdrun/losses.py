@@ -1,4 +1,4 @@
-"""Losses: plain functions from tensors to one value per example; the student comes first, always.
+"""Distillation and supervised losses: pure functions that return one value per example.
 
 All compute in fp32 whatever the inputs are, take logits (not probabilities), give nats, and reduce nothing
 over the batch. None multiplies by T²: that is the method's choice.
@@ -209,10 +209,10 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"token_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
     present = labels != -100
-    return _mean_over(F.cross_entropy(logits[present].float(), labels[present], reduction="none"), present)
+    return _masked_mean(F.cross_entropy(logits[present].float(), labels[present], reduction="none"), present)
 
 
-def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
+def per_token(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
     """A registered loss on the tokens of a text, a mean over the tokens that are there.
 
     Args:
@@ -226,12 +226,12 @@ def over_tokens(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Te
     def averaged(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         _same_shape(student, teacher, "over_tokens")
         present = ~teacher[..., 0].isnan()
-        return _mean_over(loss(student[present], teacher[present], temperature), present)
+        return _masked_mean(loss(student[present], teacher[present], temperature), present)
 
     return averaged
 
 
-def _mean_over(values: Tensor, present: Tensor) -> Tensor:
+def _masked_mean(values: Tensor, present: Tensor) -> Tensor:
     """The mean of each row's values [present places, in order] over the places [batch, length] where it has some."""
     filled = values.new_zeros(present.shape).masked_scatter(present, values)
     return filled.sum(dim=-1) / present.sum(dim=-1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Names to parts. A config holds registered names only, so a config from a stranger is data, not code.
+"""Registry of components by short name; configs refer to names, never to code.
 
 Built-in parts register themselves in the modules listed in `MODULES`; other packages add theirs through
 the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).
@@ -8,7 +8,6 @@ line is checked, and a typo should not cost the three seconds that torch takes t
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import pkgutil
 from collections.abc import Callable
@@ -16,19 +15,24 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from kdrun.errors import ConfigError, nearest
+from kdrun.errors import ConfigError, did_you_mean
 
-KINDS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
+GROUPS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
 ENTRY_POINTS = "kdrun.plugins"
-MODULES: dict[str, tuple[str, ...]] = {
-    "data": ("kdrun.data.sources",),
+BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
+    "data": (
+        "kdrun.data.sources.embedded",
+        "kdrun.data.sources.folder",
+        "kdrun.data.sources.generated_text",
+        "kdrun.data.sources.glue_hub",
+    ),
     "teacher": ("kdrun.models.builders",),
     "student": ("kdrun.models.builders",),
     "generator": ("kdrun.models.builders",),
     "loss": ("kdrun.losses",),
-    "corpus": ("kdrun.data.corpus",),
-    "optimizer": ("kdrun.optim",),
-    "schedule": ("kdrun.optim",),
+    "corpus": ("kdrun.data.corpus.corpora",),
+    "optimizer": ("kdrun.training.optim",),
+    "schedule": ("kdrun.training.optim",),
 }
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -42,10 +46,10 @@ class Entry:
     config: type | None
 
 
-_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in GROUPS}
 
 
-def register(kind: str, name: str, *, config: type | None = None) -> Callable[[T], T]:
+def register(group: str, name: str, *, config: type | None = None) -> Callable[[T], T]:
     """Register a class or function under a short name.
 
     Args:
@@ -56,14 +60,14 @@ def register(kind: str, name: str, *, config: type | None = None) -> Callable[[T
     Raises:
         ValueError: for an unknown kind, or a name that another part already has.
     """
-    if kind not in _entries:
-        raise ValueError(f"unknown kind {kind!r}; kinds are {', '.join(KINDS)}")
+    if group not in _entries:
+        raise ValueError(f"unknown kind {group!r}; kinds are {', '.join(GROUPS)}")
 
     def add(target: T) -> T:
-        known = _entries[kind].get(name)
+        known = _entries[group].get(name)
         if known is not None and known.target is not target:
-            raise ValueError(f"{kind} {name!r} is registered twice: {known.target} and {target}")
-        _entries[kind][name] = Entry(target, config)
+            raise ValueError(f"{group} {name!r} is registered twice: {known.target} and {target}")
+        _entries[group][name] = Entry(target, config)
         return target
 
     return add
@@ -81,34 +85,34 @@ def _load_plugins() -> None:
 
 
 @cache
-def _load(kind: str) -> None:
-    if kind == "method":
+def _load(group: str) -> None:
+    if group == "method":
         package = importlib.import_module("kdrun.methods")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"kdrun.methods.{module.name}")
-    for name in MODULES.get(kind, ()):
+    for name in BUILTIN_MODULES.get(group, ()):
         importlib.import_module(name)
     _load_plugins()
 
 
-def entries(kind: str) -> dict[str, Entry]:
+def entries(group: str) -> dict[str, Entry]:
     """All parts of a kind, by name, sorted; imports the modules that define them on first use."""
-    _load(kind)
-    return dict(sorted(_entries[kind].items()))
+    _load(group)
+    return dict(sorted(_entries[group].items()))
 
 
-def get(kind: str, name: str) -> Entry:
+def get(group: str, name: str) -> Entry:
     """The part registered under a name.
 
     Raises:
         ConfigError: the name is unknown; the message lists the known ones.
     """
-    known = entries(kind)
+    known = entries(group)
     if name not in known:
-        raise ConfigError([f"unknown {kind} {name!r}{nearest(name, list(known))} (known: {', '.join(known)})"])
+        raise ConfigError([f"unknown {group} {name!r}{did_you_mean(name, list(known))} (known: {', '.join(known)})"])
     return known[name]
 
 
-def build(kind: str, name: str, *args: Any, **kwargs: Any) -> Any:
+def build(group: str, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call the part registered under a name, e.g. `build("student", config.student.name, …)`."""
-    return get(kind, name).target(*args, **kwargs)
+    return get(group, name).target(*args, **kwargs)

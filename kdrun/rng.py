@@ -1,4 +1,4 @@
-"""Named random streams: every random choice of a run is a function of (seed, purpose, phase, index).
+"""Named random streams: every random choice is a function of (seed, purpose, phase, index).
 
 Nothing in kdrun draws from a global generator (dropout inside the models excepted: the loop seeds the
 global generator from a stream before every step). So step k can be made again without running steps
@@ -8,11 +8,14 @@ global generator from a stream before every step). So step k can be made again w
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import torch
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 
 def derive(seed: int, purpose: str, phase: str = "", index: int = 0) -> int:
@@ -48,3 +51,15 @@ def numpy_stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> np
     import numpy as np
 
     return np.random.default_rng(derive(seed, purpose, phase, index))
+
+
+@contextmanager
+def seeded_init(seed: int, role: str) -> Iterator[None]:
+    """New weights drawn inside are a function of (seed, role); the global generator is left as it was.
+
+    Models initialise themselves from torch's global CPU generator; only that one is seeded, because
+    `torch.manual_seed` would reach the generators of every GPU too.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(seed, "init", role))
+        yield

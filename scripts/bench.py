@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """How fast kdrun is, as ratios: each case beside a named reference, both measured in this one run.
 
     .venv/bin/python scripts/bench.py                 every case
@@ -18,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,16 +24,16 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_cases import CASES, SCALE, Case
-from bench_cases.base import scale_to
-from blocks import block, put, replaced, table
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.blocks import block, put, replaced, table
+from benchmarks.cases import CASES
+from benchmarks.cases.base import SCALE, Case, scale_to
+from benchmarks.machine import machine, title
 
 
 @dataclass
@@ -113,25 +111,6 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if name in line)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    on_gpu = SCALE.device == "cuda"
-    return {
-        "processor": torch.cuda.get_device_name() if on_gpu else processor(),
-        "precision": SCALE.precision,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def processor() -> str:
-    """The processor's name, where Linux tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def scale_words() -> list[str]:
     """The options that make another process measure at the same scale."""
     return ["--device", SCALE.device, "--precision", SCALE.precision, "--scale", SCALE.name]
@@ -175,11 +154,6 @@ def cells(f: Figure) -> list[str]:
         f"{f.reference_ms:.0f}", f"{f.reference_mib / max(f.kdrun_mib, 1):.1f}x", f"{f.kdrun_mib:.0f}",
         f"{f.reference_mib:.0f}",
     ]  # fmt: skip
-
-
-def title() -> str:
-    """The machine in a line."""
-    return ", ".join(f"{name} {value}" for name, value in machine().items())
 
 
 def show(figures: list[Figure]) -> None:

@@ -28,19 +28,22 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.blocks import put, table
+from kdrun import registry
+from kdrun.experiments import sweeps
+from kdrun.storage import manifest
+from tests.helpers import file_corruption, killable_runs
 
-from kdrun import cache, registry, sweeps  # noqa: E402
-from scripts.blocks import put, table  # noqa: E402
-from tests import harming, killing  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
+
 
 LEFT_ALONE = 0.3
 """Share of the attempts that are, so that a run comes to its end."""
 UNDER_A_RUN = 0.3
 """Share of the harm that is done while a run is at work."""
 AT_ONCE = 4
-INPUTS = "tests/test_bad_inputs.py"
+INPUTS = "tests/integration/test_bad_inputs.py"
 COUNTS = {"kills": 100, "corruptions": 0, "sweeps": 0}
 
 
@@ -95,7 +98,7 @@ def _told(counts: Counter[str]) -> str:
 
 def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, methods: list[str]) -> None:
     """Go round the methods until so many runs were killed."""
-    with killing.server(root, root / "cache") as server:
+    with killable_runs.server(root, root / "cache") as server:
         while figures.kills.total() < kills and not figures.differs:
             method = methods[figures.runs % len(methods)]
             figures.runs += 1
@@ -107,9 +110,11 @@ def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, met
             print(server.shown)
 
 
-def kill_one(method: str, server: killing.Server, root: Path, draw: random.Random, most: int) -> tuple[int, list[str]]:
+def kill_one(
+    method: str, server: killable_runs.Server, root: Path, draw: random.Random, most: int
+) -> tuple[int, list[str]]:
     """Kill one run until it comes to its end; how often that was, and what differs."""
-    words = killing.words(method, root)
+    words = killable_runs.words(method, root)
     whole, killed = root / f"{method}-whole", root / f"{method}-killed"
     _forget_teacher(root)
     if not whole.exists():
@@ -127,7 +132,7 @@ def kill_one(method: str, server: killing.Server, root: Path, draw: random.Rando
         code = server.run(*words, f"run_dir={killed}", after=after)
         count += code == -signal.SIGKILL
         if code == 0:
-            return count, killing.unlike(killing.left_by(whole), killing.left_by(killed))
+            return count, killable_runs.unlike(killable_runs.left_by(whole), killable_runs.left_by(killed))
         if code != -signal.SIGKILL:
             return count, [f"exit code {code}"]
 
@@ -140,11 +145,11 @@ def _forget_teacher(root: Path) -> None:
 
 def harm_entries(figures: Figures, root: Path, draw: random.Random, most: int) -> None:
     """Harm entries of every kind, in caches of which each is that of one run."""
-    names = list(harming.RUNS)
+    names = list(file_corruption.RUNS)
     for i, name in enumerate(names):
         share, place = most * (i + 1) // len(names) - most * i // len(names), root / f"cache-{name}"
         if share and not figures.differs:
-            with killing.server(root, place) as server:
+            with killable_runs.server(root, place) as server:
                 harm_one(figures, name, server, root, place, draw, share)
                 if figures.differs:
                     print(server.shown)
@@ -153,21 +158,21 @@ def harm_entries(figures: Figures, root: Path, draw: random.Random, most: int) -
 def harm_one(
     figures: Figures,
     name: str,
-    server: killing.Server,
+    server: killable_runs.Server,
     root: Path,
     place: Path,
     draw: random.Random,
     most: int,
 ) -> None:
     """Harm some entries, run, and look at the run and at the entries, until so many were harmed."""
-    words = [*harming.RUNS[name], *harming.SMALL, f"output_dir={root}/{name}"]
+    words = [*file_corruption.RUNS[name], *file_corruption.SMALL, f"output_dir={root}/{name}"]
     started = time.monotonic()
     if server.run(*words, f"run_dir={root}/{name}/whole"):
         figures.differs.append(f"{name} does not run")
         return
     seconds, done = time.monotonic() - started, 0
-    wanted = killing.left_by(root / name / "whole")
-    made = {folder: harming.content(folder) for folder in harming.entries(place)}
+    wanted = killable_runs.left_by(root / name / "whole")
+    made = {folder: file_corruption.content(folder) for folder in file_corruption.entries(place)}
     while done < most and not figures.differs:
         chosen = draw.sample(sorted(made), min(draw.randint(1, 3), most - done))
         run_dir = f"run_dir={root}/{name}/{done}"
@@ -177,14 +182,22 @@ def harm_one(
                 figures.differs.append(f"{name}: exit code {server_code} where entries were deleted under it")
         else:
             for folder in chosen:
-                told = draw.choice(harming.WAYS)
+                told = draw.choice(file_corruption.WAYS)
                 told(folder, draw)
                 figures.harmed[f"{folder.parent.name} {told.__name__}"] += 1
         done += len(chosen)
         code = server.run(*words, run_dir)
-        differs = killing.unlike(wanted, killing.left_by(root / name / run_dir.rpartition("/")[2])) if not code else []
+        differs = (
+            killable_runs.unlike(wanted, killable_runs.left_by(root / name / run_dir.rpartition("/")[2]))
+            if not code
+            else []
+        )
         differs += [f"exit code {code}"] * bool(code)
-        same = [folder for folder in chosen if not cache.damage(folder) and harming.content(folder) == made[folder]]
+        same = [
+            folder
+            for folder in chosen
+            if not manifest.verify(folder) and file_corruption.content(folder) == made[folder]
+        ]
         figures.rebuilt += len(same)
         differs += [f"{folder.parent.name} is not what it was" for folder in chosen if folder not in same]
         figures.differs += [f"{name}: {one}" for one in differs]
@@ -198,7 +211,7 @@ def gone(figures: Figures, folders: list[Path]) -> None:
         figures.harmed[f"{folder.parent.name} deleted under a run"] += 1
 
 
-def run_while(act: Callable[[], None], server: killing.Server, words: list[str], seconds: float) -> int:
+def run_while(act: Callable[[], None], server: killable_runs.Server, words: list[str], seconds: float) -> int:
     """Carry out a run and act when it is so many seconds old; its exit code."""
     timer = threading.Timer(seconds, act)
     timer.start()
@@ -211,16 +224,16 @@ def sweep_at_once(figures: Figures, root: Path, draw: random.Random, count: int)
     """Sweeps by several processes, of which one is killed; the same command then does what is left."""
     for i in range(count):
         out, place = root / f"sweep-{i}", root / f"sweep-cache-{i}"
-        small = [*harming.SMALL, f"output_dir={out}", "checkpoint.every=0"]
+        small = [*file_corruption.SMALL, f"output_dir={out}", "checkpoint.every=0"]
         words = ["-m", *small, "method=finetune,kd", "task=sst2", "seed=1,2,3"]
-        found = killing.at_once([words] * AT_ONCE, root, place, after=draw.uniform(1.0, 30.0))
-        ((code, shown),) = killing.at_once([words], root, place)
+        found = killable_runs.at_once([words] * AT_ONCE, root, place, after=draw.uniform(1.0, 30.0))
+        ((code, shown),) = killable_runs.at_once([words], root, place)
         if code or {one for one, _ in found} - {0, 1, -signal.SIGKILL}:
             figures.differs.append(f"sweep {i}: exit codes {[one for one, _ in found]}, then {code}")
             print(shown)
             return
         (record,) = out.glob("sweeps/*/sweep.json")
-        cells = sweeps.state_of(sweeps.named(out, record.parent.name))
+        cells = sweeps.cell_statuses(sweeps.find_sweep(out, record.parent.name))
         lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
         started = Counter(line["run_id"] for line in lines if line["event"] == "start")
         ended = Counter(line["run_id"] for line in lines if line["event"] == "end" and line["status"] == "done")

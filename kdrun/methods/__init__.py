@@ -1,1 +1,1 @@
-"""One module per method: its config, its class, its paper. Methods never import each other."""
+"""Distillation methods: one module per method."""

@@ -1,4 +1,4 @@
-"""DFKD-T3 (arXiv 2311.01689): data-free distillation in which a text-to-text model turns general text into task text.
+"""DFKD-T3: data-free distillation with a text-to-text generator.
 
 A pretrained T5 is prompted with the class that it is to write and a passage of general text; what it writes is
 labelled by the teacher and teaches the student. The paper's formulas, sizes and settings were not found: beside that
@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from kdrun.collapse import Guard, Limits
-from kdrun.config import OptimConfig
+from kdrun.config.fields import setting
+from kdrun.config.optim import OptimConfig
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
 from kdrun.errors import ModelError
-from kdrun.method import Batch, MadeText, Needs, Parts, StepOutput
-from kdrun.phases import Phase, ScheduleOver, Turn
-from kdrun.pseudo_text import PseudoText
+from kdrun.generation.collapse import CollapseGuard, CollapseLimits
+from kdrun.generation.types import GeneratedText
+from kdrun.methods.base import MethodContext, StepOutput
+from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
-from kdrun.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kdrun.data.config import TaskConfig
-    from kdrun.emission import Emission
-
+    from kdrun.config.task import TaskConfig
+    from kdrun.generation.t5_sampling import GeneratedTokens
 
 WARM_START = "warm_start"
 
@@ -82,15 +84,15 @@ class DFKDT3Config:
     warm_start_steps: int = setting(150, "steps the generator takes before the first cycle", ge=0)
     generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
+    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
         OptimConfig(lr=1e-3, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
     )
-    collapse: Limits = setting(Limits(), "what ends the generator's part")
+    collapse: CollapseLimits = setting(CollapseLimits(), "what ends the generator's part")
 
 
 @register("method", "dfkd_t3", config=DFKDT3Config)
-class DFKDT3(PseudoText):
+class DFKDT3(PseudoTextMethod):
     """Generator φ (a T5) and student θ, on text x of a corpus and text x′ that the generator makes of it for a class y:
 
         min over φ:  L_G = λ_spec · max(0, m − log-odds of T(x′)[y]) + λ_div · KL(mean T(x′) ‖ uniform)
@@ -126,7 +128,7 @@ class DFKDT3(PseudoText):
             of it on x′ for each token of the longest answer of the batch, `task.answer_tokens` at most.
     """
 
-    needs = Needs(
+    requires = Requirements(
         labels=False,
         data_free=True,
         generator=True,
@@ -136,13 +138,13 @@ class DFKDT3(PseudoText):
         extraction=True,
         inputs=("student", "teacher", "generator"),
     )
-    zero_at_first = frozenset({"language"})
+    may_start_at_zero = frozenset({"language"})
     config: DFKDT3Config
 
-    def __init__(self, config: DFKDT3Config, parts: Parts) -> None:
+    def __init__(self, config: DFKDT3Config, parts: MethodContext) -> None:
         import copy
 
-        from kdrun import emission, score_function, writer
+        from kdrun.generation import conditional_generator, reinforce, t5_sampling
 
         super().__init__(config, parts)
         special = None if parts.vocabulary is None else parts.vocabulary.special_ids
@@ -152,18 +154,20 @@ class DFKDT3(PseudoText):
                 "take method.gradient=score, or models of one vocabulary (student.tokenizer=teacher)"
             )
         self.soft = special is not None and config.gradient is not Gradient.score
-        infill = writer.Spans(config.mask_rate, config.mean_span)
-        style = infill if config.mode is Mode.infill else emission.Lengths(config.shortest, config.longest)
+        infill = conditional_generator.Spans(config.mask_rate, config.mean_span)
+        style = infill if config.mode is Mode.infill else t5_sampling.LengthLimits(config.shortest, config.longest)
         generator = self.roles["generator"]
-        self.writer = writer.Writer(generator, parts.readers, parts.task, style, parts.seed, special)
+        self.writer = conditional_generator.ConditionalGenerator(
+            generator, parts.tokenizers, parts.task, style, parts.seed, special
+        )
         if config.language_weight:
             # a role of its own, so that the loop freezes it like any role out of its turn
             self.roles = {**self.roles, "reference": copy.deepcopy(generator).requires_grad_(False).eval()}
-        self._baseline = score_function.MovingBaseline(config.baseline_momentum)
-        self._guard = Guard(generator, config.collapse, parts.task.classes)
+        self._baseline = reinforce.MovingBaseline(config.baseline_momentum)
+        self._guard = CollapseGuard(generator, config.collapse, parts.task.classes)
 
     @classmethod
-    def problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
+    def config_problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
         """Pairs cannot be decoded, and lengths must fit together."""
         found = []
         if config.mode is Mode.decode and len(task.text) > 1:
@@ -181,9 +185,9 @@ class DFKDT3(PseudoText):
         if not c.warm_start_steps:
             return [main]
         # the student stands still meanwhile
-        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, scored=False, **sizes), main]
+        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, evaluated=False, **sizes), main]
 
-    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
         return {"student": optim, "generator": self.config.generator_optim}
 
@@ -202,22 +206,22 @@ class DFKDT3(PseudoText):
             return self.student_step(batch, 0.0, self.config.soft_weight, self.config.pseudo_weight)
         return self._generator_step(batch)
 
-    def made_text(self, batch: Batch) -> MadeText:
+    def generate_text(self, batch: Batch) -> GeneratedText:
         """x′ as the generator writes it now."""
         import torch
 
         with torch.no_grad():
             wanted = self.wanted(batch)
-            made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step))
-            readings = self.writer.readings(batch.inputs, made)
+            made = self.writer.generate(batch.inputs, wanted, (batch.phase, batch.step))
+            readings = self.writer.encode_for_readers(batch.inputs, made)
         inputs = {role: reading.inputs for role, reading in readings.items()}
-        return MadeText(made.ids, made.present, made.made, inputs, wanted)
+        return GeneratedText(made.ids, made.present, made.generated_mask, inputs, wanted)
 
-    def write(self, batch: Batch) -> MadeText:
+    def generate_for_export(self, batch: Batch) -> GeneratedText:
         """x′ as the best generator of the run writes it: for text that is to be kept. The rest of its text is lost."""
-        self._guard.judge()
-        self._guard.put_back()
-        return self.made_text(batch)
+        self._guard.check()
+        self._guard.restore_best()
+        return self.generate_text(batch)
 
     def wanted(self, batch: Batch) -> Tensor:
         """The class each text is to be of, evenly drawn, [batch]."""
@@ -225,59 +229,61 @@ class DFKDT3(PseudoText):
 
         from kdrun import rng
 
-        stream = rng.stream(self.parts.seed, "wanted", batch.phase, batch.step)
-        return torch.randint(len(self.parts.task.classes), (len(batch.ids),), generator=stream).to(self.parts.device)
+        stream = rng.stream(self.context.seed, "wanted", batch.phase, batch.step)
+        return torch.randint(len(self.context.task.classes), (len(batch.ids),), generator=stream).to(
+            self.context.device
+        )
 
-    def rests(self, role: str) -> str:
+    def stop_reason(self, role: str) -> str:
         """The generator rests once its text has collapsed, with the weights of the last good one."""
-        return self._guard.judge() if role == "generator" else ""
+        return self._guard.check() if role == "generator" else ""
 
-    def watched(self, batch: Batch, made: MadeText, taught: Tensor) -> dict[str, Tensor]:
+    def student_metrics(self, batch: Batch, made: GeneratedText, taught: Tensor) -> dict[str, Tensor]:
         """The teacher's classes on x′ by share, how many are the wanted ones, and how many different words there are.
 
         `distinct_tokens` and `empty` are shares of a batch. What the collapse is judged by is gathered here too.
         """
         assert batch.teacher_logits is not None
-        assert made.wanted is not None
-        found = self.answering.classes(taught).argmax(dim=-1)
-        source = self.answering.classes(batch.teacher_logits).argmax(dim=-1)
-        self._guard.watch.see(made.wanted, found, source, made.ids, made.changed)
-        words = made.ids[made.changed]
-        shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.parts.task.classes)}
+        assert made.target_class is not None
+        found = self.answering.class_logits(taught).argmax(dim=-1)
+        source = self.answering.class_logits(batch.teacher_logits).argmax(dim=-1)
+        self._guard.monitor.update(made.target_class, found, source, made.ids, made.generated_mask)
+        words = made.ids[made.generated_mask]
+        shares = {f"called_{label}": (found == i).sum() for i, label in enumerate(self.context.task.classes)}
         return {
-            **super().watched(batch, made, taught),
-            "agreement": (found == made.wanted).sum(),
+            **super().student_metrics(batch, made, taught),
+            "agreement": (found == made.target_class).sum(),
             **shares,
             "distinct_tokens": taught.new_tensor(len(batch.ids) * len(words.unique()) / max(1, len(words))),
-            "empty": (made.changed.sum(dim=1) == 0).sum(),
+            "empty": (made.generated_mask.sum(dim=1) == 0).sum(),
         }
 
     def _generator_step(self, batch: Batch) -> StepOutput:
         """L_G, summed over the rows; what is a property of the batch counts once a row."""
-        from kdrun import generator_losses as of
-        from kdrun import score_function, writer
+        from kdrun.generation import conditional_generator, reinforce
+        from kdrun.generation import losses as generator_losses
 
         c, count, wanted = self.config, len(batch.ids), self.wanted(batch)
         cooled = 0.0 if batch.phase == WARM_START else batch.progress
         tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** cooled
-        made = self.writer.write(batch.inputs, wanted, (batch.phase, batch.step), tau if self.soft else None)
-        read = self.writer.readings(batch.inputs, made)
-        views = {role: self.answering.view(self.roles[role]) for role in read}
-        said = writer.answers(views, read, made, soft=self.soft)
+        made = self.writer.generate(batch.inputs, wanted, (batch.phase, batch.step), tau if self.soft else None)
+        read = self.writer.encode_for_readers(batch.inputs, made)
+        views = {role: self.answering.as_classifier(self.roles[role]) for role in read}
+        said = conditional_generator.reader_logits(views, read, made, soft=self.soft)
         teacher, student = said["teacher"], said["student"]
         if c.specificity is Specificity.log_odds:
-            specific = of.missing_log_odds(teacher, wanted, c.enough_log_odds)
+            specific = generator_losses.log_odds_hinge(teacher, wanted, c.enough_log_odds)
         else:
-            specific = of.surprise(teacher, wanted)
-        apart = of.friendliness(student, teacher, c.temperature)
-        imbalance, repetition = of.class_imbalance(teacher), of.token_repetition(made.logits)
-        one_sided = imbalance if self.soft else of.imbalance_by_example(teacher)
+            specific = generator_losses.target_cross_entropy(teacher, wanted)
+        apart = generator_losses.adversarial_divergence(student, teacher, c.temperature)
+        imbalance, repetition = generator_losses.class_balance(teacher), generator_losses.token_diversity(made.logits)
+        one_sided = imbalance if self.soft else generator_losses.class_balance_reward(teacher)
         cost = c.specificity_weight * specific + c.balance_weight * one_sided - c.friendliness_weight * apart
         watched = {"gumbel_temperature": cost.new_tensor(count * tau)} if self.soft else {"reward": -cost.sum()}
         loss = cost.sum()
         if not self.soft:
-            loss = score_function.surrogate(made.log_prob, -cost, self._baseline.use(-cost)).sum()
-        away = self._from_language(made).sum() if c.language_weight else loss.new_zeros(())
+            loss = reinforce.reinforce_loss(made.log_prob, -cost, self._baseline.use(-cost)).sum()
+        away = self._reference_kl(made).sum() if c.language_weight else loss.new_zeros(())
         loss = loss + c.token_weight * count * repetition + c.language_weight * away
         terms = {
             "specificity": (c.specificity_weight, specific.sum()),
@@ -289,12 +295,12 @@ class DFKDT3(PseudoText):
         shown = {name: value.detach() for name, (weight, value) in terms.items() if weight}
         return StepOutput(loss, count, shown, watched)
 
-    def _from_language(self, made: Emission) -> Tensor:
+    def _reference_kl(self, made: GeneratedTokens) -> Tensor:
         """How far the generator has gone from the one it was, [batch]."""
         import torch
 
-        from kdrun import generator_losses
+        from kdrun.generation import losses as generator_losses
 
         with torch.no_grad():
-            before = made.said_by(self.roles["reference"])
-        return generator_losses.staying_language(made.logits, before, made.rows, len(made.ids))
+            before = made.rescore_with(self.roles["reference"])
+        return generator_losses.reference_kl(made.logits, before, made.rows, len(made.ids))

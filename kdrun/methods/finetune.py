@@ -1,13 +1,15 @@
-"""Fine-tuning: the student learns from the labels alone. The control every distillation is measured against."""
+"""Fine-tuning on the labels: the control without a teacher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Method, Needs, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import Method, StepOutput
+from kdrun.methods.phases import Turn
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -29,11 +31,11 @@ class Finetune(Method):
         student: one forward and one backward pass a row.
     """
 
-    needs = Needs(teacher=False, extraction=True)
+    requires = Requirements(teacher=False, extraction=True)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed hard loss of one micro-batch."""
         assert batch.labels is not None
         logits = self.roles["student"](**batch.inputs["student"]).logits
-        loss = self.parts.hard_loss(logits, batch.labels).sum()
+        loss = self.context.hard_loss(logits, batch.labels).sum()
         return StepOutput(loss, len(batch.ids), {"hard": loss.detach()})

@@ -1,13 +1,15 @@
-"""Knowledge distillation (Hinton, Vinyals, Dean 2015, arXiv 1503.02531): hard labels and softened logits."""
+"""Knowledge distillation (Hinton et al. 2015)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Method, Needs, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import Method, StepOutput
+from kdrun.methods.phases import Turn
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -35,17 +37,17 @@ class KD(Method):
         teacher: one forward pass a row in all, kept in the cache; none in the loop.
     """
 
-    needs = Needs(teacher_logits=True, extraction=True)
+    requires = Requirements(teacher_logits=True, extraction=True)
     config: KDConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The weighted, summed loss of one micro-batch."""
         assert batch.teacher_logits is not None
         assert batch.labels is not None
-        assert self.parts.loss is not None
+        assert self.context.loss is not None
         temperature = self.config.temperature
         logits = self.roles["student"](**batch.inputs["student"]).logits
-        hard = self.parts.hard_loss(logits, batch.labels).sum()
-        soft = temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+        hard = self.context.hard_loss(logits, batch.labels).sum()
+        soft = temperature**2 * self.context.loss(logits, batch.teacher_logits, temperature).sum()
         loss = self.config.hard_weight * hard + self.config.soft_weight * soft
         return StepOutput(loss, len(batch.ids), {"hard": hard.detach(), "soft": soft.detach()})

@@ -1,4 +1,4 @@
-"""KD on augmented text: the rival of MATE-KD whose generator never learns (Rashid et al. 2021, arXiv 2105.05912).
+"""KD on text augmented by a frozen masked language model.
 
 The same masked text as MATE-KD's, filled by a masked language model that stays as it is: what an untrained
 adversary is worth.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Needs, StepOutput
-from kdrun.phases import Turn
-from kdrun.pseudo_text import PseudoText
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import StepOutput
+from kdrun.methods.phases import Turn
+from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -28,7 +30,7 @@ class KDAugmentConfig:
 
 
 @register("method", "kd_augment", config=KDAugmentConfig)
-class KDAugment(PseudoText):
+class KDAugment(PseudoTextMethod):
     """Minimise, with x′ filled by a frozen masked language model:
 
         L = hard_weight · hard(S(x), y) + soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
@@ -42,7 +44,7 @@ class KDAugment(PseudoText):
         generator: one forward pass a row, its head at masked tokens only.
     """
 
-    needs = Needs(
+    requires = Requirements(
         generator=True, teacher_logits=True, shared_vocabulary=True, inputs=("student", "teacher", "generator")
     )
     config: KDAugmentConfig

@@ -1,4 +1,4 @@
-"""KD with adversarial noise on the embeddings: FreeLB (Zhu et al. 2020, arXiv 1909.11764) around the loss of KD.
+"""KD with adversarial noise on the word embeddings (FreeLB).
 
 A rival of MATE-KD: the adversary moves the student's word embeddings by a little instead of choosing other words.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdrun.method import Batch, Method, Needs, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import Method, StepOutput
+from kdrun.methods.phases import Turn
 from kdrun.registry import register
-from kdrun.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,23 +53,24 @@ class KDFreeLB(Method):
         teacher: one forward pass a row in all, kept in the cache; none in the loop.
     """
 
-    needs = Needs(teacher_logits=True)
+    requires = Requirements(teacher_logits=True)
     config: KDFreeLBConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch, a mean over the passes."""
         import torch
 
-        from kdrun import relax, rng
+        from kdrun import rng
+        from kdrun.generation import soft_tokens
 
         c, student, inputs = self.config, self.roles["student"], batch.inputs["student"]
         clean = student.get_input_embeddings()(inputs["input_ids"])  # pyright: ignore[reportCallIssue]
-        noise, totals = self._first_noise(batch, clean), []
-        dropout = rng.derive(self.parts.seed, "dropout", f"{batch.phase}/freelb", batch.step)
+        noise, totals = self._initial_noise(batch, clean), []
+        dropout = rng.derive(self.context.seed, "dropout", f"{batch.phase}/freelb", batch.step)
         for number in range(1, c.passes + 1):
-            rng.seed_dropout(dropout, self.parts.device)
+            rng.seed_dropout(dropout, self.context.device)
             noise.requires_grad_(True)
-            logits = student(**relax.soft_inputs(student, inputs, clean + noise)).logits
+            logits = student(**soft_tokens.soft_inputs(student, inputs, clean + noise)).logits
             hard, soft = self._terms(batch, logits)
             totals.append(torch.stack([hard, soft]))
             if number < c.passes:
@@ -81,18 +84,18 @@ class KDFreeLB(Method):
     def _terms(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
         assert batch.teacher_logits is not None
         assert batch.labels is not None
-        assert self.parts.loss is not None
+        assert self.context.loss is not None
         temperature = self.config.temperature
-        hard = self.parts.hard_loss(logits, batch.labels).sum()
-        return hard, temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+        hard = self.context.hard_loss(logits, batch.labels).sum()
+        return hard, temperature**2 * self.context.loss(logits, batch.teacher_logits, temperature).sum()
 
-    def _first_noise(self, batch: Batch, clean: Tensor) -> Tensor:
+    def _initial_noise(self, batch: Batch, clean: Tensor) -> Tensor:
         """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""
         import torch
 
         from kdrun import rng
 
-        stream = rng.stream(self.parts.seed, "noise", batch.phase, batch.step)
+        stream = rng.stream(self.context.seed, "noise", batch.phase, batch.step)
         drawn = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
         present = batch.inputs["student"]["attention_mask"][..., None].float()
         size = (present.sum(dim=(1, 2), keepdim=True) * clean.shape[-1]).sqrt()

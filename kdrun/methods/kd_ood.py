@@ -1,13 +1,15 @@
-"""KD on out-of-domain text alone: the baseline of ZSKD (arXiv 2012.15495), the same run without its adversary."""
+"""KD on out-of-domain text only: the baseline of ZSKD."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.method import Batch, Method, Needs, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import Method, StepOutput
+from kdrun.methods.phases import Turn
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -32,14 +34,14 @@ class KDOOD(Method):
         teacher: one forward pass a row, once; its logits are kept in the cache.
     """
 
-    needs = Needs(labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True)
+    requires = Requirements(labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True)
     config: KDOODConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch."""
         assert batch.teacher_logits is not None
-        assert self.parts.loss is not None
+        assert self.context.loss is not None
         temperature = self.config.temperature
         logits = self.roles["student"](**batch.inputs["student"]).logits
-        soft = temperature**2 * self.parts.loss(logits, batch.teacher_logits, temperature).sum()
+        soft = temperature**2 * self.context.loss(logits, batch.teacher_logits, temperature).sum()
         return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})

@@ -1,4 +1,4 @@
-"""MATE-KD (Rashid, Lioutas, Rezagholizadeh 2021, arXiv 2105.05912): masked adversarial text as a companion to KD.
+"""MATE-KD: masked adversarial text (Rashid et al. 2021).
 
 Beside its training text the student learns from text x′ whose masked tokens a generator fills so that teacher
 and student disagree most; generator and student take turns.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kdrun.config import OptimConfig
-from kdrun.method import Batch, Needs, StepOutput
-from kdrun.phases import Phase, ScheduleOver, Turn
-from kdrun.pseudo_text import Divergence, PseudoText
+from kdrun.config.fields import setting
+from kdrun.config.optim import OptimConfig
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import StepOutput
+from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -31,14 +33,14 @@ class MateKDConfig:
     gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
     generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
+    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
         OptimConfig(lr=5e-7, warmup_ratio=0.0, clip_norm=5.0), "optimizer of the generator; its budget follows"
     )
 
 
 @register("method", "mate_kd", config=MateKDConfig)
-class MateKD(PseudoText):
+class MateKD(PseudoTextMethod):
     """Generator φ and student θ pull the same divergence apart and together, with x′ made by the generator.
 
         max over φ:  D(T(x′), S(x′))
@@ -63,7 +65,7 @@ class MateKD(PseudoText):
             of the student's, each a forward and a backward pass through generator, teacher and student.
     """
 
-    needs = Needs(
+    requires = Requirements(
         generator=True, teacher_logits=True, shared_vocabulary=True, inputs=("student", "teacher", "generator")
     )
     config: MateKDConfig
@@ -74,7 +76,7 @@ class MateKD(PseudoText):
         turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
         return [Phase("train", turns, optim.epochs, optim.steps, optim.batch_size, optim.accumulate, c.schedule_over)]
 
-    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
         return {"student": optim, "generator": self.config.generator_optim}
 

@@ -1,6 +1,6 @@
-"""Meta-KD (Pan et al. 2021, arXiv 2012.01266): one meta-teacher over domains, one student per domain.
+"""Meta-KD: distillation from a meta-teacher over domains (Pan et al. 2021).
 
-The meta-teacher (`kdrun.teachers.meta`) learns what transfers between domains; the student of a domain learns the most
+The meta-teacher (`kdrun.methods.domain_teachers.meta`) learns what transfers between domains; the student of a domain learns the most
 from it on the rows that it knows best and that are most like other domains'.
 """
 
@@ -10,12 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kdrun.data.domains import DomainSettings
-from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings, intermediate_losses, shape
-from kdrun.method import Batch, Needs, Parts, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.domains import DomainSettings
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import MethodContext, StepOutput
+from kdrun.methods.phases import Turn
+from kdrun.methods.shared.intermediate_layers import (
+    INTERMEDIATE,
+    IntermediateLayerMethod,
+    IntermediateSettings,
+    intermediate_losses,
+    model_config,
+)
 from kdrun.registry import register
-from kdrun.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,7 +37,7 @@ class MetaKDConfig(IntermediateSettings, DomainSettings):
     domain_weight: float = setting(0.5, "γ₂: weight of the error of the domain vector", ge=0)
 
 
-def expertise(transferability: Tensor, p_gold: Tensor) -> Tensor:
+def domain_expertise_weight(transferability: Tensor, p_gold: Tensor) -> Tensor:
     """λ(x) = (1 + t(x)) / (exp((p − 1)²) + 1): how much a row's intermediate losses count, [batch].
 
     Args:
@@ -43,7 +51,7 @@ def expertise(transferability: Tensor, p_gold: Tensor) -> Tensor:
 
 
 @register("method", "meta_kd", config=MetaKDConfig)
-class MetaKD(Intermediate):
+class MetaKD(IntermediateLayerMethod):
     """Minimise over the student of a domain, its domain vector u_S and the projections, then over the student alone:
 
         intermediate:  L = λ(x) · [Σ MSE(hidden) + Σ MSE(attention) + γ₂ · MSE(u_T(x), P · u_S(x))]
@@ -67,7 +75,7 @@ class MetaKD(Intermediate):
             cache.
     """
 
-    needs = Needs(
+    requires = Requirements(
         teacher_logits=True,
         hidden_states=True,
         attentions=True,
@@ -80,16 +88,16 @@ class MetaKD(Intermediate):
     )
     config: MetaKDConfig
 
-    def __init__(self, config: Any, parts: Parts) -> None:
+    def __init__(self, config: Any, parts: MethodContext) -> None:
         super().__init__(config, parts)
         from torch import nn
 
-        from kdrun.models.built import seeded
-        from kdrun.teachers.domain_branch import DomainVector
+        from kdrun.models.domain_embedding import DomainEmbedding
+        from kdrun.rng import seeded_init
 
-        own, other = (shape(parts.roles[role]) for role in ("student", "teacher"))
-        with seeded(parts.seed, "domain vector"):
-            self.vector = DomainVector(own.hidden_size, len(parts.task.domains), own.initializer_range)
+        own, other = (model_config(parts.roles[role]) for role in ("student", "teacher"))
+        with seeded_init(parts.seed, "domain vector"):
+            self.vector = DomainEmbedding(own.hidden_size, len(parts.task.domains), own.initializer_range)
             self.widen = nn.Linear(own.hidden_size, other.hidden_size)
         for module in (self.vector, self.widen):
             module.to(parts.device)
@@ -102,7 +110,7 @@ class MetaKD(Intermediate):
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch."""
         if batch.phase != INTERMEDIATE:
-            soft = self.soft(batch).sum()
+            soft = self.logit_loss(batch).sum()
             return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})
         assert batch.labels is not None
         assert batch.teacher_logits is not None
@@ -111,7 +119,7 @@ class MetaKD(Intermediate):
         terms = intermediate_losses(own, taught, self.pairs, self.projection, mask)
         terms["domain"] = self._domain_error(own, taught, batch)
         p_gold = batch.teacher_logits.softmax(dim=-1).gather(1, batch.labels[:, None])[:, 0]
-        weight = expertise(batch.extras["transferability"], p_gold)
+        weight = domain_expertise_weight(batch.extras["transferability"], p_gold)
         loss = weight * (terms["hidden"] + terms["attention"] + self.config.domain_weight * terms["domain"])
         shown = {name: (weight * values).detach().sum() for name, values in terms.items()}
         return StepOutput(loss.sum(), len(batch.ids), shown, {"expertise": weight.sum()})
@@ -120,11 +128,11 @@ class MetaKD(Intermediate):
         """MSE(u_T(x), P · u_S(x)) over the teacher's width, [batch]."""
         import torch
 
-        from kdrun.teachers.domain_branch import mean_of_tokens
+        from kdrun.models.domain_embedding import mean_pool
 
         domains, mask = batch.extras["domain"], batch.inputs["student"]["attention_mask"]
         last, its_last = self.pairs.hidden[-1]
         with torch.no_grad():
-            wanted = self.roles["domain_branch"](mean_of_tokens(taught.hidden_states[its_last], mask), domains)
-        found = self.widen(self.vector(mean_of_tokens(own.hidden_states[last], mask), domains))
+            wanted = self.roles["domain_branch"](mean_pool(taught.hidden_states[its_last], mask), domains)
+        found = self.widen(self.vector(mean_pool(own.hidden_states[last], mask), domains))
         return (found.float() - wanted.float()).square().mean(dim=-1)

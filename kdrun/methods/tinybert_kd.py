@@ -1,4 +1,4 @@
-"""TinyBERT's task distillation (Jiao et al. 2020, arXiv 1909.10351): hidden states and attention maps, then logits.
+"""TinyBERT task distillation (Jiao et al. 2020).
 
 The student first learns to work as the teacher does, layer by layer, and only then to answer as it does. Here without
 the paper's general distillation and data augmentation. Meta-KD's students are distilled this way too.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.data.domains import DomainSettings
-from kdrun.intermediate import INTERMEDIATE, Intermediate, IntermediateSettings
-from kdrun.method import Batch, Needs, StepOutput
-from kdrun.phases import Turn
+from kdrun.config.domains import DomainSettings
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import StepOutput
+from kdrun.methods.phases import Turn
+from kdrun.methods.shared.intermediate_layers import INTERMEDIATE, IntermediateLayerMethod, IntermediateSettings
 from kdrun.registry import register
-from kdrun.settings import setting
 
 
 @dataclass
@@ -24,7 +26,7 @@ class TinyBertKDConfig(IntermediateSettings, DomainSettings):
 
 
 @register("method", "tinybert_kd", config=TinyBertKDConfig)
-class TinyBertKD(Intermediate):
+class TinyBertKD(IntermediateLayerMethod):
     """Minimise over the student and a projection (W, b), then over the student alone:
 
         intermediate:  L = Σ MSE(H_S^i · W + b, H_T^(i·r)),  i = 0 … L_S
@@ -54,7 +56,7 @@ class TinyBertKD(Intermediate):
             cache.
     """
 
-    needs = Needs(
+    requires = Requirements(
         labels=False,
         teacher_logits=True,
         hidden_states=True,
@@ -68,9 +70,9 @@ class TinyBertKD(Intermediate):
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch."""
         if batch.phase != INTERMEDIATE:
-            soft = self.soft(batch).sum()
+            soft = self.logit_loss(batch).sum()
             return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})
-        found = self.compare(batch)
+        found = self.layer_losses(batch)
         hidden, attention = found["hidden"].sum(), found["attention"].sum()
         terms = {"hidden": hidden.detach(), "attention": attention.detach()}
         return StepOutput(hidden + attention, len(batch.ids), terms)

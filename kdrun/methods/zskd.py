@@ -1,4 +1,4 @@
-"""ZSKD (Rashid, Lioutas, Ghaddar, Rezagholizadeh 2020, arXiv 2012.15495): distillation without the task's data.
+"""ZSKD: zero-shot distillation without task data (Rashid et al. 2020).
 
 The student learns from out-of-domain text that the teacher labels, and from text that a generator makes of it so
 that teacher and student disagree. No code was released: the losses and turns here follow the paper's description
@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kdrun.config import OptimConfig
-from kdrun.method import Batch, Needs, StepOutput
-from kdrun.phases import Phase, ScheduleOver, Turn
-from kdrun.pseudo_text import Divergence, PseudoText
+from kdrun.config.fields import setting
+from kdrun.config.optim import OptimConfig
+from kdrun.config.requirements import Requirements
+from kdrun.data.batch import Batch
+from kdrun.methods.base import StepOutput
+from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
-from kdrun.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +39,7 @@ class ZSKDConfig:
     gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
     generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleOver = setting(ScheduleOver.own_steps, "the steps that learning rates decay over")
+    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
         OptimConfig(lr=5e-7, warmup_ratio=0.0, clip_norm=5.0), "optimizer of the generator; its budget follows"
     )
@@ -46,7 +48,7 @@ class ZSKDConfig:
 
 
 @register("method", "zskd", config=ZSKDConfig)
-class ZSKD(PseudoText):
+class ZSKD(PseudoTextMethod):
     """Generator φ and student θ, on text x from outside the task and text x′ that the generator makes of it.
 
         min over φ:  L_G = −D(T(x′), S(x′)) + β · L_MLM(φ; x)
@@ -71,7 +73,7 @@ class ZSKD(PseudoText):
             of the student's, each a forward and a backward pass through generator, teacher and student.
     """
 
-    needs = Needs(
+    requires = Requirements(
         labels=False,
         data_free=True,
         generator=True,
@@ -91,9 +93,9 @@ class ZSKD(PseudoText):
         if not c.warm_start_steps:
             return [main]
         # the student stands still meanwhile
-        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, scored=False, **sizes), main]
+        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, evaluated=False, **sizes), main]
 
-    def optims(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student; `generator_optim` for the generator, in its warm start at another rate."""
         generator = self.config.generator_optim
         if phase.name == WARM_START:
@@ -106,16 +108,16 @@ class ZSKD(PseudoText):
         if turn.role == "student":
             return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
         if batch.phase == WARM_START:
-            mask, logits = self.masked(batch)
-            near = self._modelling(batch, logits, mask)
+            mask, logits = self.mask_and_score(batch)
+            near = self._mlm_loss(batch, logits, mask)
             return StepOutput(near, len(batch.ids), {"mlm": near.detach()})
         per_example, logits, mask = self.adversarial(batch, c.divergence)
         apart = per_example.sum()
-        near = self._modelling(batch, logits, mask)
+        near = self._mlm_loss(batch, logits, mask)
         terms = {"divergence": apart.detach(), "mlm": near.detach()}
         return StepOutput(c.mlm_weight * near - apart, len(batch.ids), terms)
 
-    def _modelling(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
+    def _mlm_loss(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
         """L_MLM: the mean over a row's masked tokens of −log p(token), summed over the rows.
 
         Args:

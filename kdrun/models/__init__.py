@@ -1,1 +1,1 @@
-"""Teachers, students and generators: loaded from a folder or the hub, built from sizes, or cut from another model."""
+"""Teachers, students and generators: load, build, pretrain."""

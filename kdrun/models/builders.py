@@ -1,24 +1,23 @@
-"""The registered builders of teacher, student and generator: `build(kind, config.name, config, context)`."""
+"""Registered builders of teacher, student and generator."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from kdrun.config import FineTune, LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
+from kdrun.config.fields import MISSING
+from kdrun.config.model import LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
+from kdrun.config.teacher import FineTune
 from kdrun.errors import ModelError
-from kdrun.models import layers, loading, scratch
-from kdrun.models.built import BuildContext, Built
+from kdrun.models import from_checkpoint, from_config, from_layers
+from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.registry import register
-from kdrun.settings import MISSING
-
-__all__ = ["BuildContext", "Built", "layers_of", "no_generator", "pretrained", "scratch_model"]
 
 
 @register("teacher", "pretrained")
 @register("student", "pretrained")
 @register("generator", "pretrained")
-def pretrained(config: PretrainedConfig, context: BuildContext) -> Built:
+def pretrained(config: PretrainedConfig, context: BuildContext) -> ModelBundle:
     """A checkpoint from a folder (`path`) or the hub (`hub`).
 
     Raises:
@@ -30,29 +29,29 @@ def pretrained(config: PretrainedConfig, context: BuildContext) -> Built:
         raise ModelError(
             f"{context.role}=pretrained needs a model: {context.role}.path=FOLDER, or {context.role}.hub=NAME"
         )
-    return loading.from_hub(config.hub, config.revision, context, replace_head=_may_replace(config, context))
+    return from_checkpoint.from_hub(config.hub, config.revision, context, replace_head=_may_replace(config, context))
 
 
 @register("teacher", "scratch")
 @register("student", "scratch")
 @register("generator", "scratch")
-def scratch_model(config: ScratchConfig, context: BuildContext) -> Built:
+def scratch_model(config: ScratchConfig, context: BuildContext) -> ModelBundle:
     """A model built from its sizes; or the folder `path`, where one is named.
 
     Raises:
         KdrunError: the sizes are wrong, or the folder is.
     """
-    return _from_path(config, context) if config.path else scratch.build(config, context)
+    return _from_path(config, context) if config.path else from_config.build(config, context)
 
 
 @register("student", "layers_of")
-def layers_of(config: LayersOfConfig, context: BuildContext) -> Built:
+def layers_of(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     """Chosen layers of the model in `path`, or of the teacher before its fine-tuning.
 
     Raises:
         ModelError: no such layers, or nothing to cut them from.
     """
-    return layers.build(config, context)
+    return from_layers.build(config, context)
 
 
 @register("generator", "none")
@@ -60,9 +59,11 @@ def no_generator(config: NoGeneratorConfig, context: BuildContext) -> None:
     """No generator."""
 
 
-def _from_path(config: ModelConfig, context: BuildContext) -> Built:
+def _from_path(config: ModelConfig, context: BuildContext) -> ModelBundle:
     assert config.path is not None
-    return loading.from_folder(Path(config.path).expanduser(), context, replace_head=_may_replace(config, context))
+    return from_checkpoint.from_folder(
+        Path(config.path).expanduser(), context, replace_head=_may_replace(config, context)
+    )
 
 
 def _may_replace(config: Any, context: BuildContext) -> bool:

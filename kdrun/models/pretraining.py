@@ -1,4 +1,4 @@
-"""Pretraining of a scratch model on the corpus, kept in the cache: masked tokens for encoders, masked spans for T5."""
+"""Pretrain a model from scratch on the corpus, resumable and cached."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, T5Config
 
-from kdrun import cache, checkpoint, rng, stopping
-from kdrun.checkpoint import Content
-from kdrun.config import PretrainConfig
-from kdrun.data.corpus import Corpus
-from kdrun.data.tokens import tokenizer_fingerprint
+from kdrun import rng, signals
+from kdrun.config.model import PretrainConfig
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.errors import ModelError, TrainingError
-from kdrun.keeper import Keeper
-from kdrun.models.built import VOLATILE, BuildContext, head_prefix, seeded
-from kdrun.models.denoising import Denoising
-from kdrun.models.files import quiet
-from kdrun.models.masking import Masking
+from kdrun.models.bundle import BuildContext
+from kdrun.models.hub_files import silence_transformers
+from kdrun.models.masked_lm import MaskedLMObjective
+from kdrun.models.parameters import VOLATILE, head_prefix
+from kdrun.models.span_corruption import SpanCorruptionObjective
+from kdrun.rng import seeded_init
+from kdrun.storage import cache, checkpoint_files, hashing, state_tensors
+from kdrun.storage.checkpoint_files import CheckpointData
+from kdrun.storage.checkpoint_manager import CheckpointManager
 
 FORMAT = 1
 """Number of the procedure below; part of the cache key."""
@@ -76,7 +79,9 @@ def pretrained(
         TrainingError: the loss became infinite or NaN.
         ModelError: the tokenizer has no mask token (or, for T5, no sentinels).
     """
-    objective = (Denoising if isinstance(settings, T5Config) else Masking)(config, tokenizer, context.role)
+    objective = (SpanCorruptionObjective if isinstance(settings, T5Config) else MaskedLMObjective)(
+        config, tokenizer, context.role
+    )
     corpus = context.corpus()
     shape = copy.deepcopy(settings)
     # labels belong to the task, and one pretrained body serves all tasks
@@ -95,12 +100,12 @@ def pretrained(
     }
 
     def build(folder: Path) -> None:
-        context.tell(f"{context.role}: {config.steps} steps of pretraining on {corpus.name}, once")
-        kept = None if context.keeper is None else _Kept(context.keeper, cache.digest(key))
+        context.log(f"{context.role}: {config.steps} steps of pretraining on {corpus.name}, once")
+        kept = None if context.checkpoints is None else _PretrainCheckpoints(context.checkpoints, hashing.digest(key))
         model, losses = _train(shape, objective, _batches(corpus, tokenizer, config, context), config, context, kept)
         tenth = max(1, len(losses) // 10)
         report = {"first_loss": float(np.mean(losses[:tenth])), "last_loss": float(np.mean(losses[-tenth:]))}
-        with quiet():
+        with silence_transformers():
             model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / REPORT).write_text(json.dumps(report))
@@ -109,8 +114,8 @@ def pretrained(
         return load_file(folder / WEIGHTS), json.loads((folder / REPORT).read_text())
 
     (weights, report), _ = cache.fetch("pretrained", key, build, read)
-    if context.keeper is not None:
-        checkpoint.drop(context.keeper.place, newest=True)
+    if context.checkpoints is not None:
+        checkpoint_files.delete_checkpoints(context.checkpoints.place, newest=True)
     return Pretrained(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
 
 
@@ -129,7 +134,7 @@ def copy_body(source: Pretrained, model: PreTrainedModel) -> None:
     model.load_state_dict(fitting, strict=False)
 
 
-class _Kept:
+class _PretrainCheckpoints:
     """A pretraining's checkpoints.
 
     Args:
@@ -137,42 +142,47 @@ class _Kept:
         of: hash of all that decides the pretraining: a checkpoint of another one is passed over.
     """
 
-    def __init__(self, keeper: Keeper, of: str) -> None:
+    def __init__(self, keeper: CheckpointManager, of: str) -> None:
         self.keeper, self.of = keeper, of
 
     def save(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
-        tensors, plain = checkpoint.optimizer_state(optimizer)
+        tensors, plain = state_tensors.optimizer_tensors(optimizer)
         state = {"phase": "pretraining", "step": len(losses), "of": self.of, "losses": losses, "optimizer": plain}
-        self.keeper.save(Content({"model": checkpoint.tensors_of(model), "optimizer": tensors}, state, model.config))
+        self.keeper.save(
+            CheckpointData({"model": state_tensors.module_tensors(model), "optimizer": tensors}, state, model.config)
+        )
 
     def put_back(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> list[float]:
         """Go back to the newest checkpoint, if there is one. Returns the losses up to there."""
-        content = self.keeper.newest()
+        content = self.keeper.load_latest()
         if content is None or content.state["of"] != self.of:
             return []
-        checkpoint.put_back(model, content.tensors["model"], "pretrained model")
-        checkpoint.put_back_optimizer(optimizer, content.tensors["optimizer"], content.state["optimizer"])
+        state_tensors.load_module_tensors(model, content.tensors["model"], "pretrained model")
+        state_tensors.load_optimizer_tensors(optimizer, content.tensors["optimizer"], content.state["optimizer"])
         return content.state["losses"]
 
 
 def _train(
     settings: PreTrainedConfig,
-    objective: Masking | Denoising,
+    objective: MaskedLMObjective | SpanCorruptionObjective,
     batches: Iterator[Tensor],
     config: PretrainConfig,
     context: BuildContext,
-    kept: _Kept | None,
+    kept: _PretrainCheckpoints | None,
 ) -> tuple[PreTrainedModel, list[float]]:
     """Train from the first step on, or from the newest checkpoint: all that is random depends on the step's number."""
     device, role = torch.device(context.device), _stream(context)
-    with seeded(context.seed, context.role):
+    with seeded_init(context.seed, context.role):
         model = objective.new(settings).to(device).train()  # pyright: ignore[reportArgumentType]
     optimizer = _optimizer(model, config)
     losses = kept.put_back(model, optimizer) if kept else []
     if losses:
-        context.tell(f"{context.role}: its pretraining goes on after step {len(losses)}")
+        context.log(f"{context.role}: its pretraining goes on after step {len(losses)}")
     gpus = [device] if device.type == "cuda" else []
-    with stopping.held(kept is not None), torch.random.fork_rng(devices=gpus):  # dropout draws from the global ones
+    with (
+        signals.defer_signals(kept is not None),
+        torch.random.fork_rng(devices=gpus),
+    ):  # dropout draws from the global ones
         for step, ids in enumerate(islice(batches, len(losses), None), len(losses)):
             rng.seed_dropout(rng.derive(context.seed, "dropout", role, step), device)
             for group in optimizer.param_groups:
@@ -189,15 +199,17 @@ def _train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if kept is not None:
-                _breathe(kept, model, optimizer, losses)
+                _checkpoint_if_due(kept, model, optimizer, losses)
     return model.cpu().eval(), losses
 
 
-def _breathe(kept: _Kept, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+def _checkpoint_if_due(
+    kept: _PretrainCheckpoints, model: PreTrainedModel, optimizer: torch.optim.Optimizer, losses: list[float]
+) -> None:
     """Between two steps: save if it is time to, and before stopping if somebody asked for it."""
     try:
-        stopping.check()
-    except stopping.Stopped:
+        signals.raise_if_requested()
+    except signals.StopRequested:
         kept.save(model, optimizer, losses)
         raise
     if kept.keeper.is_due:

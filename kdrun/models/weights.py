@@ -1,4 +1,4 @@
-"""Weights from a folder: safetensors only, no code from strangers, fp32, and the error of a damaged file in words."""
+"""Read safetensors weights in fp32, with readable errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kdrun.errors import ModelError
-from kdrun.models.built import BuildContext, seeded
-from kdrun.models.files import first_line, quiet
+from kdrun.models.bundle import BuildContext
+from kdrun.models.hub_files import first_line, silence_transformers
+from kdrun.rng import seeded_init
 
 
 def read(
@@ -23,7 +24,7 @@ def read(
         ModelError: the weights are damaged, or cannot be loaded so.
     """
     try:
-        with quiet(), seeded(context.seed, context.role):
+        with silence_transformers(), seeded_init(context.seed, context.role):
             model, info = auto.from_pretrained(
                 folder,
                 config=config,
@@ -45,12 +46,12 @@ def read(
     return model, info
 
 
-def reshaped(info: dict[str, Any]) -> set[str]:
+def mismatched_weights(info: dict[str, Any]) -> set[str]:
     """The weights whose shape in the checkpoint is not what its config says."""
     return {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}
 
 
-def must_not_lack(lost: set[str], where: str) -> None:
+def check_missing_weights(lost: set[str], where: str) -> None:
     """Refuse a checkpoint without a part of the body.
 
     Raises:

@@ -1,4 +1,4 @@
-"""General text in the vocabulary of the tasks, for tokenizers and for pretraining.
+"""Synthetic general text in the vocabulary of the embedded tasks.
 
 Every sentence ends with a remark, a word that no task grammar uses, so no corpus sentence can be a task
 sentence; and one at the end, unlike one at the beginning, leaves the rest where a model has learnt to expect it, so
@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
-from kdrun.data.embedded.generation import MAKERS, is_dev, seeded
-from kdrun.data.embedded.inference import ENTAILMENT, mnli
+from kdrun.data.embedded.generate import MAKERS, is_dev, seeded_random
 from kdrun.data.embedded.lexicon import Draft
+from kdrun.data.embedded.nli import ENTAILMENT, mnli
 from kdrun.data.embedded.reviews import DOMAINS, amazon
 
 PARAGRAPHS = 10000
@@ -88,7 +88,7 @@ def corpus(seed: int = 0) -> tuple[tuple[str, ...], ...]:
     Returns:
         Paragraphs, each of three to six sentences.
     """
-    rng = seeded("embedded", seed, "corpus")
+    rng = seeded_random("embedded", seed, "corpus")
     told = tuple(tuple(_paragraph(rng)) for _ in range(PARAGRAPHS))
-    rng, domains = seeded("embedded", seed, "corpus", "reviews"), tuple(DOMAINS)
+    rng, domains = seeded_random("embedded", seed, "corpus", "reviews"), tuple(DOMAINS)
     return told + tuple(tuple(_reviews(rng, domains[i % len(domains)])) for i in range(REVIEW_PARAGRAPHS))

@@ -1,4 +1,4 @@
-"""Words and helpers shared by the grammars of the embedded tasks.
+"""Words and helpers shared by the grammars.
 
 The vocabulary is deliberately small and closed: a tiny model trained from scratch sees every
 word often enough to learn it within a few hundred steps.

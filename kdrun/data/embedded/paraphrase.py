@@ -1,4 +1,4 @@
-"""Grammars of the sentence-similarity tasks: mrpc, qqp and stsb.
+"""Grammars of the similarity tasks: MRPC, QQP and STS-B.
 
 A positive pair may repeat its sentence word for word. Were such pairs left out, equal wording
 would point to negatives, which swap two names and keep the words.

@@ -1,4 +1,4 @@
-"""Grammar of the task with domains: short reviews of books, films, electronics and kitchenware (amazon).
+"""Grammar of the multi-domain product reviews.
 
 What carries over: every domain says what it thinks with the same opinion words under the same rules (negation turns a
 word round, `but` and `although` hand the verdict to one of two clauses); they decide the label, always. Only what is

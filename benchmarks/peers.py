@@ -1,0 +1,217 @@
+"""The KD step of TextBrewer and of torchdistill beside kdrun's: the same models, batch size and rows, in one run.
+
+    scripts/peers            sets up their environment on first use, then measures
+    scripts/peers --json FILE
+    scripts/peers --into docs/performance.md
+
+A step of each is a batch from its own loader, the loss as the library computes it, backward pass, clipping, AdamW.
+Theirs are loaded as their GLUE examples do it: rows in random order, padded to the longest of the batch. TextBrewer is
+measured with the teacher in the loop and with the logits that it can keep too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from benchmarks.blocks import put, table
+from benchmarks.cases.base import SCALE, model, rows
+from benchmarks.cases.plain import TEMPERATURE, ours
+from benchmarks.machine import machine, title
+
+STEPS = 24
+"""Steps a round."""
+
+
+class Rows(Dataset[Any]):
+    """The rows of the benchmark, one at a time, with labels."""
+
+    def __init__(self) -> None:
+        self.table, self.labels = rows()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __getitem__(self, row: int) -> tuple[list[int], int]:
+        return self.table.ids(row).tolist(), int(self.labels[row])
+
+
+def together(examples: list[Any]) -> dict[str, Tensor]:
+    """A batch padded to its longest row."""
+    width = max(len(ids) for ids, *_ in examples)
+    ids = torch.tensor([ids + [SCALE.pad_id] * (width - len(ids)) for ids, *_ in examples])
+    labels = torch.tensor([label for _, label, *_ in examples])
+    return {"input_ids": ids, "attention_mask": ids.ne(SCALE.pad_id).long(), "labels": labels}
+
+
+def forever(loader: Any) -> Iterator[Any]:
+    """Its batches, pass after pass."""
+    return itertools.chain.from_iterable(loader for _ in itertools.count())
+
+
+def textbrewer(is_cached: bool) -> Callable[[int], None]:
+    """TextBrewer's distiller, whose `train_on_batch` is a step's forward half; the rest is as in its own loop."""
+    from textbrewer import (  # pyright: ignore[reportMissingImports]
+        BasicDistiller,
+        DistillationConfig,
+        TrainingConfig,
+    )
+
+    student = model(SCALE.small).requires_grad_(True)
+    settings = DistillationConfig(
+        temperature=TEMPERATURE, hard_label_weight=0.5, kd_loss_weight=0.5, is_caching_logits=is_cached
+    )
+    folder = tempfile.mkdtemp()
+    training = TrainingConfig(device="cpu", output_dir=folder, log_dir=folder)
+
+    def adapt(batch: Any, out: Any) -> dict[str, Any]:
+        return {"logits": out.logits, "losses": out.loss}
+
+    distiller = BasicDistiller(training, settings, model(SCALE.large), student, adapt, adapt)
+    loader = DataLoader(Rows(), SCALE.batch, shuffle=True, collate_fn=together)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-5)
+    if is_cached:
+        distiller.logits_cache = []
+        for batch in loader:
+            distiller.cache_logits(batch, {}, None)
+        batches = forever(distiller.logits_cache)
+    else:
+        batches = forever(loader)
+
+    def run(steps: int) -> None:
+        with distiller:
+            for batch in itertools.islice(batches, steps):
+                loss, _ = distiller.train_on_batch(batch, {})
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+
+    return run
+
+
+class NoImages(MetaPathFinder, Loader):
+    """Stands in for torchvision, which torchdistill imports for image models alone: every name is `nn.Module`."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Answers for torchvision and its submodules."""
+        return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] == "torchvision" else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give every name that is asked for."""
+        vars(module)["__getattr__"] = lambda name: torch.nn.Module
+
+
+def torchdistill() -> Callable[[int], None]:
+    """Torchdistill's box: its loader, forward process and post-forward process are a step."""
+    sys.meta_path.append(NoImages())
+    for part in ("datasets", "models", "transforms"):  # whose classes it looks up as it is imported
+        importlib.import_module(f"torchvision.{part}")
+    from torchdistill.core.distillation import get_distillation_box  # pyright: ignore[reportMissingImports]
+    from torchdistill.core.interfaces.registry import (  # pyright: ignore[reportMissingImports]
+        register_forward_proc_func,
+    )
+    from torchdistill.datasets.registry import register_collate_func  # pyright: ignore[reportMissingImports]
+
+    @register_collate_func
+    def bench_collate(examples: list[Any]) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
+        batch = together(examples)
+        return batch, batch.pop("labels"), {}
+
+    @register_forward_proc_func
+    def bench_forward(network: Any, batch: dict[str, Tensor], *_: Any, **__: Any) -> Any:
+        return network(**batch).logits
+
+    del bench_collate, bench_forward
+    loss = {
+        "key": "KDLoss",
+        "kwargs": {
+            "student_module_path": ".", "student_module_io": "output",
+            "teacher_module_path": ".", "teacher_module_io": "output",
+            "temperature": TEMPERATURE, "alpha": 0.5, "reduction": "batchmean",
+        },
+    }  # fmt: skip
+    loader = {
+        "dataset_id": "rows", "requires_supp": True, "sampler": {"class_or_func": RandomSampler},
+        "collate_fn": "bench_collate", "kwargs": {"batch_size": SCALE.batch},
+    }  # fmt: skip
+    config = {
+        "num_epochs": 1,
+        "train_data_loader": loader,
+        "teacher": {"forward_proc": "bench_forward", "requires_grad": False},
+        "student": {"forward_proc": "bench_forward", "requires_grad": True},
+        "optimizer": {"key": "AdamW", "kwargs": {"lr": 1e-5}, "max_grad_norm": 1.0},
+        "criterion": {"key": "WeightedSumLoss", "kwargs": {"sub_terms": {"kd": {"criterion": loss, "weight": 1.0}}}},
+    }
+    student = model(SCALE.small).requires_grad_(True)
+    device = torch.device("cpu")
+    box = get_distillation_box(model(SCALE.large), student, {"rows": Rows()}, config, device, None, False, 1.0)
+    box.teacher_model.eval()
+    box.student_model.train()
+    batches = forever(box.train_data_loader)
+
+    def run(steps: int) -> None:
+        for batch, targets, extra in itertools.islice(batches, steps):
+            box.post_forward_process(loss=box.forward_process(batch, targets=targets, supp_dict=extra))
+
+    return run
+
+
+def main() -> None:
+    """Measure in turns and print one table."""
+    parser = argparse.ArgumentParser(description="the KD step of other libraries beside kdrun's")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--into", type=Path, help="a document with a block named peers")
+    asked = parser.parse_args()
+    sides = {
+        "kdrun": ours("kd").run,
+        f"TextBrewer {version('textbrewer')}": textbrewer(is_cached=False),
+        f"TextBrewer {version('textbrewer')}, logits kept": textbrewer(is_cached=True),
+        f"torchdistill {version('torchdistill')}": torchdistill(),
+    }
+    took: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(asked.rounds + 1):  # the first round warms up
+        for name, run in sides.items():
+            started = time.perf_counter()
+            run(STEPS)
+            took[name].append((time.perf_counter() - started) * 1000 / STEPS)
+    own = took["kdrun"][1:]
+    columns, lines, figures = ["KD step of", "kdrun is faster by", "least … most", "ms"], [], []
+    shown = Table(*columns, title=title())
+    for name, times in took.items():
+        ratios = [theirs / mine for mine, theirs in zip(own, times[1:], strict=True)]
+        figures.append({"name": name, "ms": statistics.median(times[1:]), "ratio": statistics.median(ratios)})
+        figures[-1] |= {"low": min(ratios), "high": max(ratios)}
+        f = figures[-1]
+        lines.append([name, f"{f['ratio']:.2f}x", f"{f['low']:.2f} … {f['high']:.2f}", f"{f['ms']:.1f}"])
+        shown.add_row(*lines[-1])
+    Console(width=120).print(shown)
+    if asked.into:
+        text = table(columns[:-1], [line[:-1] for line in lines if line[0] != "kdrun"])
+        put(asked.into, "peers", f"{title()}, {asked.rounds} rounds\n\n{text}")
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The `kdrun` command."""

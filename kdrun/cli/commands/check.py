@@ -1,0 +1,35 @@
+"""`kdrun check`: preflight checks of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class CheckOptions:
+    """All words of `kdrun check` belong to the run's own config."""
+
+
+OPTIONS = CheckOptions
+
+
+def main(words: list[str]) -> int:
+    """Show whether a run is sound, without running it.
+
+    Builds everything, fine-tunes (or fetches) and scores the teacher, takes one step of each turn on the longest
+    rows, and prints what passed and what failed, with the remedy. Takes the words of a run, e.g.
+    kdrun check method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER
+    """
+    from kdrun.config import compose
+    from kdrun.console import Console
+    from kdrun.runs import runner
+
+    console, config = Console(), compose.load_config(words)
+    checks = runner.preflight(config, console)
+    rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.found) for check in checks]
+    console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)
+    failed = [check for check in checks if not check.ok]
+    for check in failed:
+        console.warning(f"{check.name}: {check.remedy}")
+    console.print(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
+    return int(bool(failed))

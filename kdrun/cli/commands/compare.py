@@ -1,0 +1,65 @@
+"""`kdrun compare`: compare methods over seeds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+from kdrun.experiments.compare.options import CompareOptions
+
+OPTIONS = CompareOptions
+
+
+def main(words: list[str]) -> int:
+    """Compare methods over seeds.
+
+    Runs the baselines and the named methods with seeds 1 … N: per seed all start from the same student, see the
+    same batches and take the same number of student steps. Finished runs with the same config, code and data are
+    taken up, so a repeated command goes on where it stopped. Then says who beats whom. All other words are those of
+    a run: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
+
+    One key beside method may take several values: each method then has an arm for each value that fits it, named
+    after the method, the last part of the key and the value; values that do not fit a method are said and left out.
+    kdrun compare method=kd task=sst2 method.temperature=1,2,4
+    kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
+    kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all teacher.lessons=single,meta
+    """
+    from kdrun.config import options
+    from kdrun.console import Console
+    from kdrun.experiments.compare import display, plan
+    from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
+    from kdrun.experiments.compare.record import build_record
+    from kdrun.storage import hub_offline
+    from kdrun.storage.files import append_jsonl, write_atomic
+    from kdrun.storage.ledger import LEDGER
+
+    started = time.perf_counter()
+    settings, rest = options.parse_options(CompareOptions, words, others=True)
+    console, seeds = Console(), list(range(1, settings.seeds + 1))
+    arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
+    config = arms[0].config(1)
+    with hub_offline.offline_mode(config.offline):
+        data = load_rows(arms)
+    equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))
+    display.print_header(arms, seeds, data, console)
+    try:
+        run_missing(arms, seeds, console)
+    except KeyboardInterrupt:
+        console.error("stopped; the same command goes on from here")
+        raise
+    command = shlex.join(["kdrun", "compare", *words])
+    record = build_record(arms, seeds, settings, config, data, command)
+    record["seconds"] = round(time.perf_counter() - started, 2)
+    folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "comparison.json", json.dumps(record, indent=1) + "\n")
+    append_jsonl(Path(config.output_dir) / LEDGER, record)
+    display.print_comparison(record, console)
+    console.print(f"comparison: {folder / 'comparison.json'}")
+    if config.report:
+        from kdrun.reporting.html import report
+
+        console.print(f"report: {report.write_comparison_report(folder)}")
+    return int(any(arm["failed"] for arm in record["arms"]))

@@ -1,0 +1,1 @@
+"""Cards that describe methods, tasks, losses, presets and keys."""

@@ -1,0 +1,256 @@
+"""Cards of tasks, losses and choices.
+
+Nothing here imports torch, the card of a loss excepted.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from kdrun import registry
+from kdrun.cli.explain import keys
+from kdrun.cli.explain.notes import YamlNotes, read_docstring, read_yaml
+from kdrun.config import compose, domains, paths
+from kdrun.config.schema import RunConfig
+from kdrun.config.task import TaskConfig
+from kdrun.config.validation import extraction
+
+NONE_GIVEN = "none given"
+SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
+
+
+@dataclass
+class Block:
+    """A part of a card: text, then entries, each a line and what stands under it."""
+
+    heading: str = ""
+    text: list[str] = field(default_factory=list)
+    entries: list[tuple[str, list[str]]] = field(default_factory=list)
+
+
+@dataclass
+class Card:
+    """What is known of one name."""
+
+    title: str
+    blocks: list[Block]
+
+
+def yaml_of(group: str, name: str) -> Path:
+    """The file of a choice; a plugin's method may have none."""
+    return paths.CONF_DIR / group / f"{name}.yaml"
+
+
+def notes_of(group: str, name: str) -> YamlNotes:
+    """What a choice's file says; nothing where there is none."""
+    path = yaml_of(group, name)
+    return read_yaml(path) if path.exists() else YamlNotes()
+
+
+def tag_of(key: str, notes: YamlNotes) -> str:
+    """The comment beside a key of a file, or beside the section it is in; empty when there is none."""
+    found, above = next((value.comment for value in notes.values if value.key == key), ""), key
+    while not found and "." in above:
+        above = above.rpartition(".")[0]
+        found = notes.sections.get(above, "")
+    return found
+
+
+def defaults(group: str, name: str, schema: type) -> Any:
+    """A section as a run has it: its dataclass, then its yaml."""
+    node = OmegaConf.structured(schema)
+    if yaml_of(group, name).exists():
+        given: Any = OmegaConf.load(yaml_of(group, name))
+        node.merge_with({key: value for key, value in given.items() if key != "defaults"})
+    return node
+
+
+def choice_card(group: str, name: str) -> Card:
+    """A choice of any axis: what its file says and sets, and the other keys of its section."""
+    notes = notes_of(group, name)
+    prefix = "" if notes.is_global else f"{group}."
+    schema = _schema(group, notes)
+    header = notes.header or ([] if schema is None else read_docstring(schema).paragraphs)
+    blocks = [Block("", header + notes.remarks), chooses(notes)]
+    shown = [value for value in notes.values if value.key != "name"]
+    entries = [(f"{prefix}{v.key} = {v.text}", meaning(f"{prefix}{v.key}") + source(v.comment)) for v in shown]
+    blocks.append(Block("sets", [] if entries else ["nothing beside the defaults"], entries))
+    if schema is None:
+        blocks.append(run_with(f"{group}={name}"))
+    else:
+        known = {value.key for value in shown} | {"name"}
+        rest = [k for k in keys.fields(schema) if k.path not in known and not k.schema and k.allowed != "mapping"]
+        asked = [k for k in rest if k.default == "required"]
+        entries = [(f"{prefix}{k.path}=…   ({k.allowed})", [k.doc]) for k in asked]
+        blocks.append(Block("must be given", entries=entries))
+        free = ", ".join(k.path for k in rest if k.default != "required")
+        blocks.append(Block(f"other keys (kdrun explain {prefix}KEY says more)", [free] if free else []))
+        words = [f"{group}={name}", *(f"{prefix}{k.path}=…" for k in asked)]
+        blocks.append(Block("run", [f"  kdrun {' '.join(words)}"]))
+    return Card(f"{group}={name}", blocks)
+
+
+def chooses(notes: YamlNotes) -> Block:
+    """The choices that a preset or an experiment makes; a section's own file only names its schema there."""
+    choices = notes.choices if notes.is_global else []
+    return Block("chooses", entries=[(f"{group}={name}", _summary(group, name)) for group, name in choices])
+
+
+def run_with(*words: str) -> Block:
+    """The command that takes a choice, with the keys that must be given then."""
+    composed = compose.compose(list(words))
+    asked = [f"{key}=…" for key in sorted(OmegaConf.missing_keys(composed))]
+    return Block("run", [f"  kdrun {' '.join([*words, *asked])}"])
+
+
+def _schema(group: str, notes: YamlNotes) -> type | None:
+    """The dataclass behind a choice: that of its registered name, or the group's only one; None for a whole config."""
+    if notes.is_global:
+        return None
+    name = next((value.text for value in notes.values if value.key == "name"), "")
+    known = keys.sections().get(group, {})
+    return known.get(name) or known.get("")
+
+
+def meaning(path: str) -> list[str]:
+    """The doc of a key, as the line of a card; nothing for an entry of a mapping."""
+    docs = [key.doc for key in keys.find(path).values() if key.path == path]
+    return docs[:1]
+
+
+def source(comment: str) -> list[str]:
+    """A tag as the line of a card; nothing where there is none."""
+    return [f"source: {comment}"] if comment else []
+
+
+def _summary(group: str, name: str) -> list[str]:
+    """The first sentence on a choice; where nothing is written, what it sets."""
+    notes = notes_of(group, name)
+    schema = _schema(group, notes)
+    if group == "method":
+        said = read_docstring(inspect.getmodule(registry.get(group, name).target)).paragraphs
+    elif notes.header or schema is None or len(keys.sections()[group]) == 1:
+        said = notes.header or [", ".join(f"{v.key} = {v.text}" for v in notes.values if v.key != "name")]
+    else:
+        said = read_docstring(schema).paragraphs
+    return [SENTENCE.split(text)[0] for text in said[:1] if text]
+
+
+def task_card(name: str) -> Card:
+    """Texts, labels, metrics, domains, official rows, the folder layout, and one example that is named synthetic."""
+    notes = notes_of("task", name)
+    config: Any = OmegaConf.to_object(defaults("task", name, TaskConfig))
+    metrics = [f"{metric} (headline)" if metric == config.headline else metric for metric in config.metrics]
+    layout = {key: keys.written(value) for key, value in config.folder.items()}
+    facts = [
+        ("predicts", [_predicts(config)]),
+        ("from", [" and ".join(config.text) + (" (columns at the hub)" if _at_hub(config) else "")]),
+        ("metrics", [", ".join(metrics)]),
+        ("official rows", [_rows(config)]),
+    ]
+    words = f"task={name} preset={extraction.EXTRACTION_PRESET}" if config.is_extraction else f"task={name}"
+    if config.domains:
+        facts += [("domains", [", ".join(config.domains)]), ("by domain", _by_domain(config))]
+    return Card(
+        f"task={name}",
+        [
+            Block("", notes.header),
+            Block("task", entries=facts),
+            Block("folder layout (data=folder data.dir=PATH)", notes.remarks, [(k, [v]) for k, v in layout.items()]),
+            _example(config),
+            Block("run", [f"  kdrun {words}", f"  kdrun {words} data=folder data.dir=PATH"]),
+        ],
+    )
+
+
+def _predicts(config: TaskConfig) -> str:
+    """A class, a score, or a text."""
+    if config.is_extraction:
+        return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
+    if config.is_regression:
+        return f"a score from {' to '.join(keys.written(end) for end in config.range)}"
+    return f"one of {', '.join(f'{label} ({i})' for i, label in enumerate(config.labels))}"
+
+
+def _at_hub(config: TaskConfig) -> bool:
+    return not (domains.unsupported_source(config, "hub") or extraction.unsupported_source(config, "hub"))
+
+
+def _rows(config: TaskConfig) -> str:
+    """Official rows a split; which split is reported, where it is not the one that chooses the checkpoint."""
+    shown = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
+    chooses = config.dev_splits[0]
+    return shown if config.report_split == chooses else f"{shown}; {chooses} chooses, {config.report_split} is reported"
+
+
+def _by_domain(config: TaskConfig) -> list[str]:
+    """How a task is scored by domain, and when; a protocol of its own for that has its own splits."""
+    scores = f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on beside it"
+    if config.is_by_domain:
+        return [scores]
+    return [
+        f"{scores}; for methods that ask for domains (method.domain=…), with splits {_rows(domains.by_domain_task(config))}"
+    ]
+
+
+def _example(config: TaskConfig) -> Block:
+    from kdrun.data import embedded
+
+    heading = "one example of the embedded data (synthetic)"
+    if config.name not in embedded.TASKS:
+        return Block(heading, ["n/a: the embedded data has no such task"])
+    rows = embedded.generate(config.name, config.dev_splits[0])
+    texts = [rows.text[0], *(rows.text_pair[:1] if rows.text_pair else [])]
+    if rows.answer is not None:
+        return Block(heading, entries=[(config.text[0], texts), ("answer", rows.answer[:1])])
+    label = rows.label[0]
+    shown = keys.written(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
+    return Block(heading, entries=[*((n, [t]) for n, t in zip(config.text, texts, strict=True)), ("label", [shown])])
+
+
+def loss_card(name: str) -> Card:
+    """The docstring of the function that a loss is; the only card that imports torch."""
+    notes = notes_of("loss", name)
+    registered = next((value.text for value in notes.values if value.key == "name"), name)
+    blocks = [Block("", notes.header)] if notes.header else []
+    if registered != "null":
+        from kdrun import losses
+
+        target = registry.get("loss", registered).target
+        docs = read_docstring(target)
+        blocks.append(Block("", docs.paragraphs or [NONE_GIVEN]))
+        for title, entries in docs.sections.items():
+            blocks.append(Block(title.lower(), [t for n, t in entries if not n], [(n, [t]) for n, t in entries if n]))
+        only = registered in losses.CLASSES_ONLY
+        blocks.append(Block("tasks", ["with classes only" if only else "with classes or a score"]))
+        blocks.append(Block("defined by", [f"{target.__module__}.{target.__qualname__}"]))
+    return Card(f"loss={name}", [*blocks, Block("run", [f"  kdrun method=kd loss={name}"])])
+
+
+def axis_card(name: str) -> Card:
+    """An axis: its choices, each with a line, and the keys of its section."""
+    entries = [(f"{name}={choice}", _about(name, choice)) for choice in compose.choices(name)]
+    paths = [k for k in keys.every() if k.startswith(f"{name}.") and not k.endswith(".name")]
+    blocks = [Block("", [axis_doc(name)]), Block("choices", entries=entries)]
+    if paths:
+        blocks.append(Block("keys (kdrun explain KEY says more)", [", ".join(paths)]))
+    return Card(name, blocks)
+
+
+def axis_doc(name: str) -> str:
+    """What an axis is for."""
+    return next(key.doc for key in keys.fields(RunConfig) if key.path == name)
+
+
+def _about(axis: str, name: str) -> list[str]:
+    """A line on a choice; a loss is told by its function, which costs the import of torch."""
+    registered = next((v.text for v in notes_of(axis, name).values if v.key == "name"), name)
+    if axis == "loss" and registered != "null":
+        return read_docstring(registry.get("loss", registered).target).paragraphs[:1]
+    return _summary(axis, name)

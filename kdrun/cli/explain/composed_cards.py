@@ -1,0 +1,107 @@
+"""Cards of presets and keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from kdrun.cli.explain import keys
+from kdrun.cli.explain.cards import Block, Card, chooses, meaning, notes_of, run_with, source, tag_of, yaml_of
+from kdrun.cli.explain.notes import YamlNotes, read_yaml
+from kdrun.config import compose, paths
+
+
+def preset_card(name: str) -> Card:
+    """Its header, what it chooses, and every value that differs from a plain run."""
+    notes, plain = notes_of("preset", name), compose.compose([]).preset
+    blocks = [Block("", notes.header), chooses(notes)]
+    if name == plain:
+        entries = [(f"{v.key} = {v.text}", meaning(v.key) + source(v.comment)) for v in notes.values]
+        blocks.append(Block("sets (a run that names no preset takes this one)", entries=entries))
+    else:
+        blocks.append(_difference(name, plain, notes))
+    blocks += _reaches(name)
+    return Card(f"preset={name}", [*blocks, run_with(f"preset={name}")])
+
+
+def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
+    # a task with a budget of its own in either preset would be taken for the preset's
+    tasks = [t for t in compose.choices("task") if not any(yaml_of(f"budget/{p}", t).exists() for p in (name, plain))]
+    here, there = (flat(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
+    entries = []
+    for key, value in here.items():
+        # what only the other section has and nobody set is no difference
+        if key == "preset" or there.get(key) == value:
+            continue
+        other = f"   (there {keys.written(there[key])})" if key in there else ""
+        entries.append((f"{key} = {keys.written(value)}{other}", source(tag_of(key, notes))))
+    return Block(f"differs from preset={plain} in", [] if entries else ["nothing"], entries)
+
+
+def _reaches(name: str) -> list[Block]:
+    """The files that a preset takes by itself for one task or one student; config.yaml says for which."""
+    blocks = []
+    for group, pattern in read_yaml(paths.CONF_DIR / "config.yaml").choices:
+        axis = re.search(r"/\$\{(\w+)\}$", pattern)
+        if axis is None or not group.startswith("optional "):
+            continue
+        folder = group.removeprefix("optional ")
+        entries = []
+        for path in sorted((paths.CONF_DIR / folder / name).glob("*.yaml")):
+            found = read_yaml(path)
+            said = [f"{v.key} = {v.text}" + (f"   source: {v.comment}" if v.comment else "") for v in found.values]
+            entries.append((f"{axis.group(1)}={path.stem}", [*found.header, *said]))
+        if entries:
+            blocks.append(Block(f"its {folder} for one {axis.group(1)}", entries=entries))
+    return blocks
+
+
+def flat(node: Any) -> dict[str, Any]:
+    """A composed config as `key → value`, leaf by leaf; a value that must be given stays `???`."""
+    found: dict[str, Any] = {}
+    _flatten(OmegaConf.to_container(node), "", found)
+    return found
+
+
+def _flatten(node: Any, prefix: str, found: dict[str, Any]) -> None:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            _flatten(value, f"{prefix}{name}.", found)
+        else:
+            found[f"{prefix}{name}"] = value
+
+
+def key_card(path: str) -> Card:
+    """A key: its meaning, type, range and default, its value in a plain run, and every file that sets it."""
+    owners: dict[keys.Key, list[str]] = {}
+    for owner, found in keys.find(path).items():
+        owners.setdefault(found, []).append(owner)
+    blocks = [_key_block(path, found, ", ".join(names)) for found, names in owners.items()]
+    plain = {k: v for k, v in flat(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
+    now = [f"{k} = {keys.written(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
+    return Card(path, [*blocks, Block("in a run that sets nothing", now), _set_by(path)])
+
+
+def _key_block(path: str, found: keys.Key, owners: str) -> Block:
+    heading = f"with {owners}" if owners else ""
+    if found.schema is not None:
+        leaves = [k for k in keys.fields(found.schema, f"{path}.") if not k.schema]
+        inner = [(f"{k.path} = {k.default}   ({k.allowed})", [k.doc]) for k in leaves]
+        return Block(heading, [found.doc], inner)
+    if found.path != path:
+        return Block(heading, [f"an entry of {found.path}: {found.doc}"])
+    return Block(heading, [found.doc], [("may be", [found.allowed]), ("default", [found.default])])
+
+
+def _set_by(path: str) -> Block:
+    by_file: dict[str, list[str]] = {}
+    for file in sorted(paths.CONF_DIR.rglob("*.yaml")):
+        relative, notes = file.relative_to(paths.CONF_DIR), read_yaml(file)
+        prefix = "" if notes.is_global or len(relative.parts) == 1 else f"{relative.parts[0]}."
+        for value in notes.values:
+            name = f"{prefix}{value.key}"
+            if name == path or name.startswith(f"{path}."):
+                by_file.setdefault(f"conf/{relative}", []).extend([f"{name} = {value.text}", *source(value.comment)])
+    return Block("set by", [] if by_file else ["no file of conf/"], list(by_file.items()))

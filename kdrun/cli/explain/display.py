@@ -1,0 +1,58 @@
+"""Print a card, wrapped to the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from kdrun.cli.explain.cards import Block, Card
+
+WIDEST = 100
+"""Lines are no longer than this, however wide the terminal."""
+
+INDENT = "  "
+SHORT = 18
+"""Names up to this length stand beside their text."""
+
+
+def print_card(card: Card, console: Console) -> None:
+    """Print a card, wrapped to the terminal (80 columns where there is none)."""
+    width = min(console.width, WIDEST)
+    console.print(Text(card.title, style="bold"))
+    console.print(Text("─" * len(card.title), style="dim"))
+    for i, block in enumerate(block for block in card.blocks if block.text or block.entries):
+        if i and block.heading:
+            console.print()
+        if block.heading:
+            console.print(Text(block.heading, style="cyan"))
+        for line, style in _lines(block, width):
+            console.print(Text(line, style=style))
+
+
+def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:
+    """The lines of a block with their styles; short names stand beside their text, long ones above it."""
+    for text in block.text:
+        yield from _wrap(text, INDENT, INDENT, width)
+    longest = max((len(head) for head, _ in block.entries), default=0)
+    for head, texts in block.entries:
+        if longest <= SHORT and texts:
+            under = " " * (len(INDENT) + longest + 2)
+            yield from _wrap(texts[0], f"{INDENT}{head.ljust(longest)}  ", under, width)
+            texts = texts[1:]
+        else:
+            under = INDENT * 3
+            yield from _wrap(head, INDENT, under, width)
+        for text in texts:
+            yield from _wrap(text, under, under, width)
+
+
+def _wrap(text: str, first: str, under: str, width: int) -> Iterator[tuple[str, str]]:
+    # an indented text (a command, a formula) keeps its indent
+    own = " " * (len(text) - len(text.lstrip()))
+    wrapper = textwrap.TextWrapper(width, initial_indent=first + own, subsequent_indent=under + own)
+    wrapper.break_long_words = wrapper.break_on_hyphens = False
+    style = "dim" if text.startswith("source: ") else ""
+    yield from ((line, style) for line in wrapper.wrap(text.strip()))

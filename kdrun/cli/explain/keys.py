@@ -1,0 +1,107 @@
+"""Every key of a run's config, from the dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from kdrun import registry
+from kdrun.config.fields import BOUNDS, MISSING
+from kdrun.config.schema import SCHEMAS, RunConfig
+
+_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any value"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the config.
+
+    Attributes:
+        path: as the command line writes it, e.g. `method.temperature`.
+        doc: what it means.
+        allowed: its type and range, in words.
+        default: the dataclass's own default, as yaml would write it.
+        schema: the dataclass of a section; None for a value.
+    """
+
+    path: str
+    doc: str
+    allowed: str
+    default: str
+    schema: type | None = None
+
+
+def written(value: Any) -> str:
+    """A value as the command line would take it."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(written(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {written(item)}' for name, item in value.items())}}}"
+    return "required" if value == MISSING else str(value)
+
+
+def fields(schema: type, prefix: str = "") -> Iterator[Key]:
+    """Every key of a section, sections inside it included, depth first; a section stands before its keys."""
+    hints = typing.get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        path, kind, doc = f"{prefix}{item.name}", hints[item.name], item.metadata.get("doc", "")
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            yield Key(path, doc, "section", "", kind)
+            yield from fields(kind, f"{path}.")
+        else:
+            made = item.default_factory() if item.default is dataclasses.MISSING else item.default  # pyright: ignore[reportCallIssue]
+            yield Key(path, doc, allowed(kind, item.metadata), written(made))
+
+
+def allowed(kind: Any, bounds: typing.Mapping[str, Any]) -> str:
+    """A type and its range in words: `number > 0`, `one of fp32, bf16`, `whole number > 0, or null`."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        parts = [allowed(part, bounds) for part in typing.get_args(kind) if part is not types.NoneType]
+        return f"{' or '.join(parts)}, or null"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"one of {', '.join(str(choice.value) for choice in kind)}"
+    if typing.get_origin(kind) is list:
+        return f"list of {allowed(typing.get_args(kind)[0], bounds)}"
+    if typing.get_origin(kind) is dict:
+        return "mapping"
+    rule = " and ".join(f"{sign} {bounds[name]:g}" for name, sign, _ in BOUNDS if bounds.get(name) is not None)
+    return f"{_WORDS.get(kind, 'value')} {rule}".strip()
+
+
+def sections() -> dict[str, dict[str, type]]:
+    """Every section of a run by name: its schema, or one for each choice (`""` where there is only one)."""
+    plain = {key.path: {"": key.schema} for key in fields(RunConfig) if "." not in key.path and key.schema}
+    methods = {name: entry.config for name, entry in registry.entries("method").items() if entry.config}
+    return plain | SCHEMAS | {"method": methods}
+
+
+def find(path: str) -> dict[str, Key]:
+    """The meanings of a key, by what it belongs to: `method=kd`; `""` where every run has it."""
+    section, _, _ = path.partition(".")
+    if section == path:
+        return dict(zip([""], (key for key in fields(RunConfig) if key.path == path), strict=False))
+    found = {}
+    for choice, schema in sections().get(section, {}).items():
+        for key in fields(schema, f"{section}."):
+            # a mapping takes names that no schema knows
+            if path == key.path or (key.allowed == "mapping" and path.startswith(f"{key.path}.")):
+                found[f"{section}={choice}" if choice else ""] = key
+    return found
+
+
+def every() -> list[str]:
+    """The paths of all keys, whatever a run chooses."""
+    top = [key.path for key in fields(RunConfig) if "." not in key.path]
+    inner = [key.path for name, known in sections().items() for s in known.values() for key in fields(s, f"{name}.")]
+    return list(dict.fromkeys(top + inner))

@@ -1,0 +1,64 @@
+"""Find the cards of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kdrun import registry
+from kdrun.cli.explain import cards, composed_cards, keys, method_card
+from kdrun.cli.explain.cards import Block, Card
+from kdrun.config import compose
+from kdrun.errors import KdrunError, did_you_mean
+
+SPECIAL: dict[str, Callable[[str], Card]] = {
+    "method": method_card.card,
+    "task": cards.task_card,
+    "loss": cards.loss_card,
+    "preset": composed_cards.preset_card,
+}
+"""Axes with a card of their own; the others show their file."""
+
+
+class UnknownNameError(KdrunError):
+    """Nothing has the name that was asked for."""
+
+    code = 2
+
+
+def find_cards(word: str) -> list[Card]:
+    """The cards of a name: one for each thing that has it.
+
+    Raises:
+        UnknownNameError: nothing has it; the nearest name is said.
+    """
+    group, mark, name = word.partition("=")
+    if mark and group in compose.groups():
+        if name in compose.choices(group) or (group == "loss" and name in registry.entries("loss")):
+            return [_choice(group, name)]
+        raise UnknownNameError(f"there is no {word}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
+    if word in compose.groups():
+        return [cards.axis_card(word)]
+    found = [_choice(axis, word) for axis in compose.groups() if word in compose.choices(axis)]
+    if not found and keys.find(group):
+        found = [composed_cards.key_card(group)]
+    if not found:
+        choices = [name for axis in compose.groups() for name in compose.choices(axis)]
+        near = did_you_mean(word, [*choices, *compose.groups(), *keys.every()])
+        raise UnknownNameError(f"nothing here is called {word!r}{near}{_listing('')}")
+    return found
+
+
+def _listing(group: str) -> str:
+    return f" (kdrun explain {group} lists them)" if group else " (kdrun explain lists what there is)"
+
+
+def _choice(group: str, name: str) -> Card:
+    return SPECIAL[group](name) if group in SPECIAL else cards.choice_card(group, name)
+
+
+def overview() -> Card:
+    """Every axis with its choices."""
+    entries = [(axis, [cards.axis_doc(axis), ", ".join(compose.choices(axis))]) for axis in compose.groups()]
+    single = ", ".join(key for key in keys.every() if "." not in key and key not in compose.groups())
+    about = f"any key of a run, e.g. optim.lr or method.temperature; beside the axes: {single}"
+    return Card("kdrun explain NAME", [Block("names", entries=entries), Block("keys", [about])])

@@ -1,0 +1,174 @@
+"""Docstring sections, yaml headers and source tags.
+
+Conventions that `kdrun explain` reads and the tests hold every shipped method to:
+
+- The class docstring of a method opens with its equation; its `Cost:` section has one entry a role, like `Args:`
+  (passes a student step takes); its `Differences:` section, where paper and authors' code differ, has one entry a
+  setting that chooses between them.
+- A value in `conf/` ends in a comment that opens with where it comes from: `[paper §3]`, `[code]`, `[ours]`, or
+  several of them, then words where needed. Behind `{…}` it holds for what is written there; behind the key of a
+  section, for all of the section that has no tag of its own, values left at their defaults included.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+TAG = re.compile(r"\[(paper|code|ours)( [^\]]+)?\](\s\[(paper|code|ours)( [^\]]+)?\])*([;,:]?\s.+)?$")
+"""A source tag: one or more of the three sources, a place in each if there is one, then words."""
+
+_SECTION = re.compile(r"^([A-Z][a-z]+( [a-z]+)*):$")
+_ENTRY = re.compile(r"^([\w.]+): +(.*)$")
+
+
+@dataclass(frozen=True)
+class Docs:
+    """A docstring.
+
+    Attributes:
+        paragraphs: what stands before the first section, a paragraph each, in one line; the first is the summary.
+        sections: by title, entries `(name, text)`; the name is empty for plain text.
+    """
+
+    paragraphs: list[str]
+    sections: dict[str, list[tuple[str, str]]]
+
+
+def read_docstring(of: object) -> Docs:
+    """A docstring by paragraphs and sections; empty lists for an object that has none of its own."""
+    # a subclass without a docstring must not show its base's
+    own = inspect.cleandoc(getattr(of, "__doc__", None) or "")
+    before, sections, lines = [], {}, own.splitlines()
+    while lines:
+        line = lines.pop(0)
+        title = _SECTION.match(line)
+        if title is None or not (lines and lines[0].startswith(" ")):
+            before.append(line)
+            continue
+        block = []
+        while lines and (not lines[0].strip() or lines[0].startswith(" ")):
+            block.append(lines.pop(0))
+        sections[title.group(1)] = _entries(textwrap.dedent("\n".join(block)))
+    return Docs(reflow("\n".join(before)), sections)
+
+
+def reflow(text: str) -> list[str]:
+    """The paragraphs of a text, each in one line; indented lines and points of a list keep a line of their own."""
+    found, fresh = [], True
+    for line in text.splitlines():
+        apart = line.startswith(" ")
+        if not line.strip():
+            fresh = True
+        elif fresh or apart or line.startswith("- "):
+            found.append(line.rstrip())
+            fresh = apart
+        else:
+            found[-1] += " " + line.strip()
+    return found
+
+
+def _entries(block: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for line in block.strip().splitlines():
+        entry = _ENTRY.match(line)
+        if entry:
+            found.append((entry.group(1), entry.group(2)))
+        elif line.startswith("- ") or not found or not line.strip():
+            found.append(("", line.removeprefix("- ").strip()))
+        else:
+            name, text = found[-1]
+            found[-1] = (name, f"{text} {line.strip()}".strip())
+    return [entry for entry in found if any(entry)]
+
+
+def field_docs(schema: type) -> dict[str, str]:
+    """The strings under the fields of a dataclass, by field; Python itself drops them."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(schema))).body
+    assert isinstance(tree, ast.ClassDef)
+    docs = {}
+    for one, after in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
+            docs[one.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
+    return docs
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that a yaml sets, as it is written there, with its trailing comment (or its section's)."""
+
+    key: str
+    text: str
+    comment: str = ""
+
+
+@dataclass
+class YamlNotes:
+    """A file of `conf/`.
+
+    Attributes:
+        header: the comment it opens with, by paragraphs.
+        remarks: comment lines further down.
+        values: what it sets, leaf by leaf; keys are relative to the file.
+        sections: the comments behind the keys of sections.
+        choices: what its defaults list overrides, `(group, choice)`.
+        is_global: whether its keys are those of the whole config, not of its group's section.
+    """
+
+    header: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+    choices: list[tuple[str, str]] = field(default_factory=list)
+    is_global: bool = False
+
+
+def read_yaml(path: Path) -> YamlNotes:
+    """The comments, values and choices of one file of `conf/`."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    notes = YamlNotes(is_global="# @package _global_" in lines)
+    comments = [(i, line.strip().removeprefix("#")) for i, line in enumerate(lines) if line.strip().startswith("#")]
+    comments = [(i, line.removeprefix(" ")) for i, line in comments if not line.strip().startswith("@package")]
+    first = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    notes.header = reflow("\n".join(line for i, line in comments if i < first))
+    notes.remarks = reflow("\n".join(line for i, line in comments if i > first))
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(root, yaml.MappingNode):
+        return notes
+    for key, node in root.value:
+        if key.value == "defaults":
+            items = [pair for item in node.value if isinstance(item, yaml.MappingNode) for pair in item.value]
+            notes.choices = [(_group(name.value), choice.value) for name, choice in items]
+        else:
+            _collect(notes, text, (key, node), "", "")
+    return notes
+
+
+def _group(name: str) -> str:
+    return name.removeprefix("override ").removeprefix("/")
+
+
+def _collect(notes: YamlNotes, text: str, pair: tuple[yaml.Node, yaml.Node], prefix: str, above: str) -> None:
+    """Add what a key and its node set; `above` is the comment of the section they are in."""
+    key, node = pair
+    path = f"{prefix}{key.value}"
+    # a block starts on the line after its key: its comment stands beside the key; all else ends before its comment
+    is_block = isinstance(node, yaml.CollectionNode) and not node.flow_style
+    mark = key.end_mark if is_block else node.end_mark
+    rest = text.splitlines()[mark.line][mark.column :].lstrip(" :,}]")
+    comment = rest.removeprefix("#").strip() if rest.startswith("#") else above
+    if isinstance(node, yaml.MappingNode) and node.value:
+        if is_block and comment:
+            notes.sections[path] = comment
+        for inner in node.value:
+            _collect(notes, text, inner, f"{path}.", comment)
+    else:
+        shown = " ".join(text[node.start_mark.index : node.end_mark.index].split())
+        notes.values.append(Value(path, shown, comment))

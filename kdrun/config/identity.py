@@ -1,0 +1,25 @@
+"""Which parts of a config decide a run's numbers, and their hash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdrun.config.schema import RunConfig
+from kdrun.storage.hashing import digest
+from kdrun.storage.serialization import to_plain
+
+NON_IDENTITY_KEYS = (
+    "output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint",
+    "generated", "offline",
+)  # fmt: skip
+"""Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
+
+
+def identity(config: Any) -> dict[str, Any]:
+    """Everything in a config, or in one as plain data, that decides what the run computes."""
+    return {key: value for key, value in to_plain(config).items() if key not in NON_IDENTITY_KEYS}
+
+
+def config_hash(config: RunConfig) -> str:
+    """A hash of a config's identity, 16 hex digits."""
+    return digest(identity(config))[:16]

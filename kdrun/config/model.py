@@ -1,0 +1,96 @@
+"""Model sections: pretrained, from scratch, layers of another model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from kdrun.config.fields import setting
+
+
+class Architecture(Enum):
+    """Families that `scratch` can build: encoders, and T5, which answers with a text."""
+
+    bert = "bert"
+    distilbert = "distilbert"
+    roberta = "roberta"
+    t5 = "t5"
+
+
+class TokenizerSource(Enum):
+    """Where a scratch model's vocabulary comes from: trained on the corpus, or the teacher's own."""
+
+    corpus = "corpus"
+    teacher = "teacher"
+
+
+@dataclass
+class PretrainConfig:
+    """Pretraining of a scratch model on the corpus: masked tokens for an encoder, masked spans for T5."""
+
+    steps: int = setting(0, "optimizer steps; 0 starts from random weights", ge=0)
+    batch_size: int = setting(64, "sequences per step", gt=0)
+    max_length: int = setting(64, "tokens per sequence", gt=2)
+    mask_rate: float = setting(0.15, "share of the tokens that are predicted", gt=0, lt=1)
+    mean_span: float = setting(3.0, "T5 alone: mean number of tokens that one sentinel stands for", ge=1)
+    lr: float = setting(1e-3, "peak learning rate", gt=0)
+
+
+@dataclass
+class ModelConfig:
+    """What every model section has."""
+
+    name: str = setting(doc="registered builder")
+    path: str | None = setting(None, "a folder that holds the model; wins over what else is set here")
+    stray_weight: float = setting(
+        1.0, "T5 alone: weight of answering with label words at all in its training; 1 is T5's own", ge=0
+    )
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """Whether building it takes the teacher's base model: for its vocabulary or its layers."""
+        return False
+
+
+@dataclass
+class PretrainedConfig(ModelConfig):
+    """A pretrained checkpoint from the hub."""
+
+    hub: str = setting(doc="name at the hub")
+    revision: str | None = setting(None, "commit or tag at the hub")
+
+
+@dataclass
+class ScratchConfig(ModelConfig):
+    """A model built from its sizes, with an optional pretraining on the corpus."""
+
+    architecture: Architecture = setting(Architecture.bert, "family of models")
+    sizes: dict[str, Any] = setting({}, "arguments of the family's transformers config class, checked by name")
+    tokenizer: TokenizerSource = setting(TokenizerSource.corpus, "whose vocabulary")
+    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus, T5's sentinels left out", gt=10)
+    pretrain: PretrainConfig = setting(PretrainConfig(), "pretraining on the corpus")
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """With the teacher's vocabulary, unless a folder replaces it."""
+        return self.tokenizer is TokenizerSource.teacher and self.path is None
+
+
+@dataclass
+class LayersOfConfig(ModelConfig):
+    """A student cut out of another model: its embeddings and chosen layers (as DistilBERT and PKD start)."""
+
+    layers: list[int] = setting([], "layers kept, counted from 0, in this order", ge=0)
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """Unless `path` names another model to cut from."""
+        return self.path is None
+
+
+@dataclass
+class NoGeneratorConfig:
+    """No generator: for methods that need none."""
+
+    name: str = setting("none", "registered builder")

@@ -1,0 +1,49 @@
+"""What a method requires of a run; validation compares it with the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdrun import registry
+from kdrun.config.schema import RunConfig
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a method asks of the run; checked for every method in one place before anything heavy loads."""
+
+    teacher: bool = True
+    """A teacher that has learnt the task."""
+    labels: bool = True
+    """The gold labels of the training rows."""
+    data_free: bool = False
+    """The student learns from out-of-domain text; training rows and labels of the task are out of its reach."""
+    generator: bool = False
+    """A model that makes text."""
+    teacher_logits: bool = False
+    """The teacher's logits on the unmodified training text; computed once and kept."""
+    hidden_states: bool = False
+    """Hidden states of teacher and student."""
+    attentions: bool = False
+    """Attention maps of teacher and student, which fused attention does not give."""
+    paired_layers: bool = False
+    """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
+    domains: bool = False
+    """Rows that say their domain: a task that has domains, by its protocol for them."""
+    meta_teacher: bool = False
+    """A teacher that learnt what transfers between domains, with its domain branch and the rows' transferability."""
+    shared_vocabulary: bool = False
+    """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
+    text_between: bool = False
+    """A text-to-text generator and readers of any vocabulary: soft tokens pass between models of one, else text."""
+    regression: bool = True
+    """Whether tasks with a score instead of classes are possible."""
+    extraction: bool = False
+    """Whether tasks that are answered with a text are possible: logits and labels are then of each token of it."""
+    inputs: tuple[str, ...] = ("student",)
+    """The roles whose model inputs a batch carries."""
+
+
+def requirements_of(config: RunConfig) -> Requirements:
+    """The requirements of the configured method."""
+    return registry.get("method", config.method.name).target.requires

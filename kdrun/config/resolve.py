@@ -1,0 +1,28 @@
+"""Defaults that depend on more than one section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdrun.config.teacher import DomainStrategy
+
+if TYPE_CHECKING:
+    from kdrun.config.requirements import Requirements
+    from kdrun.config.schema import RunConfig
+
+
+def resolve_domain_strategy(config: RunConfig, needs: Requirements) -> DomainStrategy | None:
+    """How a run's teacher learns from domains; None where its rows have none.
+
+    By itself a meta-teacher where the method asks for one, else one of the student's own rows: a single domain's, or
+    all domains mixed.
+    """
+    from kdrun.config import domains
+
+    if not config.task.is_by_domain:
+        return None
+    if config.teacher.lessons is not None:
+        return config.teacher.lessons
+    if needs.meta_teacher:
+        return DomainStrategy.meta
+    return DomainStrategy.single if domains.uses_domains(config.method) else DomainStrategy.mixed

@@ -1,0 +1,77 @@
+"""Task section: text columns, labels, metrics, splits and domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kdrun.config.fields import setting
+
+NO_ENTITY = "none"
+"""The answer of an extraction task to a sentence without entities."""
+
+
+@dataclass
+class TaskConfig:
+    """A task of the table: where its text and labels are, and how it is scored."""
+
+    name: str = setting(doc="short name, e.g. sst2")
+    text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
+    labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
+    range: list[float] = setting([], "lowest and highest score of a regression task")
+    entities: list[str] = setting([], "types of the entities that an extraction task writes out; empty for others")
+    answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, its end included", gt=1)
+    metrics: list[str] = setting([], "what the task is scored by")
+    headline: str = setting(doc="the metric that selects checkpoints and leads the table")
+    folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
+    rows: dict[str, int] = setting({}, "official number of rows per split")
+    prompts: list[str] = setting([], "what a text-to-text model reads before each text column")
+    label_words: list[str] = setting([], "what it answers: a word or words per label; numbers for a score")
+    domains: list[str] = setting([], "names of the domains that its rows come from; empty for most tasks")
+    reported: str | None = setting(None, "the split that results are about; null is the first dev split")
+    by_domain: dict[str, Any] = setting(
+        {}, "rows, files and reported split of its protocol by domain, where it has a plain one too"
+    )
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the task predicts a score instead of a class."""
+        return not self.labels and not self.entities
+
+    @property
+    def is_extraction(self) -> bool:
+        """Whether the answer is a text that names entities, instead of a class or a score."""
+        return bool(self.entities)
+
+    @property
+    def classes(self) -> list[str]:
+        """What answers are told apart by: the labels; of an extraction task the word that an answer begins with, a type
+        of entities or `none` [ours]; nothing for a score.
+        """
+        return [*self.entities, NO_ENTITY] if self.entities else list(self.labels)
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of a model's head: the number of classes, or 1 for a score."""
+        return len(self.labels) or 1
+
+    @property
+    def dev_splits(self) -> list[str]:
+        """The splits that are evaluated; the first one chooses checkpoints."""
+        return [name for name in self.rows if name != "train"]
+
+    @property
+    def report_split(self) -> str:
+        """The split that results are about."""
+        return self.reported or self.dev_splits[0]
+
+    @property
+    def eval_splits_during_training(self) -> list[str]:
+        """The splits that are scored while training: not one that is kept back for the report."""
+        chooses = self.dev_splits[0]
+        return [name for name in self.dev_splits if name == chooses or name != self.report_split]
+
+    @property
+    def is_by_domain(self) -> bool:
+        """Whether its rows say their domain: always, or once `kdrun.config.domains.by_domain_task` has made it so."""
+        return bool(self.domains) and not self.by_domain

@@ -1,0 +1,80 @@
+"""Teacher section: fine-tuning and how a teacher learns several domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from kdrun.config.fields import setting
+from kdrun.config.model import PretrainedConfig, ScratchConfig
+from kdrun.config.optim import OptimConfig
+
+
+class DomainStrategy(Enum):
+    """What a teacher is fine-tuned on, where the task has domains, and how.
+
+    `single`: the student's domain alone. `mixed`: all domains as one task. `multi_task`: all domains, one output
+    layer each on a shared encoder. `meta`: all domains, towards what transfers between them (Meta-KD).
+    """
+
+    single = "single"
+    mixed = "mixed"
+    multi_task = "multi_task"
+    meta = "meta"
+
+
+class PrototypeLevel(Enum):
+    """What a prototype is the mean of: the rows of one class in a domain, or all rows of a domain."""
+
+    class_ = "class"
+    domain = "domain"
+
+
+class DomainCorruption(Enum):
+    """Which domain the meta-teacher's domain branch is taught: a wrong one, or the batch's permuted."""
+
+    wrong = "wrong"
+    permuted = "permuted"
+
+
+@dataclass
+class MetaTeacherConfig:
+    """Settings of the meta-teacher (arXiv 2012.01266)."""
+
+    own_weight: float = setting(0.5, "α: share of the own domain's prototype in a row's transferability", ge=0, le=1)
+    domain_weight: float = setting(0.5, "γ₁: weight of the domain corruption", ge=0)
+    prototypes: PrototypeLevel = setting(PrototypeLevel.class_, "what a prototype is the mean of")
+    corruption: DomainCorruption = setting(DomainCorruption.wrong, "which domain the domain branch is taught")
+    dropout: float = setting(0.1, "dropout between domain vector and its softmax", ge=0, lt=1)
+
+
+class FineTune(Enum):
+    """Whether kdrun fine-tunes the teacher: `auto` does so when its checkpoint has no classification head."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+@dataclass
+class TeacherOptions:
+    """What a teacher has beside its model."""
+
+    fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes it on the task")
+    fine_tuning: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
+    allow_weak: bool = setting(False, "go on even when the teacher is near the majority guess")
+    seed: int = setting(1, "of its fine-tuning; apart from the run's, so that a sweep over seeds shares it", ge=0)
+    lessons: DomainStrategy | None = setting(
+        None, "the domains it learns from, and how; null is meta where the method asks, else single or mixed"
+    )
+    meta: MetaTeacherConfig = setting(MetaTeacherConfig(), "how a meta-teacher learns")
+
+
+@dataclass
+class PretrainedTeacherConfig(TeacherOptions, PretrainedConfig):
+    """A teacher from the hub or a folder."""
+
+
+@dataclass
+class ScratchTeacherConfig(TeacherOptions, ScratchConfig):
+    """A teacher built from its sizes."""

@@ -1,0 +1,50 @@
+"""A batch of examples on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Examples on the device of the models.
+
+    Attributes:
+        ids: row numbers in the training split, [batch].
+        inputs: per role, the arguments of its model (`input_ids`, …), [batch, length] each; shared between like roles.
+            `decoder_input_ids`, where a text is to be written, is [batch, answer length].
+        labels: class indices [batch] (int64), scores [batch] (float32), or of a task that is answered with a text its
+            token ids, [batch, answer length], −100 behind its end; None for a method that needs none.
+        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them; of a task
+            that is answered with a text those of every token, [batch, answer length, vocabulary], NaN behind its end.
+        phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
+        step: number of the role's micro-batch in the phase, for the same.
+        progress: share of its steps in the phase that the role has taken, from 0 to 1.
+        extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
+        teacher_states: reads the teacher's `hidden_states` and `attentions` on this text, where they are on disk.
+    """
+
+    ids: Tensor
+    inputs: dict[str, dict[str, Tensor]]
+    labels: Tensor | None = None
+    teacher_logits: Tensor | None = None
+    phase: str = ""
+    step: int = 0
+    progress: float = 0.0
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    teacher_states: Callable[[], Any] | None = None
+
+
+class TeacherStates(Protocol):
+    """Cached hidden states and attention maps of the teacher, read by row."""
+
+    def batch(self, rows: np.ndarray, device: torch.device) -> Any:
+        """`hidden_states` and `attentions` of these rows on the device."""
+        ...

@@ -1,0 +1,1 @@
+"""General text: corpora, sentences and out-of-domain rows."""

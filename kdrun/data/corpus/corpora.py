@@ -1,0 +1,184 @@
+"""General text as a stream of lines, for vocabularies, pretraining and out-of-domain rows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
+from kdrun.data import embedded, hub_datasets
+from kdrun.errors import DataError
+from kdrun.registry import register
+from kdrun.storage.hashing import digest
+
+SUFFIXES = (".txt", ".tokens")
+CLEANING = 1
+"""Number of the cleaning rules below; part of the fingerprint."""
+
+HEADING = re.compile(r"^\s*=+ .* =+\s*$")
+SPLIT_MARK = re.compile(r" @([-,.])@ ")
+BLANKS = re.compile(r"\s+")
+UNKNOWN = "<unk>"
+"""Stands for a rare word in the word-level editions of WikiText."""
+
+
+@dataclass
+class Corpus:
+    """General text, one sentence or paragraph a line.
+
+    Attributes:
+        name: what results call it.
+        synthetic: whether it was made by a generator.
+        open_lines: starts a new pass over the lines, which may hold `<unk>`, WikiText's mark of a rare word.
+        hash_content: the hash of the content; called once, when the fingerprint is asked for.
+    """
+
+    name: str
+    synthetic: bool
+    open_lines: Callable[[], Iterator[str]]
+    hash_content: Callable[[], str]
+
+    def lines(self, *, keep_unknown: bool = False) -> Iterator[str]:
+        """The lines, none of them blank, without line ends; every call starts from the beginning.
+
+        Args:
+            keep_unknown: leave `<unk>` where it stands, for those who drop such sentences. Otherwise it goes with
+                the blank before it: there is no word there, and a literal `<unk>` would teach a model angle brackets.
+
+        Raises:
+            DataError: a file is not UTF-8, or nothing is left of it all after cleaning.
+        """
+        empty = True
+        for line in self.open_lines():
+            kept = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
+            if kept:
+                empty = False
+                yield kept
+        if empty:
+            raise DataError(f"the corpus {self.name} has no lines of text; give corpus.dir=PATH another folder")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the text and of what is done to it, 64 hex digits; decides cache keys."""
+        return self.hash_content()
+
+
+@register("corpus", "embedded")
+def embedded_corpus(config: CorpusConfig) -> Corpus:
+    """The synthetic text that comes with kdrun, one paragraph a line."""
+
+    def lines() -> Iterator[str]:
+        return islice((" ".join(paragraph) for paragraph in embedded.corpus()), config.max_lines)
+
+    return Corpus("embedded (synthetic)", True, lines, lambda: digest(["embedded", list(lines())]))
+
+
+@register("corpus", "folder")
+def folder_corpus(config: FolderCorpusConfig) -> Corpus:
+    """The `.txt` and `.tokens` files of a folder in the order of their names, or one such file.
+
+    Lines of `.tokens` files are cleaned of WikiText's marks.
+
+    Raises:
+        DataError: the folder is missing or has no such file.
+    """
+    files = _find_files(Path(config.dir).expanduser())
+
+    def lines() -> Iterator[str]:
+        return islice((line for path in files for line in _file_lines(path)), config.max_lines)
+
+    return Corpus(Path(config.dir).name, False, lines, lambda: _hash_files(files, config.max_lines))
+
+
+@register("corpus", "hub")
+def hub_corpus(config: HubCorpusConfig) -> Corpus:
+    """The rows of a text data set at the hub, or of a folder in the same form, cleaned of WikiText's marks."""
+
+    def lines() -> Iterator[str]:
+        return islice(_hub_lines(config), config.max_lines)
+
+    def content() -> str:
+        state = hashlib.sha256()
+        for line in lines():
+            state.update(line.encode() + b"\n")
+        return digest({"lines": state.hexdigest(), "cleaning": CLEANING})
+
+    return Corpus(f"{config.repo} {config.subset}", False, lines, content)
+
+
+def _hub_lines(config: HubCorpusConfig) -> Iterator[str]:
+    otherwise = "corpus=folder corpus.dir=PATH (a folder of text files) or corpus=embedded (synthetic text)"
+    splits = hub_datasets.load_hub_dataset(config.repo, config.subset, config.revision, otherwise)
+    if config.split not in splits:
+        known = ", ".join(map(str, splits))
+        raise DataError(f"{config.repo} {config.subset} has no split {config.split!r}; corpus.split is one of {known}")
+    rows = splits[config.split]
+    if config.column not in rows.column_names:
+        known = ", ".join(rows.column_names)
+        raise DataError(f"{config.repo} has no column {config.column!r}; corpus.column is one of {known}")
+    for batch in rows.select_columns(config.column).iter(1000):
+        for text in batch[config.column]:  # pyright: ignore[reportCallIssue, reportArgumentType]
+            line = clean_wikitext(text)
+            if line:
+                yield line
+
+
+def _find_files(path: Path) -> list[Path]:
+    wanted = "expected a folder of .txt or .tokens files (one sentence or paragraph a line), or one such file"
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise DataError(f"corpus.dir is the file {path}; {wanted}")
+        files = [path]
+    elif path.is_dir():
+        files = sorted(found for found in path.iterdir() if found.suffix in SUFFIXES and found.is_file())
+    else:
+        raise DataError(f"corpus.dir is {path}, which does not exist; {wanted}; or take corpus=embedded")
+    if not files:
+        here = ", ".join(sorted(found.name for found in path.iterdir())[:12]) or "nothing"
+        raise DataError(f"corpus.dir is {path}, which holds {here}; {wanted}")
+    if not any(found.stat().st_size for found in files):
+        raise DataError(f"every file of corpus.dir={path} is empty; {wanted}")
+    return files
+
+
+def _hash_files(files: list[Path], max_lines: int | None) -> str:
+    sums = []
+    for path in files:
+        with path.open("rb") as file:
+            # the suffix decides the cleaning, so it counts; the rest of the name does not
+            sums.append([path.suffix, hashlib.file_digest(file, "sha256").hexdigest()])
+    return digest({"files": sums, "max_lines": max_lines, "cleaning": CLEANING})
+
+
+def _file_lines(path: Path) -> Iterator[str]:
+    """The lines of one file that hold text, cleaned. Only a line feed (after a return or not) ends a line."""
+    clean = clean_wikitext if path.suffix == ".tokens" else str.strip
+    with path.open("rb") as file:
+        # a file opened in binary mode is iterated by line feeds alone
+        for number, raw in enumerate(file, 1):
+            try:
+                line = clean(raw.decode("utf-8").removeprefix("\ufeff"))
+            except UnicodeDecodeError as error:
+                found = raw[error.start]
+                raise DataError(f"{path} is not UTF-8: byte 0x{found:02x} in line {number}; save it as UTF-8") from None
+            if line:
+                yield line
+
+
+def clean_wikitext(line: str) -> str:
+    """A line of a WikiText file as plain text; empty for a heading or a line without words.
+
+    ` @-@ `, ` @,@ ` and ` @.@ ` become the sign without blanks.
+    """
+    if HEADING.match(line):
+        return ""
+    return _squeeze(SPLIT_MARK.sub(r"\1", line))
+
+
+def _squeeze(line: str) -> str:
+    return BLANKS.sub(" ", line).strip()

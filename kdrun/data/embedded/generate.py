@@ -1,0 +1,200 @@
+"""Turn the grammars into balanced splits without duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from kdrun.config.domains import EMBEDDED_DOMAINS
+from kdrun.data.embedded import ner, reviews
+from kdrun.data.embedded.coreference import qnli, wnli
+from kdrun.data.embedded.lexicon import Draft, Maker
+from kdrun.data.embedded.nli import mnli, rte
+from kdrun.data.embedded.paraphrase import mrpc, qqp, stsb
+from kdrun.data.embedded.single_sentence import cola, sst2
+
+MAKERS: dict[str, Maker] = {
+    "cola": cola,
+    "sst2": sst2,
+    "mrpc": mrpc,
+    "stsb": stsb,
+    "qqp": qqp,
+    "mnli": mnli,
+    "qnli": qnli,
+    "rte": rte,
+    "wnli": wnli,
+}
+DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
+"""Grammars of the tasks with domains, which are told the domain and the split."""
+
+
+WRITERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003}
+"""Grammars of the tasks whose label is a text, which are told the split."""
+TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *WRITERS)
+CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(WRITERS, 0)
+SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task in TASKS} | {
+    "mnli": {"train": 5000, "dev": 500, "dev_mismatched": 500},
+    "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
+    "conll2003": {"train": 20000, "dev": 500, "test": 500},
+}
+NOISE = 0.03
+# One row in eight may only ever be a dev row, whatever the seed: no dev row can be in train. A test row is one of
+# every other of these, where there is a test split.
+DEV_BUCKETS = 8
+ATTEMPTS_PER_ROW = 200
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Equally long columns of one split.
+
+    Attributes:
+        text: First (or only) sentences.
+        text_pair: Second sentences of a pair task, else None.
+        label: Class indices, or scores from 0 to 5 for stsb; empty where `answer` is not.
+        domain: Names of the rows' domains in a task that has domains, else None.
+        answer: Texts to be written, in the extraction task, else None.
+    """
+
+    text: list[str]
+    text_pair: list[str] | None
+    label: list[int] | list[float]
+    domain: list[str] | None = None
+    answer: list[str] | None = None
+
+
+def seeded_random(*parts: object) -> random.Random:
+    """Make a random source that is the same in every process.
+
+    Args:
+        *parts: What tells this source from others.
+
+    Returns:
+        A source seeded from a digest; `hash` would differ from process to process.
+    """
+    text = "/".join(str(part) for part in parts)
+    return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+
+def is_dev(draft: Draft) -> bool:
+    """Tell whether a row belongs to the dev splits by its text.
+
+    Args:
+        draft: A row.
+
+    Returns:
+        True for the share of texts that only dev splits may hold.
+    """
+    return _number(draft) % DEV_BUCKETS == 0
+
+
+def _number(draft: Draft) -> int:
+    """A number that depends on a row's text alone."""
+    return zlib.crc32(f"{draft.text}|{draft.text_pair}".encode())
+
+
+def _belongs(draft: Draft, task: str, split: str) -> bool:
+    """Whether a row's text may stand in a split, so that no two splits share one."""
+    if is_dev(draft) != (split != "train"):
+        return False
+    if split == "train" or "test" not in SIZES[task]:
+        return True
+    return (_number(draft) // DEV_BUCKETS % 2 == 0) == (split == "test")
+
+
+def _makers(task: str, split: str) -> list[Maker]:
+    """The grammar of a split's rows; in a task with domains one a domain."""
+    if task in DOMAIN_MAKERS:
+        return [partial(DOMAIN_MAKERS[task], domain=domain, split=split) for domain in EMBEDDED_DOMAINS[task]]
+    if task in WRITERS:
+        return [partial(WRITERS[task], split=split)]
+    return [partial(mnli, genre=1) if split == "dev_mismatched" else MAKERS[task]]
+
+
+def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
+    """Make the rows of a split before any noise.
+
+    Args:
+        task: Task name.
+        split: One of the task's `SIZES`.
+        seed: Seed of the data.
+        count: Number of rows.
+
+    Returns:
+        Distinct rows, as many as asked for, with balanced classes; in a task with domains balanced in each.
+
+    Raises:
+        RuntimeError: If the grammar runs out of new rows.
+    """
+    rng = seeded_random("embedded", seed, task, split)
+    makers, classes = _makers(task, split), CLASSES[task]
+    wanted = [index % ((classes or 1) * len(makers)) for index in range(count)]
+    if classes:
+        rng.shuffle(wanted)
+    drafts: list[Draft] = []
+    seen: set[tuple[str, str | None]] = set()
+    for _ in range(count * ATTEMPTS_PER_ROW):
+        if len(drafts) == count:
+            return drafts
+        place, label = divmod(wanted[len(drafts)], classes or 1)
+        draft = makers[place](rng)
+        key = (draft.text, draft.text_pair)
+        fits = not classes or draft.label == label
+        if fits and key not in seen and _belongs(draft, task, split):
+            seen.add(key)
+            drafts.append(draft)
+    raise RuntimeError(f"the {task} grammar cannot make {count} distinct {split} rows")
+
+
+def noisy_label(task: str, label: int | float, rng: random.Random) -> int | float:
+    """Replace a label by a wrong class, or a score by a random one.
+
+    Args:
+        task: Task name.
+        label: The right label.
+        rng: Source of randomness.
+
+    Returns:
+        Another class index, or a score with one decimal.
+    """
+    if not CLASSES[task]:
+        return round(rng.uniform(0.0, 5.0), 1)
+    return (int(label) + rng.randrange(1, CLASSES[task])) % CLASSES[task]
+
+
+def generate(task: str, split: str, seed: int = 0) -> Rows:
+    """Make one split of one task.
+
+    Args:
+        task: One of `TASKS`.
+        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon and conll2003 "test".
+        seed: Seed of the data.
+
+    Returns:
+        The rows; three in a hundred train labels are wrong (none that are texts), dev labels are all right.
+
+    Raises:
+        ValueError: If the task or the split does not exist.
+    """
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
+    if split not in SIZES[task]:
+        raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
+    drafts = clean_drafts(task, split, seed, SIZES[task][split])
+    if task in WRITERS:
+        return Rows([draft.text for draft in drafts], None, [], answer=[draft.answer or "" for draft in drafts])
+    labels = [draft.label for draft in drafts]
+    if split == "train":
+        rng = seeded_random("noise", seed, task)
+        for index in rng.sample(range(len(labels)), round(NOISE * len(labels))):
+            labels[index] = noisy_label(task, labels[index], rng)
+    pairs = [draft.text_pair for draft in drafts if draft.text_pair is not None]
+    text = [draft.text for draft in drafts]
+    if CLASSES[task]:
+        domains = [draft.domain for draft in drafts if draft.domain is not None]
+        return Rows(text, pairs or None, [int(label) for label in labels], domains or None)
+    return Rows(text, pairs or None, [float(label) for label in labels])

@@ -1,0 +1,77 @@
+"""Tokenize rows with prompts for text-to-text models; only the text is truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kdrun.data.splits import TEXT_COLUMNS, Split
+from kdrun.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def tokenize_with_prompts(
+    split: Split, backend: Tokenizer, prompts: Sequence[str], end: int | None, max_length: int, size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The rows of a split in chunks.
+
+    Args:
+        split: the rows.
+        backend: without truncation and padding.
+        prompts: one for each text of a row.
+        end: id of the token that ends a text.
+        max_length: most tokens per row, prompts and end included.
+        size: rows per chunk.
+
+    Yields:
+        `lengths` [rows], and one row after another `input_ids` and `prompt_mask`, 1 on the tokens of prompts.
+
+    Raises:
+        ModelError: the tokenizer has no end of text, there is not a prompt for each text, or prompts leave no room.
+    """
+    columns = TEXT_COLUMNS[: 1 + split.is_pair]
+    if end is None:
+        raise ModelError("the tokenizer of a text-to-text model needs an end of text, and this one has no eos token")
+    if len(prompts) != len(columns):
+        raise ModelError(f"{len(prompts)} prompts ({', '.join(prompts)}) for rows of {len(columns)} texts")
+    said = [backend.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
+    room = max_length - sum(map(len, said)) - 1
+    if room < len(columns):
+        raise ModelError(
+            f"the prompts {' … '.join(prompts)} and the end of text take {max_length - room} tokens, and "
+            f"data.max_length={max_length} leaves no room for text; raise data.max_length"
+        )
+    for start in range(0, split.num_rows, size):
+        rows = split.table.slice(start, size)
+        texts = [[e.ids for e in _encode(backend, rows.column(name).to_pylist())] for name in columns]
+        ids, marks, lengths = [], [], []
+        for row in zip(*texts, strict=True):
+            kept = truncation_lengths([len(text) for text in row], room)
+            pieces = [part for prompt, text, n in zip(said, row, kept, strict=True) for part in (prompt, text[:n])]
+            ids.append(list(chain(*pieces, [end])))
+            marks.append([int(i % 2 == 0) for i, part in enumerate(pieces) for _ in part] + [0])
+            lengths.append(len(ids[-1]))
+        yield {
+            "lengths": np.array(lengths, np.int32),
+            "input_ids": np.fromiter(chain(*ids), np.int32, sum(lengths)),
+            "prompt_mask": np.fromiter(chain(*marks), np.int8, sum(lengths)),
+        }
+
+
+def truncation_lengths(lengths: list[int], room: int) -> list[int]:
+    """How many tokens of each text stay: the longer of two is cut first, down to the other, then both alike."""
+    if len(lengths) == 1:
+        return [min(lengths[0], room)]
+    if sum(lengths) <= room:
+        return lengths
+    short = min(*lengths, room // 2)
+    return [short, room - short] if lengths[0] <= lengths[1] else [room - short, short]
+
+
+def _encode(backend: Tokenizer, texts: list[str]) -> list:
+    return backend.encode_batch_fast(texts, add_special_tokens=False)

@@ -1,0 +1,103 @@
+"""Collect and report malformed rows of a data file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.config.task import TaskConfig
+from kdrun.data.splits import pc
+from kdrun.errors import DataError
+
+
+@dataclass
+class RowProblems:
+    """What is wrong with the rows of one origin: the first ones as sentences, and how many there are.
+
+    Attributes:
+        origin: the file or split they are in.
+        shown: how many are written out.
+    """
+
+    origin: str
+    shown: int = 5
+    count: int = 0
+    lines: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+    def add(self, bad: np.ndarray, where: np.ndarray, sentences: Iterator[str]) -> None:
+        """Count the rows where `bad` is true; `where` are all line numbers, `sentences` one per bad row."""
+        places = where[bad]
+        self.count += len(places)
+        self.lines += list(zip(places[: self.shown].tolist(), sentences, strict=False))
+
+    def note(self, line: int, sentence: str) -> None:
+        """Count one row."""
+        self.count += 1
+        if len(self.lines) < self.shown:
+            self.lines.append((line, sentence))
+
+    def raise_if_any(self, unit: str = "line", remedy: str = "Rows are not dropped: mend them.") -> None:
+        """Stop if anything was found.
+
+        Args:
+            unit: what the numbers count.
+            remedy: what to do, as a sentence.
+
+        Raises:
+            DataError: the first problems in order of their lines, and how many more there are.
+        """
+        if not self.count:
+            return
+        text = [f"  - {unit} {line}: {sentence}" for line, sentence in sorted(self.lines)[: self.shown]]
+        if self.count > len(text):
+            text.append(f"  - … and {self.count - len(text)} more")
+        head = "1 problem" if self.count == 1 else f"{self.count} problems"
+        raise DataError(f"{self.origin} has {head}:\n" + "\n".join(text) + f"\n{remedy}")
+
+
+def check_texts(problems: RowProblems, texts: list[pa.Array], where: np.ndarray) -> tuple[str, ...]:
+    """Refuse examples without any text; returns a note on pairs in which one of the two is empty.
+
+    QQP as released has a few questions that are blank. They are examples like the others: kept, and named.
+    """
+    empty = [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts]
+    nothing = np.logical_and.reduce(empty)
+    problems.add(nothing, where, iter(["the text is empty"] * problems.shown))
+    half = int((np.logical_or.reduce(empty) & ~nothing).sum())
+    return (f"{half} pairs of {problems.origin} have an empty text",) if half else ()
+
+
+def check_scores(problems: RowProblems, scores: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray) -> None:
+    """Refuse scores that are null, NaN or outside the task's range; `shown` is what the source says there."""
+    low, high = task.range
+    values = scores.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    # NaN (and null, which becomes NaN) is in no range
+    bad = ~((values >= low) & (values <= high))
+    wanted = f"expected a number from {low:g} to {high:g}"
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    problems.add(bad, where, (f"the score is {_quoted(value)}; {wanted}" for value in found))
+
+
+def check_classes(
+    problems: RowProblems, classes: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray
+) -> None:
+    """Refuse labels that are null or no class index of the task; `shown` is what the source says there."""
+    values = pc.fill_null(classes, -1).to_numpy(zero_copy_only=False)
+    bad = (values < 0) | (values >= len(task.labels))
+    allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in found))
+
+
+def _mask(array: pa.Array) -> np.ndarray:
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _quoted(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,1 @@
+"""Sources of task rows: embedded, folder, hub, generated text."""

@@ -1,0 +1,219 @@
+"""Read CoNLL files and turn their entity tags into target text.
+
+Columns are separated by blanks; the first is the word, the last its tag. Tags are BIO (IOB2: every entity begins with
+`B-`) or the IOB1 of CoNLL-2003's first release (an entity begins with `I-`, with `B-` only right behind another of its
+type); a file is one or the other. `-DOCSTART-` lines stand between documents and are no words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.config.task import TaskConfig
+from kdrun.data import entities
+from kdrun.data.entities import Entity
+from kdrun.data.row_checks import RowProblems
+from kdrun.data.sources.glue_folder import find_file, lines_of
+from kdrun.data.splits import Split, make_split
+from kdrun.errors import DataError, did_you_mean
+
+DOCUMENT = "-DOCSTART-"
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class ConllLayout:
+    """Where a task is in the folder: the `folder` section of `conf/task/*.yaml`.
+
+    Attributes:
+        dir: the task's folder, e.g. `conll2003`.
+        files: file name of each split.
+        tags: the task's entity type of each tag, e.g. PER: person.
+        title: what results call the task; empty is `dir`.
+    """
+
+    dir: str
+    files: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+
+    @classmethod
+    def of(cls, task: TaskConfig) -> ConllLayout:
+        """The layout of a task.
+
+        Raises:
+            DataError: the task's `folder` section has unknown keys, lacks some, or names types that the task has not.
+        """
+        known = [item.name for item in dataclasses.fields(cls)]
+        unknown = [key for key in task.folder if key not in known]
+        missing = [key for key in ("dir", "files", "tags") if key not in task.folder]
+        if unknown:
+            ending = did_you_mean(unknown[0], known)
+            raise DataError(f"task.folder.{unknown[0]} is not a key{ending} (known: {', '.join(known)})")
+        if missing:
+            raise DataError(f"task {task.name} cannot be read from a folder: its yaml lacks folder.{missing[0]}")
+        layout = cls(**task.folder)
+        if set(layout.tags.values()) != set(task.entities):
+            raise DataError(
+                f"task.folder.tags stands for {', '.join(layout.tags.values())}; task.entities are "
+                f"{', '.join(task.entities)}"
+            )
+        return layout
+
+
+def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """Splits of a task; no file of another split is opened.
+
+    Args:
+        root: the folder that holds `conll2003/train.txt` and so on, or these files themselves.
+        task: the task; its `folder` section says where it is.
+        wanted: names of the splits.
+
+    Raises:
+        DataError: a folder or file is missing, or a file has lines that do not fit the layout.
+    """
+    layout = ConllLayout.of(task)
+    lacking = [name for name in wanted if name not in layout.files]
+    if lacking:
+        raise DataError(f"task.rows has a split {lacking[0]!r}, but task.folder.files names no file for it")
+    folder = _folder(Path(root).expanduser(), layout)
+    splits = {}
+    for name in wanted:
+        path, notes = find_file(folder, layout.files[name], name)
+        splits[name] = read_file(path, task, layout, name, notes)
+    return splits
+
+
+def _folder(root: Path, layout: ConllLayout) -> Path:
+    files = ", ".join(layout.files.values())
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"data.dir is {root}, which {what}; expected the folder that holds {layout.dir}/ or {files}")
+    if (root / layout.dir).is_dir():
+        return root / layout.dir
+    if any((root / name).is_file() for name in layout.files.values()):
+        return root
+    here = sorted(path.name for path in root.iterdir())
+    shown = ", ".join(here[:12]) or "nothing"
+    raise DataError(f"{root} holds neither a folder {layout.dir} nor {files}; it holds {shown}")
+
+
+def read_file(path: Path, task: TaskConfig, layout: ConllLayout, name: str, notes: tuple[str, ...] = ()) -> Split:
+    """One file as a split: `text` the words with a blank between, `label` the entities as a text.
+
+    Raises:
+        DataError: the file does not fit the layout; up to five lines are named.
+    """
+    origin = f"{layout.dir}/{path.name}"
+    reader = _ConllReader(origin, layout, scored=name != "train")
+    for number, line in enumerate(lines_of(path, origin).to_pylist(), start=1):
+        reader.take(number, line)
+    reader.end()
+    reader.problems.raise_if_any()
+    if not reader.texts:
+        raise DataError(f"{origin} has no sentences; expected {task.rows.get(name, 'some')} for {name}")
+    notes += reader.notes()
+    return make_split(name, [pa.array(reader.texts)], pa.array(reader.answers), origin, notes)
+
+
+class _ConllReader:
+    """The lines of one file, one after another."""
+
+    def __init__(self, origin: str, layout: ConllLayout, scored: bool) -> None:
+        self.origin, self.layout, self.scored, self.problems = origin, layout, scored, RowProblems(origin)
+        self.texts: list[str] = []
+        self.answers: list[str] = []
+        self.doubtful = 0
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.first = 0
+        self.inside_begins: list[tuple[int, str]] = []
+        self.outside_begins: list[tuple[int, str]] = []
+
+    def take(self, number: int, line: str) -> None:
+        columns = [column for column in line.replace("\t", " ").split(" ") if column]
+        if not columns or columns[0] == DOCUMENT:
+            self.end()
+            return
+        if not self.words:
+            self.first = number
+        tag = columns[-1]
+        known = tag == OUTSIDE or (tag[:2] in ("B-", "I-") and tag[2:] in self.layout.tags)
+        if len(columns) < 2:
+            self._wrong(number, f"one column ({line.strip()[:40]!r}), expected a word, its tag and what stands between")
+            tag = OUTSIDE
+        elif not known:
+            names = ", ".join(self.layout.tags)
+            self._wrong(number, f"the tag is {tag!r}; expected O, or B- or I- with one of {names}")
+            tag = OUTSIDE
+        self._scheme(number, tag)
+        self.words.append(columns[0])
+        self.tags.append(tag)
+
+    def _scheme(self, number: int, tag: str) -> None:
+        """Remember which of the two schemes this tag can only be of."""
+        before = self.tags[-1] if self.tags else OUTSIDE
+        same = before[2:] == tag[2:]
+        if tag.startswith("I-") and not same:
+            self.inside_begins.append((number, tag))
+        elif tag.startswith("B-") and not same:
+            self.outside_begins.append((number, tag))
+
+    def end(self) -> None:
+        """The sentence is over."""
+        if not self.words:
+            return
+        found = spans(self.words, self.tags, self.layout.tags)
+        try:
+            self.answers.append(entities.write(found))
+        except DataError as error:
+            self._wrong(self.first, str(error))
+            self.answers.append(entities.NO_ENTITY)
+        self.texts.append(" ".join(self.words))
+        self.doubtful += self.scored and entities.is_ambiguous(self.words, found)
+        self.words, self.tags = [], []
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result should know.
+
+        Raises:
+            DataError: tags of both schemes, so that where entities begin cannot be told.
+        """
+        made: tuple[str, ...] = ()
+        if self.inside_begins and self.outside_begins:
+            one, other = self.inside_begins[0], self.outside_begins[0]
+            raise DataError(
+                f"{self.origin} mixes two schemes: {one[1]} begins an entity on line {one[0]}, as IOB1 has it, and "
+                f"{other[1]} one on line {other[0]}, as BIO has it (IOB1 has B- only right behind an entity of the "
+                "same type); make it one or the other"
+            )
+        if self.inside_begins:
+            made = (f"{self.origin} is tagged in IOB1 (its first entity begins with {self.inside_begins[0][1]})",)
+        if self.doubtful:
+            made += (
+                f"{self.doubtful} of {len(self.texts)} sentences of {self.origin} have the words of an entity a second "
+                "time, where they are none: only there can the score, which knows no places, be above conlleval's",
+            )
+        return made
+
+    def _wrong(self, number: int, sentence: str) -> None:
+        self.problems.add(np.array([True]), np.array([number]), iter([sentence]))
+
+
+def spans(words: Sequence[str], tags: Sequence[str], types: dict[str, str]) -> list[Entity]:
+    """The entities of a sentence in order, from BIO or IOB1 tags: `B-`, or `I-` behind another type, begins one."""
+    found: list[tuple[str, list[str]]] = []
+    before = OUTSIDE
+    for word, tag in zip(words, tags, strict=True):
+        if tag != OUTSIDE:
+            if tag.startswith("B-") or before[2:] != tag[2:]:
+                found.append((types[tag[2:]], []))
+            found[-1][1].append(word)
+        before = tag
+    return [(kind, " ".join(named)) for kind, named in found]

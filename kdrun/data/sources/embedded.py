@@ -1,0 +1,40 @@
+"""Synthetic rows that ship with kdrun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from kdrun.config import domains
+from kdrun.config.data import DataConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data import embedded
+from kdrun.data.splits import Split, make_split
+from kdrun.errors import DataError
+from kdrun.registry import register
+
+
+@register("data", "embedded")
+def embedded_source(config: DataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The synthetic rows that come with kdrun: the same for every seed of a run."""
+    return {name: _embedded_split(task, name) for name in wanted}
+
+
+def _embedded_split(task: TaskConfig, name: str) -> Split:
+    rows = embedded.generate(task.name, name, seed=0)
+    texts = [pa.array(rows.text, pa.string())]
+    if rows.text_pair is not None:
+        texts.append(pa.array(rows.text_pair, pa.string()))
+    if rows.answer is None:
+        labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+    else:
+        labels = pa.array(rows.answer, pa.string())
+    origin = f"embedded:{task.name}/{name}"
+    if rows.domain is None:
+        return make_split(name, texts, labels, origin, synthetic=True)
+    made = domains.EMBEDDED_DOMAINS[task.name]
+    if tuple(task.domains) != made:
+        raise DataError(f"{origin} has the domains {', '.join(made)}; task.domains says {', '.join(task.domains)}")
+    ids = pa.array([made.index(domain) for domain in rows.domain], pa.int32())
+    return make_split(name, texts, labels, origin, synthetic=True, domains=ids)

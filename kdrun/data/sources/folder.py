@@ -1,0 +1,21 @@
+"""Rows from a local folder in the GLUE, CoNLL or folder-per-domain layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kdrun.config.data import FolderDataConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data.sources import conll_folder, domain_folder, glue_folder
+from kdrun.data.splits import Split
+from kdrun.registry import register
+
+
+@register("data", "folder")
+def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The rows of a folder, `data.dir`, in the GLUE layout, with a folder a domain, or in the CoNLL layout."""
+    if task.is_extraction:
+        return conll_folder.read_task(config.dir, task, wanted)
+    if task.is_by_domain:
+        return domain_folder.read_task(config.dir, task, wanted)
+    return glue_folder.read_task(config.dir, task, wanted)

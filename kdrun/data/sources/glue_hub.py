@@ -1,0 +1,98 @@
+"""Read GLUE tasks from the hub with `datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.config.data import HubDataConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data import hub_datasets
+from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts
+from kdrun.data.splits import Split, make_split
+from kdrun.errors import DataError, did_you_mean
+from kdrun.registry import register
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+HUB_SPLITS = {
+    "train": ("train",),
+    "dev": ("validation", "validation_matched"),
+    "dev_mismatched": ("validation_mismatched",),
+}
+"""Names that a split has at the hub; the first one that is there is read."""
+
+LABEL = "label"
+OTHERWISE = "data=folder data.dir=PATH (a folder in the GLUE layout) or data=embedded (synthetic rows)"
+
+
+def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The `wanted` splits of a task from a data set at the hub, or from a local folder in the same form.
+
+    Raises:
+        DataError: the data set cannot be reached or has not the splits, columns and labels of the task.
+    """
+    tables = hub_datasets.load_hub_dataset(config.repo, task.name, config.revision, OTHERWISE)
+    splits = {}
+    for name in wanted:
+        known = [candidate for candidate in HUB_SPLITS.get(name, (name,)) if candidate in tables]
+        if not known:
+            names = " or ".join(HUB_SPLITS.get(name, (name,)))
+            raise DataError(f"{config.repo} {task.name} has no split {names}; it has {', '.join(map(str, tables))}")
+        splits[name] = _read_split(tables[known[0]], task, name, f"{config.repo}:{task.name}/{known[0]}")
+    return splits
+
+
+def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Split:
+    wanted = [*task.text, LABEL]
+    for column in wanted:
+        if column not in rows.column_names:
+            ending = did_you_mean(column, rows.column_names) or "."
+            raise DataError(f"{origin} lacks the column {column!r}{ending} Found: {', '.join(rows.column_names)}")
+    if not rows.num_rows:
+        raise DataError(f"{origin} has no rows")
+    _check_label_type(rows.features[LABEL], task, origin)
+    table: pa.Table = rows.select_columns(wanted).with_format("arrow")[:]
+    columns: list[pa.Array] = [table.column(column).combine_chunks() for column in wanted]
+    *texts, labels = columns
+    where = np.arange(rows.num_rows)
+    problems = RowProblems(origin)
+    for column, text in zip(task.text, texts, strict=True):
+        null = text.is_null().to_numpy(zero_copy_only=False)
+        problems.add(null, where, iter([f"{column} is null"] * problems.shown))
+    problems.raise_if_any("row")
+    notes = check_texts(problems, texts, where)
+    check = check_scores if task.is_regression else check_classes
+    check(problems, labels, labels, task, where)
+    problems.raise_if_any("row")
+    return make_split(name, texts, labels, origin, notes)
+
+
+def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
+    """Scores must be numbers and classes integers; class names must be the task's, in the same order.
+
+    An index means nothing without the names. Where the data set gives none, it is taken at its word.
+    """
+    import datasets
+
+    wanted = ("int", "uint", "float") if task.is_regression else ("int", "uint")
+    if not str(feature.dtype).startswith(wanted):
+        kind = "numbers" if task.is_regression else "class indices (integers)"
+        raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {kind}")
+    if task.is_regression or not isinstance(feature, datasets.ClassLabel):
+        return
+    if [str(label).lower() for label in feature.names] != [label.lower() for label in task.labels]:
+        raise DataError(
+            f"{origin} has the classes {', '.join(feature.names)}; "
+            f"the task {task.name} has {', '.join(task.labels)}, and the order decides what an index means"
+        )
+
+
+@register("data", "hub")
+def hub_source(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+    """The rows of `data.repo` at the hub."""
+    return read_task(config, task, wanted)

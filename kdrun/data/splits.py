@@ -1,0 +1,170 @@
+"""One split of a task as an Arrow table with a content hash.
+
+Texts and labels stay in Arrow columns: a split of a million rows is a few buffers, not a million objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from kdrun import rng
+
+pc: Any = compute
+"""Arrow's functions, which exist only once it runs: a type checker cannot see them."""
+
+SEPARATOR = "\x1f"
+"""Stands between the two texts of a pair where they are compared as one; no text holds it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a task; the row number is the example's id.
+
+    Attributes:
+        name: `train`, `dev`, `test`, `dev_mismatched`.
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
+            float32 score, or the text that is to be written) and `domain` (int32 index into the task's domains; absent
+            where rows have none).
+        origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
+        fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
+        notes: what a reader of a result should know about these rows, as sentences.
+        synthetic: whether the rows were made by a generator instead of people.
+    """
+
+    name: str
+    table: pa.Table
+    origin: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def num_rows(self) -> int:
+        """How many examples it has."""
+        return self.table.num_rows
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether an example is two texts."""
+        return "text_pair" in self.table.column_names
+
+    def labels(self) -> np.ndarray:
+        """The labels, [rows]: int32 class indices, float32 scores, or texts."""
+        return self.table.column("label").to_numpy()
+
+    def domains(self) -> np.ndarray | None:
+        """The rows' domains as indices into the task's, int32 [rows]; None where rows do not say theirs."""
+        return self.table.column("domain").to_numpy() if "domain" in self.table.column_names else None
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Example number `i`: its `text`, `text_pair` (for pairs), `label` and `domain` (where rows have one).
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if not 0 <= i < self.num_rows:
+            raise IndexError(f"{self.origin} has rows 0 … {self.num_rows - 1}, not {i}")
+        return self.table.slice(i, 1).to_pylist()[0]
+
+    def select(self, indices: np.ndarray) -> Split:
+        """These rows, in this order, as a split of its own with its own fingerprint."""
+        table = self.table.take(pa.array(indices))
+        return dataclasses.replace(self, table=table, fingerprint=content_hash(table))
+
+
+def make_split(
+    name: str,
+    texts: list[pa.Array | pa.ChunkedArray],
+    labels: pa.Array | pa.ChunkedArray | None,
+    origin: str,
+    notes: tuple[str, ...] = (),
+    synthetic: bool = False,
+    domains: pa.Array | pa.ChunkedArray | None = None,
+) -> Split:
+    """A split from its columns, whatever the source: texts are stripped of blanks at both ends.
+
+    Args:
+        name: name of the split.
+        texts: one column of strings, or two for pairs, [rows] each; without nulls.
+        labels: class indices (any integer type), scores (any float type) or texts, [rows]; without nulls. None for rows
+            that have none.
+        origin: where the rows come from, for messages.
+        notes: see `Split`.
+        synthetic: see `Split`.
+        domains: indices into the task's domains, [rows], where rows have a domain.
+    """
+    columns = {
+        key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXT_COLUMNS, texts, strict=False)
+    }
+    if labels is not None:
+        columns["label"] = _labels(labels)
+    if domains is not None:
+        columns["domain"] = domains.cast(pa.int32())
+    table = pa.table(columns)
+    return Split(name, table, origin, content_hash(table), notes, synthetic)
+
+
+def _labels(labels: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    if pa.types.is_string(labels.type):
+        return labels
+    label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
+    # a score such as 2.1 has no exact float32: rounding it is meant
+    return labels.cast(label_type, safe=pa.types.is_integer(label_type))
+
+
+TEXT_COLUMNS = ("text", "text_pair")
+
+
+def content_hash(table: pa.Table) -> str:
+    """The sha256 of a table's column names, types and values, 64 hex digits, however it is chunked."""
+    state = hashlib.sha256()
+    for name in table.column_names:
+        column = table.column(name)
+        state.update(f"{name}\x00{column.type}\x00{len(column)}\x00".encode())
+        if pa.types.is_string(column.type):
+            # lengths first, so that moving a letter between neighbouring rows changes the hash
+            state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
+            for chunk in column.chunks:
+                state.update(_string_bytes(chunk))
+        else:
+            state.update(np.ascontiguousarray(column.to_numpy()).data)
+    return state.hexdigest()
+
+
+def _string_bytes(chunk: pa.StringArray) -> memoryview:
+    _, offsets, data = chunk.buffers()
+    if data is None or not len(chunk):
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return memoryview(data)[int(ends[0]) : int(ends[-1])]
+
+
+def subset(split: Split, max_rows: int, seed: int) -> Split:
+    """A seeded random subset in the original order; the whole split when it is no larger.
+
+    A smaller subset of the same seed is part of a larger one, so curves over `max_rows` only add rows.
+    """
+    if max_rows >= split.num_rows:
+        return split
+    order = rng.numpy_stream(seed, "subset").permutation(split.num_rows)
+    return split.select(np.sort(order[:max_rows]))
+
+
+def count_overlap(train: Split, dev: Split) -> int:
+    """How many rows of `dev` have text(s) that also stand in `train`, compared letter for letter."""
+    return int(pc.sum(pc.is_in(text_keys(dev), value_set=text_keys(train))).as_py() or 0)
+
+
+def text_keys(split: Split) -> pa.ChunkedArray:
+    """The text(s) of each row as one string, to compare rows by, [rows]."""
+    text = split.table.column("text")
+    if not split.is_pair:
+        return text
+    return pc.binary_join_element_wise(text, split.table.column("text_pair"), SEPARATOR)

@@ -1,0 +1,261 @@
+"""Tokenize a split once and read it memory-mapped from the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdrun.data import prompt_tokenization
+from kdrun.data.splits import TEXT_COLUMNS, Split
+from kdrun.errors import ModelError
+from kdrun.storage import cache, hashing
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+FORMAT = 1
+"""Number of the file format; part of the cache key."""
+
+CHUNK = 8192
+"""Rows tokenised at a time: enough to keep all cores busy, few enough to keep Python lists small."""
+
+FILE = "tokens.arrow"
+IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
+
+
+class TokenizedSplit:
+    """The token ids of a split. Reads the Arrow file's own buffers; batches are the only copies.
+
+    Attributes:
+        lengths: tokens of each row, special tokens included, [rows].
+        fingerprint: hash of the rows, the tokenizer and the length limit, 24 hex digits.
+    """
+
+    def __init__(self, table: pa.Table, pad_id: int, pad_type: int, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self._pads = {IDS: pad_id, TYPES: pad_type, PROMPT: 0}
+        self._table = table  # keeps the memory map open
+        self._offsets = table.column(IDS).chunk(0).offsets.to_numpy()
+        self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
+        self.lengths = np.diff(self._offsets)
+
+    @property
+    def num_rows(self) -> int:
+        """How many examples it has."""
+        return len(self.lengths)
+
+    def ids(self, row: int) -> np.ndarray:
+        """The token ids of one row, [length]."""
+        return self._flat[IDS][self._offsets[row] : self._offsets[row + 1]]
+
+    def batch(self, rows: np.ndarray, multiple: int = 1) -> dict[str, torch.Tensor]:
+        """These rows, padded on the right to the longest of them.
+
+        Args:
+            rows: row numbers, [batch]; a row may stand there twice.
+            multiple: round the length up to a multiple of this.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`; where rows have
+            prompts, `prompt_mask`, 1 on their tokens: int64, [batch, length].
+
+        Raises:
+            ValueError: there are no rows.
+        """
+        import torch
+
+        if not len(rows):
+            raise ValueError("a batch needs at least one row")
+        lengths = self.lengths[rows]
+        width = -(-int(lengths.max()) // multiple) * multiple
+        columns = np.arange(width)
+        mask = columns < lengths[:, None]
+        places = (self._offsets[rows].astype(np.int64)[:, None] + columns)[mask]
+        batch = {}
+        for name, flat in self._flat.items():
+            padded = np.full(mask.shape, self._pads[name], np.int64)
+            padded[mask] = flat[places]
+            batch[name] = torch.from_numpy(padded)
+        batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
+        return batch
+
+
+class TextTokenizer:
+    """How a role reads texts: rows of tokens by its tokenizer.
+
+    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor. Rows of a
+    text-to-text model are `prompt text [prompt text] end`; of these only texts are cut.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        max_length: most tokens per row, special tokens included.
+        prompts: what stands before each text, for a text-to-text model.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one, or has no padding token.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> None:
+        if tokenizer.pad_token_id is None:
+            raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
+        self.tokenizer, self.max_length, self.prompts = tokenizer, max_length, tuple(prompts)
+        self._own = _copy(tokenizer)
+
+    def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a split in chunks: `lengths` [rows], and the values of each column one row after another.
+
+        Raises:
+            ModelError: prompts leave no room for text, or are not as many as texts.
+        """
+        if self.prompts:
+            end = self.tokenizer.eos_token_id
+            return prompt_tokenization.tokenize_with_prompts(
+                split, self._own, self.prompts, end, self.max_length, CHUNK
+            )
+        self._own.enable_truncation(self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side)
+        return _chunks(split, self._own, TYPES in self.tokenizer.model_input_names)
+
+    def batch(self, texts: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:
+        """Rows of one text or of two as one batch, as `TokenTable.batch` gives it."""
+        return self.tokens(texts).batch(np.arange(len(texts)))
+
+    def tokens(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
+        """Rows of one text or of two as a table that is read once: without the cache, and so without a fingerprint."""
+        columns = dict(zip(TEXT_COLUMNS, map(list, zip(*texts, strict=True)), strict=False))
+        rows = self.chunks(Split("made", pa.table(columns), "made text", ""))
+        return self.table(pa.Table.from_batches([_columns(rows)]), "")
+
+    def table(self, table: pa.Table, fingerprint: str) -> TokenizedSplit:
+        """Columns that were made of this reader's chunks, as it pads them."""
+        return TokenizedSplit(table, self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, fingerprint)
+
+    def decode_texts(self, ids: Sequence[int], count: int) -> tuple[str, ...]:
+        """The texts of a row without prompts: what stands between the marks that end a text.
+
+        Args:
+            ids: without padding.
+            count: how many texts a row has.
+        """
+        end, special = self.tokenizer.eos_token_id, set(self.tokenizer.all_special_ids)
+        found: list[list[int]] = [[]]
+        for token in ids:
+            if token == end:
+                found.append([])
+            elif token not in special:
+                found[-1].append(token)
+        return tuple(self.tokenizer.decode(own).strip() for own in (found + [[]] * count)[:count])
+
+
+def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenizedSplit:
+    """The token ids of a split, from the cache where they are there; arguments and errors as those of `Reader`."""
+    reader = TextTokenizer(tokenizer, max_length, prompts)
+    key: dict[str, Any] = {
+        "format": FORMAT,
+        "rows": split.fingerprint,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "max_length": max_length,
+    }
+    if prompts:
+        key["prompts"] = list(prompts)
+    table, _ = cache.fetch(
+        "tokens",
+        key,
+        lambda work: _write(work / FILE, _columns(reader.chunks(split))),
+        lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
+    )
+    return reader.table(table, hashing.digest(key)[:24])
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """A hash of all that decides a tokenizer's ids, 64 hex digits.
+
+    Its truncation and padding are left out: they are the state of its last call, not a part of it.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one.
+    """
+    state = json.loads(_backend(tokenizer).to_str())
+    del state["truncation"], state["padding"]
+    return hashing.digest(
+        {
+            "backend": state,
+            "inputs": tokenizer.model_input_names,
+            "truncation_side": tokenizer.truncation_side,
+            "split_special_tokens": _backend(tokenizer).encode_special_tokens,
+        }
+    )
+
+
+def _backend(tokenizer: Any) -> Tokenizer:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            f"{_name(tokenizer)} is not a fast tokenizer; kdrun needs one with a tokenizer.json "
+            "(AutoTokenizer.from_pretrained(…).save_pretrained(…) writes it where it can be converted)"
+        )
+    return backend
+
+
+def _name(tokenizer: Any) -> str:
+    return f"the tokenizer {getattr(tokenizer, 'name_or_path', '') or type(tokenizer).__name__}"
+
+
+def _copy(tokenizer: Any) -> Tokenizer:
+    """A backend of one's own: truncation is a state of it, and the caller's tokenizer must not change."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(_backend(tokenizer).to_str())
+    backend.encode_special_tokens = _backend(tokenizer).encode_special_tokens
+    backend.no_padding()
+    backend.no_truncation()
+    return backend
+
+
+def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
+    """Chunks of rows as one record batch, so that a reader finds each column in one piece."""
+    pieces: dict[str, list[np.ndarray]] = {}
+    for chunk in chunks:
+        for name, values in chunk.items():
+            pieces.setdefault(name, []).append(values)
+    lengths = np.concatenate(pieces.pop("lengths"))
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    columns = {
+        name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
+        for name, parts in pieces.items()
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _write(path: Path, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, split.num_rows, CHUNK):
+        rows = _encode(backend, split, start)
+        lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+        total = int(lengths.sum())
+        made: dict[str, np.ndarray] = {
+            "lengths": lengths,
+            IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
+        }
+        if with_types:
+            made[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
+        yield made
+
+
+def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:
+    rows = split.table.slice(start, CHUNK)
+    texts = rows.column("text").to_pylist()
+    if split.is_pair:
+        texts = list(zip(texts, rows.column("text_pair").to_pylist(), strict=True))
+    # the fast variant leaves out the places of the tokens in the text, which nobody reads
+    return backend.encode_batch_fast(texts)

@@ -1,0 +1,80 @@
+"""Find earlier runs with the same config, code and data to reuse or resume.
+
+Comparisons and sweeps take up what is finished and go on with what was stopped. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdrun import registry
+from kdrun.config import domains
+from kdrun.config.identity import config_hash
+from kdrun.config.schema import RunConfig
+from kdrun.runs.provenance import code_digest
+from kdrun.runs.run_record import read_record
+from kdrun.storage.hashing import digest
+from kdrun.storage.ledger import LEDGER, RunKey, Status, finished, read_runs, status_of, top_level_runs
+from kdrun.storage.serialization import to_plain
+
+BEST_FIRST = (Status.running, Status.interrupted, Status.crashed, Status.failed)
+"""Of equal runs that are not finished, which one counts."""
+
+_fingerprints: dict[str, str] = {}
+"""What a config says of its rows → the fingerprint of the rows, of those that this process has read."""
+
+
+@dataclass(frozen=True)
+class ExistingRun:
+    """A run that is there.
+
+    Attributes:
+        status: what became of it.
+        folder: where.
+        error: why it ended, where it was not by itself.
+    """
+
+    status: Status
+    folder: Path
+    error: str | None = None
+
+
+def find_run(output_dir: Path, key: RunKey) -> ExistingRun | None:
+    """The run of an output folder that stands for one of this key: a finished one, else the newest of the best kind."""
+    runs = read_runs(output_dir / LEDGER)
+    folder = finished(runs).get(key)
+    if folder is not None:
+        return ExistingRun(Status.done, folder)
+    found = [one for run in reversed(top_level_runs(runs)) if (one := _unfinished(run, key)) is not None]
+    return min(found, key=lambda one: BEST_FIRST.index(one.status), default=None)
+
+
+def _unfinished(run: dict[str, Any], key: RunKey) -> ExistingRun | None:
+    config, code, data = key
+    if (run["config_hash"], run.get("code")) != (config, code) or run["status"] == Status.done.value:
+        return None
+    folder = Path(run["run_dir"])
+    record = read_record(folder)
+    if record is None or record["run_id"] != run["run_id"] or record.get("found", {}).get("data", data) != data:
+        return None
+    return ExistingRun(status_of(run), folder, run.get("error"))
+
+
+def data_identity(config: RunConfig) -> str:
+    """What of a config decides the rows that its run reads, as a hash."""
+    thinned = domains.is_per_domain(config.method) and config.data.train_fraction is not None
+    domain = domains.ALL if thinned else domains.target_domain(config.method)
+    is_data_free = registry.get("method", config.method.name).target.requires.data_free
+    return digest(to_plain([config.task, config.data, domain, is_data_free, config.corpus, config.ood]))
+
+
+def run_key(config: RunConfig) -> RunKey:
+    """What a run must have in common with this one to stand for it; its rows are read, once a process."""
+    from kdrun.data import run_data
+
+    read = data_identity(config)
+    if read not in _fingerprints:
+        _fingerprints[read] = run_data.load_run_data(config).fingerprint
+    return config_hash(config), code_digest(), _fingerprints[read]

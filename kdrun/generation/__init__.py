@@ -1,0 +1,1 @@
+"""Generated text: masks, Gumbel-softmax, sampling from T5, generator losses."""

@@ -1,0 +1,113 @@
+"""Soft tokens as differentiable input embeddings of any model.
+
+What adversarial text needs (MATE-KD, arXiv 2105.05912; ZSKD, arXiv 2012.15495) in the form that costs least:
+the language-model head and the noise are computed at masked positions only, and a soft token enters a model as
+one row of `y @ table`, never as a one-hot over the whole text. The values equal the textbook form (tested).
+Positions are given as one flat index of the masked tokens, `mask.nonzero()` order, throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.errors import ModelError
+from kdrun.generation.masking import Inputs
+
+HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "bert": lambda model, hidden: model.cls(hidden),
+    "roberta": lambda model, hidden: model.lm_head(hidden),
+    "distilbert": lambda model, hidden: model.vocab_projector(
+        model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
+    ),
+}
+"""Architecture → its masked-language-model head, from hidden states [n, hidden] to logits [n, vocabulary]."""
+
+
+def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int | None, banned_ids: Tensor) -> Tensor:
+    """A masked language model's logits at the masked positions, [masked, vocabulary] float32.
+
+    Args:
+        model: BERT, DistilBERT or RoBERTa with its language-model head.
+        inputs: of the unmasked text.
+        mask: positions to replace by the mask token and to predict, [batch, length] bool.
+        mask_id: id of the mask token.
+        banned_ids: ids it may never give (special ones), [k]: their logit is −inf.
+
+    Raises:
+        ModelError: another architecture, or no mask token.
+    """
+    kind = str(model.config.model_type)  # pyright: ignore[reportAttributeAccessIssue]
+    if kind not in HEADS:
+        raise ModelError(f"a generator of architecture {kind!r} is not known here; known: {', '.join(HEADS)}")
+    if mask_id is None:
+        raise ModelError(
+            f"a generator of architecture {kind!r} fills masked tokens, and its vocabulary has no mask token"
+        )
+    masked = {**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, mask_id)}
+    masked.pop("prompt_mask", None)  # an encoder knows no prompts
+    hidden = model.base_model(**masked).last_hidden_state[mask]  # pyright: ignore[reportCallIssue]
+    logits = HEADS[kind](model, hidden).float()
+    return logits.index_fill_(1, banned_ids, -torch.inf)  # in place: the head's own output, and large
+
+
+def soft_embeddings(model: nn.Module, input_ids: Tensor, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:
+    """Word embeddings of a text whose masked tokens are straight-through samples, [batch, length, hidden].
+
+    The value is that of the discrete text: E[ids] at masked positions, E[x] elsewhere. The gradient is that of
+    the soft tokens: ∂/∂y of y·E, with the model's own table E.
+
+    Args:
+        model: whose table; any architecture with `get_input_embeddings`.
+        input_ids: the unmasked text, [batch, length].
+        mask: [batch, length] bool.
+        ids: the sampled tokens, [masked].
+        soft: their relaxation, [masked, vocabulary], with a gradient.
+    """
+    embeddings = model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
+    text = embeddings(input_ids)
+    filled = straight_through(embeddings.weight, ids, soft)
+    return text.masked_scatter(mask[..., None], filled.to(text.dtype))
+
+
+def straight_through(table: Tensor, ids: Tensor, soft: Tensor | None) -> Tensor:
+    """Embeddings of sampled tokens whose gradient is that of soft ones, [n, hidden].
+
+    Args:
+        table: [entries, hidden]; entries that only one of table and `soft` has are never sampled.
+        ids: the tokens, [n].
+        soft: their relaxation, [n, vocabulary]; None leaves plain embeddings.
+    """
+    hard = table[ids]
+    if soft is None:
+        return hard
+    shared = min(len(table), soft.shape[1])
+    pulled = soft[:, :shared].to(table.dtype) @ table[:shared].detach()
+    # the value is exactly `hard`; the sample's gradient comes from the soft product alone
+    return hard + (pulled - pulled.detach())
+
+
+def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[str, Tensor]:
+    """Keyword arguments that give a model these embeddings in place of ids.
+
+    RoBERTa makes positions from ids, and numbers them through padding when it sees only embeddings; so they are
+    given. (A generator never gives special ids, so the discrete text has the same ones.)
+    """
+    made = {name: value for name, value in inputs.items() if name != "input_ids"} | {"inputs_embeds": embeddings}
+    config: Any = model.config
+    if config.model_type == "roberta":
+        present = inputs["input_ids"].ne(config.pad_token_id).long()
+        made["position_ids"] = present.cumsum(dim=1) * present + config.pad_token_id
+    return made
+
+
+def soft_logits(model: nn.Module, inputs: Inputs, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:
+    """A classifier's logits on a text whose masked tokens are straight-through samples, [batch, outputs].
+
+    Arguments as `soft_embeddings` and `soft_inputs` take them.
+    """
+    embeddings = soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
+    return model(**soft_inputs(model, inputs, embeddings)).logits

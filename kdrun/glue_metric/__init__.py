@@ -1,1 +1,0 @@
-"""A metric of Hugging Face `evaluate` over `kdrun.metrics`; `evaluate.load` takes this folder's path."""

@@ -1,0 +1,1 @@
+"""How a teacher is trained on several domains."""

@@ -1,0 +1,88 @@
+"""A shared encoder with one output layer per domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from kdrun.data.batch import Batch
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.errors import ModelError
+from kdrun.methods.base import MethodContext, StepOutput
+from kdrun.methods.domain_teachers.base import DomainTeacherMethod
+from kdrun.methods.phases import Turn
+from kdrun.rng import seeded_init
+from kdrun.tasks.predictor import Predictor
+
+FILE = "heads.safetensors"
+
+
+def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
+    """The module that holds a classifier's last linear layer, and its name there.
+
+    Raises:
+        ModelError: an architecture whose output layer is not known.
+    """
+    head = getattr(model, "classifier", None)
+    if isinstance(head, nn.Linear):
+        return model, "classifier"
+    if isinstance(getattr(head, "out_proj", None), nn.Linear):
+        return head, "out_proj"  # pyright: ignore[reportReturnType]
+    raise ModelError(f"the output layer of {type(model).__name__} is not known: a teacher with one a domain needs it")
+
+
+class MultiTaskTeacher(DomainTeacherMethod):
+    """Shared encoder, one output layer a domain; each row is scored by the layer of its own domain.
+
+        min over θ, W_1 … W_K:  CE(W_k · f_θ(x), y)    for x of domain k
+
+    In training the layers are one wide linear layer, [K · classes, width], of which a row's domain takes its part.
+    """
+
+    def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
+        super().__init__(config, parts, seen)
+        self.holder, self.name = output_layer(self.roles["student"])
+        plain = getattr(self.holder, self.name)
+        self.plain, self.count = plain, len(parts.task.domains)
+        settings: Any = self.roles["student"].config
+        with seeded_init(parts.seed, "heads"):
+            wide = nn.Linear(plain.in_features, self.count * plain.out_features)
+            nn.init.normal_(wide.weight, std=settings.initializer_range)
+            nn.init.zeros_(wide.bias)
+        setattr(self.holder, self.name, wide.to(parts.device))
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        """Cross-entropy of the own domain's layer, summed."""
+        assert batch.labels is not None
+        logits = self.roles["student"](**batch.inputs["student"]).logits.view(len(batch.ids), self.count, -1)
+        own = logits[torch.arange(len(logits), device=logits.device), batch.extras["domain"]]
+        loss = cross_entropy(own.float(), batch.labels, reduction="sum")
+        return StepOutput(loss, len(batch.ids), {"hard": loss.detach()})
+
+    def logits(self, predictor: Predictor, tokens: TokenizedSplit, domains: np.ndarray) -> np.ndarray:
+        """Of the layer of each row's own domain, [rows, classes]."""
+        wide = predictor.logits(self.roles["student"], tokens, self.count * self.plain.out_features)
+        return wide.reshape(len(wide), self.count, -1)[np.arange(len(wide)), domains]
+
+    def save_extra_modules(self, folder: Path) -> None:
+        """Write the layers, and give the model its plain one back, which `part` fills for a domain."""
+        wide = getattr(self.holder, self.name)
+        heads = {name: value.detach().cpu().contiguous() for name, value in wide.state_dict().items()}
+        save_file(heads, folder / FILE)
+        setattr(self.holder, self.name, self.plain)
+
+    @staticmethod
+    def load_for_domain(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
+        """Give the model the output layer of a domain."""
+        assert domain is not None
+        holder, name = output_layer(model)
+        layer, heads = getattr(holder, name), load_file(folder / FILE)
+        rows = slice(domain * layer.out_features, (domain + 1) * layer.out_features)
+        layer.load_state_dict({key: value[rows] for key, value in heads.items()})
+        return {}

@@ -1,0 +1,112 @@
+"""Phases, turns and step budgets of a training.
+
+This module imports without torch, like `kdrun.methods.base`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdrun.config.optim import OptimConfig
+
+
+class ScheduleSpan(Enum):
+    """The steps that learning rates decay over, where roles take turns: each role's own, or all of the phase's."""
+
+    own_steps = "own_steps"
+    all_batches = "all_batches"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """So many optimizer steps of one role, before the next turn of the phase."""
+
+    role: str
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training. Its turns repeat until the budget is spent.
+
+    The budget is that of the leading role, so that methods with one `optim` section train the student for
+    equally many steps: `epochs` counts its passes over the training rows; `steps`, when given, counts its
+    optimizer steps and wins. Turns of other roles come on top.
+    """
+
+    name: str
+    turns: tuple[Turn, ...]
+    epochs: float = 1.0
+    steps: int | None = None
+    batch_size: int = 32
+    accumulate: int = 1
+    schedule_over: ScheduleSpan = ScheduleSpan.own_steps
+    evaluated: bool = True
+    """Whether the dev score means something in this phase. Where not (the head is not trained, or another model is),
+    the loop neither evaluates nor chooses a checkpoint, and the last weights go on (`must_end_scored`)."""
+    epochs_before: float = 0.0
+    """Passes that earlier phases took of the same budget: parts of it are rounded so that they add up to the whole."""
+
+    @property
+    def leading_role(self) -> str:
+        """The student where it takes part, else the role of the first turn."""
+        roles = [turn.role for turn in self.turns]
+        return "student" if "student" in roles else roles[0]
+
+    def rng_name(self, role: str) -> str:
+        """Name of a role's random streams in this phase, for `kdrun.rng.stream`."""
+        return self.name if role == self.leading_role else f"{self.name}/{role}"
+
+
+def steps_per_epoch(plan: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps of one pass over so many rows; the last micro-batch and the last step may be smaller."""
+    return math.ceil(math.ceil(rows / plan.batch_size) / plan.accumulate)
+
+
+def num_steps(plan: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps that a budget comes to: `steps` where given, else `epochs` passes over so many rows."""
+    if plan.steps:
+        return plan.steps
+    per_epoch, before = steps_per_epoch(plan, rows), plan.epochs_before if isinstance(plan, Phase) else 0.0
+    return max(1, round((before + plan.epochs) * per_epoch) - round(before * per_epoch))
+
+
+def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
+    """The turn that a step of a phase belongs to; the turns repeat."""
+    position = step % sum(turn.steps for turn in turns)
+    for turn in turns:
+        if position < turn.steps:
+            return turn
+        position -= turn.steps
+    raise ValueError("a phase needs turns with at least one step")
+
+
+def steps_by_role(phase: Phase, budget: int) -> dict[str, int]:
+    """Steps of each role when the phase's leading role takes `budget` of them."""
+    planned, step = {turn.role: 0 for turn in phase.turns}, 0
+    while planned[phase.leading_role] < budget:
+        planned[turn_at(phase.turns, step).role] += 1
+        step += 1
+    return planned
+
+
+def check_last_phase_evaluated(phases: list[Phase]) -> None:
+    """Without a score at its end, nothing would say what the student has come to, or which checkpoint is its best.
+
+    Raises:
+        ValueError: the last phase that trains the student is not scored.
+    """
+    taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
+    if taught and not taught[-1].evaluated:
+        raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
+
+
+def truncate_to_one_step(phase: Phase) -> Phase:
+    """The phase cut to one step of each turn, for a dry run; the leading role's turn comes last, as it ends it."""
+    turns = tuple(replace(turn, steps=1) for turn in phase.turns)
+    ordered = sorted(turns, key=lambda turn: turn.role == phase.leading_role)
+    return replace(phase, turns=tuple(ordered), steps=sum(turn.role == phase.leading_role for turn in turns))

@@ -1,0 +1,76 @@
+"""Fused attention that returns attention maps when asked.
+
+transformers' fused attention gives no maps: `output_attentions=True` then returns an empty tuple without a word. Its
+`eager` one gives probabilities after dropout, and slows every pass. Models that a method reads maps of
+(`needs.attentions`) are built with this one, so that only the passes that ask pay for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from kdrun.errors import ModelError
+
+NAME = "kdrun_maps"
+"""What transformers knows it by: `attn_implementation=NAME`. No saved model names it."""
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **asked: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """One layer's attention: softmax(q·kᵀ/√d)·v, fused unless the model was called with `output_attentions=True`.
+
+    Args:
+        module: the layer; its mode decides dropout.
+        query: [batch, heads, length, d]; key and value likewise.
+        key: see query.
+        value: see query.
+        attention_mask: True (or a sum of 0) where a token may be attended to, broadcast to
+            [batch, heads, length, length]; None for everywhere.
+        dropout: rate on the probabilities.
+        scaling: 1/√d by default.
+        **asked: what the model was called with beside its inputs. `attention_maps="scores"` asks for the scores
+            before the softmax, the lowest number of the type where masked (what TinyBERT compares);
+            `"probabilities"`, the default, for the softmax before dropout.
+
+    Returns:
+        The output [batch, length, heads, d], and the maps [batch, heads, length, length] or None.
+
+    Raises:
+        ModelError: maps were asked of a layer that sees only tokens to its left.
+    """
+    if not asked.get("output_attentions"):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **asked
+        )
+    if attention_mask is None and query.shape[2] > 1 and getattr(module, "is_causal", False):
+        raise ModelError(
+            f"{type(module).__name__} sees only tokens to its left; attention maps are read of encoders (BERT, "
+            "DistilBERT, RoBERTa) only"
+        )
+    scores = torch.matmul(query, key.transpose(2, 3)) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    elif attention_mask is not None:
+        scores = scores + attention_mask
+    shares = nn.functional.softmax(scores, dim=-1)
+    dropped = nn.functional.dropout(shares, p=dropout, training=module.training)
+    output = torch.matmul(dropped.to(value.dtype), value).transpose(1, 2).contiguous()
+    return output, scores if asked.get("attention_maps") == "scores" else shares
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,70 @@
+"""A model of one role with its tokenizer, name and fingerprint; what builders are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kdrun.config.task import TaskConfig
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.storage.checkpoint_manager import CheckpointManager
+
+
+@dataclass
+class ModelBundle:
+    """A model of one role, ready for the task, with its tokenizer.
+
+    Attributes:
+        model: a sequence classifier (T5 as one by label words); for a generator a masked language model or T5 as it
+            is; fp32, on the CPU.
+        tokenizer: a fast tokenizer.
+        name: what the screen calls it, e.g. `bert 2x128 (scratch)`.
+        fingerprint: hash of weights, config and tokenizer, 64 hex digits; decides cache keys.
+        has_head: the checkpoint came with a classification head for this very task.
+        notes: what a reader of the run should know, one sentence each.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    fingerprint: str
+    has_head: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def prompts(self) -> list[str]:
+        """What stands before each text of the rows that it reads; empty for all but a classifier by label words."""
+        return list(getattr(self.model, "prompts", ()))
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a builder may know beside its own section.
+
+    Attributes:
+        role: teacher, student or generator.
+        task: decides the head of a teacher and a student.
+        corpus: opens the general text; called only when something is trained on it.
+        seed: decides new weights and pretraining.
+        teacher: the teacher before its fine-tuning, where there is one.
+        attn_implementation: that of `kdrun.models.attention_maps` when a method reads attention maps, else `sdpa`.
+        max_length: tokens per example, special tokens included.
+        device: where pretraining takes place; models are returned on the CPU.
+        tell: is given a line about what takes a while.
+        stray_weight: that of a text-to-text teacher or student.
+        keeper: of the checkpoints that an interrupted pretraining goes on from; they go when it has ended.
+    """
+
+    role: str
+    task: TaskConfig
+    corpus: Callable[[], Corpus]
+    seed: int
+    teacher: ModelBundle | None = None
+    attn_implementation: str = "sdpa"
+    max_length: int = 128
+    device: str = "cpu"
+    log: Callable[[str], None] = lambda _: None
+    stray_weight: float = 1.0
+    checkpoints: CheckpointManager | None = None

@@ -1,0 +1,244 @@
+"""Load a model from a folder or the hub and fit its head to the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from kdrun.errors import ModelError
+from kdrun.models import label_alignment, t5_tasks, weights
+from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.models.hub_files import download, read_config, read_tokenizer
+from kdrun.models.parameters import head_prefix, model_fingerprint
+from kdrun.models.t5_label_scoring import TaskT5
+from kdrun.models.tokenizers import fitting_tokenizer
+from kdrun.rng import seeded_init
+
+AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet", "data2vec-text", "roberta-prelayernorm", "longformer")
+"""Families whose first token stands at position pad_token_id + 1."""
+
+
+def from_hub(repo: str, revision: str | None, context: BuildContext, *, replace_head: bool) -> ModelBundle:
+    """Download a checkpoint (or find it in the hub's own cache) and load it.
+
+    Raises:
+        ModelError: it cannot be had, or `from_folder` refuses it.
+    """
+    folder = download(repo, revision, context.role)
+    return from_folder(folder, context, name=repo.rpartition("/")[2], replace_head=replace_head)
+
+
+def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name: str | None = None) -> ModelBundle:
+    """Load the model and tokenizer of a folder for a role.
+
+    Args:
+        folder: as `save_pretrained` writes it.
+        context: role, task, seed, attention.
+        replace_head: put a new head in the place of one that does not fit the task, instead of refusing.
+        name: what the screen calls the model; default the folder's name.
+
+    Raises:
+        ModelError: something is missing or damaged, would run a stranger's code, or does not fit.
+    """
+    where = f"{context.role}.path={folder}" if name is None else f"{context.role}.hub={name} (in {folder})"
+    config = read_config(folder, where)
+    tokenizer = read_tokenizer(folder, where)
+    check_positions(config, tokenizer, context.max_length, where)
+    _check_vocabulary(config, tokenizer, where)
+    if isinstance(config, T5Config):
+        return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
+    if context.task.is_extraction and context.role != "generator":
+        raise ModelError(
+            f"{where}: {config.model_type} is an encoder, which writes no text, and task {context.task.name} is "
+            "answered with one; give a T5 model"
+        )
+    architectures, names = config.architectures, label_alignment.names_of(config)
+    claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
+    loaded = _weights(folder, where, config, context)
+    notes: list[str] = []
+    if context.role == "generator":
+        _check_language_head(loaded, where)
+        has_head = False
+    elif claims and not loaded.new_head:
+        has_head = _fit_head(loaded, names, where, context, replace_head, notes)
+    else:
+        has_head = False
+        if len(loaded.new_head) < loaded.head_size:
+            # a head of another kind, or a part of one: a whole new head, so that the seed decides all of it
+            _replace_head(loaded.model, context)
+        notes.append(f"{loaded.head_size} weights were new: {', '.join(sorted(loaded.head))}")
+    if loaded.new_pooler:
+        notes.append(f"the checkpoint has no pooler: {', '.join(sorted(loaded.new_pooler))} were new")
+    tokenizer = fitting_tokenizer(tokenizer, loaded.model)
+    fingerprint = model_fingerprint(loaded.model, tokenizer)
+    return ModelBundle(loaded.model, tokenizer, name or folder.resolve().name, fingerprint, has_head, notes)
+
+
+def _text_to_text(
+    folder: Path,
+    where: str,
+    config: T5Config,
+    tokenizer: PreTrainedTokenizerBase,
+    context: BuildContext,
+    replace_head: bool,
+    name: str | None,
+) -> ModelBundle:
+    """A T5 checkpoint: as it is for a generator, as a classifier by label words for a teacher or student.
+
+    It has no head to be new or to be replaced; one that was trained on the task by kdrun says so in its config.
+    """
+    made_for, its_prompts = t5_tasks.task_signature(config)
+    has_head, notes = context.role != "generator" and t5_tasks.was_trained_on(config, context.task), []
+    if context.role != "generator":
+        t5_tasks.check_prompts(context.task, context.role)
+    if made_for and not has_head and context.role != "generator":
+        apart = f"it was trained to answer {', '.join(made_for)} to {' … '.join(its_prompts)}"
+        if not replace_head:
+            asked = f"{', '.join(t5_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
+            raise ModelError(
+                f"{where}: {apart}, and {context.task.name} asks for {asked}; give a checkpoint of this task, or let "
+                f"kdrun train this one on it with {context.role}.fine_tune=always"
+            )
+        notes.append(f"{apart}; it learns the words of {context.task.name} anew")
+    if has_head and context.role == "student":
+        notes.append("the student starts as a checkpoint that was trained on this task")
+    kind = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
+    # never the attention that gives maps: it does not know T5's position bias
+    model, info = weights.read(kind, folder, where, config, context, "sdpa")
+    weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
+    if isinstance(model, TaskT5):
+        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+    model.eval()
+    return ModelBundle(
+        model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes
+    )
+
+
+def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> None:
+    embeddings = getattr(config, "vocab_size", None)
+    if isinstance(embeddings, int) and len(tokenizer) > embeddings:
+        raise ModelError(
+            f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings; "
+            "they are not of one checkpoint: put the right tokenizer files into the folder"
+        )
+
+
+def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> None:
+    """Refuse texts that are longer than a model has positions, which otherwise fails deep inside it.
+
+    Raises:
+        ModelError: with both numbers.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return
+    room = positions - first_position(config, tokenizer)
+    if max_length > room:
+        raise ModelError(
+            f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
+        )
+
+
+def first_position(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The position id of a text's first token: RoBERTa counts on from its padding id."""
+    if config.model_type not in AFTER_PAD:
+        return 0
+    for pad in (config.pad_token_id, tokenizer.pad_token_id):
+        if isinstance(pad, int):
+            return pad + 1
+    return 1
+
+
+@dataclass
+class _Loaded:
+    """A model with what its checkpoint lacked."""
+
+    model: PreTrainedModel
+    head: set[str]
+    new_head: set[str]
+    new_pooler: set[str]
+    reshaped: set[str]
+
+    @property
+    def head_size(self) -> int:
+        """How many tensors the head has."""
+        return len(self.head)
+
+
+def _weights(folder: Path, where: str, config: PreTrainedConfig, context: BuildContext) -> _Loaded:
+    generator = context.role == "generator"
+    auto = AutoModelForMaskedLM if generator else AutoModelForSequenceClassification
+    if not generator:
+        label_alignment.set_labels(config, context.task)
+    model, info = weights.read(auto, folder, where, config, context, context.attn_implementation)
+    return _sort_keys(model, info, where)
+
+
+def _sort_keys(model: PreTrainedModel, info: dict[str, Any], where: str) -> _Loaded:
+    """Which weights were new; refuses a checkpoint that lacks a part of the body.
+
+    Raises:
+        ModelError: with the names of the missing or misshapen weights.
+    """
+    body = head_prefix(model)
+    missing = set(info["missing_keys"])
+    reshaped = weights.mismatched_weights(info)
+    pooler = {key for key in missing if key.startswith(f"{body}pooler.")}
+    lost = {key for key in missing | reshaped if key.startswith(body)} - pooler
+    weights.check_missing_weights(lost, where)
+    head = {key for key in model.state_dict() if not key.startswith(body)}
+    return _Loaded(model.eval(), head, missing - pooler, pooler, reshaped)
+
+
+def _check_language_head(loaded: _Loaded, where: str) -> None:
+    lacking = loaded.new_head | loaded.reshaped
+    if lacking:
+        raise ModelError(
+            f"{where}: a generator needs a masked-language-model head, and this checkpoint lacks "
+            f"{', '.join(sorted(lacking)[:3])}, …: it would write noise; take a …ForMaskedLM checkpoint"
+        )
+
+
+def _fit_head(
+    loaded: _Loaded, names: list[str], where: str, context: BuildContext, replace_head: bool, notes: list[str]
+) -> bool:
+    """Align a checkpoint's own head with the task. Returns whether it was kept."""
+    fit = label_alignment.compare(names, context.task)
+    if loaded.reshaped and not fit.problem:
+        shapes = f"{', '.join(sorted(loaded.reshaped))} have another shape than config.json says"
+        fit = label_alignment.Fit(fit.order, problem=shapes)
+    if fit.problem and not replace_head:
+        raise ModelError(
+            f"{where}: the classification head does not fit the task: {fit.problem}; give a checkpoint of this "
+            f"task, or let kdrun put a new head on it with {context.role}.fine_tune=always"
+        )
+    if fit.problem:
+        _replace_head(loaded.model, context)
+        notes.append(f"the checkpoint's head was replaced by a new one: {fit.problem}")
+        return False
+    label_alignment.permute_outputs(loaded.model, fit.order)
+    if fit.note:
+        notes.append(fit.note)
+    if context.role == "student":
+        notes.append("the student starts with the classification head of its checkpoint")
+    return True
+
+
+def _replace_head(model: PreTrainedModel, context: BuildContext) -> None:
+    """Give a model the head it would have had if its checkpoint had none: a function of seed and role."""
+    with seeded_init(context.seed, context.role):
+        fresh = AutoModelForSequenceClassification.from_config(model.config)
+    body = head_prefix(model)
+    head = {key: value for key, value in fresh.state_dict().items() if not key.startswith(body)}
+    model.load_state_dict(head, strict=False)

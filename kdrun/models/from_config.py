@@ -1,0 +1,216 @@
+"""Build a model from sizes with random or pretrained weights."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+from transformers.activations import ACT2FN
+
+from kdrun.config.model import Architecture, ScratchConfig, TokenizerSource
+from kdrun.errors import ConfigError, ModelError, did_you_mean
+from kdrun.models import label_alignment, pretraining, t5_label_scoring, t5_tasks, tokenizer_training
+from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.models.from_checkpoint import check_positions, first_position
+from kdrun.models.parameters import model_fingerprint
+from kdrun.models.t5_label_scoring import TaskT5
+from kdrun.models.tokenizers import fitting_tokenizer
+from kdrun.rng import seeded_init
+
+CLASSES: dict[Architecture, type[PreTrainedConfig]] = {
+    Architecture.bert: BertConfig,
+    Architecture.distilbert: DistilBertConfig,
+    Architecture.roberta: RobertaConfig,
+    Architecture.t5: T5Config,
+}
+FIXED = {
+    "vocab_size": "the tokenizer decides it",
+    "pad_token_id": "the tokenizer decides it",
+    "bos_token_id": "the tokenizer decides it",
+    "eos_token_id": "the tokenizer decides it",
+    "decoder_start_token_id": "the tokenizer decides it",
+    "is_decoder": "the family decides it",
+    "is_encoder_decoder": "the family decides it",
+    "add_cross_attention": "the family decides it",
+    "use_cache": "the family decides it",
+    "tie_word_embeddings": "they are always tied",
+}
+"""Arguments of the config classes that are not sizes."""
+
+SHORTEST_ROOM = 128
+"""Least number of positions, so that a change of data.max_length within it leaves the weights as they are."""
+
+
+def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
+    """A model of the sizes a section asks for.
+
+    Raises:
+        ConfigError: unknown sizes, or sizes out of range, all in one report.
+        ModelError: the sizes do not go together, or there is no teacher to take the vocabulary from.
+    """
+    problems = check_sizes(config.architecture, config.sizes, f"{context.role}.sizes")
+    if problems:
+        raise ConfigError(problems)
+    tokenizer = _tokenizer(config, context)
+    settings = model_config(config, tokenizer, context)
+    trained = None
+    if config.pretrain.steps:
+        trained = pretraining.pretrained(settings, tokenizer, config.pretrain, context)
+    model = _model(settings, tokenizer, context)
+    notes = []
+    if trained is not None:
+        pretraining.copy_body(trained, model)
+        notes.append(f"pretrained on {trained.corpus}: {trained.summary}")
+    elif context.role == "generator":
+        notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")
+    tokenizer = fitting_tokenizer(tokenizer, model)
+    how = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
+    name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({how})"
+    return ModelBundle(model, tokenizer, name, model_fingerprint(model, tokenizer), False, notes)
+
+
+def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -> list[str]:
+    """Every size that the family does not know or that cannot be, as sentences.
+
+    The config classes of transformers take a misspelt argument without a word.
+    """
+    known = _known(architecture)
+    problems = []
+    for name, value in sizes.items():
+        if name in FIXED:
+            problems.append(f"{where}.{name} cannot be set: {FIXED[name]}")
+        elif name not in known:
+            problems.append(
+                f"{where}.{name}: {architecture.value} has no such size{did_you_mean(str(name), known)} "
+                f"(known: {', '.join(known)})"
+            )
+        else:
+            problems += _check_value(f"{where}.{name}", name, value)
+    return problems
+
+
+def _known(architecture: Architecture) -> list[str]:
+    cls = CLASSES[architecture]
+    fields = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return sorted({*fields, *cls.attribute_map} - set(FIXED))
+
+
+def _check_value(key: str, name: str, value: Any) -> list[str]:
+    if name in ("hidden_act", "activation"):
+        known = sorted(ACT2FN)
+        return [] if value in known else [f"{key}={value}: unknown activation{did_you_mean(str(value), known)}"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return []  # the config class checks types
+    if "dropout" in name:
+        return [] if 0 <= value < 1 else [f"{key} must be >= 0 and < 1, got {value}"]
+    return [] if value > 0 else [f"{key} must be > 0, got {value}"]
+
+
+def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedConfig:
+    """The transformers config of a section, with what the tokenizer and the task decide.
+
+    Raises:
+        ConfigError: a size has the wrong type.
+        ModelError: the heads do not divide the width, or there are too few positions.
+    """
+    where = f"{context.role}.sizes"
+    if config.architecture is Architecture.t5:
+        return _t5_config(config, tokenizer, where)
+    roberta = config.architecture is Architecture.roberta
+    pad = tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    room = max(SHORTEST_ROOM, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
+    settings: dict[str, Any] = {"max_position_embeddings": room + (pad + 1 if roberta else 0)}
+    if roberta:
+        # RoBERTa has no token types; the class's default of two is BERT's
+        settings["type_vocab_size"] = 1
+        settings |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
+    settings |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
+    made = _make_config(config.architecture, settings, where)
+    width, heads = made.hidden_size, made.num_attention_heads
+    if width % heads:
+        raise ModelError(
+            f"{where}: {heads} attention heads do not divide a width of {width}; "
+            f"set {where}.{'n_heads' if config.architecture is Architecture.distilbert else 'num_attention_heads'} "
+            f"to one of {', '.join(str(n) for n in range(1, min(width, 64) + 1) if width % n == 0)}"
+        )
+    check_positions(made, tokenizer, context.max_length, where)
+    if config.pretrain.steps and config.pretrain.max_length > made.max_position_embeddings - first_position(
+        made, tokenizer
+    ):
+        raise ModelError(
+            f"{where}.max_position_embeddings={made.max_position_embeddings} is too small for "
+            f"{context.role}.pretrain.max_length={config.pretrain.max_length}"
+        )
+    if context.role != "generator":
+        label_alignment.set_labels(made, context.task)
+    return made
+
+
+def _make_config(architecture: Architecture, settings: dict[str, Any], where: str) -> PreTrainedConfig:
+    try:
+        return CLASSES[architecture](**settings)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError([f"{where}: {reason}"]) from None
+
+
+def _t5_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> PreTrainedConfig:
+    """T5 knows distances instead of positions, and its heads have a width of their own: nothing to go together."""
+    pad = tokenizer.pad_token_id
+    own = {"pad_token_id": pad, "eos_token_id": tokenizer.eos_token_id, "decoder_start_token_id": pad}
+    return _make_config(config.architecture, {**config.sizes, "vocab_size": len(tokenizer), **own}, where)
+
+
+def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokenizerBase:
+    if config.tokenizer is TokenizerSource.corpus:
+        return tokenizer_training.from_corpus(
+            config.architecture, context.corpus(), config.vocab_size, context.max_length, context.role
+        )
+    if context.teacher is None:
+        raise ModelError(
+            f"{context.role}.tokenizer=teacher, and there is no teacher to take the vocabulary from; "
+            f"set {context.role}.tokenizer=corpus"
+        )
+    tokenizer = context.teacher.tokenizer
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"{context.role}.tokenizer=teacher: the tokenizer of {context.teacher.name} has no padding token; "
+            f"set {context.role}.tokenizer=corpus"
+        )
+    return tokenizer_training.for_family(
+        tokenizer, config.architecture, context.max_length, f"{context.role}.tokenizer=teacher"
+    )
+
+
+def _model(settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+    if isinstance(settings, T5Config):
+        return _t5(settings, tokenizer, context)
+    auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
+    with seeded_init(context.seed, context.role):
+        return auto.from_config(settings, attn_implementation=context.attn_implementation).eval()
+
+
+def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+    generator = context.role == "generator"
+    if not generator:
+        t5_tasks.check_prompts(context.task, context.role)
+    kind = T5ForConditionalGeneration if generator else t5_tasks.model_class(context.task)
+    with seeded_init(context.seed, context.role):
+        model = t5_label_scoring.init_t5(kind, settings)
+    if isinstance(model, TaskT5):
+        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+    return model

@@ -1,0 +1,128 @@
+"""Build a student from selected layers of another model."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+)
+
+from kdrun.config.model import LayersOfConfig
+from kdrun.errors import ModelError
+from kdrun.models import from_checkpoint, label_alignment, t5_label_scoring, t5_tasks
+from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.models.parameters import head_prefix, model_fingerprint
+from kdrun.rng import seeded_init
+
+LAYER = re.compile(r"(?P<before>.*?\b(?:layer|block)\.)(?P<index>\d+)(?P<after>\..*)")
+"""BERT's, DistilBERT's and RoBERTa's, and T5's: a `block` of its encoder or decoder, which has `layer`s in it."""
+
+OF_FIRST = "relative_attention_bias"
+"""T5's only sense of position: the first block of a stack has it for all of them, whichever block is first."""
+
+
+def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
+    """A model with the chosen layers of its source, in the order given, and a new head; of a T5, which has no head,
+    these blocks of its encoder and of its decoder.
+
+    Raises:
+        ModelError: no source, no layers, or layers that the source does not have.
+    """
+    source = _source(config, context)
+    total = _num_layers(source, context.role)
+    _check(config.layers, total, source.name, context.role)
+    settings = copy.deepcopy(source.model.config)
+    settings.num_hidden_layers = len(config.layers)
+    with seeded_init(context.seed, context.role):
+        model, body = _fresh(settings, source.tokenizer, context)
+    state = select(source.model.state_dict(), config.layers)
+    kept = {name: tensor for name, tensor in state.items() if name.startswith(body)}
+    lacking = [name for name in model.load_state_dict(kept, strict=False).missing_keys if name.startswith(body)]
+    if lacking:
+        raise ModelError(
+            f"{context.role}: {source.name} has other weights than its config makes ({', '.join(lacking[:3])}, …); "
+            "cut layers from a BERT, DistilBERT, RoBERTa or T5 model"
+        )
+    name = f"layers {','.join(map(str, config.layers))} of {source.name}"
+    return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False)
+
+
+def _fresh(
+    settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext
+) -> tuple[PreTrainedModel, str]:
+    """A model of these sizes with random weights, and the prefix of the weights that are its body."""
+    if isinstance(settings, T5Config):
+        settings.num_decoder_layers = settings.num_layers
+        model = t5_label_scoring.init_t5(t5_tasks.model_class(context.task), settings)
+        assert isinstance(model, t5_label_scoring.TaskT5)
+        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+        return model, ""
+    label_alignment.set_labels(settings, context.task)
+    model = AutoModelForSequenceClassification.from_config(settings, attn_implementation=context.attn_implementation)
+    return model, head_prefix(model)
+
+
+def select(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
+    """A state dict with only these layers, renumbered from 0; all that belongs to no one layer is kept."""
+    new_index = {old: new for new, old in enumerate(layers)}
+    chosen = {}
+    for name, tensor in state.items():
+        found = LAYER.fullmatch(name)
+        if found is None or OF_FIRST in name:
+            chosen[name] = tensor
+        elif int(found["index"]) in new_index:
+            chosen[f"{found['before']}{new_index[int(found['index'])]}{found['after']}"] = tensor
+    return chosen
+
+
+def _source(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
+    if config.path:
+        return from_checkpoint.from_folder(Path(config.path).expanduser(), context, replace_head=True)
+    if context.teacher is None:
+        raise ModelError(
+            f"{context.role}=layers_of, and there is no teacher to cut layers from; name a folder with "
+            f"{context.role}.path=FOLDER"
+        )
+    return context.teacher
+
+
+def _num_layers(source: ModelBundle, role: str) -> int:
+    decoders = getattr(source.model.config, "num_decoder_layers", None)
+    if decoders is not None and decoders != _configured(source.model):
+        raise ModelError(
+            f"{role}: {source.name} has {_configured(source.model)} layers in its encoder and {decoders} in its "
+            f"decoder, and {role}.layers names the same ones of both; choose another student, e.g. student=scratch"
+        )
+    indices = {int(found["index"]) for name in source.model.state_dict() if (found := LAYER.fullmatch(name))}
+    if indices != set(range(_configured(source.model))):
+        raise ModelError(
+            f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as in BERT, "
+            "DistilBERT, RoBERTa or T5, so none can be taken out; choose another student, e.g. student=scratch"
+        )
+    return len(indices)
+
+
+def _configured(model: PreTrainedModel) -> int:
+    return int(getattr(model.config, "num_hidden_layers", 0) or 0)
+
+
+def _check(layers: list[int], total: int, name: str, role: str) -> None:
+    if not layers:
+        raise ModelError(f"{role}.layers is empty; name some of the layers 0 to {total - 1} of {name}")
+    wrong = [layer for layer in layers if not 0 <= layer < total]
+    if wrong:
+        raise ModelError(
+            f"{role}.layers={layers} asks for layer {wrong[0]} of a model with {total} layers ({name}); "
+            f"they are numbered 0 to {total - 1}"
+        )
+    twice = sorted({layer for layer in layers if layers.count(layer) > 1})
+    if twice:
+        raise ModelError(f"{role}.layers={layers} names layer {twice[0]} more than once; name each layer once")

@@ -1,0 +1,182 @@
+"""Download checkpoint files and inspect them before loading; no remote code."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub import errors as hub_errors
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from kdrun.errors import ModelError
+from kdrun.storage import hub_offline
+
+PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+@contextmanager
+def silence_transformers() -> Iterator[None]:
+    """No load report, no progress bar: kdrun says itself what was new in a checkpoint."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def download(repo: str, revision: str | None, role: str) -> Path:
+    """The folder of a checkpoint from the hub, or of its copy in the hub's own cache.
+
+    Raises:
+        ModelError: it cannot be had; says what to do instead.
+    """
+    otherwise = f"give a folder ({role}.path=FOLDER), or run without downloads (preset=embedded)"
+    try:
+        # everything in one call: it fails at once without a network, where a call per file would retry each
+        return Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                allow_patterns=PATTERNS,
+                ignore_patterns=["*/*"],
+                local_files_only=hub_offline.is_offline(),
+            )
+        )
+    except hub_errors.HFValidationError as error:
+        raise ModelError(f"{role}.hub={repo} is no name at the hub ({error}); {otherwise}") from None
+    except hub_errors.GatedRepoError:
+        raise ModelError(f"{role}.hub={repo} asks for consent to its terms at the hub; {otherwise}") from None
+    except hub_errors.RepositoryNotFoundError:
+        raise ModelError(f"{role}.hub={repo}: the hub has no such model, or hides it; {otherwise}") from None
+    except hub_errors.RevisionNotFoundError:
+        raise ModelError(f"{role}.hub={repo} has no revision {revision!r}; leave {role}.revision out") from None
+    except OSError as error:  # no network, a time-out, an answer that is an error: all are OSErrors
+        if hub_offline.is_offline():
+            remedy = f"download it once without that, or copy that folder from where it is; or {otherwise}"
+            raise ModelError(
+                f"{role}.hub={repo}: {hub_offline.WHY}, and {_missing(repo, revision, error)}; {remedy}"
+            ) from None
+        raise ModelError(f"{role}.hub={repo} cannot be downloaded ({first_line(error)}); {otherwise}") from None
+
+
+def _missing(repo: str, revision: str | None, error: OSError) -> str:
+    """Which files of a checkpoint the hub's cache lacks, and where it was looked for them."""
+    place = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    if isinstance(error, hub_errors.IncompleteSnapshotError):
+        return f"{error.snapshot_path} is not whole ({first_line(error)})"
+    if not place.is_dir():
+        return f"config.json, the weights and the tokenizer are missing: there is no folder {place}"
+    wanted = place / "refs" / (revision or constants.DEFAULT_REVISION)
+    return f"{place} has no snapshot of this revision ({wanted} says which, or a folder in {place / 'snapshots'})"
+
+
+def read_config(folder: Path, where: str) -> PreTrainedConfig:
+    """The config of a checkpoint whose files are all there and run no code.
+
+    Raises:
+        ModelError: the folder or a file is missing or damaged, or the architecture is unknown.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{where}: there is no such folder; give one that save_pretrained wrote")
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ModelError(f"{where}: config.json is missing ({_listing(folder)}); give a folder save_pretrained wrote")
+    raw = _json(file, where)
+    if "auto_map" in raw:
+        raise ModelError(
+            f"{where}: its config.json names code of its own (auto_map), which kdrun never runs; "
+            "use a checkpoint of an architecture that transformers has"
+        )
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{where}: adapter_config.json makes it an adapter of another model, which it names itself; merge the two "
+            "(merge_and_unload in peft) and give the folder of the merged model"
+        )
+    _must_list_own_weights(folder, where)
+    weights = sorted(p.name for p in folder.glob("*.safetensors"))
+    if not weights:
+        pickled = [p.name for p in folder.glob("*.bin")]
+        found = f"only {', '.join(pickled)}, which can run code when it is read" if pickled else _listing(folder)
+        raise ModelError(
+            f"{where}: no safetensors weights ({found}); convert a checkpoint you trust with "
+            "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)"
+        )
+    try:
+        with silence_transformers():
+            return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, hub_errors.StrictDataclassError) as error:
+        kind = raw.get("model_type")
+        raise ModelError(
+            f"{where}: config.json (model_type {kind!r}) cannot be used: {first_line(error)}; "
+            "kdrun takes any encoder that transformers can put a classification head on"
+        ) from None
+
+
+def _must_list_own_weights(folder: Path, where: str) -> None:
+    """Refuse a list of weight files that names another folder's, or files that are no safetensors."""
+    for index in folder.glob("*.safetensors.index.json"):
+        listed = _json(index, where).get("weight_map")
+        files = listed.values() if isinstance(listed, dict) else [None]
+        for file in files:
+            if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+                raise ModelError(
+                    f"{where}: {index.name} names {file!r}, which is no safetensors file of this folder; save the "
+                    "checkpoint anew with save_pretrained"
+                )
+
+
+def read_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a checkpoint.
+
+    Raises:
+        ModelError: it is missing, damaged or slow.
+    """
+    # checked first: without files transformers makes up a vocabulary of five tokens
+    if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        raise ModelError(
+            f"{where}: no tokenizer ({_listing(folder)}); put tokenizer.json beside the weights "
+            "(tokenizer.save_pretrained(FOLDER))"
+        )
+    file = folder / "tokenizer.json"
+    if file.is_file() and "model" not in _json(file, where):
+        raise ModelError(f"{where}: tokenizer.json holds no tokenizer (it has no 'model'); copy it again")
+    try:
+        with silence_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{where}: the tokenizer cannot be read: {first_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise ModelError(f"{where}: {type(tokenizer).__name__} is not a fast tokenizer; add its tokenizer.json")
+    return tokenizer
+
+
+def _json(file: Path, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{where}: {file.name} is not JSON ({error}); copy it again") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{where}: {file.name} holds no JSON object; copy it again")
+    return content
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(p.name for p in folder.iterdir())
+    return f"it holds {', '.join(names[:8])}" if names else "it is empty"
+
+
+def first_line(error: Exception) -> str:
+    """An error's message, without what follows its first line."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,132 @@
+"""T5 span corruption objective.
+
+Spans of a text are replaced by one sentinel each; the model writes the sentinels and what they stand for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+
+from kdrun import rng
+from kdrun.config.model import PretrainConfig
+from kdrun.errors import ModelError
+from kdrun.models.t5_label_scoring import init_t5
+from kdrun.models.tokenizers import sentinel_ids
+
+IGNORED = -100
+
+
+class SpanCorruptionObjective:
+    """Write the spans that were replaced by sentinels.
+
+    Attributes:
+        unit: what the loss is a mean over, in words.
+
+    Raises:
+        ModelError: the tokenizer has no sentinels, or no end of a text.
+    """
+
+    unit = "a target token"
+
+    def __init__(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, role: str) -> None:
+        self.sentinels = np.array(sentinel_ids(tokenizer))
+        if not len(self.sentinels) or tokenizer.eos_token_id is None:
+            raise ModelError(
+                f"{role}.pretrain needs a tokenizer with sentinels (<extra_id_0> …) and an end of text; "
+                f"set {role}.tokenizer=corpus"
+            )
+        self.config, self.pad, self.end = config, int(tokenizer.pad_token_id), int(tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
+
+    @staticmethod
+    def settings(config: PretrainConfig) -> dict[str, Any]:
+        """Which settings of pretraining play a part."""
+        return dict(vars(config))
+
+    def new(self, settings: T5Config) -> PreTrainedModel:
+        """A model with random weights."""
+        return init_t5(T5ForConditionalGeneration, settings)
+
+    def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, role: str, step: int) -> Tensor:
+        """Mean cross-entropy over the tokens that the model is to write.
+
+        Args:
+            model: on any device.
+            ids: rows that end in the end of text, padded to one length, [batch, length].
+            seed: decides, with the next two, which spans are replaced.
+            role: see seed.
+            step: see seed.
+        """
+        drawn, made = rng.numpy_stream(seed, "mask", role, step), []
+        for row in ids.numpy():
+            text = row[(row != self.pad) & (row != self.end)]
+            mask = span_mask(len(text), self.config.mask_rate, self.config.mean_span, drawn, len(self.sentinels))
+            made.append(corrupt(text, mask, self.sentinels, self.end))
+        sources, targets = _padded([s for s, _ in made], self.pad), _padded([t for _, t in made], IGNORED)
+        sources, targets = sources.to(model.device), targets.to(model.device)
+        return model(input_ids=sources, attention_mask=sources.ne(self.pad).long(), labels=targets).loss
+
+
+def span_mask(length: int, rate: float, mean_span: float, drawn: np.random.Generator, most: int = 100) -> np.ndarray:
+    """Which tokens of a text are in a span: about `rate` of them, in spans that do not touch, at random places.
+
+    Their number is rounded from length and rate, at least one; so is that of the spans. Lengths and places are drawn
+    evenly from all that give these numbers. (T5's own code ends every text in a span.)
+
+    Args:
+        length: tokens of the text, at least one.
+        rate: share of the tokens.
+        mean_span: mean length of a span.
+        drawn: decides all.
+        most: spans there may be.
+
+    Returns:
+        [length] bool.
+    """
+    masked = min(max(1, round(length * rate)), max(1, length - 1))
+    spans = min(max(1, round(masked / mean_span)), masked, length - masked + 1, most)
+    inside = _parts(masked, spans, drawn)
+    # the first and the last gap may be empty
+    gaps = _parts(length - masked + 2, spans + 1, drawn)
+    gaps[[0, -1]] -= 1
+    lengths = np.zeros(2 * spans + 1, np.int64)
+    lengths[::2], lengths[1::2] = gaps, inside
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+
+
+def _parts(total: int, count: int, drawn: np.random.Generator) -> np.ndarray:
+    """A total as a sum of so many whole numbers of at least one, each such sum as probable as another."""
+    cuts = np.sort(drawn.choice(total - 1, count - 1, replace=False)) + 1
+    return np.diff(np.concatenate([[0], cuts, [total]]))
+
+
+def corrupt(text: np.ndarray, mask: np.ndarray, sentinels: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """A text with its spans replaced by sentinels, and the text that gives them back.
+
+    Args:
+        text: token ids without an end, [length].
+        mask: the tokens in spans, [length] bool.
+        sentinels: ids in their order; at least as many as spans.
+        end: what both texts end with.
+
+    Returns:
+        `a <0> d <1> end` and `<0> b c <1> e end` for a text `a b c d e` with b, c and e in spans.
+    """
+    starts = mask & ~np.concatenate([[False], mask[:-1]])
+    number = np.cumsum(starts) - 1
+    source = np.where(starts, sentinels[number.clip(min=0)], text)[~mask | starts]
+    places = np.flatnonzero(mask)
+    firsts = np.flatnonzero(starts[places])
+    target = np.insert(text[places], firsts, sentinels[: len(firsts)])
+    return np.append(source, end), np.append(target, end)
+
+
+def _padded(rows: list[np.ndarray], fill: int) -> Tensor:
+    out = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+    for place, row in enumerate(rows):
+        out[place, : len(row)] = row
+    return torch.from_numpy(out)

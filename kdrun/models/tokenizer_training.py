@@ -1,0 +1,248 @@
+"""Train WordPiece and byte-level BPE vocabularies on the corpus.
+
+T5's is BERT's with sentinels for masked spans, so a BERT and a T5 of one corpus share a vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from kdrun.config.model import Architecture
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.errors import ModelError
+from kdrun.models.hub_files import silence_transformers
+from kdrun.models.tokenizers import SENTINELS
+from kdrun.storage import cache
+
+FORMAT = 1
+"""Number of the rules below; part of the cache key."""
+
+WORDPIECE = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+
+
+BYTE_BPE = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+
+ASCII = string.ascii_lowercase + string.digits + string.punctuation
+SMALLEST = {"wordpiece": 160, "bpe": 300}
+"""Below these a vocabulary is hardly more than its alphabet."""
+
+SHIFT = 0xF0000
+"""Added to a character that continues a word; the results are private-use characters, which no text has."""
+
+LONGEST_WORD = 40
+
+
+def vocabulary_type(architecture: Architecture) -> str:
+    """The kind of vocabulary of a family."""
+    return "bpe" if architecture is Architecture.roberta else "wordpiece"
+
+
+def from_corpus(
+    architecture: Architecture, corpus: Corpus, vocab_size: int, max_length: int, role: str
+) -> PreTrainedTokenizerBase:
+    """A tokenizer whose vocabulary was trained on the corpus, from the cache where it is there.
+
+    Args:
+        architecture: decides kind, special tokens and whether it makes token types.
+        corpus: read once, as a stream.
+        vocab_size: entries, special tokens included; fewer where the corpus does not have so many.
+        max_length: what the tokenizer says of the model's room.
+        role: whose it is, for messages.
+
+    Raises:
+        ModelError: the vocabulary would be smaller than its alphabet.
+    """
+    kind = vocabulary_type(architecture)
+    if vocab_size < SMALLEST[kind]:
+        raise ModelError(
+            f"{role}.vocab_size={vocab_size} is too small for a {kind} vocabulary, whose alphabet and special "
+            f"tokens alone take most of {SMALLEST[kind]}; set {role}.vocab_size=2000"
+        )
+    key = {
+        "format": FORMAT,
+        "kind": kind,
+        "corpus": corpus.fingerprint,
+        "vocab_size": vocab_size,
+        "tokenizers": tokenizers.__version__,
+    }
+    train = _byte_bpe if kind == "bpe" else _wordpiece
+    backend, _ = cache.fetch(
+        "vocabulary",
+        key,
+        lambda work: train(corpus.lines(), vocab_size).save(str(work / "tokenizer.json")),
+        lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")),
+    )
+    return wrap(backend, architecture, max_length)
+
+
+def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:
+    """A transformers tokenizer around a trained one, with the special tokens and inputs of its family."""
+    special = BYTE_BPE if vocabulary_type(architecture) == "bpe" else WORDPIECE
+    if architecture is Architecture.t5:
+        return _text_to_text(backend, special, max_length)
+    inputs = ["input_ids", "attention_mask"]
+    if architecture is Architecture.bert:
+        inputs.insert(1, "token_type_ids")
+    with silence_transformers():
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=max_length,
+            model_input_names=inputs,
+            **{f"{name}_token": token for name, token in special.items()},
+        )
+
+
+def for_family(
+    tokenizer: PreTrainedTokenizerBase, architecture: Architecture, max_length: int, where: str
+) -> PreTrainedTokenizerBase:
+    """Another model's tokenizer with the special tokens that a family needs: the ids of words stay as they are.
+
+    An encoder's becomes T5's by sentinels, in the place of unused entries where it has enough of them, else behind
+    all others. T5's becomes an encoder's where its vocabulary has the encoder's special tokens too.
+
+    Raises:
+        ModelError: it is T5's without an encoder's special tokens.
+    """
+    has_sentinels = SENTINELS[0] in tokenizer.get_vocab()
+    own: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    backend = Tokenizer.from_str(own.to_str())
+    if architecture is Architecture.t5 and not has_sentinels:
+        special = {role: getattr(tokenizer, f"{role}_token") for role in ("pad", "unk", "sep")}
+        return _text_to_text(backend, special, max_length)
+    if architecture is Architecture.t5 or not has_sentinels:
+        return tokenizer
+    lacking = [token for token in WORDPIECE.values() if backend.token_to_id(token) is None]
+    if lacking:
+        raise ModelError(
+            f"{where}: the vocabulary is a text-to-text model's and has no {', '.join(lacking)}, which a "
+            f"{architecture.value} model needs; take tokenizer=corpus"
+        )
+    _set_template(backend, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
+    return wrap(
+        backend, Architecture.distilbert if architecture is Architecture.distilbert else Architecture.bert, max_length
+    )
+
+
+def _text_to_text(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
+    """T5's tokenizer over an encoder's entries: texts end in what separated them there."""
+    backend = _with_sentinels(backend)
+    end = special["sep"]
+    _set_template(backend, f"$A {end}", f"$A {end} $B {end}", [end])
+    with silence_transformers():
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=max_length,
+            model_input_names=["input_ids", "attention_mask"],
+            pad_token=special["pad"],
+            unk_token=special["unk"],
+            eos_token=end,
+            extra_special_tokens=SENTINELS,
+        )
+
+
+def _with_sentinels(backend: Tokenizer) -> Tokenizer:
+    state = json.loads(backend.to_str())
+    entries = state["model"]["vocab"]
+    unused = sorted((i, name) for name, i in entries.items() if re.fullmatch(r"\[unused\d+\]", name))
+    if len(unused) >= len(SENTINELS):
+        taken = dict(zip((name for _, name in unused), SENTINELS, strict=False))
+        state["model"]["vocab"] = {taken.get(name, name): i for name, i in entries.items()}
+        backend = Tokenizer.from_str(json.dumps(state))
+    backend.add_special_tokens(SENTINELS)
+    return backend
+
+
+def _set_template(backend: Tokenizer, single: str, pair: str, special: list[str]) -> None:
+    """What stands around the texts of a row."""
+    ids = [(token, backend.token_to_id(token)) for token in special]
+    backend.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+        single=single, pair=pair, special_tokens=ids
+    )
+
+
+def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    # a blank before the first word too, so that a word is the same token wherever it stands in a small vocabulary
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(BYTE_BPE.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    _set_template(tokenizer, "<s> $A </s>", "<s> $A </s> </s> $B </s>", ["<s>", "</s>"])
+    return tokenizer
+
+
+def _wordpiece(lines: Iterator[str], vocab_size: int) -> Tokenizer:
+    """Train WordPiece entries, the same on every machine.
+
+    `tokenizers`' own WordPiece trainer numbers the `##` characters in the order of a hash table, so that two
+    runs differ. Its BPE trainer does not; WordPiece's training is BPE over words whose continuing characters
+    are marked, so the mark is put into the characters themselves.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words: Counter[str] = Counter()
+    for line in lines:
+        words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(line)))
+    alphabet = _alphabet(words, vocab_size // 8)
+    letters = sorted(alphabet) + sorted(chr(ord(char) + SHIFT) for char in alphabet if char.isalnum())
+    spare = vocab_size - len(WORDPIECE)
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=spare, min_frequency=2, initial_alphabet=letters, special_tokens=[], show_progress=False
+    )
+    inner.train_from_iterator(_marked(words, alphabet), trainer)
+    entries = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
+    names = [*WORDPIECE.values(), *map(_unmarked, entries)]
+    return _wordpiece_tokenizer({name: index for index, name in enumerate(names)}, normalizer)
+
+
+def _wordpiece_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Normalizer) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=WORDPIECE["unk"]))
+    tokenizer.normalizer = normalizer  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
+    tokenizer.add_special_tokens(list(WORDPIECE.values()))
+    _set_template(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
+    return tokenizer
+
+
+def _alphabet(words: Counter[str], size: int) -> set[str]:
+    """ASCII, so that a task's plain words can always be spelt, and the corpus's most frequent other characters."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for char in word:
+            counts[char] += count
+    others = [char for char in counts if char not in ASCII and ord(char) + SHIFT <= 0x10FFFF]
+    return set(ASCII) | set(sorted(others, key=lambda char: (-counts[char], char))[:size])
+
+
+def _marked(words: Counter[str], alphabet: set[str]) -> Iterator[str]:
+    """The words as often as they occur, with all but their first characters marked as continuing."""
+    for word, count in sorted(words.items()):
+        if len(word) > LONGEST_WORD or not set(word) <= alphabet:
+            continue
+        marked = word[0] + "".join(chr(ord(char) + SHIFT) for char in word[1:])
+        while count:
+            now = min(count, 1000)
+            yield " ".join([marked] * now)
+            count -= now
+
+
+def _unmarked(entry: str) -> str:
+    if ord(entry[0]) < SHIFT:
+        return entry[0] + "".join(chr(ord(char) - SHIFT) for char in entry[1:])
+    return "##" + "".join(chr(ord(char) - SHIFT) for char in entry)

@@ -1,0 +1,74 @@
+"""Compare vocabularies and list special and sentinel ids."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from functools import cache
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NON_WORD_ENTRIES = re.compile(r"\[unused\d+\]|<extra_id_\d+>")
+"""Entries of a vocabulary that no text has: BERT's unused ones, and T5's sentinels of masked spans."""
+
+
+def same_vocabulary(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
+    """Whether both give every word the same id, and special tokens that both have.
+
+    Entries that no text has do not count: BERT's unused ones, which T5 models with BERT's vocabulary use for the
+    sentinels of masked spans, and those sentinels. T5 has no classification and no mask token.
+    """
+    if first is second:
+        return True
+    roles = ("pad", "unk", "cls", "sep", "mask", "eos")
+    pairs = [tuple(getattr(tokenizer, f"{role}_token_id") for tokenizer in (first, second)) for role in roles]
+    return _words(first) == _words(second) and all(one == other for one, other in pairs if None not in (one, other))
+
+
+def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    return {entry: index for entry, index in tokenizer.get_vocab().items() if not NON_WORD_ENTRIES.fullmatch(entry)}
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids of all tokens that are no text, sorted: those with a role, and all others added as special ones."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted(added | set(tokenizer.all_special_ids))
+
+
+@cache
+def _accepted(model_class: type) -> frozenset[str]:
+    return frozenset(inspect.signature(model_class.forward).parameters)  # type: ignore[attr-defined]
+
+
+def forward_inputs(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a batch that a model's `forward` names.
+
+    DistilBERT has no token types and swallows `token_type_ids` in silence.
+    """
+    return {name: tensor for name, tensor in batch.items() if name in _accepted(type(model))}
+
+
+def fitting_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer, or where it makes token types that the model does not have, a copy that makes none."""
+    types = getattr(model.config, "type_vocab_size", 0) or 0
+    if "token_type_ids" not in tokenizer.model_input_names or (types > 1 and _takes_types(model)):
+        return tokenizer
+    fitted = copy.deepcopy(tokenizer)
+    fitted.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    return fitted
+
+
+def _takes_types(model: PreTrainedModel) -> bool:
+    return "token_type_ids" in _accepted(type(model))
+
+
+SENTINELS = [f"<extra_id_{number}>" for number in range(100)]
+"""T5's tokens for masked spans, in their order."""
+
+
+def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids of T5's sentinels in their order; empty where the vocabulary has none."""
+    entries = tokenizer.get_vocab()
+    return [entries[name] for name in SENTINELS if name in entries]

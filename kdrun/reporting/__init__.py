@@ -1,0 +1,1 @@
+"""Tables and HTML reports of finished runs, read from files alone."""

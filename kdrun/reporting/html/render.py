@@ -1,0 +1,46 @@
+"""Render a page as one HTML file."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from kdrun.reporting.html.blocks import Page
+from kdrun.storage.files import write_atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def render(page: Page) -> str:
+    """The HTML of a page; the same page gives the same bytes."""
+    css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 — our own file
+    html = _template().render(page=page, style=css)
+    # half of a surrogate pair, which JSON can hold, has no UTF-8
+    return html.encode("utf-8", "replace").decode("utf-8")
+
+
+def write_page(page: Page, path: Path) -> Path:
+    """Write a page whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, render(page))
+    return path

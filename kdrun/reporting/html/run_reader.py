@@ -1,0 +1,173 @@
+"""Read run and comparison folders for reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kdrun.errors import DataError
+
+
+def get_path(record: Mapping[str, Any], *keys: str) -> Any:
+    """A value deep in a record; None where a key is missing on the way, as in files of older versions."""
+    value: Any = record
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+RESULT, COMPARISON = "result.json", "comparison.json"
+RESULT_KEYS = ("method", "task", "headline", "student", "data")
+COMPARISON_KEYS = ("task", "metric", "split", "arms", "pairs")
+CARD_KEYS = ("file", "counts", "quality", "examples")
+SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run's folder. Big files are read when they are asked for."""
+
+    folder: Path
+    result: dict[str, Any]
+
+    @cached_property
+    def config_text(self) -> str | None:
+        """The resolved config as it was written; None where the file is gone."""
+        path = self.folder / "config.yaml"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config; empty where the file is gone."""
+        return parse_config(self.config_text or "{}", self.folder / "config.yaml")
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return read_lines(self.folder / "metrics.jsonl")
+
+    @cached_property
+    def predictions(self) -> list[dict[str, Any]]:
+        """The lines of predictions.jsonl."""
+        return read_lines(self.folder / "predictions.jsonl", ("split", "gold", "prediction"))
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """The lines of samples.jsonl."""
+        return read_lines(self.folder / "samples.jsonl", SAMPLE_KEYS)
+
+    @cached_property
+    def card(self) -> dict[str, Any] | None:
+        """The card of the text that it left behind; None where it left none."""
+        path = self.folder / "generated" / "card.json"
+        return _read_object(path, CARD_KEYS) if path.exists() else None
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """What it says of the runs of single domains that it is made of, by domain; empty for any other run."""
+        return get_path(self.result, "domains") or {}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its data was made by a grammar."""
+        return bool(self.result["data"]["synthetic"])
+
+    def score(self, role: str, split: str | None = None, metric: str | None = None) -> float | None:
+        """A role's score: the headline one, or that of a split and metric; None where there is none."""
+        at = split or self.result["headline"]["split"], metric or self.result["headline"]["metric"]
+        return get_path(self.result, "guess", *at) if role == "guess" else get_path(self.result, role, "metrics", *at)
+
+    def reason(self, key: str) -> str | None:
+        """Why a value of the result is null."""
+        return get_path(self.result, "reasons", key)
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """A run's folder.
+
+    Raises:
+        DataError: it holds no result, or one that is not of kdrun.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        raise DataError(
+            f"{folder} has no {RESULT}: the run did not finish (it is running, failed or was interrupted; "
+            "`kdrun runs` says which), so there is nothing to report"
+        )
+    return FinishedRun(folder, _read_object(path, RESULT_KEYS))
+
+
+def read_comparison(folder: Path) -> dict[str, Any]:
+    """A comparison's record.
+
+    Raises:
+        DataError: the folder holds none, or one that is not of kdrun.
+    """
+    path = folder / COMPARISON
+    if not path.exists():
+        raise DataError(f"{folder} has no {COMPARISON}: it is not a folder that `kdrun compare` left")
+    return _read_object(path, COMPARISON_KEYS)
+
+
+def find_folder(name: str, beside: Path) -> Path | None:
+    """A run folder named in a record: as it is written, or below a folder around the record; None if it is gone."""
+    for base in (Path(), *beside.resolve().parents):
+        if (base / name / RESULT).exists():
+            return base / name
+    return None
+
+
+def read_lines(path: Path, keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The objects of a file with one JSON object a line; none where the file is missing.
+
+    Raises:
+        DataError: a line is no such object, or lacks one of `keys`.
+    """
+    rows = []
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}") from error
+        lacking = [key for key in keys if not isinstance(row, dict) or key not in row]
+        if lacking or not isinstance(row, dict):
+            raise DataError(f"{path}, line {number} must be an object with {', '.join(lacking)}, got {line[:80]}")
+        rows.append(row)
+    return rows
+
+
+def parse_config(text: str, path: Path) -> dict[str, Any]:
+    """The mapping that a config file holds.
+
+    Raises:
+        DataError: it is no YAML, or no mapping.
+    """
+    import yaml
+
+    try:
+        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 — both are safe
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise DataError(f"{path} must hold a mapping, got {type(config).__name__}")
+    return config
+
+
+def _read_object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    lacking = [key for key in keys if not isinstance(found, dict) or key not in found]
+    if lacking:
+        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(lacking)}")
+    return found

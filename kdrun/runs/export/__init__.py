@@ -1,0 +1,1 @@
+"""Exporters: what a finished run leaves for others to use."""

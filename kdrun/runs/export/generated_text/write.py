@@ -1,0 +1,124 @@
+"""Write the rows, their card and a README, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import IO, Any
+
+import numpy as np
+
+from kdrun import rng
+from kdrun.data.loader import BatchLoader
+from kdrun.data.sources.generated_text import CARD, FILE, FOLDER, read_generated
+from kdrun.data.splits import TEXT_COLUMNS
+from kdrun.generation.text_statistics import GeneratedRow, measure
+from kdrun.methods.base import Method
+from kdrun.runs.context import RunContext
+from kdrun.runs.export.generated_text import card, plan
+from kdrun.runs.export.generated_text.generate import RowGenerator
+from kdrun.storage.hashing import file_digest
+
+EXAMPLES = 5
+"""Rows of each class that the card shows."""
+
+
+def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) -> dict[str, Any] | None:
+    """Make, score, measure and write the text that a run leaves behind.
+
+    Args:
+        this: the run, trained, with its folder.
+        method: makes the text.
+        feed: the rows that it is made of.
+
+    Returns:
+        For result.json: where it is, counts, figures, and the fingerprint of the rows as another run reads them. None
+        where none is asked for, or the generator gave no text.
+    """
+    assert run.run_dir is not None
+    rows = plan.num_rows_to_export(run.config, feed.num_rows)
+    if not rows:
+        return None
+    run.console.print(f"generator makes {rows} rows of text, the teacher scores them")
+    maker, task = RowGenerator(run, method, feed, rows), run.config.task
+    classes = task.classes
+    shown = ReservoirExamples(classes, run.config.seed)
+    place = run.run_dir.path / FOLDER
+    work = place.with_name(f".{FOLDER}.tmp")
+    shutil.rmtree(work, ignore_errors=True)  # of a process that died here
+    work.mkdir()
+    try:
+        with (work / FILE).open("w", encoding="utf-8") as file:
+            lines = _written(shown.watch(maker.rows()), file, classes)
+            first = next(lines, None)
+            if first is None:
+                run.console.warning(
+                    f"no text was left behind: of {maker.counts.made} made, all were empty or unknown words"
+                )
+                return None
+            figures = measure(_again(first, lines), classes)
+            file.flush()
+            os.fsync(file.fileno())
+        split = read_generated(
+            str(work / FILE), task
+        )  # what was written can be read, and this is what it will be known by
+        facts = {"rows": split.num_rows, "sha256": file_digest(work / FILE), "fingerprint": split.fingerprint}
+        told = card.card_content(run, feed, asdict(maker.counts) | {"wanted": rows}, figures, facts, shown.found())
+        (work / CARD).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (work / "README.md").write_text(card.card_markdown(told), encoding="utf-8")
+        shutil.rmtree(place, ignore_errors=True)  # of a process that died between here and the result
+        work.rename(place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return {"path": f"{FOLDER}/{FILE}", **told["file"], "counts": told["counts"], "quality": figures}
+
+
+def _written(rows: Iterable[GeneratedRow], file: IO[str], labels: list[str]) -> Iterator[GeneratedRow]:
+    """The rows, each written as a line on its way."""
+    for row in rows:
+        file.write(json.dumps(line(row, labels), ensure_ascii=False) + "\n")
+        yield row
+
+
+def line(row: GeneratedRow, labels: list[str]) -> dict[str, Any]:
+    """A row as `kdrun.data.sources.generated_text` reads it."""
+    shares = {name: round(float(share), 6) for name, share in zip(labels, row.probabilities, strict=True)}
+    made: dict[str, Any] = dict(zip(TEXT_COLUMNS, row.texts, strict=False))
+    wanted = None if row.wanted is None else labels[row.wanted]
+    answer = {} if row.answer is None else {"answer": row.answer}
+    return made | {"wanted": wanted, "teacher": shares, **answer, "source": row.source}
+
+
+def _again(first: GeneratedRow, rest: Iterable[GeneratedRow]) -> Iterator[GeneratedRow]:
+    yield first
+    yield from rest
+
+
+class ReservoirExamples:
+    """A few rows of each class, drawn at random from a stream of rows, each as likely as any other (Vitter 1985)."""
+
+    def __init__(self, labels: list[str], seed: int) -> None:
+        self._labels, self._draws = labels, rng.numpy_stream(seed, "examples", "generated")
+        self._kept: list[list[GeneratedRow]] = [[] for _ in labels]
+        self._counts = np.zeros(len(labels), int)
+
+    def watch(self, rows: Iterable[GeneratedRow]) -> Iterator[GeneratedRow]:
+        """The rows as they come."""
+        for row in rows:
+            kept, number = self._kept[row.label], int(self._counts[row.label])
+            self._counts[row.label] += 1
+            if number < EXAMPLES:
+                kept.append(row)
+            elif (place := int(self._draws.integers(number + 1))) < EXAMPLES:
+                kept[place] = row
+            yield row
+
+    def found(self) -> dict[str, list[dict[str, Any]]]:
+        """By class, the lines of its rows, each with the text that it was made of."""
+        return {
+            name: [line(row, self._labels) | {"made_of": list(row.source_texts)} for row in kept]
+            for name, kept in zip(self._labels, self._kept, strict=True)
+        }

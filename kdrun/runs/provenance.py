@@ -1,0 +1,85 @@
+"""Code hash, git commit and library versions of a run."""
+
+from __future__ import annotations
+
+import ast
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kdrun
+from kdrun.config.identity import config_hash
+from kdrun.config.schema import RunConfig
+from kdrun.storage.hashing import digest
+
+NON_COMPUTING = ("cli", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py")
+"""Rooms and modules that read results or talk to people; a change in them changes no number of a run."""
+
+PACKAGE = Path(kdrun.__file__).resolve().parent
+
+
+@cache
+def code_digest() -> str:
+    """A hash of the code that decides what a run computes, 16 hex digits: all of kdrun but `NON_COMPUTING`.
+
+    Comments, docstrings and layout do not count, so that explaining code better does not make its results old.
+    """
+    sources = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    computing = {name: path for name, path in sources.items() if not _is_non_computing(name)}
+    return digest({name: _bare_code(path.read_text("utf-8")) for name, path in computing.items()})[:16]
+
+
+def _is_non_computing(name: str) -> bool:
+    return any(name == part or name.startswith(f"{part}/") for part in NON_COMPUTING)
+
+
+def _bare_code(source: str) -> str:
+    """A module's syntax tree without docstrings, as text."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]
+            node.body = kept  # pyright: ignore[reportAttributeAccessIssue]
+    return ast.dump(tree)
+
+
+def provenance(config: RunConfig, data_hash: str | None, command: str) -> dict[str, Any]:
+    """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
+    commit, dirty = _git()
+    return {
+        "code": code_digest(),
+        "git": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        **versions(),
+        "config_hash": config_hash(config),
+        "data_hash": data_hash,
+        "command": command,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that compute."""
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__}
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit of kdrun's own source and whether it has changes; (None, None) when installed without git."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None, None
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None

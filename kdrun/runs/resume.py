@@ -1,0 +1,64 @@
+"""`kdrun resume=FOLDER`: the overrides of the run in a folder.
+
+The folder may come from a stranger. What its `run.json` says is composed and checked as if it had been typed, and may
+set a run's keys only; where the ledger goes it says only if runs are kept there already.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdrun.config import overrides
+from kdrun.errors import ConfigError
+from kdrun.runs.run_record import RECORD, read_record
+from kdrun.storage.ledger import LEDGER
+
+RESUME = "resume="
+
+
+def expand_resume(words: Sequence[str]) -> list[str]:
+    """The words of a command line, with those of the run that it goes on with in the place of `resume=FOLDER`.
+
+    Raises:
+        ConfigError: the folder is not of a run.
+    """
+    folders = [Path(word.removeprefix(RESUME)) for word in words if word.startswith(RESUME)]
+    if not folders:
+        return list(words)
+    record = read_record(folders[0])
+    if record is None or len(folders) > 1:
+        reason = "name one folder" if len(folders) > 1 else f"no run left a {RECORD} there; name the folder of a run"
+        raise ConfigError([f"{RESUME}{folders[0]}: {reason}"])
+    others = [word for word in words if not word.startswith(RESUME)]
+    named = {"run_dir", *(_key(word) for word in others)}
+    try:
+        own = [word for word in shlex.split(record["command"])[1:] if _key(word) not in named]
+    except ValueError as error:
+        raise ConfigError([f"{folders[0] / RECORD}: its command cannot be read ({error}); start anew"]) from None
+    _check_safe(own, folders[0])
+    return [*own, *others, f"run_dir={overrides.quote_path(folders[0])}"]
+
+
+def _check_safe(words: list[str], folder: Path) -> None:
+    """The folder may be a stranger's: its command may set a run's keys, and name a place where runs are kept already.
+
+    Raises:
+        ConfigError: it says more than that.
+    """
+    for word in words:
+        override = overrides.parse_override(word)
+        if isinstance(override, str):
+            continue  # refused with all else, when the words are checked
+        if overrides.is_hydra(override):
+            raise ConfigError([f"{folder / RECORD}: its command has {word!r}, which no run writes down; start anew"])
+        place = Path(str(override.value()))
+        is_known = (place / LEDGER).is_file() or place.resolve() in folder.resolve().parents
+        if override.key_or_group == "output_dir" and not is_known:
+            told = f"its command has {word}, and no run has written there yet"
+            raise ConfigError([f"{folder / RECORD}: {told}; say where the ledger is to be: output_dir=…"])
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")

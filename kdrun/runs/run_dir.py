@@ -1,0 +1,245 @@
+"""The folder of a run: its files, lock and ledger lines.
+
+`run.json` says what the folder is of: the run's first line of the ledger, and what it found when it had loaded its
+data. A run that was stopped goes on where these are still true: the same command with the same `run_dir`, or
+`kdrun resume=FOLDER`, which stands for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+import kdrun
+from kdrun.config.identity import config_hash, identity
+from kdrun.config.schema import RunConfig
+from kdrun.errors import BusyError, ConfigError
+from kdrun.runs.provenance import code_digest
+from kdrun.runs.run_record import MOST_SHOWN, RECORD, config_differences, read_record
+from kdrun.storage.files import append_jsonl, write_atomic
+from kdrun.storage.ledger import LEDGER, read_runs
+from kdrun.storage.serialization import to_plain
+
+RESULT = "result.json"
+LOCK = ".lock"
+METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
+
+
+class RunDirectory:
+    """The folder of one run and its lines of the ledger.
+
+    Args:
+        config: of the run.
+        group: `run_id` of the run that this one is a part of, if it is.
+
+    Attributes:
+        goes_on: whether the folder is of this very run, begun before.
+        record: what `run.json` says.
+
+    Raises:
+        ConfigError: `run_dir` names a folder that holds something else, or a run of another config or code.
+    """
+
+    def __init__(self, config: RunConfig, group: str | None = None) -> None:
+        self.config = config
+        now = time.strftime("%Y%m%d-%H%M%S")
+        run_id = f"{now}-{uuid.uuid4().hex[:6]}"
+        default = Path(config.output_dir) / config.method.name / config.task.name / run_id
+        self.path = Path(config.run_dir) if config.run_dir else default
+        self.ledger = Path(config.output_dir) / LEDGER
+        self._lock = FileLock(self.path / LOCK)
+        self.started = time.perf_counter()
+        before = read_record(self.path)
+        self.resuming = before is not None
+        if before is not None:
+            _must_hold_no_links(self.path)
+        if before is None and not _is_free(self.path):
+            raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
+        if before is not None:
+            _check_same_run(self.path, before, config)
+        self.record = before or self._record(run_id, group)
+
+    @property
+    def run_id(self) -> str:
+        """Names the run in the ledger."""
+        return self.record["run_id"]
+
+    @property
+    def command(self) -> str:
+        """The command that the run was begun with."""
+        return self.record["command"]
+
+    def _record(self, run_id: str, group: str | None) -> dict[str, Any]:
+        c = self.config
+        return {
+            "event": "start",
+            "run_id": run_id,
+            "run_dir": str(self.path),
+            "method": c.method.name,
+            "task": c.task.name,
+            "preset": c.preset,
+            "seed": c.seed,
+            "sweep": c.sweep,
+            "group": group,
+            "source": c.data.name,
+            "config": to_plain(c),
+            "config_hash": config_hash(c),
+            "code": code_digest(),
+            "kdrun": kdrun.__version__,
+        }
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a run that is finished already; tells the ledger, where it died before it could."""
+        path = self.path / RESULT
+        if not self.resuming or not path.exists():
+            return None
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError([f"{path} is not JSON ({error}); remove it, and the run goes on to its end"]) from None
+        if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
+            self.close("done", made)
+        return made
+
+    def open(self, command: str) -> None:
+        """Make the folder, write the resolved config and the ledger's line.
+
+        Raises:
+            ConfigError: another process is at work there.
+        """
+        from omegaconf import OmegaConf
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BusyError([f"another process is at work in {self.path}; wait for it, or stop it"]) from None
+        if not self.resuming and read_record(self.path) is not None:
+            self._lock.release()
+            raise BusyError([f"another process began in {self.path} at the same time; repeat the command"])
+        if not self.resuming:
+            self.record |= {"command": command, "started": time.time(), "pid": os.getpid()}
+            self._write_record()
+        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_plain(self.config))))
+        if not any(run["run_id"] == self.run_id for run in read_runs(self.ledger)):
+            append_jsonl(self.ledger, self.record)
+        if self.resuming:
+            again = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
+            append_jsonl(self.ledger, again | {"error": None, "resumed": time.time(), "pid": os.getpid()})
+
+    def release(self) -> None:
+        """Let others in."""
+        if (self.path / RESULT).exists():
+            (self.path / LOCK).unlink(missing_ok=True)
+        self._lock.release()
+
+    def record_environment(self, found: dict[str, Any]) -> None:
+        """Write down what a run found when it had loaded its data, or see that it is still so.
+
+        Raises:
+            ConfigError: it is not, with what differs.
+        """
+        changed = config_differences(self.record.get("found", found), found)
+        if changed:
+            raise ConfigError([f"the run in {self.path} cannot go on: {text}" for text in changed] + ["start it anew"])
+        self.record["found"] = found
+        self._write_record()
+
+    def _write_record(self) -> None:
+        write_atomic(self.path / RECORD, json.dumps(to_plain(self.record), indent=1) + "\n")
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl (one writer, so no lock)."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(to_plain(record)) + "\n")
+
+    def samples(self, rows: list[dict[str, Any]]) -> None:
+        """Append to samples.jsonl."""
+        with (self.path / SAMPLES).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(to_plain(row), ensure_ascii=False) + "\n" for row in rows)
+
+    def last_samples(self) -> list[dict[str, Any]]:
+        """The rows of samples.jsonl that were written at one time, last."""
+        path = self.path / SAMPLES
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        return [row for row in rows if row["step"] == rows[-1]["step"]]
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the logs that grow while training; they are on the disk then."""
+        found = {}
+        for name in (METRICS, SAMPLES):
+            if (self.path / name).exists():
+                with (self.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
+                    found[name] = file.seek(0, os.SEEK_END)
+        return found
+
+    def missing_since(self, sizes: dict[str, int]) -> str | None:
+        """What is missing of logs that once had these sizes, or None."""
+        now = self.sizes()
+        short = [name for name, size in sizes.items() if now.get(name, 0) < size]
+        return f"{short[0]} has {now.get(short[0], 0)} bytes of {sizes[short[0]]}" if short else None
+
+    def cut(self, sizes: dict[str, int]) -> None:
+        """Cut the logs back to these sizes; one that is not named goes."""
+        for name in self.sizes():
+            if name in sizes:
+                os.truncate(self.path / name, sizes[name])
+            else:
+                (self.path / name).unlink()
+
+    def predictions(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write predictions.jsonl."""
+        write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def close(self, status: str, result: dict[str, Any] | None = None, error: str | None = None) -> None:
+        """Write result.json, if there is one, and the ledger's last line."""
+        if result is not None:
+            write_atomic(self.path / RESULT, json.dumps(to_plain(result), indent=2) + "\n")
+        summary = {}
+        if result is not None:
+            keys = ("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance")
+            summary = {"data_name": result["data"]["name"], "synthetic": result["data"]["synthetic"]}
+            summary |= {key: result[key] for key in keys}
+        append_jsonl(
+            self.ledger,
+            {
+                "event": "end",
+                "run_id": self.run_id,
+                "status": status,
+                "error": error,
+                "seconds": round(time.perf_counter() - self.started, 2),
+                **summary,
+            },
+        )
+
+
+def _must_hold_no_links(folder: Path) -> None:
+    """A run writes into its folder only, and through a link it would write elsewhere."""
+    links = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink())
+    if links:
+        told = f"{folder} holds links ({', '.join(links[:MOST_SHOWN])}), through which a run would write elsewhere"
+        raise ConfigError([f"{told}; put what they stand for in their place, or name another run_dir"])
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a run may begin there: nothing is in it, but what a run leaves that died before it began."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and not [p for p in folder.iterdir() if p.name != LOCK and ".tmp-" not in p.name]
+
+
+def _check_same_run(folder: Path, before: dict[str, Any], config: RunConfig) -> None:
+    changed = config_differences(identity(before["config"]), identity(config))
+    if before["code"] != code_digest():
+        changed.append(f"kdrun's code is another than the run began with (code {before['code']}, now {code_digest()})")
+    if changed:
+        shown = changed if len(changed) <= MOST_SHOWN else [*changed[:MOST_SHOWN], f"… and {len(changed)} in all"]
+        raise ConfigError([f"{folder} is of another run; name another run_dir, or repeat it as it was", *shown])

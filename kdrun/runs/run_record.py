@@ -1,0 +1,45 @@
+"""run.json: what a run folder belongs to, and how two configs differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kdrun.errors import ConfigError
+from kdrun.storage.serialization import flatten
+
+RECORD = "run.json"
+
+
+MOST_SHOWN = 8
+"""Differences; another method has dozens of other keys."""
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What a folder's `run.json` says; None where there is none.
+
+    Raises:
+        ConfigError: it is not what a run writes.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {"run_id": str, "command": str, "config": dict, "code": str}
+        strange = [key for key, kind in kinds.items() if not isinstance(record[key], kind)]
+        wrong = f"{', '.join(strange)} should be another kind of value" if strange else None
+    except (ValueError, KeyError, TypeError) as error:
+        record, wrong = None, f"{type(error).__name__}: {error}"
+    if wrong is not None:
+        raise ConfigError([f"{path} is not what a run wrote ({wrong}); start anew in another run_dir"])
+    return record
+
+
+def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Where nested values differ, as sentences `key was …, is …`; keys that only one has come last."""
+    old, new = dict(flatten(before)), dict(flatten(now))
+    both = [f"{key} was {old[key]}, is {new[key]}" for key in old if key in new and old[key] != new[key]]
+    gone = [f"{key} was {old[key]}, is not there" for key in old if key not in new]
+    return [*both, *gone, *(f"{key} was not there, is {new[key]}" for key in new if key not in old)]

@@ -1,0 +1,1 @@
+"""Files of kdrun: cache, checkpoints, ledger, hashes."""

@@ -1,0 +1,106 @@
+"""Decide when to save a checkpoint, and find the latest valid one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from kdrun.errors import CheckpointError
+from kdrun.storage import checkpoint_files
+from kdrun.storage.checkpoint_files import CheckpointData
+
+
+class Resumable(Protocol):
+    """What a run writes while it trains: it goes back to where it was when a checkpoint was saved."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it stands, as plain data."""
+        ...
+
+    def missing_since(self, state: dict[str, Any]) -> str | None:
+        """What is missing of what it had written then, or None."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to where it stood; to the beginning, for an empty state."""
+        ...
+
+
+class CheckpointManager:
+    """The checkpoints of one training.
+
+    Args:
+        place: folder of the newest, e.g. `checkpoints/last`.
+        every_seconds: least time between two checkpoints, in seconds.
+        keep_last: checkpoints that are kept.
+        tell: is given a sentence about a checkpoint that cannot be used.
+        journal: what is written beside it, if anything is.
+        settings: config of the student's model, for whoever reads its weights out of the checkpoint.
+        at_end: whether there is to be one of the training's end.
+    """
+
+    def __init__(
+        self,
+        place: Path,
+        every_seconds: float,
+        keep_last: int,
+        warn: Callable[[str], None],
+        journal: Resumable | None = None,
+        settings: Any = None,
+        save_final: bool = True,
+    ) -> None:
+        self.place, self.every_seconds, self.keep_last, self.warn = place, every_seconds, keep_last, warn
+        self.journal, self.settings, self.save_final = journal, settings, save_final
+        self.kept: str | None = None
+        self._since = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last one is old enough."""
+        return time.monotonic() - self._since >= self.every_seconds
+
+    def save(self, content: CheckpointData) -> None:
+        """Save one, of a position that its state says as `phase` and `step`.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        state = {**content.state, "journal": self.journal.state() if self.journal else {}}
+        checkpoint_files.write_checkpoint(
+            self.place, CheckpointData(content.tensors, state, self.settings), self.keep_last
+        )
+        self._note(self.place, state)
+
+    def load_latest(self) -> CheckpointData | None:
+        """The newest that is whole, after the journal went back to it; None where the training starts anew."""
+        content = None
+        for folder in checkpoint_files.list_checkpoints(self.place):
+            content = self._read(folder)
+            if content is not None:
+                self._note(folder, content.state)
+                break
+        if self.journal is not None:
+            self.journal.load_state(content.state["journal"] if content else {})
+        return content
+
+    @property
+    def last(self) -> str:
+        """Which checkpoint is there, for whoever has to stop, as part of a sentence."""
+        return f"the last checkpoint is of {self.kept}" if self.kept else "no checkpoint was saved before"
+
+    def _read(self, folder: Path) -> CheckpointData | None:
+        try:
+            content = checkpoint_files.read_checkpoint(folder)
+        except CheckpointError as error:
+            self.warn(f"{error}; the one before it is taken, if there is one")
+            return None
+        lacks = self.journal.missing_since(content.state["journal"]) if self.journal else None
+        if lacks is not None:
+            self.warn(f"{folder} does not fit the run's other files: {lacks}; the one before it is taken")
+            return None
+        return content
+
+    def _note(self, folder: Path, state: dict[str, Any]) -> None:
+        self.kept, self._since = f"phase {state['phase']!r}, step {state['step']} ({folder})", time.monotonic()

@@ -1,0 +1,58 @@
+"""Atomic writes and JSONL appends under a lock."""
+
+from __future__ import annotations
+
+import json
+import os
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from kdrun.storage.serialization import to_plain
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a temporary file beside it, synced, then renamed."""
+    work = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with work.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def append_jsonl(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line under a lock, so that runs side by side never mix their lines.
+
+    A line that cannot be written whole, as on a full disk, is cut off again; so is one of a process that died.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = (json.dumps(to_plain(record)) + "\n").encode()
+    with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
+        size = _whole_lines(file)
+        file.truncate(size)
+        written = 0
+        try:
+            while written < len(line):
+                written += file.write(line[written:])
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def _whole_lines(file: FileIO) -> int:
+    """Bytes of a file up to the end of its last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0

@@ -1,0 +1,1 @@
+"""Task types, predictions and metrics."""

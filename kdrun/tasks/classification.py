@@ -1,0 +1,86 @@
+"""Classification and regression: the model's logits are the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdrun import losses, registry
+from kdrun.tasks import metrics
+from kdrun.tasks.base import Outputs, TaskType, softmax_by_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdrun.data.tokenization import TokenizedSplit
+    from kdrun.models.bundle import ModelBundle
+    from kdrun.tasks.class_views import ClassView
+    from kdrun.tasks.predictor import Predictor
+
+
+class ClassificationTask(TaskType):
+    """A class of several, or a score."""
+
+    def describe_outputs(self) -> str:
+        """The classes by name, or a score."""
+        return ", ".join(self.task.labels) or "a score"
+
+    def loss_name(self, name: str | None) -> str:
+        """KL for classes, the squared difference for a score."""
+        return losses.default_loss(name, self.task.is_regression)
+
+    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
+        """The registered loss as it is."""
+        return registry.get("loss", self.loss_name(name)).target
+
+    def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy for classes, squared error for a score."""
+        return losses.hard_loss(self.task.is_regression)(logits, labels)
+
+    def outputs(self, predictor: Predictor, built: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
+        """Logits, [rows, outputs]."""
+        return predictor.logits(built.model, tokens, self.task.num_outputs, limit)
+
+    def predictions(self, outputs: Outputs) -> np.ndarray:
+        """Class indices, or scores for a regression task, [rows]."""
+        return outputs[:, 0] if self.task.is_regression else outputs.argmax(axis=-1)
+
+    def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
+        """The task's metrics; given the rows' domains, their plain mean over these, and each domain's own."""
+        names, found = list(self.task.metrics), self.predictions(outputs)
+        if domains is None:
+            return metrics.compute(names, found, labels)
+        return metrics.by_domain(names, found, labels, domains, self.task.domains)
+
+    def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
+        """Of the most frequent class, or the mean score."""
+        return metrics.majority_baseline(self.task, labels, domains)
+
+    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """`prediction`, and for classes `probabilities` by name."""
+        if self.task.is_regression:
+            return [{"prediction": float(value)} for value in outputs[:, 0]]
+        found = softmax_by_name(outputs, self.task.labels)
+        return [
+            {"prediction": self.task.labels[best], "probabilities": row}
+            for best, row in zip(self.predictions(outputs).tolist(), found, strict=True)
+        ]
+
+    def label_name(self, label: Any) -> str | float:
+        """A class by name, or a score."""
+        return float(label) if self.task.is_regression else self.task.labels[int(label)]
+
+    def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
+        """Classes as the models give them."""
+        from kdrun.tasks.class_views import ClassView
+
+        return ClassView()
+
+    def matches_model(self, config: Any) -> tuple[bool, str]:
+        """The classes' names in the task's order, or one output for a score."""
+        if self.task.is_regression:
+            return config.num_labels == 1, f"{config.num_labels} output(s) for a score"
+        names = [config.id2label[i] for i in range(config.num_labels)]
+        return names == list(self.task.labels), ", ".join(names)

@@ -1,0 +1,1 @@
+"""The same metrics as a Hugging Face `evaluate` metric."""

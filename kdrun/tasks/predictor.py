@@ -1,0 +1,67 @@
+"""Batched inference of a model over tokenized rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from kdrun.data.samplers import longest_first_batches
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Runs models over the rows of a split.
+
+    Attributes:
+        accelerator: device and arithmetic.
+        batch_size: rows per batch.
+    """
+
+    accelerator: Accelerator
+    batch_size: int
+
+    def batches(self, tokens: TokenizedSplit) -> list[np.ndarray]:
+        """Row numbers of each batch, [batch] each, longest rows first."""
+        return longest_first_batches(tokens.lengths, self.batch_size)
+
+    @contextmanager
+    def inference_mode(self, model: nn.Module) -> Iterator[None]:
+        """Put the model in evaluation mode, without gradients, in the run's arithmetic; restore its mode afterwards."""
+        was_training = model.training
+        model.eval()
+        with torch.inference_mode(), self.accelerator.autocast():
+            yield
+        model.train(was_training)
+
+    def logits(self, model: nn.Module, tokens: TokenizedSplit, width: int, limit: int | None = None) -> np.ndarray:
+        """Logits of a model in row order, [rows, width], float32.
+
+        Args:
+            model: takes the columns of the split, returns `.logits`.
+            tokens: the rows.
+            width: number of outputs of the model.
+            limit: number of batches to run, for a dry run; the other rows are NaN.
+
+        Raises:
+            TrainingError: a logit is not finite, which an argmax would hide.
+        """
+        out = np.full((tokens.num_rows, width), np.nan, dtype=np.float32)
+        with self.inference_mode(model):
+            for rows in self.batches(tokens)[:limit]:
+                batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
+                out[rows] = model(**batch).logits.float().cpu().numpy()
+        broken = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []
+        if len(broken):
+            raise TrainingError(
+                f"the {type(model).__name__} gives logits that are not finite on {len(broken)} of {len(out)} rows (the "
+                f"first is row {broken[0]}): it has diverged; lower the learning rate, or try runtime.precision=fp32"
+            )
+        return out

@@ -1,0 +1,85 @@
+"""Optimizers, parameter groups and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from kdrun import registry
+from kdrun.config.optim import OptimConfig
+from kdrun.registry import register
+
+
+def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
+    """The trainable parameters, each once, in two groups: matrices decay, biases and norms do not."""
+    seen: dict[int, nn.Parameter] = {}
+    for module in modules:
+        seen.update({id(p): p for p in module.parameters()})
+    decay = [p for p in seen.values() if p.ndim > 1]
+    rest = [p for p in seen.values() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+@register("optimizer", "adamw")
+def adamw(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in its fused form."""
+    return torch.optim.AdamW(
+        parameter_groups(modules, config.weight_decay),
+        lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True,
+    )  # fmt: skip
+
+
+@register("optimizer", "adam")
+def adam(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015); weight decay, where set, is added to the gradient."""
+    return torch.optim.Adam(
+        parameter_groups(modules, config.weight_decay),
+        lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True,
+    )  # fmt: skip
+
+
+@register("optimizer", "sgd")
+def sgd(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum `beta1`."""
+    return torch.optim.SGD(parameter_groups(modules, config.weight_decay), lr=config.lr, momentum=config.beta1)
+
+
+@register("schedule", "constant")
+def constant(progress: float) -> float:
+    """The peak, all the way."""
+    return 1.0
+
+
+@register("schedule", "linear")
+def linear(progress: float) -> float:
+    """A straight line from the peak to zero."""
+    return 1.0 - progress
+
+
+@register("schedule", "cosine")
+def cosine(progress: float) -> float:
+    """Half a cosine from the peak to zero."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def learning_rate(config: OptimConfig, step: int, total: int) -> float:
+    """The learning rate of a role's own step: a linear warm-up, then the schedule.
+
+    Args:
+        config: peak, schedule, warm-up.
+        step: steps that the role has taken, 0 … total − 1.
+        total: steps that the role will take in this phase.
+
+    Returns:
+        `lr · (step+1)/(warmup+1)` while `step < warmup`; after that `lr` times the schedule at
+        `(step − warmup)/(total − warmup)`, so the first step after the warm-up is at the peak.
+    """
+    warmup = config.warmup_steps if config.warmup_steps is not None else round(config.warmup_ratio * total)
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(total - warmup, 1)
+    return config.lr * registry.get("schedule", config.schedule).target(progress)

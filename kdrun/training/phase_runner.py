@@ -1,0 +1,269 @@
+"""Run one phase: batch, loss, backward, clip, optimizer step, log.
+
+Out-of-turn roles have `requires_grad` off, so they stay bit-identical while gradients still pass through
+them to their inputs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kdrun import registry, rng
+from kdrun.methods.base import StepOutput
+from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
+from kdrun.training.context import TrainerContext
+from kdrun.training.optim import learning_rate
+from kdrun.training.step_checks import (
+    FirstStepReport,
+    check_finite_gradient,
+    check_finite_loss,
+    check_first_step,
+    weights_changed,
+)
+
+CLIP_EPS = 1e-6
+"""Keeps a gradient of norm zero as it is; torch's own clipping has the same."""
+
+MOST_EVALUATIONS = 20
+"""Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
+
+
+@dataclass
+class RunningMeans:
+    """Running sums of one role's steps since its last record."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+    seconds: float = 0.0
+    last: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count sums over examples in."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+
+    def means(self) -> dict[str, float]:
+        """Means over the examples."""
+        return {name: float(value) / self.count for name, value in self.sums.items()}
+
+
+class PhaseRunner:
+    """One phase in progress: its optimizers, counters and running means.
+
+    Args:
+        context: what outlives the phase.
+        phase: the phase to run.
+        evaluate: evaluates the student, given the phase's name and the step.
+        checkpoint_if_due: saves a checkpoint if one is due; called between two steps.
+
+    Attributes:
+        step: steps taken, of all roles together.
+        steps_by_role: steps taken by each role.
+        always_zero_terms: by role, the terms that may be zero at first and were zero in every logged step.
+        evaluation_due: whether the evaluation after the last step has yet to run.
+    """
+
+    def __init__(
+        self,
+        context: TrainerContext,
+        phase: Phase,
+        evaluate: Callable[[str, int], None],
+        checkpoint_if_due: Callable[[PhaseRunner], None],
+    ) -> None:
+        self.context, self.phase, self.settings = context, phase, context.settings
+        self._evaluate, self._checkpoint_if_due = evaluate, checkpoint_if_due
+        self.optims = context.method.optimizers(self.settings.optim, phase)
+        self.steps_per_epoch = steps_per_epoch(phase, context.loader.num_rows)
+        self.planned = steps_by_role(phase, num_steps(phase, context.loader.num_rows))
+        self.total = sum(self.planned.values())
+        default_interval = math.ceil(self.planned[phase.leading_role] / MOST_EVALUATIONS)
+        self.eval_every = self.settings.eval_every or max(self.steps_per_epoch, default_interval)
+        self.step, self.evaluation_due, self.steps_by_role = 0, False, dict.fromkeys(self.planned, 0)
+        self.groups: dict[str, Iterator[list[tuple[int, np.ndarray]]]] = {}
+        self.optimizers: dict[str, Any] = {}
+        self.active: str | None = None
+        self.running_means = {role: RunningMeans() for role in self.planned}
+        self.always_zero_terms = dict.fromkeys(self.planned, context.method.may_start_at_zero)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the phase is left to do."""
+        return self.step >= self.total and not self.evaluation_due
+
+    def run(self) -> None:
+        """All that is left of the phase."""
+        while not self.is_over:
+            if not self.evaluation_due:
+                self._advance()
+            if self.evaluation_due:
+                self._evaluate(self.phase.name, self.step)
+                self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
+            self._checkpoint_if_due(self)
+        for role, terms in self.always_zero_terms.items():
+            if terms and self.steps_by_role[role] > 1:
+                self.context.callback.on_zero_terms(self.phase.name, role, sorted(terms))
+        if not self.phase.evaluated:
+            self.context.callback.on_phase_end_unscored(
+                {"phase": self.phase.name, "step": self.total, "role": self.phase.leading_role}
+            )
+
+    def _advance(self) -> None:
+        """One step, and its lines of the log."""
+        turn = turn_at(self.phase.turns, self.step)
+        if not self._is_stopped(turn.role):
+            self._activate(turn.role)
+            if turn.role not in self.groups:
+                self.groups[turn.role] = self._accumulation_groups(turn.role, self.steps_by_role[turn.role])
+            started = time.perf_counter()
+            self._take_step(self.step, turn, next(self.groups[turn.role]))
+            self.running_means[turn.role].seconds += time.perf_counter() - started
+        self.step += 1
+        taken, ends = self.steps_by_role[turn.role], self.step == self.total
+        for role, tally in self.running_means.items():
+            if tally.count and (ends or (role == turn.role and taken % self.settings.log_every == 0)):
+                self._log(tally, self.step)
+        leads = turn.role == self.phase.leading_role
+        self.evaluation_due = self.phase.evaluated and (ends or (leads and taken % self.eval_every == 0))
+
+    def _is_stopped(self, role: str) -> bool:
+        """Whether a role's turns are passed over; the first time, whoever watches is told why."""
+        why, rests = self.context.method.stop_reason(role), self.context.result.stopped_roles
+        if why and role not in [rest["role"] for rest in rests]:
+            rests.append({"role": role, "phase": self.phase.name, "step": self.step, "why": why})
+            self.context.callback.on_role_stopped(rests[-1])
+        return bool(why)
+
+    def _accumulation_groups(self, role: str, taken: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """The micro-batches of each optimizer step that a role has still to take, numbered through the phase.
+
+        Every role walks through the rows on its own, so that the student meets the same batches at its k-th
+        step whatever turns come between.
+        """
+        accumulate, name = self.phase.accumulate, self.phase.rng_name(role)
+        epoch, within = divmod(taken, self.steps_per_epoch)
+        while True:
+            order = self.context.loader.epoch_batches(self.phase.batch_size, self.settings.seed, name, epoch)
+            numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
+            for start in range(within * accumulate, len(numbered), accumulate):
+                yield numbered[start : start + accumulate]
+            epoch, within = epoch + 1, 0
+
+    def _activate(self, role: str) -> None:
+        """Only this role's modules train; all others are frozen and in eval mode."""
+        if self.active == role:
+            return
+        for module in self.context.method.roles.values():
+            module.requires_grad_(False).eval()
+        trainable: list[nn.Module] = list(self.context.method.trainable(role))
+        for module in trainable:
+            module.requires_grad_(True).train()
+        self.active = role
+
+    def optimizer(self, role: str) -> Any:
+        """A role's optimizer, made when it is first wanted."""
+        if role not in self.optimizers:
+            config = self.optims[role]
+            modules = list(self.context.method.trainable(role))
+            self.optimizers[role] = registry.build("optimizer", config.name, modules, config)
+        return self.optimizers[role]
+
+    def _take_step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
+        name, taken, tally = (
+            self.phase.rng_name(turn.role),
+            self.steps_by_role[turn.role],
+            self.running_means[turn.role],
+        )
+        rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, taken), self.context.accelerator.device)
+        optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
+        lr = learning_rate(config, *self._progress(step, turn.role))
+        for param_group in optimizer.param_groups:
+            param_group["lr"] = lr
+        count, divided, total, found = 0, 1, torch.zeros((), device=self.context.accelerator.device), None
+        for number, rows in group:
+            batch = self.context.loader.load_batch(rows, name, number)
+            batch.progress = taken / self.planned[turn.role]
+            with self.context.accelerator.autocast():
+                output = self.context.method.total_loss(batch, turn)
+            check_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
+            # a sum that is whole is divided here, which costs no pass over the gradients
+            divided = output.count if len(group) == 1 else 1
+            self.context.accelerator.backward(output.loss / divided)
+            if taken == 0 and found is None:
+                found = self._inspect(output, turn.role)
+            count, total = count + output.count, total + output.loss.detach()
+            tally.add(output.loss_terms | output.metrics)
+        norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * divided / count
+        check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(step, turn))
+        self._apply(optimizer, count / divided, config.clip_norm, norm, found)
+        self.steps_by_role[turn.role] += 1
+        tally.add({"loss": total})
+        tally.count += count
+        tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
+        self.context.result.examples += count
+
+    def _where(self, step: int, turn: Turn) -> tuple[str, str]:
+        """Where something went wrong, and which checkpoint there is, for an error."""
+        return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", self.context.last_checkpoint_note()
+
+    def _progress(self, step: int, role: str) -> tuple[int, int]:
+        """Where a role stands on its schedule: steps taken, of how many."""
+        if self.phase.schedule_over is ScheduleSpan.all_batches:
+            return step, self.total
+        return self.steps_by_role[role], self.planned[role]
+
+    def _inspect(self, output: StepOutput, role: str) -> FirstStepReport:
+        method = self.context.method
+        return check_first_step(
+            self.phase.name, role, output, method.roles, method.trainable(role), method.may_start_at_zero
+        )
+
+    def _apply(self, optimizer: Any, divisor: float, clip: float, norm: float, found: FirstStepReport | None) -> None:
+        """Divide the gradients, clip them and step, with one pass over them for both, or none where none is needed.
+
+        Args:
+            optimizer: of the role.
+            divisor: what is missing to the mean over the examples.
+            clip: the largest norm that is let through; 0 for any.
+            norm: of the mean gradient.
+            found: on a role's first step; told on with whether the step moved anything.
+        """
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        factor = (min(1.0, clip / (norm + CLIP_EPS)) if clip else 1.0) / divisor
+        if factor != 1.0:
+            torch._foreach_mul_(_gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
+        before = [p.detach().clone() for p in params] if found else []
+        optimizer.step()
+        optimizer.zero_grad()
+        if found:
+            self.context.callback.on_first_step(replace(found, moved=weights_changed(before, params)))
+
+    def _log(self, tally: RunningMeans, done: int) -> None:
+        self.context.result.train_seconds += tally.seconds
+        means, role = tally.means(), tally.last["role"]
+        self.always_zero_terms[role] = frozenset(
+            name for name in self.always_zero_terms[role] if means.get(name) == 0.0
+        )
+        self.context.callback.on_log(
+            {
+                "step": done,
+                "phase": self.phase.name,
+                "epoch": round(self.steps_by_role[self.phase.leading_role] / self.steps_per_epoch, 4),
+                **tally.last,
+                **means,
+                "examples_per_s": tally.count / tally.seconds if tally.seconds else None,
+            },
+            self.total,
+        )
+        self.running_means[role] = RunningMeans()
+
+
+def _gradients(optimizer: Any) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -1,0 +1,53 @@
+"""Cache mean-pooled encoder embeddings of the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from kdrun.data.samplers import longest_first_batches
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.models.bundle import ModelBundle
+from kdrun.models.domain_embedding import mean_pool
+from kdrun.storage import cache
+
+BATCH = 64
+
+
+def cached_embeddings(
+    built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator, tell: Callable[[str], None]
+) -> np.ndarray:
+    """h(x): the mean of the last hidden states over a row's tokens, `[CLS]` and padding left out.
+
+    Args:
+        built: the encoder before any fine-tuning; its head takes no part.
+        tokens: the rows.
+        accelerator: device and arithmetic.
+        tell: is told of what takes a while.
+
+    Returns:
+        [rows, width] float32, memory-mapped.
+    """
+    key = {"format": 1, "encoder": built.fingerprint, "tokens": tokens.fingerprint}
+    key |= {"precision": accelerator.mixed_precision, "device": accelerator.device.type}
+
+    def build(folder: Path) -> None:
+        tell(f"the encoder reads {tokens.num_rows} rows for the prototypes of their domains, once")
+        np.save(folder / "states.npy", _encode(built, tokens, accelerator))
+
+    return cache.fetch("states", key, build, lambda folder: np.load(folder / "states.npy", mmap_mode="r"))[0]
+
+
+def _encode(built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
+    model = built.model.eval()
+    out = np.empty((tokens.num_rows, model.config.hidden_size), np.float32)
+    with torch.inference_mode(), accelerator.autocast():
+        for rows in longest_first_batches(tokens.lengths, BATCH):
+            batch = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
+            hidden = model.base_model(**batch).last_hidden_state
+            out[rows] = mean_pool(hidden, batch["attention_mask"], skip=1).cpu().numpy()
+    return out

@@ -1,0 +1,35 @@
+"""Cache the teacher's logits on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.models.bundle import ModelBundle
+from kdrun.storage import cache
+from kdrun.training.teacher.finetune import TeacherEvaluation
+
+
+def cached_logits(
+    built: ModelBundle, tokens: TokenizedSplit, setting: TeacherEvaluation, tell: Callable[[str], None]
+) -> np.ndarray:
+    """The teacher's logits on unmodified text, computed once per (teacher, rows) and read back memory-mapped.
+
+    Returns:
+        [rows, outputs], float32, in row order.
+    """
+    precision = setting.config.runtime.precision.value
+    key = {"format": 1, "teacher": built.fingerprint, "tokens": tokens.fingerprint, "precision": precision}
+    key["device"] = setting.accelerator.device.type
+
+    def build(folder: Path) -> None:
+        tell(f"teacher scores the {tokens.num_rows} rows that the student learns from, once")
+        np.save(
+            folder / "logits.npy",
+            setting.evaluator.predictor.logits(built.model, tokens, setting.config.task.num_outputs),
+        )
+
+    return cache.fetch("logits", key, build, lambda folder: np.load(folder / "logits.npy", mmap_mode="r"))[0]

@@ -1,0 +1,5 @@
+"""All kinds of bad input that are tried."""
+
+from tests.integration.bad_inputs import configs, environment, files, run_folders
+
+CASES = [*configs.CASES, *files.CASES, *run_folders.CASES, *environment.CASES]

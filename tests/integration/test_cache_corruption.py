@@ -1,0 +1,58 @@
+"""Harm done to entries of every kind is found, mended, and changes no run."""
+
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console as RichConsole
+
+from kdrun.config import compose
+from kdrun.console import Console
+from kdrun.runs import runner
+from kdrun.storage import manifest
+from tests.helpers import file_corruption
+
+KINDS = {"answers", "logits", "ood", "pretrained", "states", "teacher_states", "teachers", "tokens", "vocabulary"}
+
+
+def run(name: str, folder: Path) -> str:
+    """What a run answers."""
+    words = [*file_corruption.RUNS[name], *file_corruption.SMALL, f"output_dir={folder}", f"run_dir={folder}"]
+    runner.run(compose.load_config(words), Console(RichConsole(file=io.StringIO())), words)
+    return (folder / "predictions.jsonl").read_text()
+
+
+OF_KD = {"logits", "pretrained", "teachers", "tokens", "vocabulary"}
+
+
+@pytest.mark.parametrize(
+    ("way", "names", "kinds"),
+    [
+        (file_corruption.flip, ["kd"], OF_KD),
+        pytest.param(file_corruption.flip, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
+        pytest.param(file_corruption.cut, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
+    ],
+)
+def test_every_kind_of_entry_is_found_damaged_and_made_again_as_it_was(
+    way: Callable[[Path, random.Random], str],
+    names: list[str],
+    kinds: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
+    root, draw = tmp_path / "cache", random.Random(1)
+    before = {name: run(name, tmp_path / name) for name in names}
+    made = {folder: file_corruption.content(folder) for folder in file_corruption.entries(root)}
+    assert {folder.parent.name for folder in made} == kinds
+    harmed = {folder: way(folder, draw) for folder in made}
+    assert all(manifest.verify(folder) for folder in made), harmed
+    after = {name: run(name, tmp_path / f"{name}-again") for name in names}
+    assert after == before
+    assert {folder: file_corruption.content(folder) for folder in file_corruption.entries(root)} == made
+    for folder in made:
+        assert f"cache entry {folder} is damaged" in caplog.text, harmed[folder]

@@ -1,0 +1,126 @@
+"""Data-free methods: the student's loop cannot reach the training rows, and the result counts what was read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdrun import registry
+from kdrun.config import compose
+from kdrun.config.schema import RunConfig
+from kdrun.console import QuietConsole
+from kdrun.errors import ConfigError, DataError
+from kdrun.experiments.compare import plan
+from kdrun.experiments.compare.arms import equalize_budgets
+from kdrun.methods.phases import num_steps
+from kdrun.runs import build, runner, summary
+from kdrun.storage.ledger import read_runs
+
+DATA_FREE = [name for name, entry in registry.entries("method").items() if entry.target.requires.data_free]
+DEV = "sentence\tlabel\n" + "".join(
+    f"the {word} film is fine\t{i % 2}\n" for i, word in enumerate(["old", "new", "long"])
+)
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def smoke(tmp_path: Path, *words: str) -> RunConfig:
+    return compose.load_config(["preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
+
+
+def run(config: RunConfig) -> dict[str, Any]:
+    result = runner.run(config, QuietConsole())
+    assert result is not None
+    return result
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+    """A fine-tuned teacher as a folder: the student of a finetune run."""
+    folder = tmp_path_factory.mktemp("taught")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRUN_CACHE", str(shared_cache))
+        run(smoke(folder, "method=finetune"))
+    (made,) = read_runs(folder / "out" / "ledger.jsonl")
+    return Path(made["run_dir"]) / "student"
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path, taught: Path) -> list[str]:
+    """Words of a run whose training file would end any run that opens it."""
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text(DEV)
+    (folder / "train.tsv").write_bytes(b"sentence\tlabel\n\xff\xfe poison\tneither\n")
+    (tmp_path / "corpus.txt").write_text("".join(f"The {n} people went to the town. They saw it.\n" for n in range(99)))
+    words = ["data=folder", f"data.dir={tmp_path}/glue", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
+    return [*words, f"teacher.path={taught}", "teacher.allow_weak=true", "student.tokenizer=teacher"]
+
+
+def test_the_poison_kills_a_method_with_data(tmp_path: Path, poisoned: list[str]) -> None:
+    with pytest.raises(DataError, match=r"train\.tsv"):
+        run(smoke(tmp_path, "method=kd", *poisoned))
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisoned: list[str], method: str) -> None:
+    data = run(smoke(tmp_path, f"method={method}", *poisoned))["data"]
+    assert data["rows"] == {"dev": 3, "ood": 64}
+    assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 0)
+    assert data["ood_rows_read"] > 0
+    assert data["synthetic"] is False
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_synthetic_text_does_not_stand_in_for_real_text(tmp_path: Path, poisoned: list[str], method: str) -> None:
+    words = ["corpus=embedded" if word == "corpus=folder" else word for word in poisoned]
+    words = [word for word in words if not word.startswith("corpus.dir=")]
+    with pytest.raises(ConfigError, match="corpus=embedded is synthetic text beside real data"):
+        smoke(tmp_path, f"method={method}", *words)
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_only_the_teacher_reads_the_task_where_it_is_fine_tuned_first(tmp_path: Path, method: str) -> None:
+    data = run(smoke(tmp_path, f"method={method}"))["data"]
+    assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 64)
+
+
+@pytest.mark.parametrize("method", DATA_FREE)
+def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> None:
+    run = runner.prepare(smoke(tmp_path, f"method={method}"), QuietConsole(), "", None)
+    with pytest.raises(DataError, match="data-free"):
+        _ = run.data.train
+    build.build_roles(run)
+    feed = build.make_loader(run, build.make_method(run))
+    assert feed.num_rows == run.data.student_rows.num_rows == 64
+    assert feed.labels is None
+
+
+@pytest.mark.parametrize("method", [pytest.param(m, marks=() if m == "zskd" else pytest.mark.slow) for m in DATA_FREE])
+def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
+    assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
+    chosen = run(smoke(tmp_path, f"method={method}", "select=best_dev"))["checkpoint"]
+    assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
+
+
+@pytest.mark.parametrize(("score", "warned"), [(0.51, True), (None, True), (0.9, False)])
+def test_a_student_that_learnt_nothing_is_named(score: float | None, warned: bool) -> None:
+    scores = {"dev": {"accuracy": score}}
+    result = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
+    assert summary._knows_nothing(result | {"guess": {"dev": {"accuracy": 0.5}}}) is warned
+
+
+def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Path) -> None:
+    words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=null", "optim.epochs=2"]
+    arms = plan.plan_arms(["kd", "kd_ood"], words)
+    equalize_budgets(arms, rows=60)
+    for arm in arms:
+        assert arm.words[-2:] == ["optim.steps=16", "select=last"]  # 2 passes over 60 rows, 8 a step
+        assert num_steps(arm.config(1).optim, rows=999) == 16
+
+
+def test_a_comparison_of_methods_with_data_keeps_its_words(tmp_path: Path) -> None:
+    arms = plan.plan_arms(["finetune", "kd"], ["preset=smoke"])
+    before = [list(arm.words) for arm in arms]
+    equalize_budgets(arms, rows=60)
+    assert [arm.words for arm in arms] == before

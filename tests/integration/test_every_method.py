@@ -1,0 +1,135 @@
+"""Every registered method on a single text, a pair, a score and an answer in words, by encoders and by T5: who moves,
+what is logged.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kdrun import registry
+from kdrun.config import compose
+from kdrun.config.task import TaskConfig
+from kdrun.console import QuietConsole
+from kdrun.runs import build, runner, teacher_stage
+from kdrun.training.trainer import Trainer, TrainerSettings
+
+TERMS = (
+    "hard",
+    "soft",
+    "pseudo",
+    "divergence",
+    "hidden",
+    "attention",
+    "domain",
+    "specificity",
+    "repetition",
+    "stray",
+    "loss",
+)
+METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
+SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
+LIKE_OTHERS = {("rte", "t5"), ("amazon", "t5")}
+"""For a T5 a pair like STS-B's, and a single text like SST-2's."""
+ONE_DOMAIN = {"meta_kd": ["method.domain=books", "dry_run=true"]}  # whose meta-teacher is then a stand-in
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+class Looking:
+    """Notes after every step which roles moved."""
+
+    def __init__(self, roles: dict[str, nn.Module]) -> None:
+        self.roles, self.records, self.moved = roles, [], []
+        self.before = {role: weights(module) for role, module in roles.items()}
+
+    def on_log(self, record: dict[str, Any], total: int) -> None:
+        after = {role: weights(module) for role, module in self.roles.items()}
+        same = {r: all(torch.equal(a, b) for a, b in zip(after[r], self.before[r], strict=True)) for r in after}
+        self.moved.append({role for role, is_same in same.items() if not is_same})
+        self.records.append(record)
+        self.before = after
+
+    def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
+        """Not looked at."""
+
+    def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
+        """Not looked at."""
+
+    def on_role_stopped(self, rest: dict[str, Any]) -> None:
+        """Not looked at."""
+
+    def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
+        """Not looked at."""
+
+    def on_first_step(self, found: Any) -> None:
+        assert found.zero_terms == []
+
+
+T5 = ["teacher=t5_smoke", "student=t5_smoke"]
+
+
+def misfit(method: str, task: TaskConfig, kind: str) -> str:
+    """What a method says of a task, or of text-to-text models, that it cannot do; empty where it can."""
+    needs = registry.get("method", method).target.requires
+    if task.is_extraction and not needs.extraction:
+        return f"method={method} works with a class or a score"
+    if task.is_extraction and kind == "encoder":
+        return "an encoder writes no text"
+    if needs.domains and not task.domains:
+        return f"method={method} needs a task with domains"
+    if kind == "t5" and (needs.hidden_states or needs.attentions):
+        return f"method={method} compares the inside of encoders, and the teacher is a text-to-text model"
+    return f"method={method} needs classes" if task.is_regression and not needs.regression else ""
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        pytest.param(t, kind, marks=pytest.mark.slow if (t, kind) in LIKE_OTHERS else ())
+        for t in ("sst2", "rte", "stsb", "amazon", "conll2003")
+        for kind in ("encoder", "t5")
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_role_in_turn_moves_and_every_term_is_there(
+    method: str, task: str, kind: str, run_env: None, tmp_path: Path
+) -> None:
+    words = [
+        *(T5 if kind == "t5" else []),
+        f"method={method}",
+        f"task={task}",
+        "preset=smoke",
+        "optim.steps=4",
+        "optim.warmup_ratio=0",
+        *ONE_DOMAIN.get(method, []),
+    ]
+    problems = compose.validate_overrides(words, multirun=False)
+    config = compose.to_config(compose.compose([*words, *SHORT_TURNS.get(method, [])]))
+    if unfit := misfit(method, config.task, kind):
+        assert any(unfit in problem for problem in problems)
+        return
+    assert problems == []
+    run = runner.prepare(config, QuietConsole(), "", None)
+    build.build_roles(run)
+    for built in run.roles.values():
+        built.model.requires_grad_(False).eval()
+    if run.requires.meta_teacher:
+        teacher_stage.prepare_teacher(run)
+    made = build.make_method(run)
+    feed = build.make_loader(run, made)
+    looking = Looking(dict(made.roles))
+    settings = TrainerSettings(config.optim, config.seed, log_every=1)
+    Trainer(made, made.phases(config.optim), feed, settings, run.accelerator, lambda: (None, {}), looking).run()
+    assert {record["role"] for record in looking.records} == {
+        t.role for p in made.phases(config.optim) for t in p.turns
+    }
+    for record, moved in zip(looking.records, looking.moved, strict=True):
+        assert moved == {record["role"]}
+        terms = {k: v for k, v in record.items() if k in TERMS}
+        assert len(terms) >= 2
+        assert all(torch.isfinite(torch.tensor(value)) and value != 0 for value in terms.values())

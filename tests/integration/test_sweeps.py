@@ -1,0 +1,214 @@
+"""Sweeps: ids that stay, what a repeated command does of each cell, and several processes at one sweep."""
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdrun.cli import main, subcommands
+from kdrun.config import compose, identity
+from kdrun.config.schema import RunConfig
+from kdrun.errors import ConfigError, DataError
+from kdrun.experiments import sweeps
+from kdrun.runs import runner
+from kdrun.storage import ledger
+from tests.helpers import killable_runs
+
+TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.fine_tuning.steps=2", "report=false"]
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    return [*TINY, f"output_dir={folder}", *more]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killable_runs.Server]:
+    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as made:
+        yield made
+
+
+def the_sweep(folder: Path) -> sweeps.Sweep:
+    (record,) = folder.glob("sweeps/*/sweep.json")
+    return sweeps.find_sweep(folder, record.parent.name)
+
+
+def states(folder: Path) -> dict[str, str]:
+    """What became of each cell, by its label."""
+    return {cell["label"]: cell["status"] for cell in sweeps.cell_statuses(the_sweep(folder))}
+
+
+def plan(*given: str) -> sweeps.Sweep:
+    made = sweeps.plan_sweep(list(given))
+    assert made is not None
+    return made
+
+
+def test_a_cell_is_named_by_its_config_whatever_changes_no_number(tmp_path: Path) -> None:
+    first = plan(*words(tmp_path / "a", "seed=1,2", "method=kd"))
+    second = plan(*reversed(words(tmp_path / "b", "seed=2,1", "method=kd")), "checkpoint.every=1", "sweep=named")
+    assert {cell.id for cell in first.cells} == {cell.id for cell in second.cells}
+    alone = compose.load_config(words(tmp_path, "seed=2", "method=kd"))
+    assert {cell.label: cell.id for cell in first.cells}["seed=2"] == identity.config_hash(alone)
+    assert first.name.startswith("seed-")
+    assert second.name == "named"
+    assert plan(*words(tmp_path / "c", "seed=1,2", "method=kd")).name == first.name
+    assert plan(*words(tmp_path / "c", "seed=1,2", "method=kd", "optim.lr=1e-3")).name != first.name
+
+
+def test_cells_are_those_that_hydra_makes(tmp_path: Path) -> None:
+    made = plan(*words(tmp_path, "seed=range(1,3)", "method=finetune,kd", "optim.lr=choice(1e-3,1e-4)"))
+    assert len({cell.id for cell in made.cells}) == 8
+    assert "seed=1 method=finetune optim.lr=0.001" in {cell.label for cell in made.cells}
+
+
+def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
+    assert sweeps.plan_sweep(words(tmp_path, "seed=1,2", "dry_run=true")) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("run_dir=somewhere", "every cell of a sweep has a folder of its own"),
+        ("output_dir=a,b", "all cells of a sweep have one output_dir"),
+        ("checkpoint.every=1,2", "all cells of a sweep have one checkpoint.every"),
+        ("sweep=a/b", "the name is a folder's"),
+        ("sweep=..", "the name is a folder's"),
+    ],
+)
+def test_what_cannot_be_a_sweep_is_refused(tmp_path: Path, word: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        sweeps.plan_sweep([*words(tmp_path), "seed=1,2", word])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_base_is_refused_with_what_differs(tmp_path: Path) -> None:
+    base = words(tmp_path, "sweep=mine", "method=kd")
+    plan(*base, "seed=1,2")
+    assert len(plan(*base, "seed=2,3").cells) == 3
+    with pytest.raises(ConfigError, match=r"(?s)began with another base.*optim.lr=0.01 was not among its words"):
+        plan(*base, "seed=1,2", "optim.lr=0.01")
+    with pytest.raises(ConfigError, match=r"(?s)sweep=NAME.*method=kd was among.*method=finetune was not among"):
+        plan(*base[:-1], "method=finetune", "seed=4,5")
+
+
+def test_a_default_that_changed_is_another_base_and_so_is_other_code(tmp_path: Path) -> None:
+    made = plan(*words(tmp_path, "seed=1,2"))
+    path = made.folder / sweeps.RECORD
+    record = json.loads(path.read_text())
+    before = json.loads(json.dumps(record))
+    before["cells"][0] |= {"id": "0" * 16}
+    before["cells"][0]["identity"]["optim"]["lr"] = 0.25
+    path.write_text(json.dumps(before))
+    with pytest.raises(ConfigError, match=r"optim\.lr was 0\.25, is 0\.0005"):
+        plan(*words(tmp_path, "seed=1,2"))
+    path.write_text(json.dumps(record | {"code": "0" * 16}))
+    with pytest.raises(ConfigError, match=r"code is another than it began with \(code 0000"):
+        plan(*words(tmp_path, "seed=1,2"))
+    assert plan(*words(tmp_path, "seed=1,2", "sweep=again")).cells == made.cells
+
+
+def test_repeated_it_skips_what_is_done_and_retries_what_failed_when_asked(
+    server: killable_runs.Server, tmp_path: Path
+) -> None:
+    sweep = ["-m", *words(tmp_path, "method=kd", "teacher.allow_weak=false,true")]
+    assert server.run(*sweep) == 1
+    assert states(tmp_path) == {"teacher.allow_weak=False": "failed", "teacher.allow_weak=True": "done"}
+    assert "it has nothing to teach" in server.shown.rpartition("sweep ")[2]
+    made = list(ledger.read_ledger(tmp_path))
+
+    assert server.run(*sweep) == 1
+    assert "(teacher.allow_weak=True): done" in server.shown
+    assert "(teacher.allow_weak=False): failed" in server.shown
+    assert ledger.read_ledger(tmp_path) == made, "nothing was run again"
+
+    assert server.run(*sweep, "retry=true") == 1
+    assert "(teacher.allow_weak=False): was failed, goes on in" in server.shown
+    again = ledger.read_ledger(tmp_path)
+    assert [run["run_id"] for run in again] == [run["run_id"] for run in made]
+    assert ["resumed" in run for run in again] == [run["status"] == "failed" for run in again]
+
+
+def test_killed_in_a_cell_it_goes_on_with_it_and_its_state_is_seen_meanwhile(
+    server: killable_runs.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2,3", "checkpoint.every=0")]
+    assert server.run(*sweep, at=3) == -signal.SIGKILL
+    assert states(tmp_path) == {"seed=1": "done", "seed=2": "crashed", "seed=3": "waiting"}
+    assert main.run(["runs", f"sweep={the_sweep(tmp_path).name}", f"output_dir={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"{label}\b.* {status} ", shown) for label, status in states(tmp_path).items()), shown
+    assert server.run(*sweep) == 0, server.shown
+    assert "(seed=2): was crashed, goes on in" in server.shown
+    assert set(states(tmp_path).values()) == {"done"}
+    assert len(ledger.read_ledger(tmp_path)) == 3
+
+
+def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
+    server: killable_runs.Server, tmp_path: Path
+) -> None:
+    assert server.run(*words(tmp_path, "method=finetune", "seed=1")) == 0
+    sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2")]
+    assert server.run(*sweep) == 0
+    assert f"(seed=1): done, {tmp_path}/finetune" in server.shown
+    assert states(tmp_path) == {"seed=1": "done", "seed=2": "done"}
+    assert len(ledger.read_ledger(tmp_path)) == 2
+    own = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
+    record = json.loads((own / "run.json").read_text())
+    (own / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
+    (own / "predictions.jsonl").unlink()  # so that it does not stand for itself by the ledger
+    assert server.run(*sweep) == 2
+    assert "the rows that it reads are others now" in server.shown
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (torch.OutOfMemoryError("too much was asked for"), "OutOfMemoryError: too much was asked for"),
+        (DataError("no rows"), "no rows"),
+        (KeyError("a bug"), "KeyError: 'a bug'"),
+    ],
+)
+def test_whatever_ends_one_cell_the_others_are_run_and_shown(
+    error: Exception, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ran = []
+
+    def run(config: RunConfig, *rest: object) -> None:
+        ran.append(config.seed)
+        if config.seed == 1:
+            raise error
+
+    monkeypatch.setattr(runner, "run", run)
+    assert main.run(["-m", *words(tmp_path, "method=finetune", "seed=1,2")]) == 1
+    assert ran == [1, 2]
+    told = capfd.readouterr()
+    assert shown in told.out + told.err
+    assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "nobody told the ledger of them"
+
+
+@pytest.mark.slow
+def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
+    """With a cache of their own: the teacher is trained once too, and no line of the ledger is lost or broken."""
+    sweep = ["-m", *words(tmp_path / "out", "method=finetune,kd", "seed=1,2", "teacher.allow_weak=true")]
+    found = killable_runs.at_once([sweep] * 4, tmp_path, tmp_path / "cache")
+    assert [code for code, _ in found] == [0] * 4, found
+    assert set(states(tmp_path / "out").values()) == {"done"}
+    lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]
+    assert sorted(line["event"] for line in lines) == ["end"] * 4 + ["start"] * 4
+    assert len({line["run_id"] for line in lines}) == 4
+    trained = [shown for _, shown in found if re.search(r"teacher, train step 2", shown)]
+    assert len(list((tmp_path / "cache" / "teachers").glob("*/model.safetensors"))) == len(trained) == 1
+
+
+def test_an_unknown_sweep_names_those_there_are(tmp_path: Path) -> None:
+    plan(*words(tmp_path, "seed=1,2", "sweep=mine"))
+    with pytest.raises(ConfigError, match=r"did you mean 'mine'\? \(there are: mine\)"):
+        subcommands.run_command("runs", ["sweep=mini", f"output_dir={tmp_path}"])
+    with pytest.raises(ConfigError, match="shows all of its cells"):
+        subcommands.run_command("runs", ["sweep=mine", "method=kd", f"output_dir={tmp_path}"])

@@ -1,0 +1,187 @@
+"""Domains: the protocol of a task, and what does not fit between a method, its task and the source."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from kdrun import registry
+from kdrun.config import compose, domains
+from kdrun.config.data import DataConfig
+from kdrun.config.domains import DomainSettings
+from kdrun.config.fields import setting
+from kdrun.config.requirements import Requirements
+from kdrun.config.task import TaskConfig
+from kdrun.config.validation.domains import domain_problems
+from kdrun.data.dataset import load_dataset
+from kdrun.errors import ConfigError, DataError
+from kdrun.methods.base import Method
+
+PLAIN = TaskConfig(name="sst2", labels=["no", "yes"], headline="accuracy", rows={"train": 9, "dev": 3})
+
+
+def task(name: str) -> TaskConfig:
+    return compose.load_config([f"task={name}"]).task
+
+
+@dataclass
+class Settings(DomainSettings):
+    """A method that knows domains."""
+
+    name: str = "by_domain"
+
+
+@dataclass
+class MayConfig(DomainSettings):
+    """Settings of a method that may be given a domain."""
+
+    name: str = setting("may", "registered method")
+
+
+@dataclass
+class MustConfig(DomainSettings):
+    """Settings of a method that works with domains only."""
+
+    name: str = setting("must", "registered method")
+
+
+@pytest.fixture
+def methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two methods for as long as a test runs: one may be given domains, one must."""
+    registry.entries("method")
+    monkeypatch.setattr(registry, "_entries", {kind: dict(known) for kind, known in registry._entries.items()})
+    monkeypatch.setattr(compose, "register_schemas", compose.register_schemas.__wrapped__)
+    for config, needs in (
+        (MayConfig, Requirements(teacher=False)),
+        (MustConfig, Requirements(teacher=False, domains=True)),
+    ):
+        made = type(config.__name__.removesuffix("Config"), (Method,), {"requires": needs})
+        registry.register("method", config().name, config=config)(made)
+
+
+def test_amazon_has_one_protocol_which_is_by_domain() -> None:
+    amazon = task("amazon")
+    assert amazon.domains == ["books", "dvd", "electronics", "kitchen"]
+    assert amazon.is_by_domain
+    assert domains.by_domain_task(amazon) is amazon
+    assert (amazon.dev_splits, amazon.report_split, amazon.eval_splits_during_training) == (
+        ["dev", "test"],
+        "test",
+        ["dev"],
+    )
+
+
+def test_mnli_is_glues_until_it_is_asked_for_by_domain() -> None:
+    mnli = task("mnli")
+    assert not mnli.is_by_domain
+    assert (mnli.dev_splits, mnli.report_split) == (["dev", "dev_mismatched"], "dev")
+    assert mnli.eval_splits_during_training == ["dev", "dev_mismatched"]
+    other = domains.by_domain_task(mnli)
+    assert other.is_by_domain
+    assert (other.dev_splits, other.report_split, other.eval_splits_during_training) == (
+        ["dev", "test"],
+        "test",
+        ["dev"],
+    )
+    assert other.folder["files"] == {"train": "train.tsv", "test": "dev_matched.tsv"}
+    assert sum(other.rows[name] for name in ("train", "dev")) == mnli.rows["train"]
+    assert domains.by_domain_task(other) == other
+    assert mnli == task("mnli"), "the plain task is left as it was"
+
+
+def test_a_misspelt_part_of_the_protocol_is_named() -> None:
+    broken = replace(PLAIN, domains=["a"], by_domain={"row": {}})
+    with pytest.raises(DataError, match=r"task\.by_domain\.row is not a key; did you mean 'rows'\?"):
+        domains.by_domain_task(broken)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "asks"),
+    [
+        (object(), None, False),
+        (Settings(), None, False),
+        (Settings("books"), "books", True),
+        (Settings("all"), None, True),
+    ],
+)
+def test_what_a_methods_settings_ask_for(settings: object, target: str | None, asks: bool) -> None:
+    assert (domains.target_domain(settings), domains.uses_domains(settings)) == (target, asks)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "said"),
+    [
+        (Settings("book"), "amazon", "method.domain=book: unknown domain of amazon; did you mean 'books'?"),
+        (Settings("books"), "sst2", "method.domain=books: task=sst2 has no domains; one that has them is task=amazon"),
+        (Settings(hold_out_domain=True), "sst2", "method.hold_out_domain=true: task=sst2 has no domains"),
+        (Settings(hold_out_domain=True), "amazon", "method.hold_out_domain=true holds out method.domain, which is not"),
+    ],
+)
+def test_domains_that_do_not_fit_are_refused(settings: Settings, name: str, said: str) -> None:
+    (problem,) = domain_problems(task(name), settings, "embedded", needs_domains=False)
+    assert said in problem
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings("books"), Settings("all"), Settings("dvd", True), object()])
+def test_domains_that_fit(settings: object) -> None:
+    assert domain_problems(task("amazon"), settings, "embedded", needs_domains=False) == []
+
+
+def test_a_method_that_needs_domains_and_an_unknown_report_split() -> None:
+    (needs,) = domain_problems(PLAIN, Settings("books"), "embedded", needs_domains=True)
+    assert (
+        needs == "method=by_domain needs a task with domains, and task=sst2 has none; one that has them is task=amazon"
+    )
+    (split,) = domain_problems(replace(PLAIN, reported="dve"), object(), "embedded", needs_domains=False)
+    assert split == "task.reported=dve is no split; did you mean 'dev'? (allowed: dev)"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("amazon", "hub", ("data=hub has no task=amazon", "books/train.tsv", "data=embedded")),
+        ("mnli", "hub", ("data=hub has no mnli by domain", "'genre'", "MNLI/train.tsv")),
+        ("mnli", "embedded", ("data=embedded has no mnli by domain", "task=amazon", "data=folder data.dir=PATH")),
+    ],
+)
+def test_sources_without_the_rows_are_refused_with_what_to_do(name: str, source: str, said: tuple[str, ...]) -> None:
+    config = DataConfig(name=source)
+    with pytest.raises(DataError) as error:
+        load_dataset(config, task(name), by_domain=True)
+    assert all(part in str(error.value) for part in said), str(error.value)
+
+
+def test_what_other_sources_and_protocols_have_is_not_refused() -> None:
+    assert domains.unsupported_source(task("mnli"), "hub") is None
+    assert domains.unsupported_source(task("mnli"), "embedded") is None
+    assert domains.unsupported_source(domains.by_domain_task(task("mnli")), "folder") is None
+    assert domains.unsupported_source(task("amazon"), "embedded") is None
+
+
+def test_asking_for_domains_of_a_task_without_them() -> None:
+    with pytest.raises(DataError, match="sst2 has no domains"):
+        load_dataset(DataConfig(name="embedded"), task("sst2"), by_domain=True)
+
+
+@pytest.mark.usefixtures("methods")
+def test_a_runs_task_is_by_domain_where_its_method_asks() -> None:
+    folder = ["task=mnli", "data=folder", "data.dir=."]
+    assert compose.load_config(["method=may", *folder]).task.report_split == "dev"
+    assert compose.load_config(["method=may", "method.domain=fiction", *folder]).task.report_split == "test"
+    assert compose.load_config(["method=must", *folder]).task.report_split == "test"
+
+
+@pytest.mark.usefixtures("methods")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=may", "method.domain=fictoin", "task=mnli", "data=folder", "data.dir=."], "did you mean 'fiction'?"),
+        (["method=may", "method.domain=books", "task=rte"], "task=rte has no domains"),
+        (["method=must", "task=rte"], "method=must needs a task with domains"),
+        (["method=must", "task=mnli"], "data=embedded has no mnli by domain"),
+        (["method=kd", "task=amazon", "preset=paper"], "data=hub has no task=amazon"),
+    ],
+)
+def test_the_command_line_is_told(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        compose.load_config(words)
+    assert said in str(error.value)

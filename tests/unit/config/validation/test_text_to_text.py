@@ -1,0 +1,62 @@
+"""Text-to-text models where they do not fit: refused by name, from the config or once their family is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdrun.config import compose
+from kdrun.console import QuietConsole
+from kdrun.errors import ConfigError
+from kdrun.runs import build, runner
+
+T5 = ("teacher=t5_tiny", "student=t5_tiny")
+
+
+def problems(*words: str) -> str:
+    return " ".join(compose.validate_overrides(["task=sst2", *words], multirun=False))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("method=tinybert_kd", *T5), "compares the inside of encoders, and the teacher is a text-to-text model"),
+        (("method=tinybert_kd", "student=t5_tiny"), "compares the inside of encoders, and the student is"),
+        (
+            ("method=kd", "teacher=t5_tiny", "loss=logit_mse"),
+            "are log-probabilities of label words, those of the student",
+        ),
+        (("method=zskd", *T5, "generator=t5_tiny"), "fills masked tokens, and the generator is a text-to-text model"),
+        (("method=kd", *T5, "task.label_words=[]"), "no task.prompts and task.label_words"),
+    ],
+)
+def test_what_text_to_text_models_cannot_do_is_refused(words: tuple[str, ...], said: str) -> None:
+    assert said in problems(*words)
+
+
+@pytest.mark.parametrize("method", ["mate_kd", "zskd", "kd_augment"])
+@pytest.mark.parametrize("lone", ["teacher=t5_tiny", "student=t5_tiny"])
+def test_a_text_to_text_model_and_an_encoder_may_read_one_text(method: str, lone: str) -> None:
+    assert not problems(f"method={method}", lone)
+
+
+def test_a_teacher_of_several_domains_is_an_encoder() -> None:
+    words = ("task=amazon", "method=kd", "method.domain=books", "teacher=t5_tiny", "teacher.lessons=multi_task")
+    assert "works on an encoder's states" in problems(*words)
+
+
+def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert "the inside of encoders" in problems("method=tinybert_kd", f"student.path={tmp_path}")
+    (tmp_path / "config.json").write_text("not JSON")
+    assert not problems("method=kd", f"student.path={tmp_path}")
+
+
+@pytest.mark.usefixtures("run_env")
+def test_models_whose_family_their_files_tell_are_refused_before_any_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdrun.config.validation.text_to_text.known_text_to_text_roles", lambda *_: {})
+    config = compose.load_config(["method=zskd", "task=sst2", "preset=smoke", "generator=t5_smoke"])
+    with pytest.raises(ConfigError, match="fills masked tokens"):
+        build.build_roles(runner.prepare(config, QuietConsole(), "", None))

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from kdrun.data.corpus import ood_sampling
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.corpus.ood_sampling import HashSample, OODSpec, as_question, make, random_pairs
+
+
+@pytest.mark.parametrize("seconds", [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["c", "b", "a"]])
+def test_strangers_never_meet_themselves(seconds: list[str]):
+    pairs = random_pairs(["a", "b", "c"], seconds)
+    assert all(a != b for a, b in pairs)
+    assert sorted(b for _, b in pairs) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("The town lies in Kent.", "Where the town lies in Kent?"),
+        ("Kent is where I live!", "Where Kent is where I live?"),
+        ("I was born there.", "Where I was born there?"),
+        ('He said "stop."', 'Where he said "stop"?'),
+        ("Is it old?", "Is it old?"),
+        ("then, it is old.", "where then, it is old?"),
+    ],
+)
+def test_question_form(sentence: str, wanted: str):
+    assert as_question(sentence, "where") == wanted
+
+
+def test_samples_are_even_and_apart_for_each_purpose():
+    hits = Counter()
+    for seed in range(300):
+        sample = HashSample(3, seed, "test")
+        for text in [*"abcdefghij", *"aaaaaaaa"]:
+            sample.add(text)
+        hits.update(text for (text,) in sample.take())
+    # 90 each on average, standard deviation 8
+    assert set(hits) == set("abcdefghij")
+    assert all(55 < count < 125 for count in hits.values())
+    drawn = []
+    for purpose in ("x", "y"):
+        sample = HashSample(50, 1, purpose)
+        for i in range(500):
+            sample.add(str(i))
+        drawn.append(set(sample.take()))
+    assert len(drawn[0] & drawn[1]) < 20
+
+
+def test_word_counts_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ood_sampling, "COUNTED_WORDS", 30)
+    lines = [f"The same words word{i} word{i + 1000} come." for i in range(200)]
+    plan = OODSpec(30, {"edit": 1.0}, (False, False), 4, False, 3, 10)
+    made = ood_sampling.collect_sentences(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    assert len(made.words) <= 30
+    assert [word for word, _ in made.words.most_common(4)] == ["The", "same", "words", "come"]
+
+
+def test_a_sample_holds_little():
+    sample = HashSample(10, 1, "test")
+    for i in range(5000):
+        sample.add(f"sentence {i % 3000}")
+        assert len(sample._kept) <= 2 * 10 + 1001
+    assert len({text for (text,) in sample.take()}) == 10
+
+
+@pytest.mark.parametrize("rows", range(1, 12))
+def test_few_rows_are_rows_too(rows: int):
+    lines = [f"Here is number {i}. There is number {i + 1}. And so on to {i + 2}." for i in range(0, 60, 3)]
+    plan = OODSpec(rows, dict.fromkeys(("edit", "neighbour", "random"), 1.0), (False, False), 4, False, 3, 10)
+    found = make(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    assert found.table.num_rows == sum(found.counts.values()) == rows
+    assert not found.short
+    assert all(row["text"] != row["text_pair"] for row in found.table.to_pylist())

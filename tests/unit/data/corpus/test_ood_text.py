@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from omegaconf import OmegaConf
+
+from kdrun import registry
+from kdrun.config import compose, paths
+from kdrun.config.data import FolderCorpusConfig, OODConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data.corpus import ood_sampling, ood_text
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.corpus.sentences import WORD
+from kdrun.data.splits import Split
+from kdrun.errors import ConfigError, DataError
+
+SINGLE = TaskConfig("one", ["sentence"], ["no", "yes"], rows={"train": 10, "dev": 5})
+PAIR = TaskConfig("two", ["sentence1", "sentence2"], ["no", "yes"], rows={"train": 15, "dev": 5})
+ASKING = TaskConfig("ask", ["question", "sentence"], ["no", "yes"], rows={"train": 15, "dev": 5})
+NOUNS = ("fox", "hen", "cow", "dog", "cat", "owl", "bee", "ant", "elk", "emu")
+
+PARAGRAPHS = [[f"The {a} number {i} saw a {b} there." for b in NOUNS] for i, a in enumerate(NOUNS * 3)]
+"""300 different sentences, 270 different neighbours."""
+
+TEXT = [" ".join(paragraph) for paragraph in PARAGRAPHS]
+SENTENCES = {sentence for paragraph in PARAGRAPHS for sentence in paragraph}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
+
+
+def corpus(lines: list[str], name: str = "made") -> Corpus:
+    return Corpus(name, False, lambda: iter(lines), lambda: "\n".join(lines))
+
+
+def build(task: TaskConfig = SINGLE, lines: list[str] = TEXT, seed: int = 1, **values: Any) -> Split:
+    return ood_text.build_ood_split(OODConfig(**values), task, corpus(lines), seed)
+
+
+def columns(split: Split) -> dict[str, list[str]]:
+    return split.table.to_pydict()
+
+
+def of_kind(split: Split, kind: str) -> list[tuple[str, str]]:
+    table = columns(split)
+    return [(a, b) for a, b, k in zip(table["text"], table["text_pair"], table["kind"], strict=True) if k == kind]
+
+
+def test_single_texts_are_different_sentences_of_the_corpus():
+    split = build()
+    texts = columns(split)["text"]
+    assert split.num_rows == len(set(texts)) == 40, "ood.ratio 4 × 10 official rows"
+    assert set(texts) <= SENTENCES
+    assert not split.is_pair
+    assert split.name == "ood"
+    assert split.notes == (
+        "out-of-domain text: 40 different sentences, made of 300 sentences of the corpus made; "
+        "no text and no label of the task",
+    )
+
+
+def test_rows_have_no_labels():
+    for task in (SINGLE, PAIR):
+        split = build(task)
+        assert "label" not in split.table.column_names
+        assert "label" not in split.row(0)
+        with pytest.raises(KeyError, match="label"):
+            split.labels()
+
+
+def test_size_is_a_number_or_a_multiple_of_the_official_count():
+    assert build(rows=7).num_rows == 7
+    assert build(ratio=1.5).num_rows == 15
+    assert build(rows=7, ratio=9).num_rows == 7
+    with pytest.raises(ConfigError, match=r"ood\.ratio needs task\.rows\.train, which x does not have; set ood\.rows"):
+        build(TaskConfig("x", ["text"], rows={"dev": 3}))
+
+
+def test_fewer_sentences_than_asked_for_is_said_with_both_numbers():
+    split = build(rows=1000, lines=[*TEXT, *TEXT[:5]])
+    assert sorted(columns(split)["text"]) == sorted(SENTENCES), "a repeat counts once"
+    assert "made of 350 sentences" in split.notes[0]
+    assert split.notes[1] == (
+        "1000 out-of-domain rows were asked for (ood.rows), 300 are there: the corpus made gives only "
+        "300 different sentences; a larger one is corpus=folder corpus.dir=PATH"
+    )
+    assert "1000 out-of-domain rows were asked for (ood.ratio=100 × 10 training rows)" in build(ratio=100).notes[1]
+
+
+def test_what_is_no_sentence_is_dropped():
+    lines = [" = Head line of four = ", "Too short here. This one is kept here. A <unk> in this one.", "Now go."]
+    assert columns(build(lines=lines))["text"] == ["This one is kept here."]
+    kept = columns(build(lines=lines, keep_unknown=True, min_words=3))["text"]
+    assert sorted(kept) == ["A <unk> in this one.", "This one is kept here.", "Too short here."]
+    with pytest.raises(DataError, match="the corpus made has 0 sentences of 4 words or more, which give these rows"):
+        build(lines=["Now go."])
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (2, 1, 1), (0, 0.5, 1.5), (1, 0, 0)])
+def test_proportions_hold(weights: tuple[float, float, float]):
+    split = build(PAIR, **dict(zip(ood_text.KINDS, weights, strict=True)))
+    counts = Counter(columns(split)["kind"])
+    assert split.num_rows == 60
+    assert {kind: 60 * weight / sum(weights) for kind, weight in zip(ood_text.KINDS, weights, strict=True)} == {
+        kind: counts[kind] for kind in ood_text.KINDS
+    }
+
+
+def test_proportions_hold_where_the_corpus_is_short():
+    split = build(PAIR, rows=3000, neighbour=2.0)
+    assert Counter(columns(split)["kind"]) == {"edit": 136, "neighbour": 270, "random": 136}
+    assert "542 are there: the corpus made gives only 300 pairs with an edited copy" in split.notes[1]
+    assert "270 pairs of neighbours, 300 random pairs" in split.notes[1]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_edits_change_just_so_many_words(count: int):
+    pairs = of_kind(build(PAIR, edit_words=count), "edit")
+    assert len(pairs) == 20
+    known = {word for sentence in SENTENCES for word in WORD.findall(sentence)}
+    for first, second in pairs:
+        before, after = WORD.findall(first), WORD.findall(second)
+        changed = [(old, new) for old, new in zip(before, after, strict=True) if old.casefold() != new.casefold()]
+        assert len(changed) == count
+        assert {new for _, new in changed} <= known
+        assert sum(old != new for old, new in zip(before, after, strict=True)) == count, "the others keep capitals"
+        assert WORD.sub("w", first) == WORD.sub("w", second), "punctuation stays"
+    assert len({tuple(WORD.findall(second)) for _, second in pairs}) == 20
+
+
+def test_replacements_are_the_most_frequent_words():
+    lines = ["Red blue red blue red blue.", *TEXT]
+    pairs = of_kind(build(PAIR, lines=lines, frequent_words=2), "edit")
+    new = {w for a, b in pairs for o, w in zip(WORD.findall(a), WORD.findall(b), strict=True) if o != w}
+    # each of "The … number … saw a … there." comes 300 times; equal counts go by the alphabet
+    assert new == {"The", "a"} - {"saw"}
+
+
+def test_short_sentences_are_not_edited_but_used_otherwise():
+    split = build(PAIR, lines=[*TEXT, "It is so here. It was so there."], edit_words=8, rows=900)
+    assert {len(WORD.findall(first)) for first, _ in of_kind(split, "edit")} == {8}
+    assert ("It is so here.", "It was so there.") in of_kind(split, "neighbour")
+
+
+def test_neighbours_follow_each_other_in_a_paragraph():
+    follows = {(a, b) for paragraph in PARAGRAPHS for a, b in pairwise(paragraph)}
+    pairs = of_kind(build(PAIR, rows=600), "neighbour")
+    assert len(set(pairs)) == len(pairs) == 200
+    assert set(pairs) <= follows
+
+
+def test_a_dropped_sentence_parts_its_neighbours():
+    lines = ["The first one is here. No. The last one is there. And one more is over there."]
+    split = build(PAIR, lines=lines, edit=0.0, random=0.0)
+    assert of_kind(split, "neighbour") == [("The last one is there.", "And one more is over there.")]
+
+
+def test_random_pairs_are_two_sentences():
+    pairs = of_kind(build(PAIR, rows=900), "random")
+    assert all(a != b and a in SENTENCES and b in SENTENCES for a, b in pairs)
+    assert len({a for a, _ in pairs}) == len(pairs)
+    together = {(paragraph[0].split()[3], b.split()[3]) for paragraph in PARAGRAPHS for b in paragraph}
+    assert len({(a.split()[3], b.split()[3]) for a, b in pairs} - together) > 200, "of other paragraphs too"
+
+
+def test_pairs_that_cannot_be_made_are_named():
+    alone = [sentence for paragraph in PARAGRAPHS for sentence in paragraph]
+    with pytest.raises(DataError, match=r"20 edit, 0 neighbour, 20 random; .* set ood\.neighbour=0"):
+        build(PAIR, lines=alone)
+    assert build(PAIR, lines=alone, neighbour=0.0).num_rows == 60
+    with pytest.raises(DataError, match="0 random"):
+        build(PAIR, lines=["Only one sentence here."], edit=0.0, neighbour=0.0)
+    with pytest.raises(DataError, match="two different ones"):
+        build(PAIR, lines=["Go go go go."], neighbour=0.0, random=0.0)
+    nothing = r"ood\.edit, ood\.neighbour, ood\.random are all 0, and two needs pairs"
+    with pytest.raises(ConfigError, match=nothing):
+        build(PAIR, edit=0.0, neighbour=0.0, random=0.0)
+    assert build(SINGLE, edit=0.0, neighbour=0.0, random=0.0).num_rows == 40
+
+
+def test_question_columns_get_questions():
+    table = columns(build(ASKING))
+    assert all(text.endswith("there?") for text in table["text"])
+    assert {text.split()[0].lower() for text in table["text"]} == set(ood_sampling.QUESTION_WORDS)
+    assert all(text.endswith(".") for text in table["text_pair"])
+    plain = columns(build(ASKING, questions=False))
+    assert set(plain["text"]) <= SENTENCES
+    both = build(TaskConfig("q", ["question1", "question2"], ["no", "yes"], rows={"train": 15}))
+    for first, second in of_kind(both, "edit"):
+        pairs = zip(WORD.findall(first), WORD.findall(second), strict=True)
+        assert sum(old.casefold() != new.casefold() for old, new in pairs) == 3
+        assert second.endswith("?")
+
+
+def test_shipped_tasks_with_questions():
+    found = {}
+    for path in (paths.CONF_DIR / "task").glob("*.yaml"):
+        made: Any = OmegaConf.load(path)
+        task = TaskConfig(made.name, list(made.text), rows=dict(made.rows))
+        found[task.name] = ood_text.ood_spec(OODConfig(), task).questions
+    assert len(found) >= 9
+    assert {name: asked for name, asked in found.items() if any(asked)} == {
+        "qnli": (True, False),
+        "qqp": (True, True),
+    }
+
+
+@pytest.mark.parametrize("task", [SINGLE, PAIR, ASKING], ids=lambda task: task.name)
+def test_rows_are_a_function_of_seed_and_content(task: TaskConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    first, other = build(task), build(task, seed=2)
+    changed = build(task, lines=[line.replace("fox", "yak") for line in TEXT])
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "another"))
+    again = build(task)
+    assert again.table.equals(first.table)
+    assert again.fingerprint == first.fingerprint
+    assert build(task, lines=TEXT[::-1]).table.equals(first.table), "the order of paragraphs plays no part"
+    assert len({first.fingerprint, other.fingerprint, changed.fingerprint}) == 3
+    assert not set(columns(first)["text"]) <= set(columns(other)["text"])
+
+
+def test_the_cache_is_read_and_what_plays_no_part_is_not_in_its_key(monkeypatch: pytest.MonkeyPatch):
+    single, pair = build(), build(PAIR)
+
+    def never() -> Iterator[str]:
+        raise AssertionError("the corpus was read again")
+
+    unread = Corpus("renamed", True, never, lambda: "\n".join(TEXT))
+    found = ood_text.build_ood_split(OODConfig(edit_words=9, random=0.2), SINGLE, unread, 1)
+    assert found.table.equals(single.table)
+    assert found.synthetic
+    assert "the corpus renamed" in found.notes[0]
+    assert ood_text.build_ood_split(OODConfig(rows=60), PAIR, unread, 1).fingerprint == pair.fingerprint
+    for changed in (OODConfig(edit_words=2), OODConfig(edit=2.0), OODConfig(min_words=5), OODConfig(keep_unknown=True)):
+        with pytest.raises(AssertionError, match="read again"):
+            ood_text.build_ood_split(changed, PAIR, unread, 1)
+    monkeypatch.setattr(ood_text, "FORMAT", ood_text.FORMAT + 1)
+    with pytest.raises(AssertionError, match="read again"):
+        ood_text.build_ood_split(OODConfig(), SINGLE, unread, 1)
+
+
+def test_rows_are_memory_mapped():
+    before = pa.total_allocated_bytes()
+    split = build(PAIR, rows=600)
+    held = pa.total_allocated_bytes() - before
+    assert split.table.nbytes > 20_000
+    assert held < 1000
+
+
+def test_the_corpus_is_read_once():
+    passes = []
+
+    def lines() -> Iterator[str]:
+        passes.append(1)
+        yield from TEXT
+
+    ood_text.build_ood_split(OODConfig(), PAIR, Corpus("made", False, lines, lambda: "x"), 1)
+    assert len(passes) == 1
+
+
+def test_no_way_leads_to_the_task_s_rows(monkeypatch: pytest.MonkeyPatch):
+    from kdrun.data import dataset, embedded
+
+    def closed(*_: Any, **__: Any) -> None:
+        raise AssertionError("the task's rows were asked for")
+
+    monkeypatch.setattr(dataset, "load_dataset", closed)
+    monkeypatch.setattr(embedded, "generate", closed)
+    assert list(inspect.signature(ood_text.build_ood_split).parameters) == ["config", "task", "corpus", "seed"]
+    for name in ("sst2", "rte"):
+        config = compose.load_config([f"task={name}"])
+        split = ood_text.build_ood_split(
+            config.ood, config.task, registry.build("corpus", "embedded", config.corpus), 1
+        )
+        assert split.num_rows == 30000
+        assert split.is_pair == (len(config.task.text) == 2)
+        assert split.synthetic
+        assert len(split.notes) == 1
+
+
+def test_a_folder_of_wikitext(tmp_path: Path):
+    (tmp_path / "a.tokens").write_text(
+        " = Head = \n He did n't go there , they say . It was a short @-@ term plan . \n"
+    )
+    found = registry.build("corpus", "folder", FolderCorpusConfig("folder", None, str(tmp_path)))
+    split = ood_text.build_ood_split(OODConfig(), SINGLE, found, 1)
+    assert sorted(columns(split)["text"]) == ["He didn't go there, they say.", "It was a short-term plan."]
+
+
+def test_sample_shows_the_kinds_in_turn():
+    split = build(PAIR, edit=2.0)
+    assert [row["kind"] for row in ood_text.sample(split, 5)] == ["edit", "neighbour", "random", "edit", "neighbour"]
+    assert len(ood_text.sample(split, 10_000)) == split.num_rows
+    assert [list(row) for row in ood_text.sample(build(), 2)] == [["text"], ["text"]]
+    assert len(ood_text.sample(build(PAIR, rows=2), 5)) == 2

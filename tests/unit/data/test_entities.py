@@ -1,0 +1,126 @@
+"""Entities as texts: written and read back, compared, scored by hand-computed examples, and on real CoNLL-2003."""
+
+import pytest
+
+from kdrun.data import entities
+from kdrun.data.entities import (
+    by_type,
+    count_unsupported,
+    counts,
+    entity_counts,
+    from_counts,
+    is_ambiguous,
+    normalize,
+    read,
+    score,
+    write,
+)
+from kdrun.errors import DataError
+from tests.helpers.paths import SHARED
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        [("person", "John Smith"), ("location", "Paris")],
+        [("location", "Paris"), ("person", "John Smith"), ("location", "Paris")],
+        [("miscellaneous", "NATO : Part 2"), ("person", "none")],
+    ],
+)
+def test_what_is_written_is_read_back(found: list[tuple[str, str]]) -> None:
+    assert read(write(found)) == found
+
+
+def test_the_text_is_the_documented_one() -> None:
+    assert write([("person", "John Smith"), ("location", "Paris")]) == "person: John Smith; location: Paris"
+    assert write([]) == "none"
+
+
+@pytest.mark.parametrize("entity", [("person", "a; b"), ("per:son", "a"), ("person", " "), ("", "a")])
+def test_what_could_not_be_read_back_is_refused(entity: tuple[str, str]) -> None:
+    with pytest.raises(DataError, match="cannot be written"):
+        write([entity])
+
+
+def test_whatever_a_model_writes_is_read() -> None:
+    assert read("  NONE ") == read("") == []
+    assert read("person: ; ; animal: dog;;smith") == [("person", ""), ("animal", "dog"), ("", "smith")]
+    assert read("person john") == [("", "person john")]
+    assert read("location: x: y") == [("location", "x: y")]
+
+
+def test_words_are_compared_without_case_accents_and_blanks() -> None:
+    assert normalize("U.S. Open") == normalize("u. s. open")
+    assert normalize("São  Tomé") == normalize("sao tome")
+    assert normalize("Ankara") != normalize("Ankaran")
+    assert entity_counts("person : ana ; PERSON: Ana") == {("person", "ana"): 2}
+
+
+GOLD = "person: Ann Lee; location: Rome; location: Rome"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (GOLD, (3, 3, 3)),
+        ("location : rome ; person : ann lee ; location : rome", (3, 3, 3)),  # order says nothing
+        ("person: Ann Lee; location: Rome", (2, 2, 3)),  # said once, there twice
+        ("location: Rome; location: Rome; location: Rome", (2, 3, 3)),  # said thrice, there twice
+        ("person: Ann; location: Rome", (1, 2, 3)),  # half a name is no name
+        ("organization: Rome", (0, 1, 3)),
+        ("city: Rome", (0, 1, 3)),  # a type that is none
+        ("person: Ann Lee; Rome", (1, 2, 3)),  # a piece without type
+        ("none", (0, 0, 3)),
+    ],
+)
+def test_counts_by_hand(said: str, expected: tuple[int, int, int]) -> None:
+    assert counts(GOLD, said) == expected
+
+
+def test_scores_by_hand() -> None:
+    gold, said = [GOLD, "none", "person: Bo"], ["person: Ann Lee; location: Rome", "person: Bo", "person: Bo"]
+    # right 2 + 0 + 1, said 2 + 1 + 1, there 3 + 0 + 1
+    assert score(gold, said) == {"entity_f1": 6 / 8, "entity_precision": 3 / 4, "entity_recall": 3 / 4}
+    assert by_type(gold, said, ["person", "location", "organization"]) == {
+        "person": (2, 3, 2),
+        "location": (1, 1, 2),
+        "organization": (0, 0, 0),
+    }
+
+
+def test_scores_without_entities_are_undefined_or_zero() -> None:
+    assert from_counts(0, 0, 0) == dict.fromkeys(entities.METRICS)
+    assert from_counts(0, 0, 2) == {"entity_f1": 0.0, "entity_precision": None, "entity_recall": 0.0}
+    assert from_counts(0, 2, 0) == {"entity_f1": 0.0, "entity_precision": 0.0, "entity_recall": None}
+    with pytest.raises(ValueError, match="zip"):
+        score(["none"], [])
+
+
+def test_sentences_whose_score_could_differ_from_one_by_place() -> None:
+    words = ["Bank", "of", "China", "said", "China", "and", "the", "US", "told", "us"]
+    assert is_ambiguous(words, [("location", "China")])  # it also stands in the bank's name
+    assert is_ambiguous(words, [("location", "US")])  # as "us", compared without case
+    assert not is_ambiguous(words, [("organization", "Bank of China"), ("location", "China"), ("location", "China")])
+
+
+def test_invented_words_are_counted() -> None:
+    assert (
+        count_unsupported("Ann Lee went to Rome .", "person: ann lee; person: Bo; location: rom; location: Paris") == 2
+    )
+
+
+@pytest.mark.skipif(not (SHARED / "conll2003").is_dir(), reason="needs ../shared/conll2003")
+@pytest.mark.parametrize(("split", "sentences", "unclear"), [("dev", 3250, 31), ("test", 3453, 16)])
+def test_real_conll_is_written_read_and_scored_without_a_loss(split: str, sentences: int, unclear: int) -> None:
+    from kdrun.config import compose
+    from kdrun.data.sources import conll_folder
+
+    task = compose.load_config(["task=conll2003", "preset=t5_writer"]).task
+    rows = conll_folder.read_task(str(SHARED), task, [split])[split]
+    gold = rows.labels().tolist()
+    assert len(gold) == sentences
+    assert [write(read(text)) for text in gold] == gold
+    assert score(gold, gold) == dict.fromkeys(entities.METRICS, 1.0)
+    (note,) = rows.notes
+    assert note.startswith(f"{unclear} of {sentences} sentences")

@@ -1,0 +1,78 @@
+"""Shares and splits that keep the proportions of classes and domains."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kdrun import rng
+from kdrun.data import stratified
+from kdrun.data.splits import Split, make_split
+
+
+def rows(count: int, domains: int = 0) -> Split:
+    """A split of numbered texts; every third label is 1, domains take turns in blocks of six."""
+    numbers = np.arange(count)
+    ids = pa.array(numbers // 6 % domains, pa.int32()) if domains else None
+    texts = [pa.array([f"text {i}" for i in numbers])]
+    return make_split("train", texts, pa.array((numbers % 3 == 0).astype(np.int32)), "toy", ("a note",), domains=ids)
+
+
+def texts(split: Split) -> list[str]:
+    return split.table.column("text").to_pylist()
+
+
+def test_every_beginning_of_an_order_has_the_strata_in_proportion() -> None:
+    groups = np.repeat([0, 1, 2], [60, 30, 10])
+    found = stratified.stratified_order(groups, rng.numpy_stream(1, "test"))
+    assert sorted(found) == list(range(100))
+    for size in (1, 10, 37, 50, 99):
+        counts = np.bincount(groups[found[:size]], minlength=3)
+        np.testing.assert_allclose(counts, size * np.array([0.6, 0.3, 0.1]), atol=1.0)
+    np.testing.assert_array_equal(np.bincount(groups[found[:10]]), [6, 3, 1])
+    assert list(found) != list(stratified.stratified_order(groups, rng.numpy_stream(2, "test")))
+
+
+def test_a_smaller_share_is_part_of_a_larger_one_in_the_order_of_the_rows() -> None:
+    split = rows(90)
+    small, large = (stratified.stratified_subset(split, size, 3, "fraction") for size in (9, 30))
+    assert (small.num_rows, large.num_rows) == (9, 30)
+    assert set(texts(small)) < set(texts(large))
+    assert small.labels().sum() == 3
+    assert large.labels().sum() == 10
+    assert texts(large) == sorted(texts(large), key=lambda text: int(text.split()[1]))
+    assert texts(stratified.stratified_subset(split, 9, 3, "fraction")) == texts(small)
+    assert texts(stratified.stratified_subset(split, 9, 4, "fraction")) != texts(small)
+
+
+def test_only_the_named_rows_are_thinned_out() -> None:
+    split = rows(120, domains=4)
+    own = split.domains() == 2
+    found = stratified.stratified_subset(split, 6, 1, "fraction", own)
+    domains = found.domains()
+    assert domains is not None
+    assert np.bincount(domains).tolist() == [30, 30, 6, 30]
+    assert found.labels()[domains == 2].sum() == 2
+
+
+def test_a_tenth_is_held_out_by_domain_and_class() -> None:
+    split = rows(1200, domains=4)
+    rest, held = stratified.stratified_split(split, "test")
+    assert (rest.name, held.name, rest.num_rows, held.num_rows) == ("train", "test", 1080, 120)
+    assert (rest.notes, held.notes) == (("a note",), ())
+    assert not set(texts(rest)) & set(texts(held))
+    cells = stratified.strata_of(held)
+    assert np.bincount(cells).tolist() == [20, 10] * 4
+    again = stratified.stratified_split(split, "test")[1]
+    assert again.fingerprint == held.fingerprint
+    assert stratified.stratified_split(split, "dev")[1].fingerprint != held.fingerprint
+
+
+def test_scores_have_one_stratum() -> None:
+    split = make_split("train", [pa.array(["a", "b"])], pa.array([0.5, 4.0], pa.float32()), "toy")
+    assert stratified.strata_of(split).tolist() == [0, 0]
+    assert stratified.stratified_subset(split, 1, 1, "fraction").num_rows == 1
+
+
+@pytest.mark.parametrize("size", [0, 90])
+def test_none_and_all(size: int) -> None:
+    assert stratified.stratified_subset(rows(90), size, 1, "fraction").num_rows == size

@@ -1,0 +1,76 @@
+"""Texts to write as batches: what the decoder reads and what it is to say, and the feed that hands them out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from kdrun.data.loader import BatchLoader
+from kdrun.data.target_sequences import TargetSequences, tokenize_targets
+
+WORDS = ["[PAD]", "[UNK]", "[END]", "a", "b", "c"]
+START, PAD, END = 0, 0, 2
+
+
+@pytest.fixture
+def tokenizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PreTrainedTokenizerFast:
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path))
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    backend.post_processor = processors.TemplateProcessing(single="$A [END]", special_tokens=[("[END]", END)])  # type: ignore[assignment]
+    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", eos_token="[END]")
+
+
+def targets(tokenizer: PreTrainedTokenizerFast, limit: int = 8, gold: bool = True) -> TargetSequences:
+    return TargetSequences(tokenize_targets(["a b", "c", "a b c a b c"], tokenizer), START, limit, gold)
+
+
+def test_the_decoder_reads_what_it_has_said_one_place_later(tokenizer: PreTrainedTokenizerFast) -> None:
+    labels, read = targets(tokenizer).batch(np.array([1, 0]))
+    assert labels.tolist() == [[5, END, -100], [3, 4, END]]
+    assert read.tolist() == [[START, 5, END], [START, 3, 4]]
+
+
+def test_an_answer_beyond_the_limit_is_cut_and_has_no_end(tokenizer: PreTrainedTokenizerFast) -> None:
+    made = targets(tokenizer, limit=3)
+    labels, read = made.batch(np.array([2, 1]))
+    assert labels.tolist() == [[3, 4, 5], [5, END, -100]]
+    assert read.tolist() == [[START, 3, 4], [START, 5, END]]
+    assert made.num_cut == 1
+    assert targets(tokenizer, limit=7).num_cut == 0
+    assert made.fingerprint != targets(tokenizer).fingerprint
+
+
+@pytest.mark.parametrize("gold", [True, False])
+def test_the_feed_hands_out_texts_and_counts_gold_ones_as_labels(
+    tokenizer: PreTrainedTokenizerFast, gold: bool
+) -> None:
+    tokens = tokenize_targets(["a", "b", "c"], tokenizer)
+    seen = []
+
+    def live(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen.append(inputs["decoder_input_ids"])
+        return torch.zeros(2, 3, len(WORDS))
+
+    roles = {"student": tokens, "teacher": tokens}
+    feed = BatchLoader(roles, None, torch.device("cpu"), targets=targets(tokenizer, gold=gold), teacher_forward=live)
+    batch = feed.load_batch(np.array([0, 1]), "train", 0)
+    for role in roles:
+        assert batch.inputs[role]["decoder_input_ids"].tolist() == [[START, 3, 4], [START, 5, END]]
+    (read,) = seen
+    assert read is batch.inputs["teacher"]["decoder_input_ids"]
+    assert batch.teacher_logits is not None
+    assert batch.teacher_logits.shape == (2, 3, len(WORDS))
+    assert (batch.labels is not None) is gold
+    assert batch.labels is None or batch.labels.tolist() == [[3, 4, END], [5, END, -100]]
+    assert feed.labels_read == (2 if gold else 0)
+
+
+def test_texts_of_other_rows_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    with pytest.raises(ValueError, match="texts to write"):
+        BatchLoader(
+            {"student": tokenize_targets(["a"], tokenizer)}, None, torch.device("cpu"), targets=targets(tokenizer)
+        )

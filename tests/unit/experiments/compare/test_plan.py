@@ -1,0 +1,95 @@
+"""From words to arms: which values of a key fit which method, and what the arms are called."""
+
+import pytest
+
+from kdrun.errors import ConfigError
+from kdrun.experiments.compare.arms import Arm
+from kdrun.experiments.compare.plan import plan_arms
+
+DOMAINS = ["task=amazon", "preset=smoke", "method.domain=all"]
+
+
+def plan(methods: str, *words: str) -> list[Arm]:
+    return plan_arms(methods.split(), list(words))
+
+
+def refused(methods: str, *words: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        plan(methods, *words)
+    return str(error.value)
+
+
+def test_a_method_has_an_arm_for_each_value_of_its_key() -> None:
+    arms = plan("finetune kd", "task=rte", "method.temperature=1,2,4")
+    assert [arm.name for arm in arms] == ["finetune", "kd temperature=1", "kd temperature=2", "kd temperature=4"]
+    assert [arm.method for arm in arms] == ["finetune", "kd", "kd", "kd"]
+    assert arms[0].words == ["method=finetune", "task=rte"]
+    assert arms[2].words == ["method=kd", "task=rte", "method.temperature=2"]
+    assert arms[2].config(1).method.temperature == 2
+    assert not any(arm.is_data_free for arm in arms)
+
+
+def test_values_that_a_method_refuses_are_left_out_and_said() -> None:
+    arms = plan("finetune kd tinybert_kd meta_kd", *DOMAINS, "teacher.lessons=single,mixed,multi_task,meta")
+    assert [arm.name for arm in arms] == [
+        "finetune", "kd lessons=mixed", "kd lessons=meta", "tinybert_kd lessons=single", "tinybert_kd lessons=mixed",
+        "tinybert_kd lessons=multi_task", "tinybert_kd lessons=meta", "meta_kd",
+    ]  # fmt: skip
+    by_name = {arm.name: arm for arm in arms}
+    assert "teacher.lessons=meta" in by_name["meta_kd"].words
+    assert by_name["meta_kd"].left_out == [
+        f"without teacher.lessons={lessons}: method=meta_kd needs teacher.lessons=meta"
+        for lessons in ("single", "mixed", "multi_task")
+    ]
+    assert [line.split(":")[0] for line in by_name["kd lessons=mixed"].left_out] == [
+        "without teacher.lessons=single",
+        "without teacher.lessons=multi_task",
+    ]
+    assert by_name["kd lessons=meta"].left_out == by_name["finetune"].left_out == []  # said once; not concerned
+
+
+def test_a_method_that_takes_no_value_says_why_itself() -> None:
+    assert "teacher.lessons=mixed: method=meta_kd needs teacher.lessons=meta" in refused(
+        "meta_kd", *DOMAINS, "teacher.lessons=single,mixed"
+    )
+    assert "teacher.lessons=single: method=finetune has no teacher" in refused(
+        "finetune", "task=amazon", "teacher.lessons=single"
+    )
+
+
+def test_a_teachers_key_is_not_for_methods_without_one() -> None:
+    finetune, tinybert = plan("finetune tinybert_kd", *DOMAINS, "teacher.lessons=single")
+    assert "teacher.lessons=single" in tinybert.words
+    assert "teacher.lessons=single" not in finetune.words
+    assert finetune.left_out == ["without teacher.lessons=single: method=finetune has no teacher"]
+    finetune, *_ = plan("finetune kd", "task=rte", "teacher.seed=1,2")
+    assert finetune.words == ["method=finetune", "task=rte"]
+    names = [arm.name for arm in plan("finetune kd", "student=layers_of", "student.layers=[0]", "teacher.seed=1,2")]
+    assert names[:2] == ["finetune seed=1", "finetune seed=2"]  # its student is cut from the teacher
+
+
+def test_folders_are_called_by_their_last_names() -> None:
+    words = ["teacher=pretrained", "teacher.path=/a/minilm,/a/bert"]
+    assert [arm.name for arm in plan("kd", *words)] == ["kd path=minilm", "kd path=bert"]
+    words = ["teacher=pretrained", "teacher.path=/a/bert,/b/bert"]
+    assert [arm.name for arm in plan("kd", *words)] == ["kd path=/a/bert", "kd path=/b/bert"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["method.temperature=1,2", "optim.lr=1e-3,1e-4"], "both name several values"),
+        (["task=sst2,rte"], "task=sst2,rte: a comparison has one task"),
+        (["preset=smoke,mini"], "a comparison has one preset"),
+        (["output_dir=a,b"], "a comparison has one output_dir"),
+        (["loss=kl,kll"], "loss=kll: unknown loss"),  # one value fits, and the other fits no method
+        (["method.temprature=1,2"], "no method compared here has temprature"),
+        (["optim.lr=fast,slow"], "optim.lr=slow"),
+    ],
+)
+def test_words_that_do_not_fit_are_refused(words: list[str], problem: str) -> None:
+    assert problem in refused("finetune kd", *words)
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    assert "nothing to compare" in refused("")

@@ -1,0 +1,179 @@
+"""Verdicts: metrics on resamples, the words, and their error rates by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kdrun.data import entities
+from kdrun.experiments.compare import significance
+from kdrun.tasks import metrics
+
+RNG = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("metric", list(significance.SUFFICIENT))
+def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> None:
+    """A resample's metric from weighted sums is what scikit-learn, scipy or `entities` say of the drawn rows."""
+    rows = 60
+    if metric in entities.METRICS:
+        texts = np.array(["none", "person: Ann", "person: Ann; location: Rome", "location: Rome; location: Rome"])
+        gold, answers = texts[RNG.integers(0, 4, rows)], texts[RNG.integers(0, 4, (2, rows))]
+
+        def score(said: np.ndarray, there: np.ndarray) -> float | None:
+            return entities.score(there.tolist(), said.tolist())[metric]
+    else:
+
+        def score(said: np.ndarray, there: np.ndarray) -> float | None:
+            return metrics.compute([metric], said, there)[metric]
+
+        if metric in ("pearson", "spearman"):
+            gold = np.round(RNG.uniform(0, 5, rows), 1)
+            answers = np.stack([gold + RNG.normal(0, s, rows) for s in (0.5, 2)])
+        else:
+            gold = RNG.integers(0, 2, rows)
+            answers = np.stack([np.where(RNG.random(rows) < p, gold, 1 - gold) for p in (0.9, 0.6)])
+    found = significance.resample(metric, gold, answers, seed=3, resamples=5)
+    stream = np.random.default_rng(3)
+    for row in found:
+        drawn = stream.integers(rows, size=rows)
+        expected = np.array([score(column[drawn], gold[drawn]) for column in answers])
+        np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
+
+
+def test_a_constant_answer_has_mcc_zero_as_everywhere_else() -> None:
+    gold = np.array([0, 1, 1, 0])
+    assert (significance.resample("mcc", gold, np.ones((1, 4), int), resamples=3) == 0).all()
+
+
+def constant(value: float, seeds: int, noise: float = 0.0, resamples: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Differences of `value` with every seed, and resamples that scatter by `noise` around them."""
+    scatter = np.random.default_rng(1).normal(0, noise, (resamples, 1)) if noise else np.zeros((resamples, 1))
+    return np.full(seeds, value), value + np.repeat(scatter, seeds, axis=1)
+
+
+def test_words() -> None:
+    assert significance.decide(*constant(0.05, 3, 0.01), margin=0.01).word == "BEATS"
+    assert significance.decide(*constant(-0.05, 3, 0.01), margin=0.01).word == "LOSES"
+    assert significance.decide(*constant(0.001, 3, 0.001), margin=0.01).word == "TIES"
+    assert significance.decide(*constant(0.02, 3, 0.02), margin=0.01).word == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_conclude_nothing(seeds: int) -> None:
+    found = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
+    assert found.word == "INCONCLUSIVE"
+    assert found.reason
+    assert (found.interval is None) == (seeds == 1)
+
+
+def test_an_undefined_score_concludes_nothing() -> None:
+    scores, resampled = constant(0.5, 3)
+    scores[1] = np.nan
+    assert significance.decide(scores, resampled, 0.01).reason == "a score is undefined"
+
+
+def test_inconclusive_says_how_many_seeds_it_would_take() -> None:
+    scores = np.array([0.0, 0.01, 0.02])
+    found = significance.decide(scores, scores + np.zeros((400, 1)), margin=0.001)
+    assert found.word == "INCONCLUSIVE"
+    # one sample, d = 1 sd, 80 % power at 5 %: ten, as in tables of the t test
+    assert found.seeds_needed == 10
+    assert "about 10 seeds" in found.reason
+
+
+def test_inconclusive_says_when_the_split_is_too_small_for_any_number_of_seeds() -> None:
+    scores, resampled = constant(0.01, 3, noise=0.02, resamples=2000)
+    found = significance.decide(scores, resampled, margin=0.001)
+    assert found.seeds_needed is None
+    assert "too few examples" in found.reason
+
+
+def test_the_interval_without_noise_of_examples_is_the_paired_t_interval() -> None:
+    scores = np.array([0.01, 0.03, 0.02, 0.05])
+    low, high = significance.interval(scores.mean(), 0.0, scores.var(ddof=1), 4)
+    expected = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+
+
+def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> tuple[float, np.ndarray]:
+    """Share of comparisons that end in BEATS or LOSES, and their words, on examples drawn afresh each time.
+
+    An example has a difficulty that all runs share; a run has a level of its own. Arm a's level is `gain` higher.
+    """
+    stream, words = np.random.default_rng(11), []
+    for _ in range(times):
+        easy = stream.normal(1.2, 1.5, rows)
+        right = []
+        for arm_gain in (gain, 0.0):
+            level = arm_gain + stream.normal(0, sd_seed, (seeds, 1))
+            right.append((easy + level + stream.normal(0, 0.7, (seeds, rows)) > 0).astype(int))
+        answers = np.concatenate(right)
+        again = significance.resample("accuracy", np.ones(rows, int), answers, resamples=120)
+        scores = answers.mean(axis=1)
+        found = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
+        words.append(found.word)
+    return float(np.isin(words, ["BEATS", "LOSES"]).mean()), np.array(words)
+
+
+@pytest.mark.parametrize(("seeds", "sd_seed"), [(3, 0.1), (3, 0.0), (5, 0.3)])
+def test_without_a_difference_verdicts_are_wrong_in_at_most_about_five_percent(seeds: int, sd_seed: float) -> None:
+    """250 comparisons: 5 % wrong verdicts would show as 12.5 ± 3.4; nine in ten of the bound's runs stay below 20."""
+    wrong, _ = simulate(0.0, seeds, rows=300, times=250, sd_seed=sd_seed)
+    assert wrong <= 20 / 250
+
+
+def test_with_a_known_difference_the_power_is_as_computed() -> None:
+    """Differences drawn from the model itself: the share of BEATS is the power that was computed."""
+    stream = np.random.default_rng(5)
+    gain, from_examples, from_seeds, seeds, times = 0.02, 0.004**2, 0.01**2, 5, 1500
+    beats = 0
+    for _ in range(times):
+        scores = gain + stream.normal(0, from_examples**0.5) + stream.normal(0, from_seeds**0.5, seeds)
+        resampled = np.repeat(scores.mean() + stream.normal(0, from_examples**0.5, (200, 1)), seeds, axis=1)
+        beats += significance.decide(scores, resampled, margin=0.0).word == "BEATS"
+    computed = significance.power(gain, from_examples, from_seeds, seeds)
+    assert 0.5 < computed < 0.95
+    assert beats / times == pytest.approx(computed, abs=0.04)
+
+
+def test_power_grows_with_seeds_and_seeds_needed_is_where_it_passes() -> None:
+    needed = significance.seeds_needed(0.01, 0.002**2, 0.01**2)
+    assert needed is not None
+    assert significance.power(0.01, 0.002**2, 0.01**2, needed) >= significance.POWER
+    assert significance.power(0.01, 0.002**2, 0.01**2, needed - 1) < significance.POWER
+
+
+def test_with_domains_a_resample_is_the_mean_over_them_drawn_within_each() -> None:
+    gold = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
+    answers = np.stack([gold, np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1])])
+    domains = np.array(["a"] * 8 + ["b"] * 2)
+    found = significance.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
+    assert (found[:, 0] == 1).all()
+    # half right in either domain: mean 0.5, variance (0.25 / 8 + 0.25 / 2) / 4
+    assert found[:, 1].mean() == pytest.approx(0.5, abs=0.02)
+    assert found[:, 1].var() == pytest.approx((0.25 / 8 + 0.25 / 2) / 4, rel=0.1)
+    # each domain always keeps its own number of rows: in quarters of b and sixteenths of a
+    assert np.isin(found[:, 1] * 16, np.arange(17)).all()
+
+
+def test_one_domain_is_the_whole_split() -> None:
+    gold, answers = RNG.integers(0, 2, 30), RNG.integers(0, 2, (2, 30))
+    plain = significance.resample("f1", gold, answers, seed=1, resamples=5)
+    np.testing.assert_array_equal(significance.resample("f1", gold, answers, 1, 5, np.zeros(30)), plain)
+
+
+def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
+    """Arms of equal accuracy over rows, one better in the small domain: the resamples centre on the reported gap."""
+    gold, domains = np.ones(100, int), np.array([0] * 90 + [1] * 10)
+    first, second = gold.copy(), gold.copy()
+    first[:9] = 0  # nine wrong in the large domain
+    second[90:99] = 0  # nine wrong in the small one
+    found = significance.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
+    reported = [metrics.by_domain(["accuracy"], a, gold, domains, ["x", "y"])["accuracy"] for a in (first, second)]
+    assert reported == [pytest.approx(0.95), pytest.approx(0.55)]
+    assert (found[:, 0] - found[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_resample_without_entities_has_no_f1() -> None:
+    alone = significance.resample("entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3)
+    assert np.isnan(alone).all()

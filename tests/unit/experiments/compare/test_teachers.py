@@ -1,0 +1,50 @@
+"""Who taught the arms."""
+
+from typing import Any
+
+import pytest
+
+from kdrun.experiments.compare import teachers
+from kdrun.experiments.compare.arms import Arm
+from kdrun.reporting.tables.comparisons import teacher_key
+
+
+def arm(lessons: str, *books: float) -> Arm:
+    """An arm on two of amazon's domains with a run a score of the teacher; the other domain's is 0.5."""
+    words = ["method=tinybert_kd", "task=amazon", "method.domain=all", f"teacher.lessons={lessons}"]
+    made = Arm(f"tinybert_kd {lessons}", "tinybert_kd", [*words, "task.domains=[books,dvd]"])
+    for seed, score in enumerate(books, start=1):
+        scores = {"accuracy": (score + 0.5) / 2, "accuracy_books": score, "accuracy_dvd": 0.5}
+        made.results[seed] = {"teacher": {"name": "bert", "metrics": {"test": scores}}}
+    return made
+
+
+def of(made: Arm) -> dict[str, Any]:
+    found = teachers.teacher_of_arm(made, "test", "accuracy")
+    assert found is not None
+    return found
+
+
+def test_the_teacher_of_an_arm() -> None:
+    found = of(arm("single", 0.7, 0.9))
+    assert (found["name"], found["lessons"], found["score"]) == ("bert", "single", pytest.approx(0.65))
+    assert found["by_domain"]["books"] == {"mean": pytest.approx(0.8), "sd": pytest.approx(0.02**0.5)}
+    assert found["by_domain"]["dvd"] == {"mean": 0.5, "sd": 0.0}
+    assert teachers.teacher_of_arm(arm("single"), "test", "accuracy") is None
+
+
+def test_one_teacher_has_a_score_and_different_ones_have_none() -> None:
+    same = [of(arm("meta", 0.7)), None, of(arm("meta", 0.7, 0.7, 0.7))]
+    assert teachers.shared_teacher(same) == {"name": "bert", "score": 0.6}
+    assert teachers.shared_teacher([of(arm("meta", 0.7)), of(arm("single", 0.7))]) == {"name": "bert", "score": None}
+    assert teachers.shared_teacher([None]) is None
+
+
+def test_the_last_digit_makes_no_other_teacher() -> None:
+    one, other = of(arm("meta", 0.1 + 0.2)), of(arm("meta", 0.3))
+    assert one["by_domain"]["books"]["mean"] != other["by_domain"]["books"]["mean"]
+    assert teacher_key(one) == teacher_key(other)
+
+
+def test_a_domain_without_a_score_is_null() -> None:
+    assert teachers.by_domain([{"f1_books": None}], "f1", ["books"]) == {"books": {"mean": None, "sd": None}}

@@ -1,0 +1,217 @@
+"""Intermediate distillation: losses by hand, phases, the projection, and what a model must give."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, BertConfig
+
+from kdrun import losses
+from kdrun.config.optim import OptimConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data.batch import Batch
+from kdrun.errors import ConfigError, ModelError
+from kdrun.methods.base import MethodContext
+from kdrun.methods.phases import Phase, Turn, num_steps
+from kdrun.methods.shared.intermediate_layers import (
+    AttentionMaps,
+    IntermediateLayerMethod,
+    IntermediateSettings,
+    forward_with_states,
+    intermediate_losses,
+    projection,
+    student_phases,
+)
+from kdrun.methods.shared.layer_mapping import LayerMapping
+from kdrun.models import attention_maps
+
+CLASSES = TaskConfig(name="sst2", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
+SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")
+PAIRS = LayerMapping(hidden=((0, 0), (1, 2)), attention=((0, 1),))
+UNUSED = torch.full((1, 2, 2), torch.nan)
+VOCAB = 40
+
+
+def affine() -> nn.Linear:
+    """x → (x, 2x + 1)."""
+    made = nn.Linear(1, 2)
+    made.weight.data, made.bias.data = torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 1.0])
+    return made
+
+
+def outputs(hidden: list[Any], maps: list[Any]) -> Any:
+    return SimpleNamespace(
+        hidden_states=[torch.as_tensor(states) for states in hidden], attentions=[torch.as_tensor(m) for m in maps]
+    )
+
+
+def test_losses_by_hand() -> None:
+    """States 0 and 1 of a student of width 1 become (1, 3), (2, 5) and (0, 1), (−1, −1)."""
+    student = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [[[[[1.0, 2.0], [3.0, 4.0]]]]])
+    taught = [[[[0.0, 3.0], [2.0, 7.0]]], UNUSED, [[[0.0, 0.0], [0.0, 0.0]]]]
+    teacher = outputs(taught, [UNUSED[:, None], [[[[1.0, 0.0], [3.0, 0.0]]]]])
+    found = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
+    # a sum over pairs of means over tokens and width: (1 + 0 + 0 + 4)/4 + (0 + 1 + 1 + 1)/4
+    torch.testing.assert_close(found["hidden"], torch.tensor([2.0]))
+    torch.testing.assert_close(found["attention"], torch.tensor([(0 + 4 + 0 + 16) / 4]))
+    alone = intermediate_losses(student, teacher, PAIRS, affine(), torch.tensor([[1, 0]]))
+    torch.testing.assert_close(alone["hidden"], torch.tensor([(1 + 0) / 2 + (0 + 1) / 2]))
+    torch.testing.assert_close(alone["attention"], torch.tensor([0.0]))
+
+
+def test_maps_are_averaged_over_heads_where_their_numbers_differ() -> None:
+    student = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [[[[[1.0, 2.0], [3.0, 4.0]]]]])
+    heads = torch.tensor([[[[2.0, 0.0], [3.0, 0.0]], [[0.0, 0.0], [3.0, 0.0]]]])
+    teacher = outputs([torch.zeros(1, 2, 2)] * 3, [UNUSED[:, None], heads])
+    found = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
+    torch.testing.assert_close(found["attention"], torch.tensor([5.0]))
+    both = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [torch.ones(1, 2, 2, 2)])
+    found = intermediate_losses(both, teacher, PAIRS, affine(), torch.ones(1, 2))
+    torch.testing.assert_close(found["attention"], torch.tensor([(1 + 1 + 4 + 1 + 1 + 1 + 4 + 1) / 8]))
+
+
+def model(layers: int, width: int, heads: int, implementation: str = attention_maps.NAME, outputs: int = 2) -> Any:
+    torch.manual_seed(layers)
+    sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "intermediate_size": 16}
+    config = BertConfig(vocab_size=VOCAB, pad_token_id=0, initializer_range=0.3, **sizes)  # pyright: ignore
+    config.num_labels = outputs
+    return AutoModelForSequenceClassification.from_config(config, attn_implementation=implementation).eval()
+
+
+def method(task: TaskConfig = CLASSES, heads: int = 2, **settings: Any) -> IntermediateLayerMethod:
+    """A student of 2 layers × 8 beside a teacher of 4 layers × 16 with 4 heads, frozen as out of their turn."""
+    roles: dict[str, nn.Module] = {
+        "student": model(2, 8, heads, outputs=task.num_outputs),
+        "teacher": model(4, 16, 4, outputs=task.num_outputs).requires_grad_(False),
+    }
+    loss = losses.logit_mse if task.is_regression else losses.kl_divergence
+    parts = MethodContext(roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"))
+    return IntermediateLayerMethod(IntermediateSettings(**settings), parts)
+
+
+def batch(lengths: list[int], width: int) -> Batch:
+    """Row i has its own tokens whatever rows stand beside it, padded to a width."""
+    ids, mask = torch.zeros(len(lengths), width, dtype=torch.long), torch.zeros(len(lengths), width, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.arange(length) * 7 % (VOCAB - 4) + 4
+        mask[row, :length] = 1
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return Batch(torch.arange(len(lengths)), dict.fromkeys(("student", "teacher"), inputs))
+
+
+@pytest.mark.parametrize("heads", [2, 4])
+@pytest.mark.parametrize("maps", AttentionMaps)
+def test_an_examples_value_does_not_hang_on_its_batch_or_padding(maps: AttentionMaps, heads: int) -> None:
+    made = method(heads=heads, attention_maps=maps)
+    together = made.layer_losses(batch([5, 3, 9], 9))
+    for row, length in enumerate([5, 3, 9]):
+        for width in (length, length + 4):
+            alone = made.layer_losses(batch([length], width))
+            for name, values in together.items():
+                assert values.shape == (3,)
+                torch.testing.assert_close(alone[name][0], values[row], rtol=1e-4, atol=1e-6)
+    assert len({round(float(value), 4) for value in together["hidden"].detach()}) == 3
+
+
+def test_what_is_compared_is_what_the_switch_says() -> None:
+    scores, shares = (method(heads=4, attention_maps=maps).layer_losses(batch([5], 5)) for maps in AttentionMaps)
+    torch.testing.assert_close(scores["hidden"], shares["hidden"])
+    made = method(heads=4)
+    own, taught = (forward_with_states(made.roles[r], batch([5], 5).inputs[r], AttentionMaps.probabilities, r) for r in
+                   ("student", "teacher"))  # fmt: skip
+    pairs = [(own.attentions[0], taught.attentions[1]), (own.attentions[1], taught.attentions[3])]
+    wanted = sum((a - b).square().mean() for a, b in pairs)
+    torch.testing.assert_close(shares["attention"][0], wanted)
+    assert bool(scores["attention"] > 2 * shares["attention"])
+
+
+def test_gradients_reach_student_and_projection_and_nobody_else() -> None:
+    made = method()
+    found = made.layer_losses(batch([5, 3], 5))
+    (found["hidden"] + found["attention"]).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.projection.parameters())
+    reached = {name for name, p in made.roles["student"].named_parameters() if p.grad is not None}
+    assert any("layer.1.output" in name for name in reached)
+    assert not any(name.startswith(("classifier", "bert.pooler")) for name in reached)
+    assert all(p.grad is None for p in made.roles["teacher"].parameters())
+
+
+def test_the_projection_trains_in_the_first_phase_only() -> None:
+    made = method()
+    student = made.roles["student"]
+    first, second = made.phases(OptimConfig(steps=10))
+    made.on_phase_start(first)
+    assert list(made.trainable("student")) == [student, made.projection]
+    assert list(made.trainable("teacher")) == [made.roles["teacher"]]
+    made.on_phase_start(second)
+    assert list(made.trainable("student")) == [student]
+
+
+def test_the_projection_is_a_function_of_the_seed_and_disturbs_no_generator() -> None:
+    before = torch.get_rng_state()
+    one, same, other = projection(8, 16, 1), projection(8, 16, 1), projection(8, 16, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.weight.shape == (16, 8)
+    assert torch.equal(one.weight, same.weight)
+    assert not torch.equal(one.weight, other.weight)
+    assert one.bias.tolist() == [0.0] * 16
+    assert float(projection(64, 64, 1).weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_model_without_maps_is_refused_instead_of_compared_with_nothing() -> None:
+    inputs = batch([4], 4).inputs["student"]
+    with pytest.raises(ModelError, match=r"the teacher \(BertForSequenceClassification, 3 layers\) gives 0 attentions"):
+        forward_with_states(model(3, 8, 2, "sdpa"), inputs, AttentionMaps.scores, "teacher")
+    found = forward_with_states(model(3, 8, 2), inputs, AttentionMaps.scores, "teacher")
+    assert (len(found.hidden_states), len(found.attentions)) == (4, 3)
+
+
+def test_depths_that_do_not_pair_up_are_refused() -> None:
+    roles: dict[str, nn.Module] = {"student": model(3, 8, 2), "teacher": model(4, 16, 4)}
+    parts = MethodContext(roles, CLASSES, losses.kl_divergence, losses.hard_loss(False), 1, torch.device("cpu"))
+    with pytest.raises(ModelError, match="the student has 3 layers and the teacher 4"):
+        IntermediateLayerMethod(IntermediateSettings(), parts)
+
+
+def soft_by_hand(made: IntermediateLayerMethod, given: Batch, temperature: float) -> Tensor:
+    p = (given.teacher_logits / temperature).softmax(dim=-1)  # type: ignore[operator]
+    q = (made.roles["student"](**given.inputs["student"]).logits / temperature).softmax(dim=-1)
+    return (p * (p / q).log()).sum(dim=-1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_logits_are_compared_at_the_temperature_without_its_square(temperature: float) -> None:
+    made, given = method(temperature=temperature), batch([5, 3], 5)
+    given.teacher_logits = torch.tensor([[2.0, -1.0], [0.0, 0.5]])
+    torch.testing.assert_close(made.logit_loss(given), soft_by_hand(made, given, temperature), rtol=1e-4, atol=1e-6)
+
+
+def test_a_score_has_no_temperature() -> None:
+    made, given = method(SCORE, temperature=2.0), batch([5, 3], 5)
+    given.teacher_logits = torch.tensor([[2.0], [4.5]])
+    wanted = (made.roles["student"](**given.inputs["student"]).logits - given.teacher_logits).square()[:, 0]
+    torch.testing.assert_close(made.logit_loss(given), wanted)
+
+
+def test_two_phases_share_the_budget() -> None:
+    optim, turns = OptimConfig(epochs=20, batch_size=16, accumulate=2), (Turn("student"),)
+    assert student_phases(optim, 0.5) == [
+        Phase("intermediate", turns, 10.0, None, 16, 2, evaluated=False),
+        Phase("logits", turns, 10.0, None, 16, 2, epochs_before=10.0),
+    ]
+    assert [phase.steps for phase in student_phases(OptimConfig(steps=7), 0.25)] == [2, 5]
+    assert [phase.steps for phase in student_phases(OptimConfig(steps=2), 0.9)] == [1, 1]
+    assert student_phases(optim, 0.0) == [Phase("logits", turns, 20, None, 16, 2)]
+
+
+@pytest.mark.parametrize("rows", [17, 40, 111])
+def test_the_phases_come_to_the_steps_of_a_method_with_one(rows: int) -> None:
+    optim = OptimConfig(epochs=3, batch_size=8)
+    assert sum(num_steps(phase, rows) for phase in student_phases(optim, 0.5)) == num_steps(optim, rows)
+
+
+def test_a_single_step_cannot_be_shared() -> None:
+    with pytest.raises(ConfigError, match=r"optim\.steps=1 cannot be shared"):
+        student_phases(OptimConfig(steps=1), 0.5)

@@ -1,0 +1,239 @@
+"""MATE-KD and plain augmentation on tiny models, against the equations worked out step by step."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+from kdrun import losses, rng
+from kdrun.config.optim import OptimConfig
+from kdrun.config.task import TaskConfig
+from kdrun.data.batch import Batch
+from kdrun.generation import gumbel, masking
+from kdrun.generation.types import SharedVocabulary
+from kdrun.methods.base import MethodContext
+from kdrun.methods.kd_augment import KDAugment, KDAugmentConfig
+from kdrun.methods.kd_ood import KDOOD, KDOODConfig
+from kdrun.methods.mate_kd import MateKD, MateKDConfig
+from kdrun.methods.phases import ScheduleSpan, Turn
+from kdrun.methods.shared.pseudo_text import Divergence
+from kdrun.methods.zskd import WARM_START, ZSKD, ZSKDConfig
+
+CLASSES = TaskConfig(name="rte", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
+SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")
+CONFIGS: dict[Any, Any] = {MateKD: MateKDConfig, KDAugment: KDAugmentConfig, ZSKD: ZSKDConfig, KDOOD: KDOODConfig}
+VOCAB, SPECIAL = 30, torch.tensor([0, 1, 2, 3])
+STUDENT, GENERATOR = Turn("student"), Turn("generator")
+
+
+def made(task: TaskConfig = CLASSES, kind: Any = MateKD, **settings: Any) -> Any:
+    """The method on models whose answers differ clearly, frozen and without dropout as out of their turn."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=VOCAB, pad_token_id=0, num_labels=task.num_outputs, **sizes)  # pyright: ignore
+    roles: dict[str, nn.Module] = {
+        "generator": BertForMaskedLM(config),
+        "teacher": BertForSequenceClassification(config),
+        "student": BertForSequenceClassification(config),
+    }
+    for model in roles.values():
+        for p in model.parameters():
+            p.data.mul_(5)
+        model.requires_grad_(False).eval()
+    loss = losses.logit_mse if task.is_regression else losses.kl_divergence
+    parts = MethodContext(
+        roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"), SharedVocabulary(3, SPECIAL)
+    )
+    return kind(CONFIGS[kind](**settings), parts)
+
+
+def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
+    torch.manual_seed(5)
+    ids = torch.randint(4, VOCAB, (rows, 8))
+    ids[:, 0], ids[:, -1] = 1, 2
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    regression = method.context.task.is_regression
+    labels = torch.rand(rows) * 5 if regression else torch.randint(0, 2, (rows,))
+    with torch.no_grad():
+        taught = method.roles["teacher"](**inputs).logits
+    return Batch(torch.arange(rows), dict.fromkeys(method.roles, inputs), labels, taught, "train", step)
+
+
+def made_ids(method: Any, given: Batch) -> tuple[Tensor, Tensor]:
+    made = method.generate_text(given)
+    assert all(torch.equal(made.inputs[role]["input_ids"], made.ids) for role in ("teacher", "student"))
+    return made.ids, made.generated_mask
+
+
+def adversarial_ids(method: Any, given: Batch) -> Tensor:
+    """The text of a generator's turn: Gumbel samples at the masked tokens."""
+    mask, logits = method.mask_and_score(given)
+    noise = gumbel.gumbel(len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu"))
+    return masking.fill_masked_ids(given.inputs["student"]["input_ids"], mask, gumbel.sample(logits, noise))
+
+
+@pytest.mark.parametrize("task", [CLASSES, SCORE])
+@pytest.mark.parametrize("kind", [MateKD, KDAugment])
+def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> None:
+    method = made(task, kind, temperature=2.0, hard_weight=0.2, soft_weight=0.3, pseudo_weight=0.5)
+    given = batch(method)
+    changed, mask = made_ids(method, given)
+    out = method.step(given, STUDENT)
+
+    def logits(role: str, ids: Tensor) -> Tensor:
+        return method.roles[role](input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+
+    x = given.inputs["student"]["input_ids"]
+    hard = method.context.hard_loss(logits("student", x), given.labels).sum()
+    soft = 4 * method.context.loss(logits("student", x), logits("teacher", x), 2.0).sum()
+    pseudo = 4 * method.context.loss(logits("student", changed), logits("teacher", changed), 2.0).sum()
+    torch.testing.assert_close(out.loss, 0.2 * hard + 0.3 * soft + 0.5 * pseudo, rtol=1e-5, atol=1e-5)
+    assert out.count == 4
+    assert set(out.loss_terms) == {"hard", "soft", "pseudo"}
+    assert mask.any()
+    assert not torch.equal(changed, x)
+    if not task.is_regression:
+        flipped = (logits("teacher", changed).argmax(-1) != logits("teacher", x).argmax(-1)).sum()
+        assert out.metrics["flipped"] == flipped
+
+
+def test_the_generator_climbs_what_the_student_descends() -> None:
+    """Minus the divergence on the sampled text; its gradient reaches the generator and nothing else."""
+    method = made(divergence=Divergence.kl)
+    given = batch(method)
+    method.roles["generator"].requires_grad_(True)
+    out = method.step(given, GENERATOR)
+    out.loss.backward()
+    changed = adversarial_ids(method, given)
+    answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
+               ("student", "teacher")]  # fmt: skip
+    torch.testing.assert_close(out.loss, -losses.kl_divergence(*answers).sum().detach(), rtol=1e-4, atol=1e-5)
+    assert out.loss_terms["divergence"] == -out.loss.detach()
+    assert max(float(p.grad.abs().max()) for p in method.roles["generator"].parameters() if p.grad is not None) > 0
+    assert all(p.grad is None for role in ("teacher", "student") for p in method.roles[role].parameters())
+
+
+def test_cross_entropy_and_kl_pull_the_generator_differently() -> None:
+    """They differ by the teacher's entropy on x′, which the generator can change."""
+    gradients = []
+    for divergence in Divergence:
+        method = made(divergence=divergence)
+        method.roles["generator"].requires_grad_(True)
+        method.step(batch(method), GENERATOR).loss.backward()
+        gradients.append(method.roles["generator"].cls.predictions.transform.dense.weight.grad)
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+
+
+def test_a_score_is_pulled_apart_by_squared_error() -> None:
+    method = made(SCORE)
+    given = batch(method)
+    out = method.step(given, GENERATOR)
+    changed = adversarial_ids(method, given)
+    s, t = (
+        method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits
+        for r in ("student", "teacher")
+    )
+    torch.testing.assert_close(out.loss, -(s - t).square().sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_each_step_has_its_own_text_and_the_same_step_the_same() -> None:
+    method = made()
+    texts = [made_ids(method, batch(method, step=step))[0] for step in (0, 0, 1)]
+    assert torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[0], texts[2])
+
+
+def test_both_methods_fill_the_same_masks_alike() -> None:
+    """So that they differ in the generator's training alone."""
+    a, b = made(), made(kind=KDAugment)
+    assert torch.equal(made_ids(a, batch(a))[0], made_ids(b, batch(b))[0])
+
+
+def test_turns_and_optimizers() -> None:
+    method = made(generator_turn=3, student_turn=7, schedule_over=ScheduleSpan.all_batches)
+    (phase,) = method.phases(OptimConfig(steps=14))
+    assert phase.turns == (Turn("generator", 3), Turn("student", 7))
+    assert phase.schedule_over is ScheduleSpan.all_batches
+    optims = method.optimizers(OptimConfig(lr=1e-3), phase)
+    assert (optims["student"].lr, optims["generator"].lr) == (1e-3, 5e-7)
+
+
+def test_masks_follow_the_rate() -> None:
+    method = made(mask_rate=0.5)
+    free = masking.maskable(batch(method).inputs["student"], SPECIAL)
+    mask, _ = method.mask_and_score(batch(method))
+    assert torch.equal(mask, masking.draw_mask(free, 0.5, rng.stream(1, "mask", "train", 0)))
+    assert not mask[:, [0, -1]].any()
+
+
+def unlabelled(method: Any) -> Batch:
+    given = batch(method)
+    given.labels = None
+    return given
+
+
+def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> None:
+    method = made(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
+    given = unlabelled(method)
+    changed, _ = made_ids(method, given)
+    out = method.step(given, STUDENT)
+    terms = []
+    for text in (given.inputs["student"]["input_ids"], changed):
+        answers = [method.roles[r](input_ids=text, attention_mask=torch.ones_like(text)).logits for r in
+                   ("student", "teacher")]  # fmt: skip
+        terms.append(4 * losses.kl_divergence(answers[0], answers[1], 2.0).sum())
+    torch.testing.assert_close(out.loss, 0.3 * terms[0] + 0.6 * terms[1], rtol=1e-5, atol=1e-5)
+    assert set(out.loss_terms) == {"soft", "pseudo"}
+
+
+def modelling(method: Any, given: Batch) -> Tensor:
+    """L_MLM worked out row by row."""
+    mask, logits = method.mask_and_score(given)
+    log_probs, total, place = logits.log_softmax(dim=-1), torch.zeros(()), 0
+    for row, masked in zip(given.inputs["student"]["input_ids"], mask, strict=True):
+        wanted = row[masked]
+        own = log_probs[place : place + len(wanted)]
+        place += len(wanted)
+        if len(wanted):
+            total = total - torch.stack([own[i, token] for i, token in enumerate(wanted)]).mean()
+    return total
+
+
+def test_zskds_generator_pulls_apart_and_stays_near_the_text() -> None:
+    method = made(kind=ZSKD, mlm_weight=0.7)
+    given = unlabelled(method)
+    method.roles["generator"].requires_grad_(True)
+    out = method.step(given, GENERATOR)
+    changed = adversarial_ids(method, given)
+    answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
+               ("student", "teacher")]  # fmt: skip
+    apart, near = losses.kl_divergence(*answers).sum(), modelling(method, given)
+    torch.testing.assert_close(out.loss, 0.7 * near - apart, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.loss_terms["mlm"], near.detach(), rtol=1e-5, atol=1e-5)
+    assert near > 0
+
+
+def test_zskds_warm_start_is_language_modelling_alone() -> None:
+    method = made(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
+    warm, train = method.phases(OptimConfig(steps=9))
+    assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
+    assert (train.name, train.steps) == ("train", 9)
+    assert (warm.evaluated, train.evaluated) == (False, True)
+    rates = [method.optimizers(OptimConfig(lr=1e-3), phase)["generator"].lr for phase in (warm, train)]
+    assert rates == [3e-5, 5e-7]
+    given = unlabelled(method)
+    given.phase = WARM_START
+    out = method.step(given, GENERATOR)
+    torch.testing.assert_close(out.loss, modelling(method, given), rtol=1e-5, atol=1e-5)
+    assert set(out.loss_terms) == {"mlm"}
+
+
+def test_kd_ood_is_the_soft_loss_alone() -> None:
+    method = made(kind=KDOOD, temperature=2.0)
+    given = unlabelled(method)
+    logits = method.roles["student"](**given.inputs["student"]).logits
+    assert given.teacher_logits is not None
+    wanted = 4 * losses.kl_divergence(logits, given.teacher_logits, 2.0).sum()
+    torch.testing.assert_close(method.step(given, STUDENT).loss, wanted, rtol=1e-5, atol=1e-5)

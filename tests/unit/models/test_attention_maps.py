@@ -1,0 +1,158 @@
+"""Attention maps of the three families: worked out from queries and keys, and free where nobody asks for them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from kdrun.config.model import Architecture
+from kdrun.errors import ModelError
+from kdrun.models import attention_maps, saving
+from kdrun.models.bundle import BuildContext, ModelBundle
+from tests.helpers.tiny_models import FAMILIES, make, scratch_config
+
+Context = Callable[..., BuildContext]
+LOWEST = torch.finfo(torch.float32).min
+
+
+def built(
+    family: Architecture, context: Context, implementation: str = attention_maps.NAME, **more: Any
+) -> ModelBundle:
+    """A model whose maps are far from even, so that a wrong one shows."""
+    made = make(scratch_config(family), context(attn_implementation=implementation, **more))
+    for name, parameter in made.model.named_parameters():
+        if any(part in name for part in ("query", "key", "q_lin", "k_lin")) and parameter.ndim > 1:
+            parameter.data.mul_(40)
+    return made
+
+
+def batch(of: ModelBundle) -> dict[str, Tensor]:
+    """Two texts of different lengths."""
+    texts = ["the cat sees the dog", "the horse remembers the garden and the river"]
+    return dict(of.tokenizer(texts, padding=True, return_tensors="pt"))
+
+
+def maps(of: ModelBundle, **asked: Any) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        return of.model(**batch(of), output_attentions=True, **asked).attentions
+
+
+def scores_by_hand(of: ModelBundle) -> list[Tensor]:
+    """q·kᵀ/√d of every layer from what its query and key matrices put out, LOWEST at padded keys."""
+    seen: dict[str, list[Tensor]] = {"q": [], "k": []}
+    handles = [
+        module.register_forward_hook(lambda _m, _i, out, kind=kind: seen[kind[0]].append(out))
+        for kind in ("query", "key", "q_lin", "k_lin")
+        for name, module in of.model.named_modules()
+        if name.endswith(f".{kind}")
+    ]
+    inputs = batch(of)
+    with torch.no_grad():
+        of.model(**inputs)
+    for handle in handles:
+        handle.remove()
+    padded = inputs["attention_mask"] == 0
+    assert padded.any()
+    made = []
+    for q, k in zip(seen["q"], seen["k"], strict=True):
+        rows, length, width = q.shape
+        heads = [part.view(rows, length, 2, width // 2) for part in (q, k)]
+        scores = torch.einsum("bihd,bjhd->bhij", *heads) / (width // 2) ** 0.5
+        made.append(scores.masked_fill(padded[:, None, None, :], LOWEST))
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_those_of_queries_and_keys_for_every_layer(family: Architecture, context: Context) -> None:
+    model = built(family, context)
+    found, wanted = maps(model, attention_maps="scores"), scores_by_hand(model)
+    assert len(found) == len(wanted) == 3
+    for own, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
+        assert own[other > LOWEST].std() > 0.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_probabilities_are_the_softmax_and_those_of_eager(family: Architecture, context: Context) -> None:
+    model, eager = built(family, context), built(family, context, "eager")
+    found = maps(model, attention_maps="probabilities")
+    for own, plain, scores in zip(found, maps(eager), scores_by_hand(model), strict=True):
+        torch.testing.assert_close(own, scores.softmax(dim=-1))
+        torch.testing.assert_close(own, plain)
+    for own, plain in zip(found, maps(model), strict=True):
+        assert torch.equal(own, plain)  # what transformers' word means, when nothing else is said
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_probabilities_are_taken_before_dropout(family: Architecture, context: Context) -> None:
+    model = built(family, context)
+    model.model.train()
+    assert all(torch.allclose(share.sum(dim=-1), torch.ones(())) for share in maps(model))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("asked", [{}, {"output_attentions": True, "attention_maps": "scores"}])
+def test_logits_are_those_of_fused_attention(family: Architecture, asked: dict[str, Any], context: Context) -> None:
+    """Asked for maps or not, in the values and in the gradients."""
+    own, fused = built(family, context), built(family, context, "sdpa")
+    answers, gradients = [], []
+    for model, words in ((own, asked), (fused, {})):
+        answers.append(model.model(**batch(model), **words).logits)
+        answers[-1].square().sum().backward()
+        gradients.append({name: p.grad for name, p in model.model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-5, rtol=0)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_who_asks_pays(family: Architecture, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, fused = built(family, context), attention_maps.sdpa_attention_forward
+    calls: list[nn.Module] = []
+
+    def counted(module: nn.Module, *inputs: Any, **more: Any) -> Any:
+        calls.append(module)
+        return fused(module, *inputs, **more)
+
+    monkeypatch.setattr(attention_maps, "sdpa_attention_forward", counted)
+    with torch.no_grad():
+        plain = model.model(**batch(model))
+        assert plain.attentions is None
+        assert len(calls) == 3
+        maps(model)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_is_a_plain_one(family: Architecture, context: Context, tmp_path: Path) -> None:
+    model = make(scratch_config(family), context(attn_implementation=attention_maps.NAME))
+    plain = make(scratch_config(family), context())
+    assert model.fingerprint == plain.fingerprint
+    saving.save_pretrained(model, None, tmp_path)
+    assert attention_maps.NAME not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert again.config._attn_implementation == "sdpa"
+    with torch.no_grad():
+        torch.testing.assert_close(again(**batch(model)).logits, model.model(**batch(model)).logits)
+
+
+def test_layers_that_look_left_only_are_refused() -> None:
+    class LooksLeft(nn.Module):
+        is_causal = True
+
+    q = torch.zeros(1, 1, 3, 2)
+    with pytest.raises(ModelError, match="sees only tokens to its left"):
+        attention_maps.attention(LooksLeft(), q, q, q, None, output_attentions=True)
+
+
+def test_a_mask_of_numbers_is_added() -> None:
+    q = torch.eye(2)[None, None] * 2
+    mask = torch.tensor([[0.0, -1e9]])
+    _, scores = attention_maps.attention(nn.Module(), q, q, q, mask, output_attentions=True, attention_maps="scores")
+    torch.testing.assert_close(scores, torch.tensor([[[[2.0**1.5, -1e9], [0.0, -1e9]]]]))

@@ -1,0 +1,126 @@
+"""T5 as a writer: plain T5 underneath, a config that tells what it was taught, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config, T5ForConditionalGeneration
+
+from kdrun import registry
+from kdrun.config import compose
+from kdrun.config.data import CorpusConfig
+from kdrun.config.model import ScratchConfig
+from kdrun.config.teacher import FineTune, PretrainedTeacherConfig
+from kdrun.errors import ModelError
+from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.models.saving import save_pretrained
+from kdrun.models.t5_seq2seq import AnswerT5
+from kdrun.models.t5_tasks import check_prompts
+
+SIZES = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 16, "num_layers": 1, "num_decoder_layers": 1}
+TASK = compose.load_config(["task=conll2003", "preset=t5_writer"]).task
+SST2 = compose.load_config(["task=sst2"]).task
+
+
+def context(task: Any = TASK, role: str = "student") -> BuildContext:
+    return BuildContext(role, task, lambda: registry.build("corpus", "embedded", CorpusConfig()), seed=1)
+
+
+@pytest.fixture
+def writer(run_env: None) -> ModelBundle:
+    config = compose.load_config(["task=conll2003", "preset=t5_writer"]).student
+    assert isinstance(config, ScratchConfig)
+    return registry.build("student", "scratch", replace(config, sizes=SIZES), context())
+
+
+def batch(writer: ModelBundle) -> dict[str, torch.Tensor]:
+    ids = writer.tokenizer(["anna visited rome."], return_tensors="pt")["input_ids"]
+    assert isinstance(ids, torch.Tensor)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": torch.tensor([[0, 7, 8]])}
+
+
+def test_logits_are_those_of_the_plain_model(writer: ModelBundle) -> None:
+    assert isinstance(writer.model, AnswerT5)
+    assert writer.prompts == ["extract entities:"]
+    plain = T5ForConditionalGeneration(T5Config.from_dict(writer.model.config.to_dict())).eval()
+    plain.load_state_dict(writer.model.state_dict())
+    with torch.no_grad():
+        ours = writer.model(**batch(writer), prompt_mask=torch.zeros(1, 1))
+        theirs = plain(**batch(writer))
+    torch.testing.assert_close(ours.logits, theirs.logits, rtol=0, atol=0)
+    assert ours.logits.shape == (1, 3, len(writer.tokenizer))
+    assert ours.past_key_values is None
+
+
+def test_logits_behind_an_end_are_not_computed_and_the_others_are_as_ever(writer: ModelBundle) -> None:
+    """Also their gradients: the loss of a batch is that of its rows one by one, whose answers have no padding."""
+    model, end = writer.model.double(), writer.tokenizer.eos_token_id
+    ids = writer.tokenizer(["anna visited rome."] * 3, return_tensors="pt")["input_ids"]
+    assert isinstance(ids, torch.Tensor)
+    # what is read of three answers: "7 8 9", cut before its end; "7" and its end; the end alone
+    read = torch.tensor([[0, 7, 8], [0, 7, end], [0, end, 5]])
+    found = model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=read).logits
+    lengths = [3, 2, 1]
+    assert (~found[..., 0].isnan()).sum(dim=1).tolist() == lengths
+    found[~found.isnan()].square().sum().backward()
+    together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    for row, length in enumerate(lengths):
+        own = {"input_ids": ids[:1], "attention_mask": torch.ones_like(ids[:1])}
+        alone = model(**own, decoder_input_ids=read[row : row + 1, :length]).logits
+        torch.testing.assert_close(alone[0], found[row, :length])
+        alone.square().sum().backward()
+    assert len(together) > 10
+    for name, p in model.named_parameters():
+        if name in together:
+            torch.testing.assert_close(p.grad, together[name])
+
+
+def test_a_start_that_is_also_the_end_ends_nothing(writer: ModelBundle) -> None:
+    end = writer.tokenizer.eos_token_id
+    given = batch(writer) | {"decoder_input_ids": torch.tensor([[end, 7, end, 8]])}
+    with torch.no_grad():
+        assert writer.model(**given).logits[0, :, 0].isnan().tolist() == [False, False, True, True]
+
+
+def test_it_is_saved_as_what_anybody_can_read_and_read_back_as_taught(writer: ModelBundle, tmp_path: Path) -> None:
+    save_pretrained(writer, None, tmp_path)
+    plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    assert type(plain) is T5ForConditionalGeneration
+    assert plain.generation_config.max_new_tokens == TASK.answer_tokens
+    assert AutoTokenizer.from_pretrained(tmp_path).get_vocab() == writer.tokenizer.get_vocab()
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    again = registry.build("teacher", "pretrained", section, context(role="teacher"))
+    assert again.has_head
+    assert again.fingerprint == writer.fingerprint
+    with torch.no_grad():
+        torch.testing.assert_close(plain(**batch(writer)).logits, again.model(**batch(writer)).logits, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_task_is_refused_or_taught_anew(writer: ModelBundle, tmp_path: Path) -> None:
+    save_pretrained(writer, None, tmp_path)
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    other = replace(TASK, name="other", entities=["gene"])
+    with pytest.raises(ModelError, match=r"trained to answer person, .* other asks for gene"):
+        registry.build("teacher", "pretrained", section, context(other, "teacher"))
+    anew = registry.build(
+        "teacher", "pretrained", replace(section, fine_tune=FineTune.always), context(other, "teacher")
+    )
+    assert not anew.has_head
+    assert anew.model.config.entities == ["gene"]
+
+
+def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_env: None) -> None:
+    tiny = registry.build("student", "scratch", compose.load_config(["student=smoke"]).student, context(SST2))
+    save_pretrained(tiny, None, tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
+    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is an encoder, which writes no text"):
+        registry.build("teacher", "pretrained", section, context(role="teacher"))
+
+
+def test_a_task_without_a_prompt_cannot_be_taught() -> None:
+    with pytest.raises(ModelError, match="has 0 prompts for 1 texts"):
+        check_prompts(replace(TASK, prompts=[]), "student")

@@ -1,0 +1,73 @@
+"""Samples of made text: which words changed, what is kept, what is shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdrun.cli import main
+from kdrun.runs import text_samples
+
+
+def decode(ids: list[int]) -> str:
+    """A WordPiece-like decoder: pieces above 100 join the word before."""
+    words = {1: "the", 2: "ball", 3: "red", 103: "oon", 104: "s"}
+    return "".join((words[i] if i > 100 else f" {words[i]}") for i in ids).strip()
+
+
+@pytest.mark.parametrize(
+    ("ids", "changed", "text", "words"),
+    [
+        ([1, 3, 2], [False, True, False], "the red ball", [1]),
+        ([1, 2, 103, 104, 3], [False, False, True, False, False], "the balloons red", [1]),
+        ([1, 2, 103, 3], [True, True, True, False], "the balloon red", [0, 1]),
+        ([1, 3], [False, False], "the red", []),
+    ],
+)
+def test_words_that_hold_a_changed_token(ids: list[int], changed: list[bool], text: str, words: list[int]) -> None:
+    assert text_samples.changed_words(decode, ids, changed) == (text, words)
+
+
+class Tokenizer:
+    all_special_ids, unk_token_id = [7, 8, 9], 9
+
+    @staticmethod
+    def decode(ids: list[int]) -> str:
+        return " ".join({1: "the", 2: "ball", 3: "red", 9: "[UNK]"}[i] for i in ids)
+
+
+def test_a_pair_is_shown_without_special_tokens() -> None:
+    found = text_samples.decode_row(Tokenizer, [7, 1, 9, 8, 3, 2, 8], [False, False, False, False, True, False, False])
+    assert found == ("the [UNK] | red ball", [3])
+
+
+def test_those_whose_teacher_changed_its_mind_are_shown_first() -> None:
+    def sample(text: str, after: float) -> text_samples.Sample:
+        before, then = {"no": 0.9, "yes": 0.1}, {"no": 1 - after, "yes": after}
+        roles = {role: {"before": before, "after": then} for role in ("teacher", "student")}
+        return {"step": 5, "original": "a film", "text": text, "changed": [1], **roles}
+
+    shown = text_samples.format_samples([sample("a dull film", 0.2), sample("a great film", 0.8)])
+    assert "a *great* film" in shown[1]
+    assert "teacher no 0.90 -> yes 0.80" in shown[2]
+    assert text_samples.format_samples([]) == []
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb"])
+def test_a_run_keeps_and_prints_samples(
+    task: str, run_env: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["method=kd_augment", f"task={task}", "preset=smoke", "report=false", f"run_dir={tmp_path / 'run'}"]
+    assert main.run([*words, f"output_dir={tmp_path}"]) == 0
+    kept = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert len(kept) == text_samples.ROWS
+    for sample in kept:
+        assert set(sample) == {"step", "original", "text", "changed", "teacher", "student"}
+        assert "[SEP]" not in sample["original"] + sample["text"]
+        assert (" | " in sample["text"]) == (task == "stsb")
+        assert all(i < len(sample["text"].split()) for i in sample["changed"])
+        for role in ("teacher", "student"):
+            for answer in sample[role].values():
+                assert sum(answer.values()) == pytest.approx(1, abs=1e-4) or list(answer) == ["score"]
+    assert any(sample["changed"] for sample in kept)
+    assert "text made at step 4" in capsys.readouterr().out

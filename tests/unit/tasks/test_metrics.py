@@ -1,0 +1,281 @@
+"""Scores: values computed by hand, what has no value, what is refused, and the `evaluate` wrapper."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kdrun.config.task import TaskConfig
+from kdrun.errors import ConfigError, DataError, TrainingError
+from kdrun.tasks import metrics
+from kdrun.tasks.glue_metric import configurations
+from tests.helpers.paths import ROOT
+
+# true positives 2, false positives 1, false negatives 1, true negatives 1
+PREDICTED, GOLD = np.array([1, 1, 0, 0, 1]), np.array([1, 0, 0, 1, 1])
+CLASSES = TaskConfig(name="mrpc", labels=["no", "yes"], metrics=["accuracy", "f1", "mcc"], headline="f1")
+SCORES = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson", "spearman"], headline="pearson")
+
+
+def one(name: str, predictions: Any, references: Any) -> float | None:
+    return metrics.compute([name], np.array(predictions), np.array(references))[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("accuracy", 3 / 5), ("f1", 2 * 2 / (2 * 2 + 1 + 1)), ("mcc", (2 * 1 - 1 * 1) / (3 * 3 * 2 * 2) ** 0.5)],
+)
+def test_class_metrics_by_hand(name: str, expected: float) -> None:
+    assert one(name, PREDICTED, GOLD) == pytest.approx(expected)
+
+
+def test_f1_is_of_class_1() -> None:
+    assert one("f1", [1, 1, 1, 1], [0, 0, 0, 1]) == pytest.approx(2 / (2 + 3))
+    assert one("f1", [0, 0, 0, 0], [1, 1, 1, 0]) == 0.0
+
+
+def test_mcc_of_three_classes() -> None:
+    # Gorodkin's R_K: correct·rows − Σ predicted·gold = 3·4 − 5, over √(16 − 6)·√(16 − 6)
+    assert one("mcc", [0, 1, 2, 2], [0, 1, 2, 1]) == pytest.approx(7 / 10)
+
+
+def test_perfect_and_inverted() -> None:
+    assert metrics.compute(["accuracy", "f1", "mcc"], GOLD, GOLD) == {"accuracy": 1.0, "f1": 1.0, "mcc": 1.0}
+    assert one("mcc", 1 - GOLD, GOLD) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y", "expected"),
+    [
+        ("pearson", [1, 2, 3, 4], [1, 3, 2, 4], 4 / 5),
+        ("spearman", [1, 2, 3, 4], [1, 3, 2, 4], 4 / 5),
+        ("pearson", [1, 2, 3, 4], [1, 4, 9, 16], 25 / (5 * 129) ** 0.5),
+        ("spearman", [1, 2, 3, 4], [1, 4, 9, 16], 1.0),
+        ("spearman", [1, 1, 2], [1, 2, 3], 1.5 / 3**0.5),  # a tie takes the mean rank
+        ("pearson", [0.0, 5.0], [3.0, 1.0], -1.0),
+    ],
+)
+def test_correlations_by_hand(name: str, x: list[float], y: list[float], expected: float) -> None:
+    assert one(name, x, y) == pytest.approx(expected)
+
+
+def test_order_and_type_of_the_result() -> None:
+    found = metrics.compute(["mcc", "accuracy"], PREDICTED, GOLD)
+    assert list(found) == ["mcc", "accuracy"]
+    assert all(type(value) is float for value in found.values())
+
+
+def test_mcc_of_a_constant_is_zero_by_convention() -> None:
+    assert one("mcc", [1, 1, 1], [0, 1, 1]) == 0.0
+    assert one("mcc", [0, 1, 1], [1, 1, 1]) == 0.0
+    assert one("mcc", [1, 1], [1, 1]) == 0.0
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        ([2.5, 2.5, 2.5], [1.0, 2.0, 3.0], "all predictions are 2.5"),
+        ([1.0, 2.0, 3.0], [0.1, 0.1, 0.1], "all references are 0.1"),
+        ([1.0], [2.0], "at least 2 rows, got 1"),
+    ],
+)
+def test_undefined_correlation_is_none_with_a_reason(name: str, x: Any, y: Any, words: str) -> None:
+    assert one(name, x, y) is None
+    assert words in metrics.reasons([name], np.array(x), np.array(y))[name]
+
+
+def test_variation_within_rounding_is_no_variation() -> None:
+    x, y = np.array([1.0, 1.0 + 2.3e-16, 1.0]), np.array([1.0, 2.0, 3.0])
+    assert one("pearson", x, y) is None
+
+
+def test_f1_without_class_1_is_none_with_a_reason() -> None:
+    assert one("f1", [0, 0], [0, 0]) is None
+    assert "class 1" in metrics.reasons(["f1", "accuracy"], np.zeros(2), np.zeros(2))["f1"]
+
+
+def test_no_reason_where_there_is_a_value() -> None:
+    assert metrics.reasons(list(metrics.KNOWN[:3]), PREDICTED, GOLD) == {}
+
+
+def test_a_column_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"predictions \[8, 1\] and references \[8\]"):
+        one("pearson", np.zeros((8, 1)), np.zeros(8))
+    with pytest.raises(ValueError, match="one length"):
+        one("accuracy", [0, 1], [0, 1, 1])
+    with pytest.raises(ValueError, match="one length"):
+        one("accuracy", np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("name", metrics.KNOWN)
+def test_no_rows_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="no rows to score"):
+        one(name, [], [])
+
+
+@pytest.mark.parametrize("name", metrics.KNOWN)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(name: str, bad: float) -> None:
+    with pytest.raises(TrainingError, match="1 of 3 predictions are not finite, the first in row 1"):
+        one(name, [0.0, bad, 1.0], [0.0, 1.0, 1.0])
+    with pytest.raises(DataError, match="references are not finite"):
+        one(name, [0.0, 1.0, 1.0], [0.0, bad, 1.0])
+
+
+def test_values_that_are_no_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"got 0\.7; take the argmax"):
+        one("accuracy", [0.0, 0.7], [0, 1])
+    with pytest.raises(ValueError, match="class 1 against class 0"):
+        one("f1", [0, 2], [0, 1])
+    with pytest.raises(ValueError, match="must be numbers"):
+        one("accuracy", ["a", "b"], ["a", "b"])
+
+
+def test_unknown_names_are_all_reported() -> None:
+    with pytest.raises(ConfigError) as caught:
+        metrics.compute(["acuracy", "bleu"], PREDICTED, GOLD)
+    assert len(caught.value.problems) == 2
+    assert "did you mean 'accuracy'?" in caught.value.problems[0]
+    assert all(name in caught.value.problems[1] for name in metrics.KNOWN)
+
+
+def test_majority_of_classes() -> None:
+    found = metrics.majority_baseline(CLASSES, np.array([0, 1, 1, 1]))
+    assert found == {"accuracy": 3 / 4, "f1": pytest.approx(2 * 3 / (2 * 3 + 1)), "mcc": 0.0}
+
+
+def test_of_equally_frequent_classes_majority_takes_the_lowest() -> None:
+    assert metrics.majority_baseline(CLASSES, np.array([1, 0]))["f1"] == 0.0
+
+
+def test_majority_f1_without_class_1_is_none() -> None:
+    assert metrics.majority_baseline(CLASSES, np.array([0, 0]))["f1"] is None
+
+
+def test_majority_of_scores_is_zero_correlation() -> None:
+    found = metrics.majority_baseline(SCORES, np.array([0.0, 2.0, 5.0]))
+    assert found == {"pearson": 0.0, "spearman": 0.0}
+
+
+@pytest.mark.parametrize("labels", [[], [-1, 0], [0, 2], [0.5, 1.0], [float("nan"), 1.0]])
+def test_majority_refuses_labels_that_are_none(labels: list[float]) -> None:
+    with pytest.raises(DataError):
+        metrics.majority_baseline(CLASSES, np.array(labels))
+
+
+def test_the_nine_tasks_report_what_glue_reports() -> None:
+    tasks = configurations.task_metrics()
+    assert tasks["cola"] == ["mcc"]
+    assert tasks["mrpc"] == tasks["qqp"] == ["f1", "accuracy"]
+    assert tasks["stsb"] == ["pearson", "spearman"]
+    assert all(tasks[name] == ["accuracy"] for name in ("sst2", "mnli", "qnli", "rte", "wnli"))
+
+
+def test_names_of_an_evaluate_configuration() -> None:
+    assert configurations.metric_names("mrpc") == ["f1", "accuracy"]
+    assert configurations.metric_names("mcc, pearson") == ["mcc", "pearson"]
+    with pytest.raises(ConfigError, match="did you mean 'mrpc'"):
+        configurations.as_evaluate_metric("mrcp")
+
+
+def run_python(code: str, **env: str) -> str:
+    full = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+    done = subprocess.run([sys.executable, "-c", code], env=full, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_metrics_loads_nothing_slow() -> None:
+    slow = {"sklearn", "scipy", "evaluate", "datasets", "torch"}
+    loaded = json.loads(run_python("import json, sys, kdrun.tasks.metrics; print(json.dumps(list(sys.modules)))"))
+    assert not slow & set(loaded)
+
+
+WRAPPED = """
+import json, socket, sys
+def refuse(*a, **k): raise AssertionError("network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from kdrun.tasks.glue_metric import configurations as metrics
+import evaluate
+folder, (x, y), (p, g) = sys.argv[1], *json.loads(sys.argv[2])
+def error(m, *pair):
+    try: m.compute(predictions=pair[0], references=pair[1])
+    except ValueError as found: return str(found)
+file = evaluate.load(folder + "/glue_metric.py", "mrpc")
+batched = metrics.as_evaluate_metric("mrpc")
+batched.add_batch(predictions=p[:2], references=g[:2])
+batched.add_batch(predictions=p[2:], references=g[2:])
+scores = metrics.as_evaluate_metric("stsb")
+print(json.dumps({
+    "file": file.compute(predictions=p, references=g),
+    "folder": evaluate.load(folder, "mcc,accuracy").compute(predictions=p, references=g),
+    "batched": batched.compute(),
+    "scores": scores.compute(predictions=x, references=y),
+    "constant": scores.compute(predictions=[1.0] * len(y), references=y),
+    "cut": error(metrics.as_evaluate_metric("sst2"), [0.9] * len(g), g),
+    "column": error(scores, [[v] for v in x], y),
+}))
+"""
+
+
+def test_evaluate_metric_agrees_without_network(tmp_path: Path) -> None:
+    x, y = [0.1, 1.3, 1.2, 0.0], [0.0, 1.0, 0.7, 0.2]
+    given = json.dumps([[x, y], [PREDICTED.tolist(), GOLD.tolist()]])
+    folder = str(ROOT / "kdrun" / "tasks" / "glue_metric")
+    code = f"import sys; sys.argv[1:] = {[folder, given]!r}\n{WRAPPED}"
+    offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    offline |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_METRICS_CACHE": str(tmp_path / "metrics")}
+    found = json.loads(run_python(code, **offline).splitlines()[-1])
+
+    by_hand = {"f1": pytest.approx(2 / 3), "accuracy": 3 / 5}
+    assert found["file"] == found["batched"] == by_hand
+    assert found["folder"] == {"mcc": pytest.approx(1 / 6), "accuracy": 3 / 5}
+    assert found["scores"] == metrics.compute(["pearson", "spearman"], np.array(x), np.array(y))
+    assert found["constant"] == {"pearson": None, "spearman": None}
+    assert "argmax" in found["cut"]
+    assert found["column"]
+
+
+def test_by_domain_is_the_plain_mean_over_the_domains_present() -> None:
+    gold, said = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 1, 0, 1, 0])
+    domains = np.array([2, 2, 2, 2, 0, 0])
+    found = metrics.by_domain(["accuracy"], said, gold, domains, ["a", "b", "c"])
+    # 3 of 4 and 1 of 2: the mean over domains is not the mean over rows, 4 of 6
+    assert found == {"accuracy": 0.625, "accuracy_a": 0.5, "accuracy_c": 0.75}
+    assert list(found) == ["accuracy", "accuracy_a", "accuracy_c"]
+
+
+def test_by_domain_of_one_domain_and_of_several_metrics() -> None:
+    gold, said = np.array([0, 1, 1]), np.array([0, 0, 1])
+    found = metrics.by_domain(["f1", "accuracy"], said, gold, np.array([1, 1, 1]), ["a", "b"])
+    assert found["accuracy"] == found["accuracy_b"] == pytest.approx(2 / 3)
+    assert found["f1"] == found["f1_b"] == pytest.approx(2 / 3)
+    assert set(found) == {"f1", "accuracy", "f1_b", "accuracy_b"}
+
+
+def test_a_mean_over_domains_is_undefined_where_one_of_them_is() -> None:
+    found = metrics.by_domain(["f1"], np.array([1, 0, 0]), np.array([1, 0, 0]), np.array([0, 1, 1]), ["a", "b"])
+    assert found == {"f1": None, "f1_a": 1.0, "f1_b": None}
+
+
+def test_the_guess_by_domain_is_one_for_all_domains() -> None:
+    task = replace(CLASSES, domains=["a", "b"])
+    found = metrics.majority_baseline(task, np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]))
+    # the guess is 1, which b has once in three rows
+    assert found["accuracy_b"] == pytest.approx(1 / 3)
+    assert found["accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_correlations_of_the_guess_by_domain_are_zero() -> None:
+    task = replace(SCORES, domains=["a", "b"])
+    found = metrics.majority_baseline(task, np.array([0.0, 2.0, 5.0, 1.0]), np.array([0, 0, 1, 1]))
+    assert found == dict.fromkeys(["pearson", "spearman", "pearson_a", "pearson_b", "spearman_a", "spearman_b"], 0.0)

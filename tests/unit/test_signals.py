@@ -1,0 +1,93 @@
+"""Signals: at once, or between two steps."""
+
+import os
+import signal
+
+import pytest
+
+from kdrun import signals
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def break_off(number: int = 0) -> None:
+    """What can be broken off, with a signal in the middle of it or before."""
+    with signals.defer_signals(False):
+        if number:
+            send(number)
+        pytest.fail("nobody heard")
+
+
+def fail_after(number: int) -> None:
+    """A training that is asked to stop and fails before it can."""
+    with signals.handle_signals(), signals.defer_signals():
+        send(number)
+        raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (signal.SIGINT, 130, "stopped from the keyboard"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGUSR1, 138, "stopped by SIGUSR1"),
+    ],
+)
+def test_a_signal_stops_at_once_and_the_exit_code_is_the_shells(number: int, code: int, text: str) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(signals.StopRequested, match=text) as stop, signals.handle_signals():
+        send(number)
+    assert stop.value.code == code
+    assert isinstance(stop.value, KeyboardInterrupt)
+    assert signal.getsignal(number) is before
+
+
+def test_a_held_signal_waits_for_the_check() -> None:
+    with signals.handle_signals(), signals.defer_signals():
+        send(signal.SIGTERM)
+        with pytest.raises(signals.StopRequested):
+            signals.raise_if_requested()
+        signals.raise_if_requested()  # heard once
+
+
+def test_a_held_signal_is_heard_where_nothing_can_break() -> None:
+    with signals.handle_signals(), signals.defer_signals():
+        send(signal.SIGTERM)
+        with pytest.raises(signals.StopRequested):
+            break_off()
+        with pytest.raises(signals.StopRequested):
+            break_off(signal.SIGUSR1)
+        send(signal.SIGUSR1)
+        with pytest.raises(signals.StopRequested):
+            signals.raise_if_requested()
+
+
+def test_a_held_signal_is_heard_at_the_end_at_the_latest() -> None:
+    with pytest.raises(signals.StopRequested), signals.handle_signals(), signals.defer_signals():
+        send(signal.SIGTERM)
+
+
+def test_a_second_control_c_does_not_wait() -> None:
+    with signals.handle_signals(), signals.defer_signals():
+        send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match="twice") as stop:
+            send(signal.SIGINT)
+        assert not isinstance(stop.value, signals.StopRequested)
+        with pytest.raises(signals.StopRequested):
+            signals.raise_if_requested()
+
+
+def test_a_failure_does_not_swallow_the_wish_to_stop() -> None:
+    with pytest.raises(signals.StopRequested) as stop:
+        fail_after(signal.SIGTERM)
+    assert isinstance(stop.value.__context__, RuntimeError)
+
+
+def test_a_run_inside_another_listens_with_it() -> None:
+    with signals.handle_signals():
+        own = signal.getsignal(signal.SIGTERM)
+        with signals.handle_signals():
+            assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGTERM) is own

@@ -1,0 +1,96 @@
+"""What the first step of a turn must show."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from kdrun.errors import TrainingError
+from kdrun.methods.base import StepOutput
+from kdrun.training.step_checks import check_finite_gradient, check_first_step, weights_changed
+
+
+def models() -> dict[str, nn.Module]:
+    return {"student": nn.Linear(2, 2), "teacher": nn.Linear(2, 2).eval().requires_grad_(False)}
+
+
+def output(student: nn.Module, **terms: float) -> StepOutput:
+    loss = student(torch.ones(3, 2)).sum()
+    loss.backward()
+    return StepOutput(loss, 3, {name: torch.tensor(value) for name, value in terms.items()})
+
+
+def test_means_reached_and_unreached_parameters() -> None:
+    roles = models()
+    student = roles["student"] = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    made = output(student[0], hard=6.0)
+    found = check_first_step("train", "student", made, roles, [student])
+    assert found.terms == {"hard": 2.0}
+    assert found.reached == 2
+    assert found.unreached == ["student.1.weight", "student.1.bias"]
+    assert found.warnings() == []
+
+
+def test_a_term_that_is_exactly_zero_is_warned_of() -> None:
+    roles = models()
+    found = check_first_step(
+        "train", "student", output(roles["student"], hard=1.0, soft=0.0), roles, [roles["student"]]
+    )
+    assert found.zero_terms == ["soft"]
+    (warning,) = found.warnings()
+    assert "'soft' is exactly zero" in warning
+    assert replace(found, terms={"hard": 1.0}).warnings() == []
+
+
+def test_a_gradient_that_reaches_another_role_is_an_error() -> None:
+    roles = models()
+    roles["teacher"].requires_grad_(True)
+    loss = roles["student"](roles["teacher"](torch.ones(3, 2))).sum()
+    loss.backward()
+    with pytest.raises(TrainingError, match=r"reached 2 parameters of others .*teacher\.weight"):
+        check_first_step("train", "student", StepOutput(loss, 3), roles, [roles["student"]])
+
+
+def test_a_gradient_that_reaches_nothing_is_an_error() -> None:
+    roles = models()
+    with pytest.raises(TrainingError, match="no gradient to any parameter of the student"):
+        check_first_step("train", "student", StepOutput(torch.ones(()), 3), roles, [roles["student"]])
+
+
+def test_a_model_in_training_mode_out_of_its_turn_is_an_error() -> None:
+    roles = models()
+    roles["teacher"].train()
+    with pytest.raises(TrainingError, match="the teacher is in training mode in the student's turn"):
+        check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
+
+
+def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
+    roles = models()
+    found = check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
+    assert found.warnings() == []
+    (warning,) = replace(found, moved=False).warnings()
+    assert "the student's first step changed none of its weights" in warning
+
+
+def test_a_gradient_that_is_no_number_names_the_rows() -> None:
+    where = ("phase 'train', student's step 3", "; the last checkpoint is of step 2")
+    check_finite_gradient(1.0, [4, 5], where)
+    for norm in ("nan", "inf"):
+        wanted = r"student's step 3: the gradient is not finite on training rows \[4, 5\].*checkpoint is of step 2"
+        with pytest.raises(TrainingError, match=wanted):
+            check_finite_gradient(float(norm), [4, 5], where)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ([1.0, 0.0], [1.0, 1e-30], False),
+        ([1.0, 0.0], [1.0, 0.0], False),
+        ([1.0, 0.0], [1.5, 0.0], True),
+        ([0.0, 0.0], [0.0, 1e-3], True),
+        ([0.0, 0.0], [0.0, 0.0], False),
+    ],
+)
+def test_a_zero_that_is_a_little_more_is_no_step(before: list[float], after: list[float], moved: bool) -> None:
+    assert weights_changed([torch.tensor(before)], [torch.tensor(after)]) is moved
