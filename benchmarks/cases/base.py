@@ -196,7 +196,7 @@ def in_loop(make: Callable[[], Method], phase: Phase, feed: BatchLoader, steps: 
 
     def run(count: int) -> None:
         if not begun:
-            endless = replace(phase, steps=ENDLESS, scored=True)
+            endless = replace(phase, steps=ENDLESS, evaluated=True)
             settings = TrainerSettings(OptimConfig(lr=1e-5, warmup_ratio=0.0), 0, log_every=ENDLESS, eval_every=ENDLESS)
             loop = Trainer(make(), [endless], feed, settings, own, lambda: (None, {}), Silent())
             loop.context.method.on_phase_start(endless)
