@@ -1,7 +1,7 @@
 """How the cost of a kd step grows: with rows, vocabulary, length and layers, each alone, all in one run.
 
     .venv/bin/python -m benchmarks.growth
-    .venv/bin/python -m benchmarks.growth --into docs/performance.md --plot docs/growth.svg
+    .venv/bin/python -m benchmarks.growth --into docs/results/performance.md --plot docs/results/growth.svg
 
 Each value is measured as time of the training loop, teacher logits kept, at the benchmark's student; rounds go through
 all values of an axis in turn, so that each meets the same noise. Given are medians, as multiples of the axis's first.

@@ -1,7 +1,7 @@
 """Peak memory of a run of kdrun: the resident set of its process, pages of mapped files included.
 
     .venv/bin/python -m benchmarks.peak method=kd task=sst2 preset=mini data.dir=FOLDER teacher.path=FOLDER
-    .venv/bin/python -m benchmarks.peak --into docs/performance.md method=kd task=sst2
+    .venv/bin/python -m benchmarks.peak --into docs/results/performance.md method=kd task=sst2
 
 What is in the cache is taken from it: where the teacher is not, its training is part of the run.
 """

@@ -2,7 +2,7 @@
 
     scripts/peers            sets up their environment on first use, then measures
     scripts/peers --json FILE
-    scripts/peers --into docs/performance.md
+    scripts/peers --into docs/results/performance.md
 
 A step of each is a batch from its own loader, the loss as the library computes it, backward pass, clipping, AdamW.
 Theirs are loaded as their GLUE examples do it: rows in random order, padded to the longest of the batch. TextBrewer is

@@ -1,7 +1,7 @@
 """Where a step's time goes: the operations that take most of it, as shares, of kdrun's own steps.
 
     .venv/bin/python -m benchmarks.profile_steps
-    .venv/bin/python -m benchmarks.profile_steps --into docs/performance.md
+    .venv/bin/python -m benchmarks.profile_steps --into docs/results/performance.md
 
 Shares are of the time that the processor spends in operations of torch, each without those that it calls; what Python
 takes between them is not in them. Cases, models and rows are those of scripts/bench.py.

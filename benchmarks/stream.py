@@ -1,7 +1,7 @@
 """Peak memory of a ZSKD run whose corpus is larger and larger: made-up text, written to a temporary folder.
 
     .venv/bin/python -m benchmarks.stream                        0.05 and 5 GiB
-    .venv/bin/python -m benchmarks.stream --gib 0.05,1 --into docs/performance.md
+    .venv/bin/python -m benchmarks.stream --gib 0.05,1 --into docs/results/performance.md
 
 A run reads all of its corpus once to know it by its content, and once for each thing that is made of all of
 it: here a vocabulary, and sentences to learn from. Its cache is a new one. The peak is the process's resident set,

@@ -1,7 +1,7 @@
 """Wall time of a sweep of eight runs beside eight single commands: in one process, and in two by joblib.
 
     .venv/bin/python -m benchmarks.sweeps
-    .venv/bin/python -m benchmarks.sweeps --into docs/performance.md
+    .venv/bin/python -m benchmarks.sweeps --into docs/results/performance.md
 
 Each way starts with a cache of its own that is empty, so the teacher is trained once in each, by the first run that
 wants it. Rounds go through the ways in turn; the ratio is the median of eight commands ÷ the way.

@@ -3,7 +3,8 @@
     .venv/bin/python scripts/bench.py                 every case
     .venv/bin/python scripts/bench.py --only mate_kd  those whose name holds a word
     .venv/bin/python scripts/bench.py --json FILE     the figures too
-    .venv/bin/python scripts/bench.py --into docs/performance.md   the table into the document (with --only: their rows)
+    .venv/bin/python scripts/bench.py --into docs/results/performance.md
+                                                      update the table of the page (with --only: their rows)
     .venv/bin/python scripts/bench.py --device cuda --precision bf16 --scale roberta
                                                       RoBERTa-large teaches DistilRoBERTa, on a GPU
 

@@ -1,8 +1,8 @@
 """Do to runs, to the cache and to sweeps what happens to them in the world, and see that nothing is lost or wrong.
 
     .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true method=kd,mate_kd seed=7
-    .venv/bin/python scripts/torture.py kills=200 corruptions=50 sweeps=3 --markdown docs/reliability.md
-    .venv/bin/python scripts/torture.py kills=0 inputs=true --markdown docs/reliability.md
+    .venv/bin/python scripts/torture.py kills=200 corruptions=50 sweeps=3 --markdown docs/results/reliability.md
+    .venv/bin/python scripts/torture.py kills=0 inputs=true --markdown docs/results/reliability.md
 
 Kills runs of the named methods (all of them by default) at moments drawn at random: while models are built, a teacher
 is fine-tuned, in a step, while a checkpoint or a result is written. Flips bits in entries of the cache, cuts and
