@@ -13,6 +13,7 @@ import pyarrow as pa
 from kdrun.config.task import TaskConfig
 from kdrun.data.splits import pc
 from kdrun.errors import DataError
+from kdrun.formatting import plural
 
 
 @dataclass
@@ -56,7 +57,7 @@ class RowProblems:
         text = [f"  - {unit} {line}: {sentence}" for line, sentence in sorted(self.lines)[: self.shown]]
         if self.count > len(text):
             text.append(f"  - … and {self.count - len(text)} more")
-        head = "1 problem" if self.count == 1 else f"{self.count} problems"
+        head = plural(self.count, "problem")
         raise DataError(f"{self.origin} has {head}:\n" + "\n".join(text) + f"\n{remedy}")
 
 

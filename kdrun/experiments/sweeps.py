@@ -28,7 +28,7 @@ from kdrun.config.validation import rules
 from kdrun.console import Console
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.experiments import reuse
-from kdrun.formatting import console_number
+from kdrun.formatting import number, percent
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MOST_SHOWN, config_differences, read_record
 from kdrun.storage.files import append_jsonl, write_atomic
@@ -285,7 +285,7 @@ def print_sweep(sweep: Sweep, found: list[dict[str, Any]], console: Console) -> 
     """One table of a sweep's cells, and why those failed that did."""
     rows = []
     for cell in found:
-        seconds = "n/a" if cell.get("seconds") is None else f"{cell['seconds']:.0f}"
+        seconds = number(cell.get("seconds"), 0)
         rows.append([cell["label"], cell["cell"][:SHOWN], *_scores(cell), seconds, cell["status"]])
     note = ", synthetic data" if any(cell.get("synthetic") for cell in found) else ""
     columns = ["run", "cell", "score", "teacher", "student", "kept", "seconds", "status"]
@@ -300,5 +300,9 @@ def _scores(cell: dict[str, Any]) -> list[str]:
         return ["n/a"] * 4
     metric, split = cell["headline"]["metric"], cell["headline"]["split"]
     top = cell["teacher"]["metrics"][split][metric] if cell["teacher"] else None
-    kept = f"{100 * cell['retention']:.1f} %" if cell["retention"] is not None else "n/a"
-    return [f"{split} {metric}", console_number(top), console_number(cell["student"]["metrics"][split][metric]), kept]
+    return [
+        f"{split} {metric}",
+        number(top),
+        number(cell["student"]["metrics"][split][metric]),
+        percent(cell["retention"]),
+    ]

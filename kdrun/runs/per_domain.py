@@ -23,7 +23,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.data import run_data
 from kdrun.data.dataset import TaskDataset
-from kdrun.formatting import console_number
+from kdrun.formatting import number
 from kdrun.runs.provenance import code_digest, provenance
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage.ledger import RunKey, finished_subruns, read_runs
@@ -169,11 +169,11 @@ def _report(result: dict[str, Any], console: Console) -> None:
     rows = [
         [
             name,
-            console_number(scores["teacher"].get(f"{metric}_{name}")),
-            console_number(scores["student"].get(f"{metric}_{name}")),
+            number(scores["teacher"].get(f"{metric}_{name}")),
+            number(scores["student"].get(f"{metric}_{name}")),
         ]
         for name in result["domains"]
     ]
-    rows.append(["mean", console_number(scores["teacher"].get(metric)), console_number(scores["student"][metric])])
+    rows.append(["mean", number(scores["teacher"].get(metric)), number(scores["student"][metric])])
     title = f"{result['method']} on {result['data']['name']}, {metric} on {split}"
     console.table(title, ["domain", "teacher", "student"], rows)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdrun.errors import ModelError
+from kdrun.formatting import num_bytes
 from kdrun.runs.context import PreflightCheck
 from kdrun.training.step_checks import FirstStepReport
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from kdrun.models.bundle import ModelBundle
     from kdrun.runs.context import RunContext
 
-GIB = 2**30
 STORED_COPIES, COPIES_TO_GO_ON = 2, 4
 """Times a run keeps its student on disk: student/ and checkpoints/best; and in each checkpoint to go on from, with the
 optimizer's two moments and the best weights."""
@@ -124,7 +124,7 @@ def _disk(run: RunContext) -> PreflightCheck:
     place = Path(run.config.run_dir or run.config.output_dir).resolve()
     place = next(p for p in (place, *place.parents) if p.exists())
     free = shutil.disk_usage(place).free
-    found = f"about {size(needed)} needed, {size(free)} free"
+    found = f"about {num_bytes(needed)} needed, {num_bytes(free)} free"
     remedy = "free some space, or name another place with output_dir=… and KDRUN_CACHE"
     return PreflightCheck("disk", ok=free > needed, found=found, remedy=remedy)
 
@@ -156,14 +156,10 @@ def _memory(run: RunContext) -> PreflightCheck:
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         room, what = _physical_memory(), "of the process, libraries included"
-    found = f"models and one step {size(estimate)} estimated; peak of {size(peak)} measured {what}"
+    found = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {what}"
+    found += f"; {num_bytes(room)} there"
     remedy = "lower optim.batch_size and raise optim.accumulate, or lower data.max_length"
-    return PreflightCheck("memory", ok=max(peak, estimate) < room, found=f"{found}; {size(room)} there", remedy=remedy)
-
-
-def size(count: float) -> str:
-    """A number of bytes, readable: 12 MiB, 1.5 GiB."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{max(1, round(count / 2**20))} MiB"
+    return PreflightCheck("memory", ok=max(peak, estimate) < room, found=found, remedy=remedy)
 
 
 def _physical_memory() -> int:

@@ -39,7 +39,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Where nested values differ, as sentences `key was …, is …`; keys that only one has come last."""
-    old, new = dict(flatten(before)), dict(flatten(now))
+    old, new = flatten(before), flatten(now)
     both = [f"{key} was {old[key]}, is {new[key]}" for key in old if key in new and old[key] != new[key]]
     gone = [f"{key} was {old[key]}, is not there" for key in old if key not in new]
     return [*both, *gone, *(f"{key} was not there, is {new[key]}" for key in new if key not in old)]

@@ -17,7 +17,7 @@ from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.sources.generated_text import CARD
 from kdrun.data.splits import TEXT_COLUMNS
-from kdrun.formatting import console_millions, console_number, plural
+from kdrun.formatting import number, param_count, plural
 from kdrun.models import parameters
 from kdrun.reporting import generated_text
 from kdrun.runs import build, text_samples
@@ -38,9 +38,9 @@ def score_rows(teacher: Scores | None, student: Scores, guess: dict[str, dict[st
             rows.append(
                 [
                     f"{split} {metric}",
-                    console_number(guess[split].get(metric)),
-                    console_number(top),
-                    console_number(value),
+                    number(guess[split].get(metric)),
+                    number(top),
+                    number(value),
                     kept,
                 ]
             )
@@ -63,7 +63,7 @@ def print_header(run: RunContext) -> None:
         facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
     for role in run.used_roles:
         built = run.roles[role]
-        facts.append((role, f"{built.name}, {console_millions(parameters.count_parameters(built.model))} parameters"))
+        facts.append((role, f"{built.name}, {param_count(parameters.count_parameters(built.model))} parameters"))
     device, precision = run.accelerator.device.type, config.runtime.precision.value
     facts.append(("runtime", f"{device}, {precision}, {plural(torch.get_num_threads(), 'thread')}, seed {config.seed}"))
     console.key_values(
@@ -149,9 +149,7 @@ def print_summary(run: RunContext, scores: Scores, result: dict[str, Any]) -> No
         line += f" (chosen on {chosen['split']}, {'the split' if chosen['split'] == reported else reported} reported)"
     if result["compression"]:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
-    console.print(
-        f"{line}; {seconds['total_s']:.0f} s, {console_number(seconds['examples_per_s'], 0)} training examples/s"
-    )
+    console.print(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
     if _knows_nothing(result):
         console.warning(f"the student scores like a constant guess: {_remedy(run)}")
     if run.samples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -23,12 +24,18 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested values as `a.b.c` → value; lists and nulls as text, as trackers take neither."""
-    found: list[tuple[str, Any]] = []
+def flatten(values: Mapping[str, Any], prefix: str = "", *, keep_empty: bool = False) -> dict[str, Any]:
+    """Flatten nested mappings to dotted keys: `{"a": {"b": 1}}` becomes `{"a.b": 1}`.
+
+    Args:
+        values: mappings down to the leaves; a list is a leaf.
+        prefix: put in front of every key.
+        keep_empty: whether an empty mapping is a leaf; without it, empty mappings leave no key.
+    """
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict):
-            found += flatten(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and (value or not keep_empty):
+            flat |= flatten(value, f"{prefix}{key}.", keep_empty=keep_empty)
         else:
-            found.append((f"{prefix}{key}", value if isinstance(value, bool | int | float | str) else str(value)))
-    return found
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -46,7 +46,7 @@ class MetricLogger:
             "wandb": {"wandb": {"name": run_id}},
             "mlflow": {"mlflow": {"run_name": run_id}},
         }
-        values = dict(flatten(to_plain(config)))
+        values = {key: _loggable(value) for key, value in flatten(to_plain(config)).items()}
         accelerator.init_trackers(PROJECT, values, init_kwargs=own.get(config.tracker.value, {}))
 
     def log(self, record: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class MetricLogger:
             self.phase, self.before = record["phase"], self.last
         self.last = self.before + record["step"]
         kind = "eval" if "eval" in record else str(record["role"])
-        values = dict(flatten(record.get("eval", record)))
+        values = flatten(record.get("eval", record))
         numbers = {f"{kind}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
         self.accelerator.log(numbers, step=self.last)
 
@@ -81,3 +81,8 @@ class MetricLogger:
 def log_dir(config: RunConfig, run_folder: Path | None) -> str | None:
     """Where a tracker that writes files puts them: inside the run's folder."""
     return None if config.tracker is Tracker.none or run_folder is None else str(run_folder / "tracker")
+
+
+def _loggable(value: Any) -> bool | int | float | str:
+    """Return lists and nulls as text, since metric loggers accept neither."""
+    return value if isinstance(value, bool | int | float | str) else str(value)

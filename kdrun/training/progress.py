@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kdrun.console import Console
-from kdrun.formatting import console_number
+from kdrun.formatting import number
 
 if TYPE_CHECKING:
     from kdrun.training.step_checks import FirstStepReport
@@ -45,7 +45,7 @@ class ProgressCallback:
         """A line with the headline score."""
         value = record["eval"].get(self.split, {}).get(self.headline)
         mark = "  best so far" if is_best else ""
-        line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {console_number(value)}"
+        line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {number(value)}"
         self.console.print(f"{line}  {self._losses(self.last)}{mark}")
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ import io
 from rich.console import Console as RichConsole
 
 from kdrun.console import Console
-from kdrun.formatting import console_millions, console_number
 from kdrun.runs.summary import score_rows
 from kdrun.training.progress import ProgressCallback
 
@@ -13,13 +12,6 @@ from kdrun.training.progress import ProgressCallback
 def console(terminal: bool = False) -> tuple[Console, io.StringIO]:
     text = io.StringIO()
     return Console(RichConsole(file=text, width=100, force_terminal=terminal, highlight=False)), text
-
-
-def test_numbers() -> None:
-    assert console_number(0.89123) == "0.8912"
-    assert console_number(None) == "n/a"
-    assert console_millions(22_700_000) == "22.7 M"
-    assert console_millions(133_000) == "133 k"
 
 
 def test_markup_in_data_is_shown_not_obeyed() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from kdrun.config.fields import setting
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError
+from kdrun.formatting import NOT_MEASURED, number, percent
 from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, headline, read
 from kdrun.storage.ledger import Status
 
@@ -34,16 +35,14 @@ class RunsOptions(RunFilters):
 
 
 def _row(run: Record) -> list[str]:
-    score = kept = "n/a"
+    score = retention = NOT_MEASURED
     if run["status"] == Status.done.value:
-        value, share = headline(run), run.get("retention")
-        score = f"{'n/a' if value is None else f'{value:.4f}'} {run['headline']['split']} {run['headline']['metric']}"
-        kept = "n/a" if share is None else f"{100 * share:.1f} %"
-    seconds = "n/a" if run.get("seconds") is None else f"{run['seconds']:.0f}"
+        score = f"{number(headline(run))} {run['headline']['split']} {run['headline']['metric']}"
+        retention = percent(run.get("retention"))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))
     task = run.get("data_name") or run["task"]
-    facts = [when, run["method"], task, run["preset"], str(run["seed"]), run["status"], score, kept, seconds]
-    return [*facts, run.get("run_dir", "n/a")]
+    facts = [when, run["method"], task, run["preset"], str(run["seed"]), run["status"], score, retention]
+    return [*facts, number(run.get("seconds"), 0), run.get("run_dir", NOT_MEASURED)]
 
 
 COLUMNS = ("when", "method", "task", "preset", "seed", "status", "score", "kept", "seconds", "run folder")

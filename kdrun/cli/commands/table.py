@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError, DataError
+from kdrun.formatting import plural
 from kdrun.reporting import ledger_query
 from kdrun.reporting.tables import markdown_blocks, publish
 from kdrun.reporting.tables.options import TableOptions
@@ -63,7 +64,7 @@ def _update(paths: list[Path], *, check: bool) -> int:
     differ = [(path, block) for path, (_, found) in made.items() for block in found if block.differs]
     for path, (new, found) in made.items():
         stale = [block for block in found if block.differs]
-        count = f"{len(found)} {'table' if len(found) == 1 else 'tables'}"
+        count = plural(len(found), "table")
         if stale and not check:
             write_atomic(path, new)
         print(f"{path}: {count}, {len(stale)} {'not up to date' if check else 'written anew'}")

@@ -11,6 +11,7 @@ from kdrun.cli.explain import keys
 from kdrun.cli.explain.cards import Block, Card, chooses, meaning, notes_of, run_with, source, tag_of, yaml_of
 from kdrun.cli.explain.notes import YamlNotes, read_yaml
 from kdrun.config import compose, paths
+from kdrun.storage.serialization import flatten
 
 
 def preset_card(name: str) -> Card:
@@ -29,7 +30,7 @@ def preset_card(name: str) -> Card:
 def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
     # a task with a budget of its own in either preset would be taken for the preset's
     tasks = [t for t in compose.choices("task") if not any(yaml_of(f"budget/{p}", t).exists() for p in (name, plain))]
-    here, there = (flat(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
+    here, there = (config_leaves(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
     entries = []
     for key, value in here.items():
         # what only the other section has and nobody set is no difference
@@ -58,19 +59,10 @@ def _reaches(name: str) -> list[Block]:
     return blocks
 
 
-def flat(node: Any) -> dict[str, Any]:
-    """A composed config as `key → value`, leaf by leaf; a value that must be given stays `???`."""
-    found: dict[str, Any] = {}
-    _flatten(OmegaConf.to_container(node), "", found)
-    return found
-
-
-def _flatten(node: Any, prefix: str, found: dict[str, Any]) -> None:
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            _flatten(value, f"{prefix}{name}.", found)
-        else:
-            found[f"{prefix}{name}"] = value
+def config_leaves(node: Any) -> dict[str, Any]:
+    """Return the leaves of a composed config by dotted key; a mandatory value stays `???`."""
+    values: Any = OmegaConf.to_container(node)
+    return flatten(values, keep_empty=True)
 
 
 def key_card(path: str) -> Card:
@@ -79,7 +71,7 @@ def key_card(path: str) -> Card:
     for owner, found in keys.find(path).items():
         owners.setdefault(found, []).append(owner)
     blocks = [_key_block(path, found, ", ".join(names)) for found, names in owners.items()]
-    plain = {k: v for k, v in flat(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
+    plain = {k: v for k, v in config_leaves(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
     now = [f"{k} = {keys.written(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
     return Card(path, [*blocks, Block("in a run that sets nothing", now), _set_by(path)])
 

@@ -18,6 +18,7 @@ from kdrun.cli.explain.cards import NONE_GIVEN, Block, Card, defaults, notes_of,
 from kdrun.cli.explain.notes import Docs, field_docs, read_docstring
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
+from kdrun.formatting import plural
 from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase
 
@@ -104,7 +105,7 @@ def _phase(seen: list[Phase]) -> tuple[str, list[str]]:
     if len(first.turns) == 1:
         turns = f"the {role} in every step"
     else:
-        named = [f"{turn.role} {turn.steps} {'step' if turn.steps == 1 else 'steps'}" for turn in first.turns]
+        named = [f"{turn.role} {plural(turn.steps, 'step')}" for turn in first.turns]
         turns = f"in turn: {', '.join(named)}; the budget counts those of the {role}"
     if first.steps is not None:
         budget = f"{_amount((first.steps, twice.steps or 0), (2, 4), 'optim.epochs')} steps"

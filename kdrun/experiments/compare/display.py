@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
-from kdrun.formatting import console_number
+from kdrun.formatting import NOT_MEASURED, mean_sd, number, percent, signed
 from kdrun.reporting.tables import comparisons, domains, generated_text
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
     if len(comparisons.teachers(record)) > 1:
         console.key_values("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
     elif record["teacher"]:
-        console.print(f"teacher: {record['teacher']['name']}, {console_number(record['teacher']['score'])}")
+        console.print(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
     _domains(record, console)
     if made := generated_text.rows(record):
         console.table("text left behind, means over seeds", generated_text.COLUMNS, made)
-    rows = [[f"{p['a']} - {p['b']}", signed(p["difference"]), interval(p), p["word"]] for p in record["pairs"]]
+    rows = [
+        [f"{p['a']} - {p['b']}", signed(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
+    ]
     console.table("verdicts", ["pair", "difference", "95 % interval", ""], rows)
     for line in notes(record):
         console.print(line)
@@ -40,7 +42,7 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
 
 def _teacher(arm: dict[str, Any]) -> str:
     own = arm["teacher"]
-    return f"{own['name']} {own['lessons'] or ''} {console_number(own['score'])}" if own else "none"
+    return f"{own['name']} {own['lessons'] or ''} {number(own['score'])}" if own else "none"
 
 
 def _domains(record: dict[str, Any], console: Console) -> None:
@@ -48,10 +50,7 @@ def _domains(record: dict[str, Any], console: Console) -> None:
     names, rows = domains.names(record), domains.rows(record)
     if not rows:
         return
-    shown = [
-        [row.name, *(console_number(row.by_domain[name][0]) for name in names), console_number(row.mean[0])]
-        for row in rows
-    ]
+    shown = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]
     title = f"{record['split']} {record['metric']} by domain, means over seeds"
     console.table(title, ["", *names, "mean"], shown)
 
@@ -71,14 +70,10 @@ def notes(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign."""
-    return "n/a" if value is None else f"{value:+.4f}"
-
-
 def interval(pair: dict[str, Any]) -> str:
-    """The interval of a pair, `n/a` where there is none."""
-    return "n/a" if pair["interval"] is None else "{:+.4f} … {:+.4f}".format(*pair["interval"])
+    """Format the confidence interval of a pair."""
+    ends = pair["interval"]
+    return NOT_MEASURED if ends is None else " … ".join(signed(end, minus="-") for end in ends)
 
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
@@ -94,11 +89,9 @@ def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: 
 
 
 def _each(arm: dict[str, Any], seeds: list[int]) -> str:
-    return "  ".join("failed" if str(s) in arm["failed"] else console_number(arm["scores"].get(str(s))) for s in seeds)
+    return "  ".join("failed" if str(s) in arm["failed"] else number(arm["scores"].get(str(s))) for s in seeds)
 
 
 def _arm(arm: dict[str, Any]) -> list[str]:
-    sd = f" ± {arm['sd']:.4f}" if arm["sd"] is not None else ""
-    kept = f"{100 * arm['kept']:.1f} %" if arm["kept"] is not None else "n/a"
     steps = " + ".join(f"{role} {count}" for role, count in sorted(arm["steps"].items()))
-    return [arm["name"], f"{console_number(arm['mean'])}{sd}", kept, console_number(arm["seconds"], 0), steps]
+    return [arm["name"], mean_sd(arm["mean"], arm["sd"]), percent(arm["kept"]), number(arm["seconds"], 0), steps]

@@ -18,6 +18,7 @@ from kdrun.reporting.html.curves import Curves, mean_curve, read_curves
 from kdrun.reporting.html.plots import Line
 from kdrun.reporting.html.run_reader import FinishedRun, get_path
 from kdrun.reporting.html.svg import SERIES
+from kdrun.storage.serialization import flatten
 
 IGNORED = (*NON_IDENTITY_KEYS, "seed")
 MOST_KEYS = 60
@@ -69,17 +70,10 @@ def key(arms: Sequence[RunGroup]) -> list[Block]:
     return [Key([(arm.label, arm.name, arm.colour % len(SERIES) + 1) for arm in arms])]
 
 
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """A config as `section.key` → value, without what does not change a run, and without the seed."""
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if not prefix and key in IGNORED:
-            continue
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = str(value)
-    return found
+def compared_values(config: dict[str, Any]) -> dict[str, str]:
+    """Return a config by dotted key, without the seed and the keys that do not change a run."""
+    compared = {key: value for key, value in config.items() if key not in IGNORED}
+    return {key: str(value) for key, value in flatten(compared).items()}
 
 
 def differing(configs: Sequence[dict[str, str]]) -> list[str]:
@@ -93,7 +87,7 @@ def config_blocks(arms: Sequence[RunGroup]) -> list[Block]:
     there = [arm for arm in arms if arm.runs and arm.runs[0].config]
     if not there:
         return [Text("n/a (no run's config.yaml is there).")]
-    configs = [flat(arm.runs[0].config) for arm in there]
+    configs = [compared_values(arm.runs[0].config) for arm in there]
     keys = differing(configs)
     made: list[Block] = []
     if len(there) > 1:

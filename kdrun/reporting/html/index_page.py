@@ -198,7 +198,7 @@ def _tops(scores: set[float]) -> str:
 
 def _named(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
     """Runs by their setting: the method, and what runs of that method differ in beside the seed."""
-    configs = [arms.flat(entry.run.config) if entry.run else {} for entry in members]
+    configs = [arms.compared_values(entry.run.config) if entry.run else {} for entry in members]
     mates: dict[str, list[dict[str, str]]] = {}
     for entry, config in zip(members, configs, strict=True):
         mates.setdefault(entry.told["method"], []).append(config)

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from kdrun.formatting import NOT_MEASURED, mean_sd, percent, signed
 from kdrun.reporting.tables import run_facts
-from kdrun.reporting.tables.means import spread
-from kdrun.reporting.tables.render import TextTable
+from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
 SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "guess"]
@@ -46,13 +46,18 @@ def arms(found: list[Comparison], methods: list[str], digits: int) -> TextTable:
             if methods and method_of(arm) not in methods:
                 continue
             n = sum(score is not None for score in arm["scores"].values())
-            mean = f"{_mean(arm, digits)} ({n})" if arm["mean"] is not None else "n/a"
+            mean = f"{_mean(arm, digits)} ({n})" if arm["mean"] is not None else NOT_MEASURED
             each = ", ".join(_one_seed(arm, str(seed), digits) for seed in one["seeds"])
-            kept = "n/a" if arm["kept"] is None else f"{100 * arm['kept']:.{digits}f} %"
+            kept = percent(arm["kept"], digits)
             rows.append([*_what(one, digits, arm), arm["name"], mean, each, kept, _time(arm), _steps(arm)])
-            line = {"arm": arm["name"], "mean": percent(arm["mean"]), "sd": percent(arm["sd"]), "n": n}
-            scores = (f"{seed}:{'' if score is None else percent(score)}" for seed, score in arm["scores"].items())
-            line |= {"scores": " ".join(scores), "kept": percent(arm["kept"])}
+            line = {
+                "arm": arm["name"],
+                "mean": csv_percent(arm["mean"]),
+                "sd": csv_percent(arm["sd"]),
+                "n": n,
+            }
+            scores = (f"{seed}:{'' if score is None else csv_percent(score)}" for seed, score in arm["scores"].items())
+            line |= {"scores": " ".join(scores), "kept": csv_percent(arm["kept"])}
             line |= {"train_seconds": _or_empty(arm["seconds"]), "steps": _steps(arm)}
             records.append(values(one, arm) | line)
     columns = [*SHARED, "arm", "mean ± sd (n)", "each seed", "kept", "training a run", "steps"]
@@ -99,33 +104,39 @@ def _what(one: Comparison, digits: int, arm: dict[str, Any] | None = None) -> li
     else:
         shown = _teacher(one["teacher"], digits) if one.get("teacher") else "none"
     seeds = ", ".join(str(seed) for seed in one["seeds"])
-    guess = "n/a" if one.get("guess") is None else f"{100 * one['guess']:.{digits}f}"
-    return [run_facts.task_name(one), one["metric"], one["student"] or "n/a", settings_of(one), seeds, shown, guess]
+    guess = percent(one.get("guess"), digits, unit="")
+    return [
+        run_facts.task_name(one),
+        one["metric"],
+        one["student"] or NOT_MEASURED,
+        settings_of(one),
+        seeds,
+        shown,
+        guess,
+    ]
 
 
 def _teacher(teacher: dict[str, Any], digits: int) -> str:
-    score = "n/a" if teacher["score"] is None else f"{100 * teacher['score']:.{digits}f}"
+    score = percent(teacher["score"], digits, unit="")
     return " ".join(part for part in (teacher["name"], teacher.get("lessons"), score) if part)
 
 
 def _mean(arm: dict[str, Any], digits: int) -> str:
-    if arm["mean"] is None:
-        return "n/a"
-    return spread(100 * arm["mean"], None if arm["sd"] is None else 100 * arm["sd"], digits)
+    return mean_sd(arm["mean"], arm["sd"], digits, scale=100)
 
 
 def _one_seed(arm: dict[str, Any], seed: str, digits: int) -> str:
     if seed in (arm.get("failed") or {}):
         return "failed"
-    score = arm["scores"].get(seed)
-    return "n/a" if score is None else f"{100 * score:.{digits}f}"
+    return percent(arm["scores"].get(seed), digits, unit="")
 
 
 def _difference(pair: dict[str, Any], digits: int) -> str:
     if pair["difference"] is None:
-        return "n/a"
-    interval = "n/a" if pair["interval"] is None else ", ".join(f"{100 * end:+.{digits}f}" for end in pair["interval"])
-    return f"{100 * pair['difference']:+.{digits}f} [{interval}]"
+        return NOT_MEASURED
+    ends = pair["interval"]
+    interval = NOT_MEASURED if ends is None else ", ".join(signed(100 * end, digits, minus="-") for end in ends)
+    return f"{signed(100 * pair['difference'], digits, minus='-')} [{interval}]"
 
 
 def _word(pair: dict[str, Any]) -> str:
@@ -137,12 +148,12 @@ def _word(pair: dict[str, Any]) -> str:
 def _time(arm: dict[str, Any]) -> str:
     seconds = arm["seconds"]
     if seconds is None:
-        return "n/a"
+        return NOT_MEASURED
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _steps(arm: dict[str, Any]) -> str:
-    return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or "n/a"
+    return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or NOT_MEASURED
 
 
 def caption(found: list[Comparison]) -> str:
@@ -170,7 +181,7 @@ def notes(found: list[Comparison]) -> Iterator[str]:
             else "the last one, or not one for all"
         )
         yield f"Checkpoint of {', '.join(names)}: {told}."
-    codes = dict.fromkeys((one.get("code") or "n/a")[:8] for one in found)
+    codes = dict.fromkeys((one.get("code") or NOT_MEASURED)[:8] for one in found)
     if len(codes) > 1:
         yield f"Not all by one version of the code: {', '.join(codes)}."
     yield from (f"{run_facts.task_name(one)}: {line}." for one in found for line in one.get("uneven_steps") or [])
@@ -210,8 +221,8 @@ def values(one: Comparison, arm: dict[str, Any] | None = None) -> dict[str, Any]
     shared = {"comparison": one["comparison_id"], "task": run_facts.task_name(one), "metric": one["metric"]}
     shared |= {"split": one["split"], "student": one["student"], "settings": settings_of(one), "code": one.get("code")}
     shared |= {"synthetic": str(bool(one.get("synthetic"))).lower(), "seeds": " ".join(map(str, one["seeds"]))}
-    shared |= {"teacher": teacher.get("name", ""), "teacher_score": percent(teacher.get("score"))}
-    return shared | {"guess": percent(one.get("guess"))}
+    shared |= {"teacher": teacher.get("name", ""), "teacher_score": csv_percent(teacher.get("score"))}
+    return shared | {"guess": csv_percent(one.get("guess"))}
 
 
 def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
@@ -219,14 +230,17 @@ def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {}
     for side in "ab":
         arm = arms[pair[side]]
-        line |= {side: arm["name"], f"{side}_mean": percent(arm["mean"]), f"{side}_sd": percent(arm["sd"])}
-    line |= {"difference": percent(pair["difference"]), "low": percent(low), "high": percent(high)}
+        line |= {
+            side: arm["name"],
+            f"{side}_mean": csv_percent(arm["mean"]),
+            f"{side}_sd": csv_percent(arm["sd"]),
+        }
+    line |= {
+        "difference": csv_percent(pair["difference"]),
+        "low": csv_percent(low),
+        "high": csv_percent(high),
+    }
     return line | {"word": pair["word"], "seeds_needed": _or_empty(pair.get("seeds_needed")), "how": pair["how"]}
-
-
-def percent(number: float | None) -> float | str:
-    """A share in percent for the CSV."""
-    return "" if number is None else round(100 * number, 6)
 
 
 def _or_empty(number: float | None) -> float | str:

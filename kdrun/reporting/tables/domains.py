@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kdrun.formatting import NOT_MEASURED, mean_sd
 from kdrun.reporting.tables import comparisons, published_values, run_facts
-from kdrun.reporting.tables.means import spread
 from kdrun.reporting.tables.published_values import TAGS, Published
-from kdrun.reporting.tables.render import TextTable
+from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
 Mean = tuple[float | None, float | None]
@@ -88,7 +88,7 @@ def make_table(found: list[Comparison], methods: list[str], digits: int, *, besi
     domains = list(dict.fromkeys(name for one in found for name in names(one)))
     lines, records, tags = [], [], {}
     for one in found:
-        shared = [run_facts.task_name(one), one["metric"], one["student"] or "n/a", comparisons.settings_of(one)]
+        shared = [run_facts.task_name(one), one["metric"], one["student"] or NOT_MEASURED, comparisons.settings_of(one)]
         shared.append(", ".join(str(seed) for seed in one["seeds"]))
         for row in rows(one):
             if methods and row.method is not None and row.method not in methods:
@@ -99,7 +99,7 @@ def make_table(found: list[Comparison], methods: list[str], digits: int, *, besi
             known = {name: value for name in domains if (value := published(one, row, name))} if beside else {}
             if known:
                 tags |= dict.fromkeys(value.tag for value in known.values())
-                shown = [known[name].value if name in known else "n/a" for name in domains]
+                shown = [known[name].value if name in known else NOT_MEASURED for name in domains]
                 lines.append([*shared, f"{row.name}, published", *shown, _published_mean(known, names(one))])
     columns = [*comparisons.SHARED[:5], "row", *domains, "mean"]
     notes = [*_notes(found), *(_about_paper(tags) if beside else [])]
@@ -113,15 +113,14 @@ def _is_as_published(arm: dict[str, Any]) -> bool:
 
 
 def _text(value: Mean | None, digits: int) -> str:
-    if value is None or value[0] is None:
-        return "n/a"
-    return spread(100 * value[0], None if value[1] is None else 100 * value[1], digits)
+    mean, sd = value or (None, None)
+    return mean_sd(mean, sd, digits, scale=100)
 
 
 def _published_mean(known: dict[str, Published], wanted: list[str]) -> str:
     """The mean of the published values, to two decimals as it may end in a half; n/a where a domain is missing."""
     if not all(name in known for name in wanted):
-        return "n/a"
+        return NOT_MEASURED
     return f"{sum(float(known[name].value) for name in wanted) / len(wanted):.2f}"
 
 
@@ -130,7 +129,7 @@ def _records(one: Comparison, row: Row) -> Iterator[dict[str, Any]]:
     for domain, (mean, sd) in {**row.by_domain, "mean": row.mean}.items():
         known = published(one, row, domain)
         line = comparisons.values(one) | {"row": row.name, "domain": domain}
-        line |= {"mean": comparisons.percent(mean), "sd": comparisons.percent(sd)}
+        line |= {"mean": csv_percent(mean), "sd": csv_percent(sd)}
         yield line | {"paper": known.value if known else "", "tag": known.tag if known else ""}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kdrun.formatting import NOT_MEASURED, mean_sd
 from kdrun.reporting.generated_text import format_statistic
 from kdrun.reporting.tables import comparisons, run_facts
-from kdrun.reporting.tables.means import spread
-from kdrun.reporting.tables.render import TextTable
+from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
 FIGURES = (
@@ -44,17 +44,16 @@ def make_table(found: list[Comparison], methods: list[str], digits: int) -> Text
     lines, records = [], []
     found = [one for one in found if rows(one)]
     for one in found:
-        shared = [run_facts.task_name(one), one["metric"], one["student"] or "n/a", comparisons.settings_of(one)]
+        shared = [run_facts.task_name(one), one["metric"], one["student"] or NOT_MEASURED, comparisons.settings_of(one)]
         shared.append(", ".join(str(seed) for seed in one["seeds"]))
         for arm in one["arms"]:
             made = arm.get("made_text")
             if made is None or (methods and comparisons.method_of(arm) not in methods):
                 continue
             name, *cells = _cells(arm)
-            sd = None if arm["sd"] is None else 100 * arm["sd"]
-            score = "n/a" if arm["mean"] is None else spread(100 * arm["mean"], sd, digits)
+            score = mean_sd(arm["mean"], arm["sd"], digits, scale=100)
             lines.append([*shared, name, score, *cells])
-            line = {"arm": name, "mean": comparisons.percent(arm["mean"]), "sd": comparisons.percent(arm["sd"])}
+            line = {"arm": name, "mean": csv_percent(arm["mean"]), "sd": csv_percent(arm["sd"])}
             figures = {key: "" if value is None else value for key, value in made.items()}
             records.append(comparisons.values(one) | line | figures)
     columns = [*comparisons.SHARED[:5], "arm", "mean ± sd", *COLUMNS[1:]]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdrun.errors import ConfigError, DataError, did_you_mean
+from kdrun.formatting import NOT_MEASURED, mean_sd, percent
 from kdrun.reporting.tables import run_facts
 from kdrun.reporting.tables.grouping import Cell, Entry, cells
 from kdrun.reporting.tables.published_values import TAGS, Published, published
-from kdrun.reporting.tables.render import TextTable
+from kdrun.reporting.tables.render import TextTable, csv_number
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,7 @@ class Score:
 
     def text(self, digits: int) -> str:
         """Mean ± sd (n)."""
-        if self.mean is None:
-            return "n/a"
-        return f"{spread(self.mean, self.sd, digits)} ({self.n})"
-
-
-def spread(mean: float, sd: float | None, digits: int) -> str:
-    """Mean ± sd; a single value has no sd."""
-    return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
+        return NOT_MEASURED if self.mean is None else f"{mean_sd(self.mean, self.sd, digits)} ({self.n})"
 
 
 def make_table(runs: list[dict[str, Any]], wanted: MeansSpec) -> TextTable:
@@ -131,8 +125,8 @@ def _lay_out(found: list[Cell], wanted: MeansSpec) -> TextTable:
         line = []
         for j, col in enumerate(cols):
             cell = at.get((row, variant, col))
-            line.append(scores[row, variant, col].text(wanted.digits) if cell else "n/a")
-            line += [str(_published(cell) or "n/a") if cell else "n/a"] * wanted.paper
+            line.append(scores[row, variant, col].text(wanted.digits) if cell else NOT_MEASURED)
+            line += [str(_published(cell) or NOT_MEASURED) if cell else NOT_MEASURED] * wanted.paper
             if cell and _is_best(cell, scores, at, wanted.digits):
                 best.add((i, len(names) + j * step))
         lines.append([*names, *line])
@@ -195,15 +189,11 @@ def _record(cell: Cell, found: Score, wanted: MeansSpec) -> dict[str, Any]:
     line: dict[str, Any] = dict(zip((*wanted.rows, *wanted.cols), (*cell.row, *cell.col), strict=True))
     line |= {"difference": cell.variant, "metric": first.recorded["metric"], "split": first.recorded["split"]}
     line |= {"synthetic": str(bool(first.run["synthetic"])).lower()}
-    line |= {"mean": _rounded(found.mean), "sd": _rounded(found.sd), "n": found.n}
+    line |= {"mean": csv_number(found.mean), "sd": csv_number(found.sd), "n": found.n}
     line |= {"seeds": " ".join(str(entry.run["seed"]) for entry in cell.entries), "reason": found.reason}
     if wanted.paper:
         line |= dict(zip(("paper", "tag"), _published(cell) or ("", ""), strict=True))
     return line
-
-
-def _rounded(number: float | None) -> float | str:
-    return "" if number is None else round(number, 6)
 
 
 def _notes(found: list[Cell], wanted: MeansSpec, made: TextTable) -> Iterator[str]:
@@ -252,7 +242,7 @@ def _teachers(firsts: list[Entry], wanted: MeansSpec) -> Iterator[str]:
     for entry in firsts:
         own = value(entry, "teacher")
         if own is not None:
-            text = f"{100 * own:.{wanted.digits}f} on {run_facts.task_name(entry.run)}"
+            text = f"{percent(own, wanted.digits, unit='')} on {run_facts.task_name(entry.run)}"
             told.setdefault(entry.recorded["teacher"] or "", {})[text] = None
     for name, texts in told.items():
         yield f"Teacher {name}: {', '.join(texts)}."

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kdrun.errors import ConfigError, DataError
-from kdrun.reporting.tables.run_facts import FOLDER_OF_DATA, flat, is_folder, of_the_place, typed_overrides
+from kdrun.reporting.tables.run_facts import FOLDER_OF_DATA, config_as_text, is_folder, of_the_place, typed_overrides
 from kdrun.storage.files import write_atomic
 
 Record = dict[str, Any]
@@ -28,7 +28,7 @@ def to_published(record: Mapping[str, Any]) -> Record:
     kept under `path_names`, so that tables of published runs still do.
     """
     config = record.get("config") or {}
-    given = {**flat(config), **typed_overrides(record["command"])}
+    given = {**config_as_text(config), **typed_overrides(record["command"])}
     folders = {key: value for key, value in given.items() if is_folder(key, value) and not PLACEHOLDER.fullmatch(value)}
     places = {value: placeholder(key) for key, value in folders.items() if "/" in value}
     made = {key: value for key, value in record.items() if key not in (*OF_THE_MACHINE, "config", "event")}

@@ -42,6 +42,16 @@ class TextTable:
     best: Collection[tuple[int, int]] = ()
 
 
+def csv_number(value: float | None) -> float | str:
+    """Round a number for the CSV; None is empty."""
+    return "" if value is None else round(value, 6)
+
+
+def csv_percent(value: float | None) -> float | str:
+    """Return a share in percent for the CSV; None is empty."""
+    return csv_number(None if value is None else 100 * value)
+
+
 def text(sheet: TextTable, form: Format) -> str:
     """A table as Markdown, CSV or LaTeX, without a line break at its end."""
     return {Format.markdown: _markdown, Format.csv: _csv, Format.latex: _latex}[form](sheet)

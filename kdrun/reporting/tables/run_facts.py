@@ -11,6 +11,7 @@ from typing import Any
 
 from kdrun.config.identity import NON_IDENTITY_KEYS
 from kdrun.reporting.tables.grouping import Entry
+from kdrun.storage.serialization import flatten
 
 AXES = ("method", "task", "preset", "seed")
 """Words that every record has a key for."""
@@ -26,7 +27,7 @@ def run_entry(run: dict[str, Any], metric: str, split: str) -> Entry:
     """The facts of a finished run, to be scored by a metric on a split."""
     origin, config = run.get("provenance") or {}, run.get("config")
     words = typed_overrides(run["command"])
-    settings = flat(config) if config is not None else words
+    settings = config_as_text(config) if config is not None else words
     recorded: dict[str, str | None] = {
         "method": run["method"],
         "task": task_name(run),
@@ -104,15 +105,9 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A nested config as dotted keys with their values as text."""
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = as_text(value)
-    return found
+def config_as_text(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a nested config as dotted keys, with the values as text."""
+    return {key: as_text(value) for key, value in flatten(config).items()}
 
 
 def is_folder(key: str, value: str) -> bool:
