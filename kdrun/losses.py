@@ -18,6 +18,9 @@ from torch import Tensor
 
 from kdrun.registry import register
 
+IGNORE_INDEX = -100
+"""Label of positions without a target token, as in transformers and torch."""
+
 CLASSES_ONLY = {"kl", "soft_ce", "reverse_kl"}
 """Losses that compare distributions: meaningless for a single score, whose softmax is always 1."""
 
@@ -208,7 +211,7 @@ def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"token_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
-    present = labels != -100
+    present = labels != IGNORE_INDEX
     return _masked_mean(F.cross_entropy(logits[present].float(), labels[present], reduction="none"), present)
 
 

@@ -1,7 +1,7 @@
 """Registry of components by short name; configs refer to names, never to code.
 
-Built-in parts register themselves in the modules listed in `MODULES`; other packages add theirs through
-the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).
+Built-in parts register themselves in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`; other packages add theirs
+through the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).
 A module that registers a *method* must import without torch: its config schema is read while the command
 line is checked, and a typo should not cost the three seconds that torch takes to load.
 """
@@ -19,13 +19,9 @@ from kdrun.errors import ConfigError, did_you_mean
 
 GROUPS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
 ENTRY_POINTS = "kdrun.plugins"
+BUILTIN_PACKAGES: dict[str, str] = {"method": "kdrun.methods", "data": "kdrun.data.sources"}
+"""Package whose modules register the parts of a group; a new file there needs no entry anywhere."""
 BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
-    "data": (
-        "kdrun.data.sources.embedded",
-        "kdrun.data.sources.folder",
-        "kdrun.data.sources.generated_text",
-        "kdrun.data.sources.glue_hub",
-    ),
     "teacher": ("kdrun.models.builders",),
     "student": ("kdrun.models.builders",),
     "generator": ("kdrun.models.builders",),
@@ -86,10 +82,10 @@ def _load_plugins() -> None:
 
 @cache
 def _load(group: str) -> None:
-    if group == "method":
-        package = importlib.import_module("kdrun.methods")
+    if group in BUILTIN_PACKAGES:
+        package = importlib.import_module(BUILTIN_PACKAGES[group])
         for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"kdrun.methods.{module.name}")
+            importlib.import_module(f"{package.__name__}.{module.name}")
     for name in BUILTIN_MODULES.get(group, ()):
         importlib.import_module(name)
     _load_plugins()

@@ -1,11 +1,10 @@
 """Domains of a task: the target domain and the by-domain protocol.
 
-Some tasks have two protocols. MNLI as GLUE has it reads its two dev sets; by genre, as in Meta-KD (arXiv 2012.01266),
-its matched dev set is `test`, `dev` is drawn from train, and rows of another genre are left out. The yaml of such a
-task gives GLUE's protocol, and under `by_domain` what the other one changes; `protocol` makes the one into the other.
-`kdrun.config.compose.to_config` calls it for a run that asks for domains, so that whatever reads a run's task (splits, files,
-headline, hashes) sees one protocol only; `kdrun.data.dataset.load_dataset(…, by_domain=True)` calls it for whoever has no run.
-A task whose `by_domain` is empty has one protocol, which is by domain where the task has domains at all.
+Some tasks have two protocols. GLUE evaluates MNLI on its two dev sets. By genre, as in Meta-KD (arXiv 2012.01266), the
+matched dev set is `test`, `dev` is drawn from train, and rows of other genres are left out. The yaml of such a task
+gives GLUE's protocol, and its `by_domain` section the changes. `by_domain_task` applies the changes.
+`kdrun.config.compose.to_config` calls it for a run with domains, so that all later code (splits, files, headline,
+hashes) sees one protocol. A task with an empty `by_domain` has one protocol, by domain if the task has domains.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.errors import DataError, did_you_mean
 
 EMBEDDED_DOMAINS: dict[str, tuple[str, ...]] = {"amazon": ("books", "dvd", "electronics", "kitchen")}
-
-
+"""Domains of each synthetic task that has several."""
 ALL = "all"
 """The value of `method.domain` for one student per domain."""
 PLAIN_NAME = re.compile(r"[\w-]+")
@@ -29,7 +27,7 @@ PLAIN_NAME = re.compile(r"[\w-]+")
 
 @dataclass
 class DomainSettings:
-    """Which domain a run's student is for; the settings of methods that know domains inherit it."""
+    """The target domain of a run; base class of the settings of methods that support domains."""
 
     domain: str | None = setting(
         None,
@@ -40,29 +38,29 @@ class DomainSettings:
 
 
 def target_domain(method: Any) -> str | None:
-    """The one domain that a run's student is for; None where there is none, or every domain in turn."""
+    """The one target domain of a run's student; None without domains, and for one student per domain."""
     domain = method.domain if isinstance(method, DomainSettings) else None
     return None if domain == ALL else domain
 
 
 def uses_domains(method: Any) -> bool:
-    """Whether a run's settings ask for the task by domain."""
+    """Whether the method's settings need the task by domain."""
     return isinstance(method, DomainSettings) and method.domain is not None
 
 
 def is_per_domain(method: Any) -> bool:
-    """Whether a run is one of each domain, with a student for each."""
+    """Whether a run trains one student per domain."""
     return uses_domains(method) and method.domain == ALL
 
 
 def by_domain_task(task: TaskConfig) -> TaskConfig:
-    """The task by domain: itself where it has one protocol, else with the splits of `task.by_domain` in place.
+    """The task by domain: unchanged if it has one protocol, else with the changes of `task.by_domain` applied.
 
-    The result names its domains' splits in `rows`, the files that are read in `folder.files` (a split of `rows`
-    without a file is drawn from train), and has an empty `by_domain`: applied again, it changes nothing.
+    `rows` of the result names its splits and `folder.files` their files; a split without a file is drawn from train.
+    Its `by_domain` is empty, so that a second call changes nothing.
 
     Raises:
-        DataError: the section has keys that are none of rows, files and reported.
+        DataError: the section has keys other than rows, files and reported.
     """
     changes = dict(task.by_domain)
     if not changes:
@@ -76,18 +74,19 @@ def by_domain_task(task: TaskConfig) -> TaskConfig:
     return dataclasses.replace(task, rows=changes["rows"], folder=folder, reported=reported, by_domain={})
 
 
-def _others() -> str:
+def suggested_task() -> str:
+    """The end of an error message: a task with domains."""
     return f"; one that has them is task={next(iter(EMBEDDED_DOMAINS))}"
 
 
 def unsupported_source(task: TaskConfig, source: str) -> str | None:
-    """Why a source has no rows of this task by domain, and what to do instead; None where it has, or need not."""
+    """Why a data source lacks rows of this task by domain, with a remedy; None if it has them or needs none."""
     if not task.is_by_domain:
         return None
-    own = ", ".join(EMBEDDED_DOMAINS)
+    tasks = ", ".join(EMBEDDED_DOMAINS)
     if source == "embedded" and task.name not in EMBEDDED_DOMAINS:
         return (
-            f"data=embedded has no {task.name} by domain: its rows come from one domain. Take task={own}, which has "
+            f"data=embedded has no {task.name} by domain: its rows come from one domain. Take task={tasks}, which has "
             f"domains there too, or data=folder data.dir=PATH with the rows of {task.name}"
         )
     if source == "hub" and task.folder.get("domain"):

@@ -9,17 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kdrun.config.data import (
-    CorpusConfig,
-    DataConfig,
-    FolderCorpusConfig,
-    FolderDataConfig,
-    GeneratedConfig,
-    GeneratedDataConfig,
-    HubCorpusConfig,
-    HubDataConfig,
-    OODConfig,
-)
+from kdrun.config.data import CORPUS_SOURCES, DATA_SOURCES, GeneratedConfig, OODConfig
 from kdrun.config.fields import setting
 from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
 from kdrun.config.optim import LossConfig, OptimConfig
@@ -66,15 +56,10 @@ class RunConfig:
 
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "data": {
-        "embedded": DataConfig,
-        "folder": FolderDataConfig,
-        "hub": HubDataConfig,
-        "generated": GeneratedDataConfig,
-    },
+    "data": DATA_SOURCES,
     "teacher": {"pretrained": PretrainedTeacherConfig, "scratch": ScratchTeacherConfig},
     "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},
-    "corpus": {"embedded": CorpusConfig, "folder": FolderCorpusConfig, "hub": HubCorpusConfig},
+    "corpus": CORPUS_SOURCES,
 }
 """Schema of each registered choice of a section that has several; methods register their own."""

@@ -73,5 +73,5 @@ class TaskConfig:
 
     @property
     def is_by_domain(self) -> bool:
-        """Whether its rows say their domain: always, or once `kdrun.config.domains.by_domain_task` has made it so."""
+        """Whether its rows say their domain: always, or once `kdrun.config.domains.by_domain_task` has been applied."""
         return bool(self.domains) and not self.by_domain

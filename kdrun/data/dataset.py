@@ -125,9 +125,7 @@ class TaskDataset:
         return replace(self, splits=splits, display_name=f"{part}{mark}{rest}")
 
 
-def load_dataset(
-    config: DataConfig, task: TaskConfig, *, train: bool = True, by_domain: bool = False, target: str | None = None
-) -> TaskDataset:
+def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, target: str | None = None) -> TaskDataset:
     """The rows of a task from the configured source, with notes on what is unusual.
 
     The training rows are cut to `max_train_rows` and then, of the target domain or of all, to `train_fraction`; so are
@@ -138,16 +136,12 @@ def load_dataset(
         task: the task.
         train: whether to read the training rows; without, no file of theirs is opened, except by a task whose dev
             split is drawn from them.
-        by_domain: take the task by domain, where it has another protocol too (`kdrun.config.domains`).
         target: the domain that `train_fraction` thins out; None is all rows.
 
     Raises:
         DataError: the source lacks something, a split has no rows, or the task has no domains where they are asked for.
     """
-    task = domains.by_domain_task(task) if by_domain else task
-    if by_domain and not task.is_by_domain:
-        raise DataError(f"{task.name} has no domains; those that have name them in task.domains")
-    refused = refusal(task, config.task_rows.name)
+    refused = unsupported_source(task, config.task_section.name)
     if refused:
         raise DataError(refused)
     wanted = ["train", *task.dev_splits] if train else task.dev_splits
@@ -175,7 +169,7 @@ def load_dataset(
     return replace(found, splits=splits, notes=notes, display_name=name)
 
 
-def refusal(task: TaskConfig, source: str) -> str | None:
+def unsupported_source(task: TaskConfig, source: str) -> str | None:
     """Why a source has no rows of a task, and what to do instead; None where it has."""
     return domains.unsupported_source(task, source) or extraction.unsupported_source(task, source)
 

@@ -1,15 +1,15 @@
 """Entities as text: serialize, parse, normalize and score.
 
-A text says which entities a sentence has, in the order they stand there, not where. So entities are compared as a
-multiset of (type, words) a sentence: a name that stands there twice must be said twice, and a name that is said where
-the sentence has the same words without their being that entity counts as right. Scores are therefore never below the
-span-level ones of CoNLL-2003's `conlleval`, and equal to them wherever no words of an entity stand elsewhere in its
-sentence too; `doubtful` counts the sentences where they may differ.
+A text lists the entities of a sentence in order, as `type: name; type: name`, without their positions. So entities are
+scored per sentence as a multiset of (type, name): an entity that occurs twice must be predicted twice, and a predicted
+name is also correct if the sentence contains the same words outside that entity. Scores are therefore at least the
+span-level scores of CoNLL-2003's `conlleval`, and equal to them if no entity's words occur elsewhere in its sentence;
+`is_ambiguous` finds the sentences where the two may differ.
 
-Words are compared without case, accents and blanks: tokenizers drop the first two (BERT's uncased ones) and move the
-third ("U.S." comes back as "u. s."), and one rule for all makes the scores of different models comparable.
+Names are compared without case, accents and blanks: tokenizers drop the first two (BERT's uncased ones) and move the
+third ("U.S." is decoded as "u. s."). One rule for all models makes their scores comparable.
 
-Nothing here imports torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -22,165 +22,170 @@ from collections.abc import Iterable, Sequence
 from kdrun.config.task import NO_ENTITY
 from kdrun.errors import DataError
 
-BETWEEN, AFTER_TYPE = ";", ":"
+ENTITY_END, TYPE_END = ";", ":"
 BLANKS = re.compile(r"\s+")
 
 Entity = tuple[str, str]
-"""Type and words."""
+"""Type and name."""
 
 METRICS = ("entity_f1", "entity_precision", "entity_recall")
 
 
-def write(entities: Iterable[Entity]) -> str:
-    """Entities in the order they stand in the sentence, as a text; `read` is its exact inverse.
+def serialize(entities: Iterable[Entity]) -> str:
+    """Entities in sentence order as a text; `parse` is the exact inverse.
 
     Raises:
-        DataError: a type or words that the text could not be read back from: with `;`, empty, or a type with `:`.
+        DataError: a type or name cannot be parsed back: one with `;`, an empty one, or a type with `:`.
     """
     parts = []
-    for kind, words in entities:
-        if BETWEEN in words + kind or AFTER_TYPE in kind or not words.strip() or not kind.strip():
-            raise DataError(f"the {kind or 'nameless'} {words!r} cannot be written as `type{AFTER_TYPE} words`")
-        parts.append(f"{kind}{AFTER_TYPE} {words}")
-    return f"{BETWEEN} ".join(parts) or NO_ENTITY
+    for entity_type, name in entities:
+        if ENTITY_END in name + entity_type or TYPE_END in entity_type or not name.strip() or not entity_type.strip():
+            raise DataError(f"the {entity_type or 'nameless'} {name!r} cannot be written as `type{TYPE_END} words`")
+        parts.append(f"{entity_type}{TYPE_END} {name}")
+    return f"{ENTITY_END} ".join(parts) or NO_ENTITY
 
 
-def read(text: str) -> list[Entity]:
-    """The entities of a text, whatever a model may have written.
+def parse(text: str) -> list[Entity]:
+    """The entities of any text, including a malformed model output.
 
-    What is no `type: words` becomes an entity of the empty type, so that it counts as said and is never right; so do
-    types that the task does not have and words that the sentence does not have, by themselves.
+    A part that is not `type: name` becomes an entity with an empty type. Such an entity counts as predicted and is
+    never correct, as are entities with a type unknown to the task or with a name that the sentence does not contain.
     """
     if normalize(text) in ("", NO_ENTITY):
         return []
-    found = []
-    for part in text.split(BETWEEN):
-        kind, colon, words = part.partition(AFTER_TYPE)
+    entities = []
+    for part in text.split(ENTITY_END):
+        entity_type, colon, name = part.partition(TYPE_END)
         if part.strip():
-            found.append((kind.strip(), words.strip()) if colon else ("", part.strip()))
-    return found
+            entities.append((entity_type.strip(), name.strip()) if colon else ("", part.strip()))
+    return entities
 
 
-def normalize(words: str) -> str:
-    """Words as they are compared: without case, accents and blanks."""
-    if words.isascii():
-        return BLANKS.sub("", words.lower())
-    letters = unicodedata.normalize("NFD", words.casefold())
+def normalize(name: str) -> str:
+    """A name as it is compared: without case, accents and blanks."""
+    if name.isascii():
+        return BLANKS.sub("", name.lower())
+    letters = unicodedata.normalize("NFD", name.casefold())
     return BLANKS.sub("", "".join(letter for letter in letters if unicodedata.category(letter) != "Mn"))
 
 
 def entity_counts(text: str) -> Counter[Entity]:
-    """The entities of a text as they are compared, with how often each is said."""
-    return Counter((normalize(kind), normalize(words)) for kind, words in read(text))
+    """The normalized entities of a text with their number of occurrences."""
+    return Counter((normalize(entity_type), normalize(name)) for entity_type, name in parse(text))
 
 
-def counts(gold: str, said: str) -> tuple[int, int, int]:
-    """Of one sentence: entities that are right, that were said, that there are."""
-    there, found = entity_counts(gold), entity_counts(said)
-    return (there & found).total(), found.total(), there.total()
+def count_matches(gold: str, predicted: str) -> tuple[int, int, int]:
+    """The numbers of correct, predicted and gold entities of one sentence."""
+    gold_counts, predicted_counts = entity_counts(gold), entity_counts(predicted)
+    return (gold_counts & predicted_counts).total(), predicted_counts.total(), gold_counts.total()
 
 
-def from_counts(right: float, said: float, there: float) -> dict[str, float | None]:
-    """Micro precision, recall and F1 = 2·right / (said + there) from sums over sentences.
+def scores_from_counts(correct: float, predicted: float, gold: float) -> dict[str, float | None]:
+    """Micro precision, recall and F1 = 2·correct / (predicted + gold) from sums over sentences.
 
     Returns:
-        A value per name of `METRICS`; None where it is 0/0: no entity there (recall), said (precision), neither (F1).
+        A value per name of `METRICS`; None for 0/0: no gold entity (recall), none predicted (precision), neither (F1).
     """
     return {
-        "entity_f1": 2 * right / (said + there) if said + there else None,
-        "entity_precision": right / said if said else None,
-        "entity_recall": right / there if there else None,
+        "entity_f1": 2 * correct / (predicted + gold) if predicted + gold else None,
+        "entity_precision": correct / predicted if predicted else None,
+        "entity_recall": correct / gold if gold else None,
     }
 
 
-def score(gold: Sequence[str], said: Sequence[str]) -> dict[str, float | None]:
-    """Micro F1, precision and recall of texts against gold texts, one a sentence; values as `from_counts` gives them.
+def score(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float | None]:
+    """Micro F1, precision and recall of predicted texts, one per sentence; the values of `scores_from_counts`.
 
     Raises:
-        ValueError: they are not equally many.
+        ValueError: the sequences differ in length.
     """
-    return from_counts(*totals(gold, said))
+    return scores_from_counts(*total_matches(gold, predicted))
 
 
-def totals(gold: Sequence[str], said: Sequence[str]) -> tuple[int, int, int]:
-    """Sums of `counts` over sentences: right, said, there.
+def total_matches(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int, int]:
+    """Sums of `count_matches` over sentences: correct, predicted, gold.
 
     Raises:
-        ValueError: they are not equally many.
+        ValueError: the sequences differ in length.
     """
-    each = [counts(*pair) for pair in zip(gold, said, strict=True)]
-    right, found, there = (sum(column) for column in zip(*each, strict=True)) if each else (0, 0, 0)
-    return right, found, there
+    counts = [count_matches(*pair) for pair in zip(gold, predicted, strict=True)]
+    correct, num_predicted, num_gold = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
+    return correct, num_predicted, num_gold
 
 
-def by_type(gold: Sequence[str], said: Sequence[str], types: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Sums of right, said, there for each type of a task.
+def matches_by_type(
+    gold: Sequence[str], predicted: Sequence[str], types: Sequence[str]
+) -> dict[str, tuple[int, int, int]]:
+    """Sums of correct, predicted and gold entities per type of a task.
 
     Raises:
-        ValueError: they are not equally many.
+        ValueError: the sequences differ in length.
     """
-    sums = {kind: [0, 0, 0] for kind in types}
-    for there, found in ((entity_counts(g), entity_counts(s)) for g, s in zip(gold, said, strict=True)):
-        for kind, own in sums.items():
-            for place, part in enumerate((there & found, found, there)):
-                own[place] += sum(number for (name, _), number in part.items() if name == normalize(kind))
-    return {kind: (right, found, there) for kind, (right, found, there) in sums.items()}
+    sums = {entity_type: [0, 0, 0] for entity_type in types}
+    for gold_text, predicted_text in zip(gold, predicted, strict=True):
+        gold_counts, predicted_counts = entity_counts(gold_text), entity_counts(predicted_text)
+        for entity_type, totals in sums.items():
+            for i, counts in enumerate((gold_counts & predicted_counts, predicted_counts, gold_counts)):
+                totals[i] += sum(count for (name, _), count in counts.items() if name == normalize(entity_type))
+    return {entity_type: (totals[0], totals[1], totals[2]) for entity_type, totals in sums.items()}
 
 
 def is_ambiguous(words: Sequence[str], entities: Sequence[Entity]) -> bool:
-    """Whether the words of an entity stand in the sentence more often than they are that entity.
+    """Whether a sentence contains the words of an entity more often than it contains that entity.
 
     Args:
         words: of the sentence.
-        entities: its gold entities, words joined by one blank.
+        entities: its gold entities, the words of a name joined by one blank.
     """
     sentence = [normalize(word) for word in words]
-    for (_, named), number in Counter((normalize(kind), named.lower()) for kind, named in entities).items():
-        wanted = [normalize(word) for word in named.split(" ")]
-        places = range(len(words) - len(wanted) + 1)
-        if sum(sentence[i : i + len(wanted)] == wanted for i in places) > number:
+    counts = Counter((normalize(entity_type), name.lower()) for entity_type, name in entities)
+    for (_, name), count in counts.items():
+        pattern = [normalize(word) for word in name.split(" ")]
+        starts = range(len(words) - len(pattern) + 1)
+        if sum(sentence[i : i + len(pattern)] == pattern for i in starts) > count:
             return True
     return False
 
 
-def count_unsupported(text: str, said: str) -> int:
-    """How many entities of an answer have words that the sentence does not have."""
-    there = normalize(text)
-    return sum(normalize(words) not in there for _, words in read(said))
+def count_unsupported(text: str, predicted: str) -> int:
+    """The number of predicted entities whose name the sentence does not contain."""
+    letters = normalize(text)
+    return sum(normalize(name) not in letters for _, name in parse(predicted))
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two texts name the same entities, in whatever order."""
+def same_entities(one: str, other: str) -> bool:
+    """Whether two texts name the same entities, in any order."""
     return entity_counts(one) == entity_counts(other)
 
 
 def num_different(one: str, other: str) -> int:
-    """How many entities only one of two texts names."""
-    return ((entity_counts(one) - entity_counts(other)) + (entity_counts(other) - entity_counts(one))).total()
+    """The number of entities that only one of two texts names."""
+    first, second = entity_counts(one), entity_counts(other)
+    return ((first - second) + (second - first)).total()
 
 
-def restore_spelling(text: str, said: str) -> str:
-    """An answer with its words as the sentence spells them: `john smith` becomes `John Smith`, `u. s.` `U.S.`.
+def restore_spelling(text: str, predicted: str) -> str:
+    """A prediction with its names as the sentence spells them: `john smith` becomes `John Smith`, `u. s.` `U.S.`.
 
-    Words that the sentence does not have, and pieces that are no entity, stay as they were said.
+    Names that the sentence does not contain, and parts that are not entities, stay unchanged.
     """
     words = text.split(" ")
     parts = []
-    for kind, named in read(said):
-        shown = _in_sentence(words, normalize(named)) or named
-        parts.append(f"{kind}{AFTER_TYPE} {shown}" if kind else shown)
-    return f"{BETWEEN} ".join(parts) or NO_ENTITY
+    for entity_type, name in parse(predicted):
+        spelling = _in_sentence(words, normalize(name)) or name
+        parts.append(f"{entity_type}{TYPE_END} {spelling}" if entity_type else spelling)
+    return f"{ENTITY_END} ".join(parts) or NO_ENTITY
 
 
-def _in_sentence(words: list[str], wanted: str) -> str:
-    """The first words that come to `wanted` when they are compared; empty where there are none."""
-    known = [normalize(word) for word in words]
+def _in_sentence(words: list[str], name: str) -> str:
+    """The first words of a sentence whose normalized form is `name`; empty if there are none."""
+    normalized = [normalize(word) for word in words]
     for start in range(len(words)):
-        found = ""
+        prefix = ""
         for end in range(start, len(words)):
-            found += known[end]
-            if found == wanted:
+            prefix += normalized[end]
+            if prefix == name:
                 return " ".join(words[start : end + 1])
-            if not wanted.startswith(found):
+            if not name.startswith(prefix):
                 break
     return ""

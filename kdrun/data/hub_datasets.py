@@ -18,14 +18,14 @@ TABLES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".txt")
 """Files that data sets are read from: rows, and nothing else."""
 
 
-def load_hub_dataset(repo: str, subset: str, revision: str | None, otherwise: str) -> DatasetDict:
+def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: str) -> DatasetDict:
     """A data set by name, or from a local folder in the same form, memory-mapped.
 
     Args:
         repo: name at the hub, or a folder.
         subset: which of its configurations.
         revision: commit or tag at the hub; None is the newest.
-        otherwise: what to take instead where the hub cannot be reached, for the message.
+        alternative: remedy for the error message when the hub is unreachable.
 
     Raises:
         DataError: it cannot be reached, is not in the cache where downloads are off, or has no such subset.
@@ -55,9 +55,9 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, otherwise: st
             raise DataError(f"{repo} has no readable subset {subset}: {error}") from error
         else:
             why = str(error)
-        raise DataError(f"{repo} cannot be read: {why}. Without access to the hub take {otherwise}") from error
+        raise DataError(f"{repo} cannot be read: {why}. Without access to the hub take {alternative}") from error
     except (DatasetsError, RuntimeError) as error:  # the latter for a repository that is a script
-        raise DataError(f"{repo} {subset} cannot be read: {error}. Take {otherwise}") from error
+        raise DataError(f"{repo} {subset} cannot be read: {error}. Take {alternative}") from error
 
 
 def _check_table_files(builder: DatasetBuilder, repo: str) -> None:

@@ -26,7 +26,7 @@ class RowProblems:
     """
 
     origin: str
-    shown: int = 5
+    max_shown: int = 5
     count: int = 0
     lines: list[tuple[int, str]] = dataclasses.field(default_factory=list)
 
@@ -34,12 +34,12 @@ class RowProblems:
         """Count the rows where `bad` is true; `where` are all line numbers, `sentences` one per bad row."""
         places = where[bad]
         self.count += len(places)
-        self.lines += list(zip(places[: self.shown].tolist(), sentences, strict=False))
+        self.lines += list(zip(places[: self.max_shown].tolist(), sentences, strict=False))
 
-    def note(self, line: int, sentence: str) -> None:
+    def add_one(self, line: int, sentence: str) -> None:
         """Count one row."""
         self.count += 1
-        if len(self.lines) < self.shown:
+        if len(self.lines) < self.max_shown:
             self.lines.append((line, sentence))
 
     def raise_if_any(self, unit: str = "line", remedy: str = "Rows are not dropped: mend them.") -> None:
@@ -54,7 +54,7 @@ class RowProblems:
         """
         if not self.count:
             return
-        text = [f"  - {unit} {line}: {sentence}" for line, sentence in sorted(self.lines)[: self.shown]]
+        text = [f"  - {unit} {line}: {sentence}" for line, sentence in sorted(self.lines)[: self.max_shown]]
         if self.count > len(text):
             text.append(f"  - … and {self.count - len(text)} more")
         head = plural(self.count, "problem")
@@ -68,7 +68,7 @@ def check_texts(problems: RowProblems, texts: list[pa.Array], where: np.ndarray)
     """
     empty = [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts]
     nothing = np.logical_and.reduce(empty)
-    problems.add(nothing, where, iter(["the text is empty"] * problems.shown))
+    problems.add(nothing, where, iter(["the text is empty"] * problems.max_shown))
     half = int((np.logical_or.reduce(empty) & ~nothing).sum())
     return (f"{half} pairs of {problems.origin} have an empty text",) if half else ()
 
@@ -80,7 +80,7 @@ def check_scores(problems: RowProblems, scores: pa.Array, shown: pa.Array, task:
     # NaN (and null, which becomes NaN) is in no range
     bad = ~((values >= low) & (values <= high))
     wanted = f"expected a number from {low:g} to {high:g}"
-    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
     problems.add(bad, where, (f"the score is {_quoted(value)}; {wanted}" for value in found))
 
 
@@ -91,7 +91,7 @@ def check_classes(
     values = pc.fill_null(classes, -1).to_numpy(zero_copy_only=False)
     bad = (values < 0) | (values >= len(task.labels))
     allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
-    found = pc.filter(shown, pa.array(bad)).slice(0, problems.shown).to_pylist()
+    found = pc.filter(shown, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
     problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in found))
 
 

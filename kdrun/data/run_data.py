@@ -44,7 +44,7 @@ def _text(config: RunConfig, dev: TaskDataset) -> Split:
 
 def load_task_data(config: RunConfig) -> TaskDataset:
     """The task's own rows, whatever the method; all domains, of which the target's may be thinned out."""
-    rows, share = config.data.task_rows, config.data.train_fraction
+    rows, share = config.data.task_section, config.data.train_fraction
     if domains.target_domain(config.method) is None and domains.uses_domains(config.method) and share is not None:
         whole = dataset.load_dataset(replace(rows, train_fraction=None), config.task)
         note = f"each student's domain keeps {share:g} of its training rows (data.train_fraction), the others all"

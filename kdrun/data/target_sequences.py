@@ -11,25 +11,25 @@ import pyarrow as pa
 
 from kdrun.data.splits import TEXT_COLUMNS, Split, content_hash
 from kdrun.data.tokenization import TokenizedSplit, tokenize
+from kdrun.losses import IGNORE_INDEX
 
 if TYPE_CHECKING:
     import torch
 
-IGNORE_INDEX = -100
-"""Stands in labels where an answer is over, as in transformers."""
-UNCUT = 1_000_000
-"""More tokens than an answer has."""
+NO_LIMIT = 1_000_000
+"""More tokens than any answer has."""
 
 
 @dataclass(frozen=True)
 class TargetSequences:
-    """One answer a row.
+    """One target sequence per row.
 
     Attributes:
-        tokens: of the answers, their end included.
-        start: id of the token that a decoder's input begins with.
-        limit: tokens of an answer beyond this are left out; such an answer has no end, so none is learnt.
-        gold: whether the answers are the task's, not a teacher's.
+        tokens: token ids of the answers, end token included.
+        start: id of the first token of every decoder input.
+        limit: most tokens per target; a longer answer is truncated and then has no end token, so the model does not
+            learn to stop there.
+        gold: whether the answers are the task's labels rather than a teacher's.
     """
 
     tokens: TokenizedSplit
@@ -39,24 +39,24 @@ class TargetSequences:
 
     @property
     def num_rows(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return self.tokens.num_rows
 
     @property
-    def num_cut(self) -> int:
-        """How many answers are longer than the limit."""
+    def num_truncated(self) -> int:
+        """The number of answers longer than the limit."""
         return int((self.tokens.lengths > self.limit).sum())
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the answers, the vocabulary and the limit."""
+        """A hash of the answers, the vocabulary and the limit."""
         return f"{self.tokens.fingerprint}/{self.limit}"
 
     def batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is to be written and what the decoder reads, teacher-forced.
+        """Labels and decoder inputs of the given rows, for teacher forcing.
 
         Returns:
-            `labels`, token ids with -100 behind an answer's end, and `decoder_input_ids`, the same one place later
+            `labels`, token ids with -100 behind the end of an answer, and `decoder_input_ids`, the labels shifted right
             behind the start token: int64, [batch, length] each.
         """
         batch = self.tokens.batch(rows)
@@ -65,22 +65,22 @@ class TargetSequences:
 
 
 def shift_right(ids: torch.Tensor, present: torch.Tensor, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Answers as they are to be written and as a decoder reads them, teacher-forced.
+    """Labels and decoder inputs of answers, for teacher forcing.
 
     Args:
-        ids: of the answers, their ends included, [batch, length].
-        present: which of these belong to an answer, [batch, length] bool.
-        start: id that a decoder's input begins with.
+        ids: token ids of the answers, end tokens included, [batch, length].
+        present: whether a position belongs to an answer, [batch, length] bool.
+        start: id of the first token of every decoder input.
 
     Returns:
-        As `Targets.batch`.
+        `labels` and `decoder_input_ids` as in `TargetSequences.batch`.
     """
-    read = ids.roll(1, dims=1)
-    read[:, 0] = start
-    return ids.masked_fill(~present, IGNORE_INDEX), read
+    decoder_ids = ids.roll(1, dims=1)
+    decoder_ids[:, 0] = start
+    return ids.masked_fill(~present, IGNORE_INDEX), decoder_ids
 
 
 def tokenize_targets(texts: Sequence[str], tokenizer: Any) -> TokenizedSplit:
-    """The tokens of answers, none of them cut, from the cache where they are there."""
+    """The tokens of answers without truncation, from the cache if available."""
     table = pa.table({TEXT_COLUMNS[0]: pa.array(texts, pa.string())})
-    return tokenize(Split("answers", table, "answers", content_hash(table)), tokenizer, UNCUT)
+    return tokenize(Split("answers", table, "answers", content_hash(table)), tokenizer, NO_LIMIT)

@@ -11,8 +11,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from kdrun import rng
 from kdrun.config.model import PretrainConfig
 from kdrun.errors import ModelError
-
-IGNORED = -100
+from kdrun.losses import IGNORE_INDEX
 
 
 class MaskedLMObjective:
@@ -61,7 +60,7 @@ class MaskedLMObjective:
         changed, targets = mask_tokens(ids, maskable, self.rate, self.mask, self.words, generator)
         changed, attention, targets = (t.to(model.device) for t in (changed, ids.ne(self.pad).long(), targets))
         hidden = model.base_model(input_ids=changed, attention_mask=attention).last_hidden_state
-        chosen = targets != IGNORED
+        chosen = targets != IGNORE_INDEX
         return nn.functional.cross_entropy(mlm_logits(model, hidden[chosen]).float(), targets[chosen])
 
 
@@ -111,4 +110,4 @@ def mask_tokens(
     other = words[torch.randint(len(words), ids.shape, generator=generator)]
     changed = torch.where(chosen & (fate < 0.8), mask_id, ids)
     changed = torch.where(chosen & (fate >= 0.9), other, changed)
-    return changed, torch.where(chosen, ids, IGNORED)
+    return changed, torch.where(chosen, ids, IGNORE_INDEX)

@@ -15,10 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, T5Config, T5F
 from kdrun import rng
 from kdrun.config.model import PretrainConfig
 from kdrun.errors import ModelError
+from kdrun.losses import IGNORE_INDEX
 from kdrun.models.t5_label_scoring import init_t5
 from kdrun.models.tokenizers import sentinel_ids
-
-IGNORED = -100
 
 
 class SpanCorruptionObjective:
@@ -66,7 +65,7 @@ class SpanCorruptionObjective:
             text = row[(row != self.pad) & (row != self.end)]
             mask = span_mask(len(text), self.config.mask_rate, self.config.mean_span, drawn, len(self.sentinels))
             made.append(corrupt(text, mask, self.sentinels, self.end))
-        sources, targets = _padded([s for s, _ in made], self.pad), _padded([t for _, t in made], IGNORED)
+        sources, targets = _padded([s for s, _ in made], self.pad), _padded([t for _, t in made], IGNORE_INDEX)
         sources, targets = sources.to(model.device), targets.to(model.device)
         return model(input_ids=sources, attention_mask=sources.ne(self.pad).long(), labels=targets).loss
 

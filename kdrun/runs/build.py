@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from kdrun import registry
+from kdrun.config.schema import RunConfig
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
-from kdrun.data.loader import BatchLoader
+from kdrun.data.loader import BatchLoader, BatchOrder
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ConfigError, ModelError
@@ -173,10 +174,13 @@ def make_loader(run: RunContext, method: Method) -> BatchLoader:
     if wanted is not None and not config.dry_run:
         table = run.tokens("teacher")["train"]
         states = hidden_states.cached_states(run.roles["teacher"], table, wanted, run.accelerator, run.console.print)
-    made = BatchLoader(tables, labels, run.accelerator.device, kept, lessons.name, states, known)
-    if config.dry_run:
-        made.epoch_batches = made.longest_first
-    return made
+    order = _batch_order(config)
+    return BatchLoader(tables, labels, run.accelerator.device, kept, lessons.name, states, known, order=order)
+
+
+def _batch_order(config: RunConfig) -> BatchOrder:
+    """The order of batches: a dry run trains on the longest rows, so that all rows fit if these do."""
+    return "longest_first" if config.dry_run else "bucketed"
 
 
 def _make_seq2seq_loader(run: RunContext) -> BatchLoader:
@@ -191,16 +195,21 @@ def _make_seq2seq_loader(run: RunContext) -> BatchLoader:
             run.roles["teacher"], run.tokens("teacher")["train"], run.evaluator, run.console.print
         )
     targets = answers.target_sequences(texts, student, config.task.answer_tokens, gold=run.requires.labels)
-    if targets.num_cut:
+    if targets.num_truncated:
         run.console.note(
-            f"{targets.num_cut} of {targets.num_rows} answers are longer than task.answer_tokens={targets.limit}: the "
-            "rest of them is not learnt"
+            f"{targets.num_truncated} of {targets.num_rows} answers are longer than "
+            f"task.answer_tokens={targets.limit}: the rest of them is not learned"
         )
     live, roles = None, dict.fromkeys(run.requires.inputs)
     if run.requires.teacher_logits:
         live, roles = answers.teacher_forward(run.roles["teacher"].model, run.accelerator), roles | {"teacher": None}
     tables = {role: run.tokens(role)["train"] for role in roles}
-    made = BatchLoader(tables, None, run.accelerator.device, split=lessons.name, targets=targets, teacher_forward=live)
-    if config.dry_run:
-        made.epoch_batches = made.longest_first
-    return made
+    return BatchLoader(
+        tables,
+        None,
+        run.accelerator.device,
+        split=lessons.name,
+        targets=targets,
+        teacher_forward=live,
+        order=_batch_order(config),
+    )

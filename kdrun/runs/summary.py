@@ -72,7 +72,7 @@ def print_header(run: RunContext) -> None:
     if data.synthetic and data.generated is None and config.preset == kind.synthetic_preset:
         words = f"kdrun method={config.method.name} task={config.task.name}"
         console.print("  Tiny models on synthetic data. The real thing:")
-        if dataset.refusal(config.task, "hub") is None:
+        if dataset.unsupported_source(config.task, "hub") is None:
             console.print(f"    {words} preset=paper                        the paper's models and data, from the hub")
         in_glue = "label" in config.task.folder and "pool" not in config.task.folder
         place = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
@@ -87,7 +87,7 @@ def print_header(run: RunContext) -> None:
         console.note(note)
     if data.ood is not None:
         console.key_values(
-            "out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in ood_text.sample(data.ood, 3)]
+            "out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in ood_text.example_rows(data.ood, 3)]
         )
     text = _text(data.student_rows.row(0))
     ids = run.tokens("student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
@@ -97,7 +97,7 @@ def print_header(run: RunContext) -> None:
 
 def _scored_on(run: RunContext) -> str:
     """Where the dev rows are from, if not from where the run's rows are."""
-    own = run.config.data.task_rows.name
+    own = run.config.data.task_section.name
     return f" (dev rows: {own})" if own != run.data.source else ""
 
 

@@ -135,7 +135,7 @@ def first_tokens(classes: Sequence[str], tokenizer: Any) -> Tensor:
     Raises:
         ModelError: with every two classes whose answers begin with the same token, or one that is no word.
     """
-    openings = [name if name == entities.NO_ENTITY else f"{name}{entities.AFTER_TYPE}" for name in classes]
+    openings = [name if name == entities.NO_ENTITY else f"{name}{entities.TYPE_END}" for name in classes]
     spelt = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in openings]
     problems, seen = [], {}
     for name, ids in zip(classes, spelt, strict=True):

@@ -115,7 +115,7 @@ class ExtractionTask(TaskType):
         made_up = sum(
             entities.count_unsupported(text, written.text) for text, written in zip(texts, outputs, strict=True)
         )
-        said = sum(len(entities.read(written.text)) for written in outputs)
+        said = sum(len(entities.parse(written.text)) for written in outputs)
         found = []
         if cut:
             limit = self.task.answer_tokens

@@ -117,7 +117,7 @@ def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path)
     feed = build.make_loader(run, build.make_method(run))
     batch = feed.load_batch(feed.epoch_batches(4, 1, "train", 0)[0], "train", 0)
     assert batch.labels is None
-    assert feed.labels_read == 0
+    assert feed.num_labels_seen == 0
     with pytest.raises(DataError, match="data-free"):
         _ = run.data.train
 

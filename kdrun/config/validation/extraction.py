@@ -52,7 +52,7 @@ def extraction_problems(config: Any) -> list[str]:
             f"{named}: an encoder writes no text, and task={task.name} is answered with one; take preset={EXTRACTION_PRESET} "
             f"(small T5 models), or {' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 model"
         )
-    refused = unsupported_source(task, config.data.task_rows.name)
+    refused = unsupported_source(task, config.data.task_section.name)
     return [*found, refused] if refused else found
 
 

@@ -28,7 +28,7 @@ def generated_text_problems(config: RunConfig) -> list[str]:
 
 def _unfit_rows(config: RunConfig, rows: GeneratedDataConfig) -> list[str]:
     """What does not fit about a run that learns from generated rows."""
-    found, own = [], rows.task_rows.name
+    found, own = [], rows.task_section.name
     if not config.task.classes:
         found.append(f"data=generated: its rows are labelled with classes, and task={config.task.name} has none")
     if domains.uses_domains(config.method) or registry.get("method", config.method.name).target.requires.domains:

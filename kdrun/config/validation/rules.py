@@ -19,7 +19,7 @@ def validate(config: RunConfig) -> list[str]:
     empty = [key for key in ("output_dir", "run_dir") if getattr(config, key) == ""]
     problems += [f"{key} is empty; name a folder, or leave it out" for key in empty]
     needs, task = requirements_of(config), config.task
-    unfit = domains.domain_problems(task, config.method, config.data.task_rows.name, needs.domains)
+    unfit = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
     problems += unfit or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
     problems += registry.get("method", config.method.name).target.config_problems(config.method, task)

@@ -46,7 +46,7 @@ class OODSpec:
     edit_words: int = 0
     frequent_words: int = 0
 
-    def shares(self, rows: int) -> dict[str, int]:
+    def rows_per_kind(self, rows: int) -> dict[str, int]:
         """How many of so many rows are of each kind: whole numbers that sum to `rows`, each within 1 of its share."""
         if not self.weights:
             return {"sentence": rows}
@@ -94,7 +94,7 @@ class HashSample:
             if len(self._kept) > 2 * self.size + 1000:
                 self._prune()
 
-    def take(self) -> list[tuple[str, ...]]:
+    def drawn(self) -> list[tuple[str, ...]]:
         """What was drawn, in random order: `size` of it, or all there was."""
         self._prune()
         return list(self._kept.values())
@@ -111,8 +111,8 @@ class SentenceCollector:
     """What one pass over the corpus leaves: samples by purpose, how often each word came, the number of sentences."""
 
     samples: dict[str, HashSample]
-    words: Counter[str] = field(default_factory=Counter)
-    sentences: int = 0
+    word_counts: Counter[str] = field(default_factory=Counter)
+    num_sentences: int = 0
 
 
 def collect_sentences(plan: OODSpec, corpus: Corpus, seed: int) -> SentenceCollector:
@@ -120,7 +120,7 @@ def collect_sentences(plan: OODSpec, corpus: Corpus, seed: int) -> SentenceColle
 
     Samples are called after the kind of row they are for; `second` holds the other sentences of random pairs.
     """
-    sizes = plan.shares(plan.rows)
+    sizes = plan.rows_per_kind(plan.rows)
     if "random" in sizes:  # two at least: a sentence may be drawn for both sides
         sizes |= dict.fromkeys(("random", "second"), max(2, sizes["random"]))
     made = SentenceCollector({name: HashSample(size, seed, name) for name, size in sizes.items()})
@@ -134,47 +134,47 @@ def collect_sentences(plan: OODSpec, corpus: Corpus, seed: int) -> SentenceColle
                 kept.append("")
                 continue
             kept.append(sentence)
-            made.sentences += 1
+            made.num_sentences += 1
             for each in alone:
                 each.add(sentence)
             if edited is not None:
-                made.words.update(words)
+                made.word_counts.update(words)
                 if len(words) >= plan.edit_words:
                     edited.add(sentence)
         if neighbours is not None:
             for first, second in pairwise(kept):
                 if first and second and first != second:
                     neighbours.add(first, second)
-        if len(made.words) > COUNTED_WORDS:
-            made.words = Counter(dict(made.words.most_common(COUNTED_WORDS // 2)))
+        if len(made.word_counts) > COUNTED_WORDS:
+            made.word_counts = Counter(dict(made.word_counts.most_common(COUNTED_WORDS // 2)))
     return made
 
 
-def make(plan: OODSpec, corpus: Corpus, seed: int) -> OODRows:
+def build_ood_rows(plan: OODSpec, corpus: Corpus, seed: int) -> OODRows:
     """The rows in random order: as many as are wanted, or as the corpus gives with the kinds in proportion.
 
     Raises:
         DataError: it gives none of a kind.
     """
     made = collect_sentences(plan, corpus, seed)
-    drawn = {name: each.take() for name, each in made.samples.items()}
-    wanted = {name: count for name, count in plan.shares(plan.rows).items() if count}
+    drawn = {name: each.drawn() for name, each in made.samples.items()}
+    wanted = {name: count for name, count in plan.rows_per_kind(plan.rows).items() if count}
     # one sentence has no other to stand beside
     there = {name: len(drawn[name]) - (name == "random" and len(drawn[name]) == 1) for name in wanted}
     if not all(there.values()):
         shown = ", ".join(f"{count} {name}" for name, count in there.items())
         hint = "; where no line holds two sentences, set ood.neighbour=0" if there.get("neighbour") == 0 else ""
         raise DataError(
-            f"the corpus {corpus.name} has {made.sentences} sentences of {plan.min_words} words or more, which give "
+            f"the corpus {corpus.name} has {made.num_sentences} sentences of {plan.min_words} words or more, which give "
             f"these rows: {shown}; give corpus.dir=PATH another folder{hint}"
         )
-    counts = plan.shares(_fitting(plan, there))
+    counts = plan.rows_per_kind(_fitting(plan, there))
     short = {name: count for name, count in there.items() if count < wanted[name]}
     if plan.weights:
-        return OODRows(_pairs(plan, made, drawn, counts, seed), counts, short, made.sentences)
+        return OODRows(_pairs(plan, made, drawn, counts, seed), counts, short, made.num_sentences)
     draws = rng.numpy_stream(seed, "ood", "question")
     texts = [_as_asked(plan, text, draws)[0] for text in drawn["sentence"]]
-    return OODRows(pa.table({TEXT_COLUMNS[0]: texts}), counts, short, made.sentences)
+    return OODRows(pa.table({TEXT_COLUMNS[0]: texts}), counts, short, made.num_sentences)
 
 
 def _fitting(plan: OODSpec, there: dict[str, int]) -> int:
@@ -182,7 +182,7 @@ def _fitting(plan: OODSpec, there: dict[str, int]) -> int:
     total = sum(plan.weights.values())
     bounds = [(count + 1) * total / plan.weights[name] for name, count in there.items()] if plan.weights else []
     rows = int(min(plan.rows, *bounds, sum(there.values())))
-    while any(count > there.get(name, 0) for name, count in plan.shares(rows).items()):
+    while any(count > there.get(name, 0) for name, count in plan.rows_per_kind(rows).items()):
         rows -= 1
     return rows
 
@@ -194,7 +194,7 @@ def _pairs(
     rows: list[tuple[str, str, str]] = []
     for kind, count in counts.items():
         if kind == "edit":
-            pairs = edits([text for (text,) in drawn[kind][:count]], plan, made.words, seed)
+            pairs = edited_pairs([text for (text,) in drawn[kind][:count]], plan, made.word_counts, seed)
         elif kind == "random":
             # cut only after the meeting: two samples of all there is hold the same sentences
             pairs = random_pairs([text for (text,) in drawn[kind]], [text for (text,) in drawn["second"]])[:count]
@@ -228,7 +228,7 @@ def as_question(sentence: str, word: str) -> str:
     return f"{word if sentence.islower() else word.capitalize()} {body}?"
 
 
-def edits(texts: list[str], plan: OODSpec, words: Counter[str], seed: int) -> list[tuple[str, str]]:
+def edited_pairs(texts: list[str], plan: OODSpec, words: Counter[str], seed: int) -> list[tuple[str, str]]:
     """Each sentence beside a copy in which `plan.edit_words` words are others, whatever their capitals."""
     # equal counts by the alphabet, so that the order of the corpus plays no part
     ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))

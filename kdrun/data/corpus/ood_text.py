@@ -61,13 +61,13 @@ def build_ood_split(config: OODConfig, task: TaskConfig, corpus: Corpus, seed: i
     wanted = ood_spec(config, task)
     key = {"format": FORMAT, "corpus": corpus.fingerprint, "seed": seed, "plan": dataclasses.asdict(wanted)}
     (table, facts), _ = cache.fetch(
-        "ood", key, lambda work: _write(work, ood_sampling.make(wanted, corpus, seed)), _read
+        "ood", key, lambda work: _write(work, ood_sampling.build_ood_rows(wanted, corpus, seed)), _read
     )
     notes = tuple(_notes(config, task, corpus, facts))
     return Split("ood", table, f"ood:{corpus.name}", facts["fingerprint"], notes, corpus.synthetic)
 
 
-def sample(split: Split, n: int) -> list[dict[str, Any]]:
+def example_rows(split: Split, n: int) -> list[dict[str, Any]]:
     """`n` rows to show, or all there are: `text` and, of pairs, `text_pair` and `kind` (where known), in turn."""
     if "kind" not in split.table.column_names:
         return split.table.slice(0, n).to_pylist()

@@ -50,7 +50,7 @@ def _draft(rng: random.Random, task: str) -> Draft:
             return draft
 
 
-def _remarked(text: str, remark: str) -> str:
+def _with_remark(text: str, remark: str) -> str:
     """The sentence with a remark before its full stop or question mark."""
     return f"{text[:-1]}, {remark}{text[-1]}"
 
@@ -61,9 +61,9 @@ def _paragraph(rng: random.Random) -> list[str]:
     sentences: list[str] = []
     while len(sentences) < length:
         draft = _draft(rng, rng.choice(tuple(MAKERS)))
-        sentences.append(_remarked(draft.text, rng.choice(REMARKS)))
+        sentences.append(_with_remark(draft.text, rng.choice(REMARKS)))
         if draft.text_pair is not None:
-            sentences.append(_remarked(draft.text_pair, rng.choice(RESTATING)))
+            sentences.append(_with_remark(draft.text_pair, rng.choice(RESTATING)))
     return sentences[:length]
 
 
@@ -74,7 +74,7 @@ def _reviews(rng: random.Random, domain: str) -> list[str]:
     while len(sentences) < length:
         draft = amazon(rng, domain, "dev")
         if not is_dev(draft):
-            sentences.append(_remarked(draft.text, rng.choice(REMARKS)))
+            sentences.append(_with_remark(draft.text, rng.choice(REMARKS)))
     return sentences
 
 

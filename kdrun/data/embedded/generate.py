@@ -32,10 +32,10 @@ DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
 """Grammars of the tasks with domains, which are told the domain and the split."""
 
 
-WRITERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003}
+TEXT_MAKERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003}
 """Grammars of the tasks whose label is a text, which are told the split."""
-TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *WRITERS)
-CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(WRITERS, 0)
+TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *TEXT_MAKERS)
+CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(TEXT_MAKERS, 0)
 SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task in TASKS} | {
     "mnli": {"train": 5000, "dev": 500, "dev_mismatched": 500},
     "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
@@ -97,7 +97,7 @@ def _number(draft: Draft) -> int:
     return zlib.crc32(f"{draft.text}|{draft.text_pair}".encode())
 
 
-def _belongs(draft: Draft, task: str, split: str) -> bool:
+def _fits_split(draft: Draft, task: str, split: str) -> bool:
     """Whether a row's text may stand in a split, so that no two splits share one."""
     if is_dev(draft) != (split != "train"):
         return False
@@ -110,8 +110,8 @@ def _makers(task: str, split: str) -> list[Maker]:
     """The grammar of a split's rows; in a task with domains one a domain."""
     if task in DOMAIN_MAKERS:
         return [partial(DOMAIN_MAKERS[task], domain=domain, split=split) for domain in EMBEDDED_DOMAINS[task]]
-    if task in WRITERS:
-        return [partial(WRITERS[task], split=split)]
+    if task in TEXT_MAKERS:
+        return [partial(TEXT_MAKERS[task], split=split)]
     return [partial(mnli, genre=1) if split == "dev_mismatched" else MAKERS[task]]
 
 
@@ -144,7 +144,7 @@ def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
         draft = makers[place](rng)
         key = (draft.text, draft.text_pair)
         fits = not classes or draft.label == label
-        if fits and key not in seen and _belongs(draft, task, split):
+        if fits and key not in seen and _fits_split(draft, task, split):
             seen.add(key)
             drafts.append(draft)
     raise RuntimeError(f"the {task} grammar cannot make {count} distinct {split} rows")
@@ -185,7 +185,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
     if split not in SIZES[task]:
         raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
     drafts = clean_drafts(task, split, seed, SIZES[task][split])
-    if task in WRITERS:
+    if task in TEXT_MAKERS:
         return Rows([draft.text for draft in drafts], None, [], answer=[draft.answer or "" for draft in drafts])
     labels = [draft.label for draft in drafts]
     if split == "train":

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 
 from kdrun.data.embedded.lexicon import CITIES, DAYS, NAMES, Draft, sentence
-from kdrun.data.entities import Entity, write
+from kdrun.data.entities import Entity, serialize
 
 JOBS: tuple[str, ...] = ("teacher", "driver", "singer", "farmer", "doctor")
 WORDS: tuple[str, ...] = (
@@ -118,10 +118,10 @@ def conll2003(rng: random.Random, split: str) -> Draft:
         split: "train", "dev" or "test": whether words may be names that never are in train.
 
     Returns:
-        A row whose answer is the text that names its entities (`kdrun.data.entities.write`).
+        A row whose answer is the text that names its entities (`kdrun.data.entities.serialize`).
     """
     teller = _SentenceWriter(rng, split)
     parts = [*teller.subject(), *teller.deed(), rng.choice(("", "", *DAYS))]
     text = sentence(*(part if isinstance(part, str) else part[1] for part in parts))
-    answer = write(part for part in parts if not isinstance(part, str))
+    answer = serialize(part for part in parts if not isinstance(part, str))
     return Draft(text.replace(" ,", ","), None, 0, answer=answer)

@@ -113,8 +113,8 @@ def read_file(path: Path, task: TaskConfig, layout: ConllLayout, name: str, note
     origin = f"{layout.dir}/{path.name}"
     reader = _ConllReader(origin, layout, scored=name != "train")
     for number, line in enumerate(lines_of(path, origin).to_pylist(), start=1):
-        reader.take(number, line)
-    reader.end()
+        reader.add_line(number, line)
+    reader.end_sentence()
     reader.problems.raise_if_any()
     if not reader.texts:
         raise DataError(f"{origin} has no sentences; expected {task.rows.get(name, 'some')} for {name}")
@@ -129,17 +129,17 @@ class _ConllReader:
         self.origin, self.layout, self.scored, self.problems = origin, layout, scored, RowProblems(origin)
         self.texts: list[str] = []
         self.answers: list[str] = []
-        self.doubtful = 0
+        self.num_ambiguous = 0
         self.words: list[str] = []
         self.tags: list[str] = []
         self.first = 0
         self.inside_begins: list[tuple[int, str]] = []
         self.outside_begins: list[tuple[int, str]] = []
 
-    def take(self, number: int, line: str) -> None:
+    def add_line(self, number: int, line: str) -> None:
         columns = [column for column in line.replace("\t", " ").split(" ") if column]
         if not columns or columns[0] == DOCUMENT:
-            self.end()
+            self.end_sentence()
             return
         if not self.words:
             self.first = number
@@ -165,18 +165,18 @@ class _ConllReader:
         elif tag.startswith("B-") and not same:
             self.outside_begins.append((number, tag))
 
-    def end(self) -> None:
+    def end_sentence(self) -> None:
         """The sentence is over."""
         if not self.words:
             return
-        found = spans(self.words, self.tags, self.layout.tags)
+        found = entities_from_tags(self.words, self.tags, self.layout.tags)
         try:
-            self.answers.append(entities.write(found))
+            self.answers.append(entities.serialize(found))
         except DataError as error:
             self._wrong(self.first, str(error))
             self.answers.append(entities.NO_ENTITY)
         self.texts.append(" ".join(self.words))
-        self.doubtful += self.scored and entities.is_ambiguous(self.words, found)
+        self.num_ambiguous += self.scored and entities.is_ambiguous(self.words, found)
         self.words, self.tags = [], []
 
     def notes(self) -> tuple[str, ...]:
@@ -195,10 +195,10 @@ class _ConllReader:
             )
         if self.inside_begins:
             made = (f"{self.origin} is tagged in IOB1 (its first entity begins with {self.inside_begins[0][1]})",)
-        if self.doubtful:
+        if self.num_ambiguous:
             made += (
-                f"{self.doubtful} of {len(self.texts)} sentences of {self.origin} have the words of an entity a second "
-                "time, where they are none: only there can the score, which knows no places, be above conlleval's",
+                f"{self.num_ambiguous} of {len(self.texts)} sentences of {self.origin} contain the words of an entity "
+                "again outside that entity: only there can the score, which ignores positions, exceed conlleval's",
             )
         return made
 
@@ -206,7 +206,7 @@ class _ConllReader:
         self.problems.add(np.array([True]), np.array([number]), iter([sentence]))
 
 
-def spans(words: Sequence[str], tags: Sequence[str], types: dict[str, str]) -> list[Entity]:
+def entities_from_tags(words: Sequence[str], tags: Sequence[str], types: dict[str, str]) -> list[Entity]:
     """The entities of a sentence in order, from BIO or IOB1 tags: `B-`, or `I-` behind another type, begins one."""
     found: list[tuple[str, list[str]]] = []
     before = OUTSIDE

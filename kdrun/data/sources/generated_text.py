@@ -62,7 +62,7 @@ def read_generated(path: str, task: TaskConfig) -> GeneratedSplit:
         for number, line in enumerate(lines, 1):
             found = _row(line, task)
             if isinstance(found, str):
-                problems.note(number, found)
+                problems.add_one(number, found)
                 continue
             for column, text in zip(columns, found[0], strict=True):
                 column.append(text)
@@ -230,6 +230,6 @@ def _notes(file: Path, rows: int, card: dict[str, Any] | None) -> list[str]:
 @register("data", "generated")
 def generated_source(config: GeneratedDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
     """The task's own dev rows from `data.dev` and, where `train` is wanted, the rows of `data.path` as `generated`."""
-    own, dev = config.task_rows, [name for name in wanted if name != "train"]
+    own, dev = config.task_section, [name for name in wanted if name != "train"]
     splits: dict[str, Split] = registry.build("data", own.name, own, task, dev)
     return splits | {"generated": read_generated(config.path, task)} if "train" in wanted else splits

@@ -256,7 +256,7 @@ def _cells(
         if not len(keep):
             raise DataError(f"{problems.origin} has no line with {width} columns")
         return cells.take(pa.array(keep)), where[keep], (note,)
-    found = widths[wrong][: problems.shown]
+    found = widths[wrong][: problems.max_shown]
     sentences = (f"{count} columns, expected {width} (separated by tabs; quotes mean nothing)" for count in found)
     problems.add(wrong, where, sentences)
     return cells, where, ()

@@ -63,7 +63,7 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
     problems = RowProblems(origin)
     for column, text in zip(task.text, texts, strict=True):
         null = text.is_null().to_numpy(zero_copy_only=False)
-        problems.add(null, where, iter([f"{column} is null"] * problems.shown))
+        problems.add(null, where, iter([f"{column} is null"] * problems.max_shown))
     problems.raise_if_any("row")
     notes = check_texts(problems, texts, where)
     check = check_scores if task.is_regression else check_classes

@@ -211,7 +211,9 @@ def _ranked(gold: Array, found: Array) -> Array:
 
 def _entity_counts(gold: Array, found: Array) -> Array:
     """Entities that are right, that were said, that there are."""
-    return np.array([entities.counts(*pair) for pair in zip(gold.tolist(), found.tolist(), strict=True)], np.float64)
+    return np.array(
+        [entities.count_matches(*pair) for pair in zip(gold.tolist(), found.tolist(), strict=True)], np.float64
+    )
 
 
 def _divide(top: Array, bottom: Array) -> Array:

@@ -115,7 +115,7 @@ def is_extraction(rows: Sequence[dict[str, Any]]) -> bool:
 def is_right(row: dict[str, Any], whose: str = "") -> bool:
     """Whether a prediction is the gold answer; of a text, whether it names the same entities."""
     said = row[f"{whose}prediction"]
-    return entities.same(said, row["gold"]) if is_extraction([row]) else said == row["gold"]
+    return entities.same_entities(said, row["gold"]) if is_extraction([row]) else said == row["gold"]
 
 
 def answers(rows: list[dict[str, Any]]) -> PredictionPair:

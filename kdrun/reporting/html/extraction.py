@@ -29,7 +29,7 @@ def blocks(splits: Mapping[str, Rows], *, has_teacher: bool) -> list[Block]:
 
 def agreement(rows: Rows) -> float:
     """The share of sentences of which teacher and student name the same entities."""
-    return float(np.mean([entities.same(row["prediction"], row["teacher_prediction"]) for row in rows]))
+    return float(np.mean([entities.same_entities(row["prediction"], row["teacher_prediction"]) for row in rows]))
 
 
 def gap(rows: Rows) -> np.ndarray:
@@ -61,14 +61,14 @@ def _shared_errors(rows: Rows, split: str) -> Table:
 
 def _by_type(rows: Rows, split: str, has_teacher: bool) -> Table:
     gold = [row["gold"] for row in rows]
-    types = sorted({kind for text in gold for kind, _ in entities.read(text)})
+    types = sorted({kind for text in gold for kind, _ in entities.parse(text)})
     models = [("teacher", "teacher_prediction")] if has_teacher else []
     models.append(("student", "prediction"))
     columns, shown = ["type", "there"], {kind: [kind] for kind in types}
     for name, key in models:
         columns += [f"{name}'s precision", f"{name}'s recall", f"{name}'s F1"]
-        for kind, counts in entities.by_type(gold, [row[key] for row in rows], types).items():
-            scores = entities.from_counts(*counts)
+        for kind, counts in entities.matches_by_type(gold, [row[key] for row in rows], types).items():
+            scores = entities.scores_from_counts(*counts)
             if len(shown[kind]) == 1:
                 shown[kind].append(str(counts[2]))
             shown[kind] += [number(scores[f"entity_{part}"]) for part in ("precision", "recall", "f1")]

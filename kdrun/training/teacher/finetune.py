@@ -245,7 +245,7 @@ def _fine_tune(
 
 def _rows_read(feed: BatchLoader, lessons: TeacherTrainingSet, domains: list[str]) -> dict[str, int]:
     """How many different rows were handed out: in all, and of each domain where rows have one."""
-    counts = {"all": feed.rows_read("train")}
+    counts = {"all": feed.num_rows_seen("train")}
     if lessons.domains is not None:
         counts |= {name: int((lessons.domains[feed.rows_seen] == k).sum()) for k, name in enumerate(domains)}
     return counts

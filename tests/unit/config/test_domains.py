@@ -146,7 +146,7 @@ def test_a_method_that_needs_domains_and_an_unknown_report_split() -> None:
 def test_sources_without_the_rows_are_refused_with_what_to_do(name: str, source: str, said: tuple[str, ...]) -> None:
     config = DataConfig(name=source)
     with pytest.raises(DataError) as error:
-        load_dataset(config, task(name), by_domain=True)
+        load_dataset(config, domains.by_domain_task(task(name)))
     assert all(part in str(error.value) for part in said), str(error.value)
 
 
@@ -155,11 +155,6 @@ def test_what_other_sources_and_protocols_have_is_not_refused() -> None:
     assert domains.unsupported_source(task("mnli"), "embedded") is None
     assert domains.unsupported_source(domains.by_domain_task(task("mnli")), "folder") is None
     assert domains.unsupported_source(task("amazon"), "embedded") is None
-
-
-def test_asking_for_domains_of_a_task_without_them() -> None:
-    with pytest.raises(DataError, match="sst2 has no domains"):
-        load_dataset(DataConfig(name="embedded"), task("sst2"), by_domain=True)
 
 
 @pytest.mark.usefixtures("methods")

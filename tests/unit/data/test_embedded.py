@@ -16,12 +16,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import matthews_corrcoef
 
 from kdrun.data.embedded import TASKS, Rows, corpus, generate, reviews
-from kdrun.data.embedded.generate import CLASSES, SIZES, WRITERS, clean_drafts
+from kdrun.data.embedded.generate import CLASSES, SIZES, TEXT_MAKERS, clean_drafts
 from kdrun.data.embedded.single_sentence import GOOD, NEGATE
 
 WORD = re.compile(r"[a-z]+")
 SINGLE = ("cola", "sst2", "amazon", "conll2003")
-LABELLED = tuple(task for task in TASKS if task not in WRITERS)  # test_naming.py has the others
+LABELLED = tuple(task for task in TASKS if task not in TEXT_MAKERS)  # test_naming.py has the others
 
 # Upper bounds of a bag-of-words model on dev (matthews correlation for cola, pearson for stsb,
 # accuracy for the others), a few points above what was measured; a tiny transformer from
@@ -79,7 +79,7 @@ def test_columns_are_equally_long_and_typed(task: str) -> None:
         assert (rows.text_pair is None) == (task in SINGLE)
         assert rows.text_pair is None or len(rows.text_pair) == SIZES[task][split]
         assert all(type(label) is (float if task == "stsb" else int) for label in rows.label)
-        assert (rows.answer is None) == (task not in WRITERS)
+        assert (rows.answer is None) == (task not in TEXT_MAKERS)
         assert all(re.fullmatch(r"[a-z ,]+[.?]", text) for text in sentences(rows))
 
 
@@ -166,7 +166,7 @@ def test_the_corpus_shares_the_vocabulary_but_no_sentence() -> None:
             used = {word for sentence in asked for word in WORD.findall(sentence)}
             # The remarks are words of the corpus alone: that is what keeps sentences apart.
             assert not used & remarks
-            assert used <= words or task in WRITERS
+            assert used <= words or task in TEXT_MAKERS
 
 
 def test_the_corpus_depends_on_its_seed_alone() -> None:

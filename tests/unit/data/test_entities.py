@@ -4,16 +4,16 @@ import pytest
 
 from kdrun.data import entities
 from kdrun.data.entities import (
-    by_type,
+    count_matches,
     count_unsupported,
-    counts,
     entity_counts,
-    from_counts,
     is_ambiguous,
+    matches_by_type,
     normalize,
-    read,
+    parse,
     score,
-    write,
+    scores_from_counts,
+    serialize,
 )
 from kdrun.errors import DataError
 from tests.helpers.paths import SHARED
@@ -29,25 +29,25 @@ from tests.helpers.paths import SHARED
     ],
 )
 def test_what_is_written_is_read_back(found: list[tuple[str, str]]) -> None:
-    assert read(write(found)) == found
+    assert parse(serialize(found)) == found
 
 
 def test_the_text_is_the_documented_one() -> None:
-    assert write([("person", "John Smith"), ("location", "Paris")]) == "person: John Smith; location: Paris"
-    assert write([]) == "none"
+    assert serialize([("person", "John Smith"), ("location", "Paris")]) == "person: John Smith; location: Paris"
+    assert serialize([]) == "none"
 
 
 @pytest.mark.parametrize("entity", [("person", "a; b"), ("per:son", "a"), ("person", " "), ("", "a")])
 def test_what_could_not_be_read_back_is_refused(entity: tuple[str, str]) -> None:
     with pytest.raises(DataError, match="cannot be written"):
-        write([entity])
+        serialize([entity])
 
 
 def test_whatever_a_model_writes_is_read() -> None:
-    assert read("  NONE ") == read("") == []
-    assert read("person: ; ; animal: dog;;smith") == [("person", ""), ("animal", "dog"), ("", "smith")]
-    assert read("person john") == [("", "person john")]
-    assert read("location: x: y") == [("location", "x: y")]
+    assert parse("  NONE ") == parse("") == []
+    assert parse("person: ; ; animal: dog;;smith") == [("person", ""), ("animal", "dog"), ("", "smith")]
+    assert parse("person john") == [("", "person john")]
+    assert parse("location: x: y") == [("location", "x: y")]
 
 
 def test_words_are_compared_without_case_accents_and_blanks() -> None:
@@ -75,14 +75,14 @@ GOLD = "person: Ann Lee; location: Rome; location: Rome"
     ],
 )
 def test_counts_by_hand(said: str, expected: tuple[int, int, int]) -> None:
-    assert counts(GOLD, said) == expected
+    assert count_matches(GOLD, said) == expected
 
 
 def test_scores_by_hand() -> None:
     gold, said = [GOLD, "none", "person: Bo"], ["person: Ann Lee; location: Rome", "person: Bo", "person: Bo"]
     # right 2 + 0 + 1, said 2 + 1 + 1, there 3 + 0 + 1
     assert score(gold, said) == {"entity_f1": 6 / 8, "entity_precision": 3 / 4, "entity_recall": 3 / 4}
-    assert by_type(gold, said, ["person", "location", "organization"]) == {
+    assert matches_by_type(gold, said, ["person", "location", "organization"]) == {
         "person": (2, 3, 2),
         "location": (1, 1, 2),
         "organization": (0, 0, 0),
@@ -90,9 +90,9 @@ def test_scores_by_hand() -> None:
 
 
 def test_scores_without_entities_are_undefined_or_zero() -> None:
-    assert from_counts(0, 0, 0) == dict.fromkeys(entities.METRICS)
-    assert from_counts(0, 0, 2) == {"entity_f1": 0.0, "entity_precision": None, "entity_recall": 0.0}
-    assert from_counts(0, 2, 0) == {"entity_f1": 0.0, "entity_precision": 0.0, "entity_recall": None}
+    assert scores_from_counts(0, 0, 0) == dict.fromkeys(entities.METRICS)
+    assert scores_from_counts(0, 0, 2) == {"entity_f1": 0.0, "entity_precision": None, "entity_recall": 0.0}
+    assert scores_from_counts(0, 2, 0) == {"entity_f1": 0.0, "entity_precision": 0.0, "entity_recall": None}
     with pytest.raises(ValueError, match="zip"):
         score(["none"], [])
 
@@ -120,7 +120,7 @@ def test_real_conll_is_written_read_and_scored_without_a_loss(split: str, senten
     rows = conll_folder.read_task(str(SHARED), task, [split])[split]
     gold = rows.labels().tolist()
     assert len(gold) == sentences
-    assert [write(read(text)) for text in gold] == gold
+    assert [serialize(parse(text)) for text in gold] == gold
     assert score(gold, gold) == dict.fromkeys(entities.METRICS, 1.0)
     (note,) = rows.notes
     assert note.startswith(f"{unclear} of {sentences} sentences")

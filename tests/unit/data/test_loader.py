@@ -49,13 +49,13 @@ def test_rows_and_labels_are_counted_where_they_are_read() -> None:
     made = feed({"student": Table(5)}, np.zeros(5, dtype=np.int32))
     made.load_batch(np.array([1, 2]), "train", 0)
     made.load_batch(np.array([2, 3]), "train", 1)
-    assert (made.rows_read("train"), made.labels_read) == (3, 3)
+    assert (made.num_rows_seen("train"), made.num_labels_seen) == (3, 3)
 
 
 def test_without_labels_none_can_be_seen_or_counted() -> None:
     made = feed({"student": Table(5)}, None)
     assert made.load_batch(np.array([0]), "train", 0).labels is None
-    assert (made.rows_read("train"), made.rows_read("ood"), made.labels_read) == (1, 0, 0)
+    assert (made.num_rows_seen("train"), made.num_rows_seen("ood"), made.num_labels_seen) == (1, 0, 0)
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:

@@ -39,8 +39,8 @@ def test_an_answer_beyond_the_limit_is_cut_and_has_no_end(tokenizer: PreTrainedT
     labels, read = made.batch(np.array([2, 1]))
     assert labels.tolist() == [[3, 4, 5], [5, END, -100]]
     assert read.tolist() == [[START, 3, 4], [START, 5, END]]
-    assert made.num_cut == 1
-    assert targets(tokenizer, limit=7).num_cut == 0
+    assert made.num_truncated == 1
+    assert targets(tokenizer, limit=7).num_truncated == 0
     assert made.fingerprint != targets(tokenizer).fingerprint
 
 
@@ -66,11 +66,11 @@ def test_the_feed_hands_out_texts_and_counts_gold_ones_as_labels(
     assert batch.teacher_logits.shape == (2, 3, len(WORDS))
     assert (batch.labels is not None) is gold
     assert batch.labels is None or batch.labels.tolist() == [[3, 4, END], [5, END, -100]]
-    assert feed.labels_read == (2 if gold else 0)
+    assert feed.num_labels_seen == (2 if gold else 0)
 
 
 def test_texts_of_other_rows_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match="texts to write"):
+    with pytest.raises(ValueError, match="target sequences"):
         BatchLoader(
             {"student": tokenize_targets(["a"], tokenizer)}, None, torch.device("cpu"), targets=targets(tokenizer)
         )

@@ -37,7 +37,7 @@ def why_not_exported(config: RunConfig) -> str:
 
 def overrides_to_train_on(config: RunConfig, folder: Path) -> list[str]:
     """Words of a run whose student learns from the text that this run left in its folder."""
-    rows = config.data.task_rows
+    rows = config.data.task_section
     own = {"folder": [f"data.dir={getattr(rows, 'dir', None)}"], "hub": ["data.dev=hub"]}.get(rows.name, [])
     run = ["method=finetune", f"task={config.task.name}", f"preset={config.preset}"]
     return [*run, "data=generated", f"data.path={folder}", *own]

@@ -6,7 +6,7 @@ import pytest
 
 from kdrun.data.corpus import ood_sampling
 from kdrun.data.corpus.corpora import Corpus
-from kdrun.data.corpus.ood_sampling import HashSample, OODSpec, as_question, make, random_pairs
+from kdrun.data.corpus.ood_sampling import HashSample, OODSpec, as_question, build_ood_rows, random_pairs
 
 
 @pytest.mark.parametrize("seconds", [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["c", "b", "a"]])
@@ -37,7 +37,7 @@ def test_samples_are_even_and_apart_for_each_purpose():
         sample = HashSample(3, seed, "test")
         for text in [*"abcdefghij", *"aaaaaaaa"]:
             sample.add(text)
-        hits.update(text for (text,) in sample.take())
+        hits.update(text for (text,) in sample.drawn())
     # 90 each on average, standard deviation 8
     assert set(hits) == set("abcdefghij")
     assert all(55 < count < 125 for count in hits.values())
@@ -46,7 +46,7 @@ def test_samples_are_even_and_apart_for_each_purpose():
         sample = HashSample(50, 1, purpose)
         for i in range(500):
             sample.add(str(i))
-        drawn.append(set(sample.take()))
+        drawn.append(set(sample.drawn()))
     assert len(drawn[0] & drawn[1]) < 20
 
 
@@ -55,8 +55,8 @@ def test_word_counts_are_bounded(monkeypatch: pytest.MonkeyPatch):
     lines = [f"The same words word{i} word{i + 1000} come." for i in range(200)]
     plan = OODSpec(30, {"edit": 1.0}, (False, False), 4, False, 3, 10)
     made = ood_sampling.collect_sentences(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
-    assert len(made.words) <= 30
-    assert [word for word, _ in made.words.most_common(4)] == ["The", "same", "words", "come"]
+    assert len(made.word_counts) <= 30
+    assert [word for word, _ in made.word_counts.most_common(4)] == ["The", "same", "words", "come"]
 
 
 def test_a_sample_holds_little():
@@ -64,14 +64,14 @@ def test_a_sample_holds_little():
     for i in range(5000):
         sample.add(f"sentence {i % 3000}")
         assert len(sample._kept) <= 2 * 10 + 1001
-    assert len({text for (text,) in sample.take()}) == 10
+    assert len({text for (text,) in sample.drawn()}) == 10
 
 
 @pytest.mark.parametrize("rows", range(1, 12))
 def test_few_rows_are_rows_too(rows: int):
     lines = [f"Here is number {i}. There is number {i + 1}. And so on to {i + 2}." for i in range(0, 60, 3)]
     plan = OODSpec(rows, dict.fromkeys(("edit", "neighbour", "random"), 1.0), (False, False), 4, False, 3, 10)
-    found = make(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    found = build_ood_rows(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
     assert found.table.num_rows == sum(found.counts.values()) == rows
     assert not found.short
     assert all(row["text"] != row["text_pair"] for row in found.table.to_pylist())

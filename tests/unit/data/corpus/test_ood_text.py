@@ -297,7 +297,13 @@ def test_a_folder_of_wikitext(tmp_path: Path):
 
 def test_sample_shows_the_kinds_in_turn():
     split = build(PAIR, edit=2.0)
-    assert [row["kind"] for row in ood_text.sample(split, 5)] == ["edit", "neighbour", "random", "edit", "neighbour"]
-    assert len(ood_text.sample(split, 10_000)) == split.num_rows
-    assert [list(row) for row in ood_text.sample(build(), 2)] == [["text"], ["text"]]
-    assert len(ood_text.sample(build(PAIR, rows=2), 5)) == 2
+    assert [row["kind"] for row in ood_text.example_rows(split, 5)] == [
+        "edit",
+        "neighbour",
+        "random",
+        "edit",
+        "neighbour",
+    ]
+    assert len(ood_text.example_rows(split, 10_000)) == split.num_rows
+    assert [list(row) for row in ood_text.example_rows(build(), 2)] == [["text"], ["text"]]
+    assert len(ood_text.example_rows(build(PAIR, rows=2), 5)) == 2

@@ -6,7 +6,7 @@ import pytest
 
 from kdrun.data.embedded import corpus, generate, ner
 from kdrun.data.embedded.lexicon import CITIES, NAMES
-from kdrun.data.entities import read
+from kdrun.data.entities import parse
 
 # What stands before a name says what it is of; a person needs nothing before it.
 PLACES, SCHOOL, SONG = r"(?:visited|from| to)", r"the school", r"sang the song"
@@ -44,12 +44,12 @@ def answers(split: str) -> list[str]:
 def test_answers_follow_from_the_sentence(split: str) -> None:
     rows = generate("conll2003", split)
     for text, answer in zip(rows.text[:500], answers(split), strict=False):
-        assert read(answer) == reread(text), text
+        assert parse(answer) == reread(text), text
 
 
 def made_up(split: str) -> list[str]:
     """The words of a split's names that are neither first names, cities nor ordinary words."""
-    named = [words for answer in answers(split) for _, words in read(answer)]
+    named = [words for answer in answers(split) for _, words in parse(answer)]
     known = {*NAMES, *CITIES, *ner.WORDS}
     return [word for words in named for word in words.split() if word not in known]
 
@@ -65,7 +65,7 @@ def test_a_word_says_nothing_of_the_type() -> None:
     """The same word is a name of several types: whoever goes by the word alone cannot know."""
     types: dict[str, set[str]] = {}
     for answer in answers("train"):
-        for kind, words in read(answer):
+        for kind, words in parse(answer):
             for word in words.split():
                 types.setdefault(word, set()).add(kind)
     assert sum(len(types[word]) >= 3 for word in ner.WORDS) > 0.9 * len(ner.WORDS)

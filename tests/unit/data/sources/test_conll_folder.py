@@ -161,5 +161,5 @@ def test_real_conll_has_its_official_counts() -> None:
     assert {name: split.num_rows for name, split in data.splits.items()} == task.rows
     assert data.display_name == "CoNLL-2003"
     gold = data.train.labels().tolist()
-    found = {kind: there for kind, (_, _, there) in entities.by_type(gold, gold, task.entities).items()}
+    found = {kind: there for kind, (_, _, there) in entities.matches_by_type(gold, gold, task.entities).items()}
     assert found == {"person": 6600, "location": 7140, "organization": 6321, "miscellaneous": 3438}

@@ -169,7 +169,7 @@ def pairs(root: Path, kinds: str = "xyz") -> FolderDataConfig:
 
 
 def test_a_column_tells_the_domain_and_other_rows_are_left_out(tmp_path: Path) -> None:
-    data = load_dataset(pairs(tmp_path), BY_COLUMN, by_domain=True)
+    data = load_dataset(pairs(tmp_path), by_domain_task(BY_COLUMN))
     assert data.task == by_domain_task(BY_COLUMN)
     assert {name: split.num_rows for name, split in data.splits.items()} == {"train": 72, "dev": 8, "test": 8}
     assert cells(data, "dev") == [2, 2, 2, 2]
@@ -196,12 +196,12 @@ def test_without_asking_the_task_is_as_it_always_was(tmp_path: Path) -> None:
     (tmp_path / "P" / "dev.tsv").write_text(text)
     assert load_dataset(config, BY_COLUMN).fingerprint == plain.fingerprint, "the column need not be there"
     with pytest.raises(DataError, match=r"P/dev\.tsv lacks the column 'kind'"):
-        load_dataset(config, BY_COLUMN, by_domain=True)
+        load_dataset(config, by_domain_task(BY_COLUMN))
 
 
 def test_a_file_without_any_row_of_the_domains(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"P/train\.tsv has no row whose kind is one of x, y"):
-        load_dataset(pairs(tmp_path, "z"), BY_COLUMN, by_domain=True)
+        load_dataset(pairs(tmp_path, "z"), by_domain_task(BY_COLUMN))
 
 
 def test_a_split_with_a_file_of_its_own_is_read_alone(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_split_with_a_file_of_its_own_is_read_alone(tmp_path: Path) -> None:
 def real(name: str, folder: str) -> TaskDataset:
     words = [f"task={name}", "data=folder", f"data.dir={SHARED / folder}"]
     config = compose.load_config(words)
-    return load_dataset(config.data, config.task, by_domain=True)
+    return load_dataset(config.data, by_domain_task(config.task))
 
 
 @pytest.mark.skipif(not (SHARED / "amazon_reviews").is_dir(), reason=f"{SHARED / 'amazon_reviews'} is not here")

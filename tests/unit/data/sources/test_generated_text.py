@@ -200,9 +200,9 @@ def test_synthetic_text_is_kept_from_real_rows(tmp_path: Path) -> None:
 )
 def test_where_the_dev_rows_come_from(given: dict[str, Any], name: str) -> None:
     config = GeneratedDataConfig(name="generated", path="p", max_train_rows=5, revision="r", **given)
-    own = config.task_rows
+    own = config.task_section
     assert (own.name, own.max_train_rows, own.max_length) == (name, 5, 128)
-    assert own.task_rows is own
+    assert own.task_section is own
     assert name != "hub" or getattr(own, "revision", None) == "r"
 
 
