@@ -1,14 +1,14 @@
-"""Do to runs, to the cache and to sweeps what happens to them in the world, and see that nothing is lost or wrong.
+"""Stress kdrun: kill runs, corrupt the cache, start sweeps in parallel, and compare the results byte by byte.
 
     .venv/bin/python scripts/torture.py kills=100 corruptions=50 sweeps=3 inputs=true method=kd,mate_kd seed=7
     .venv/bin/python scripts/torture.py kills=200 corruptions=50 sweeps=3 --markdown docs/results/reliability.md
     .venv/bin/python scripts/torture.py kills=0 inputs=true --markdown docs/results/reliability.md
 
-Kills runs of the named methods (all of them by default) at moments drawn at random: while models are built, a teacher
-is fine-tuned, in a step, while a checkpoint or a result is written. Flips bits in entries of the cache, cuts and
-deletes them, also under a run. Starts four processes at one sweep and kills one. Tries out input that must be refused.
-Each time what is left is compared to the byte with what is left undisturbed. Says which seed drew it all, writes the
-figures between the marks of a document if one is named, and exits with 1 if anything differs.
+kills: runs of the methods (default: all) are killed at random moments: while models are built, while a teacher is
+fine-tuned, in a step, while a checkpoint or a result is written. corruptions: bits of cache entries are flipped, files
+are truncated, files and entries are deleted, also during a run. sweeps: four processes start the same sweep, and one
+of them is killed. inputs: the table of invalid input is tried. All results are compared with undisturbed runs. The
+script prints the random seed, writes the figures into the named document, and exits with 1 on any difference.
 """
 
 import json
@@ -30,272 +30,269 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.blocks import put, table
+from benchmarks.stress import file_corruption, killable_runs
 from kdrun import registry
 from kdrun.experiments import sweeps
 from kdrun.storage import manifest
-from tests.helpers import file_corruption, killable_runs
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-LEFT_ALONE = 0.3
-"""Share of the attempts that are, so that a run comes to its end."""
-UNDER_A_RUN = 0.3
-"""Share of the harm that is done while a run is at work."""
-AT_ONCE = 4
+UNDISTURBED_SHARE = 0.3
+"""Share of the attempts that are not killed, so that every run finishes at last."""
+DURING_RUN_SHARE = 0.3
+"""Share of the corruptions that happen during a run."""
+PROCESSES = 4
+"""Processes that start the same sweep."""
 INPUTS = "tests/integration/test_bad_inputs.py"
 COUNTS = {"kills": 100, "corruptions": 0, "sweeps": 0}
 
 
 @dataclass
 class Figures:
-    """What was done and what came of it.
+    """Counts of the disturbances and of their outcomes.
 
     Attributes:
-        command: that did it.
-        kills: by method.
-        runs: that were killed, perhaps several times each.
-        harmed: entries of the cache, by kind and harm.
-        rebuilt: of these, made again with the bytes they had.
-        sweeps: carried out by four processes at once, one of them killed.
-        cells: of all sweeps.
-        inputs: cases of input that were refused as they should be; None where none were tried.
-        differs: what was not as it should be.
+        command: command line of this script.
+        kills: kills by method.
+        runs: runs that were killed, some of them several times.
+        corrupted: cache entries by namespace and corruption.
+        rebuilt: corrupted entries that were rebuilt with the same bytes.
+        sweeps: sweeps that four processes started, one of them killed.
+        cells: cells of all sweeps.
+        inputs: cases of invalid input that were refused correctly; None if none were tried.
+        differences: everything that was not as expected.
     """
 
     command: str
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
-    harmed: Counter[str] = field(default_factory=Counter)
+    corrupted: Counter[str] = field(default_factory=Counter)
     rebuilt: int = 0
     sweeps: int = 0
     cells: int = 0
     inputs: int | None = None
-    differs: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Of the table: what was done, and what came of it."""
-        whole = f"{len(self.differs)} differences" + (f": {'; '.join(self.differs)}" if self.differs else "")
+        """Yield the rows of the table: disturbance and outcome."""
         if self.runs:
-            yield (
-                f"{self.kills.total()} kills in {self.runs} runs ({_told(self.kills)})",
-                "every run went on to its end",
-            )
-        if self.harmed:
-            told = f"{self.rebuilt} made again, byte for byte"
-            yield f"{self.harmed.total()} entries of the cache harmed ({_told(self.harmed)})", told
+            yield f"{self.kills.total()} kills in {self.runs} runs ({_listed(self.kills)})", "every run finished"
+        if self.corrupted:
+            disturbance = f"{self.corrupted.total()} cache entries corrupted ({_listed(self.corrupted)})"
+            yield disturbance, f"{self.rebuilt} rebuilt, byte for byte"
         if self.sweeps:
-            done = f"{self.sweeps} sweeps by {AT_ONCE} processes at once, one of them killed"
-            yield done, f"{self.cells} cells, each finished once; every line of the ledger whole"
+            disturbance = f"{self.sweeps} sweeps by {PROCESSES} parallel processes, one of them killed"
+            yield disturbance, f"{self.cells} cells, each finished once; every line of the ledger complete"
         if self.inputs is not None:
-            yield "input that cannot be run", f"{self.inputs} cases behave as they should"
-        yield "compared with undisturbed runs: weights, answers, logs", whole
+            yield "invalid input", f"{self.inputs} cases behave as expected"
+        outcome = f"{len(self.differences)} differences"
+        outcome += f": {'; '.join(self.differences)}" if self.differences else ""
+        yield "weights, predictions and logs compared with undisturbed runs", outcome
 
 
-def _told(counts: Counter[str]) -> str:
+def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, methods: list[str]) -> None:
-    """Go round the methods until so many runs were killed."""
+    """Cycle through the methods until `kills` runs were killed."""
     with killable_runs.server(root, root / "cache") as server:
-        while figures.kills.total() < kills and not figures.differs:
+        while figures.kills.total() < kills and not figures.differences:
             method = methods[figures.runs % len(methods)]
             figures.runs += 1
-            count, differs = kill_one(method, server, root, draw, kills - figures.kills.total())
+            count, differences = kill_one(method, server, root, draw, kills - figures.kills.total())
             figures.kills[method] += count
-            figures.differs += [f"{method}: {name}" for name in differs]
-            print(f"{method}: killed {count} times, {'differs in ' + ', '.join(differs) if differs else 'the same'}")
-        if figures.differs:
-            print(server.shown)
+            figures.differences += [f"{method}: {name}" for name in differences]
+            outcome = f"differs in {', '.join(differences)}" if differences else "no difference"
+            print(f"{method}: killed {count} times, {outcome}")
+        if figures.differences:
+            print(server.output)
 
 
 def kill_one(
     method: str, server: killable_runs.Server, root: Path, draw: random.Random, most: int
 ) -> tuple[int, list[str]]:
-    """Kill one run until it comes to its end; how often that was, and what differs."""
-    words = killable_runs.words(method, root)
-    whole, killed = root / f"{method}-whole", root / f"{method}-killed"
-    _forget_teacher(root)
-    if not whole.exists():
+    """Kill and resume one run until it finishes; return the number of kills and the outputs that differ."""
+    overrides = killable_runs.overrides(method, root)
+    undisturbed, killed = root / f"{method}-whole", root / f"{method}-killed"
+    _delete_teacher(root)
+    if not undisturbed.exists():
         started = time.monotonic()
-        if server.run(*words, f"run_dir={whole}"):
-            return 0, [server.shown]
+        if server.run(*overrides, f"run_dir={undisturbed}"):
+            return 0, [server.output]
         (root / f"{method}-seconds").write_text(str(time.monotonic() - started))
     seconds = float((root / f"{method}-seconds").read_text())
     shutil.rmtree(killed, ignore_errors=True)
-    _forget_teacher(root)
+    _delete_teacher(root)
     count = 0
     while True:
-        is_left_alone = count == most or draw.random() < LEFT_ALONE
-        after = 0.0 if is_left_alone else draw.uniform(0.0, seconds)
-        code = server.run(*words, f"run_dir={killed}", after=after)
+        is_undisturbed = count == most or draw.random() < UNDISTURBED_SHARE
+        after = 0.0 if is_undisturbed else draw.uniform(0.0, seconds)
+        code = server.run(*overrides, f"run_dir={killed}", after=after)
         count += code == -signal.SIGKILL
         if code == 0:
-            return count, killable_runs.unlike(killable_runs.left_by(whole), killable_runs.left_by(killed))
+            return count, killable_runs.differences(killable_runs.outputs(undisturbed), killable_runs.outputs(killed))
         if code != -signal.SIGKILL:
             return count, [f"exit code {code}"]
 
 
-def _forget_teacher(root: Path) -> None:
-    """Empty this part of the cache, so that the teacher is fine-tuned in the next run too."""
-    for part in ("teachers", "logits"):
-        shutil.rmtree(root / "cache" / part, ignore_errors=True)
+def _delete_teacher(root: Path) -> None:
+    """Delete the cached teachers and their logits, so that the next run fine-tunes the teacher again."""
+    for namespace in ("teachers", "logits"):
+        shutil.rmtree(root / "cache" / namespace, ignore_errors=True)
 
 
-def harm_entries(figures: Figures, root: Path, draw: random.Random, most: int) -> None:
-    """Harm entries of every kind, in caches of which each is that of one run."""
+def corrupt_entries(figures: Figures, root: Path, draw: random.Random, most: int) -> None:
+    """Corrupt entries of every namespace; each run has its own cache."""
     names = list(file_corruption.RUNS)
     for i, name in enumerate(names):
-        share, place = most * (i + 1) // len(names) - most * i // len(names), root / f"cache-{name}"
-        if share and not figures.differs:
-            with killable_runs.server(root, place) as server:
-                harm_one(figures, name, server, root, place, draw, share)
-                if figures.differs:
-                    print(server.shown)
+        share, cache = most * (i + 1) // len(names) - most * i // len(names), root / f"cache-{name}"
+        if share and not figures.differences:
+            with killable_runs.server(root, cache) as server:
+                corrupt_one_cache(figures, name, server, root, cache, draw, share)
+                if figures.differences:
+                    print(server.output)
 
 
-def harm_one(
+def corrupt_one_cache(
     figures: Figures,
     name: str,
     server: killable_runs.Server,
     root: Path,
-    place: Path,
+    cache: Path,
     draw: random.Random,
     most: int,
 ) -> None:
-    """Harm some entries, run, and look at the run and at the entries, until so many were harmed."""
-    words = [*file_corruption.RUNS[name], *file_corruption.SMALL, f"output_dir={root}/{name}"]
+    """Corrupt a few entries, run, and check the outputs and the entries, until `most` entries were corrupted."""
+    overrides = [*file_corruption.RUNS[name], *file_corruption.SMALL, f"output_dir={root}/{name}"]
     started = time.monotonic()
-    if server.run(*words, f"run_dir={root}/{name}/whole"):
-        figures.differs.append(f"{name} does not run")
+    if server.run(*overrides, f"run_dir={root}/{name}/whole"):
+        figures.differences.append(f"{name}: the undisturbed run failed")
         return
-    seconds, done = time.monotonic() - started, 0
-    wanted = killable_runs.left_by(root / name / "whole")
-    made = {folder: file_corruption.content(folder) for folder in file_corruption.entries(place)}
-    while done < most and not figures.differs:
-        chosen = draw.sample(sorted(made), min(draw.randint(1, 3), most - done))
-        run_dir = f"run_dir={root}/{name}/{done}"
-        if draw.random() < UNDER_A_RUN:
-            server_code = run_while(partial(gone, figures, chosen), server, words, draw.uniform(0.0, seconds))
-            if server_code not in (0, 1):
-                figures.differs.append(f"{name}: exit code {server_code} where entries were deleted under it")
+    seconds, count = time.monotonic() - started, 0
+    expected = killable_runs.outputs(root / name / "whole")
+    digests = {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(cache)}
+    while count < most and not figures.differences:
+        chosen = draw.sample(sorted(digests), min(draw.randint(1, 3), most - count))
+        run_dir = root / name / str(count)
+        if draw.random() < DURING_RUN_SHARE:
+            delete = partial(delete_entries, figures, chosen)
+            code = run_while(delete, server, overrides, draw.uniform(0.0, seconds))
+            if code not in (0, 1):
+                figures.differences.append(f"{name}: exit code {code} after entries were deleted during the run")
         else:
             for folder in chosen:
-                told = draw.choice(file_corruption.WAYS)
-                told(folder, draw)
-                figures.harmed[f"{folder.parent.name} {told.__name__}"] += 1
-        done += len(chosen)
-        code = server.run(*words, run_dir)
-        differs = (
-            killable_runs.unlike(wanted, killable_runs.left_by(root / name / run_dir.rpartition("/")[2]))
-            if not code
-            else []
+                corrupt = draw.choice(file_corruption.CORRUPTIONS)
+                corrupt(folder, draw)
+                figures.corrupted[f"{folder.parent.name} {corrupt.__name__}"] += 1
+        count += len(chosen)
+        code = server.run(*overrides, f"run_dir={run_dir}")
+        differences = (
+            [f"exit code {code}"] if code else killable_runs.differences(expected, killable_runs.outputs(run_dir))
         )
-        differs += [f"exit code {code}"] * bool(code)
-        same = [
+        rebuilt = [
             folder
             for folder in chosen
-            if not manifest.verify(folder) and file_corruption.content(folder) == made[folder]
+            if not manifest.verify(folder) and file_corruption.content_digests(folder) == digests[folder]
         ]
-        figures.rebuilt += len(same)
-        differs += [f"{folder.parent.name} is not what it was" for folder in chosen if folder not in same]
-        figures.differs += [f"{name}: {one}" for one in differs]
-        print(f"{name}: harmed {', '.join(folder.parent.name for folder in chosen)}: {differs or 'the same'}")
+        figures.rebuilt += len(rebuilt)
+        differences += [f"{folder.parent.name} was rebuilt differently" for folder in chosen if folder not in rebuilt]
+        figures.differences += [f"{name}: {difference}" for difference in differences]
+        names = ", ".join(folder.parent.name for folder in chosen)
+        print(f"{name}: corrupted {names}: {differences or 'no difference'}")
 
 
-def gone(figures: Figures, folders: list[Path]) -> None:
+def delete_entries(figures: Figures, folders: list[Path]) -> None:
     """Delete entries that a run may be reading."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-        figures.harmed[f"{folder.parent.name} deleted under a run"] += 1
+        figures.corrupted[f"{folder.parent.name} deleted during a run"] += 1
 
 
-def run_while(act: Callable[[], None], server: killable_runs.Server, words: list[str], seconds: float) -> int:
-    """Carry out a run and act when it is so many seconds old; its exit code."""
+def run_while(act: Callable[[], None], server: killable_runs.Server, overrides: list[str], seconds: float) -> int:
+    """Start a run, call `act` after so many seconds, and return the exit code of the run."""
     timer = threading.Timer(seconds, act)
     timer.start()
-    code = server.run(*words)
+    code = server.run(*overrides)
     timer.join()
     return code
 
 
-def sweep_at_once(figures: Figures, root: Path, draw: random.Random, count: int) -> None:
-    """Sweeps by several processes, of which one is killed; the same command then does what is left."""
+def sweep_in_parallel(figures: Figures, root: Path, draw: random.Random, count: int) -> None:
+    """Start sweeps in several processes, kill one of them, and let the same command complete the sweep."""
     for i in range(count):
-        out, place = root / f"sweep-{i}", root / f"sweep-cache-{i}"
+        out, cache = root / f"sweep-{i}", root / f"sweep-cache-{i}"
         small = [*file_corruption.SMALL, f"output_dir={out}", "checkpoint.every=0"]
-        words = ["-m", *small, "method=finetune,kd", "task=sst2", "seed=1,2,3"]
-        found = killable_runs.at_once([words] * AT_ONCE, root, place, after=draw.uniform(1.0, 30.0))
-        ((code, shown),) = killable_runs.at_once([words], root, place)
-        if code or {one for one, _ in found} - {0, 1, -signal.SIGKILL}:
-            figures.differs.append(f"sweep {i}: exit codes {[one for one, _ in found]}, then {code}")
-            print(shown)
+        overrides = ["-m", *small, "method=finetune,kd", "task=sst2", "seed=1,2,3"]
+        after = draw.uniform(1.0, 30.0)
+        processes = killable_runs.run_in_parallel([overrides] * PROCESSES, root, cache, after=after)
+        codes = [code for code, _ in processes]
+        ((code, output),) = killable_runs.run_in_parallel([overrides], root, cache)
+        if code or set(codes) - {0, 1, -signal.SIGKILL}:
+            figures.differences.append(f"sweep {i}: exit codes {codes}, then {code}")
+            print(output)
             return
         (record,) = out.glob("sweeps/*/sweep.json")
         cells = sweeps.cell_statuses(sweeps.find_sweep(out, record.parent.name))
+        statuses = [cell["status"] for cell in cells]
         lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
         started = Counter(line["run_id"] for line in lines if line["event"] == "start")
         ended = Counter(line["run_id"] for line in lines if line["event"] == "end" and line["status"] == "done")
-        if {cell["status"] for cell in cells} != {"done"} or len(started) != len(cells) or set(ended.values()) != {1}:
-            figures.differs.append(f"sweep {i}: {[cell['status'] for cell in cells]}, started {started}, ended {ended}")
-        if len(list(place.glob("teachers/*/model.safetensors"))) != 1:
-            figures.differs.append(f"sweep {i}: not one teacher")
+        if set(statuses) != {"done"} or len(started) != len(cells) or set(ended.values()) != {1}:
+            figures.differences.append(f"sweep {i}: {statuses}, started {started}, ended {ended}")
+        if len(list(cache.glob("teachers/*/model.safetensors"))) != 1:
+            figures.differences.append(f"sweep {i}: more or fewer than one teacher")
         figures.sweeps, figures.cells = figures.sweeps + 1, figures.cells + len(cells)
-        print(f"sweep {i}: {len(cells)} cells done, exit codes {[one for one, _ in found]}, then {code}")
+        print(f"sweep {i}: {len(cells)} cells done, exit codes {codes}, then {code}")
 
 
 def refuse_inputs(figures: Figures) -> None:
     """Run the table of input that must be refused."""
-    command = [sys.executable, "-m", "pytest", INPUTS, "-o", "addopts="]  # with the line that counts
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", shown)}
+    command = [sys.executable, "-m", "pytest", INPUTS, "-o", "addopts="]  # without -q, for the line of counts
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    counts = {outcome: int(count) for count, outcome in re.findall(r"(\d+) (passed|failed|error)", output)}
     figures.inputs = counts.get("passed", 0)
-    bad = counts.get("failed", 0) + counts.get("error", 0)
-    if bad or not figures.inputs:
-        figures.differs.append(f"{bad} cases of input behave otherwise" if bad else "no case of input was tried")
-        print(shown)
+    failed = counts.get("failed", 0) + counts.get("error", 0)
+    if failed or not figures.inputs:
+        figures.differences.append(f"{failed} cases of input failed" if failed else "no case of input was tried")
+        print(output)
 
 
 def write(figures: Figures, document: Path) -> None:
-    """Put the figures into a document: those of input alone have a block of their own."""
+    """Write the figures into a document; those of inputs alone go into the block `inputs`."""
     rows = [list(row) for row in figures.rows()]
-    is_input_alone = not (figures.runs or figures.harmed or figures.sweeps)
-    put(
-        document,
-        "inputs" if is_input_alone else "torture",
-        f"`{figures.command}`\n\n" + table(["done", "came of it"], rows),
-    )
+    is_input_alone = not (figures.runs or figures.corrupted or figures.sweeps)
+    block = "inputs" if is_input_alone else "torture"
+    put(document, block, f"`{figures.command}`\n\n" + table(["disturbance", "outcome"], rows))
 
 
-def main(words: list[str]) -> int:
-    """Carry out what is asked for."""
+def main(args: list[str]) -> int:
+    """Apply the requested disturbances."""
     document = None
-    if "--markdown" in words:
-        place = words.index("--markdown")
-        document, words = Path(words[place + 1]), words[:place] + words[place + 2 :]
-    given = dict(word.split("=", 1) for word in words)
-    unknown = set(given) - {*COUNTS, "inputs", "method", "seed"}
-    if unknown:
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join([*COUNTS, 'inputs', 'method', 'seed'])}")
-    counts = {name: int(given.get(name, number)) for name, number in COUNTS.items()}
-    every = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
-    seed = given.setdefault("seed", str(int(time.time())))
-    draw = random.Random(int(seed))
-    shown = [f"{key}={value}" for key, value in given.items()]
-    figures = Figures(shlex.join([".venv/bin/python", "scripts/torture.py", *shown]))
-    with TemporaryDirectory() as place:
-        root = Path(place)
-        kill_runs(figures, root, draw, counts["kills"], given["method"].split(",") if "method" in given else every)
-        harm_entries(figures, root, draw, counts["corruptions"])
-        sweep_at_once(figures, root, draw, counts["sweeps"])
-    if given.get("inputs") == "true":
+    if "--markdown" in args:
+        place = args.index("--markdown")
+        document, args = Path(args[place + 1]), args[:place] + args[place + 2 :]
+    options = dict(arg.split("=", 1) for arg in args)
+    names = [*COUNTS, "inputs", "method", "seed"]
+    if unknown := sorted(set(options) - set(names)):
+        sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(names)}")
+    counts = {name: int(options.get(name, default)) for name, default in COUNTS.items()}
+    methods = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
+    methods = options["method"].split(",") if "method" in options else methods
+    draw = random.Random(int(options.setdefault("seed", str(int(time.time())))))
+    settings = [f"{key}={value}" for key, value in options.items()]
+    figures = Figures(shlex.join([".venv/bin/python", "scripts/torture.py", *settings]))
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        kill_runs(figures, root, draw, counts["kills"], methods)
+        corrupt_entries(figures, root, draw, counts["corruptions"])
+        sweep_in_parallel(figures, root, draw, counts["sweeps"])
+    if options.get("inputs") == "true":
         refuse_inputs(figures)
-    for done, came in figures.rows():
-        print(f"{done}: {came}")
+    for disturbance, outcome in figures.rows():
+        print(f"{disturbance}: {outcome}")
     if document is not None:
         write(figures, document)
-    return int(bool(figures.differs))
+    return int(bool(figures.differences))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console as RichConsole
 
+from benchmarks.stress import file_corruption
 from kdrun.config import compose
 from kdrun.console import Console
 from kdrun.runs import runner
 from kdrun.storage import manifest
-from tests.helpers import file_corruption
 
 KINDS = {"answers", "logits", "ood", "pretrained", "states", "teacher_states", "teachers", "tokens", "vocabulary"}
 
@@ -30,9 +30,9 @@ OF_KD = {"logits", "pretrained", "teachers", "tokens", "vocabulary"}
 @pytest.mark.parametrize(
     ("way", "names", "kinds"),
     [
-        (file_corruption.flip, ["kd"], OF_KD),
-        pytest.param(file_corruption.flip, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
-        pytest.param(file_corruption.cut, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
+        (file_corruption.flip_bit, ["kd"], OF_KD),
+        pytest.param(file_corruption.flip_bit, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
+        pytest.param(file_corruption.truncate, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
     ],
 )
 def test_every_kind_of_entry_is_found_damaged_and_made_again_as_it_was(
@@ -47,12 +47,12 @@ def test_every_kind_of_entry_is_found_damaged_and_made_again_as_it_was(
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
     root, draw = tmp_path / "cache", random.Random(1)
     before = {name: run(name, tmp_path / name) for name in names}
-    made = {folder: file_corruption.content(folder) for folder in file_corruption.entries(root)}
+    made = {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)}
     assert {folder.parent.name for folder in made} == kinds
     harmed = {folder: way(folder, draw) for folder in made}
     assert all(manifest.verify(folder) for folder in made), harmed
     after = {name: run(name, tmp_path / f"{name}-again") for name in names}
     assert after == before
-    assert {folder: file_corruption.content(folder) for folder in file_corruption.entries(root)} == made
+    assert {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)} == made
     for folder in made:
         assert f"cache entry {folder} is damaged" in caplog.text, harmed[folder]

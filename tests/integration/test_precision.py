@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console as RichConsole
 
+from benchmarks.stress import killable_runs
 from kdrun import registry
 from kdrun.config import compose
 from kdrun.console import Console
 from kdrun.runs import runner
-from tests.helpers import killable_runs
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 LOSS = (0.01, 0.002)
@@ -30,7 +30,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def carry_out(method: str, precision: str, folder: Path) -> tuple[list[float], list[float]]:
     """Every logged loss, and every probability that the student gives."""
-    given = dict(word.split("=", 1) for word in killable_runs.words(method, folder)) | LIVELY
+    given = dict(word.split("=", 1) for word in killable_runs.overrides(method, folder)) | LIVELY
     given |= {"runtime.precision": precision, "run_dir": str(folder / precision)}
     runner.run(
         compose.load_config([f"{key}={value}" for key, value in given.items()]),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.stress import killable_runs
 from kdrun import registry
 from kdrun.storage import checkpoint_files, ledger
-from tests.helpers import killable_runs
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SOME = ("mate_kd",)
@@ -29,12 +29,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iter
 def whole_kd(server: killable_runs.Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What an undisturbed run of kd leaves."""
     folder = tmp_path_factory.mktemp("kd")
-    return undisturbed(server, killable_runs.words("kd", folder), folder / "whole")
+    return undisturbed(server, killable_runs.overrides("kd", folder), folder / "whole")
 
 
 def undisturbed(server: killable_runs.Server, words: list[str], folder: Path) -> dict[str, object]:
-    assert server.run(*words, f"run_dir={folder}") == 0, server.shown
-    return killable_runs.left_by(folder)
+    assert server.run(*words, f"run_dir={folder}") == 0, server.output
+    return killable_runs.outputs(folder)
 
 
 def all_steps(folder: Path) -> int:
@@ -45,7 +45,7 @@ def all_steps(folder: Path) -> int:
 def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
     method: str, server: killable_runs.Server, tmp_path: Path
 ) -> None:
-    words = killable_runs.words(method, tmp_path)
+    words = killable_runs.overrides(method, tmp_path)
     wanted = undisturbed(server, words, tmp_path / "whole")
     at = random.SystemRandom().randint(1, all_steps(tmp_path / "whole"))
     killed = [*words, f"run_dir={tmp_path}/killed"]
@@ -53,23 +53,23 @@ def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
     assert not (tmp_path / "killed" / "result.json").exists()
     # by its folder, or by the same command
     again = [f"resume={tmp_path}/killed"] if at % 2 else killed
-    assert server.run(*again) == 0, (at, server.shown)
-    assert killable_runs.unlike(killable_runs.left_by(tmp_path / "killed"), wanted) == [], at
+    assert server.run(*again) == 0, (at, server.output)
+    assert killable_runs.differences(killable_runs.outputs(tmp_path / "killed"), wanted) == [], at
     runs = ledger.read_ledger(tmp_path)
     assert [run["status"] for run in runs] == ["done", "done"]
     assert {p.name for p in (tmp_path / "killed" / "checkpoints").iterdir()} == {"best", "last"}
     assert server.run(*again) == 0
-    assert "its result stands" in server.shown
+    assert "its result stands" in server.output
 
 
 def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skipped(
     server: killable_runs.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
-    words, stopped = killable_runs.words("kd", tmp_path), tmp_path / "stopped"
+    words, stopped = killable_runs.overrides("kd", tmp_path), tmp_path / "stopped"
     # nothing is due by itself
     code = server.run(*words, f"run_dir={stopped}", "checkpoint.every=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
-    assert f"go on with: kdrun resume={stopped}" in server.shown
+    assert f"go on with: kdrun resume={stopped}" in server.output
     last = stopped / "checkpoints" / "last"
     assert checkpoint_files.read_checkpoint(last).state["step"] == 3
     (run,) = [run for run in ledger.read_ledger(tmp_path) if run["run_dir"] == str(stopped)]
@@ -81,28 +81,28 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     raw = (last / "optimizer.student.safetensors").read_bytes()
     (last / "optimizer.student.safetensors").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     assert server.run(f"resume={stopped}", "optim.lr=0.5") == 2
-    assert "optim.lr was 0.0005, is 0.5" in server.shown
-    assert server.run(f"resume={stopped}") == 0, server.shown
-    assert "optimizer.student.safetensors does not have the checksum" in server.shown
-    assert killable_runs.unlike(killable_runs.left_by(stopped), whole_kd) == []
+    assert "optim.lr was 0.0005, is 0.5" in server.output
+    assert server.run(f"resume={stopped}") == 0, server.output
+    assert "optimizer.student.safetensors does not have the checksum" in server.output
+    assert killable_runs.differences(killable_runs.outputs(stopped), whole_kd) == []
 
 
 def test_a_full_disk_is_said_and_costs_nothing(
     server: killable_runs.Server, tmp_path: Path, shared_cache: Path, whole_kd: dict[str, object]
 ) -> None:
     """A limit on the size of files stands for the full disk: what is larger than the logs cannot be written."""
-    run = [*killable_runs.words("kd", tmp_path), f"run_dir={tmp_path}/full"]
+    run = [*killable_runs.overrides("kd", tmp_path), f"run_dir={tmp_path}/full"]
     assert server.run(*run, at=4) == -signal.SIGKILL
     size = (tmp_path / "full" / "checkpoints" / "last" / "model.safetensors").stat().st_size
     with killable_runs.server(tmp_path, shared_cache) as limited:
         resource.prlimit(limited.process.pid, resource.RLIMIT_FSIZE, (size - 1, size - 1))
         assert limited.run(f"resume={tmp_path}/full") == 1
-        assert "could not be written" in limited.shown
-        assert "the last checkpoint is of phase 'train', step 3" in limited.shown
-        assert f"go on with: kdrun resume={tmp_path}/full" in limited.shown
-        assert "Traceback" not in limited.shown
-    assert server.run(f"resume={tmp_path}/full") == 0, server.shown
-    assert killable_runs.unlike(killable_runs.left_by(tmp_path / "full"), whole_kd) == []
+        assert "could not be written" in limited.output
+        assert "the last checkpoint is of phase 'train', step 3" in limited.output
+        assert f"go on with: kdrun resume={tmp_path}/full" in limited.output
+        assert "Traceback" not in limited.output
+    assert server.run(f"resume={tmp_path}/full") == 0, server.output
+    assert killable_runs.differences(killable_runs.outputs(tmp_path / "full"), whole_kd) == []
 
 
 @pytest.mark.slow
@@ -112,15 +112,15 @@ def test_a_teacher_goes_on_too_and_is_the_same_teacher(tmp_path: Path, shared_ca
         cache = tmp_path / f"cache-{name}"
         shutil.copytree(shared_cache, cache, ignore=shutil.ignore_patterns("teachers", "logits"))
         with killable_runs.server(tmp_path, cache) as server:
-            words = [*killable_runs.words("kd", tmp_path), f"run_dir={tmp_path}/{name}"]
+            words = [*killable_runs.overrides("kd", tmp_path), f"run_dir={tmp_path}/{name}"]
             if at:
                 assert server.run(*words, at=at) == -signal.SIGKILL
-            assert server.run(*words) == 0, server.shown
+            assert server.run(*words) == 0, server.output
         (teacher,) = (cache / "teachers").glob("*/model.safetensors")
-        made[name] = teacher.read_bytes(), killable_runs.left_by(tmp_path / name)
+        made[name] = teacher.read_bytes(), killable_runs.outputs(tmp_path / name)
         assert {p.name for p in (tmp_path / name / "checkpoints").iterdir()} == {"best", "last"}
     assert made["whole"][0] == made["killed"][0]
-    assert killable_runs.unlike(made["whole"][1], made["killed"][1]) == []
+    assert killable_runs.differences(made["whole"][1], made["killed"][1]) == []
 
 
 @pytest.mark.slow
@@ -128,14 +128,14 @@ def test_a_run_of_all_domains_goes_on_with_the_domain_it_was_killed_in(
     server: killable_runs.Server, tmp_path: Path
 ) -> None:
     words = ["task=amazon", "method.domain=all", "teacher.lessons=mixed"]
-    words = [*(w for w in killable_runs.words("tinybert_kd", tmp_path) if w != "task=sst2"), *words]
+    words = [*(w for w in killable_runs.overrides("tinybert_kd", tmp_path) if w != "task=sst2"), *words]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert server.run(*words, f"run_dir={whole}") == 0, server.shown
+    assert server.run(*words, f"run_dir={whole}") == 0, server.output
     assert server.run(*words, f"run_dir={killed}", at=8) == -signal.SIGKILL  # 6 steps a domain
-    assert server.run(f"resume={killed}") == 0, server.shown
-    assert "books, taken from" in server.shown
+    assert server.run(f"resume={killed}") == 0, server.output
+    assert "books, taken from" in server.output
     assert (whole / "predictions.jsonl").read_text() == (killed / "predictions.jsonl").read_text()
     for domain in ("books", "dvd", "electronics", "kitchen"):
-        parts = [killable_runs.left_by(folder / "domains" / domain) for folder in (whole, killed)]
-        assert killable_runs.unlike(*parts) == [], domain
+        parts = [killable_runs.outputs(folder / "domains" / domain) for folder in (whole, killed)]
+        assert killable_runs.differences(*parts) == [], domain
     assert [run["status"] for run in ledger.read_ledger(tmp_path)] == ["done", "done"]

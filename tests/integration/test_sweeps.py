@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.stress import killable_runs
 from kdrun.cli import main, subcommands
 from kdrun.config import compose, identity
 from kdrun.config.schema import RunConfig
@@ -16,7 +17,6 @@ from kdrun.errors import ConfigError, DataError
 from kdrun.experiments import sweeps
 from kdrun.runs import runner
 from kdrun.storage import ledger
-from tests.helpers import killable_runs
 
 TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.fine_tuning.steps=2", "report=false"]
 
@@ -118,16 +118,16 @@ def test_repeated_it_skips_what_is_done_and_retries_what_failed_when_asked(
     sweep = ["-m", *words(tmp_path, "method=kd", "teacher.allow_weak=false,true")]
     assert server.run(*sweep) == 1
     assert states(tmp_path) == {"teacher.allow_weak=False": "failed", "teacher.allow_weak=True": "done"}
-    assert "it has nothing to teach" in server.shown.rpartition("sweep ")[2]
+    assert "it has nothing to teach" in server.output.rpartition("sweep ")[2]
     made = list(ledger.read_ledger(tmp_path))
 
     assert server.run(*sweep) == 1
-    assert "(teacher.allow_weak=True): done" in server.shown
-    assert "(teacher.allow_weak=False): failed" in server.shown
+    assert "(teacher.allow_weak=True): done" in server.output
+    assert "(teacher.allow_weak=False): failed" in server.output
     assert ledger.read_ledger(tmp_path) == made, "nothing was run again"
 
     assert server.run(*sweep, "retry=true") == 1
-    assert "(teacher.allow_weak=False): was failed, goes on in" in server.shown
+    assert "(teacher.allow_weak=False): was failed, goes on in" in server.output
     again = ledger.read_ledger(tmp_path)
     assert [run["run_id"] for run in again] == [run["run_id"] for run in made]
     assert ["resumed" in run for run in again] == [run["status"] == "failed" for run in again]
@@ -142,8 +142,8 @@ def test_killed_in_a_cell_it_goes_on_with_it_and_its_state_is_seen_meanwhile(
     assert main.run(["runs", f"sweep={the_sweep(tmp_path).name}", f"output_dir={tmp_path}"]) == 0
     shown = capsys.readouterr().out
     assert all(re.search(rf"{label}\b.* {status} ", shown) for label, status in states(tmp_path).items()), shown
-    assert server.run(*sweep) == 0, server.shown
-    assert "(seed=2): was crashed, goes on in" in server.shown
+    assert server.run(*sweep) == 0, server.output
+    assert "(seed=2): was crashed, goes on in" in server.output
     assert set(states(tmp_path).values()) == {"done"}
     assert len(ledger.read_ledger(tmp_path)) == 3
 
@@ -154,7 +154,7 @@ def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
     assert server.run(*words(tmp_path, "method=finetune", "seed=1")) == 0
     sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2")]
     assert server.run(*sweep) == 0
-    assert f"(seed=1): done, {tmp_path}/finetune" in server.shown
+    assert f"(seed=1): done, {tmp_path}/finetune" in server.output
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "done"}
     assert len(ledger.read_ledger(tmp_path)) == 2
     own = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
@@ -162,7 +162,7 @@ def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
     (own / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
     (own / "predictions.jsonl").unlink()  # so that it does not stand for itself by the ledger
     assert server.run(*sweep) == 2
-    assert "the rows that it reads are others now" in server.shown
+    assert "the rows that it reads are others now" in server.output
 
 
 @pytest.mark.usefixtures("run_env")
@@ -196,7 +196,7 @@ def test_whatever_ends_one_cell_the_others_are_run_and_shown(
 def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
     """With a cache of their own: the teacher is trained once too, and no line of the ledger is lost or broken."""
     sweep = ["-m", *words(tmp_path / "out", "method=finetune,kd", "seed=1,2", "teacher.allow_weak=true")]
-    found = killable_runs.at_once([sweep] * 4, tmp_path, tmp_path / "cache")
+    found = killable_runs.run_in_parallel([sweep] * 4, tmp_path, tmp_path / "cache")
     assert [code for code, _ in found] == [0] * 4, found
     assert set(states(tmp_path / "out").values()) == {"done"}
     lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]

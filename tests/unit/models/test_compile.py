@@ -12,12 +12,12 @@ import torch
 from rich.console import Console as RichConsole
 from torch import nn
 
+from benchmarks.stress import killable_runs
 from kdrun.config import compose
 from kdrun.console import Console
 from kdrun.errors import ConfigError
 from kdrun.models import compile
 from kdrun.runs import runner
-from tests.helpers import killable_runs
 
 HAS_COMPILER = any(shutil.which(name) for name in compile.COMPILERS)
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.usefixtures("run_env")
 
 def carry_out(method: str, folder: Path, *words: str) -> list[float]:
     """Every logged loss."""
-    words = (*killable_runs.words(method, folder), f"run_dir={folder}/{len(words)}", *words)
+    words = (*killable_runs.overrides(method, folder), f"run_dir={folder}/{len(words)}", *words)
     runner.run(compose.load_config(list(words)), Console(RichConsole(file=io.StringIO())))
-    lines = (folder / str(len(words) - len(killable_runs.words(method, folder)) - 1) / "metrics.jsonl").read_text()
+    lines = (folder / str(len(words) - len(killable_runs.overrides(method, folder)) - 1) / "metrics.jsonl").read_text()
     return [record["loss"] for record in map(json.loads, lines.splitlines()) if "loss" in record]
 
 
@@ -46,7 +46,7 @@ def test_every_layer_is_compiled_once_for_any_length(
     monkeypatch.setattr(nn.Module, "compile", note)
     monkeypatch.setattr(compile, "check_compiler", lambda device: None)
     carry_out(method, tmp_path, "runtime.compile=true")
-    config = compose.load_config(killable_runs.words(method, tmp_path))
+    config = compose.load_config(killable_runs.overrides(method, tmp_path))
     writer = ["T5Block"] * 4 if method == "dfkd_t3" else ["BertLayer"] * config.generator.sizes["num_hidden_layers"]
     readers = sum(role.sizes["num_hidden_layers"] for role in (config.teacher, config.student))
     assert sorted(type(layer).__name__ for layer in compiled) == ["BertLayer"] * readers + writer

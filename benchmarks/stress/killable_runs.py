@@ -1,6 +1,6 @@
-"""Runs in processes of their own that are killed, or go on to the end; `scripts/torture.py` uses it too.
+"""Start runs in separate processes that can be killed.
 
-A server imports kdrun once and forks a process for each run, so that a run costs what it computes.
+A server imports kdrun once and forks a process per run, so that a run costs only its own computation.
 """
 
 import json
@@ -25,15 +25,15 @@ torch.set_num_threads(1)
 provenance.code_digest()
 
 
-def strike_at(step, number):
-    done = [0]
+def signal_at(step, number):
+    steps = [0]
 
-    def counted(*_):
-        done[0] += 1
-        if done[0] == step:
+    def count(*_):
+        steps[0] += 1
+        if steps[0] == step:
             os.kill(os.getpid(), number)
 
-    register_optimizer_step_pre_hook(counted)
+    register_optimizer_step_pre_hook(count)
 
 
 for line in sys.stdin:
@@ -44,7 +44,7 @@ for line in sys.stdin:
         os.dup2(out, 1)
         os.dup2(out, 2)
         if step:
-            strike_at(step, number)
+            signal_at(step, number)
         code = main.run(words)
         sys.stdout.flush()
         os._exit(code)
@@ -57,43 +57,48 @@ for line in sys.stdin:
 
 @dataclass
 class Server:
-    """Carries out one run after the other."""
+    """Starts one run after the other.
+
+    Attributes:
+        process: the server.
+        log: file that holds the output of the last run.
+    """
 
     process: subprocess.Popen[str]
     log: Path
 
-    def run(self, *words: str, at: int = 0, after: float = 0, with_signal: int = signal.SIGKILL) -> int:
-        """A run's exit code, negative for the signal that killed it.
+    def run(self, *overrides: str, at: int = 0, after: float = 0, with_signal: int = signal.SIGKILL) -> int:
+        """Return the exit code of a run, negative for the signal that killed it.
 
         Args:
-            words: of its command line.
-            at: number of the optimizer step, of all models, at which it gets the signal; 0 for none.
-            after: seconds after which it gets it, wherever it is; 0 for never.
-            with_signal: which.
+            overrides: command line of the run.
+            at: number of the optimizer step, counted over all models, at which the signal is sent; 0 for none.
+            after: seconds after which the signal is sent; 0 for never.
+            with_signal: number of the signal.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([words, at, after, int(with_signal), str(self.log)]) + "\n")
+        self.process.stdin.write(json.dumps([overrides, at, after, int(with_signal), str(self.log)]) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
     @property
-    def shown(self) -> str:
-        """What the last run printed."""
+    def output(self) -> str:
+        """Text that the last run printed."""
         return self.log.read_text()
 
 
 @contextmanager
 def server(folder: Path, cache: Path) -> Iterator[Server]:
-    """One that prints into the folder, with that cache and without the hub."""
+    """Start a server that logs into the folder, uses the cache and stays offline."""
     command, pipe = [sys.executable, "-c", SERVER], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=_env(cache)) as process:
-        yield Server(process, folder / "shown.txt")
+        yield Server(process, folder / "output.txt")
         assert process.stdin is not None
         process.stdin.close()
 
 
-AT_ONCE = """
+PARALLEL = """
 import json, os, signal, sys, time
 import torch
 from kdrun.cli import main
@@ -101,8 +106,8 @@ from kdrun.runs import provenance, runner
 
 torch.set_num_threads(1)
 provenance.code_digest()
-children, (asked, after) = [], json.loads(sys.argv[1])
-for words, log in asked:
+children, (runs, after) = [], json.loads(sys.argv[1])
+for words, log in runs:
     child = os.fork()
     if child == 0:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -119,21 +124,23 @@ print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child i
 """
 
 
-def at_once(command_lines: list[list[str]], folder: Path, cache: Path, after: float = 0) -> list[tuple[int, str]]:
-    """Carry out command lines in as many processes side by side; the exit code of each and what it printed.
+def run_in_parallel(
+    command_lines: list[list[str]], folder: Path, cache: Path, after: float = 0
+) -> list[tuple[int, str]]:
+    """Run command lines in parallel processes; return the exit code and the output of each.
 
     Args:
-        command_lines: their words.
-        folder: where they print.
-        cache: that they have in common.
-        after: seconds after which the first is killed, wherever it is; 0 for never.
+        command_lines: overrides of each process.
+        folder: folder of their logs.
+        cache: cache that they share.
+        after: seconds after which the first process is killed; 0 for never.
     """
-    logs = [folder / f"shown-{i}.txt" for i in range(len(command_lines))]
-    asked = json.dumps([[[words, str(log)] for words, log in zip(command_lines, logs, strict=True)], after])
-    done = subprocess.run(
-        [sys.executable, "-c", AT_ONCE, asked], env=_env(cache), stdout=subprocess.PIPE, text=True, check=True
+    logs = [folder / f"output-{i}.txt" for i in range(len(command_lines))]
+    request = json.dumps([[[words, str(log)] for words, log in zip(command_lines, logs, strict=True)], after])
+    finished = subprocess.run(
+        [sys.executable, "-c", PARALLEL, request], env=_env(cache), stdout=subprocess.PIPE, text=True, check=True
     )
-    return [(code, log.read_text()) for code, log in zip(json.loads(done.stdout), logs, strict=True)]
+    return [(code, log.read_text()) for code, log in zip(json.loads(finished.stdout), logs, strict=True)]
 
 
 def _env(cache: Path) -> dict[str, str]:
@@ -141,18 +148,18 @@ def _env(cache: Path) -> dict[str, str]:
     return env | {"TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
 
 
-def words(method: str, output_dir: Path) -> list[str]:
-    """A run of a method that takes seconds, has several evaluations and log lines, and could go on from any step."""
-    own = {"meta_kd": ["task=amazon", "method.domain=books"], "mate_kd": ["method.student_turn=2"]}
-    own["zskd"] = own["mate_kd"]
+def overrides(method: str, output_dir: Path) -> list[str]:
+    """Return a run of a method that takes seconds, evaluates and logs several times, and can resume from any step."""
+    by_method = {"meta_kd": ["task=amazon", "method.domain=books"], "mate_kd": ["method.student_turn=2"]}
+    by_method["zskd"] = by_method["mate_kd"]
     small = ["preset=smoke", "corpus.max_lines=300", "optim.steps=6", "teacher.fine_tuning.steps=4"]
     often = ["runtime.log_every=2", "runtime.eval_every=2", "checkpoint.every=0"]
     rest = ["teacher.allow_weak=true", "report=false", f"output_dir={output_dir}"]
-    return [f"method={method}", *own.get(method, ["task=sst2"]), *small, *often, *rest]
+    return [f"method={method}", *by_method.get(method, ["task=sst2"]), *small, *often, *rest]
 
 
-def left_by(folder: Path) -> dict[str, Any]:
-    """What a run computed: weights and answers to the byte, its log and its counts less all that is a time."""
+def outputs(folder: Path) -> dict[str, Any]:
+    """Return all that a run computed: the bytes of weights and predictions, its log and its counts without times."""
     result = json.loads((folder / "result.json").read_text())
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     samples = folder / "samples.jsonl"
@@ -167,6 +174,6 @@ def left_by(folder: Path) -> dict[str, Any]:
     }
 
 
-def unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of what differs."""
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the names of the outputs that differ."""
     return [name for name in one if one[name] != other[name]]

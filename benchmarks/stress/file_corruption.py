@@ -1,7 +1,4 @@
-"""What can happen to the files of the cache: flipped bits, cut files, files and entries that are gone.
-
-`tests/test_cache_kinds.py` and `scripts/torture.py` do it to entries of every kind.
-"""
+"""Corrupt entries of the cache: flip bits, truncate files, delete files and entries."""
 
 import os
 import random
@@ -12,7 +9,7 @@ from pathlib import Path
 from kdrun.storage import cache_eviction, hashing, manifest
 
 CONTENT = (".safetensors", ".npy", ".arrow")
-"""Files whose bytes are the same whenever an entry is made; others say how long it took."""
+"""Files that have the same bytes whenever an entry is built; other files record how long the build took."""
 RUNS = {
     "kd": ["method=kd", "task=sst2", "student.pretrain.steps=3"],
     "tinybert_kd": ["method=tinybert_kd", "task=sst2", "method.teacher_states=keep"],
@@ -20,12 +17,12 @@ RUNS = {
     "meta_kd": ["method=meta_kd", "task=amazon", "method.domain=books"],
     "answers": ["method=kd_ood", "task=conll2003", "teacher=t5_smoke", "student=t5_smoke"],
 }
-"""Runs that make, between them, entries of every kind."""
+"""Runs that together build entries of every namespace."""
 SMALL = ["preset=smoke", "corpus.max_lines=300", "optim.steps=4", "teacher.fine_tuning.steps=4"]
 SMALL += ["teacher.allow_weak=true", "report=false"]
 
 
-def flip(folder: Path, draw: random.Random) -> str:
+def flip_bit(folder: Path, draw: random.Random) -> str:
     """Flip one bit of one file."""
     path = _any_file(folder, draw)
     data = bytearray(path.read_bytes())
@@ -35,43 +32,43 @@ def flip(folder: Path, draw: random.Random) -> str:
     return f"bit flipped in byte {place} of {path.name}"
 
 
-def cut(folder: Path, draw: random.Random) -> str:
-    """Cut a file off somewhere."""
+def truncate(folder: Path, draw: random.Random) -> str:
+    """Cut one file to a random size."""
     path = _any_file(folder, draw)
     size = draw.randrange(path.stat().st_size)
     os.truncate(path, size)
     return f"{path.name} cut to {size} bytes"
 
 
-def lose(folder: Path, draw: random.Random) -> str:
-    """Delete a file."""
+def delete_file(folder: Path, draw: random.Random) -> str:
+    """Delete one file."""
     path = _any_file(folder, draw)
     path.unlink()
     return f"{path.name} deleted"
 
 
-def delete(folder: Path, draw: random.Random) -> str:
-    """Delete the entry."""
+def delete_entry(folder: Path, draw: random.Random) -> str:
+    """Delete the whole entry."""
     shutil.rmtree(folder)
     return "deleted"
 
 
-WAYS: list[Callable[[Path, random.Random], str]] = [flip, cut, lose, delete]
+CORRUPTIONS: list[Callable[[Path, random.Random], str]] = [flip_bit, truncate, delete_file, delete_entry]
 
 
-def entries(root: Path) -> list[Path]:
-    """The folders of a cache's entries, in an order of their own."""
+def entry_folders(root: Path) -> list[Path]:
+    """Return the folders of a cache's entries, sorted."""
     return sorted(entry.folder for entry in cache_eviction.entries(root))
 
 
-def content(folder: Path) -> dict[str, str]:
-    """The digests of what an entry is there for; of kinds that hold texts, of every file."""
+def content_digests(folder: Path) -> dict[str, str]:
+    """Return the digests of an entry's `CONTENT` files; of every file where it has none of these."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != manifest.MANIFEST)
-    chosen = [path for path in files if path.suffix in CONTENT] or files
-    return {path.name: hashing.file_digest(path) for path in chosen}
+    content = [path for path in files if path.suffix in CONTENT] or files
+    return {path.name: hashing.file_digest(path) for path in content}
 
 
 def _any_file(folder: Path, draw: random.Random) -> Path:
-    """A file that is not empty; of the manifest, whose time may change unseen, only the rest is of weight."""
+    """Choose a non-empty file other than the manifest: a changed time in the manifest has no effect."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size and p.name != manifest.MANIFEST)
     return draw.choice(files)
