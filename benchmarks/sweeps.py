@@ -26,7 +26,7 @@ RUN = (
     "method=kd",
     "task=sst2",
     "report=false",
-    "teacher.fine_tuning.steps=200",
+    "teacher.finetune_optim.steps=200",
     "optim.steps=200",
     "teacher.allow_weak=true",
 )

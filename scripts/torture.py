@@ -221,7 +221,7 @@ def sweep_in_parallel(figures: Figures, root: Path, draw: random.Random, count: 
     """Start sweeps in several processes, kill one of them, and let the same command complete the sweep."""
     for i in range(count):
         out, cache = root / f"sweep-{i}", root / f"sweep-cache-{i}"
-        small = [*file_corruption.SMALL, f"output_dir={out}", "checkpoint.every=0"]
+        small = [*file_corruption.SMALL, f"output_dir={out}", "checkpoint.every_seconds=0"]
         overrides = ["-m", *small, "method=finetune,kd", "task=sst2", "seed=1,2,3"]
         after = draw.uniform(1.0, 30.0)
         processes = killable_runs.run_in_parallel([overrides] * PROCESSES, root, cache, after=after)

@@ -18,7 +18,7 @@ RUNS = {
     "answers": ["method=kd_ood", "task=conll2003", "teacher=t5_smoke", "student=t5_smoke"],
 }
 """Runs that together build entries of every namespace."""
-SMALL = ["preset=smoke", "corpus.max_lines=300", "optim.steps=4", "teacher.fine_tuning.steps=4"]
+SMALL = ["preset=smoke", "corpus.max_lines=300", "optim.steps=4", "teacher.finetune_optim.steps=4"]
 SMALL += ["teacher.allow_weak=true", "report=false"]
 
 

@@ -125,7 +125,7 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 
     if show and multirun:
         raise ConfigError(["--cfg job shows the config of one run; leave out -m and name one value of each key"])
-    overrides = resume.expand_resume(overrides)
+    overrides = subcommands.current_overrides(resume.expand_resume(overrides))
     problems = compose.validate_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)

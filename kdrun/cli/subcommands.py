@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -41,6 +43,21 @@ def run_command(verb: str, words: list[str]) -> int:
         print(usage(verb, module))
         return 0
     return module.main(words)
+
+
+def current_overrides(overrides: Sequence[str]) -> list[str]:
+    """Overrides with the keys of now; keys of the version before are accepted, with a note on stderr.
+
+    Raises:
+        ConfigError: a key is given under its old and under its new name.
+    """
+    from kdrun.config.overrides import rename_old_keys
+
+    renamed, keys = rename_old_keys(overrides)
+    if keys:
+        names = ", ".join(f"{old} is now {new}" for old, new in keys.items())
+        sys.stderr.write(f"note: {names}; old names are accepted in this version only\n")
+    return renamed
 
 
 def usage(verb: str, module: Any) -> str:

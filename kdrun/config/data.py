@@ -136,7 +136,7 @@ class OODConfig:
     min_words: int = setting(4, "drop sentences of fewer words", gt=0)
     keep_unknown: bool = setting(False, "keep sentences with <unk>, the mark of a rare word in WikiText")
     edit: float = setting(1.0, "pairs of a sentence and a copy with replaced words: their share, as a weight", ge=0)
-    neighbour: float = setting(1.0, "pairs of two sentences that follow each other: their share, as a weight", ge=0)
+    neighbor: float = setting(1.0, "pairs of two sentences that follow each other: their share, as a weight", ge=0)
     random: float = setting(1.0, "pairs of two random sentences: their share, as a weight", ge=0)
     edit_words: int = setting(3, "words replaced in the copy", gt=0)
     frequent_words: int = setting(

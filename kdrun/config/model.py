@@ -43,7 +43,7 @@ class ModelConfig:
 
     name: str = setting(doc="registered builder")
     path: str | None = setting(None, "a folder that holds the model; wins over what else is set here")
-    stray_weight: float = setting(
+    label_mass_weight: float = setting(
         1.0, "T5 alone: weight of answering with label words at all in its training; 1 is T5's own", ge=0
     )
 

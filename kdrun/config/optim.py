@@ -20,11 +20,11 @@ class OptimConfig:
     schedule: str = setting("linear", "registered schedule: linear, cosine or constant")
     warmup_ratio: float = setting(0.1, "share of the role's own steps spent warming up", ge=0, lt=1)
     warmup_steps: int | None = setting(None, "the same as a number of steps; wins over the ratio", ge=0)
-    clip_norm: float = setting(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
+    max_grad_norm: float = setting(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
     epochs: float = setting(3.0, "passes over the training rows", gt=0)
     steps: int | None = setting(None, "optimizer steps; wins over epochs", gt=0)
     batch_size: int = setting(32, "examples per micro-batch", gt=0)
-    accumulate: int = setting(1, "micro-batches per optimizer step", gt=0)
+    gradient_accumulation_steps: int = setting(1, "micro-batches per optimizer step", gt=0)
 
 
 @dataclass

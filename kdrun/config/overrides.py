@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
+
+from kdrun.errors import ConfigError
+from kdrun.storage.key_aliases import rename_overrides
 
 HYDRA_KEYS = ("hydra.launcher.", "hydra.sweep.dir")
 """Of Hydra's own settings those that the command line may set, beside the choice of the launcher: others name code."""
@@ -37,6 +40,33 @@ def parse_override(text: str) -> Override | str:
     except RecursionError:
         return f"cannot read {_short(text)!r}: it is nested too deep; write key=value, e.g. task=rte or optim.lr=1e-3"
     return _refusal(_short(text), override, list(_texts(value))) or override
+
+
+def key_of(override: str) -> str:
+    """The key of an override, without the + or ~ in front."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def rename_old_keys(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Replace the old name of a key by the name that it has now.
+
+    Returns:
+        The overrides with the keys of now, and of those that were renamed old key → key.
+
+    Raises:
+        ConfigError: a key is given under its old and under its new name.
+    """
+    renamed = rename_overrides(overrides)
+    keys = {key_of(old): key_of(new) for old, new in zip(overrides, renamed, strict=True) if old != new}
+    typed = {key_of(override) for override in overrides}
+    problems = [
+        f"{old} is the old name of {new}, and both are given; leave out {old}"
+        for old, new in keys.items()
+        if new in typed
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return renamed, keys
 
 
 def quote_path(path: Path) -> str:

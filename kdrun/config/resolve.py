@@ -21,8 +21,8 @@ def resolve_domain_strategy(config: RunConfig, needs: Requirements) -> DomainStr
 
     if not config.task.is_by_domain:
         return None
-    if config.teacher.lessons is not None:
-        return config.teacher.lessons
+    if config.teacher.domain_strategy is not None:
+        return config.teacher.domain_strategy
     if needs.meta_teacher:
         return DomainStrategy.meta
     return DomainStrategy.single if domains.uses_domains(config.method) else DomainStrategy.mixed

@@ -61,5 +61,5 @@ class RuntimeConfig:
 class CheckpointConfig:
     """Checkpoints that a run can go on from (`kdrun resume=RUN_FOLDER`); they change nothing that it computes."""
 
-    every: float = setting(300.0, "seconds of training between them; 0 saves after every step", ge=0)
-    keep: int = setting(2, "how many, in case the newest is damaged", gt=0)
+    every_seconds: float = setting(300.0, "seconds of training between them; 0 saves after every step", ge=0)
+    keep_last: int = setting(2, "how many, in case the newest is damaged", gt=0)

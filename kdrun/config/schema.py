@@ -38,7 +38,7 @@ class RunConfig:
     preset: str = setting(doc="which models, data and budget go together")
     experiment: str | None = setting(None, "the published run this one repeats")
     seed: int = setting(1, "decides every random choice", ge=0)
-    select: CheckpointSelection | None = setting(
+    checkpoint_selection: CheckpointSelection | None = setting(
         None, "which checkpoint becomes the result; null is best_dev, last if data-free"
     )
     output_dir: str = setting("outputs", "where run folders and the ledger go")

@@ -61,10 +61,10 @@ class TeacherOptions:
     """What a teacher has beside its model."""
 
     fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes it on the task")
-    fine_tuning: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
+    finetune_optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
     allow_weak: bool = setting(False, "go on even when the teacher is near the majority guess")
     seed: int = setting(1, "of its fine-tuning; apart from the run's, so that a sweep over seeds shares it", ge=0)
-    lessons: DomainStrategy | None = setting(
+    domain_strategy: DomainStrategy | None = setting(
         None, "the domains it learns from, and how; null is meta where the method asks, else single or mixed"
     )
     meta: MetaTeacherConfig = setting(MetaTeacherConfig(), "how a meta-teacher learns")

@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Override
 
 from kdrun.config import compose
 from kdrun.config.identity import NON_IDENTITY_KEYS, config_hash, identity
+from kdrun.config.overrides import key_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import rules
 from kdrun.console import Console
@@ -33,6 +34,7 @@ from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MOST_SHOWN, config_differences, read_record
 from kdrun.storage.files import append_jsonl, write_atomic
 from kdrun.storage.hashing import digest
+from kdrun.storage.key_aliases import rename_config, rename_overrides
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
 
 FOLDER, RECORD, REUSED = "sweeps", "sweep.json", "taken.jsonl"
@@ -152,13 +154,9 @@ def _name(own: list[Override], swept: set[str], base: list[str]) -> str:
 
 
 def _cell(words: list[str], config: RunConfig, swept: set[str]) -> Cell:
-    decisive = sorted(word for word in words if _key(word).partition(".")[0] not in NON_IDENTITY_KEYS)
-    label = " ".join(word for word in words if _key(word) in swept)
+    decisive = sorted(word for word in words if key_of(word).partition(".")[0] not in NON_IDENTITY_KEYS)
+    label = " ".join(word for word in words if key_of(word) in swept)
     return Cell(config_hash(config), label or "no word swept", decisive, identity(config), rules.validate(config))
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+")
 
 
 def _written(sweep: Sweep) -> Sweep:
@@ -186,8 +184,8 @@ def _must_be_same(before: Sweep, now: Sweep) -> None:
     if before.code != now.code:
         changed.append(f"kdrun's code is another than it began with (code {before.code}, now {now.code})")
     found = [text for cell in now.cells for text in _changes(old.get(tuple(cell.words)), cell)]
-    varied = {_key(word) for cell in [*before.cells, *now.cells] for word in cell.label.split()}
-    bases = [{w for cell in one.cells for w in cell.words if _key(w) not in varied} for one in (before, now)]
+    varied = {key_of(word) for cell in [*before.cells, *now.cells] for word in cell.label.split()}
+    bases = [{w for cell in one.cells for w in cell.words if key_of(w) not in varied} for one in (before, now)]
     found += [f"{word} was among its words" for word in sorted(bases[0] - bases[1])]
     found += [f"{word} was not among its words" for word in sorted(bases[1] - bases[0])]
     changed += list(dict.fromkeys(found))
@@ -210,7 +208,16 @@ def load(folder: Path) -> Sweep | None:
     if not path.is_file():
         return None
     made = json.loads(path.read_text(encoding="utf-8"))
-    return Sweep(folder.name, folder, made["code"], [Cell(**cell) for cell in made["cells"]])
+    return Sweep(folder.name, folder, made["code"], [_current_cell(Cell(**cell)) for cell in made["cells"]])
+
+
+def _current_cell(cell: Cell) -> Cell:
+    """A cell as it was recorded, with the config keys of now; its id names its folder and stays."""
+    overrides, method, label = rename_overrides(cell.words), cell.identity.get("method") or {}, cell.label
+    for before, after in zip(cell.words, overrides, strict=True):
+        label = label.replace(before, after)
+    config = rename_config(cell.identity, [str(method.get("name"))])
+    return replace(cell, label=label, words=overrides, identity=config)
 
 
 def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:

@@ -168,8 +168,8 @@ class CollapseGuard:
             good = "as it came" if self._agreement is None else f"{self._agreement:.1%} of its text of the wanted class"
             self.reason = (
                 f"its text has collapsed: {verdict.collapse}; the last good generator ({good}) writes from here on. "
-                "A lower method.generator_optim.lr, or a higher method.language_weight or method.balance_weight, may "
-                "prevent it"
+                "A lower method.generator_optim.lr, or a higher method.reference_kl_weight or "
+                "method.class_balance_weight, may prevent it"
             )
             self.restore_best()
         elif self._agreement is None or verdict.agreement >= self._agreement:

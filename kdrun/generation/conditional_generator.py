@@ -204,7 +204,7 @@ def add_special_tokens(reader: TextTokenizer, made: GeneratedTokens, special_ids
     if (whole := probe["input_ids"].shape[1] - (behind - first) + made.ids.shape[1]) > reader.max_length:
         raise ModelError(
             f"made texts have up to {made.ids.shape[1]} tokens, which the {role} reads as {whole}, and "
-            f"data.max_length is {reader.max_length}; lower method.longest or raise data.max_length"
+            f"data.max_length is {reader.max_length}; lower method.max_tokens or raise data.max_length"
         )
     count = len(made.ids)
     around = [

@@ -90,7 +90,16 @@ class Method:
 
         Reads `self.config` and `optim` alone, so that `kdrun explain` can show them without a model.
         """
-        return [Phase("train", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
+        return [
+            Phase(
+                "train",
+                (Turn("student"),),
+                optim.epochs,
+                optim.steps,
+                optim.batch_size,
+                optim.gradient_accumulation_steps,
+            )
+        ]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The optimizer of each role that trains in a phase; `optim` is the run's, for the student."""

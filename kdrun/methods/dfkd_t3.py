@@ -65,25 +65,25 @@ class DFKDT3Config:
     pseudo_weight: float = setting(0.5, "weight of the divergence on the generated text", ge=0)
     specificity_weight: float = setting(1.0, "λ_spec: the teacher recognises the wanted class", ge=0)
     specificity: Specificity = setting(Specificity.log_odds, "how that is measured: missing log-odds, or surprise")
-    enough_log_odds: float = setting(
+    log_odds_margin: float = setting(
         6.0, "m: log-odds of the wanted class, in nats, beyond which nothing is gained", gt=0
     )
-    balance_weight: float = setting(1.0, "λ_div: classes have equal shares in a batch", ge=0)
-    token_weight: float = setting(0.1, "λ_tok: a batch is made of many words", ge=0)
-    friendliness_weight: float = setting(1.0, "λ_adv: the student still disagrees with the teacher", ge=0)
-    language_weight: float = setting(0.1, "λ_lm: the generator stays near the language it came with", ge=0)
+    class_balance_weight: float = setting(1.0, "λ_div: classes have equal shares in a batch", ge=0)
+    token_diversity_weight: float = setting(0.1, "λ_tok: a batch is made of many words", ge=0)
+    adversarial_weight: float = setting(1.0, "λ_adv: the student still disagrees with the teacher", ge=0)
+    reference_kl_weight: float = setting(0.1, "λ_lm: the generator stays near the language it came with", ge=0)
     mode: Mode = setting(Mode.infill, "into spans of the source text, or new texts token by token")
     gradient: Gradient = setting(Gradient.auto, "soft tokens, or score function with text in between")
     mask_rate: float = setting(0.5, "infill: share of the source's tokens that spans cover", gt=0, le=1)
     mean_span: float = setting(3.0, "infill: tokens of a span, on average", ge=1)
-    shortest: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
-    longest: int = setting(24, "decode: tokens after which a text is cut", ge=1)
+    min_tokens: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
+    max_tokens: int = setting(24, "decode: tokens after which a text is cut", ge=1)
     gumbel_temperature: float = setting(4.0, "τ_g of the Gumbel-softmax in the generator's first turn", gt=0)
     gumbel_temperature_end: float = setting(4.0, "τ_g at its last step; in between it changes geometrically", gt=0)
     baseline_momentum: float = setting(0.9, "score function: what a step keeps of the moving baseline", ge=0, lt=1)
     warm_start_steps: int = setting(150, "steps the generator takes before the first cycle", ge=0)
-    generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
+    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
+    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
     schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
         OptimConfig(lr=1e-3, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
@@ -121,9 +121,9 @@ class DFKDT3(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts a row.
         teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row (`decode`: one decoder step a token); and generator_turn steps to
-            student_turn of the student's, each a forward and a backward pass through generator, teacher and student
-            (score function: forward alone through teacher and student), and a forward pass of G₀.
+        generator: one forward pass a row (`decode`: one decoder step a token); and generator_steps_per_cycle steps to
+            student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
+            student (score function: forward alone through teacher and student), and a forward pass of G₀.
         Of a task that is answered with a text, a student step also takes the teacher's logits on x, and a decoder step
             of it on x′ for each token of the longest answer of the batch, `task.answer_tokens` at most.
     """
@@ -155,12 +155,12 @@ class DFKDT3(PseudoTextMethod):
             )
         self.soft = special is not None and config.gradient is not Gradient.score
         infill = conditional_generator.Spans(config.mask_rate, config.mean_span)
-        style = infill if config.mode is Mode.infill else t5_sampling.LengthLimits(config.shortest, config.longest)
+        style = infill if config.mode is Mode.infill else t5_sampling.LengthLimits(config.min_tokens, config.max_tokens)
         generator = self.roles["generator"]
         self.writer = conditional_generator.ConditionalGenerator(
             generator, parts.tokenizers, parts.task, style, parts.seed, special
         )
-        if config.language_weight:
+        if config.reference_kl_weight:
             # a role of its own, so that the loop freezes it like any role out of its turn
             self.roles = {**self.roles, "reference": copy.deepcopy(generator).requires_grad_(False).eval()}
         self._baseline = reinforce.MovingBaseline(config.baseline_momentum)
@@ -172,15 +172,15 @@ class DFKDT3(PseudoTextMethod):
         found = []
         if config.mode is Mode.decode and len(task.text) > 1:
             found.append(f"method.mode=decode writes single texts, and task={task.name} has pairs; use infill")
-        if config.mode is Mode.decode and config.shortest > config.longest:
-            found.append(f"method.shortest={config.shortest} is more than method.longest={config.longest}")
+        if config.mode is Mode.decode and config.min_tokens > config.max_tokens:
+            found.append(f"method.min_tokens={config.min_tokens} is more than method.max_tokens={config.max_tokens}")
         return found
 
     def phases(self, optim: Any) -> list[Phase]:
         """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
         c = self.config
-        turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
-        sizes = {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
+        sizes = {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps}
         main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
         if not c.warm_start_steps:
             return [main]
@@ -272,25 +272,25 @@ class DFKDT3(PseudoTextMethod):
         said = conditional_generator.reader_logits(views, read, made, soft=self.soft)
         teacher, student = said["teacher"], said["student"]
         if c.specificity is Specificity.log_odds:
-            specific = generator_losses.log_odds_hinge(teacher, wanted, c.enough_log_odds)
+            specific = generator_losses.log_odds_hinge(teacher, wanted, c.log_odds_margin)
         else:
             specific = generator_losses.target_cross_entropy(teacher, wanted)
         apart = generator_losses.adversarial_divergence(student, teacher, c.temperature)
         imbalance, repetition = generator_losses.class_balance(teacher), generator_losses.token_diversity(made.logits)
         one_sided = imbalance if self.soft else generator_losses.class_balance_reward(teacher)
-        cost = c.specificity_weight * specific + c.balance_weight * one_sided - c.friendliness_weight * apart
+        cost = c.specificity_weight * specific + c.class_balance_weight * one_sided - c.adversarial_weight * apart
         watched = {"gumbel_temperature": cost.new_tensor(count * tau)} if self.soft else {"reward": -cost.sum()}
         loss = cost.sum()
         if not self.soft:
             loss = reinforce.reinforce_loss(made.log_prob, -cost, self._baseline.use(-cost)).sum()
-        away = self._reference_kl(made).sum() if c.language_weight else loss.new_zeros(())
-        loss = loss + c.token_weight * count * repetition + c.language_weight * away
+        away = self._reference_kl(made).sum() if c.reference_kl_weight else loss.new_zeros(())
+        loss = loss + c.token_diversity_weight * count * repetition + c.reference_kl_weight * away
         terms = {
             "specificity": (c.specificity_weight, specific.sum()),
-            "imbalance": (c.balance_weight, count * imbalance),
-            "divergence": (c.friendliness_weight, apart.sum()),
-            "repetition": (c.token_weight, count * repetition),
-            "language": (c.language_weight, away),
+            "imbalance": (c.class_balance_weight, count * imbalance),
+            "divergence": (c.adversarial_weight, apart.sum()),
+            "repetition": (c.token_diversity_weight, count * repetition),
+            "language": (c.reference_kl_weight, away),
         }
         shown = {name: value.detach() for name, (weight, value) in terms.items() if weight}
         return StepOutput(loss, count, shown, watched)

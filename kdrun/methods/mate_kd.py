@@ -31,11 +31,11 @@ class MateKDConfig:
     divergence: Divergence = setting(Divergence.ce, "what the generator maximises")
     mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
     gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
-    generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
+    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
+    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
     schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
-        OptimConfig(lr=5e-7, warmup_ratio=0.0, clip_norm=5.0), "optimizer of the generator; its budget follows"
+        OptimConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0), "optimizer of the generator; its budget follows"
     )
 
 
@@ -61,8 +61,9 @@ class MateKD(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts a row.
         teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row, its head at masked tokens only; and generator_turn steps to student_turn
-            of the student's, each a forward and a backward pass through generator, teacher and student.
+        generator: one forward pass a row, its head at masked tokens only; and generator_steps_per_cycle steps to
+            student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
+            student.
     """
 
     requires = Requirements(
@@ -73,8 +74,18 @@ class MateKD(PseudoTextMethod):
     def phases(self, optim: Any) -> list[Phase]:
         """One phase: the generator's turn, then the student's, over and over."""
         c = self.config
-        turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
-        return [Phase("train", turns, optim.epochs, optim.steps, optim.batch_size, optim.accumulate, c.schedule_over)]
+        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
+        return [
+            Phase(
+                "train",
+                turns,
+                optim.epochs,
+                optim.steps,
+                optim.batch_size,
+                optim.gradient_accumulation_steps,
+                c.schedule_over,
+            )
+        ]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""

@@ -43,7 +43,7 @@ class Phase:
     epochs: float = 1.0
     steps: int | None = None
     batch_size: int = 32
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     schedule_over: ScheduleSpan = ScheduleSpan.own_steps
     evaluated: bool = True
     """Whether the dev score means something in this phase. Where not (the head is not trained, or another model is),
@@ -64,7 +64,7 @@ class Phase:
 
 def steps_per_epoch(plan: Phase | OptimConfig, rows: int) -> int:
     """Optimizer steps of one pass over so many rows; the last micro-batch and the last step may be smaller."""
-    return math.ceil(math.ceil(rows / plan.batch_size) / plan.accumulate)
+    return math.ceil(math.ceil(rows / plan.batch_size) / plan.gradient_accumulation_steps)
 
 
 def num_steps(plan: Phase | OptimConfig, rows: int) -> int:

@@ -43,7 +43,7 @@ class TinyBertKD(IntermediateLayerMethod):
 
     Differences:
         temperature: TinyBERT's code has 1; Meta-KD's second stage, the same otherwise, has 2.
-        intermediate_share: TinyBERT spends 5 to 50 epochs by task on the first phase and 3 on the second, Meta-KD 10
+        intermediate_fraction: TinyBERT spends 5 to 50 epochs by task on the first phase and 3 on the second, Meta-KD 10
             on each.
         - the paper has a second projection for the embeddings; its code has one for all, as here.
         - the code's means run over padding too, so that an example's loss hangs on the batch it is in.

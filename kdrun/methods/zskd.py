@@ -37,11 +37,11 @@ class ZSKDConfig:
     mlm_weight: float = setting(1.0, "β: weight of the generator's language modelling of the text it masks", ge=0)
     mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
     gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
-    generator_turn: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_turn: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
+    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
+    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
     schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
-        OptimConfig(lr=5e-7, warmup_ratio=0.0, clip_norm=5.0), "optimizer of the generator; its budget follows"
+        OptimConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0), "optimizer of the generator; its budget follows"
     )
     warm_start_steps: int = setting(0, "steps of language modelling the generator takes before the first cycle", ge=0)
     warm_start_lr: float = setting(5e-6, "peak learning rate of those steps", gt=0)
@@ -63,14 +63,15 @@ class ZSKD(PseudoTextMethod):
     Differences:
         mlm_weight: the paper says that generated text stays close to the out-of-domain text, not by which term;
             here it is the loss that the generator was pretrained with, weight 1.
-        generator_turn: turns, mask rate and the generator's learning rate were not found; they are MATE-KD's, by
-            the same authors.
+        generator_steps_per_cycle: turns, mask rate and the generator's learning rate were not found; they are
+            MATE-KD's, by the same authors.
 
     Cost:
         student: one forward and one backward pass over two texts a row.
         teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row, its head at masked tokens only; and generator_turn steps to student_turn
-            of the student's, each a forward and a backward pass through generator, teacher and student.
+        generator: one forward pass a row, its head at masked tokens only; and generator_steps_per_cycle steps to
+            student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
+            student.
     """
 
     requires = Requirements(
@@ -87,8 +88,8 @@ class ZSKD(PseudoTextMethod):
     def phases(self, optim: Any) -> list[Phase]:
         """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
         c = self.config
-        turns = (Turn("generator", c.generator_turn), Turn("student", c.student_turn))
-        sizes = {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
+        sizes = {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps}
         main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
         if not c.warm_start_steps:
             return [main]

@@ -55,7 +55,7 @@ def build_context(run: RunContext, role: str) -> BuildContext:
     config = run.config
     return BuildContext(
         role=role,
-        stray_weight=getattr(getattr(config, role), "stray_weight", 0.0),
+        stray_weight=getattr(getattr(config, role), "label_mass_weight", 0.0),
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,
@@ -148,7 +148,9 @@ def make_checkpoint_manager(
     place = run.run_dir.path / "checkpoints" / name
     at_end = journal is not None
     options = run.config.checkpoint
-    return CheckpointManager(place, options.every, options.keep, run.console.warning, journal, settings, at_end)
+    return CheckpointManager(
+        place, options.every_seconds, options.keep_last, run.console.warning, journal, settings, at_end
+    )
 
 
 def make_loader(run: RunContext, method: Method) -> BatchLoader:
@@ -162,7 +164,7 @@ def make_loader(run: RunContext, method: Method) -> BatchLoader:
             sizes = np.cumsum(
                 [len(rows) for rows in longest_first_batches(table.lengths, run.evaluator.predictor.batch_size)]
             )
-            enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.accumulate)) + 1
+            enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.gradient_accumulation_steps)) + 1
             kept = np.nan_to_num(run.evaluator.predictor.logits(built.model, table, config.task.num_outputs, enough))
         else:
             kept = logits.cached_logits(built, table, setting, run.console.print)

@@ -94,7 +94,7 @@ class RunContext:
     @property
     def select(self) -> CheckpointSelection:
         """Which checkpoint becomes the result: a run without the task's rows has none to choose by, unless told to."""
-        return self.config.select or (
+        return self.config.checkpoint_selection or (
             CheckpointSelection.best_dev if self.trains_on_task_rows else CheckpointSelection.last
         )
 

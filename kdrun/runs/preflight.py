@@ -117,7 +117,9 @@ def _modes(run: RunContext) -> PreflightCheck:
 def _disk(run: RunContext) -> PreflightCheck:
     """Space for what the run writes: the student, its checkpoints, and the cached teacher and its logits."""
     sizes = {role: _weights(built) for role, built in run.roles.items()}
-    copies = STORED_COPIES + COPIES_TO_GO_ON * (run.config.checkpoint.keep + 1)  # the newest before the oldest goes
+    copies = STORED_COPIES + COPIES_TO_GO_ON * (
+        run.config.checkpoint.keep_last + 1
+    )  # the newest before the oldest goes
     needed = copies * sizes["student"] + sizes.get("teacher", 0) * run.requires.teacher
     if run.requires.teacher_logits and not run.evaluator.task_type.generates_text:
         needed += 4 * run.data.student_rows.num_rows * run.config.task.num_outputs
@@ -158,7 +160,7 @@ def _memory(run: RunContext) -> PreflightCheck:
         room, what = _physical_memory(), "of the process, libraries included"
     found = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {what}"
     found += f"; {num_bytes(room)} there"
-    remedy = "lower optim.batch_size and raise optim.accumulate, or lower data.max_length"
+    remedy = "lower optim.batch_size and raise optim.gradient_accumulation_steps, or lower data.max_length"
     return PreflightCheck("memory", ok=max(peak, estimate) < room, found=found, remedy=remedy)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from kdrun.config import overrides
 from kdrun.errors import ConfigError
 from kdrun.runs.run_record import RECORD, read_record
+from kdrun.storage.key_aliases import current_key
 from kdrun.storage.ledger import LEDGER
 
 RESUME = "resume="
@@ -32,9 +33,9 @@ def expand_resume(words: Sequence[str]) -> list[str]:
         reason = "name one folder" if len(folders) > 1 else f"no run left a {RECORD} there; name the folder of a run"
         raise ConfigError([f"{RESUME}{folders[0]}: {reason}"])
     others = [word for word in words if not word.startswith(RESUME)]
-    named = {"run_dir", *(_key(word) for word in others)}
+    named = {"run_dir", *(current_key(overrides.key_of(word), [str(record.get("method"))]) for word in others)}
     try:
-        own = [word for word in shlex.split(record["command"])[1:] if _key(word) not in named]
+        own = [word for word in shlex.split(record["command"])[1:] if overrides.key_of(word) not in named]
     except ValueError as error:
         raise ConfigError([f"{folders[0] / RECORD}: its command cannot be read ({error}); start anew"]) from None
     _check_safe(own, folders[0])
@@ -58,7 +59,3 @@ def _check_safe(words: list[str], folder: Path) -> None:
         if override.key_or_group == "output_dir" and not is_known:
             told = f"its command has {word}, and no run has written there yet"
             raise ConfigError([f"{folder / RECORD}: {told}; say where the ledger is to be: output_dir=…"])
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")

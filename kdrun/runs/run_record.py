@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError
+from kdrun.storage.key_aliases import rename_run
 from kdrun.storage.serialization import flatten
 
 RECORD = "run.json"
@@ -17,7 +18,7 @@ MOST_SHOWN = 8
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a folder's `run.json` says; None where there is none.
+    """What a folder's `run.json` says, with the config keys of now; None where there is none.
 
     Raises:
         ConfigError: it is not what a run writes.
@@ -34,7 +35,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record, wrong = None, f"{type(error).__name__}: {error}"
     if wrong is not None:
         raise ConfigError([f"{path} is not what a run wrote ({wrong}); start anew in another run_dir"])
-    return record
+    return None if record is None else rename_run(record)
 
 
 def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -33,8 +33,8 @@ def prepare_teacher(run: RunContext) -> None:
     if kind in (DomainStrategy.multi_task, DomainStrategy.meta) and not wants:
         raise ConfigError(
             [
-                f"teacher.lessons={kind.value} is a way of fine-tuning, and the teacher {built.name} has its head "
-                "already: give its base model, or teacher.fine_tune=always"
+                f"teacher.domain_strategy={kind.value} is a way of fine-tuning, and the teacher {built.name} has its "
+                "head already: give its base model, or teacher.fine_tune=always"
             ]
         )
     if wants and is_real:

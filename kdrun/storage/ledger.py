@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DataError
+from kdrun.storage.key_aliases import rename_comparison, rename_run
 
 LEDGER = "ledger.jsonl"
 
@@ -38,7 +39,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a ledger file; none where there is no file.
+    """The lines of a ledger file with the config keys of now; none where there is no file.
 
     A last line without an end is being written, or its writer died.
 
@@ -56,7 +57,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             told = f"line {number}: {type(error).__name__}: {error}"
             raise DataError(f"{path} is not a ledger ({told}); each line is a JSON object; mend or move it") from None
-        yield record
+        yield rename_comparison(record) if record["event"] == "comparison" else rename_run(record)
 
 
 def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ class PhaseRunner:
         Every role walks through the rows on its own, so that the student meets the same batches at its k-th
         step whatever turns come between.
         """
-        accumulate, name = self.phase.accumulate, self.phase.rng_name(role)
+        accumulate, name = self.phase.gradient_accumulation_steps, self.phase.rng_name(role)
         epoch, within = divmod(taken, self.steps_per_epoch)
         while True:
             order = self.context.loader.epoch_batches(self.phase.batch_size, self.settings.seed, name, epoch)
@@ -202,7 +202,7 @@ class PhaseRunner:
             tally.add(output.loss_terms | output.metrics)
         norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * divided / count
         check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(step, turn))
-        self._apply(optimizer, count / divided, config.clip_norm, norm, found)
+        self._apply(optimizer, count / divided, config.max_grad_norm, norm, found)
         self.steps_by_role[turn.role] += 1
         tally.add({"loss": total})
         tally.count += count

@@ -84,7 +84,7 @@ def check_finite_gradient(norm: float, rows: list[int], where: tuple[str, str]) 
     if not math.isfinite(norm):
         raise TrainingError(
             f"{where[0]}: the gradient is not finite on training rows {_few(rows)}; a lower learning rate, clipping "
-            f"(optim.clip_norm) or runtime.precision=fp32 may help{where[1]}"
+            f"(optim.max_grad_norm) or runtime.precision=fp32 may help{where[1]}"
         )
 
 

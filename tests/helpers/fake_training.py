@@ -37,7 +37,16 @@ class Regress(Method):
     """Squared error of a linear student; a second role only to see it left alone."""
 
     def phases(self, optim: OptimConfig) -> list[Phase]:
-        return [Phase("fit", (Turn("student"),), optim.epochs, optim.steps, optim.batch_size, optim.accumulate)]
+        return [
+            Phase(
+                "fit",
+                (Turn("student"),),
+                optim.epochs,
+                optim.steps,
+                optim.batch_size,
+                optim.gradient_accumulation_steps,
+            )
+        ]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         return dict.fromkeys(("student", "generator"), optim)
@@ -79,7 +88,7 @@ class Record:
 def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Record, Method]:
     torch.manual_seed(3)
     roles: dict[str, nn.Module] = {"student": nn.Linear(3, 1), "generator": nn.Linear(3, 1), "teacher": nn.Linear(3, 1)}
-    optim = OptimConfig(**{"lr": 0.05, "batch_size": 8, "epochs": 3, "clip_norm": 0.0, **changes.pop("optim", {})})
+    optim = OptimConfig(**{"lr": 0.05, "batch_size": 8, "epochs": 3, "max_grad_norm": 0.0, **changes.pop("optim", {})})
     parts = MethodContext(roles, changes.pop("task", None), None, lambda a, b: a, 1, torch.device("cpu"))
     made = method(None, parts)
     scores = iter(changes.pop("scores", [0.1] * 1000))

@@ -38,8 +38,13 @@ ENTRIES = [
     "mrpc",
 ]
 VOCAB = len(ENTRIES)
-OFF: dict[str, Any] = {"specificity_weight": 0, "balance_weight": 0, "token_weight": 0, "friendliness_weight": 0,
-                         "language_weight": 0}  # fmt: skip
+OFF: dict[str, Any] = {
+    "specificity_weight": 0,
+    "class_balance_weight": 0,
+    "token_diversity_weight": 0,
+    "adversarial_weight": 0,
+    "reference_kl_weight": 0,
+}
 STUDENT, GENERATOR = Turn("student"), Turn("generator")
 SINGLE = TaskConfig(name="sst2", text=["sentence"], labels=["bad", "good"], prompts=["a b"], label_words=["no", "yes"])
 PAIR = TaskConfig(
@@ -141,5 +146,5 @@ def answers(method: DFKDT3, inputs: Mapping[str, dict[str, Tensor]]) -> tuple[Te
 
 WAYS = [
     pytest.param({"mode": Mode.infill}, id="infill"),
-    pytest.param({"mode": Mode.decode, "longest": 6}, id="decode"),
+    pytest.param({"mode": Mode.decode, "max_tokens": 6}, id="decode"),
 ]

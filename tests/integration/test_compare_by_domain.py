@@ -16,8 +16,8 @@ from kdrun.reporting.html import index_page, report
 from kdrun.runs import runner
 from kdrun.storage.ledger import read_comparisons, read_ledger, read_runs
 
-WORDS = ["task=amazon", "method.domain=all", "teacher.lessons=mixed", "preset=smoke", "optim.steps=2"]
-WORDS += ["teacher.fine_tuning.steps=2", "teacher.allow_weak=true", "report=false"]
+WORDS = ["task=amazon", "method.domain=all", "teacher.domain_strategy=mixed", "preset=smoke", "optim.steps=2"]
+WORDS += ["teacher.finetune_optim.steps=2", "teacher.allow_weak=true", "report=false"]
 DOMAINS = ["books", "dvd", "electronics", "kitchen"]
 
 pytestmark = pytest.mark.slow

@@ -99,7 +99,7 @@ def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> Non
 @pytest.mark.parametrize("method", [pytest.param(m, marks=() if m == "zskd" else pytest.mark.slow) for m in DATA_FREE])
 def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
     assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
-    chosen = run(smoke(tmp_path, f"method={method}", "select=best_dev"))["checkpoint"]
+    chosen = run(smoke(tmp_path, f"method={method}", "checkpoint_selection=best_dev"))["checkpoint"]
     assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
 
 
@@ -115,7 +115,7 @@ def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Pa
     arms = plan.plan_arms(["kd", "kd_ood"], words)
     equalize_budgets(arms, rows=60)
     for arm in arms:
-        assert arm.words[-2:] == ["optim.steps=16", "select=last"]  # 2 passes over 60 rows, 8 a step
+        assert arm.words[-2:] == ["optim.steps=16", "checkpoint_selection=last"]  # 2 passes over 60 rows, 8 a step
         assert num_steps(arm.config(1).optim, rows=999) == 16
 
 

@@ -30,7 +30,13 @@ TERMS = (
     "loss",
 )
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
-SHORT_TURNS = {"mate_kd": ["method.generator_turn=1", "method.student_turn=2", "method.generator_optim.lr=1e-3"]}
+SHORT_TURNS = {
+    "mate_kd": [
+        "method.generator_steps_per_cycle=1",
+        "method.student_steps_per_cycle=2",
+        "method.generator_optim.lr=1e-3",
+    ]
+}
 LIKE_OTHERS = {("rte", "t5"), ("amazon", "t5")}
 """For a T5 a pair like STS-B's, and a single text like SST-2's."""
 ONE_DOMAIN = {"meta_kd": ["method.domain=books", "dry_run=true"]}  # whose meta-teacher is then a stand-in

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("run_env")
 def words(tmp_path: Path, *more: str) -> list[str]:
     return [
         "task=conll2003", "preset=t5_writer", "report=false", f"output_dir={tmp_path}/out", "task.answer_tokens=6",
-        f"teacher.sizes={SIZES}", "teacher.fine_tuning.steps=2", "teacher.fine_tuning.batch_size=8",
+        f"teacher.sizes={SIZES}", "teacher.finetune_optim.steps=2", "teacher.finetune_optim.batch_size=8",
         "teacher.allow_weak=true", f"student.sizes={SIZES}", "optim.steps=3", "optim.batch_size=8",
         f"generator.sizes={SIZES}", "generator.pretrain.steps=0",
         "data.max_train_rows=64", "ood.rows=32", "runtime.log_every=1", *more,

@@ -85,7 +85,7 @@ def test_same_losses_as_a_plain_loop(regression: bool, tmp_path: Path, monkeypat
     config = BertConfig(vocab_size=15, problem_type=kind, **sizes)
     config.num_labels, config.hidden_dropout_prob, config.attention_probs_dropout_prob = outputs, 0.0, 0.0
     BertForSequenceClassification(config).save_pretrained(tmp_path / "model")
-    optim = OptimConfig(lr=1e-3, weight_decay=0.0, warmup_ratio=0.0, clip_norm=1.0, steps=STEPS, batch_size=16)
+    optim = OptimConfig(lr=1e-3, weight_decay=0.0, warmup_ratio=0.0, max_grad_norm=1.0, steps=STEPS, batch_size=16)
     task = TaskConfig(name="t", labels=[] if regression else ["a", "b"], rows={"train": 100, "dev": 100})
     tokens = tokenize(make_split("train", [pa.array(texts)], pa.array(labels), "test"), tiny_tokenizer(), 32)
     feed = BatchLoader({"student": tokens}, labels, torch.device("cpu"))

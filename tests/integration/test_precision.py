@@ -19,9 +19,14 @@ LOSS = (0.01, 0.002)
 """Most by which a logged loss may differ: this share of it, and this much on top."""
 PROBABILITY = 0.01
 """Most by which the probability of a class may differ, after 30 steps at a high learning rate."""
-LIVELY = {"optim.steps": "30", "optim.lr": "3e-3", "teacher.fine_tuning.steps": "30", "teacher.fine_tuning.lr": "1e-3"}
+LIVELY = {
+    "optim.steps": "30",
+    "optim.lr": "3e-3",
+    "teacher.finetune_optim.steps": "30",
+    "teacher.finetune_optim.lr": "1e-3",
+}
 """At 3e-3 a tiny meta-teacher's own training is chaotic: its rounding grows until student losses are 4 % apart."""
-LIVELY |= {"checkpoint.every": "1e9", "runtime.log_every": "1"}
+LIVELY |= {"checkpoint.every_seconds": "1e9", "runtime.log_every": "1"}
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
 ) -> None:
     words, stopped = killable_runs.overrides("kd", tmp_path), tmp_path / "stopped"
     # nothing is due by itself
-    code = server.run(*words, f"run_dir={stopped}", "checkpoint.every=1e9", at=3, with_signal=signal.SIGTERM)
+    code = server.run(*words, f"run_dir={stopped}", "checkpoint.every_seconds=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert f"go on with: kdrun resume={stopped}" in server.output
     last = stopped / "checkpoints" / "last"
@@ -127,7 +127,7 @@ def test_a_teacher_goes_on_too_and_is_the_same_teacher(tmp_path: Path, shared_ca
 def test_a_run_of_all_domains_goes_on_with_the_domain_it_was_killed_in(
     server: killable_runs.Server, tmp_path: Path
 ) -> None:
-    words = ["task=amazon", "method.domain=all", "teacher.lessons=mixed"]
+    words = ["task=amazon", "method.domain=all", "teacher.domain_strategy=mixed"]
     words = [*(w for w in killable_runs.overrides("tinybert_kd", tmp_path) if w != "task=sst2"), *words]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert server.run(*words, f"run_dir={whole}") == 0, server.output

@@ -191,7 +191,7 @@ def test_layers_of_student(tmp_path: Path) -> None:
 
 def test_bf16_and_accumulation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    result, _, console = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.accumulate=2"))
+    result, _, console = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.gradient_accumulation_steps=2"))
     assert result["data"]["train_rows_read"] == 64
     assert "cpu, bf16, 1 thread, seed 1" in console
 
@@ -202,7 +202,7 @@ def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
 
 
 def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
-    config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.fine_tuning.steps=1")
+    config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.finetune_optim.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
         runner.run(config, Console(RichConsole(file=io.StringIO())))
     (run,) = ledger.read_ledger(tmp_path / "out")

@@ -18,7 +18,7 @@ from kdrun.experiments import sweeps
 from kdrun.runs import runner
 from kdrun.storage import ledger
 
-TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.fine_tuning.steps=2", "report=false"]
+TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.finetune_optim.steps=2", "report=false"]
 
 
 def words(folder: Path, *more: str) -> list[str]:
@@ -49,7 +49,9 @@ def plan(*given: str) -> sweeps.Sweep:
 
 def test_a_cell_is_named_by_its_config_whatever_changes_no_number(tmp_path: Path) -> None:
     first = plan(*words(tmp_path / "a", "seed=1,2", "method=kd"))
-    second = plan(*reversed(words(tmp_path / "b", "seed=2,1", "method=kd")), "checkpoint.every=1", "sweep=named")
+    second = plan(
+        *reversed(words(tmp_path / "b", "seed=2,1", "method=kd")), "checkpoint.every_seconds=1", "sweep=named"
+    )
     assert {cell.id for cell in first.cells} == {cell.id for cell in second.cells}
     alone = compose.load_config(words(tmp_path, "seed=2", "method=kd"))
     assert {cell.label: cell.id for cell in first.cells}["seed=2"] == identity.config_hash(alone)
@@ -75,7 +77,7 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     [
         ("run_dir=somewhere", "every cell of a sweep has a folder of its own"),
         ("output_dir=a,b", "all cells of a sweep have one output_dir"),
-        ("checkpoint.every=1,2", "all cells of a sweep have one checkpoint.every"),
+        ("checkpoint.every_seconds=1,2", "all cells of a sweep have one checkpoint.every_seconds"),
         ("sweep=a/b", "the name is a folder's"),
         ("sweep=..", "the name is a folder's"),
     ],
@@ -136,7 +138,7 @@ def test_repeated_it_skips_what_is_done_and_retries_what_failed_when_asked(
 def test_killed_in_a_cell_it_goes_on_with_it_and_its_state_is_seen_meanwhile(
     server: killable_runs.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2,3", "checkpoint.every=0")]
+    sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2,3", "checkpoint.every_seconds=0")]
     assert server.run(*sweep, at=3) == -signal.SIGKILL
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "crashed", "seed=3": "waiting"}
     assert main.run(["runs", f"sweep={the_sweep(tmp_path).name}", f"output_dir={tmp_path}"]) == 0

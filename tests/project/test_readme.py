@@ -67,7 +67,7 @@ def test_command(
     """As written, but small: steps and rows are cut, everything else is the command's own."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
-    small = ["optim.steps=2", "teacher.fine_tuning.steps=2", "teacher.allow_weak=true", "data.max_train_rows=40"]
+    small = ["optim.steps=2", "teacher.finetune_optim.steps=2", "teacher.allow_weak=true", "data.max_train_rows=40"]
     if "preset=mini" in words:
         glue = str(glue_folder(tmp_path / "glue"))
         words = [w.replace("GLUE_FOLDER", glue) for w in words]

@@ -293,7 +293,7 @@ def test_a_data_set_of_pickles_or_scripts_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("run_env")
-@pytest.mark.parametrize("words", [[], ["teacher.allow_weak=false", "teacher.fine_tuning.steps=1", "debug=false"]])
+@pytest.mark.parametrize("words", [[], ["teacher.allow_weak=false", "teacher.finetune_optim.steps=1", "debug=false"]])
 def test_results_and_logs_carry_no_environment(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,11 +20,12 @@ def main(words: list[str]) -> int:
     rows, and prints what passed and what failed, with the remedy. Takes the words of a run, e.g.
     kdrun check method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER
     """
+    from kdrun.cli.subcommands import current_overrides
     from kdrun.config import compose
     from kdrun.console import Console
     from kdrun.runs import runner
 
-    console, config = Console(), compose.load_config(words)
+    console, config = Console(), compose.load_config(current_overrides(words))
     checks = runner.preflight(config, console)
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.found) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)

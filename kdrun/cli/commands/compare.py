@@ -24,8 +24,10 @@ def main(words: list[str]) -> int:
     after the method, the last part of the key and the value; values that do not fit a method are said and left out.
     kdrun compare method=kd task=sst2 method.temperature=1,2,4
     kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
-    kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all teacher.lessons=single,meta
+    kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all \\
+      teacher.domain_strategy=single,meta
     """
+    from kdrun.cli.subcommands import current_overrides
     from kdrun.config import options
     from kdrun.console import Console
     from kdrun.experiments.compare import display, plan
@@ -35,7 +37,7 @@ def main(words: list[str]) -> int:
     from kdrun.storage.files import append_jsonl, write_atomic
     from kdrun.storage.ledger import LEDGER
 
-    started = time.perf_counter()
+    started, words = time.perf_counter(), current_overrides(words)
     settings, rest = options.parse_options(CompareOptions, words, others=True)
     console, seeds = Console(), list(range(1, settings.seeds + 1))
     arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)

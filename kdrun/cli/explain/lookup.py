@@ -9,6 +9,7 @@ from kdrun.cli.explain import cards, composed_cards, keys, method_card
 from kdrun.cli.explain.cards import Block, Card
 from kdrun.config import compose
 from kdrun.errors import KdrunError, did_you_mean
+from kdrun.storage.key_aliases import RENAMED_METHOD_KEYS, current_key
 
 SPECIAL: dict[str, Callable[[str], Card]] = {
     "method": method_card.card,
@@ -39,8 +40,9 @@ def find_cards(word: str) -> list[Card]:
     if word in compose.groups():
         return [cards.axis_card(word)]
     found = [_choice(axis, word) for axis in compose.groups() if word in compose.choices(axis)]
-    if not found and keys.find(group):
-        found = [composed_cards.key_card(group)]
+    key = group if keys.find(group) else current_key(group, RENAMED_METHOD_KEYS)
+    if not found and keys.find(key):
+        found = [composed_cards.key_card(key)]
     if not found:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
         near = did_you_mean(word, [*choices, *compose.groups(), *keys.every()])

@@ -26,8 +26,8 @@ CONTROL = "kd"
 """The method that the costs of the others stand beside."""
 
 _PROBES = (
-    OptimConfig(epochs=2, batch_size=16, accumulate=2),
-    OptimConfig(epochs=4, batch_size=32, accumulate=4),
+    OptimConfig(epochs=2, batch_size=16, gradient_accumulation_steps=2),
+    OptimConfig(epochs=4, batch_size=32, gradient_accumulation_steps=4),
     OptimConfig(steps=1000),
     OptimConfig(steps=2000),
 )
@@ -115,7 +115,11 @@ def _phase(seen: list[Phase]) -> tuple[str, list[str]]:
             steps = _amount((stepped.steps, stepped_twice.steps or 0), (1000, 2000), "optim.steps")
             budget += f", or {steps} steps where optim.steps is set"
     rows = _amount((first.batch_size, twice.batch_size), (16, 32), "optim.batch_size")
-    parts = _amount((first.accumulate, twice.accumulate), (2, 4), "optim.accumulate")
+    parts = _amount(
+        (first.gradient_accumulation_steps, twice.gradient_accumulation_steps),
+        (2, 4),
+        "optim.gradient_accumulation_steps",
+    )
     said = [turns, budget, f"a step: {rows} rows" + (f" × {parts} batches" if parts != "1" else "")]
     return first.name, said if first.evaluated else [*said, "not scored: its last weights go on"]
 

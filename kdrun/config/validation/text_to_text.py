@@ -55,9 +55,12 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, are: Mapping[s
                 f"method={method} compares the inside of encoders, and the {role} is a text-to-text model; take a "
                 f"BERT, DistilBERT or RoBERTa model, or method=kd"
             )
-    lessons = getattr(config.teacher, "lessons", None)
+    lessons = getattr(config.teacher, "domain_strategy", None)
     if are.get("teacher") and needs.teacher and lessons is not None and lessons.value in ("multi_task", "meta"):
-        yield f"teacher.lessons={lessons.value} works on an encoder's states, and the teacher is a text-to-text model"
+        yield (
+            f"teacher.domain_strategy={lessons.value} works on an encoder's states, and the teacher is a text-to-text "
+            "model"
+        )
     if needs.shared_vocabulary and are.get("generator"):
         yield (
             f"method={method} fills masked tokens, and the generator is a text-to-text model; take generator=tiny or "

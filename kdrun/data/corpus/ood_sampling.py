@@ -163,7 +163,7 @@ def build_ood_rows(plan: OODSpec, corpus: Corpus, seed: int) -> OODRows:
     there = {name: len(drawn[name]) - (name == "random" and len(drawn[name]) == 1) for name in wanted}
     if not all(there.values()):
         shown = ", ".join(f"{count} {name}" for name, count in there.items())
-        hint = "; where no line holds two sentences, set ood.neighbour=0" if there.get("neighbour") == 0 else ""
+        hint = "; where no line holds two sentences, set ood.neighbor=0" if there.get("neighbour") == 0 else ""
         raise DataError(
             f"the corpus {corpus.name} has {made.num_sentences} sentences of {plan.min_words} words or more, which give "
             f"these rows: {shown}; give corpus.dir=PATH another folder{hint}"

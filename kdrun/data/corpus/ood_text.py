@@ -32,7 +32,8 @@ FORMAT = 1
 """Number of the rules here, in `ood_rows` and in `sentences`; part of the cache key."""
 
 TABLE, FACTS = "rows.arrow", "facts.json"
-KINDS = ("edit", "neighbour", "random")
+KINDS = {"edit": "edit", "neighbour": "neighbor", "random": "random"}
+"""Kind of a pair, as cached rows name it → key of the `ood` section with its weight."""
 CALLED = {
     "sentence": "different sentences",
     "edit": "pairs with an edited copy",
@@ -86,9 +87,9 @@ def ood_spec(config: OODConfig, task: TaskConfig) -> OODSpec:
     if config.rows is None and "train" not in task.rows:
         problems.append(f"ood.ratio needs task.rows.train, which {task.name} does not have; set ood.rows=…")
     if len(task.text) == 2:
-        weights = {kind: getattr(config, kind) for kind in KINDS if getattr(config, kind)}
+        weights = {kind: getattr(config, key) for kind, key in KINDS.items() if getattr(config, key)}
         if not weights:
-            names = ", ".join(f"ood.{kind}" for kind in KINDS)
+            names = ", ".join(f"ood.{key}" for key in KINDS.values())
             problems.append(f"{names} are all 0, and {task.name} needs pairs; give one of them a weight above 0")
     if problems:
         raise ConfigError(problems)

@@ -101,7 +101,7 @@ def equalize_budgets(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | 
     The epochs of a data-free method pass over text of its own; and by itself its last checkpoint counts, that of the
     others is the best on dev. A method of all domains trains a student for each domain, on the rows of that domain.
     All take the student steps that the largest budget of an arm comes to on the task's rows, those of all domains
-    together; beside a data-free method the last checkpoint counts, unless `select` says otherwise.
+    together; beside a data-free method the last checkpoint counts, unless `checkpoint_selection` says otherwise.
 
     Args:
         arms: get more words.
@@ -125,8 +125,8 @@ def equalize_budgets(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | 
         raise ConfigError([f"{', '.join(sorted(varied))}: {reason}; take one value"])
     for arm, config, is_split in zip(arms, configs, split, strict=True):
         arm.words.append(f"optim.steps={each if is_split else each * students}")
-        if has_data_free and config.select is None:
-            arm.words.append("select=last")
+        if has_data_free and config.checkpoint_selection is None:
+            arm.words.append("checkpoint_selection=last")
 
 
 def _budget(config: RunConfig, rows: int, by_domain: Mapping[str, int]) -> int:

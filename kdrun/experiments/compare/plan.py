@@ -40,7 +40,7 @@ class _SortedOverrides:
     Attributes:
         shared: for every arm.
         own: `method.KEY` words, for the methods that have this key.
-        swept: the words of the key that takes several values, `teacher.lessons=single` and so on; perhaps none.
+        swept: the words of the key that takes several values, `teacher.domain_strategy=single` and so on; perhaps none.
         typed: the word that was typed for these.
         problems: what is wrong, as sentences.
     """
@@ -71,8 +71,8 @@ def plan_arms(methods: list[str], words: list[str]) -> list[Arm]:
     named = [name for name in methods if name in known]
     keys = {name: _keys(known[name].config) for name in named}
     for word in [*sorted_words.own, *sorted_words.swept[:1]]:
-        key = _key(word).removeprefix("method.")
-        if _key(word).startswith("method.") and not any(key in mine for mine in keys.values()):
+        key = overrides.key_of(word).removeprefix("method.")
+        if overrides.key_of(word).startswith("method.") and not any(key in mine for mine in keys.values()):
             all_keys = sorted({k for mine in keys.values() for k in mine})
             problems.append(f"{word}: no method compared here has {key}{did_you_mean(key, all_keys)}")
     arms, refused = [], {word: [] for word in sorted_words.swept}
@@ -92,7 +92,7 @@ def _sort(words: list[str]) -> _SortedOverrides:
     """Sort the words of a comparison; what it decides itself, and a second key with several values, are problems."""
     made = _SortedOverrides()
     for word in words:
-        key, values = _key(word), _values(word)
+        key, values = overrides.key_of(word), _values(word)
         if key in SET_HERE:
             made.problems.append(f"{word}: {SET_HERE[key]}")
         elif values and (key in ONE_VALUE or key.partition(".")[0] in NON_IDENTITY_KEYS):
@@ -107,10 +107,6 @@ def _sort(words: list[str]) -> _SortedOverrides:
         else:
             made.shared.append(word)
     return made
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+")
 
 
 def _values(word: str) -> list[str]:
@@ -129,7 +125,7 @@ def _arms(
     name: str, keys: set[str], words: _SortedOverrides, named: list[str], refused: dict[str, list[str]]
 ) -> list[Arm]:
     """The arms of one method; what it refuses goes to `refused`, or to the problems where no arm is left."""
-    own = [word for word in words.own if _key(word).removeprefix("method.") in keys]
+    own = [word for word in words.own if overrides.key_of(word).removeprefix("method.") in keys]
     base = [f"method={name}", *words.shared, *own]
     absent = [part for part in ASKED_FOR if not _has(name, part) and any(_has(other, part) for other in named)]
     base, left_out, found = _without_absent(base, absent)
@@ -160,7 +156,7 @@ def _without_absent(base: list[str], absent: list[str]) -> tuple[list[str], list
         The words; what was left out and why; what is wrong with what is left.
     """
     left_out, found = [], _check(base)
-    for word in [word for word in base if found and _key(word).partition(".")[0] in absent]:
+    for word in [word for word in base if found and overrides.key_of(word).partition(".")[0] in absent]:
         fewer = [other for other in base if other != word]
         rest = _check(fewer)
         if len(rest) < len(found):
@@ -183,7 +179,7 @@ def _has(method: str, section: str) -> bool:
 
 def _is_of_others(word: str, keys: set[str], absent: list[str], base: list[str]) -> bool:
     """Whether a key is none of a method's: one that it does not have, or one of a section that its runs do without."""
-    section, _, key = _key(word).partition(".")
+    section, _, key = overrides.key_of(word).partition(".")
     if section == "method":
         return key not in keys
     if section not in absent:
@@ -195,8 +191,8 @@ def _names(method: str, words: list[str]) -> dict[str, str]:
     """Each word's arm: the method where there is one, else the method, the last part of the key, and the value."""
     if len(words) < 2:
         return dict.fromkeys(words, method)
-    parts = {word: _key(word).rpartition(".")[2] for word in words}
+    parts = {word: overrides.key_of(word).rpartition(".")[2] for word in words}
     values = {word: word.partition("=")[2] for word in words}
-    short = {word: PurePath(v).name if is_folder(_key(word), v) else v for word, v in values.items()}
+    short = {word: PurePath(v).name if is_folder(overrides.key_of(word), v) else v for word, v in values.items()}
     shown = short if len(set(short.values())) == len(short) else values
     return {word: f"{method} {parts[word]}={shown[word]}" for word in words}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -21,6 +21,8 @@ class DomainTeacherMethod(Method):
     """
 
     requires = Requirements(teacher=False, domains=True)
+    cache_name: ClassVar[str]
+    """Names the class in the cache key of its teachers; never changes."""
 
     def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
         """As a method's, with the domains that the rows are of, sorted."""

@@ -57,6 +57,8 @@ class MetaTeacher(DomainTeacherMethod):
             and those it is compared with differ in their training alone.
     """
 
+    cache_name = "Meta"
+
     def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
         super().__init__(config, parts, seen)
         settings: Any = self.roles["student"].config

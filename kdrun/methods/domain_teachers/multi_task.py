@@ -45,6 +45,8 @@ class MultiTaskTeacher(DomainTeacherMethod):
     In training the layers are one wide linear layer, [K · classes, width], of which a row's domain takes its part.
     """
 
+    cache_name = "MultiTask"
+
     def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
         super().__init__(config, parts, seen)
         self.holder, self.name = output_layer(self.roles["student"])

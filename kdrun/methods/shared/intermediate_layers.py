@@ -73,7 +73,7 @@ class IntermediateSettings:
     attention_maps: AttentionMaps = setting(
         AttentionMaps.scores, "what is compared as a map: scores before the softmax, or probabilities"
     )
-    intermediate_share: float = setting(
+    intermediate_fraction: float = setting(
         0.5,
         "share of the student's budget for hidden states and attention maps; the rest is for the logits",
         ge=0,
@@ -102,7 +102,7 @@ class IntermediateLayerMethod(Method):
 
     def phases(self, optim: Any) -> list[Phase]:
         """The student's budget in two parts."""
-        return student_phases(optim, self.config.intermediate_share)
+        return student_phases(optim, self.config.intermediate_fraction)
 
     def on_phase_start(self, phase: Phase) -> None:
         """Remember the phase: it decides what trains."""
@@ -163,7 +163,10 @@ def student_phases(optim: Any, share: float) -> list[Phase]:
     Raises:
         ConfigError: the budget is a single step.
     """
-    turns, sizes = (Turn("student"),), {"batch_size": optim.batch_size, "accumulate": optim.accumulate}
+    turns, sizes = (
+        (Turn("student"),),
+        {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps},
+    )
     if not share:
         return [Phase(LOGITS, turns, optim.epochs, optim.steps, **sizes)]
     first = rest = None

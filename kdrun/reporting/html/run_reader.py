@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DataError
+from kdrun.storage.key_aliases import rename_comparison, rename_config
 
 
 def get_path(record: Mapping[str, Any], *keys: str) -> Any:
@@ -45,7 +46,8 @@ class FinishedRun:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved config; empty where the file is gone."""
-        return parse_config(self.config_text or "{}", self.folder / "config.yaml")
+        config = parse_config(self.config_text or "{}", self.folder / "config.yaml")
+        return rename_config(config, [str(get_path(config, "method", "name"))])
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     path = folder / COMPARISON
     if not path.exists():
         raise DataError(f"{folder} has no {COMPARISON}: it is not a folder that `kdrun compare` left")
-    return _read_object(path, COMPARISON_KEYS)
+    return rename_comparison(_read_object(path, COMPARISON_KEYS))
 
 
 def find_folder(name: str, beside: Path) -> Path | None:

@@ -23,7 +23,7 @@ TEACHERS = {
     "mixed": ("meta_kd", "teacher_mixed"),
     "meta": ("meta_kd", "meta_teacher"),
 }
-"""`teacher.lessons` → the paper and the row of its results that is the same teacher; multi_task's is not printed."""
+"""`teacher.domain_strategy` → the paper and the row of its results that is the same teacher; multi_task has none."""
 STUDENTS = {
     ("tinybert_kd", "single"): ("meta_kd", "single_tinybert_kd"),
     ("tinybert_kd", "mixed"): ("meta_kd", "mixed_tinybert_kd"),
@@ -31,7 +31,7 @@ STUDENTS = {
     ("tinybert_kd", "meta"): ("meta_kd", "meta_teacher_tinybert_kd"),
     ("meta_kd", "meta"): ("meta_kd", "meta_kd"),
 }
-"""kdrun's method and `teacher.lessons`, a student for each domain → the paper and the row that is the same."""
+"""kdrun's method and `teacher.domain_strategy`, a student for each domain → the paper and the row that is the same."""
 OTHER_ROWS = {"data.max_train_rows": "null", "data.train_fraction": "1", "method.hold_out_domain": "false"}
 """Settings under which a row of Meta-KD's results is not the same, with the value that is none of them."""
 TAGS = {

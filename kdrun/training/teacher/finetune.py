@@ -81,6 +81,9 @@ class TeacherTrainingSet:
         return {name: values for name, values in found.items() if values is not None}
 
 
+CACHED_NAMES = {"gradient_accumulation_steps": "accumulate", "max_grad_norm": "clip_norm"}
+"""Settings of an optimizer that cache keys hold under an older name, so that cached teachers stay valid."""
+
 STRATEGY_CLASSES: dict[DomainStrategy, type[DomainTeacherMethod]] = {
     DomainStrategy.multi_task: MultiTaskTeacher,
     DomainStrategy.meta: MetaTeacher,
@@ -163,7 +166,7 @@ def load_or_finetune(
         "train": lessons.tokens.fingerprint,
         "labels": lessons.fingerprint,
         "dev": {split: table.fingerprint for split, table in setting.watched.items()},
-        "optim": to_plain(options.fine_tuning),
+        "optim": {CACHED_NAMES.get(name, name): value for name, value in to_plain(options.finetune_optim).items()},
         "seed": options.seed,
         "precision": setting.config.runtime.precision.value,
         "device": setting.accelerator.device.type,
@@ -172,7 +175,7 @@ def load_or_finetune(
     }
     if lessons.strategy_class is not None:
         extras = {name: hashing.digest(values.tolist()) for name, values in lessons.extras.items()}
-        key |= {"lessons": lessons.strategy_class.__name__, "settings": to_plain(options.meta), "extras": extras}
+        key |= {"lessons": lessons.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
     # what was just trained is read back too, so that a first and a second run use the very same bytes
     taught, hit = cache.fetch(
         "teachers", key, build, lambda folder: _read(folder, built.name, context, options, lessons)
@@ -228,9 +231,9 @@ def _fine_tune(
     )
     loop = Trainer(
         method,
-        method.phases(options.fine_tuning),
+        method.phases(options.finetune_optim),
         feed,
-        TrainerSettings(options.fine_tuning, options.seed, runtime.log_every, runtime.eval_every),
+        TrainerSettings(options.finetune_optim, options.seed, runtime.log_every, runtime.eval_every),
         setting.accelerator,
         evaluate,
         observer,

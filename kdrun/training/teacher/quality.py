@@ -32,6 +32,6 @@ def check_teacher_quality(scores: Scores, setting: TeacherEvaluation) -> str | N
     if setting.config.teacher.allow_weak:
         return f"{message} (allowed by teacher.allow_weak=true)"
     raise TrainingError(
-        f"{message}. Train it longer (teacher.fine_tuning.epochs=…), give a better one (teacher.path=FOLDER), or "
+        f"{message}. Train it longer (teacher.finetune_optim.epochs=…), give a better one (teacher.path=FOLDER), or "
         "go on all the same with teacher.allow_weak=true"
     )

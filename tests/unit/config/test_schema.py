@@ -112,10 +112,10 @@ def test_a_whole_config_without_its_choices() -> None:
 
 def test_nested_sections_of_a_real_config_are_checked() -> None:
     teacher = ScratchTeacherConfig(name="scratch")
-    teacher.fine_tuning.lr = -1.0
+    teacher.finetune_optim.lr = -1.0
     teacher.pretrain.mask_rate = 1.0
     assert sorted(validate_ranges(teacher, "teacher.")) == [
-        "teacher.fine_tuning.lr must be > 0, got -1.0",
+        "teacher.finetune_optim.lr must be > 0, got -1.0",
         "teacher.pretrain.mask_rate must be > 0 and < 1, got 1.0",
     ]
 

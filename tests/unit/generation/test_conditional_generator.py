@@ -77,6 +77,6 @@ def test_classes_that_the_generator_cannot_tell_apart_are_refused() -> None:
 
 
 def test_texts_longer_than_a_role_reads_are_refused() -> None:
-    method = made(mode=Mode.decode, longest=31, shortest=31)
+    method = made(mode=Mode.decode, max_tokens=31, min_tokens=31)
     with pytest.raises(ModelError, match=r"the teacher reads as 33, and data\.max_length is 32"):
         method.generate_text(batch(method))

@@ -39,7 +39,7 @@ def test_a_term_of_weight_zero_is_not_there() -> None:
 
 
 def test_the_first_generator_is_kept_beside_the_one_that_learns() -> None:
-    method = made(language_weight=0.5)
+    method = made(reference_kl_weight=0.5)
     reference, generator = method.roles["reference"], method.roles["generator"]
     assert not any(p.requires_grad for p in reference.parameters())
     assert not reference.training
@@ -61,10 +61,10 @@ def test_soft_tokens_need_one_vocabulary() -> None:
 
 
 def test_pairs_are_not_decoded_and_lengths_must_fit() -> None:
-    decode = DFKDT3Config(mode=Mode.decode, shortest=5, longest=3)
+    decode = DFKDT3Config(mode=Mode.decode, min_tokens=5, max_tokens=3)
     first, second = DFKDT3.config_problems(decode, PAIR)
     assert "task=mrpc has pairs" in first
-    assert "method.shortest=5 is more than method.longest=3" in second
+    assert "method.min_tokens=5 is more than method.max_tokens=3" in second
     assert DFKDT3.config_problems(DFKDT3Config(), PAIR) == []
     assert DFKDT3.config_problems(DFKDT3Config(mode=Mode.decode), SINGLE) == []
 

@@ -45,10 +45,10 @@ def test_the_generators_turn_is_the_textbooks(
     settings: dict[str, Any] = {
         "specificity_weight": 0.7,
         "specificity": kind,
-        "balance_weight": 0.9,
-        "token_weight": 0.3,
-        "friendliness_weight": 1.1,
-        "language_weight": 0.4,
+        "class_balance_weight": 0.9,
+        "token_diversity_weight": 0.3,
+        "adversarial_weight": 1.1,
+        "reference_kl_weight": 0.4,
         "gumbel_temperature": 2.0,
         "gumbel_temperature_end": 0.5,
     }
@@ -107,7 +107,7 @@ def test_the_relaxed_path_against_finite_differences(
 ) -> None:
     """With soft tokens in the values too the loss is smooth, and its gradient is the slope."""
     monkeypatch.setattr(soft_tokens, "straight_through", lambda table, ids, soft: soft[:, : len(table)] @ table)
-    weights: dict[str, Any] = OFF | {"specificity_weight": 1.0, "friendliness_weight": 0.5}
+    weights: dict[str, Any] = OFF | {"specificity_weight": 1.0, "adversarial_weight": 0.5}
     method = in_double(made(**settings, **weights, gumbel_temperature=3.0))
     given = batch(method)
     if settings["mode"] is Mode.decode:  # how long texts are is discrete
@@ -139,8 +139,8 @@ def test_the_relaxed_path_against_finite_differences(
 @pytest.mark.parametrize("apart", [False, True], ids=["shared", "apart"])
 @pytest.mark.parametrize("settings", WAYS)
 def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict[str, Any], apart: bool) -> None:
-    weights = {"specificity_weight": 0.7, "balance_weight": 0.9, "token_weight": 0.0, "friendliness_weight": 1.1,
-               "language_weight": 0.0}  # fmt: skip
+    weights = {"specificity_weight": 0.7, "class_balance_weight": 0.9, "token_diversity_weight": 0.0,
+               "adversarial_weight": 1.1, "reference_kl_weight": 0.0}  # fmt: skip
     method = made(apart=apart, gradient=Gradient.score if not apart else Gradient.auto, **weights, **settings)
     given = batch(method)
     out = method.step(given, GENERATOR)

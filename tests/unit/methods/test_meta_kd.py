@@ -131,7 +131,7 @@ def test_one_student_for_each_domain_from_one_teacher(tmp_path: Path) -> None:
 
 def test_a_held_out_domain_is_not_read_by_the_teacher(tmp_path: Path) -> None:
     words = ["method.domain=dvd", "method.hold_out_domain=true"]
-    for method in (["method=meta_kd"], ["method=tinybert_kd", "teacher.lessons=mixed"]):
+    for method in (["method=meta_kd"], ["method=tinybert_kd", "teacher.domain_strategy=mixed"]):
         data = carry_out(smoke(tmp_path, *method, *words))[0]["data"]
         counts = data["rows_read_for_teacher_by_domain"]
         assert counts == {"books": 16, "dvd": 0, "electronics": 16, "kitchen": 16}
@@ -140,7 +140,7 @@ def test_a_held_out_domain_is_not_read_by_the_teacher(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lessons", ["single", "mixed", "multi_task", "meta"])
 def test_the_baselines_differ_in_their_teacher_alone(tmp_path: Path, lessons: str) -> None:
-    words = ["method=tinybert_kd", "method.domain=books", f"teacher.lessons={lessons}"]
+    words = ["method=tinybert_kd", "method.domain=books", f"teacher.domain_strategy={lessons}"]
     data = carry_out(smoke(tmp_path, *words))[0]["data"]
     others = 0 if lessons == "single" else 16
     counts = {"books": 16, "dvd": others, "electronics": others, "kitchen": others}
@@ -150,7 +150,7 @@ def test_the_baselines_differ_in_their_teacher_alone(tmp_path: Path, lessons: st
 
 def test_a_share_of_the_target_domain(tmp_path: Path) -> None:
     words = ["method=meta_kd", "method.domain=books", "data.max_train_rows=null", "data.train_fraction=0.01"]
-    data = carry_out(smoke(tmp_path, *words, "teacher.fine_tuning.steps=160"))[0]["data"]
+    data = carry_out(smoke(tmp_path, *words, "teacher.finetune_optim.steps=160"))[0]["data"]
     assert data["train_rows_read"] == 16
     assert data["rows_read_for_teacher_by_domain"]["books"] <= 16
     assert data["rows_read_for_teacher_by_domain"]["dvd"] > 1000
@@ -172,11 +172,11 @@ def test_kept_states_are_the_computed_ones(tmp_path: Path) -> None:
     [
         (["method=meta_kd", "task=sst2"], "needs a task with domains"),
         (["method=meta_kd", "method.domain=book"], "unknown domain of amazon; did you mean 'books'?"),
-        (["method=meta_kd", "teacher.lessons=mixed"], "method=meta_kd needs teacher.lessons=meta"),
-        (["method=tinybert_kd", "teacher.lessons=single"], "name it, or all"),
+        (["method=meta_kd", "teacher.domain_strategy=mixed"], "method=meta_kd needs teacher.domain_strategy=meta"),
+        (["method=tinybert_kd", "teacher.domain_strategy=single"], "name it, or all"),
         (["method=tinybert_kd", "method.domain=dvd", "method.hold_out_domain=true"], "take mixed or meta"),
-        (["method=finetune", "teacher.lessons=mixed"], "method=finetune has no teacher"),
-        (["method=kd", "task=rte", "teacher.lessons=mixed"], "task=rte has no domains"),
+        (["method=finetune", "teacher.domain_strategy=mixed"], "method=finetune has no teacher"),
+        (["method=kd", "task=rte", "teacher.domain_strategy=mixed"], "task=rte has no domains"),
         (["method=meta_kd", "teacher.fine_tune=never"], "teacher.fine_tune=never forbids it"),
         (["method=meta_kd", "task=mnli"], "data=embedded has no mnli by domain"),
     ],

@@ -72,9 +72,9 @@ def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
     whole = make(config, context("generator"))
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
     # whoever is killed has what was due, whoever is stopped saves first
-    options = CheckpointConfig(every=0 if how == "killed" else 1e9)
+    options = CheckpointConfig(every_seconds=0 if how == "killed" else 1e9)
     keeper, told = (
-        CheckpointManager(tmp_path / "checkpoints" / "pretraining", options.every, options.keep, print),
+        CheckpointManager(tmp_path / "checkpoints" / "pretraining", options.every_seconds, options.keep_last, print),
         list[str](),
     )
     at, clip = 4, nn.utils.clip_grad_norm_

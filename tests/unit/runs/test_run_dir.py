@@ -61,7 +61,7 @@ def test_run_dir_must_be_empty(tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on_as_the_one_run_it_is(tmp_path: Path) -> None:
     first = begun(tmp_path)
-    again = RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "report=false", "checkpoint.every=1"))
+    again = RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "report=false", "checkpoint.every_seconds=1"))
     again.open("kdrun something else")
     assert (again.run_id, again.command) == (first.run_id, first.command)
     again.record_environment({"data": "abc", "torch": "2"})

@@ -151,9 +151,9 @@ def by_hand(model: Any, embeddings: Tensor, inputs: dict[str, Tensor]) -> Tensor
 
 
 def test_the_generators_gradient_passes_through_the_first_word() -> None:
-    method = extraction(specificity_weight=0.7, friendliness_weight=1.1, balance_weight=0.0, token_weight=0.0,
-                        language_weight=0.0, mode=Mode.infill, specificity=Specificity.cross_entropy,
-                        gumbel_temperature=1.0)  # fmt: skip
+    method = extraction(specificity_weight=0.7, adversarial_weight=1.1, class_balance_weight=0.0,
+                        token_diversity_weight=0.0, reference_kl_weight=0.0, mode=Mode.infill,
+                        specificity=Specificity.cross_entropy, gumbel_temperature=1.0)  # fmt: skip
     given, generator = rows(method), method.roles["generator"]
     out = method.step(given, GENERATOR)
     out.loss.backward()

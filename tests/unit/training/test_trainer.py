@@ -30,7 +30,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 def test_accumulation_is_exact_over_ragged_batches() -> None:
     """21 rows as 8+8+5 in one step equal one batch of 21: sums divided by counts, not means of means."""
     whole, one, a = make(optim={"batch_size": 21, "epochs": 20})
-    parts, two, b = make(optim={"batch_size": 8, "accumulate": 3, "epochs": 20})
+    parts, two, b = make(optim={"batch_size": 8, "gradient_accumulation_steps": 3, "epochs": 20})
     whole.run()
     parts.run()
     assert len(one.steps) == len(two.steps) == 20
@@ -247,7 +247,7 @@ def test_dropout_of_a_step_depends_on_seed_and_step_only() -> None:
 
 
 def test_clipping_bounds_the_step() -> None:
-    loop, watcher, _ = make(optim={"clip_norm": 1e-3, "steps": 1, **PLAIN_SGD})
+    loop, watcher, _ = make(optim={"max_grad_norm": 1e-3, "steps": 1, **PLAIN_SGD})
     before = weights(loop.context.method.roles["student"])
     loop.run()
     moved = torch.cat(
@@ -320,7 +320,7 @@ class Way(Regress):
 
 
 def test_a_batch_says_how_far_its_role_is() -> None:
-    loop, _, method = make(Way, optim={"steps": 4, "accumulate": 2})
+    loop, _, method = make(Way, optim={"steps": 4, "gradient_accumulation_steps": 2})
     loop.run()
     assert isinstance(method, Way)
     assert method.seen == [0.0, 0.0, 0.25, 0.5, 0.5, 0.75]  # an epoch of three micro-batches ends in half a step

@@ -55,7 +55,7 @@ class Everything(Method):
 
     def phases(self, optim: OptimConfig) -> list[Phase]:
         turns = (Turn("generator", 2), Turn("student", 3))
-        warm = Phase("warm", turns, steps=4, batch_size=8, accumulate=2, evaluated=False)
+        warm = Phase("warm", turns, steps=4, batch_size=8, gradient_accumulation_steps=2, evaluated=False)
         return [warm, Phase("fit", turns, steps=7, batch_size=4), Phase("end", (Turn("student"),), steps=3)]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
@@ -114,9 +114,9 @@ def make(
 
     keeper = None
     if place is not None:
-        config = CheckpointConfig(every=changes.pop("every", 0.0))
+        config = CheckpointConfig(every_seconds=changes.pop("every", 0.0))
         keeper = CheckpointManager(
-            place, config.every, config.keep, changes.pop("tell", lambda text: pytest.fail(text)), journal
+            place, config.every_seconds, config.keep_last, changes.pop("tell", lambda text: pytest.fail(text)), journal
         )
     settings = TrainerSettings(OptimConfig(lr=0.05, batch_size=8), seed=1, log_every=3, eval_every=2, **changes)
     arguments = method, method.phases(settings.optim), Feed(), settings, Accelerator(cpu=True), evaluate

@@ -67,7 +67,7 @@ class Made(Method):
             Phase("warm", (Turn("generator"),), steps=77, batch_size=64),
             Phase("half", (Turn("student"),), optim.epochs / 2, optim.steps and optim.steps // 2, optim.batch_size),
             Phase("paced", (Turn("student"),), steps=int(100 * optim.epochs) + 7, batch_size=8),
-            Phase("play", turns, 30, None, optim.batch_size, optim.accumulate),
+            Phase("play", turns, 30, None, optim.batch_size, optim.gradient_accumulation_steps),
         ]
 
 
@@ -108,7 +108,7 @@ def test_a_made_up_method_has_a_whole_card() -> None:
         "or 0.5 × optim.steps steps where optim.steps is set a step: optim.batch_size rows",
         "paced the student in every step (a number that follows from optim.epochs) steps a step: 8 rows",
         "play in turn: generator 10 steps, student 100 steps; the budget counts those of the student "
-        "30 passes over the training rows a step: optim.batch_size rows × optim.accumulate batches",
+        "30 passes over the training rows a step: optim.batch_size rows × optim.gradient_accumulation_steps batches",
         "tasks: with classes teacher",
         "generator A model that makes text.",
         "shared_vocabulary One vocabulary for all models",
@@ -129,7 +129,7 @@ def test_a_made_up_method_has_a_whole_card() -> None:
 def test_phases_that_share_a_budget_and_one_that_is_not_scored() -> None:
     text = told("tinybert_kd")
     budget = "0.5 × optim.epochs passes over the training rows, or 0.5 × optim.steps steps where optim.steps is set"
-    rows = "a step: optim.batch_size rows × optim.accumulate batches"
+    rows = "a step: optim.batch_size rows × optim.gradient_accumulation_steps batches"
     first = f"intermediate the student in every step {budget} {rows} not scored: its last weights go on"
     assert f"{first} logits the student in every step {budget} {rows} needs" in text
     assert "Σ MSE(A_S^i, A_T^((i+1)·r − 1)), i = 0 … L_S − 1" in text
@@ -247,7 +247,7 @@ def test_a_name_of_several_groups_shows_them_all() -> None:
 
 def test_other_choices() -> None:
     assert "must be given data.dir=… (text) the folder that holds SST-2" in told("data=folder")
-    assert "teacher.fine_tuning.epochs = 10 passes over the training rows source: [ours]" in told("roberta_large")
+    assert "teacher.finetune_optim.epochs = 10 passes over the training rows source: [ours]" in told("roberta_large")
     assert "chooses preset=mini Real data from a folder" in told("mini_scratch")
 
 
@@ -259,7 +259,7 @@ def test_keys() -> None:
     assert "with data=folder the folder that holds" in told("data.dir")
     assert "n/a: it has no such key" in told("data.dir")
     assert "an entry of teacher.sizes" in told("teacher.sizes.hidden_size")
-    assert "teacher.fine_tuning.lr = 0.0005 (number > 0) peak learning rate" in told("teacher.fine_tuning")
+    assert "teacher.finetune_optim.lr = 0.0005 (number > 0) peak learning rate" in told("teacher.finetune_optim")
     assert "set by no file of conf/" in told("seed")
 
 

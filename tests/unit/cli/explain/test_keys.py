@@ -62,7 +62,7 @@ def test_a_key_is_found_wherever_it_belongs() -> None:
     assert keys.find("method.temperature")["method=kd"].allowed == "number > 0"
     assert list(keys.find("optim.lr")) == [""]
     assert list(keys.find("seed")) == [""]
-    assert {"teacher=pretrained", "teacher=scratch"} == set(keys.find("teacher.fine_tuning.lr"))
+    assert {"teacher=pretrained", "teacher=scratch"} == set(keys.find("teacher.finetune_optim.lr"))
     assert list(keys.find("data.dir")) == ["data=folder", "data=generated"]
     assert keys.find("teacher.sizes.hidden_act")["teacher=scratch"].path == "teacher.sizes"
     assert keys.find("optim.lrr") == keys.find("nothing") == keys.find("x.y") == {}

@@ -43,7 +43,7 @@ def test_a_text_to_text_model_and_an_encoder_may_read_one_text(method: str, lone
 
 
 def test_a_teacher_of_several_domains_is_an_encoder() -> None:
-    words = ("task=amazon", "method=kd", "method.domain=books", "teacher=t5_tiny", "teacher.lessons=multi_task")
+    words = ("task=amazon", "method=kd", "method.domain=books", "teacher=t5_tiny", "teacher.domain_strategy=multi_task")
     assert "works on an encoder's states" in problems(*words)
 
 

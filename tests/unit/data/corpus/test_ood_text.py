@@ -107,7 +107,8 @@ def test_what_is_no_sentence_is_dropped():
 
 @pytest.mark.parametrize("weights", [(1, 1, 1), (2, 1, 1), (0, 0.5, 1.5), (1, 0, 0)])
 def test_proportions_hold(weights: tuple[float, float, float]):
-    split = build(PAIR, **dict(zip(ood_text.KINDS, weights, strict=True)))
+    settings: dict[str, Any] = dict(zip(ood_text.KINDS.values(), weights, strict=True))
+    split = build(PAIR, **settings)
     counts = Counter(columns(split)["kind"])
     assert split.num_rows == 60
     assert {kind: 60 * weight / sum(weights) for kind, weight in zip(ood_text.KINDS, weights, strict=True)} == {
@@ -116,7 +117,7 @@ def test_proportions_hold(weights: tuple[float, float, float]):
 
 
 def test_proportions_hold_where_the_corpus_is_short():
-    split = build(PAIR, rows=3000, neighbour=2.0)
+    split = build(PAIR, rows=3000, neighbor=2.0)
     assert Counter(columns(split)["kind"]) == {"edit": 136, "neighbour": 270, "random": 136}
     assert "542 are there: the corpus made gives only 300 pairs with an edited copy" in split.notes[1]
     assert "270 pairs of neighbours, 300 random pairs" in split.notes[1]
@@ -174,17 +175,17 @@ def test_random_pairs_are_two_sentences():
 
 def test_pairs_that_cannot_be_made_are_named():
     alone = [sentence for paragraph in PARAGRAPHS for sentence in paragraph]
-    with pytest.raises(DataError, match=r"20 edit, 0 neighbour, 20 random; .* set ood\.neighbour=0"):
+    with pytest.raises(DataError, match=r"20 edit, 0 neighbour, 20 random; .* set ood\.neighbor=0"):
         build(PAIR, lines=alone)
-    assert build(PAIR, lines=alone, neighbour=0.0).num_rows == 60
+    assert build(PAIR, lines=alone, neighbor=0.0).num_rows == 60
     with pytest.raises(DataError, match="0 random"):
-        build(PAIR, lines=["Only one sentence here."], edit=0.0, neighbour=0.0)
+        build(PAIR, lines=["Only one sentence here."], edit=0.0, neighbor=0.0)
     with pytest.raises(DataError, match="two different ones"):
-        build(PAIR, lines=["Go go go go."], neighbour=0.0, random=0.0)
-    nothing = r"ood\.edit, ood\.neighbour, ood\.random are all 0, and two needs pairs"
+        build(PAIR, lines=["Go go go go."], neighbor=0.0, random=0.0)
+    nothing = r"ood\.edit, ood\.neighbor, ood\.random are all 0, and two needs pairs"
     with pytest.raises(ConfigError, match=nothing):
-        build(PAIR, edit=0.0, neighbour=0.0, random=0.0)
-    assert build(SINGLE, edit=0.0, neighbour=0.0, random=0.0).num_rows == 40
+        build(PAIR, edit=0.0, neighbor=0.0, random=0.0)
+    assert build(SINGLE, edit=0.0, neighbor=0.0, random=0.0).num_rows == 40
 
 
 def test_question_columns_get_questions():

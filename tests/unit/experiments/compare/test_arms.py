@@ -16,7 +16,7 @@ def test_students_of_single_domains_take_the_steps_of_one_of_all() -> None:
     equalize_budgets(arms, 60, ROWS)
     # 8 rows a step: 8 steps on all rows; 2 on each domain's 12 to 16, 3 on 20; so 9, or 3 a domain
     assert [arm.words[-1] for arm in arms] == ["optim.steps=12", "optim.steps=3"]
-    assert arms[0].config(1).select is None
+    assert arms[0].config(1).checkpoint_selection is None
     one, each = (num_steps(arm.config(1).optim, 999) for arm in arms)
     assert one == each * len(ROWS)
 

@@ -30,38 +30,39 @@ def test_a_method_has_an_arm_for_each_value_of_its_key() -> None:
 
 
 def test_values_that_a_method_refuses_are_left_out_and_said() -> None:
-    arms = plan("finetune kd tinybert_kd meta_kd", *DOMAINS, "teacher.lessons=single,mixed,multi_task,meta")
+    arms = plan("finetune kd tinybert_kd meta_kd", *DOMAINS, "teacher.domain_strategy=single,mixed,multi_task,meta")
     assert [arm.name for arm in arms] == [
-        "finetune", "kd lessons=mixed", "kd lessons=meta", "tinybert_kd lessons=single", "tinybert_kd lessons=mixed",
-        "tinybert_kd lessons=multi_task", "tinybert_kd lessons=meta", "meta_kd",
+        "finetune", "kd domain_strategy=mixed", "kd domain_strategy=meta", "tinybert_kd domain_strategy=single",
+        "tinybert_kd domain_strategy=mixed", "tinybert_kd domain_strategy=multi_task",
+        "tinybert_kd domain_strategy=meta", "meta_kd",
     ]  # fmt: skip
     by_name = {arm.name: arm for arm in arms}
-    assert "teacher.lessons=meta" in by_name["meta_kd"].words
+    assert "teacher.domain_strategy=meta" in by_name["meta_kd"].words
     assert by_name["meta_kd"].left_out == [
-        f"without teacher.lessons={lessons}: method=meta_kd needs teacher.lessons=meta"
+        f"without teacher.domain_strategy={lessons}: method=meta_kd needs teacher.domain_strategy=meta"
         for lessons in ("single", "mixed", "multi_task")
     ]
-    assert [line.split(":")[0] for line in by_name["kd lessons=mixed"].left_out] == [
-        "without teacher.lessons=single",
-        "without teacher.lessons=multi_task",
+    assert [line.split(":")[0] for line in by_name["kd domain_strategy=mixed"].left_out] == [
+        "without teacher.domain_strategy=single",
+        "without teacher.domain_strategy=multi_task",
     ]
-    assert by_name["kd lessons=meta"].left_out == by_name["finetune"].left_out == []  # said once; not concerned
+    assert by_name["kd domain_strategy=meta"].left_out == by_name["finetune"].left_out == []  # said once; not concerned
 
 
 def test_a_method_that_takes_no_value_says_why_itself() -> None:
-    assert "teacher.lessons=mixed: method=meta_kd needs teacher.lessons=meta" in refused(
-        "meta_kd", *DOMAINS, "teacher.lessons=single,mixed"
+    assert "teacher.domain_strategy=mixed: method=meta_kd needs teacher.domain_strategy=meta" in refused(
+        "meta_kd", *DOMAINS, "teacher.domain_strategy=single,mixed"
     )
-    assert "teacher.lessons=single: method=finetune has no teacher" in refused(
-        "finetune", "task=amazon", "teacher.lessons=single"
+    assert "teacher.domain_strategy=single: method=finetune has no teacher" in refused(
+        "finetune", "task=amazon", "teacher.domain_strategy=single"
     )
 
 
 def test_a_teachers_key_is_not_for_methods_without_one() -> None:
-    finetune, tinybert = plan("finetune tinybert_kd", *DOMAINS, "teacher.lessons=single")
-    assert "teacher.lessons=single" in tinybert.words
-    assert "teacher.lessons=single" not in finetune.words
-    assert finetune.left_out == ["without teacher.lessons=single: method=finetune has no teacher"]
+    finetune, tinybert = plan("finetune tinybert_kd", *DOMAINS, "teacher.domain_strategy=single")
+    assert "teacher.domain_strategy=single" in tinybert.words
+    assert "teacher.domain_strategy=single" not in finetune.words
+    assert finetune.left_out == ["without teacher.domain_strategy=single: method=finetune has no teacher"]
     finetune, *_ = plan("finetune kd", "task=rte", "teacher.seed=1,2")
     assert finetune.words == ["method=finetune", "task=rte"]
     names = [arm.name for arm in plan("finetune kd", "student=layers_of", "student.layers=[0]", "teacher.seed=1,2")]

@@ -11,7 +11,7 @@ from kdrun.reporting.tables.comparisons import teacher_key
 
 def arm(lessons: str, *books: float) -> Arm:
     """An arm on two of amazon's domains with a run a score of the teacher; the other domain's is 0.5."""
-    words = ["method=tinybert_kd", "task=amazon", "method.domain=all", f"teacher.lessons={lessons}"]
+    words = ["method=tinybert_kd", "task=amazon", "method.domain=all", f"teacher.domain_strategy={lessons}"]
     made = Arm(f"tinybert_kd {lessons}", "tinybert_kd", [*words, "task.domains=[books,dvd]"])
     for seed, score in enumerate(books, start=1):
         scores = {"accuracy": (score + 0.5) / 2, "accuracy_books": score, "accuracy_dvd": 0.5}

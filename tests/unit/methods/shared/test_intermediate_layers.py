@@ -196,7 +196,7 @@ def test_a_score_has_no_temperature() -> None:
 
 
 def test_two_phases_share_the_budget() -> None:
-    optim, turns = OptimConfig(epochs=20, batch_size=16, accumulate=2), (Turn("student"),)
+    optim, turns = OptimConfig(epochs=20, batch_size=16, gradient_accumulation_steps=2), (Turn("student"),)
     assert student_phases(optim, 0.5) == [
         Phase("intermediate", turns, 10.0, None, 16, 2, evaluated=False),
         Phase("logits", turns, 10.0, None, 16, 2, epochs_before=10.0),

@@ -152,7 +152,7 @@ def test_both_methods_fill_the_same_masks_alike() -> None:
 
 
 def test_turns_and_optimizers() -> None:
-    method = made(generator_turn=3, student_turn=7, schedule_over=ScheduleSpan.all_batches)
+    method = made(generator_steps_per_cycle=3, student_steps_per_cycle=7, schedule_over=ScheduleSpan.all_batches)
     (phase,) = method.phases(OptimConfig(steps=14))
     assert phase.turns == (Turn("generator", 3), Turn("student", 7))
     assert phase.schedule_over is ScheduleSpan.all_batches

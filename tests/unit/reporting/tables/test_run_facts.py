@@ -39,7 +39,7 @@ def test_seed_place_and_speed_are_no_differences(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["optim.steps=9", "runtime.precision=bf16", "corpus.dir=/b/wiki", "select=last", "loss=kl"]
+    "word", ["optim.steps=9", "runtime.precision=bf16", "corpus.dir=/b/wiki", "checkpoint_selection=last", "loss=kl"]
 )
 def test_all_else_is(make_run: Make, word: str) -> None:
     plain, other = make_run("kd", "sst2", 1, 0.8, "corpus.dir=/a/news"), make_run("kd", "sst2", 2, 0.8, word)
