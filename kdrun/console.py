@@ -1,4 +1,4 @@
-"""Console output with rich: colours and progress on a terminal, plain lines elsewhere.
+"""Console output with rich, or plain lines without a terminal.
 
 On a terminal there are colours and a progress bar; elsewhere plain lines, one an evaluation.
 """

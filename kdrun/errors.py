@@ -1,4 +1,4 @@
-"""Errors a user can fix: each says what failed, the value found and what to do."""
+"""Errors that a user can fix, with value and remedy."""
 
 from __future__ import annotations
 

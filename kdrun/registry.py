@@ -1,4 +1,4 @@
-"""Registry of components by short name; configs refer to names, never to code.
+"""Registry of components by short name.
 
 Built-in parts register themselves in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`; other packages add theirs
 through the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).

@@ -1,4 +1,4 @@
-"""Named random streams: every random choice is a function of (seed, purpose, phase, index).
+"""Named random streams from seed, purpose, phase and index.
 
 Nothing in kdrun draws from a global generator (dropout inside the models excepted: the loop seeds the
 global generator from a stream before every step). So step k can be made again without running steps

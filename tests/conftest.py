@@ -30,3 +30,10 @@ def run_env(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDRUN_CACHE", str(shared_cache))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of tests/integration, so that `-m integration` and `-m 'not integration'` choose by kind."""
+    for item in items:
+        if "integration" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("integration")

@@ -1,4 +1,4 @@
-"""Compose a run's configuration and report every problem of a command line at once.
+"""Compose the configuration of a run and report every problem at once.
 
 Hydra composes and would stop at the first mistake with a traceback, so every override is tried on its own
 first. Nothing here imports torch.

@@ -1,4 +1,4 @@
-"""Parse one command-line override the way Hydra does, without anything that could run code.
+"""Parse one command-line override as Hydra does, without running code.
 
 The words of a run that a stranger left behind (`kdrun resume=FOLDER`) come by here too.
 """

@@ -1,4 +1,4 @@
-"""Where the configuration tree lies: in the wheel or at the top of a checkout."""
+"""Locate the configuration tree of a wheel or a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method requires of a run; validation compares it with the config."""
+"""Requirements of a method, compared with the config by validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The root configuration of a run and the registered schema of every section.
+"""Root configuration of a run and registered schema of every section.
 
 Values of a paper live in `conf/*.yaml` with their source. Every field is made by `setting`, so that its range
 and meaning travel with it.

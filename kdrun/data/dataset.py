@@ -1,4 +1,4 @@
-"""The rows of a task as a run uses them, loaded from the configured source."""
+"""Rows of a task, loaded from the configured source."""
 
 from __future__ import annotations
 

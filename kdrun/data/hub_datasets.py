@@ -1,4 +1,4 @@
-"""Load data sets from the hub, with a helpful error when there is no network."""
+"""Load data sets from the hub, with a helpful error offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a run: its task's, its domain's, or out-of-domain or generated text instead."""
+"""Rows of a run: task, domain, out-of-domain or generated text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One split of a task as an Arrow table with a content hash.
+"""Split of a task as an Arrow table with a content hash.
 
 Texts and labels stay in Arrow columns: a split of a million rows is a few buffers, not a million objects.
 """

@@ -1,4 +1,4 @@
-"""Find earlier runs with the same config, code and data to reuse or resume.
+"""Find earlier runs with equal config, code and data.
 
 Comparisons and sweeps take up what is finished and go on with what was stopped. Nothing here imports torch.
 """

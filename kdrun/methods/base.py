@@ -1,4 +1,4 @@
-"""Base class of methods: what is minimized, by which role, on what, in what order.
+"""Base class of methods: losses, roles, phases and requirements.
 
 A method never touches an optimizer, `requires_grad`, accumulation, clipping or a checkpoint: the loop does.
 This module imports without torch, so that a method's schema can be read while the command line is checked.

@@ -1,4 +1,4 @@
-"""A model of one role with its tokenizer, name and fingerprint; what builders are given."""
+"""A model with its tokenizer, name and fingerprint; context of builders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load a model from a folder or the hub and fit its head to the task."""
+"""Load a checkpoint and fit its head to the task."""
 
 from __future__ import annotations
 

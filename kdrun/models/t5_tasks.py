@@ -1,4 +1,4 @@
-"""Which T5 class a task takes, and whether a checkpoint was trained on that task."""
+"""T5 classes of tasks, and the tasks of T5 checkpoints."""
 
 from __future__ import annotations
 

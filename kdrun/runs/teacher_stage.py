@@ -1,4 +1,4 @@
-"""Prepare the teacher: choose its training rows, fine-tune or load it, evaluate it."""
+"""Prepare the teacher: training rows, fine-tuning, evaluation."""
 
 from __future__ import annotations
 

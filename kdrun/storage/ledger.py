@@ -1,4 +1,4 @@
-"""The ledger of runs: one line at a run's start and end; what became of each run."""
+"""Ledger of runs: their starts, ends and status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""View any model as a classifier, and let the teacher label new text.
+"""View any model as a classifier, and label new text.
 
 Methods that make text ask in classes: which class is a text wanted to be of, does the teacher find it. A task that is
 answered with a class gives these as they are. One that is answered with a text has them too, in this project's own way

@@ -1,4 +1,4 @@
-"""What the trainer, its phases and its checkpoints share."""
+"""State shared by the trainer, its phases and its checkpoints."""
 
 from __future__ import annotations
 

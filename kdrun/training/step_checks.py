@@ -1,4 +1,4 @@
-"""Checks on the first step of each role: gradient flow, frozen roles, zero terms, finite loss."""
+"""Checks on the first step of each role."""
 
 from __future__ import annotations
 

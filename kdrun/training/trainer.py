@@ -1,4 +1,4 @@
-"""The training loop: runs a method's phases, evaluates, keeps the best weights, resumes.
+"""The training loop: runs phases, evaluates, keeps the best weights, resumes.
 
 Position is a pair of counters (phase, step). Every random choice in a step is a function of these counters and the
 seed, so a training that resumes from a checkpoint (`kdrun.training.trainer_state`) takes the same steps as one that

@@ -104,3 +104,11 @@ def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Recor
         watcher,
     )
     return loop, watcher, made
+
+
+def weights(module: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))

@@ -1,13 +1,10 @@
 """Data-free methods: the student's loop cannot reach the training rows, and the result counts what was read."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kdrun import registry
-from kdrun.config import compose
-from kdrun.config.schema import RunConfig
 from kdrun.console import QuietConsole
 from kdrun.errors import ConfigError, DataError
 from kdrun.experiments.compare import plan
@@ -15,6 +12,7 @@ from kdrun.experiments.compare.arms import equalize_budgets
 from kdrun.methods.phases import num_steps
 from kdrun.runs import build, runner, summary
 from kdrun.storage.ledger import read_runs
+from tests.helpers.runs import finish, smoke_config
 
 DATA_FREE = [name for name, entry in registry.entries("method").items() if entry.target.requires.data_free]
 DEV = "sentence\tlabel\n" + "".join(
@@ -24,23 +22,13 @@ DEV = "sentence\tlabel\n" + "".join(
 pytestmark = pytest.mark.usefixtures("run_env")
 
 
-def smoke(tmp_path: Path, *words: str) -> RunConfig:
-    return compose.load_config(["preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
-
-
-def run(config: RunConfig) -> dict[str, Any]:
-    result = runner.run(config, QuietConsole())
-    assert result is not None
-    return result
-
-
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A fine-tuned teacher as a folder: the student of a finetune run."""
     folder = tmp_path_factory.mktemp("taught")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDRUN_CACHE", str(shared_cache))
-        run(smoke(folder, "method=finetune"))
+        finish(smoke_config(folder, "method=finetune"))
     (made,) = read_runs(folder / "out" / "ledger.jsonl")
     return Path(made["run_dir"]) / "student"
 
@@ -59,12 +47,12 @@ def poisoned(tmp_path: Path, taught: Path) -> list[str]:
 
 def test_the_poison_kills_a_method_with_data(tmp_path: Path, poisoned: list[str]) -> None:
     with pytest.raises(DataError, match=r"train\.tsv"):
-        run(smoke(tmp_path, "method=kd", *poisoned))
+        finish(smoke_config(tmp_path, "method=kd", *poisoned))
 
 
 @pytest.mark.parametrize("method", DATA_FREE)
 def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisoned: list[str], method: str) -> None:
-    data = run(smoke(tmp_path, f"method={method}", *poisoned))["data"]
+    data = finish(smoke_config(tmp_path, f"method={method}", *poisoned)).result["data"]
     assert data["rows"] == {"dev": 3, "ood": 64}
     assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 0)
     assert data["ood_rows_read"] > 0
@@ -76,18 +64,18 @@ def test_synthetic_text_does_not_stand_in_for_real_text(tmp_path: Path, poisoned
     words = ["corpus=embedded" if word == "corpus=folder" else word for word in poisoned]
     words = [word for word in words if not word.startswith("corpus.dir=")]
     with pytest.raises(ConfigError, match="corpus=embedded is synthetic text beside real data"):
-        smoke(tmp_path, f"method={method}", *words)
+        smoke_config(tmp_path, f"method={method}", *words)
 
 
 @pytest.mark.parametrize("method", DATA_FREE)
 def test_only_the_teacher_reads_the_task_where_it_is_fine_tuned_first(tmp_path: Path, method: str) -> None:
-    data = run(smoke(tmp_path, f"method={method}"))["data"]
+    data = finish(smoke_config(tmp_path, f"method={method}")).result["data"]
     assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 64)
 
 
 @pytest.mark.parametrize("method", DATA_FREE)
 def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> None:
-    run = runner.prepare(smoke(tmp_path, f"method={method}"), QuietConsole(), "", None)
+    run = runner.prepare(smoke_config(tmp_path, f"method={method}"), QuietConsole(), "", None)
     with pytest.raises(DataError, match="data-free"):
         _ = run.data.train
     build.build_roles(run)
@@ -98,8 +86,8 @@ def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> Non
 
 @pytest.mark.parametrize("method", [pytest.param(m, marks=() if m == "zskd" else pytest.mark.slow) for m in DATA_FREE])
 def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
-    assert run(smoke(tmp_path, f"method={method}"))["checkpoint"]["selected"] == "last"
-    chosen = run(smoke(tmp_path, f"method={method}", "checkpoint_selection=best_dev"))["checkpoint"]
+    assert finish(smoke_config(tmp_path, f"method={method}")).result["checkpoint"]["selected"] == "last"
+    chosen = finish(smoke_config(tmp_path, f"method={method}", "checkpoint_selection=best_dev")).result["checkpoint"]
     assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
 
 

@@ -1,23 +1,20 @@
 """Tasks that are answered with a text through the real entrypoint: files, counts, the data-free baseline, refusals."""
 
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from rich.console import Console as RichConsole
 
 from kdrun import registry
 from kdrun.config import compose
 from kdrun.config.schema import RunConfig
-from kdrun.console import Console, QuietConsole
+from kdrun.console import QuietConsole
 from kdrun.data import entities
 from kdrun.errors import ConfigError, DataError, ModelError, TrainingError
 from kdrun.runs import build, runner
-from kdrun.storage import ledger
 from kdrun.training.teacher import answers
+from tests.helpers.runs import finish, read_lines
 
 FIT = ("finetune", "kd", "kd_ood", "dfkd_t3")
 UNFIT = [name for name, entry in registry.entries("method").items() if not entry.target.requires.extraction]
@@ -41,21 +38,9 @@ def tiny(tmp_path: Path, *more: str) -> RunConfig:
     return compose.load_config(words(tmp_path, *more))
 
 
-def carry_out(config: RunConfig) -> tuple[dict[str, Any], Path, str]:
-    text = io.StringIO()
-    result = runner.run(config, Console(RichConsole(file=text, width=160)))
-    assert result is not None
-    (run,) = [r for r in ledger.read_ledger(Path(config.output_dir)) if r["status"] == "done"][-1:]
-    return result, Path(run["run_dir"]), text.getvalue()
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 @pytest.mark.parametrize("method", FIT)
 def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path: Path) -> None:
-    result, folder, console = carry_out(tiny(tmp_path, f"method={method}", "report=true"))
+    result, folder, console = finish(tiny(tmp_path, f"method={method}", "report=true"))
     needs = registry.get("method", method).target.requires
     assert result["headline"] == {"metric": "entity_f1", "split": "test"}
     assert set(result["student"]["metrics"]) == {"dev", "test"}
@@ -65,14 +50,14 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     # what writes text from the rows reads them too
     assert result["data"]["ood_rows_read"] == {"kd_ood": 24, "dfkd_t3": 32}.get(method, 0)
     assert (result["teacher"] is not None) == needs.teacher
-    rows = lines(folder / "predictions.jsonl")
+    rows = read_lines(folder / "predictions.jsonl")
     assert [row["split"] for row in rows] == ["dev"] * 500 + ["test"] * 500
     assert all(isinstance(row[key], str) for row in rows for key in ("gold", "prediction", "written"))
     assert ("teacher_prediction" in rows[0]) == needs.teacher
     own = [row for row in rows if row["split"] == "test"]
     scores = entities.score([row["gold"] for row in own], [row["prediction"] for row in own])
     assert scores == result["student"]["metrics"]["test"]
-    logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
+    logged = [record for record in read_lines(folder / "metrics.jsonl") if "eval" not in record]
     terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
     logged = [record for record in logged if record["role"] == "student"]
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
@@ -123,7 +108,7 @@ def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path)
 
 
 def test_data_free_runs_and_students_of_their_text_do_not_open_the_training_file(tmp_path: Path) -> None:
-    _, folder, _ = carry_out(tiny(tmp_path, "method=finetune"))
+    _, folder, _ = finish(tiny(tmp_path, "method=finetune"))
     data = tmp_path / "conll2003"
     data.mkdir()
     (data / "train.txt").write_bytes(b"\xff poison")
@@ -133,11 +118,11 @@ def test_data_free_runs_and_students_of_their_text_do_not_open_the_training_file
     more = ["data=folder", f"data.dir={tmp_path}", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
     more += [f"teacher.path={folder / 'student'}", "student.tokenizer=teacher"]
     for method in ("kd_ood", "dfkd_t3"):
-        result, folder, _ = carry_out(tiny(tmp_path, f"method={method}", *more))
+        result, folder, _ = finish(tiny(tmp_path, f"method={method}", *more))
         found = result["data"]
         assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
         assert found["synthetic"] is False
-    result, _, _ = carry_out(tiny(tmp_path, "method=kd", "data=generated", f"data.path={folder}", *more[1:]))
+    result, _, _ = finish(tiny(tmp_path, "method=kd", "data=generated", f"data.path={folder}", *more[1:]))
     found = result["data"]
     assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
     assert found["generated"]["method"] == "dfkd_t3"

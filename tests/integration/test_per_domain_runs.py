@@ -3,7 +3,6 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,27 +16,20 @@ from kdrun.console import Console
 from kdrun.experiments.compare import significance
 from kdrun.runs import runner
 from kdrun.storage import ledger
+from tests.helpers.runs import Finished, finish, read_lines
 
 SMOKE = ["task=amazon", "preset=smoke", "teacher.allow_weak=true"]
 DOMAINS = ("books", "dvd", "electronics", "kitchen")
 SCORES = ["accuracy", *(f"accuracy_{domain}" for domain in DOMAINS)]
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def carry_out(tmp_path: Path, *words: str) -> tuple[dict[str, Any], Path, str]:
-    text, folder = io.StringIO(), tmp_path / "run"
-    config = compose.load_config([*SMOKE, f"output_dir={tmp_path}", f"run_dir={folder}", *words])
-    result = runner.run(config, Console(RichConsole(file=text, width=200)))
-    assert result is not None
-    return result, folder, text.getvalue()
+def finish_domains(tmp_path: Path, *overrides: str) -> Finished:
+    return finish(compose.load_config([*SMOKE, f"output_dir={tmp_path}", f"run_dir={tmp_path}/run", *overrides]))
 
 
 @pytest.mark.usefixtures("run_env")
 def test_one_student_on_all_domains_chooses_on_dev_and_reports_test(tmp_path: Path) -> None:
-    result, folder, console = carry_out(tmp_path, "method=kd")
+    result, folder, console = finish_domains(tmp_path, "method=kd")
     assert result["headline"] == {"metric": "accuracy", "split": "test"}
     assert result["checkpoint"]["split"] == "dev"
     assert result["checkpoint"]["note"] == "the scores reported are of test, which was scored once, at the end"
@@ -54,15 +46,15 @@ def test_one_student_on_all_domains_chooses_on_dev_and_reports_test(tmp_path: Pa
     assert "domains  train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 180" in console
     assert "test accuracy_kitchen" in console
     # test is not looked at before the end
-    scored = [line["eval"] for line in lines(folder / "metrics.jsonl") if "eval" in line]
+    scored = [line["eval"] for line in read_lines(folder / "metrics.jsonl") if "eval" in line]
     assert scored
     assert all(list(found) == ["dev"] for found in scored)
 
 
 @pytest.mark.usefixtures("run_env")
 def test_predictions_say_their_domain_and_give_the_scores_again(tmp_path: Path) -> None:
-    result, folder, _ = carry_out(tmp_path, "method=finetune", "report=false")
-    rows = lines(folder / "predictions.jsonl")
+    result, folder, _ = finish_domains(tmp_path, "method=finetune", "report=false")
+    rows = read_lines(folder / "predictions.jsonl")
     assert {split: sum(row["split"] == split for row in rows) for split in ("dev", "test")} == {"dev": 720, "test": 800}
     for domain in DOMAINS:
         own = [row for row in rows if (row["split"], row["domain"]) == ("test", domain)]
@@ -73,7 +65,7 @@ def test_predictions_say_their_domain_and_give_the_scores_again(tmp_path: Path) 
 
 @pytest.mark.usefixtures("run_env")
 def test_the_page_of_a_run_tells_of_both_splits_and_of_each_domain(tmp_path: Path) -> None:
-    _, folder, _ = carry_out(tmp_path, "method=kd")
+    _, folder, _ = finish_domains(tmp_path, "method=kd")
     page = (folder / "report.html").read_text()
     assert "accuracy on test of amazon (synthetic)" in page
     assert "The checkpoint was chosen on dev; test is reported." in page

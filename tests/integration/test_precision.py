@@ -1,9 +1,7 @@
 """bf16 changes a run's arithmetic, not what it learns: losses and answers stay within bounds of those in fp32."""
 
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console as RichConsole
@@ -13,6 +11,7 @@ from kdrun import registry
 from kdrun.config import compose
 from kdrun.console import Console
 from kdrun.runs import runner
+from tests.helpers.runs import read_lines
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 LOSS = (0.01, 0.002)
@@ -29,10 +28,6 @@ LIVELY = {
 LIVELY |= {"checkpoint.every_seconds": "1e9", "runtime.log_every": "1"}
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def carry_out(method: str, precision: str, folder: Path) -> tuple[list[float], list[float]]:
     """Every logged loss, and every probability that the student gives."""
     given = dict(word.split("=", 1) for word in killable_runs.overrides(method, folder)) | LIVELY
@@ -41,8 +36,8 @@ def carry_out(method: str, precision: str, folder: Path) -> tuple[list[float], l
         compose.load_config([f"{key}={value}" for key, value in given.items()]),
         Console(RichConsole(file=io.StringIO())),
     )
-    losses = [record["loss"] for record in lines(folder / precision / "metrics.jsonl") if "loss" in record]
-    answers = lines(folder / precision / "predictions.jsonl")
+    losses = [record["loss"] for record in read_lines(folder / precision / "metrics.jsonl") if "loss" in record]
+    answers = read_lines(folder / precision / "predictions.jsonl")
     return losses, [value for answer in answers for value in answer["probabilities"].values()]
 
 

@@ -10,41 +10,23 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from rich.console import Console as RichConsole
 
 from kdrun import registry
-from kdrun.config import compose
-from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.runs import runner
 from kdrun.storage import ledger, serialization
 from kdrun.training.teacher import finetune
+from tests.helpers.runs import finish, read_lines, smoke_config
 
 TASKS = ("sst2", "mnli", "stsb")  # a single text, a pair with two dev splits, a score
 METHODS = tuple(registry.entries("method"))
 
 pytestmark = pytest.mark.usefixtures("run_env")
-
-
-def smoke(tmp_path: Path, *words: str) -> RunConfig:
-    return compose.load_config(["preset=smoke", "report=false", f"output_dir={tmp_path}/out", *words])
-
-
-def carry_out(config: RunConfig) -> tuple[dict[str, Any], Path, str]:
-    text = io.StringIO()
-    result = runner.run(config, Console(RichConsole(file=text, width=120)))
-    assert result is not None
-    (run,) = [r for r in ledger.read_ledger(Path(config.output_dir)) if r["status"] == "done"][-1:]
-    return result, Path(run["run_dir"]), text.getvalue()
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -53,19 +35,19 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     needs = registry.get("method", method).target.requires
     if needs.domains:  # test_meta_kd.py has it on the tasks that fit
         with pytest.raises(ConfigError, match=r"needs a task with domains|no mnli by domain"):
-            smoke(tmp_path, f"method={method}", f"task={task}")
+            smoke_config(tmp_path, f"method={method}", f"task={task}")
         return
     if task == "stsb" and not needs.regression:
         with pytest.raises(ConfigError, match="needs classes"):
-            smoke(tmp_path, f"method={method}", f"task={task}")
+            smoke_config(tmp_path, f"method={method}", f"task={task}")
         return
-    config = smoke(tmp_path, f"method={method}", f"task={task}")
-    result, folder, console = carry_out(config)
+    config = smoke_config(tmp_path, f"method={method}", f"task={task}")
+    result, folder, console = finish(config)
     on_disk = json.loads((folder / "result.json").read_text())
     assert on_disk == json.loads(json.dumps(serialization.to_plain(result)))
     assert result["data"]["synthetic"] is True
     assert result["steps"]["student"] == 4
-    logged = [record for record in lines(folder / "metrics.jsonl") if "eval" not in record]
+    logged = [record for record in read_lines(folder / "metrics.jsonl") if "eval" not in record]
     stretches = Counter((record["phase"], record["role"]) for record in logged)
     # 8 a step, each once an epoch; turns of a generator, other phases and samples read rows of their own
     rows_read = min(64, 8 * max(stretches.values()))
@@ -85,7 +67,7 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
         terms = {k: v for k, v in record.items() if k not in ("role", "phase", "epoch", "step")}
         assert all(isinstance(v, float) and math.isfinite(v) for v in terms.values()), record
         assert record["loss"] > 0 or record["role"] == "generator"
-    rows = lines(folder / "predictions.jsonl")
+    rows = read_lines(folder / "predictions.jsonl")
     assert len(rows) == sum(result["data"]["rows"][split] for split in config.task.dev_splits)
     assert "synthetic" in console
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best", "last"}
@@ -93,7 +75,7 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
 
 
 def test_a_run_leaves_its_report_and_says_where_last(tmp_path: Path) -> None:
-    _, folder, console = carry_out(smoke(tmp_path, "report=true"))
+    _, folder, console = finish(smoke_config(tmp_path, "report=true"))
     # a long path is wrapped by the console of this test
     assert "".join(console.split()).endswith(f"report:{folder / 'report.html'}")
     page = (folder / "report.html").read_text()
@@ -102,7 +84,7 @@ def test_a_run_leaves_its_report_and_says_where_last(tmp_path: Path) -> None:
 
 
 def test_saved_student_gives_the_same_predictions_in_a_fresh_process(tmp_path: Path) -> None:
-    _, folder, _ = carry_out(smoke(tmp_path, "task=mnli"))
+    _, folder, _ = finish(smoke_config(tmp_path, "task=mnli"))
     code = """
 import json, sys, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -120,7 +102,7 @@ print(json.dumps([dict(zip(names, row)) for row in shares.tolist()]))
         [sys.executable, "-c", code, str(folder / "student")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    rows = [row for row in lines(folder / "predictions.jsonl") if row["split"] == "dev"]
+    rows = [row for row in read_lines(folder / "predictions.jsonl") if row["split"] == "dev"]
     for row, shares in zip(rows, json.loads(done.stdout), strict=True):
         assert list(shares) == ["entailment", "neutral", "contradiction"]
         assert shares == pytest.approx(row["probabilities"], abs=1e-5)
@@ -128,35 +110,35 @@ print(json.dumps([dict(zip(names, row)) for row in shares.tolist()]))
 
 
 def test_one_seed_gives_one_result_and_methods_share_start_and_order(tmp_path: Path) -> None:
-    first, folder, _ = carry_out(smoke(tmp_path))
-    again, folder_again, _ = carry_out(smoke(tmp_path))
-    other, _, _ = carry_out(smoke(tmp_path, "seed=2"))
+    first, folder, _ = finish(smoke_config(tmp_path))
+    again, folder_again, _ = finish(smoke_config(tmp_path))
+    other, _, _ = finish(smoke_config(tmp_path, "seed=2"))
     assert first["student"] == again["student"]
-    losses = [[r["loss"] for r in lines(f / "metrics.jsonl") if "loss" in r] for f in (folder, folder_again)]
+    losses = [[r["loss"] for r in read_lines(f / "metrics.jsonl") if "loss" in r] for f in (folder, folder_again)]
     assert losses[0] == losses[1]
-    _, plain_folder, _ = carry_out(smoke(tmp_path, "method=finetune"))
-    hard = [[r["hard"] for r in lines(f / "metrics.jsonl") if "hard" in r] for f in (folder, plain_folder)]
+    _, plain_folder, _ = finish(smoke_config(tmp_path, "method=finetune"))
+    hard = [[r["hard"] for r in read_lines(f / "metrics.jsonl") if "hard" in r] for f in (folder, plain_folder)]
     assert hard[0][0] == pytest.approx(hard[1][0], rel=1e-6)
     assert (folder / "predictions.jsonl").read_text() == (folder_again / "predictions.jsonl").read_text()
     assert other["provenance"]["config_hash"] != first["provenance"]["config_hash"]
 
 
 def test_soft_weight_zero_is_finetuning(tmp_path: Path) -> None:
-    kd, _, _ = carry_out(smoke(tmp_path, "method.soft_weight=0", "method.hard_weight=1"))
-    plain, _, _ = carry_out(smoke(tmp_path, "method=finetune"))
+    kd, _, _ = finish(smoke_config(tmp_path, "method.soft_weight=0", "method.hard_weight=1"))
+    plain, _, _ = finish(smoke_config(tmp_path, "method=finetune"))
     assert kd["student"]["metrics"] == plain["student"]["metrics"]
 
 
 def test_teacher_is_trained_once_and_its_logits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
-    carry_out(smoke(tmp_path))
+    finish(smoke_config(tmp_path))
     monkeypatch.setattr(finetune, "_fine_tune", lambda *_: pytest.fail("trained twice"))
-    _, _, console = carry_out(smoke(tmp_path, "seed=2"))
+    _, _, console = finish(smoke_config(tmp_path, "seed=2"))
     assert "teacher read from the cache" in console
 
 
 def test_different_tokenizers_for_teacher_and_student(tmp_path: Path) -> None:
-    result, _, console = carry_out(smoke(tmp_path, "student.architecture=roberta", "student.vocab_size=400"))
+    result, _, console = finish(smoke_config(tmp_path, "student.architecture=roberta", "student.vocab_size=400"))
     assert result["student"]["metrics"]["dev"]["accuracy"] is not None
     assert "<s>" in console
 
@@ -164,45 +146,45 @@ def test_different_tokenizers_for_teacher_and_student(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("task", "teacher_model"), [("mnli", "t5_smoke"), ("stsb", "t5_smoke"), ("sst2", "smoke")])
 def test_a_text_to_text_student_is_a_student(task: str, teacher_model: str, tmp_path: Path) -> None:
     words = ("method=kd", f"task={task}", f"teacher={teacher_model}", "student=t5_smoke", "report=true")
-    result, folder, console = carry_out(smoke(tmp_path, *words))
+    result, folder, console = finish(smoke_config(tmp_path, *words))
     assert f'AutoModelForSeq2SeqLM.from_pretrained("{folder / "student"}")' in console.replace("\n", "")
-    assert "stray" in lines(folder / "metrics.jsonl")[0]
+    assert "stray" in read_lines(folder / "metrics.jsonl")[0]
     assert (folder / "report.html").is_file()
     assert result["student"]["name"] == "t5 1x32 (scratch)"
-    first = lines(folder / "predictions.jsonl")[0]
+    first = read_lines(folder / "predictions.jsonl")[0]
     assert task == "stsb" or math.isclose(sum(first["probabilities"].values()), 1, abs_tol=1e-4)
     assert task != "stsb" or 0 <= first["prediction"] <= 5
 
 
 def test_an_encoder_learns_from_a_text_to_text_teacher_and_its_vocabulary(tmp_path: Path) -> None:
     words = ("method=kd", "task=rte", "teacher=t5_smoke", "student.tokenizer=teacher")
-    result, _, console = carry_out(smoke(tmp_path, *words))
+    result, _, console = finish(smoke_config(tmp_path, *words))
     assert result["student"]["metrics"]["dev"]["accuracy"] is not None
     assert "tokens  [CLS]" in console
 
 
 def test_layers_of_student(tmp_path: Path) -> None:
-    result, _, _ = carry_out(smoke(tmp_path, "student=layers_of", "student.layers=[1]"))
+    result, _, _ = finish(smoke_config(tmp_path, "student=layers_of", "student.layers=[1]"))
     assert result["student"]["name"].startswith("layers 1 of")
     assert result["compression"] > 1
-    alone, _, _ = carry_out(smoke(tmp_path, "method=finetune", "student=layers_of", "student.layers=[1]"))
+    alone, _, _ = finish(smoke_config(tmp_path, "method=finetune", "student=layers_of", "student.layers=[1]"))
     assert alone["teacher"] is None
 
 
 def test_bf16_and_accumulation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    result, _, console = carry_out(smoke(tmp_path, "runtime.precision=bf16", "optim.gradient_accumulation_steps=2"))
+    result, _, console = finish(smoke_config(tmp_path, "runtime.precision=bf16", "optim.gradient_accumulation_steps=2"))
     assert result["data"]["train_rows_read"] == 64
     assert "cpu, bf16, 1 thread, seed 1" in console
 
 
 def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
-    _, _, console = carry_out(smoke(tmp_path, "method=finetune", "optim.lr=1e-30", "optim.weight_decay=0"))
+    _, _, console = finish(smoke_config(tmp_path, "method=finetune", "optim.lr=1e-30", "optim.weight_decay=0"))
     assert "the student's first step changed none of its weights; it learns nothing" in " ".join(console.split())
 
 
 def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
-    config = smoke(tmp_path, "teacher.allow_weak=false", "teacher.finetune_optim.steps=1")
+    config = smoke_config(tmp_path, "teacher.allow_weak=false", "teacher.finetune_optim.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
         runner.run(config, Console(RichConsole(file=io.StringIO())))
     (run,) = ledger.read_ledger(tmp_path / "out")
@@ -216,22 +198,22 @@ def test_interrupt_ends_cleanly_with_the_ledger_saying_so(tmp_path: Path, monkey
 
     monkeypatch.setattr(runner, "_train_student", stop)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(smoke(tmp_path), Console(RichConsole(file=io.StringIO())))
+        runner.run(smoke_config(tmp_path), Console(RichConsole(file=io.StringIO())))
     (run,) = ledger.read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     text = io.StringIO()
-    assert runner.run(smoke(tmp_path, "dry_run=true"), Console(RichConsole(file=text))) is None
+    assert runner.run(smoke_config(tmp_path, "dry_run=true"), Console(RichConsole(file=text))) is None
     assert not (tmp_path / "out").exists()
     assert "dry run" in text.getvalue()
 
 
 def test_fine_tuned_folder_as_teacher_needs_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, folder, _ = carry_out(smoke(tmp_path))
+    _, folder, _ = finish(smoke_config(tmp_path))
     monkeypatch.setattr(finetune, "_fine_tune", lambda *_: pytest.fail("it came with a head"))
-    result, _, _ = carry_out(smoke(tmp_path, f"teacher.path={folder}/student"))
+    result, _, _ = finish(smoke_config(tmp_path, f"teacher.path={folder}/student"))
     assert result["teacher"]["name"] == "student"
 
 
@@ -241,7 +223,7 @@ def test_gpu_asked_for_and_not_there(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ConfigError, match=r"runtime\.device=cuda"):
-        runner.run(smoke(tmp_path, "runtime.device=cuda"), Console(RichConsole(file=io.StringIO())))
+        runner.run(smoke_config(tmp_path, "runtime.device=cuda"), Console(RichConsole(file=io.StringIO())))
 
 
 def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_cache: Path) -> None:
@@ -266,7 +248,8 @@ def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_ca
 def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         runner.run(
-            smoke(tmp_path, "data=folder", f"data.dir={tmp_path}/nowhere"), Console(RichConsole(file=io.StringIO()))
+            smoke_config(tmp_path, "data=folder", f"data.dir={tmp_path}/nowhere"),
+            Console(RichConsole(file=io.StringIO())),
         )
     (run,) = ledger.read_ledger(tmp_path / "out")
     assert run["status"] == "failed"

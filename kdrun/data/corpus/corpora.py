@@ -1,4 +1,4 @@
-"""General text as a stream of lines, for vocabularies, pretraining and out-of-domain rows."""
+"""General text as a stream of lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a task by domain: rows that name their domain, or one folder per domain.
+"""Read a task by domain from one folder or one per domain.
 
 Protocol of Meta-KD (arXiv 2012.01266), whose split is seeded with an unknown seed; ours is fixed
 (`kdrun.data.stratified.SPLIT_SEED`), so that the rows of a split are the same for every run:

@@ -1,1 +1,1 @@
-"""How a teacher is trained on several domains."""
+"""Training of a teacher on several domains."""

@@ -1,4 +1,4 @@
-"""Base of methods that train on text with masked tokens filled by a generator."""
+"""Base of methods that train on text filled in by a generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the teacher with a constant prediction and refuse one that is too weak."""
+"""Compare the teacher with a constant prediction and refuse weak teachers."""
 
 from __future__ import annotations
 

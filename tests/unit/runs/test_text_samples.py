@@ -1,11 +1,7 @@
 """Samples of made text: which words changed, what is kept, what is shown."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from kdrun.cli import main
 from kdrun.runs import text_samples
 
 
@@ -51,23 +47,3 @@ def test_those_whose_teacher_changed_its_mind_are_shown_first() -> None:
     assert "a *great* film" in shown[1]
     assert "teacher no 0.90 -> yes 0.80" in shown[2]
     assert text_samples.format_samples([]) == []
-
-
-@pytest.mark.parametrize("task", ["sst2", "stsb"])
-def test_a_run_keeps_and_prints_samples(
-    task: str, run_env: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["method=kd_augment", f"task={task}", "preset=smoke", "report=false", f"run_dir={tmp_path / 'run'}"]
-    assert main.run([*words, f"output_dir={tmp_path}"]) == 0
-    kept = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
-    assert len(kept) == text_samples.ROWS
-    for sample in kept:
-        assert set(sample) == {"step", "original", "text", "changed", "teacher", "student"}
-        assert "[SEP]" not in sample["original"] + sample["text"]
-        assert (" | " in sample["text"]) == (task == "stsb")
-        assert all(i < len(sample["text"].split()) for i in sample["changed"])
-        for role in ("teacher", "student"):
-            for answer in sample[role].values():
-                assert sum(answer.values()) == pytest.approx(1, abs=1e-4) or list(answer) == ["score"]
-    assert any(sample["changed"] for sample in kept)
-    assert "text made at step 4" in capsys.readouterr().out

@@ -1,19 +1,14 @@
 """Trackers: off by default, named when missing, and told what metrics.jsonl holds."""
 
 import importlib.util
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kdrun.cli import main
 from kdrun.config import compose
 from kdrun.config.runtime import Tracker
 from kdrun.errors import ConfigError
 from kdrun.training import metric_loggers
-
-SMOKE = ["method=finetune", "task=sst2", "preset=smoke", "report=false"]
 
 
 def test_a_missing_package_is_named_before_anything_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,16 +42,3 @@ def test_records_are_named_by_what_they_are_of() -> None:
         ({"student/loss": 0.25}, 4),
         ({"eval/dev.accuracy": 1.0}, 5),
     ]
-
-
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="the package tensorboard is not installed")
-def test_tensorboard_gets_the_numbers_of_metrics_jsonl(run_env: None, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    assert main.run([*SMOKE, "tracker=tensorboard", f"run_dir={tmp_path / 'run'}", f"output_dir={tmp_path}"]) == 0
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    (events,) = (tmp_path / "run" / "tracker" / "kdrun").glob("events*")
-    seen = EventAccumulator(str(events))
-    seen.Reload()
-    losses = [(event.step, pytest.approx(event.value)) for event in seen.Scalars("student/loss")]
-    assert losses == [(line["step"], line["loss"]) for line in lines if "loss" in line]

@@ -14,17 +14,9 @@ from kdrun.data.batch import Batch
 from kdrun.errors import TrainingError
 from kdrun.methods.base import Method, MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn, steps_by_role, turn_at
-from tests.helpers.fake_training import Regress, RowFeed, make
+from tests.helpers.fake_training import Regress, RowFeed, make, same, weights
 
 PLAIN_SGD = {"name": "sgd", "beta1": 0.0, "warmup_ratio": 0.0, "weight_decay": 0.0}
-
-
-def weights(module: nn.Module) -> list[torch.Tensor]:
-    return [p.detach().clone() for p in module.parameters()]
-
-
-def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_accumulation_is_exact_over_ragged_batches() -> None:

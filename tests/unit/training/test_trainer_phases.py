@@ -7,8 +7,7 @@ import torch
 
 from kdrun.config.optim import OptimConfig
 from kdrun.methods.phases import Phase, Turn, num_steps
-from tests.helpers.fake_training import Regress, make
-from tests.unit.training.test_trainer import same, weights
+from tests.helpers.fake_training import Regress, make, same, weights
 
 
 class WarmUp(Regress):

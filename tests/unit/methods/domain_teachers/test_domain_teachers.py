@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kdrun import losses
-from kdrun.config.task import TaskConfig
 from kdrun.config.teacher import DomainCorruption, MetaTeacherConfig
 from kdrun.data.batch import Batch
 from kdrun.methods.base import MethodContext
@@ -19,17 +18,14 @@ from kdrun.methods.domain_teachers.meta import MetaTeacher
 from kdrun.methods.domain_teachers.multi_task import MultiTaskTeacher
 from kdrun.methods.phases import Turn
 from kdrun.models.domain_embedding import mean_pool
-from tests.unit.methods.shared.test_intermediate_layers import batch, model
+from tests.helpers.tiny_encoders import DOMAIN_TASK, batch, model
 
-TASK = TaskConfig(
-    name="t", labels=["a", "b"], metrics=["accuracy"], headline="accuracy", domains=["x", "y", "z"], rows={"dev": 1}
-)
 TURN = Turn("student")
 
 
 def parts() -> MethodContext:
     roles: dict[str, nn.Module] = {"student": model(2, 8, 2)}
-    return MethodContext(roles, TASK, None, losses.hard_loss(False), 1, torch.device("cpu"))
+    return MethodContext(roles, DOMAIN_TASK, None, losses.hard_loss(False), 1, torch.device("cpu"))
 
 
 def rows() -> Batch:

@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, BertConfig
 
 from kdrun import losses
 from kdrun.config.optim import OptimConfig
-from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, ModelError
 from kdrun.methods.base import MethodContext
@@ -25,13 +23,10 @@ from kdrun.methods.shared.intermediate_layers import (
     student_phases,
 )
 from kdrun.methods.shared.layer_mapping import LayerMapping
-from kdrun.models import attention_maps
+from tests.helpers.tiny_encoders import CLASSES, SCORE, batch, method, model
 
-CLASSES = TaskConfig(name="sst2", labels=["a", "b"], metrics=["accuracy"], headline="accuracy")
-SCORE = TaskConfig(name="stsb", range=[0, 5], metrics=["pearson"], headline="pearson")
 PAIRS = LayerMapping(hidden=((0, 0), (1, 2)), attention=((0, 1),))
 UNUSED = torch.full((1, 2, 2), torch.nan)
-VOCAB = 40
 
 
 def affine() -> nn.Linear:
@@ -70,35 +65,6 @@ def test_maps_are_averaged_over_heads_where_their_numbers_differ() -> None:
     both = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [torch.ones(1, 2, 2, 2)])
     found = intermediate_losses(both, teacher, PAIRS, affine(), torch.ones(1, 2))
     torch.testing.assert_close(found["attention"], torch.tensor([(1 + 1 + 4 + 1 + 1 + 1 + 4 + 1) / 8]))
-
-
-def model(layers: int, width: int, heads: int, implementation: str = attention_maps.NAME, outputs: int = 2) -> Any:
-    torch.manual_seed(layers)
-    sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "intermediate_size": 16}
-    config = BertConfig(vocab_size=VOCAB, pad_token_id=0, initializer_range=0.3, **sizes)  # pyright: ignore
-    config.num_labels = outputs
-    return AutoModelForSequenceClassification.from_config(config, attn_implementation=implementation).eval()
-
-
-def method(task: TaskConfig = CLASSES, heads: int = 2, **settings: Any) -> IntermediateLayerMethod:
-    """A student of 2 layers × 8 beside a teacher of 4 layers × 16 with 4 heads, frozen as out of their turn."""
-    roles: dict[str, nn.Module] = {
-        "student": model(2, 8, heads, outputs=task.num_outputs),
-        "teacher": model(4, 16, 4, outputs=task.num_outputs).requires_grad_(False),
-    }
-    loss = losses.logit_mse if task.is_regression else losses.kl_divergence
-    parts = MethodContext(roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"))
-    return IntermediateLayerMethod(IntermediateSettings(**settings), parts)
-
-
-def batch(lengths: list[int], width: int) -> Batch:
-    """Row i has its own tokens whatever rows stand beside it, padded to a width."""
-    ids, mask = torch.zeros(len(lengths), width, dtype=torch.long), torch.zeros(len(lengths), width, dtype=torch.long)
-    for row, length in enumerate(lengths):
-        ids[row, :length] = torch.arange(length) * 7 % (VOCAB - 4) + 4
-        mask[row, :length] = 1
-    inputs = {"input_ids": ids, "attention_mask": mask}
-    return Batch(torch.arange(len(lengths)), dict.fromkeys(("student", "teacher"), inputs))
 
 
 @pytest.mark.parametrize("heads", [2, 4])

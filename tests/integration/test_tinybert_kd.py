@@ -1,0 +1,84 @@
+"""TinyBERT's task distillation through the real entrypoint, on models of a few thousand weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification
+
+from kdrun.config.schema import RunConfig
+from kdrun.console import QuietConsole
+from kdrun.errors import ModelError
+from kdrun.runs import build, runner, teacher_stage
+from kdrun.training.progress import ProgressCallback
+from kdrun.training.trainer import Trainer, TrainerSettings
+from tests.helpers.runs import finish, read_lines, smoke_config
+
+pytestmark = pytest.mark.usefixtures("run_env")
+
+
+def smoke(tmp_path: Path, *overrides: str) -> RunConfig:
+    return smoke_config(tmp_path, "method=tinybert_kd", *overrides)
+
+
+def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(tmp_path: Path) -> None:
+    result, folder, shown = finish(smoke(tmp_path, "student.sizes.hidden_size=16", "optim.steps=6"))
+    shown = " ".join(shown.split())
+    assert "hidden states 0–0, 1–2 (0: embeddings), through one learned projection 16 → 32" in shown
+    assert "attention maps 0–1 (0: first layer)" in shown
+    assert "student, intermediate step 3: not scored in this phase" in shown
+    records = read_lines(folder / "metrics.jsonl")
+    assert {record["phase"] for record in records if "eval" in record} == {"logits"}
+    assert [(r["phase"], r["step"]) for r in records if "loss" in r] == [
+        *(("intermediate", step) for step in (1, 2, 3)), *(("logits", step) for step in (1, 2, 3)),
+    ]  # fmt: skip
+    assert all(r["hidden"] > 0 and r["attention"] > 0 for r in records if r["phase"] == "intermediate")
+    assert result["steps"] == {"student": 6}
+    assert result["checkpoint"]["step"] in (1, 2, 3)
+    student = AutoModelForSequenceClassification.from_pretrained(folder / "student")
+    assert sum(p.numel() for p in student.parameters()) == result["student"]["params"]
+    for name in ("last", "best"):
+        with safe_open(folder / "checkpoints" / name / "model.safetensors", "pt") as kept:
+            assert set(kept.keys()) == set(student.state_dict())
+    assert result["data"]["labels_read"] == 0
+
+
+def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -> None:
+    config = smoke(tmp_path, "task=rte", "optim.steps=60", "optim.lr=5e-3", "student=layers_of", "student.layers=[1]")
+    run = runner.prepare(config, QuietConsole(), "", None)
+    build.build_roles(run)
+    for built in run.roles.values():
+        built.model.requires_grad_(False).eval()
+    made = build.make_method(run)
+    feed = build.make_loader(run, made)
+    before = {name: value.clone() for name, value in run.roles["teacher"].model.state_dict().items()}
+    seen: list[dict[str, Any]] = []
+
+    class Looking(ProgressCallback):
+        def on_log(self, record: dict[str, Any], total: int) -> None:
+            seen.append(record)
+
+    settings, watcher = TrainerSettings(config.optim, 1, log_every=10), Looking(QuietConsole(), "", "", "")
+    Trainer(made, made.phases(config.optim), feed, settings, run.accelerator, lambda: (None, {}), watcher).run()
+    after = run.roles["teacher"].model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    first, *_, last = [record for record in seen if record["phase"] == "intermediate"]
+    assert last["hidden"] < 0.8 * first["hidden"]
+
+
+def test_depths_known_only_from_the_models_are_refused_once_they_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = smoke(tmp_path, "student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=2")
+    del config.teacher.sizes["num_hidden_layers"]  # the family's default, 12, is seen once it is built
+    config.student.sizes["num_hidden_layers"] = 5
+    monkeypatch.setattr(teacher_stage, "prepare_teacher", lambda _: pytest.fail("the teacher was trained first"))
+    with pytest.raises(ModelError, match="the student has 5 layers and the teacher 12"):
+        runner.run(config, QuietConsole())
+
+
+def test_another_vocabulary_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"must share one vocabulary.*student\.tokenizer=teacher"):
+        runner.run(smoke(tmp_path, "student.architecture=roberta", "student.vocab_size=400"), QuietConsole())
