@@ -17,7 +17,7 @@ ROWS = 21
 
 
 class RowFeed:
-    """Stands in for a Feed: one feature vector a row, batches in row order."""
+    """Batch loader of fake rows: one feature vector per row, batches in row order."""
 
     def __init__(self, rows: int = ROWS) -> None:
         generator = torch.Generator().manual_seed(0)

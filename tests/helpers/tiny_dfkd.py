@@ -101,7 +101,7 @@ def made(task: TaskConfig = SINGLE, teacher: str = "encoder", *, apart: bool = F
     Args:
         task: of one text or of two.
         teacher: `encoder`, or `t5`, which reads prompts; the student is an encoder.
-        apart: whether the readers have a vocabulary of their own.
+        apart: whether the readers have another vocabulary.
         **settings: of the method.
     """
     t5_words, encoder_words = tokenizer(ENTRIES, "t5"), tokenizer(ENTRIES, "encoder")

@@ -30,7 +30,7 @@ def model(layers: int, width: int, heads: int, implementation: str = attention_m
 
 
 def method(task: TaskConfig = CLASSES, heads: int = 2, **settings: Any) -> IntermediateLayerMethod:
-    """A student of 2 layers × 8 beside a teacher of 4 layers × 16 with 4 heads, frozen as out of their turn."""
+    """A student of 2 layers × 8 and a frozen teacher of 4 layers × 16 with 4 heads."""
     roles: dict[str, nn.Module] = {
         "student": model(2, 8, heads, outputs=task.num_outputs),
         "teacher": model(4, 16, 4, outputs=task.num_outputs).requires_grad_(False),
@@ -41,7 +41,7 @@ def method(task: TaskConfig = CLASSES, heads: int = 2, **settings: Any) -> Inter
 
 
 def batch(lengths: list[int], width: int) -> Batch:
-    """Row i has its own tokens whatever rows stand beside it, padded to a width."""
+    """Row i has the same tokens in every batch, padded to a width."""
     ids, mask = torch.zeros(len(lengths), width, dtype=torch.long), torch.zeros(len(lengths), width, dtype=torch.long)
     for row, length in enumerate(lengths):
         ids[row, :length] = torch.arange(length) * 7 % (VOCAB - 4) + 4

@@ -1,4 +1,4 @@
-"""Bad input, tried on purpose: what is said, the exit code, and nothing half-written."""
+"""Bad input: message, exit code, and no half-written file."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def test_it_is_said_and_nothing_is_half_written(
 def leaves_nothing(here: Path, before: dict[str, bytes]) -> None:
     """What was there is as it was; what is new is a run's folder without a result, and its two lines in the ledger."""
     after = content(here)
-    grown = ("ledger.jsonl", "config.yaml")  # the latter anew and whole, by a run that is refused when it has its data
+    grown = ("ledger.jsonl", "config.yaml")  # the latter complete, by a run that is refused when it has its data
     changed = [name for name in before if after.get(name) != before[name] and not name.endswith(grown)]
     assert not changed
     new = {Path(name).name for name in after.keys() - before.keys()}

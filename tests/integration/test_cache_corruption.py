@@ -1,4 +1,4 @@
-"""Harm done to entries of every kind is found, mended, and changes no run."""
+"""Damage to cache entries of every namespace is detected, repaired and changes no run."""
 
 import io
 import random

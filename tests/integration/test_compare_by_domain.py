@@ -1,4 +1,4 @@
-"""A comparison of a student for each domain with one of all, stopped and gone on with: tiny real runs."""
+"""Comparison of one student per domain with one student for all, interrupted and resumed."""
 
 import contextlib
 import io

@@ -25,7 +25,7 @@ Run = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def run(tmp_path: Path, run_env: None) -> Run:
-    """Carries out a comparison in a folder of tmp_path; gives the exit code and its record."""
+    """Run a comparison below tmp_path; return the exit code and its record."""
 
     def go(*words: str) -> tuple[int, dict[str, Any]]:
         code = compare.main([*WORDS, f"output_dir={tmp_path}", *words])

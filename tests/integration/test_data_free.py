@@ -1,4 +1,4 @@
-"""Data-free methods: the student's loop cannot reach the training rows, and the result counts what was read."""
+"""Data-free methods: the student never reads the training rows, and the result counts the rows read."""
 
 from pathlib import Path
 

@@ -66,7 +66,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     server: killable_runs.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
     words, stopped = killable_runs.overrides("kd", tmp_path), tmp_path / "stopped"
-    # nothing is due by itself
+    # no checkpoint is due
     code = server.run(*words, f"run_dir={stopped}", "checkpoint.every_seconds=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert f"go on with: kdrun resume={stopped}" in server.output
@@ -90,7 +90,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
 def test_a_full_disk_is_said_and_costs_nothing(
     server: killable_runs.Server, tmp_path: Path, shared_cache: Path, whole_kd: dict[str, object]
 ) -> None:
-    """A limit on the size of files stands for the full disk: what is larger than the logs cannot be written."""
+    """A limit on file sizes imitates a full disk: only the logs can be written."""
     run = [*killable_runs.overrides("kd", tmp_path), f"run_dir={tmp_path}/full"]
     assert server.run(*run, at=4) == -signal.SIGKILL
     size = (tmp_path / "full" / "checkpoints" / "last" / "model.safetensors").stat().st_size

@@ -49,7 +49,7 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     assert result["steps"]["student"] == 4
     logged = [record for record in read_lines(folder / "metrics.jsonl") if "eval" not in record]
     stretches = Counter((record["phase"], record["role"]) for record in logged)
-    # 8 a step, each once an epoch; turns of a generator, other phases and samples read rows of their own
+    # 8 per step, each once per epoch; generator turns, other phases and samples read other rows
     rows_read = min(64, 8 * max(stretches.values()))
     read, unread = ("ood", "train") if needs.data_free else ("train", "ood")
     assert rows_read <= result["data"][f"{read}_rows_read"] <= 64

@@ -162,7 +162,7 @@ def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
     own = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
     record = json.loads((own / "run.json").read_text())
     (own / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
-    (own / "predictions.jsonl").unlink()  # so that it does not stand for itself by the ledger
+    (own / "predictions.jsonl").unlink()  # so that the ledger alone is no proof
     assert server.run(*sweep) == 2
     assert "the rows that it reads are others now" in server.output
 
@@ -191,12 +191,12 @@ def test_whatever_ends_one_cell_the_others_are_run_and_shown(
     assert ran == [1, 2]
     told = capfd.readouterr()
     assert shown in told.out + told.err
-    assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "nobody told the ledger of them"
+    assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "the ledger has no line of them"
 
 
 @pytest.mark.slow
 def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
-    """With a cache of their own: the teacher is trained once too, and no line of the ledger is lost or broken."""
+    """With a private cache: the teacher is trained once, and every ledger line is complete."""
     sweep = ["-m", *words(tmp_path / "out", "method=finetune,kd", "seed=1,2", "teacher.allow_weak=true")]
     found = killable_runs.run_in_parallel([sweep] * 4, tmp_path, tmp_path / "cache")
     assert [code for code, _ in found] == [0] * 4, found

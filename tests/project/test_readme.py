@@ -45,7 +45,7 @@ def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
 
 
 LONG = ("dfkd_t3", "zskd", "mate_kd", "meta_kd", "kdrun -m", "kdrun compare")
-"""Of these commands one each is a test of its own elsewhere, on smaller models."""
+"""Commands that other tests run on smaller models."""
 
 
 def _is_long(command: str) -> bool:

@@ -20,7 +20,7 @@ from tests.helpers.finished_runs import lines, metrics, predictions, samples, sc
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OWN_REQUESTS = re.compile(r"google\.com|googleapis\.com|gvt1\.com")
-"""Chromium asks its makers for the time and for updates, whatever page it shows."""
+"""Requests that Chromium makes on any page, for time and updates."""
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking",
     "--no-first-run", "--disable-component-update", "--disable-sync", "--virtual-time-budget=3000",
@@ -35,7 +35,7 @@ pytestmark = [
 
 
 class Browser:
-    """Headless Chromium behind a proxy that answers nothing and remembers what was asked."""
+    """Headless Chromium behind a proxy that answers nothing and records requests."""
 
     def __init__(self, folder: Path, port: int, asked: list[str]) -> None:
         self.folder, self.port, self.all_asked = folder, port, asked

@@ -201,17 +201,17 @@ def test_a_strangers_run_folder_says_no_more_than_a_run(
 @pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "student", "checkpoints/last"])
 def test_a_run_does_not_write_through_links(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     precious = tmp_path / "precious"
-    precious.write_text("dear")
+    precious.write_text("content")
     folder = strangers_run(tmp_path, shlex.join(["kdrun", *SMOKE]))
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).symlink_to(precious)
     assert main.run([f"resume={folder}", f"output_dir={tmp_path}/out"]) == 2
     assert f"holds links ({name})" in " ".join(capsys.readouterr().out.split())
-    assert precious.read_text() == "dear"
+    assert precious.read_text() == "content"
 
 
 WATCHED: list[list[str]] = []
-"""Lists that are told of every path that is opened for writing, made or moved, while a test asks for it."""
+"""Lists that record every path opened for writing, created or moved."""
 
 
 def _watch(event: str, args: tuple[Any, ...]) -> None:
@@ -227,7 +227,7 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 @contextmanager
 def written() -> Iterator[list[str]]:
-    sys.addaudithook(_watch)  # for good: there is no way to take one away; silent where nobody watches
+    sys.addaudithook(_watch)  # permanent: hooks cannot be removed; silent without watchers
     WATCHED.append([])
     try:
         yield WATCHED[-1]

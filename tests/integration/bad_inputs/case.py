@@ -23,9 +23,9 @@ class Case:
 
     Attributes:
         name: what is wrong.
-        words: the command; `{here}` stands for the case's own folder, where `output_dir` is `{here}/out`.
+        words: the command; `{here}` is replaced by the folder of the case, where `output_dir` is `{here}/out`.
         says: parts of the message, blanks aside: what, where, what to do.
-        code: the exit code: 2 for a command line or config, 1 for all else, 0 where the run goes on and says so.
+        code: the exit code: 2 for a command line or config, 1 for all else, 0 where the run continues with a warning.
         make: makes the input.
         around: changes the surroundings: environment, rights, room.
     """

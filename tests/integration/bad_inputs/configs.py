@@ -36,11 +36,9 @@ CASES: list[Case] = [
     config("a split that is none", "task=amazon task.reported=tset", "no split", "did you mean 'test'?"),
     config("an unknown domain", "method=meta_kd task=amazon method.domain=bokks", "unknown domain", "'books'"),
     config("a domain's name that is a path", "task=amazon task.domains=[../x]", "task.domains has '../x'", "letters"),
-    config(
-        "synthetic text beside real rows", "method=zskd task=sst2 data=folder data.dir=x", "corpus=folder corpus.dir"
-    ),
+    config("synthetic text with real rows", "method=zskd task=sst2 data=folder data.dir=x", "corpus=folder corpus.dir"),
     config("a tracker that is no tracker", "tracker=excel", "tracker=excel", "none"),
-    config("a server beside offline", "tracker=wandb offline=true", "opens no socket", "tracker=tensorboard"),
+    config("a server while offline", "tracker=wandb offline=true", "opens no socket", "tracker=tensorboard"),
     config("an unknown verb", "trian task=sst2", "unknown verb 'trian'", "verbs: compare"),
     config("a filter that is no age", "runs since=yesterday", "since=yesterday is no age", "since=30m"),
     config("an axis that is none", "table rows=colour", "rows=colour: no such axis", "allowed: method"),

@@ -74,14 +74,14 @@ def cache_at(place: str, then: Callable[[pytest.MonkeyPatch, Path], None] | None
 
 
 def homeless(patch: pytest.MonkeyPatch, here: Path) -> None:
-    """No HOME, and nobody whom the system knows."""
+    """No HOME and no known user."""
     patch.delenv("KDRUN_CACHE", raising=False)
     patch.delenv("HOME", raising=False)
 
-    def nobody(number: int) -> Any:
+    def unknown_user(number: int) -> Any:
         raise KeyError(f"getpwuid(): uid not found: {number}")
 
-    patch.setattr("pwd.getpwuid", nobody)
+    patch.setattr("pwd.getpwuid", unknown_user)
 
 
 def a_file(name: str) -> MADE:

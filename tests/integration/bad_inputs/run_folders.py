@@ -46,7 +46,7 @@ def model(name: str, harm: Harm, *says: str) -> Case:
 
 
 def run_folder(name: str, harm: Harm, words: str, *says: str, code: int = 2) -> Case:
-    """The run's folder, as if it had not come to its end."""
+    """The run's folder without its result, as after a crash."""
 
     def make(here: Path, run: Path) -> None:
         shutil.copytree(run, here / "run")
@@ -75,7 +75,7 @@ CASES: list[Case] = [
     model("an unknown architecture", edit("config.json", model_type="bort"), "model_type 'bort'", "cannot be used"),
     model("no architecture", edit("config.json", model_type=None), "config.json", "cannot be used"),
     model("sizes that are words", edit("config.json", hidden_size="big"), "cannot be used"),
-    model("code of its own", edit("config.json", auto_map={"AutoModel": "m.M"}), "which kdrun never runs"),
+    model("custom code", edit("config.json", auto_map={"AutoModel": "m.M"}), "which kdrun never runs"),
     model("pickles", lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can run code", "convert"),
     model("no weights", gone("model.safetensors"), "no safetensors weights", "it holds"),
     model("weights that were cut off", cut("model.safetensors", 900), "weights are damaged", "copy the folder again"),
@@ -102,7 +102,7 @@ CASES: list[Case] = [
     run_folder("run.json of other versions", lambda f: edit("run.json", found=json.loads((f / "run.json").read_text())[
         "found"] | {"torch": "1.0"})(f), AGAIN, "cannot go on: torch was 1.0", "start it anew"),
     run_folder("a command that cannot be read", edit("run.json", command="kdrun 'x"), AGAIN, "cannot be read"),
-    run_folder("two folders to go on with", lambda f: None, f"{AGAIN} resume=x", "name one folder"),
+    run_folder("two folders to resume", lambda f: None, f"{AGAIN} resume=x", "name one folder"),
     run_folder("a damaged checkpoint", cut("checkpoints/last/model.safetensors", 99), AGAIN,
                "checkpoints/last is damaged: model.safetensors has 99 bytes", "the one before it is taken", code=0),
     run_folder("a log that was cut off", put("metrics.jsonl", ""), AGAIN,
@@ -114,5 +114,5 @@ CASES: list[Case] = [
     other("a ledger that is no JSON", "out/ledger.jsonl", "x\n", "runs output_dir={here}/out", "is not a ledger"),
     other("a ledger of lists", "out/ledger.jsonl", "[1]\n", "runs output_dir={here}/out", "is not a ledger"),
     other("a ledger without keys", "out/ledger.jsonl", "{}\n", "table output_dir={here}/out", "is not a ledger"),
-    other("a run beside a broken ledger", "out/ledger.jsonl", "x\n", " ".join(SMOKE), "is not a ledger"),
+    other("a run next to a broken ledger", "out/ledger.jsonl", "x\n", " ".join(SMOKE), "is not a ledger"),
 ]  # fmt: skip
