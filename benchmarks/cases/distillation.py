@@ -42,7 +42,7 @@ def phase_of(name: str, phase: str) -> Side:
     gold = labels if needs.labels else None
     feed = BatchLoader(dict.fromkeys(needs.inputs, table), gold, device, taught, extras=extras)
     optim = OptimConfig(lr=1e-5, steps=100, batch_size=SCALE.batch)
-    planned = entry.target(settings, parts).phases(optim)
+    planned = entry.target.phases(settings, optim)
     chosen = next(one for one in planned if one.name == phase)
     return in_loop(partial(entry.target, settings, parts), replace(chosen, epochs_before=0.0), feed, 24)
 

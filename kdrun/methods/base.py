@@ -85,21 +85,15 @@ class Method:
         self.context = context
         self.roles = context.roles
 
-    def phases(self, optim: Any) -> list[Phase]:
-        """The phases in order; by default one, in which the student learns on the task's rows.
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+        """Phases in order; by default one, in which the student learns on the task's rows.
 
-        Reads `self.config` and `optim` alone, so that `kdrun explain` can show them without a model.
+        Args:
+            config: the method's settings.
+            optim: the run's budget and batch size.
         """
-        return [
-            Phase(
-                "train",
-                (Turn("student"),),
-                optim.epochs,
-                optim.steps,
-                optim.batch_size,
-                optim.gradient_accumulation_steps,
-            )
-        ]
+        return [Phase.from_budget("train", (Turn("student"),), optim)]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The optimizer of each role that trains in a phase; `optim` is the run's, for the student."""

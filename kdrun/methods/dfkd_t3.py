@@ -20,7 +20,8 @@ from kdrun.errors import ModelError
 from kdrun.generation.collapse import CollapseGuard, CollapseLimits
 from kdrun.generation.types import GeneratedText
 from kdrun.methods.base import MethodContext, StepOutput
-from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.phases import Phase, Turn
+from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
 from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from kdrun.config.task import TaskConfig
     from kdrun.generation.t5_sampling import GeneratedTokens
-
-WARM_START = "warm_start"
 
 
 class Mode(Enum):
@@ -56,7 +55,7 @@ class Gradient(Enum):
 
 
 @dataclass
-class DFKDT3Config:
+class DFKDT3Config(AlternatingSettings):
     """Settings of DFKD-T3."""
 
     name: str = setting("dfkd_t3", "registered method")
@@ -82,9 +81,6 @@ class DFKDT3Config:
     gumbel_temperature_end: float = setting(4.0, "τ_g at its last step; in between it changes geometrically", gt=0)
     baseline_momentum: float = setting(0.9, "score function: what a step keeps of the moving baseline", ge=0, lt=1)
     warm_start_steps: int = setting(150, "steps the generator takes before the first cycle", ge=0)
-    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
     generator_optim: OptimConfig = setting(
         OptimConfig(lr=1e-3, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
     )
@@ -176,20 +172,14 @@ class DFKDT3(PseudoTextMethod):
             found.append(f"method.min_tokens={config.min_tokens} is more than method.max_tokens={config.max_tokens}")
         return found
 
-    def phases(self, optim: Any) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: DFKDT3Config, optim: OptimConfig) -> list[Phase]:
         """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
-        c = self.config
-        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
-        sizes = {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps}
-        main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
-        if not c.warm_start_steps:
-            return [main]
-        # the student stands still meanwhile
-        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, evaluated=False, **sizes), main]
+        return alternating_phases(config, optim, config.warm_start_steps)
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
-        return {"student": optim, "generator": self.config.generator_optim}
+        return alternating_optimizers(self.config, optim)
 
     def state(self) -> dict[str, Any]:
         """The moving baseline, what the collapse is judged by, and the best generator."""

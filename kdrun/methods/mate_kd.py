@@ -7,20 +7,20 @@ and student disagree most; generator and student take turns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import StepOutput
-from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.phases import Phase, Turn
+from kdrun.methods.shared.alternating import AlternatingSettings, alternating_optimizers, alternating_phases
 from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
 
 
 @dataclass
-class MateKDConfig:
+class MateKDConfig(AlternatingSettings):
     """Settings of MATE-KD."""
 
     name: str = setting("mate_kd", "registered method")
@@ -29,14 +29,6 @@ class MateKDConfig:
     soft_weight: float = setting(1 / 3, "weight of the divergence on the training text", ge=0)
     pseudo_weight: float = setting(1 / 3, "weight of the divergence on the adversarial text", ge=0)
     divergence: Divergence = setting(Divergence.ce, "what the generator maximises")
-    mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
-    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
-    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
-    generator_optim: OptimConfig = setting(
-        OptimConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0), "optimizer of the generator; its budget follows"
-    )
 
 
 @register("method", "mate_kd", config=MateKDConfig)
@@ -71,25 +63,14 @@ class MateKD(PseudoTextMethod):
     )
     config: MateKDConfig
 
-    def phases(self, optim: Any) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: MateKDConfig, optim: OptimConfig) -> list[Phase]:
         """One phase: the generator's turn, then the student's, over and over."""
-        c = self.config
-        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
-        return [
-            Phase(
-                "train",
-                turns,
-                optim.epochs,
-                optim.steps,
-                optim.batch_size,
-                optim.gradient_accumulation_steps,
-                c.schedule_over,
-            )
-        ]
+        return alternating_phases(config, optim)
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student, `generator_optim` for the generator."""
-        return {"student": optim, "generator": self.config.generator_optim}
+        return alternating_optimizers(self.config, optim)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch: −D for the generator, L for the student."""

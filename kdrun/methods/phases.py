@@ -6,7 +6,7 @@ This module imports without torch, like `kdrun.methods.base`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,60 @@ class Phase:
     the loop neither evaluates nor chooses a checkpoint, and the last weights go on (`must_end_scored`)."""
     epochs_before: float = 0.0
     """Passes that earlier phases took of the same budget: parts of it are rounded so that they add up to the whole."""
+    budget_fraction: float | None = field(default=None, compare=False)
+    """Share of the run's budget that `epochs` and `steps` are; None where they are the phase's own."""
+    run_batches: bool = field(default=False, compare=False)
+    """Whether `batch_size` and `accumulate` are the run's."""
+
+    @classmethod
+    def from_budget(
+        cls,
+        name: str,
+        turns: tuple[Turn, ...],
+        optim: OptimConfig,
+        *,
+        fraction: float = 1.0,
+        schedule_over: ScheduleSpan = ScheduleSpan.own_steps,
+        evaluated: bool = True,
+    ) -> Phase:
+        """Phase on a share of the run's budget, with the run's batches.
+
+        Args:
+            name: of the phase.
+            turns: they repeat.
+            optim: the run's.
+            fraction: share of `optim.epochs` and of `optim.steps` (rounded, at least 1).
+            schedule_over: see the class.
+            evaluated: see the class.
+        """
+        return cls(
+            name,
+            turns,
+            fraction * optim.epochs,
+            None if optim.steps is None else max(1, round(fraction * optim.steps)),
+            optim.batch_size,
+            optim.gradient_accumulation_steps,
+            schedule_over,
+            evaluated,
+            budget_fraction=fraction,
+            run_batches=True,
+        )
+
+    @classmethod
+    def from_steps(
+        cls, name: str, turns: tuple[Turn, ...], optim: OptimConfig, steps: int, *, evaluated: bool = True
+    ) -> Phase:
+        """Phase of a fixed number of steps, with the run's batches.
+
+        Args:
+            name: of the phase.
+            turns: they repeat.
+            optim: the run's.
+            steps: of the leading role.
+            evaluated: see the class.
+        """
+        whole = cls.from_budget(name, turns, optim, evaluated=evaluated)
+        return replace(whole, epochs=1.0, steps=steps, budget_fraction=None)
 
     @property
     def leading_role(self) -> str:

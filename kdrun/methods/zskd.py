@@ -8,25 +8,24 @@ and, where that is silent, MATE-KD, its authors' continuation.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import StepOutput
-from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.phases import Phase, Turn
+from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
 from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WARM_START = "warm_start"
-
 
 @dataclass
-class ZSKDConfig:
+class ZSKDConfig(AlternatingSettings):
     """Settings of ZSKD."""
 
     name: str = setting("zskd", "registered method")
@@ -35,14 +34,6 @@ class ZSKDConfig:
     pseudo_weight: float = setting(0.5, "weight of the divergence on the adversarial text", ge=0)
     divergence: Divergence = setting(Divergence.kl, "what the generator maximises")
     mlm_weight: float = setting(1.0, "β: weight of the generator's language modelling of the text it masks", ge=0)
-    mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
-    gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
-    generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
-    student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
-    generator_optim: OptimConfig = setting(
-        OptimConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0), "optimizer of the generator; its budget follows"
-    )
     warm_start_steps: int = setting(0, "steps of language modelling the generator takes before the first cycle", ge=0)
     warm_start_lr: float = setting(5e-6, "peak learning rate of those steps", gt=0)
 
@@ -85,23 +76,17 @@ class ZSKD(PseudoTextMethod):
     )
     config: ZSKDConfig
 
-    def phases(self, optim: Any) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: ZSKDConfig, optim: OptimConfig) -> list[Phase]:
         """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
-        c = self.config
-        turns = (Turn("generator", c.generator_steps_per_cycle), Turn("student", c.student_steps_per_cycle))
-        sizes = {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps}
-        main = Phase("train", turns, optim.epochs, optim.steps, schedule_over=c.schedule_over, **sizes)
-        if not c.warm_start_steps:
-            return [main]
-        # the student stands still meanwhile
-        return [Phase(WARM_START, (Turn("generator"),), steps=c.warm_start_steps, evaluated=False, **sizes), main]
+        return alternating_phases(config, optim, config.warm_start_steps)
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         """The run's for the student; `generator_optim` for the generator, in its warm start at another rate."""
-        generator = self.config.generator_optim
+        optimizers = alternating_optimizers(self.config, optim)
         if phase.name == WARM_START:
-            generator = replace(generator, lr=self.config.warm_start_lr)
-        return {"student": optim, "generator": generator}
+            optimizers["generator"] = replace(optimizers["generator"], lr=self.config.warm_start_lr)
+        return optimizers
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch."""

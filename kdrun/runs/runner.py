@@ -239,7 +239,7 @@ def _train_student(run: RunContext, method: Method, feed: BatchLoader) -> TrainR
         scores = run.evaluator.score(outputs)
         return run.evaluator.headline(scores), scores
 
-    phases = method.phases(config.optim)
+    phases = method.phases(method.config, config.optim)
     if config.dry_run:
         phases = [truncate_to_one_step(phase) for phase in phases]
     runtime = config.runtime

@@ -36,17 +36,9 @@ class RowFeed:
 class Regress(Method):
     """Squared error of a linear student; a second role only to see it left alone."""
 
-    def phases(self, optim: OptimConfig) -> list[Phase]:
-        return [
-            Phase(
-                "fit",
-                (Turn("student"),),
-                optim.epochs,
-                optim.steps,
-                optim.batch_size,
-                optim.gradient_accumulation_steps,
-            )
-        ]
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+        return [Phase.from_budget("fit", (Turn("student"),), optim)]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
         return dict.fromkeys(("student", "generator"), optim)
@@ -96,7 +88,7 @@ def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Recor
     watcher = Record()
     loop = Trainer(
         made,
-        made.phases(optim),
+        made.phases(made.config, optim),
         RowFeed(),  # type: ignore[arg-type]
         settings,
         Accelerator(cpu=True),

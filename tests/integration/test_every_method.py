@@ -130,10 +130,9 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
     feed = build.make_loader(run, made)
     looking = Looking(dict(made.roles))
     settings = TrainerSettings(config.optim, config.seed, log_every=1)
-    Trainer(made, made.phases(config.optim), feed, settings, run.accelerator, lambda: (None, {}), looking).run()
-    assert {record["role"] for record in looking.records} == {
-        t.role for p in made.phases(config.optim) for t in p.turns
-    }
+    phases = made.phases(made.config, config.optim)
+    Trainer(made, phases, feed, settings, run.accelerator, lambda: (None, {}), looking).run()
+    assert {record["role"] for record in looking.records} == {t.role for p in phases for t in p.turns}
     for record, moved in zip(looking.records, looking.moved, strict=True):
         assert moved == {record["role"]}
         terms = {k: v for k, v in record.items() if k in TERMS}

@@ -19,19 +19,10 @@ from kdrun.cli.explain.notes import Docs, field_docs, read_docstring
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
 from kdrun.formatting import plural
-from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase
 
 CONTROL = "kd"
 """The method that the costs of the others stand beside."""
-
-_PROBES = (
-    OptimConfig(epochs=2, batch_size=16, gradient_accumulation_steps=2),
-    OptimConfig(epochs=4, batch_size=32, gradient_accumulation_steps=4),
-    OptimConfig(steps=1000),
-    OptimConfig(steps=2000),
-)
-"""Budgets that a method is asked for its phases with: what follows the budget differs between them."""
 
 
 def card(name: str) -> Card:
@@ -87,51 +78,37 @@ def _needs(needs: Requirements) -> Block:
 
 
 def _phases(name: str, entry: registry.Entry) -> Block:
-    """One entry a phase. Asked of the class itself: a method's settings are all that `phases` reads."""
-    method: Method = object.__new__(entry.target)
+    """One entry per phase, from the method's default settings."""
     try:
-        method.config = None if entry.config is None else OmegaConf.to_object(defaults("method", name, entry.config))
-        asked = [method.phases(probe) for probe in _PROBES]
-    except (AttributeError, KeyError, OmegaConfBaseException) as error:
+        config = None if entry.config is None else OmegaConf.to_object(defaults("method", name, entry.config))
+    except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        return Block("phases", [f"n/a: they hang on more than the method's settings ({reason}); a dry run shows them"])
-    return Block("phases", entries=[_phase(list(phase)) for phase in zip(*asked, strict=True)])
+        return Block("phases", [f"n/a: they depend on a setting without a default ({reason}); a dry run shows them"])
+    return Block("phases", entries=[_phase(phase) for phase in entry.target.phases(config, OptimConfig())])
 
 
-def _phase(seen: list[Phase]) -> tuple[str, list[str]]:
-    """Who trains when and for how long; `seen` is the phase under each of `_PROBES`."""
-    first, twice, stepped, stepped_twice = seen
-    role = first.leading_role
-    if len(first.turns) == 1:
+def _phase(phase: Phase) -> tuple[str, list[str]]:
+    """Which role trains when, for how long, and on how many rows per step."""
+    role, unit = phase.leading_role, "passes over the training rows"
+    if len(phase.turns) == 1:
         turns = f"the {role} in every step"
     else:
-        named = [f"{turn.role} {plural(turn.steps, 'step')}" for turn in first.turns]
+        named = [f"{turn.role} {plural(turn.steps, 'step')}" for turn in phase.turns]
         turns = f"in turn: {', '.join(named)}; the budget counts those of the {role}"
-    if first.steps is not None:
-        budget = f"{_amount((first.steps, twice.steps or 0), (2, 4), 'optim.epochs')} steps"
+    if phase.budget_fraction is not None:
+        share = "" if phase.budget_fraction == 1.0 else f"{phase.budget_fraction:g} × "
+        budget = f"{share}optim.epochs {unit}, or {share}optim.steps steps where optim.steps is set"
     else:
-        budget = f"{_amount((first.epochs, twice.epochs), (2, 4), 'optim.epochs')} passes over the training rows"
-        if stepped.steps is not None:
-            steps = _amount((stepped.steps, stepped_twice.steps or 0), (1000, 2000), "optim.steps")
-            budget += f", or {steps} steps where optim.steps is set"
-    rows = _amount((first.batch_size, twice.batch_size), (16, 32), "optim.batch_size")
-    parts = _amount(
-        (first.gradient_accumulation_steps, twice.gradient_accumulation_steps),
-        (2, 4),
-        "optim.gradient_accumulation_steps",
-    )
-    said = [turns, budget, f"a step: {rows} rows" + (f" × {parts} batches" if parts != "1" else "")]
-    return first.name, said if first.evaluated else [*said, "not scored: its last weights go on"]
-
-
-def _amount(values: tuple[float, float], asked: tuple[float, float], key: str) -> str:
-    """A number of the method's own, or what it makes of the budget's: `optim.epochs`, `0.5 × optim.epochs`."""
-    if values[0] == values[1]:
-        return f"{values[0]:g}"
-    shares = {value / probe for value, probe in zip(values, asked, strict=True)}
-    if len(shares) > 1:
-        return f"(a number that follows from {key})"
-    return key if shares == {1.0} else f"{shares.pop():g} × {key}"
+        budget = f"{phase.epochs:g} {unit}" if phase.steps is None else f"{phase.steps} steps"
+    if phase.run_batches:
+        rows = "optim.batch_size rows × optim.gradient_accumulation_steps batches"
+    else:
+        rows = f"{phase.batch_size} rows" + (f" × {phase.gradient_accumulation_steps} batches" if phase.gradient_accumulation_steps > 1 else "")
+    details = [turns, budget, f"per step: {rows}"]
+    return phase.name, details if phase.evaluated else [
+        *details,
+        "not evaluated: the next phase starts from its last weights",
+    ]
 
 
 def _cost(name: str, docs: Docs) -> Block:

@@ -6,11 +6,12 @@ Pieces that methods put together: the settings, the two phases, the projection, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from kdrun.config.fields import setting
+from kdrun.config.optim import OptimConfig
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, ModelError
 from kdrun.methods.base import Method, MethodContext
@@ -100,9 +101,10 @@ class IntermediateLayerMethod(Method):
         self.projection = projection(student.hidden_size, teacher.hidden_size, parts.seed).to(parts.device)
         self._phase = ""
 
-    def phases(self, optim: Any) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
         """The student's budget in two parts."""
-        return student_phases(optim, self.config.intermediate_fraction)
+        return student_phases(optim, config.intermediate_fraction)
 
     def on_phase_start(self, phase: Phase) -> None:
         """Remember the phase: it decides what trains."""
@@ -152,7 +154,7 @@ class IntermediateLayerMethod(Method):
         return self.context.loss(logits, batch.teacher_logits, temperature)
 
 
-def student_phases(optim: Any, share: float) -> list[Phase]:
+def student_phases(optim: OptimConfig, share: float) -> list[Phase]:
     """A student's budget in two phases: hidden states and attention maps (unscored), then logits.
 
     Args:
@@ -163,23 +165,17 @@ def student_phases(optim: Any, share: float) -> list[Phase]:
     Raises:
         ConfigError: the budget is a single step.
     """
-    turns, sizes = (
-        (Turn("student"),),
-        {"batch_size": optim.batch_size, "gradient_accumulation_steps": optim.gradient_accumulation_steps},
-    )
+    turns = (Turn("student"),)
     if not share:
-        return [Phase(LOGITS, turns, optim.epochs, optim.steps, **sizes)]
-    first = rest = None
+        return [Phase.from_budget(LOGITS, turns, optim)]
+    first = Phase.from_budget(INTERMEDIATE, turns, optim, fraction=share, evaluated=False)
+    second = Phase.from_budget(LOGITS, turns, optim, fraction=1 - share)
     if optim.steps is not None:
         if optim.steps < 2:
             raise ConfigError(["optim.steps=1 cannot be shared between two phases; set at least 2"])
-        first = min(max(1, round(share * optim.steps)), optim.steps - 1)
-        rest = optim.steps - first
-    early = share * optim.epochs
-    return [
-        Phase(INTERMEDIATE, turns, early, first, evaluated=False, **sizes),
-        Phase(LOGITS, turns, (1 - share) * optim.epochs, rest, epochs_before=early, **sizes),
-    ]
+        steps = min(max(1, round(share * optim.steps)), optim.steps - 1)
+        first, second = replace(first, steps=steps), replace(second, steps=optim.steps - steps)
+    return [first, replace(second, epochs_before=first.epochs)]
 
 
 def projection(student: int, teacher: int, seed: int) -> nn.Linear:

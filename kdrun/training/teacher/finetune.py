@@ -231,7 +231,7 @@ def _fine_tune(
     )
     loop = Trainer(
         method,
-        method.phases(options.finetune_optim),
+        method.phases(method.config, options.finetune_optim),
         feed,
         TrainerSettings(options.finetune_optim, options.seed, runtime.log_every, runtime.eval_every),
         setting.accelerator,

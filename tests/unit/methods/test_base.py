@@ -152,7 +152,7 @@ def test_what_they_need() -> None:
 def test_default_phase_takes_the_budget() -> None:
     optim = OptimConfig(epochs=4.0, steps=7, batch_size=5, gradient_accumulation_steps=3)
     method = every_method()[1]
-    assert method.phases(optim) == [Phase("train", (Turn("student", 1),), 4.0, 7, 5, 3)]
+    assert method.phases(None, optim) == [Phase("train", (Turn("student", 1),), 4.0, 7, 5, 3)]
     assert list(method.trainable("student")) == [method.roles["student"]]
 
 

@@ -76,7 +76,7 @@ def test_a_row_of_weight_zero_moves_nothing() -> None:
 
 def test_what_trains_in_each_phase() -> None:
     made, given = method(), rows()
-    first, second = made.phases(compose.load_config([]).optim)
+    first, second = made.phases(made.config, compose.load_config([]).optim)
     made.on_phase_start(first)
     assert list(made.trainable("student")) == [made.roles["student"], made.projection, made.vector, made.widen]
     made.step(given, Turn("student")).loss.backward()

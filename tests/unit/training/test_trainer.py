@@ -64,7 +64,8 @@ def test_first_step_equals_a_hand_written_step() -> None:
 
 
 class TwoRoles(Regress):
-    def phases(self, optim: OptimConfig) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
         return [Phase("play", (Turn("generator", 2), Turn("student", 3)), steps=6, batch_size=8)]
 
 
@@ -104,8 +105,9 @@ def test_the_budget_is_the_leading_roles_and_a_phase_ends_with_it() -> None:
 
 def test_the_student_meets_the_same_rows_and_noise_whatever_turns_come_between() -> None:
     class Alone(TwoRoles):
-        def phases(self, optim: OptimConfig) -> list[Phase]:
-            return [replace(super().phases(optim)[0], turns=(Turn("student"),))]
+        @classmethod
+        def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+            return [replace(super().phases(config, optim)[0], turns=(Turn("student"),))]
 
     def seen(method: type[Method]) -> list[tuple[list[int], str, int, float]]:
         made: list[tuple[list[int], str, int, float]] = []
@@ -266,7 +268,8 @@ class Tiring(Regress):
         super().__init__(config, parts)
         self.left = 3
 
-    def phases(self, optim: OptimConfig) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
         return [Phase("fit", (Turn("generator", 2), Turn("student", 3)), steps=9, batch_size=8)]
 
     def stop_reason(self, role: str) -> str:

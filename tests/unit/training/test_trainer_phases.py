@@ -1,6 +1,7 @@
 """Several phases in the loop: those that are not scored, and budgets in parts."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ class WarmUp(Regress):
 
     first_role = "student"
 
-    def phases(self, optim: OptimConfig) -> list[Phase]:
-        warm = Phase("warm", (Turn(self.first_role),), steps=4, batch_size=8, evaluated=False)
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+        warm = Phase("warm", (Turn(cls.first_role),), steps=4, batch_size=8, evaluated=False)
         return [warm, Phase("fit", (Turn("student"),), steps=6, batch_size=8)]
 
 
@@ -43,8 +45,9 @@ def test_an_unscored_phase_is_not_evaluated_and_its_last_weights_go_on() -> None
 
 def test_the_checkpoint_chosen_is_that_of_the_last_scored_phase() -> None:
     class ScoredThenOther(WarmUp):
-        def phases(self, optim: OptimConfig) -> list[Phase]:
-            warm, fit = super().phases(optim)
+        @classmethod
+        def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+            warm, fit = super().phases(config, optim)
             return [fit, replace(warm, name="after", turns=(Turn("generator"),))]
 
     loop, _, method = make(ScoredThenOther, scores=[0.7, 0.2, 0.1], eval_every=2)
@@ -59,8 +62,9 @@ def test_the_checkpoint_chosen_is_that_of_the_last_scored_phase() -> None:
 
 def test_a_student_whose_training_ends_unscored_is_refused() -> None:
     class EndsUnscored(WarmUp):
-        def phases(self, optim: OptimConfig) -> list[Phase]:
-            return super().phases(optim)[::-1]
+        @classmethod
+        def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+            return super().phases(config, optim)[::-1]
 
     with pytest.raises(ValueError, match="phase 'warm' is the last to train the student"):
         make(EndsUnscored)

@@ -53,7 +53,8 @@ class Everything(Method):
             self.projection = nn.Linear(1, 1)
         self.name, self.mean, self.seen = "", torch.zeros(()), 0
 
-    def phases(self, optim: OptimConfig) -> list[Phase]:
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
         turns = (Turn("generator", 2), Turn("student", 3))
         warm = Phase("warm", turns, steps=4, batch_size=8, gradient_accumulation_steps=2, evaluated=False)
         return [warm, Phase("fit", turns, steps=7, batch_size=4), Phase("end", (Turn("student"),), steps=3)]
@@ -119,7 +120,7 @@ def make(
             place, config.every_seconds, config.keep_last, changes.pop("tell", lambda text: pytest.fail(text)), journal
         )
     settings = TrainerSettings(OptimConfig(lr=0.05, batch_size=8), seed=1, log_every=3, eval_every=2, **changes)
-    arguments = method, method.phases(settings.optim), Feed(), settings, Accelerator(cpu=True), evaluate
+    arguments = method, method.phases(method.config, settings.optim), Feed(), settings, Accelerator(cpu=True), evaluate
     return Trainer(*arguments, journal.record, keeper), method  # type: ignore[arg-type]
 
 

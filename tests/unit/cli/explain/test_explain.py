@@ -8,8 +8,10 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import MISSING
 from rich.console import Console as RichConsole
 
 from kdrun import registry
@@ -61,19 +63,29 @@ class Made(Method):
 
     requires = Requirements(generator=True, shared_vocabulary=True, regression=False, inputs=("student", "teacher"))
 
-    def phases(self, optim: OptimConfig) -> list[Phase]:
-        turns = (Turn("generator", self.config.generator_steps), Turn("student", 100))
+    @classmethod
+    def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
+        turns = (Turn("generator", config.generator_steps), Turn("student", 100))
         return [
             Phase("warm", (Turn("generator"),), steps=77, batch_size=64),
-            Phase("half", (Turn("student"),), optim.epochs / 2, optim.steps and optim.steps // 2, optim.batch_size),
-            Phase("paced", (Turn("student"),), steps=int(100 * optim.epochs) + 7, batch_size=8),
-            Phase("play", turns, 30, None, optim.batch_size, optim.gradient_accumulation_steps),
+            Phase.from_budget("half", turns[1:], optim, fraction=0.5),
+            Phase.from_steps("fixed", (Turn("student"),), optim, 9, evaluated=False),
+            Phase("play", turns, 30, batch_size=8, gradient_accumulation_steps=2),
         ]
 
 
 class Silent(Method):
-    def phases(self, optim: OptimConfig) -> list[Phase]:
-        return [Phase(str(self.context.task.name), (Turn("student"),))]
+    pass
+
+
+@dataclass
+class RequiredConfig:
+    name: str = setting("required", "registered method")
+    rounds: int = setting(MISSING, "a setting without a default")
+
+
+class Required(Method):
+    pass
 
 
 @pytest.fixture
@@ -83,6 +95,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_entries", copies)
     registry.register("method", "made", config=MadeConfig)(Made)
     registry.register("method", "silent")(Silent)
+    registry.register("method", "required", config=RequiredConfig)(Required)
 
 
 def printed(card: cards.Card, *, terminal: bool = False, width: int = 80) -> str:
@@ -103,12 +116,14 @@ def test_a_made_up_method_has_a_whole_card() -> None:
     for part in (
         "idea Cards of made-up methods",
         "L = hard(S(x), y) + D(T(x'), S(x'))",
-        "warm the generator in every step 77 steps a step: 64 rows",
+        "warm the generator in every step 77 steps per step: 64 rows half",
         "half the student in every step 0.5 × optim.epochs passes over the training rows, "
-        "or 0.5 × optim.steps steps where optim.steps is set a step: optim.batch_size rows",
-        "paced the student in every step (a number that follows from optim.epochs) steps a step: 8 rows",
+        "or 0.5 × optim.steps steps where optim.steps is set "
+        "per step: optim.batch_size rows × optim.gradient_accumulation_steps batches",
+        "fixed the student in every step 9 steps per step: optim.batch_size rows × optim.gradient_accumulation_steps batches "
+        "not evaluated: the next phase starts from its last weights",
         "play in turn: generator 10 steps, student 100 steps; the budget counts those of the student "
-        "30 passes over the training rows a step: optim.batch_size rows × optim.gradient_accumulation_steps batches",
+        "30 passes over the training rows per step: 8 rows × 2 batches",
         "tasks: with classes teacher",
         "generator A model that makes text.",
         "shared_vocabulary One vocabulary for all models",
@@ -129,9 +144,10 @@ def test_a_made_up_method_has_a_whole_card() -> None:
 def test_phases_that_share_a_budget_and_one_that_is_not_scored() -> None:
     text = told("tinybert_kd")
     budget = "0.5 × optim.epochs passes over the training rows, or 0.5 × optim.steps steps where optim.steps is set"
-    rows = "a step: optim.batch_size rows × optim.gradient_accumulation_steps batches"
-    first = f"intermediate the student in every step {budget} {rows} not scored: its last weights go on"
-    assert f"{first} logits the student in every step {budget} {rows} needs" in text
+    rows = "per step: optim.batch_size rows × optim.gradient_accumulation_steps batches"
+    first = f"intermediate the student in every step {budget} {rows}"
+    unevaluated = "not evaluated: the next phase starts from its last weights"
+    assert f"{first} {unevaluated} logits the student in every step {budget} {rows} needs" in text
     assert "Σ MSE(A_S^i, A_T^((i+1)·r − 1)), i = 0 … L_S − 1" in text
 
 
@@ -141,7 +157,8 @@ def test_a_method_that_says_nothing_is_told_so() -> None:
     assert "minimises none given" in text
     assert "cost none given" in text
     assert "settings none of its own" in text
-    assert "phases n/a: they hang on more than the method's settings" in text
+    assert "phases train the student in every step optim.epochs passes" in text
+    assert "phases n/a: they depend on a setting without a default" in told("required")
 
 
 def test_kd_from_its_docstring_and_yaml() -> None:

@@ -107,7 +107,7 @@ def test_gradients_reach_student_and_projection_and_nobody_else() -> None:
 def test_the_projection_trains_in_the_first_phase_only() -> None:
     made = method()
     student = made.roles["student"]
-    first, second = made.phases(OptimConfig(steps=10))
+    first, second = made.phases(made.config, OptimConfig(steps=10))
     made.on_phase_start(first)
     assert list(made.trainable("student")) == [student, made.projection]
     assert list(made.trainable("teacher")) == [made.roles["teacher"]]

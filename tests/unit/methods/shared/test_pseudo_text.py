@@ -153,7 +153,7 @@ def test_both_methods_fill_the_same_masks_alike() -> None:
 
 def test_turns_and_optimizers() -> None:
     method = made(generator_steps_per_cycle=3, student_steps_per_cycle=7, schedule_over=ScheduleSpan.all_batches)
-    (phase,) = method.phases(OptimConfig(steps=14))
+    (phase,) = method.phases(method.config, OptimConfig(steps=14))
     assert phase.turns == (Turn("generator", 3), Turn("student", 7))
     assert phase.schedule_over is ScheduleSpan.all_batches
     optims = method.optimizers(OptimConfig(lr=1e-3), phase)
@@ -217,7 +217,7 @@ def test_zskds_generator_pulls_apart_and_stays_near_the_text() -> None:
 
 def test_zskds_warm_start_is_language_modelling_alone() -> None:
     method = made(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
-    warm, train = method.phases(OptimConfig(steps=9))
+    warm, train = method.phases(method.config, OptimConfig(steps=9))
     assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
     assert (train.name, train.steps) == ("train", 9)
     assert (warm.evaluated, train.evaluated) == (False, True)
