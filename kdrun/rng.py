@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
+from kdrun.lazy import lazy_module
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
+else:
+    np, torch = lazy_module("numpy"), lazy_module("torch")
 
 
 def derive(seed: int, purpose: str, phase: str = "", index: int = 0) -> int:
@@ -26,8 +29,6 @@ def derive(seed: int, purpose: str, phase: str = "", index: int = 0) -> int:
 
 def stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> torch.Generator:
     """A fresh CPU generator for one purpose, e.g. `stream(seed, "mask", "distil", step)`."""
-    import torch
-
     return torch.Generator().manual_seed(derive(seed, purpose, phase, index))
 
 
@@ -37,8 +38,6 @@ def seed_dropout(seed: int, device: torch.device) -> None:
     `torch.manual_seed` would do; but it takes down a traceback for every kind of device that is not there, which costs
     as much as a hundredth of a small student's step.
     """
-    import torch
-
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
@@ -48,8 +47,6 @@ def seed_dropout(seed: int, device: torch.device) -> None:
 
 def numpy_stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> np.random.Generator:
     """The same for NumPy, used for data order and subsets."""
-    import numpy as np
-
     return np.random.default_rng(derive(seed, purpose, phase, index))
 
 

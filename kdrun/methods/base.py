@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.generation.types import GeneratedText, SharedVocabulary
+from kdrun.lazy import lazy_module
 from kdrun.methods.phases import Phase, Turn
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from kdrun.config.optim import OptimConfig
     from kdrun.config.task import TaskConfig
     from kdrun.data.tokenization import TextTokenizer
+    from kdrun.tasks import task_types
     from kdrun.tasks.class_views import ClassView
+else:
+    task_types = lazy_module("kdrun.tasks.task_types")
 
 
 @dataclass
@@ -64,11 +68,9 @@ class MethodContext:
         Raises:
             ModelError: the models cannot tell the task's classes apart.
         """
-        from kdrun.tasks.task_types import task_type_of
-
         config, reader = getattr(self.roles.get("teacher"), "config", None), self.tokenizers.get("teacher")
         tokenizer = reader.tokenizer if reader else None
-        return task_type_of(self.task).class_view(tokenizer, getattr(config, "decoder_start_token_id", None))
+        return task_types.task_type_of(self.task).class_view(tokenizer, getattr(config, "decoder_start_token_id", None))
 
 
 class Method:

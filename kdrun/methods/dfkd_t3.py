@@ -7,18 +7,22 @@ idea all of this is a design of this project's own, the losses included. No code
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from kdrun import rng
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
+from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.errors import ModelError
 from kdrun.generation.collapse import CollapseGuard, CollapseLimits
 from kdrun.generation.types import GeneratedText
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn
 from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
@@ -26,10 +30,16 @@ from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-    from kdrun.config.task import TaskConfig
-    from kdrun.generation.t5_sampling import GeneratedTokens
+    from kdrun.generation import conditional_generator, reinforce, t5_sampling
+    from kdrun.generation import losses as generator_losses
+else:
+    torch = lazy_module("torch")
+    conditional_generator = lazy_module("kdrun.generation.conditional_generator")
+    generator_losses = lazy_module("kdrun.generation.losses")
+    reinforce, t5_sampling = lazy_module("kdrun.generation.reinforce"), lazy_module("kdrun.generation.t5_sampling")
 
 
 class Mode(Enum):
@@ -138,10 +148,6 @@ class DFKDT3(PseudoTextMethod):
     config: DFKDT3Config
 
     def __init__(self, config: DFKDT3Config, parts: MethodContext) -> None:
-        import copy
-
-        from kdrun.generation import conditional_generator, reinforce, t5_sampling
-
         super().__init__(config, parts)
         special = None if parts.vocabulary is None else parts.vocabulary.special_ids
         if config.gradient is Gradient.soft and special is None:
@@ -198,8 +204,6 @@ class DFKDT3(PseudoTextMethod):
 
     def generate_text(self, batch: Batch) -> GeneratedText:
         """x′ as the generator writes it now."""
-        import torch
-
         with torch.no_grad():
             wanted = self.wanted(batch)
             made = self.writer.generate(batch.inputs, wanted, (batch.phase, batch.step))
@@ -215,10 +219,6 @@ class DFKDT3(PseudoTextMethod):
 
     def wanted(self, batch: Batch) -> Tensor:
         """The class each text is to be of, evenly drawn, [batch]."""
-        import torch
-
-        from kdrun import rng
-
         stream = rng.stream(self.context.seed, "wanted", batch.phase, batch.step)
         return torch.randint(len(self.context.task.classes), (len(batch.ids),), generator=stream).to(
             self.context.device
@@ -250,9 +250,6 @@ class DFKDT3(PseudoTextMethod):
 
     def _generator_step(self, batch: Batch) -> StepOutput:
         """L_G, summed over the rows; what is a property of the batch counts once a row."""
-        from kdrun.generation import conditional_generator, reinforce
-        from kdrun.generation import losses as generator_losses
-
         c, count, wanted = self.config, len(batch.ids), self.wanted(batch)
         cooled = 0.0 if batch.phase == WARM_START else batch.progress
         tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** cooled
@@ -285,12 +282,8 @@ class DFKDT3(PseudoTextMethod):
         shown = {name: value.detach() for name, (weight, value) in terms.items() if weight}
         return StepOutput(loss, count, shown, watched)
 
-    def _reference_kl(self, made: GeneratedTokens) -> Tensor:
+    def _reference_kl(self, made: t5_sampling.GeneratedTokens) -> Tensor:
         """How far the generator has gone from the one it was, [batch]."""
-        import torch
-
-        from kdrun.generation import losses as generator_losses
-
         with torch.no_grad():
             before = made.rescore_with(self.roles["reference"])
         return generator_losses.reference_kl(made.logits, before, made.rows, len(made.ids))

@@ -8,15 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kdrun import rng
 from kdrun.config.fields import setting
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import Method, StepOutput
 from kdrun.methods.phases import Turn
 from kdrun.registry import register
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from kdrun.generation import soft_tokens
+else:
+    torch, soft_tokens = lazy_module("torch"), lazy_module("kdrun.generation.soft_tokens")
 
 
 @dataclass
@@ -58,11 +65,6 @@ class KDFreeLB(Method):
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """The summed loss of one micro-batch, a mean over the passes."""
-        import torch
-
-        from kdrun import rng
-        from kdrun.generation import soft_tokens
-
         c, student, inputs = self.config, self.roles["student"], batch.inputs["student"]
         clean = student.get_input_embeddings()(inputs["input_ids"])  # pyright: ignore[reportCallIssue]
         noise, totals = self._initial_noise(batch, clean), []
@@ -91,10 +93,6 @@ class KDFreeLB(Method):
 
     def _initial_noise(self, batch: Batch, clean: Tensor) -> Tensor:
         """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""
-        import torch
-
-        from kdrun import rng
-
         stream = rng.stream(self.context.seed, "noise", batch.phase, batch.step)
         drawn = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
         present = batch.inputs["student"]["attention_mask"][..., None].float()

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kdrun import rng
 from kdrun.config.domains import DomainSettings
 from kdrun.config.fields import setting
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.phases import Turn
 from kdrun.methods.shared.intermediate_layers import (
@@ -26,7 +28,13 @@ from kdrun.methods.shared.intermediate_layers import (
 from kdrun.registry import register
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+
+    from kdrun.models import domain_embedding
+else:
+    torch, nn = lazy_module("torch"), lazy_module("torch.nn")
+    domain_embedding = lazy_module("kdrun.models.domain_embedding")
 
 
 @dataclass
@@ -90,14 +98,11 @@ class MetaKD(IntermediateLayerMethod):
 
     def __init__(self, config: Any, parts: MethodContext) -> None:
         super().__init__(config, parts)
-        from torch import nn
-
-        from kdrun.models.domain_embedding import DomainEmbedding
-        from kdrun.rng import seeded_init
-
         own, other = (model_config(parts.roles[role]) for role in ("student", "teacher"))
-        with seeded_init(parts.seed, "domain vector"):
-            self.vector = DomainEmbedding(own.hidden_size, len(parts.task.domains), own.initializer_range)
+        with rng.seeded_init(parts.seed, "domain vector"):
+            self.vector = domain_embedding.DomainEmbedding(
+                own.hidden_size, len(parts.task.domains), own.initializer_range
+            )
             self.widen = nn.Linear(own.hidden_size, other.hidden_size)
         for module in (self.vector, self.widen):
             module.to(parts.device)
@@ -126,13 +131,11 @@ class MetaKD(IntermediateLayerMethod):
 
     def _domain_error(self, own: Any, taught: Any, batch: Batch) -> Tensor:
         """MSE(u_T(x), P · u_S(x)) over the teacher's width, [batch]."""
-        import torch
-
-        from kdrun.models.domain_embedding import mean_pool
-
         domains, mask = batch.extras["domain"], batch.inputs["student"]["attention_mask"]
         last, its_last = self.pairs.hidden[-1]
         with torch.no_grad():
-            wanted = self.roles["domain_branch"](mean_pool(taught.hidden_states[its_last], mask), domains)
-        found = self.widen(self.vector(mean_pool(own.hidden_states[last], mask), domains))
+            wanted = self.roles["domain_branch"](
+                domain_embedding.mean_pool(taught.hidden_states[its_last], mask), domains
+            )
+        found = self.widen(self.vector(domain_embedding.mean_pool(own.hidden_states[last], mask), domains))
         return (found.float() - wanted.float()).square().mean(dim=-1)

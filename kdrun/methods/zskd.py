@@ -14,6 +14,7 @@ from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, Turn
 from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
@@ -22,6 +23,9 @@ from kdrun.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import functional as F
+else:
+    F = lazy_module("torch.nn.functional")
 
 
 @dataclass
@@ -111,9 +115,7 @@ class ZSKD(PseudoTextMethod):
             logits: of the generator at the masked tokens, [masked, vocabulary].
             mask: [batch, length].
         """
-        from torch.nn.functional import cross_entropy
-
         wanted = batch.inputs["generator"]["input_ids"][mask]
-        surprise = cross_entropy(logits, wanted, reduction="none")
+        surprise = F.cross_entropy(logits, wanted, reduction="none")
         counts = mask.sum(dim=1).clamp(min=1)
         return (surprise / counts.repeat_interleave(mask.sum(dim=1))).sum()

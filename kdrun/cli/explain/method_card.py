@@ -105,10 +105,9 @@ def _phase(phase: Phase) -> tuple[str, list[str]]:
     else:
         rows = f"{phase.batch_size} rows" + (f" × {phase.gradient_accumulation_steps} batches" if phase.gradient_accumulation_steps > 1 else "")
     details = [turns, budget, f"per step: {rows}"]
-    return phase.name, details if phase.evaluated else [
-        *details,
-        "not evaluated: the next phase starts from its last weights",
-    ]
+    if not phase.evaluated:
+        details.append("not evaluated: the next phase starts from its last weights")
+    return phase.name, details
 
 
 def _cost(name: str, docs: Docs) -> Block:

@@ -10,16 +10,23 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from kdrun import rng
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, ModelError
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.phases import Phase, Turn
 from kdrun.methods.shared.layer_mapping import LayerMapping, uniform_layer_mapping
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+
+    from kdrun import losses
+else:
+    torch, nn, losses = lazy_module("torch"), lazy_module("torch.nn"), lazy_module("kdrun.losses")
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,6 @@ class IntermediateLayerMethod(Method):
 
     def states(self, batch: Batch) -> tuple[Any, Any]:
         """Hidden states and attention maps of student and teacher, the latter's from disk where they are kept."""
-        import torch
-
         maps = self.config.attention_maps
         own = forward_with_states(self.roles["student"], batch.inputs["student"], maps, "student")
         if batch.teacher_states is not None:
@@ -189,10 +194,6 @@ def projection(student: int, teacher: int, seed: int) -> nn.Linear:
         teacher: likewise.
         seed: decides the weights.
     """
-    from torch import nn
-
-    from kdrun import rng
-
     # without the weights it would draw from the global generator
     made = nn.Linear(student, teacher, device="meta").to_empty(device="cpu")
     nn.init.normal_(made.weight, std=0.02, generator=rng.stream(seed, "init", "projection"))
@@ -242,10 +243,6 @@ def intermediate_losses(
     Returns:
         `hidden` and `attention`, [batch] each, float32.
     """
-    import torch
-
-    from kdrun import losses
-
     states = [
         losses.hidden_mse(project(student.hidden_states[own]), teacher.hidden_states[other], mask)
         for own, other in pairs.hidden

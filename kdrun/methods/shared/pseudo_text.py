@@ -5,13 +5,21 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from kdrun import registry
+from kdrun import registry, rng
 from kdrun.data.batch import Batch
 from kdrun.generation.types import GeneratedText
+from kdrun.lazy import lazy_module
 from kdrun.methods.base import Method, MethodContext, StepOutput
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from kdrun.generation import gumbel, masking, soft_tokens
+else:
+    torch = lazy_module("torch")
+    gumbel, masking = lazy_module("kdrun.generation.gumbel"), lazy_module("kdrun.generation.masking")
+    soft_tokens = lazy_module("kdrun.generation.soft_tokens")
 
 
 class Divergence(Enum):
@@ -44,9 +52,6 @@ class PseudoTextMethod(Method):
         Returns:
             The mask, and the generator's logits there, [masked, vocabulary], with a gradient where one is taken.
         """
-        from kdrun import rng
-        from kdrun.generation import masking, soft_tokens
-
         words = self.context.vocabulary
         assert words is not None
         assert words.mask_id is not None
@@ -58,19 +63,12 @@ class PseudoTextMethod(Method):
 
     def masks_by_role(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
         """A mask on the generator's reading of a batch as a mask on each role's."""
-        from kdrun.generation import masking
-
         assert self.context.vocabulary is not None
         free = masking.common_maskable(batch.inputs, self.context.vocabulary.special_ids)
         return {role: masking.transfer_mask(mask, free["generator"], own) for role, own in free.items()}
 
     def generate_text(self, batch: Batch) -> GeneratedText:
         """x′: the masked tokens filled from the generator's distribution."""
-        import torch
-
-        from kdrun import rng
-        from kdrun.generation import gumbel
-
         with torch.no_grad():
             mask, logits = self.mask_and_score(batch)
             ids = gumbel.sample_tokens(logits, rng.stream(self.context.seed, "fill", batch.phase, batch.step))
@@ -78,8 +76,6 @@ class PseudoTextMethod(Method):
 
     def fill(self, batch: Batch, mask: Tensor, ids: Tensor) -> GeneratedText:
         """x′ as every role reads it: these ids [masked] in the places of a mask on the generator's reading."""
-        from kdrun.generation import masking
-
         own = batch.inputs["generator"]
         read = {
             role: masking.fill_masked_inputs(batch.inputs[role], at, ids)
@@ -95,8 +91,6 @@ class PseudoTextMethod(Method):
         D is the run's loss; the teacher's logits on x come with the batch. `flipped` is the share of rows whose
         teacher's class differs between x and x′.
         """
-        import torch
-
         assert batch.teacher_logits is not None
         assert self.context.loss is not None
         made, temperature, count = self.generate_text(batch), self.config.temperature, len(batch.ids)
@@ -129,8 +123,6 @@ class PseudoTextMethod(Method):
 
     def _both(self, own: dict[str, Tensor], made: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The student's logits on x and on x′: in one pass, where both are equally long."""
-        import torch
-
         student = self.roles["student"]
         if any(value.shape != made[name].shape for name, value in own.items()):
             return student(**own).logits, student(**made).logits
@@ -148,9 +140,6 @@ class PseudoTextMethod(Method):
             D(T(x′), S(x′)) per example, [batch] (squared error for a score, whatever `divergence` says); the
             generator's logits at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
-        from kdrun import rng
-        from kdrun.generation import gumbel, soft_tokens
-
         name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
         loss = registry.get("loss", "logit_mse" if self.context.task.is_regression else name).target
         mask, logits = self.mask_and_score(batch)

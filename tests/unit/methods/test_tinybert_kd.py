@@ -18,10 +18,7 @@ def test_the_loss_of_each_phase(task: Any) -> None:
     base = method(task)
     made, given = TinyBertKD(TinyBertKDConfig(), base.context), batch([5, 3, 4], 5)
     given.phase = "intermediate"
-    found, out = (
-        made.layer_losses(given),
-        made.step(given, Turn("student")),
-    )
+    found, out = made.layer_losses(given), made.step(given, Turn("student"))
     torch.testing.assert_close(out.loss, (found["hidden"] + found["attention"]).sum())
     assert (out.count, set(out.loss_terms)) == (3, {"hidden", "attention"})
     torch.testing.assert_close(out.loss_terms["hidden"], found["hidden"].sum().detach())
