@@ -105,7 +105,10 @@ class Method:
         """Called once before a phase: prototypes, caches."""
 
     def teacher_states_to_cache(self) -> Any:
-        """What of the teacher's hidden states and maps is to be kept on disk (`kdrun.methods.shared.intermediate_layers.TeacherStateSpec`), or None."""
+        """Hidden states and attention maps of the teacher to cache on disk; None for none.
+
+        See `kdrun.methods.shared.intermediate_layers.TeacherStateSpec`.
+        """
         return None
 
     def generate_text(self, batch: Batch) -> GeneratedText:

@@ -1,7 +1,7 @@
 """Meta-KD: distillation from a meta-teacher over domains (Pan et al. 2021).
 
-The meta-teacher (`kdrun.methods.domain_teachers.meta`) learns what transfers between domains; the student of a domain learns the most
-from it on the rows that it knows best and that are most like other domains'.
+The meta-teacher (`kdrun.methods.domain_teachers.meta`) learns features that transfer between domains. The student of
+a domain learns most from it on rows that the teacher classifies with confidence and that resemble other domains' rows.
 """
 
 from __future__ import annotations

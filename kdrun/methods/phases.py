@@ -53,7 +53,7 @@ class Phase:
     budget_fraction: float | None = field(default=None, compare=False)
     """Share of the run's budget that `epochs` and `steps` are; None where they are the phase's own."""
     run_batches: bool = field(default=False, compare=False)
-    """Whether `batch_size` and `accumulate` are the run's."""
+    """Whether `batch_size` and `gradient_accumulation_steps` are the run's."""
 
     @classmethod
     def from_budget(

@@ -103,7 +103,8 @@ def _phase(phase: Phase) -> tuple[str, list[str]]:
     if phase.run_batches:
         rows = "optim.batch_size rows × optim.gradient_accumulation_steps batches"
     else:
-        rows = f"{phase.batch_size} rows" + (f" × {phase.gradient_accumulation_steps} batches" if phase.gradient_accumulation_steps > 1 else "")
+        rows, batches = f"{phase.batch_size} rows", phase.gradient_accumulation_steps
+        rows += f" × {batches} batches" if batches > 1 else ""
     details = [turns, budget, f"per step: {rows}"]
     if not phase.evaluated:
         details.append("not evaluated: the next phase starts from its last weights")
