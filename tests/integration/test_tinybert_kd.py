@@ -61,7 +61,9 @@ def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -
             seen.append(record)
 
     settings, watcher = TrainerSettings(config.optim, 1, log_every=10), Looking(QuietConsole(), "", "", "")
-    Trainer(made, made.phases(config.optim), feed, settings, run.accelerator, lambda: (None, {}), watcher).run()
+    Trainer(
+        made, made.phases(made.config, config.optim), feed, settings, run.accelerator, lambda: (None, {}), watcher
+    ).run()
     after = run.roles["teacher"].model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     first, *_, last = [record for record in seen if record["phase"] == "intermediate"]

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from kdrun.config import compose
 from kdrun.methods.phases import Turn
 from kdrun.methods.tinybert_kd import TinyBertKD, TinyBertKDConfig
 from tests.helpers.tiny_encoders import CLASSES, SCORE, batch, method
