@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification, T5Config, T5
 from benchmarks.cases.base import SCALE, TASK, Case, Side, in_loop
 from benchmarks.cases.words import texts, word_pieces
 from kdrun import losses, registry
-from kdrun.config.model import Architecture
+from kdrun.config.architectures import Architecture
 from kdrun.config.optim import OptimConfig
 from kdrun.data.loader import BatchLoader
 from kdrun.data.splits import Split

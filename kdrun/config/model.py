@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from kdrun.config.architectures import Architecture
 from kdrun.config.fields import setting
-
-
-class Architecture(Enum):
-    """Families that `scratch` can build: encoders, and T5, which answers with a text."""
-
-    bert = "bert"
-    distilbert = "distilbert"
-    roberta = "roberta"
-    t5 = "t5"
 
 
 class TokenizerSource(Enum):

@@ -8,7 +8,6 @@ Positions are given as one flat index of the masked tokens, `mask.nonzero()` ord
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,41 +15,31 @@ from torch import Tensor, nn
 
 from kdrun.errors import ModelError
 from kdrun.generation.masking import Inputs
-
-HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
-    "bert": lambda model, hidden: model.cls(hidden),
-    "roberta": lambda model, hidden: model.lm_head(hidden),
-    "distilbert": lambda model, hidden: model.vocab_projector(
-        model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
-    ),
-}
-"""Architecture → its masked-language-model head, from hidden states [n, hidden] to logits [n, vocabulary]."""
+from kdrun.models import families
 
 
 def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int | None, banned_ids: Tensor) -> Tensor:
     """A masked language model's logits at the masked positions, [masked, vocabulary] float32.
 
     Args:
-        model: BERT, DistilBERT or RoBERTa with its language-model head.
+        model: a masked language model.
         inputs: of the unmasked text.
         mask: positions to replace by the mask token and to predict, [batch, length] bool.
         mask_id: id of the mask token.
         banned_ids: ids it may never give (special ones), [k]: their logit is −inf.
 
     Raises:
-        ModelError: another architecture, or no mask token.
+        ModelError: a family without a known head, or no mask token.
     """
-    kind = str(model.config.model_type)  # pyright: ignore[reportAttributeAccessIssue]
-    if kind not in HEADS:
-        raise ModelError(f"a generator of architecture {kind!r} is not known here; known: {', '.join(HEADS)}")
+    head = families.mlm_head(model)
     if mask_id is None:
         raise ModelError(
-            f"a generator of architecture {kind!r} fills masked tokens, and its vocabulary has no mask token"
+            f"{type(model).__name__} fills masked tokens as a generator, and its vocabulary has no mask token"
         )
     masked = {**inputs, "input_ids": inputs["input_ids"].masked_fill(mask, mask_id)}
     masked.pop("prompt_mask", None)  # an encoder knows no prompts
     hidden = model.base_model(**masked).last_hidden_state[mask]  # pyright: ignore[reportCallIssue]
-    logits = HEADS[kind](model, hidden).float()
+    logits = head(hidden).float()
     return logits.index_fill_(1, banned_ids, -torch.inf)  # in place: the head's own output, and large
 
 
@@ -93,15 +82,12 @@ def straight_through(table: Tensor, ids: Tensor, soft: Tensor | None) -> Tensor:
 def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[str, Tensor]:
     """Keyword arguments that give a model these embeddings in place of ids.
 
-    RoBERTa makes positions from ids, and numbers them through padding when it sees only embeddings; so they are
-    given. (A generator never gives special ids, so the discrete text has the same ones.)
+    A family that derives positions from ids gets them too. (A generator never gives special ids, so the discrete text
+    has the same positions.)
     """
-    made = {name: value for name, value in inputs.items() if name != "input_ids"} | {"inputs_embeds": embeddings}
     config: Any = model.config
-    if config.model_type == "roberta":
-        present = inputs["input_ids"].ne(config.pad_token_id).long()
-        made["position_ids"] = present.cumsum(dim=1) * present + config.pad_token_id
-    return made
+    others = {name: value for name, value in inputs.items() if name != "input_ids"}
+    return others | {"inputs_embeds": embeddings} | families.explicit_positions(config, inputs["input_ids"])
 
 
 def soft_logits(model: nn.Module, inputs: Inputs, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:

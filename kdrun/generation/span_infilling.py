@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun.errors import ModelError
+from kdrun.models import families
 from kdrun.models.span_corruption import span_mask
 from kdrun.models.tokenizers import NON_WORD_ENTRIES, sentinel_ids, special_ids
 
@@ -48,7 +49,8 @@ def marks(model: nn.Module, tokenizer: Any, also_banned: Tensor | None = None) -
         ModelError: it is no T5, or has no sentinels.
     """
     config: Any = model.config
-    if config.model_type != "t5":
+    family = families.family_of(config)
+    if family is None or not family.is_text_to_text:
         raise ModelError(
             f"text is written by a T5 here, and the generator is of architecture {config.model_type!r}; take a "
             "text-to-text one, e.g. generator=t5_tiny, or generator=pretrained generator.path=FOLDER_OF_A_T5"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kdrun.generation import gumbel, masking, reinforce, soft_tokens, span_infilling
 from kdrun.generation.span_infilling import InfillingInputs, T5SpecialIds
+from kdrun.models.t5_base import scale_decoder_states
 
 
 def infill_logits(model: nn.Module, cut: InfillingInputs, banned: Tensor) -> Tensor:
@@ -39,9 +40,8 @@ def infill_logits(model: nn.Module, cut: InfillingInputs, banned: Tensor) -> Ten
 
 
 def _head(model: Any, hidden: Tensor) -> Tensor:
-    """Logits in float32; like T5's own forward, with the scale that goes with a shared table."""
-    scale = model.config.d_model**-0.5 if model.config.scale_decoder_outputs else 1.0
-    return model.lm_head(hidden * scale).float()
+    """Logits over the vocabulary in float32."""
+    return model.lm_head(scale_decoder_states(model.config, hidden)).float()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 
 NAME = "kdrun_maps"
@@ -58,8 +59,8 @@ def attention(
         )
     if attention_mask is None and query.shape[2] > 1 and getattr(module, "is_causal", False):
         raise ModelError(
-            f"{type(module).__name__} sees only tokens to its left; attention maps are read of encoders (BERT, "
-            "DistilBERT, RoBERTa) only"
+            f"{type(module).__name__} attends only to the left, and attention maps are read from encoders only; take a "
+            f"{titles()} model"
         )
     scores = torch.matmul(query, key.transpose(2, 3)) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if attention_mask is not None and attention_mask.dtype == torch.bool:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun.config.task import TaskConfig
 from kdrun.data.corpus.corpora import Corpus
+from kdrun.models.t5_base import TaskT5
 from kdrun.storage.checkpoint_manager import CheckpointManager
 
 
@@ -35,8 +36,13 @@ class ModelBundle:
 
     @property
     def prompts(self) -> list[str]:
-        """What stands before each text of the rows that it reads; empty for all but a classifier by label words."""
-        return list(getattr(self.model, "prompts", ()))
+        """The prompt of each text of a row; empty for an encoder and a generator."""
+        return self.model.prompts if isinstance(self.model, TaskT5) else []
+
+    @property
+    def vocabulary_positions(self) -> int:
+        """Positions per row whose logits over the vocabulary a T5 holds in memory at once; 0 for an encoder."""
+        return self.model.vocabulary_positions if isinstance(self.model, TaskT5) else 0
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,13 @@ from transformers import (
 )
 
 from kdrun.errors import ModelError
-from kdrun.models import label_alignment, t5_tasks, weights
+from kdrun.models import families, label_alignment, t5_tasks, weights
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
 from kdrun.models.parameters import head_prefix, model_fingerprint
-from kdrun.models.t5_label_scoring import TaskT5
+from kdrun.models.t5_base import ATTENTION, TaskT5
 from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
-
-AFTER_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet", "data2vec-text", "roberta-prelayernorm", "longformer")
-"""Families whose first token stands at position pad_token_id + 1."""
 
 
 def from_hub(repo: str, revision: str | None, context: BuildContext, *, replace_head: bool) -> ModelBundle:
@@ -56,7 +53,7 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     tokenizer = read_tokenizer(folder, where)
     check_positions(config, tokenizer, context.max_length, where)
     _check_vocabulary(config, tokenizer, where)
-    if isinstance(config, T5Config):
+    if families.is_text_to_text(config):
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
     if context.task.is_extraction and context.role != "generator":
         raise ModelError(
@@ -114,8 +111,7 @@ def _text_to_text(
     if has_head and context.role == "student":
         notes.append("the student starts as a checkpoint that was trained on this task")
     kind = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
-    # never the attention that gives maps: it does not know T5's position bias
-    model, info = weights.read(kind, folder, where, config, context, "sdpa")
+    model, info = weights.read(kind, folder, where, config, context, ATTENTION)
     weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
     if isinstance(model, TaskT5):
         model.configure_for_task(context.task, tokenizer, context.stray_weight)
@@ -143,21 +139,11 @@ def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return
-    room = positions - first_position(config, tokenizer)
+    room = positions - families.first_position(config, tokenizer)
     if max_length > room:
         raise ModelError(
             f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
         )
-
-
-def first_position(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The position id of a text's first token: RoBERTa counts on from its padding id."""
-    if config.model_type not in AFTER_PAD:
-        return 0
-    for pad in (config.pad_token_id, tokenizer.pad_token_id):
-        if isinstance(pad, int):
-            return pad + 1
-    return 1
 
 
 @dataclass

@@ -9,33 +9,25 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    BertConfig,
-    DistilBertConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    RobertaConfig,
     T5Config,
     T5ForConditionalGeneration,
 )
 from transformers.activations import ACT2FN
 
-from kdrun.config.model import Architecture, ScratchConfig, TokenizerSource
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
-from kdrun.models import label_alignment, pretraining, t5_label_scoring, t5_tasks, tokenizer_training
+from kdrun.models import families, label_alignment, pretraining, t5_tasks, tokenizer_training
 from kdrun.models.bundle import BuildContext, ModelBundle
-from kdrun.models.from_checkpoint import check_positions, first_position
+from kdrun.models.from_checkpoint import check_positions
 from kdrun.models.parameters import model_fingerprint
-from kdrun.models.t5_label_scoring import TaskT5
+from kdrun.models.t5_base import TaskT5, init_t5
 from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
 
-CLASSES: dict[Architecture, type[PreTrainedConfig]] = {
-    Architecture.bert: BertConfig,
-    Architecture.distilbert: DistilBertConfig,
-    Architecture.roberta: RobertaConfig,
-    Architecture.t5: T5Config,
-}
 FIXED = {
     "vocab_size": "the tokenizer decides it",
     "pad_token_id": "the tokenizer decides it",
@@ -103,7 +95,7 @@ def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -
 
 
 def _known(architecture: Architecture) -> list[str]:
-    cls = CLASSES[architecture]
+    cls = families.config_class(architecture)
     fields = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return sorted({*fields, *cls.attribute_map} - set(FIXED))
 
@@ -120,59 +112,48 @@ def _check_value(key: str, name: str, value: Any) -> list[str]:
 
 
 def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedConfig:
-    """The transformers config of a section, with what the tokenizer and the task decide.
+    """The transformers config of a section, completed by what the tokenizer and the task decide.
 
     Raises:
         ConfigError: a size has the wrong type.
         ModelError: the heads do not divide the width, or there are too few positions.
     """
-    where = f"{context.role}.sizes"
-    if config.architecture is Architecture.t5:
-        return _t5_config(config, tokenizer, where)
-    roberta = config.architecture is Architecture.roberta
+    family, where = config.architecture.spec, f"{context.role}.sizes"
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int)
-    room = max(SHORTEST_ROOM, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
-    settings: dict[str, Any] = {"max_position_embeddings": room + (pad + 1 if roberta else 0)}
-    if roberta:
-        # RoBERTa has no token types; the class's default of two is BERT's
-        settings["type_vocab_size"] = 1
-        settings |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
-    settings |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
-    made = _make_config(config.architecture, settings, where)
-    width, heads = made.hidden_size, made.num_attention_heads
+    arguments: dict[str, Any] = dict(family.sizes)
+    if family.positions != "relative":
+        room = max(SHORTEST_ROOM, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
+        arguments["max_position_embeddings"] = room + (pad + 1 if family.positions == "after_padding" else 0)
+    arguments |= {name: getattr(tokenizer, attribute) for name, attribute in family.special_ids.items()}
+    arguments |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
+    result = _make_config(config.architecture, arguments, where)
+    if family.is_text_to_text:
+        return result
+    width, heads = result.hidden_size, result.num_attention_heads
     if width % heads:
         raise ModelError(
-            f"{where}: {heads} attention heads do not divide a width of {width}; "
-            f"set {where}.{'n_heads' if config.architecture is Architecture.distilbert else 'num_attention_heads'} "
+            f"{where}: {heads} attention heads do not divide a width of {width}; set {where}.{family.heads_key} "
             f"to one of {', '.join(str(n) for n in range(1, min(width, 64) + 1) if width % n == 0)}"
         )
-    check_positions(made, tokenizer, context.max_length, where)
-    if config.pretrain.steps and config.pretrain.max_length > made.max_position_embeddings - first_position(
-        made, tokenizer
-    ):
+    check_positions(result, tokenizer, context.max_length, where)
+    room = result.max_position_embeddings - families.first_position(result, tokenizer)
+    if config.pretrain.steps and config.pretrain.max_length > room:
         raise ModelError(
-            f"{where}.max_position_embeddings={made.max_position_embeddings} is too small for "
+            f"{where}.max_position_embeddings={result.max_position_embeddings} is too small for "
             f"{context.role}.pretrain.max_length={config.pretrain.max_length}"
         )
     if context.role != "generator":
-        label_alignment.set_labels(made, context.task)
-    return made
+        label_alignment.set_labels(result, context.task)
+    return result
 
 
-def _make_config(architecture: Architecture, settings: dict[str, Any], where: str) -> PreTrainedConfig:
+def _make_config(architecture: Architecture, arguments: dict[str, Any], where: str) -> PreTrainedConfig:
     try:
-        return CLASSES[architecture](**settings)
+        return families.config_class(architecture)(**arguments)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError([f"{where}: {reason}"]) from None
-
-
-def _t5_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> PreTrainedConfig:
-    """T5 knows distances instead of positions, and its heads have a width of their own: nothing to go together."""
-    pad = tokenizer.pad_token_id
-    own = {"pad_token_id": pad, "eos_token_id": tokenizer.eos_token_id, "decoder_start_token_id": pad}
-    return _make_config(config.architecture, {**config.sizes, "vocab_size": len(tokenizer), **own}, where)
 
 
 def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokenizerBase:
@@ -197,7 +178,7 @@ def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokeni
 
 
 def _model(settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
-    if isinstance(settings, T5Config):
+    if families.is_text_to_text(settings):
         return _t5(settings, tokenizer, context)
     auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
     with seeded_init(context.seed, context.role):
@@ -210,7 +191,7 @@ def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildCo
         t5_tasks.check_prompts(context.task, context.role)
     kind = T5ForConditionalGeneration if generator else t5_tasks.model_class(context.task)
     with seeded_init(context.seed, context.role):
-        model = t5_label_scoring.init_t5(kind, settings)
+        model = init_t5(kind, settings)
     if isinstance(model, TaskT5):
         model.configure_for_task(context.task, tokenizer, context.stray_weight)
     return model

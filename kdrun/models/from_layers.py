@@ -12,18 +12,14 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    T5Config,
 )
 
 from kdrun.config.model import LayersOfConfig
 from kdrun.errors import ModelError
-from kdrun.models import from_checkpoint, label_alignment, t5_label_scoring, t5_tasks
+from kdrun.models import families, from_checkpoint, label_alignment, t5_base, t5_tasks
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import head_prefix, model_fingerprint
 from kdrun.rng import seeded_init
-
-LAYER = re.compile(r"(?P<before>.*?\b(?:layer|block)\.)(?P<index>\d+)(?P<after>\..*)")
-"""BERT's, DistilBERT's and RoBERTa's, and T5's: a `block` of its encoder or decoder, which has `layer`s in it."""
 
 OF_FIRST = "relative_attention_bias"
 """T5's only sense of position: the first block of a stack has it for all of them, whichever block is first."""
@@ -43,7 +39,7 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     settings.num_hidden_layers = len(config.layers)
     with seeded_init(context.seed, context.role):
         model, body = _fresh(settings, source.tokenizer, context)
-    state = select(source.model.state_dict(), config.layers)
+    state = select(source.model.state_dict(), config.layers, families.layer_pattern(source.model.config))
     kept = {name: tensor for name, tensor in state.items() if name.startswith(body)}
     lacking = [name for name in model.load_state_dict(kept, strict=False).missing_keys if name.startswith(body)]
     if lacking:
@@ -59,10 +55,10 @@ def _fresh(
     settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext
 ) -> tuple[PreTrainedModel, str]:
     """A model of these sizes with random weights, and the prefix of the weights that are its body."""
-    if isinstance(settings, T5Config):
+    if families.is_text_to_text(settings):
         settings.num_decoder_layers = settings.num_layers
-        model = t5_label_scoring.init_t5(t5_tasks.model_class(context.task), settings)
-        assert isinstance(model, t5_label_scoring.TaskT5)
+        model = t5_base.init_t5(t5_tasks.model_class(context.task), settings)
+        assert isinstance(model, t5_base.TaskT5)
         model.configure_for_task(context.task, tokenizer, context.stray_weight)
         return model, ""
     label_alignment.set_labels(settings, context.task)
@@ -70,16 +66,16 @@ def _fresh(
     return model, head_prefix(model)
 
 
-def select(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
+def select(state: dict[str, Tensor], layers: list[int], pattern: re.Pattern[str]) -> dict[str, Tensor]:
     """A state dict with only these layers, renumbered from 0; all that belongs to no one layer is kept."""
     new_index = {old: new for new, old in enumerate(layers)}
     chosen = {}
     for name, tensor in state.items():
-        found = LAYER.fullmatch(name)
-        if found is None or OF_FIRST in name:
+        match = pattern.fullmatch(name)
+        if match is None or OF_FIRST in name:
             chosen[name] = tensor
-        elif int(found["index"]) in new_index:
-            chosen[f"{found['before']}{new_index[int(found['index'])]}{found['after']}"] = tensor
+        elif int(match["index"]) in new_index:
+            chosen[f"{match['before']}{new_index[int(match['index'])]}{match['after']}"] = tensor
     return chosen
 
 
@@ -101,7 +97,8 @@ def _num_layers(source: ModelBundle, role: str) -> int:
             f"{role}: {source.name} has {_configured(source.model)} layers in its encoder and {decoders} in its "
             f"decoder, and {role}.layers names the same ones of both; choose another student, e.g. student=scratch"
         )
-    indices = {int(found["index"]) for name in source.model.state_dict() if (found := LAYER.fullmatch(name))}
+    pattern = families.layer_pattern(source.model.config)
+    indices = {int(match["index"]) for name in source.model.state_dict() if (match := pattern.fullmatch(name))}
     if indices != set(range(_configured(source.model))):
         raise ModelError(
             f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as in BERT, "

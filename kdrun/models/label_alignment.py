@@ -14,8 +14,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kdrun.config.task import TaskConfig
-from kdrun.errors import ModelError
-from kdrun.models.parameters import head_prefix
+from kdrun.models.families import output_layer
 
 GENERIC = re.compile(r"label_?\d+|\d+")
 
@@ -79,51 +78,13 @@ def compare(found: list[str], task: TaskConfig) -> Fit:
     return Fit(order, problem=f"its classes are {', '.join(found)}, those of {task.name} are {', '.join(wanted)}")
 
 
-def final_layer(model: PreTrainedModel) -> nn.Linear:
-    """The linear layer whose outputs are the logits: the last outside the body that is as wide as the labels.
-
-    Raises:
-        ModelError: there is none.
-    """
-    body = head_prefix(model)
-    layers = [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
-        and not name.startswith(body)
-        and module.out_features == model.config.num_labels
-    ]
-    if not layers:
-        raise ModelError(
-            f"{type(model).__name__} has no linear layer with {model.config.num_labels} outputs outside its body, "
-            "so its classes cannot be put into the task's order; use a BERT, DistilBERT or RoBERTa checkpoint"
-        )
-    return layers[-1]
-
-
 def permute_outputs(model: PreTrainedModel, order: list[int]) -> None:
     """Reorder a model's outputs in place: output i becomes what output `order[i]` was."""
     if order == sorted(order):
         return
-    layer = final_layer(model)
+    holder, name = output_layer(model)
+    layer: nn.Linear = getattr(holder, name)
     with torch.no_grad():
         layer.weight.copy_(layer.weight[order].clone())
         if layer.bias is not None:
             layer.bias.copy_(layer.bias[order].clone())
-
-
-def align(model: PreTrainedModel, task: TaskConfig) -> str | None:
-    """Put a fine-tuned model's outputs into the task's order, by name, and give them the task's names.
-
-    Returns:
-        What was done or assumed, or None when the order was right.
-
-    Raises:
-        ModelError: the names, or their number, are not those of the task.
-    """
-    fit = compare(names_of(model.config), task)
-    if fit.problem:
-        raise ModelError(f"the classification head does not fit: {fit.problem}")
-    permute_outputs(model, fit.order)
-    set_labels(model.config, task)
-    return fit.note

@@ -1,4 +1,4 @@
-"""Masked language modelling objective and heads."""
+"""Masked language modelling objective."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kdrun import rng
 from kdrun.config.model import PretrainConfig
 from kdrun.errors import ModelError
 from kdrun.losses import IGNORE_INDEX
+from kdrun.models.families import mlm_head
 
 
 class MaskedLMObjective:
@@ -61,30 +62,7 @@ class MaskedLMObjective:
         changed, attention, targets = (t.to(model.device) for t in (changed, ids.ne(self.pad).long(), targets))
         hidden = model.base_model(input_ids=changed, attention_mask=attention).last_hidden_state
         chosen = targets != IGNORE_INDEX
-        return nn.functional.cross_entropy(mlm_logits(model, hidden[chosen]).float(), targets[chosen])
-
-
-def mlm_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The masked-language-model head alone, so that it need not run on every position.
-
-    Args:
-        model: a BERT, DistilBERT or RoBERTa masked language model.
-        hidden: last hidden states, [..., width].
-
-    Returns:
-        Logits, [..., vocabulary].
-
-    Raises:
-        ModelError: the head of another family.
-    """
-    parts: Any = model
-    if hasattr(model, "cls"):
-        return parts.cls(hidden)
-    if hasattr(model, "lm_head"):
-        return parts.lm_head(hidden)
-    if hasattr(model, "vocab_projector"):
-        return parts.vocab_projector(parts.vocab_layer_norm(parts.activation(parts.vocab_transform(hidden))))
-    raise ModelError(f"{type(model).__name__} is no BERT, DistilBERT or RoBERTa masked language model")
+        return nn.functional.cross_entropy(mlm_head(model)(hidden[chosen]).float(), targets[chosen])
 
 
 def mask_tokens(

@@ -15,7 +15,7 @@ VOLATILE = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """Entries of a model's config that say where it came from, not what it computes."""
 
 
-def head_prefix(model: PreTrainedModel) -> str:
+def head_prefix(model: nn.Module) -> str:
     """What the names of a model's body begin with, e.g. `bert.`; all other weights belong to its head."""
     return f"{model.base_model_prefix}."
 

@@ -15,13 +15,14 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, T5Config
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun import rng, signals
 from kdrun.config.model import PretrainConfig
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.errors import ModelError, TrainingError
+from kdrun.models import families
 from kdrun.models.bundle import BuildContext
 from kdrun.models.hub_files import silence_transformers
 from kdrun.models.masked_lm import MaskedLMObjective
@@ -79,7 +80,7 @@ def pretrained(
         TrainingError: the loss became infinite or NaN.
         ModelError: the tokenizer has no mask token (or, for T5, no sentinels).
     """
-    objective = (SpanCorruptionObjective if isinstance(settings, T5Config) else MaskedLMObjective)(
+    objective = (SpanCorruptionObjective if families.is_text_to_text(settings) else MaskedLMObjective)(
         config, tokenizer, context.role
     )
     corpus = context.corpus()

@@ -16,7 +16,7 @@ from kdrun import rng
 from kdrun.config.model import PretrainConfig
 from kdrun.errors import ModelError
 from kdrun.losses import IGNORE_INDEX
-from kdrun.models.t5_label_scoring import init_t5
+from kdrun.models.t5_base import init_t5
 from kdrun.models.tokenizers import sentinel_ids
 
 

@@ -10,36 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from kdrun.config.task import TaskConfig
 from kdrun.errors import ModelError
 from kdrun.models import label_alignment
-
-POSITION_STD = 2.0
-"""Of the position biases of a new model."""
-
-
-class TaskT5(T5ForConditionalGeneration):
-    """A T5 model as teacher or student of a task, which its config tells of; saved as T5ForConditionalGeneration."""
-
-    @property
-    def prompts(self) -> list[str]:
-        """What stands before each text of a row."""
-        return list(self.config.prompts)
-
-    def configure_for_task(
-        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0
-    ) -> None:
-        """Learn what the task asks for; called once, before the first pass. `stray_weight` is a classifier's alone."""
-        raise NotImplementedError
-
-    def save_pretrained(self, save_directory: Any, **how: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Write it as the T5ForConditionalGeneration it is, so that nobody needs this class to read it."""
-        super().save_pretrained(save_directory, **how)
-        self.config.architectures = [T5ForConditionalGeneration.__name__]
-        self.config.save_pretrained(save_directory)
+from kdrun.models.t5_base import TaskT5, scale_decoder_states
 
 
 class T5LabelScorer(TaskT5):
@@ -79,6 +56,11 @@ class T5LabelScorer(TaskT5):
     answer_present: Tensor
     answer_values: Tensor | None
     _strayed: list[Tensor]
+
+    @property
+    def vocabulary_positions(self) -> int:
+        """One per distinct beginning of a label word."""
+        return len(self.answer_places)
 
     @property
     def stray_weight(self) -> float:
@@ -158,28 +140,10 @@ class T5LabelScorer(TaskT5):
         ).last_hidden_state[:, self.answer_places]
         # sums of log-probabilities in 16 bits would be off by more than classes differ
         with torch.autocast(decoded.device.type, enabled=False):
-            decoded = decoded.float()
-            if self.config.scale_decoder_outputs:
-                decoded = decoded * self.model_dim**-0.5
+            decoded = scale_decoder_states(self.config, decoded.float())
             logits = torch.nn.functional.linear(decoded, self.lm_head.weight.float())
             chosen = logits[:, nodes, self.answer_tokens] - logits.logsumexp(dim=-1)[:, nodes]
             return (chosen * self.answer_present).sum(dim=-1)
-
-
-def init_t5(kind: type[T5ForConditionalGeneration], settings: T5Config) -> T5ForConditionalGeneration:
-    """A model with random weights, in eval mode.
-
-    T5 tells positions apart by a bias per distance and head alone. It is drawn with a standard deviation of 2 [ours],
-    not transformers' width^-1/2: with that a tiny model needs thousands of steps before a word's neighbours differ from
-    other words (SST-2's embedded stand-in in 800 steps: 0.83 with it, 0.98 with 2).
-    """
-    # never the attention that gives maps: it does not know T5's position bias
-    model = kind._from_config(settings, attn_implementation="sdpa").eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name.endswith("relative_attention_bias.weight"):
-                weight.normal_(std=POSITION_STD)
-    return model
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from kdrun.config.task import TaskConfig
-from kdrun.models.t5_label_scoring import TaskT5
+from kdrun.models.t5_base import TaskT5, scale_decoder_states
 
 
 class AnswerT5(TaskT5):
@@ -62,8 +62,7 @@ class AnswerT5(TaskT5):
             encoder_attention_mask=attention_mask,
             use_cache=False,
         ).last_hidden_state
-        if self.config.scale_decoder_outputs:
-            decoded = decoded * self.model_dim**-0.5
+        decoded = scale_decoder_states(self.config, decoded)
         places = self._in_answers(decoder_input_ids)
         found = self.lm_head(decoded.flatten(0, 1)[places])
         logits = found.new_full((decoded.shape[0] * decoded.shape[1], found.shape[-1]), torch.nan)

@@ -8,7 +8,8 @@ from transformers import T5Config
 
 from kdrun.config.task import TaskConfig
 from kdrun.errors import ModelError
-from kdrun.models.t5_label_scoring import T5LabelScorer, TaskT5
+from kdrun.models.t5_base import TaskT5
+from kdrun.models.t5_label_scoring import T5LabelScorer
 from kdrun.models.t5_seq2seq import AnswerT5
 
 

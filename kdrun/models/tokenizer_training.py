@@ -16,7 +16,7 @@ import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from kdrun.config.model import Architecture
+from kdrun.config.architectures import Architecture
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.errors import ModelError
 from kdrun.models.hub_files import silence_transformers
@@ -41,11 +41,6 @@ SHIFT = 0xF0000
 LONGEST_WORD = 40
 
 
-def vocabulary_type(architecture: Architecture) -> str:
-    """The kind of vocabulary of a family."""
-    return "bpe" if architecture is Architecture.roberta else "wordpiece"
-
-
 def from_corpus(
     architecture: Architecture, corpus: Corpus, vocab_size: int, max_length: int, role: str
 ) -> PreTrainedTokenizerBase:
@@ -61,7 +56,7 @@ def from_corpus(
     Raises:
         ModelError: the vocabulary would be smaller than its alphabet.
     """
-    kind = vocabulary_type(architecture)
+    kind = architecture.spec.vocabulary
     if vocab_size < SMALLEST[kind]:
         raise ModelError(
             f"{role}.vocab_size={vocab_size} is too small for a {kind} vocabulary, whose alphabet and special "
@@ -86,12 +81,16 @@ def from_corpus(
 
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:
     """A transformers tokenizer around a trained one, with the special tokens and inputs of its family."""
-    special = BYTE_BPE if vocabulary_type(architecture) == "bpe" else WORDPIECE
-    if architecture is Architecture.t5:
+    special = BYTE_BPE if architecture.spec.vocabulary == "bpe" else WORDPIECE
+    if architecture.spec.is_text_to_text:
         return _text_to_text(backend, special, max_length)
-    inputs = ["input_ids", "attention_mask"]
-    if architecture is Architecture.bert:
-        inputs.insert(1, "token_type_ids")
+    return _encoder(backend, special, architecture.spec.token_types, max_length)
+
+
+def _encoder(
+    backend: Tokenizer, special: dict[str, str], token_types: bool, max_length: int
+) -> PreTrainedTokenizerBase:
+    inputs = ["input_ids", *(["token_type_ids"] if token_types else []), "attention_mask"]
     with silence_transformers():
         return PreTrainedTokenizerFast(
             tokenizer_object=backend,
@@ -115,10 +114,11 @@ def for_family(
     has_sentinels = SENTINELS[0] in tokenizer.get_vocab()
     own: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
     backend = Tokenizer.from_str(own.to_str())
-    if architecture is Architecture.t5 and not has_sentinels:
+    text_to_text = architecture.spec.is_text_to_text
+    if text_to_text and not has_sentinels:
         special = {role: getattr(tokenizer, f"{role}_token") for role in ("pad", "unk", "sep")}
         return _text_to_text(backend, special, max_length)
-    if architecture is Architecture.t5 or not has_sentinels:
+    if text_to_text or not has_sentinels:
         return tokenizer
     lacking = [token for token in WORDPIECE.values() if backend.token_to_id(token) is None]
     if lacking:
@@ -127,9 +127,7 @@ def for_family(
             f"{architecture.value} model needs; take tokenizer=corpus"
         )
     _set_template(backend, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
-    return wrap(
-        backend, Architecture.distilbert if architecture is Architecture.distilbert else Architecture.bert, max_length
-    )
+    return _encoder(backend, WORDPIECE, architecture.spec.token_types, max_length)
 
 
 def _text_to_text(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:

@@ -7,7 +7,6 @@ import inspect
 import re
 from functools import cache
 
-from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NON_WORD_ENTRIES = re.compile(r"\[unused\d+\]|<extra_id_\d+>")
@@ -40,14 +39,6 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 @cache
 def _accepted(model_class: type) -> frozenset[str]:
     return frozenset(inspect.signature(model_class.forward).parameters)  # type: ignore[attr-defined]
-
-
-def forward_inputs(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a batch that a model's `forward` names.
-
-    DistilBERT has no token types and swallows `token_type_ids` in silence.
-    """
-    return {name: tensor for name, tensor in batch.items() if name in _accepted(type(model))}
 
 
 def fitting_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> PreTrainedTokenizerBase:

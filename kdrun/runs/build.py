@@ -19,7 +19,7 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.shared import layer_mapping
-from kdrun.models import attention_maps, compile, tokenizers
+from kdrun.models import attention_maps, compile, families, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.tokenizers import special_ids
 from kdrun.runs.context import RunContext
@@ -78,7 +78,7 @@ def layer_facts(run: RunContext) -> list[tuple[str, str]]:
 
 
 def _is_text_to_text(built: ModelBundle) -> bool:
-    return built.model.config.model_type == text_to_text.FAMILY
+    return families.is_text_to_text(built.model.config)
 
 
 def _same_vocabulary(roles: dict[str, ModelBundle]) -> None:

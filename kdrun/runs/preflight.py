@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 from kdrun.formatting import num_bytes
 from kdrun.runs.context import PreflightCheck
@@ -87,7 +88,7 @@ def _outputs(run: RunContext) -> Iterator[PreflightCheck]:
         for kind in wanted:
             count = len(out[kind] or ())
             enough = model.config.num_hidden_layers + (kind == "hidden_states")  # the embeddings are one more
-            remedy = f"the {role}'s architecture does not give its {kind}; take a BERT, DistilBERT or RoBERTa model"
+            remedy = f"the {role}'s architecture does not give its {kind}; take a {titles()} model"
             yield PreflightCheck(
                 f"{kind} of the {role}", ok=count == enough, found=f"{count} of {enough}", remedy=remedy
             )
@@ -189,6 +190,6 @@ def _estimated_memory(run: RunContext) -> int:
             layer = length * config.optim.batch_size * shape.hidden_size * per_unit
             total += int(wide * layer * shape.num_hidden_layers)
             # of label words: logits over the vocabulary in fp32, and their gradient
-            words = len(getattr(built.model, "answer_places", ()))
+            words = built.vocabulary_positions
             total += 2 * 4 * config.optim.batch_size * words * shape.vocab_size
     return total

@@ -18,7 +18,7 @@ from kdrun.data.dataset import TaskDataset
 from kdrun.data.sources.generated_text import CARD
 from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.formatting import number, param_count, plural
-from kdrun.models import parameters
+from kdrun.models import families, parameters
 from kdrun.reporting import generated_text
 from kdrun.runs import build, text_samples
 from kdrun.runs.context import RunContext
@@ -103,8 +103,8 @@ def _scored_on(run: RunContext) -> str:
 
 def _loader(run: RunContext) -> str:
     """The class of transformers that reads the student."""
-    is_text_to_text = run.roles["student"].model.config.is_encoder_decoder
-    return f"AutoModelFor{'Seq2SeqLM' if is_text_to_text else 'SequenceClassification'}"
+    text_to_text = families.is_text_to_text(run.roles["student"].model.config)
+    return f"AutoModelFor{'Seq2SeqLM' if text_to_text else 'SequenceClassification'}"
 
 
 def print_notes(run: RunContext, role: str, outputs: Mapping[str, Outputs]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from kdrun import registry
-from kdrun.config.model import Architecture, PretrainedConfig, ScratchConfig
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import PretrainedConfig, ScratchConfig
 from kdrun.config.task import TaskConfig
 from kdrun.models.bundle import BuildContext, ModelBundle
 from tests.helpers.paths import SHARED

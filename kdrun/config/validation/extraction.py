@@ -7,12 +7,8 @@ from typing import Any
 from kdrun import registry
 from kdrun.config.task import TaskConfig
 
-FAMILY = "t5"
-"""The one family of `kdrun.config.model.Architecture` that answers with a text."""
-
-
 EXTRACTION_PRESET = "t5_writer"
-"""The preset whose models are of that family."""
+"""The preset whose models answer with a text."""
 
 
 def unsupported_source(task: TaskConfig, source: str) -> str | None:
@@ -48,9 +44,10 @@ def extraction_problems(config: Any) -> list[str]:
     encoders = {role: family for role in roles if (family := _encoder(getattr(config, role)))}
     if encoders:
         named = " and ".join(f"{role}.architecture={family}" for role, family in encoders.items())
+        paths = " ".join(f"{role}.path=PATH" for role in encoders)
         found.append(
-            f"{named}: an encoder writes no text, and task={task.name} is answered with one; take preset={EXTRACTION_PRESET} "
-            f"(small T5 models), or {' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 model"
+            f"{named}: an encoder writes no text, and task={task.name} is answered with one; take "
+            f"preset={EXTRACTION_PRESET} (small T5 models), or {paths} with a T5 model"
         )
     refused = unsupported_source(task, config.data.task_section.name)
     return [*found, refused] if refused else found
@@ -59,6 +56,6 @@ def extraction_problems(config: Any) -> list[str]:
 def _encoder(section: Any) -> str | None:
     """The family of an encoder that is built from a section rather than read from a folder."""
     architecture = getattr(section, "architecture", None)
-    if section.path is not None or architecture is None or architecture.value == FAMILY:
+    if section.path is not None or architecture is None or architecture.spec.is_text_to_text:
         return None
     return architecture.value

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kdrun.config.architectures import Architecture, FamilySpec, find_family
 from kdrun.config.model import LayersOfConfig, ScratchConfig
 
-DEPTH_KEYS = ("num_hidden_layers", "n_layers")
-"""What BERT and RoBERTa, and DistilBERT, call the number of their layers."""
+ANY_DEPTH_KEY = tuple(dict.fromkeys(key for member in Architecture for key in member.spec.depth_keys))
+"""Keys that may hold the number of layers in the config of a family without an entry."""
 
 
 def depth_mismatch(student: int, teacher: int) -> str:
@@ -38,18 +39,19 @@ def num_layers(section: Any) -> int | None:
         return len(section.layers) or None
     path = getattr(section, "path", None)
     if path is not None:
-        return _depth_in(Path(path).expanduser() / "config.json")
-    return _named(section.sizes) if isinstance(section, ScratchConfig) else None
+        return _saved_depth(Path(path).expanduser() / "config.json")
+    return _depth(section.sizes, section.architecture.spec) if isinstance(section, ScratchConfig) else None
 
 
-def _depth_in(file: Path) -> int | None:
+def _saved_depth(file: Path) -> int | None:
     """Of a saved model; a folder that cannot be read is reported where it is loaded."""
     try:
-        return _named(json.loads(file.read_text(encoding="utf-8")))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return _depth(config, find_family(config.get("model_type"))) if isinstance(config, dict) else None
 
 
-def _named(sizes: Any) -> int | None:
-    found = [sizes[key] for key in DEPTH_KEYS if key in sizes] if isinstance(sizes, dict) else []
-    return found[0] if found and isinstance(found[0], int) else None
+def _depth(config: dict[str, Any], family: FamilySpec | None) -> int | None:
+    depths = [config[key] for key in (family.depth_keys if family else ANY_DEPTH_KEY) if key in config]
+    return depths[0] if depths and isinstance(depths[0], int) else None

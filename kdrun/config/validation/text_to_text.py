@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdrun.config.model import Architecture, LayersOfConfig, ScratchConfig
+from kdrun.config.architectures import find_family, titles
+from kdrun.config.model import LayersOfConfig, ScratchConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
-
-FAMILY = "t5"
 
 
 def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str, bool]:
@@ -34,8 +33,11 @@ def _is_text_to_text(section: Any) -> bool | None:
             content = json.loads((Path(path).expanduser() / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None  # reported where it is loaded
-        return content.get("model_type") == FAMILY if isinstance(content, dict) else None
-    return section.architecture is Architecture.t5 if isinstance(section, ScratchConfig) else None
+        if not isinstance(content, dict):
+            return None
+        family = find_family(content.get("model_type"))
+        return family is not None and family.is_text_to_text
+    return section.architecture.spec.is_text_to_text if isinstance(section, ScratchConfig) else None
 
 
 def text_to_text_problems(config: RunConfig, needs: Requirements, are: Mapping[str, bool]) -> Iterator[str]:
@@ -53,7 +55,7 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, are: Mapping[s
         if needs.hidden_states or needs.attentions or needs.meta_teacher:
             yield (
                 f"method={method} compares the inside of encoders, and the {role} is a text-to-text model; take a "
-                f"BERT, DistilBERT or RoBERTa model, or method=kd"
+                f"{titles()} model, or method=kd"
             )
     lessons = getattr(config.teacher, "domain_strategy", None)
     if are.get("teacher") and needs.teacher and lessons is not None and lessons.value in ("multi_task", "meta"):

@@ -13,28 +13,14 @@ from torch.nn.functional import cross_entropy
 
 from kdrun.data.batch import Batch
 from kdrun.data.tokenization import TokenizedSplit
-from kdrun.errors import ModelError
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
 from kdrun.methods.phases import Turn
+from kdrun.models.families import output_layer
 from kdrun.rng import seeded_init
 from kdrun.tasks.predictor import Predictor
 
 FILE = "heads.safetensors"
-
-
-def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
-    """The module that holds a classifier's last linear layer, and its name there.
-
-    Raises:
-        ModelError: an architecture whose output layer is not known.
-    """
-    head = getattr(model, "classifier", None)
-    if isinstance(head, nn.Linear):
-        return model, "classifier"
-    if isinstance(getattr(head, "out_proj", None), nn.Linear):
-        return head, "out_proj"  # pyright: ignore[reportReturnType]
-    raise ModelError(f"the output layer of {type(model).__name__} is not known: a teacher with one a domain needs it")
 
 
 class MultiTaskTeacher(DomainTeacherMethod):

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from kdrun import rng
+from kdrun.config.architectures import titles
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig
 from kdrun.data.batch import Batch
@@ -218,7 +219,7 @@ def forward_with_states(model: nn.Module, inputs: dict[str, Tensor], maps: Atten
         if found != wanted:
             raise ModelError(
                 f"the {role} ({type(model).__name__}, {depth} layers) gives {found} {kind} where {wanted} are wanted; "
-                "take a BERT, DistilBERT or RoBERTa model"
+                f"take a {titles()} model"
             )
     return out
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from kdrun.config.model import Architecture
+from kdrun.config.architectures import Architecture
 from kdrun.errors import ModelError
 from kdrun.models import attention_maps, saving
 from kdrun.models.bundle import BuildContext, ModelBundle
@@ -147,7 +147,7 @@ def test_layers_that_look_left_only_are_refused() -> None:
         is_causal = True
 
     q = torch.zeros(1, 1, 3, 2)
-    with pytest.raises(ModelError, match="sees only tokens to its left"):
+    with pytest.raises(ModelError, match=r"LooksLeft .*BERT, DistilBERT or RoBERTa"):
         attention_maps.attention(LooksLeft(), q, q, q, None, output_attentions=True)
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kdrun.config.architectures import Architecture
 from kdrun.config.fields import MISSING
-from kdrun.config.model import Architecture, NoGeneratorConfig, PretrainedConfig
+from kdrun.config.model import NoGeneratorConfig, PretrainedConfig
 from kdrun.errors import ModelError
 from kdrun.models import parameters, saving
 from kdrun.models.bundle import BuildContext

@@ -3,11 +3,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kdrun.config.model import Architecture, TokenizerSource
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import TokenizerSource
 from kdrun.errors import ConfigError, ModelError
 from kdrun.models import from_config, parameters, tokenizers
 from kdrun.models.bundle import BuildContext
-from kdrun.models.tokenizers import fitting_tokenizer
 from tests.helpers.tiny_models import FAMILIES, MNLI, STSB, class_names, embeddings, logits, make, scratch_config
 
 Context = Callable[..., BuildContext]
@@ -128,15 +128,6 @@ def test_a_student_takes_its_teachers_vocabulary(family: Architecture, context: 
 def test_no_teacher_to_take_a_vocabulary_from(context: Context) -> None:
     with pytest.raises(ModelError, match=r"student\.tokenizer=teacher, and there is no teacher .*tokenizer=corpus"):
         make(scratch_config(tokenizer=TokenizerSource.teacher), context())
-
-
-def test_inputs_that_a_model_does_not_take_are_dropped(context: Context) -> None:
-    teacher = make(scratch_config(), context("teacher"))
-    student = make(scratch_config(Architecture.distilbert), context())
-    batch = dict(teacher.tokenizer("the cat", return_tensors="pt"))
-    assert set(tokenizers.forward_inputs(teacher.model, batch)) == {"input_ids", "token_type_ids", "attention_mask"}
-    assert set(tokenizers.forward_inputs(student.model, batch)) == {"input_ids", "attention_mask"}
-    assert fitting_tokenizer(teacher.tokenizer, teacher.model) is teacher.tokenizer
 
 
 def test_models_do_not_share_a_config(context: Context) -> None:

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, BertConfig
 
-from kdrun.config.model import Architecture, LayersOfConfig
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import LayersOfConfig
 from kdrun.config.task import TaskConfig
 from kdrun.errors import ModelError
-from kdrun.models import from_layers, saving, tokenizers
+from kdrun.models import families, from_layers, saving
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_seq2seq import AnswerT5
 from tests.helpers.tiny_models import FAMILIES, embeddings, logits, make, scratch_config, stack
@@ -20,7 +21,7 @@ Context = Callable[..., BuildContext]
 def hidden(built: ModelBundle) -> torch.Tensor:
     batch = built.tokenizer("the cat sees", "the dog", return_tensors="pt")
     with torch.no_grad():
-        return built.model.base_model(**tokenizers.forward_inputs(built.model.base_model, dict(batch)))[0]
+        return built.model.base_model(**batch)[0]
 
 
 def cut(chosen: list[int], path: str | None = None) -> LayersOfConfig:
@@ -146,7 +147,7 @@ def test_nothing_to_cut_from(context: Context) -> None:
 
 def test_layers_are_renumbered_and_the_rest_is_kept() -> None:
     state = {f"x.encoder.layer.{i}.w": torch.tensor(i) for i in range(12)} | {"x.pooler.w": torch.tensor(-1)}
-    chosen = from_layers.select(state, [11, 1])
+    chosen = from_layers.select(state, [11, 1], families.layer_pattern(BertConfig()))
     assert {name: int(tensor) for name, tensor in chosen.items()} == {
         "x.encoder.layer.0.w": 11,
         "x.encoder.layer.1.w": 1,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdrun.config.model import Architecture
+from kdrun.config.architectures import Architecture
 from kdrun.config.task import TaskConfig
 from kdrun.config.teacher import FineTune, PretrainedTeacherConfig
 from kdrun.errors import ModelError
@@ -96,13 +96,3 @@ def test_a_score_fits_a_score_alone(context: Context, tmp_path: Path) -> None:
     assert loaded.has_head
     assert loaded.model.config.id2label == {0: "score"}
     assert loaded.model.config.problem_type == "regression"
-
-
-def test_align_a_model_in_place(context: Context) -> None:
-    built = make(scratch_config(Architecture.roberta), context())
-    before = logits(built)
-    built.model.config.id2label = {0: "neutral", 1: "contradiction", 2: "entailment"}
-    assert "rows permuted" in (label_alignment.align(built.model, MNLI) or "")
-    torch.testing.assert_close(logits(built), before[[2, 0, 1]])
-    with pytest.raises(ModelError, match="the classification head does not fit: it has 3 outputs"):
-        label_alignment.align(built.model, STSB)

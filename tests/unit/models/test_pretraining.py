@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from kdrun import rng, signals
-from kdrun.config.model import Architecture, PretrainConfig
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import PretrainConfig
 from kdrun.config.runtime import CheckpointConfig
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.errors import ModelError, TrainingError
-from kdrun.models import masked_lm, pretraining
+from kdrun.models import families, masked_lm, pretraining
 from kdrun.models.bundle import BuildContext
 from kdrun.signals import StopRequested
 from kdrun.storage import checkpoint_files
@@ -120,7 +121,7 @@ def test_a_generator_is_the_language_model_itself(family: Architecture, context:
     batch = generator.tokenizer("the cat sees the dog", return_tensors="pt")
     with torch.no_grad():
         whole = generator.model(**batch).logits
-        part = masked_lm.mlm_logits(generator.model, generator.model.base_model(**batch)[0])
+        part = families.mlm_head(generator.model)(generator.model.base_model(**batch)[0])
     assert whole.shape[-1] == len(generator.tokenizer)
     torch.testing.assert_close(part, whole)
     table = embeddings(generator)

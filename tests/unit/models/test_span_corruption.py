@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from kdrun import rng
-from kdrun.config.model import Architecture, PretrainConfig
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import PretrainConfig
 from kdrun.errors import ModelError
 from kdrun.models import span_corruption
 from kdrun.models.bundle import BuildContext

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5ForConditionalGeneration
 
-from kdrun.config.model import Architecture, PretrainConfig
+from kdrun.config.architectures import Architecture
+from kdrun.config.model import PretrainConfig
 from kdrun.config.task import TaskConfig
 from kdrun.data.splits import make_split
 from kdrun.data.tokenization import tokenize

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from kdrun.config.model import Architecture
+from kdrun.config.architectures import Architecture
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.errors import ModelError

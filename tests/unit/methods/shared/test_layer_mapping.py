@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kdrun.config import compose
+from kdrun.config.architectures import Architecture
 from kdrun.config.model import LayersOfConfig, PretrainedConfig, ScratchConfig
 from kdrun.config.validation.layers import layer_problems, num_layers
 from kdrun.errors import ConfigError, ModelError
@@ -38,7 +39,7 @@ def test_depths_that_a_section_names(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"n_layers": 6}))
     scratch = ScratchConfig(name="scratch", sizes={"num_hidden_layers": 4})
     assert num_layers(scratch) == 4
-    assert num_layers(ScratchConfig(name="scratch", sizes={"n_layers": 3})) == 3
+    assert num_layers(ScratchConfig(name="scratch", architecture=Architecture.distilbert, sizes={"n_layers": 3})) == 3
     assert num_layers(ScratchConfig(name="scratch", sizes={})) is None
     assert num_layers(LayersOfConfig(name="layers_of", layers=[0, 5], path=str(tmp_path))) == 2
     assert num_layers(PretrainedConfig(name="pretrained", hub="some/model")) is None

@@ -1,0 +1,143 @@
+"""Config classes, heads, positions and layer names of model families.
+
+The facts are in `kdrun.config.architectures`. A checkpoint of another family is served as far as its own names allow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
+
+from kdrun.config.architectures import Architecture, FamilySpec, find_family, titles
+from kdrun.errors import ModelError
+from kdrun.models.parameters import head_prefix
+
+POSITIONS_LIKE_ROBERTA = (
+    "xlm-roberta",
+    "camembert",
+    "mpnet",
+    "data2vec-text",
+    "roberta-prelayernorm",
+    "longformer",
+)
+"""Model types without an entry whose position ids start behind the padding id as well."""
+
+
+def family_of(config: PreTrainedConfig) -> FamilySpec | None:
+    """The entry of a model's family; None for a family without one."""
+    return find_family(config.model_type)
+
+
+def is_text_to_text(config: PreTrainedConfig) -> TypeGuard[T5Config]:
+    """Whether a model answers with a text; every family that does is built on T5."""
+    family = family_of(config)
+    return family is not None and family.is_text_to_text
+
+
+def config_class(architecture: Architecture) -> type[PreTrainedConfig]:
+    """The config class of transformers."""
+    return CONFIG_MAPPING[architecture.value]
+
+
+def first_position(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The position id of a text's first token."""
+    family = family_of(config)
+    after_padding = family.positions == "after_padding" if family else config.model_type in POSITIONS_LIKE_ROBERTA
+    if not after_padding:
+        return 0
+    for pad in (config.pad_token_id, tokenizer.pad_token_id):
+        if isinstance(pad, int):
+            return pad + 1
+    return 1
+
+
+def explicit_positions(config: PreTrainedConfig, input_ids: Tensor) -> dict[str, Tensor]:
+    """Position ids that a model needs when it is called with embeddings instead of ids, as keyword arguments.
+
+    RoBERTa derives positions from ids. From embeddings alone it would count padding too.
+
+    Args:
+        config: the model's.
+        input_ids: of the text, [batch, length].
+    """
+    family = family_of(config)
+    if family is None or family.positions != "after_padding":
+        return {}
+    present = input_ids.ne(config.pad_token_id).long()  # pyright: ignore[reportArgumentType]
+    return {"position_ids": present.cumsum(dim=1) * present + config.pad_token_id}
+
+
+def mlm_head(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The masked-language-model head alone, so that it need not run on every position.
+
+    Args:
+        model: a masked language model.
+
+    Returns:
+        A function from last hidden states [..., width] to logits [..., vocabulary].
+
+    Raises:
+        ModelError: a family whose head is not known.
+    """
+    config: Any = model.config
+    family = family_of(config)
+    if family is None or not family.mlm_head:
+        raise ModelError(
+            f"the masked-language-model head of a {config.model_type!r} model is not known; take a {titles()} model"
+        )
+    modules = [model.get_submodule(name) for name in family.mlm_head]
+
+    def logits(hidden: Tensor) -> Tensor:
+        for module in modules:
+            hidden = module(hidden)
+        return hidden
+
+    return logits
+
+
+def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
+    """The last linear layer of a classifier, whose outputs are the logits.
+
+    In a family without an entry: the last linear layer outside the body that has as many outputs as the model has
+    labels.
+
+    Returns:
+        The module that holds the layer, and the layer's name there.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    config: Any = model.config
+    family = family_of(config)
+    path = _last_linear(model, config.num_labels) if family is None else family.output_layer
+    if not path:
+        raise ModelError(
+            f"{type(model).__name__} has no linear layer with {config.num_labels} outputs outside its body; take a "
+            f"{titles()} checkpoint"
+        )
+    holder, _, name = path.rpartition(".")
+    return model.get_submodule(holder), name
+
+
+def _last_linear(model: nn.Module, outputs: int) -> str:
+    body = head_prefix(model)
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not name.startswith(body) and module.out_features == outputs
+    ]
+    return layers[-1] if layers else ""
+
+
+def layer_pattern(config: PreTrainedConfig) -> re.Pattern[str]:
+    """Names of weights that belong to one layer: groups `before`, `index` and `after`.
+
+    A family without an entry may use any of the names that the others do.
+    """
+    family = family_of(config)
+    lists = {family.layer_list} if family else {member.spec.layer_list for member in Architecture}
+    return re.compile(rf"(?P<before>.*?\b(?:{'|'.join(sorted(lists))})\.)(?P<index>\d+)(?P<after>\..*)")
