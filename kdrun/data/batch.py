@@ -18,17 +18,17 @@ class Batch:
 
     Attributes:
         ids: row numbers in the training split, [batch].
-        inputs: per role, the arguments of its model (`input_ids`, …), [batch, length] each; shared between like roles.
-            `decoder_input_ids`, where a text is to be written, is [batch, answer length].
-        labels: class indices [batch] (int64), scores [batch] (float32), or of a task that is answered with a text its
-            token ids, [batch, answer length], −100 behind its end; None for a method that needs none.
-        teacher_logits: the teacher's logits on this very text, [batch, outputs], when the method needs them; of a task
-            that is answered with a text those of every token, [batch, answer length, vocabulary], NaN behind its end.
-        phase: name of the role's random streams in this phase, for `kdrun.rng.stream`.
-        step: number of the role's micro-batch in the phase, for the same.
-        progress: share of its steps in the phase that the role has taken, from 0 to 1.
+        inputs: per role, the arguments of its model (`input_ids`, …), [batch, length] each. In a task that is answered
+            with text also `decoder_input_ids`, [batch, answer length].
+        labels: class indices [batch] (int64), scores [batch] (float32), or the token ids of a text answer,
+            [batch, answer length], −100 behind its end; None for a method that needs none.
+        teacher_logits: the teacher's logits on the same text, [batch, outputs], if the method needs them; in a task
+            that is answered with text those of every token, [batch, answer length, vocabulary], NaN behind the end.
+        phase: name of the role's random streams in this phase, an argument of `kdrun.rng.stream`.
+        step: number of the role's micro-batch in the phase, likewise.
+        progress: fraction of its steps in the phase that the role has taken, from 0 to 1.
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
-        teacher_states: reads the teacher's `hidden_states` and `attentions` on this text, where they are on disk.
+        teacher_states: reads the teacher's cached `hidden_states` and `attentions` on this text, if there are any.
     """
 
     ids: Tensor

@@ -131,11 +131,11 @@ def matches_by_type(
 
 
 def is_ambiguous(words: Sequence[str], entities: Sequence[Entity]) -> bool:
-    """Whether a sentence contains the words of an entity more often than it contains that entity.
+    """Whether an entity's words occur in a sentence more often than the entity.
 
     Args:
         words: of the sentence.
-        entities: its gold entities, the words of a name joined by one blank.
+        entities: its gold entities, with one blank between words.
     """
     sentence = [normalize(word) for word in words]
     counts = Counter((normalize(entity_type), name.lower()) for entity_type, name in entities)

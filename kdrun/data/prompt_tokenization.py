@@ -18,29 +18,31 @@ if TYPE_CHECKING:
 def tokenize_with_prompts(
     split: Split, backend: Tokenizer, prompts: Sequence[str], end: int | None, max_length: int, size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The rows of a split in chunks.
+    """Token ids and prompt masks of a split, in chunks.
 
     Args:
         split: the rows.
-        backend: without truncation and padding.
-        prompts: one for each text of a row.
-        end: id of the token that ends a text.
+        backend: a tokenizer without truncation and padding.
+        prompts: one per text of a row.
+        end: id of the end-of-text token.
         max_length: most tokens per row, prompts and end included.
         size: rows per chunk.
 
     Yields:
-        `lengths` [rows], and one row after another `input_ids` and `prompt_mask`, 1 on the tokens of prompts.
+        `lengths` [rows], and flat `input_ids` and `prompt_mask` of all rows; the mask is 1 on prompt tokens.
 
     Raises:
-        ModelError: the tokenizer has no end of text, there is not a prompt for each text, or prompts leave no room.
+        ModelError: the tokenizer has no end token, prompts and texts differ in number, or prompts leave no room.
     """
     columns = TEXT_COLUMNS[: 1 + split.is_pair]
     if end is None:
-        raise ModelError("the tokenizer of a text-to-text model needs an end of text, and this one has no eos token")
+        raise ModelError(
+            "the tokenizer of a text-to-text model needs an end-of-text token, and this one has no eos token"
+        )
     if len(prompts) != len(columns):
         raise ModelError(f"{len(prompts)} prompts ({', '.join(prompts)}) for rows of {len(columns)} texts")
-    said = [backend.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
-    room = max_length - sum(map(len, said)) - 1
+    prompt_ids = [backend.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
+    room = max_length - sum(map(len, prompt_ids)) - 1
     if room < len(columns):
         raise ModelError(
             f"the prompts {' … '.join(prompts)} and the end of text take {max_length - room} tokens, and "
@@ -51,8 +53,10 @@ def tokenize_with_prompts(
         texts = [[e.ids for e in _encode(backend, rows.column(name).to_pylist())] for name in columns]
         ids, marks, lengths = [], [], []
         for row in zip(*texts, strict=True):
-            kept = truncation_lengths([len(text) for text in row], room)
-            pieces = [part for prompt, text, n in zip(said, row, kept, strict=True) for part in (prompt, text[:n])]
+            sizes = truncation_lengths([len(text) for text in row], room)
+            pieces = [
+                part for prompt, text, n in zip(prompt_ids, row, sizes, strict=True) for part in (prompt, text[:n])
+            ]
             ids.append(list(chain(*pieces, [end])))
             marks.append([int(i % 2 == 0) for i, part in enumerate(pieces) for _ in part] + [0])
             lengths.append(len(ids[-1]))
@@ -64,7 +68,7 @@ def tokenize_with_prompts(
 
 
 def truncation_lengths(lengths: list[int], room: int) -> list[int]:
-    """How many tokens of each text stay: the longer of two is cut first, down to the other, then both alike."""
+    """Number of tokens to keep per text: the longer of two is cut first, to the length of the other, then both."""
     if len(lengths) == 1:
         return [min(lengths[0], room)]
     if sum(lengths) <= room:

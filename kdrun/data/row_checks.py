@@ -18,11 +18,11 @@ from kdrun.formatting import plural
 
 @dataclass
 class RowProblems:
-    """What is wrong with the rows of one origin: the first ones as sentences, and how many there are.
+    """Problems of the rows of one file: the first ones as sentences, and their number.
 
     Attributes:
-        origin: the file or split they are in.
-        shown: how many are written out.
+        origin: the file or split of the rows.
+        max_shown: number of problems to write out.
     """
 
     origin: str
@@ -31,26 +31,26 @@ class RowProblems:
     lines: list[tuple[int, str]] = dataclasses.field(default_factory=list)
 
     def add(self, bad: np.ndarray, where: np.ndarray, sentences: Iterator[str]) -> None:
-        """Count the rows where `bad` is true; `where` are all line numbers, `sentences` one per bad row."""
-        places = where[bad]
-        self.count += len(places)
-        self.lines += list(zip(places[: self.max_shown].tolist(), sentences, strict=False))
+        """Add the rows where `bad` is true; `where` holds all line numbers, `sentences` one per bad row."""
+        numbers = where[bad]
+        self.count += len(numbers)
+        self.lines += list(zip(numbers[: self.max_shown].tolist(), sentences, strict=False))
 
     def add_one(self, line: int, sentence: str) -> None:
-        """Count one row."""
+        """Add one row."""
         self.count += 1
         if len(self.lines) < self.max_shown:
             self.lines.append((line, sentence))
 
-    def raise_if_any(self, unit: str = "line", remedy: str = "Rows are not dropped: mend them.") -> None:
-        """Stop if anything was found.
+    def raise_if_any(self, unit: str = "line", remedy: str = "Rows are not dropped: fix them.") -> None:
+        """Report the problems, if there are any.
 
         Args:
-            unit: what the numbers count.
-            remedy: what to do, as a sentence.
+            unit: the unit of the numbers.
+            remedy: a remedy, as a sentence.
 
         Raises:
-            DataError: the first problems in order of their lines, and how many more there are.
+            DataError: with the first problems in line order, and the number of further ones.
         """
         if not self.count:
             return
@@ -62,37 +62,37 @@ class RowProblems:
 
 
 def check_texts(problems: RowProblems, texts: list[pa.Array], where: np.ndarray) -> tuple[str, ...]:
-    """Refuse examples without any text; returns a note on pairs in which one of the two is empty.
+    """Refuse examples without any text; return a note on pairs with one empty text.
 
-    QQP as released has a few questions that are blank. They are examples like the others: kept, and named.
+    QQP as released has a few blank questions. They are kept like other examples, and noted.
     """
     empty = [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts]
-    nothing = np.logical_and.reduce(empty)
-    problems.add(nothing, where, iter(["the text is empty"] * problems.max_shown))
-    half = int((np.logical_or.reduce(empty) & ~nothing).sum())
+    all_empty = np.logical_and.reduce(empty)
+    problems.add(all_empty, where, iter(["the text is empty"] * problems.max_shown))
+    half = int((np.logical_or.reduce(empty) & ~all_empty).sum())
     return (f"{half} pairs of {problems.origin} have an empty text",) if half else ()
 
 
-def check_scores(problems: RowProblems, scores: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray) -> None:
-    """Refuse scores that are null, NaN or outside the task's range; `shown` is what the source says there."""
+def check_scores(problems: RowProblems, scores: pa.Array, cells: pa.Array, task: TaskConfig, where: np.ndarray) -> None:
+    """Refuse scores that are null, NaN or outside the task's range; `cells` are the values of the source."""
     low, high = task.range
     values = scores.cast(pa.float64()).to_numpy(zero_copy_only=False)
     # NaN (and null, which becomes NaN) is in no range
     bad = ~((values >= low) & (values <= high))
-    wanted = f"expected a number from {low:g} to {high:g}"
-    found = pc.filter(shown, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
-    problems.add(bad, where, (f"the score is {_quoted(value)}; {wanted}" for value in found))
+    expected = f"expected a number from {low:g} to {high:g}"
+    values = pc.filter(cells, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
+    problems.add(bad, where, (f"the score is {_quoted(value)}; {expected}" for value in values))
 
 
 def check_classes(
-    problems: RowProblems, classes: pa.Array, shown: pa.Array, task: TaskConfig, where: np.ndarray
+    problems: RowProblems, classes: pa.Array, cells: pa.Array, task: TaskConfig, where: np.ndarray
 ) -> None:
-    """Refuse labels that are null or no class index of the task; `shown` is what the source says there."""
+    """Refuse labels that are null or no class index of the task; `cells` are the values of the source."""
     values = pc.fill_null(classes, -1).to_numpy(zero_copy_only=False)
     bad = (values < 0) | (values >= len(task.labels))
     allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
-    found = pc.filter(shown, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
-    problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in found))
+    wrong = pc.filter(cells, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
+    problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in wrong))
 
 
 def _mask(array: pa.Array) -> np.ndarray:

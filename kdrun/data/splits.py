@@ -17,10 +17,10 @@ from pyarrow import compute
 from kdrun import rng
 
 pc: Any = compute
-"""Arrow's functions, which exist only once it runs: a type checker cannot see them."""
+"""Arrow's functions; Arrow defines them at run time, invisible to a type checker."""
 
 SEPARATOR = "\x1f"
-"""Stands between the two texts of a pair where they are compared as one; no text holds it."""
+"""Joins the two texts of a pair for comparisons; occurs in no text."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,11 @@ class Split:
     Attributes:
         name: `train`, `dev`, `test`, `dev_mismatched`.
         table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
-            float32 score, or the text that is to be written) and `domain` (int32 index into the task's domains; absent
-            where rows have none).
-        origin: where it was read, for messages, e.g. `SST-2/train.tsv`.
-        fingerprint: sha256 of texts and labels, 64 hex digits; decides cache keys.
-        notes: what a reader of a result should know about these rows, as sentences.
-        synthetic: whether the rows were made by a generator instead of people.
+            float32 score, or answer text) and `domain` (int32 index into the task's domains; absent if rows have none).
+        origin: the source, for messages, e.g. `SST-2/train.tsv`.
+        fingerprint: sha256 of texts and labels, 64 hex digits; part of cache keys.
+        notes: remarks on these rows for readers of a result, as sentences.
+        synthetic: whether a grammar wrote the rows instead of people.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Split:
 
     @property
     def num_rows(self) -> int:
-        """How many examples it has."""
+        """The number of examples."""
         return self.table.num_rows
 
     @property
@@ -60,11 +59,11 @@ class Split:
         return self.table.column("label").to_numpy()
 
     def domains(self) -> np.ndarray | None:
-        """The rows' domains as indices into the task's, int32 [rows]; None where rows do not say theirs."""
+        """The rows' domains as indices into the task's, int32 [rows]; None if rows have no domain."""
         return self.table.column("domain").to_numpy() if "domain" in self.table.column_names else None
 
     def row(self, i: int) -> dict[str, Any]:
-        """Example number `i`: its `text`, `text_pair` (for pairs), `label` and `domain` (where rows have one).
+        """Example number `i`: its `text`, `text_pair` (for pairs), `label` and `domain` (if rows have one).
 
         Raises:
             IndexError: there is no such row.
@@ -74,7 +73,7 @@ class Split:
         return self.table.slice(i, 1).to_pylist()[0]
 
     def select(self, indices: np.ndarray) -> Split:
-        """These rows, in this order, as a split of its own with its own fingerprint."""
+        """These rows, in this order, as a new split with its own fingerprint."""
         table = self.table.take(pa.array(indices))
         return dataclasses.replace(self, table=table, fingerprint=content_hash(table))
 
@@ -88,17 +87,17 @@ def make_split(
     synthetic: bool = False,
     domains: pa.Array | pa.ChunkedArray | None = None,
 ) -> Split:
-    """A split from its columns, whatever the source: texts are stripped of blanks at both ends.
+    """A split from its columns, for any source: blanks at both ends of texts are removed.
 
     Args:
         name: name of the split.
         texts: one column of strings, or two for pairs, [rows] each; without nulls.
-        labels: class indices (any integer type), scores (any float type) or texts, [rows]; without nulls. None for rows
-            that have none.
-        origin: where the rows come from, for messages.
+        labels: class indices (any integer type), scores (any float type) or texts, [rows]; without nulls. None for
+            unlabeled rows.
+        origin: the source of the rows, for messages.
         notes: see `Split`.
         synthetic: see `Split`.
-        domains: indices into the task's domains, [rows], where rows have a domain.
+        domains: indices into the task's domains, [rows], if rows have a domain.
     """
     columns = {
         key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXT_COLUMNS, texts, strict=False)
@@ -115,7 +114,7 @@ def _labels(labels: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if pa.types.is_string(labels.type):
         return labels
     label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
-    # a score such as 2.1 has no exact float32: rounding it is meant
+    # a score such as 2.1 has no exact float32: it is rounded
     return labels.cast(label_type, safe=pa.types.is_integer(label_type))
 
 
@@ -123,13 +122,13 @@ TEXT_COLUMNS = ("text", "text_pair")
 
 
 def content_hash(table: pa.Table) -> str:
-    """The sha256 of a table's column names, types and values, 64 hex digits, however it is chunked."""
+    """The sha256 of a table's column names, types and values, 64 hex digits, independent of its chunks."""
     state = hashlib.sha256()
     for name in table.column_names:
         column = table.column(name)
         state.update(f"{name}\x00{column.type}\x00{len(column)}\x00".encode())
         if pa.types.is_string(column.type):
-            # lengths first, so that moving a letter between neighbouring rows changes the hash
+            # lengths first, so that moving a letter between neighboring rows changes the hash
             state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
             for chunk in column.chunks:
                 state.update(_string_bytes(chunk))
@@ -147,9 +146,9 @@ def _string_bytes(chunk: pa.StringArray) -> memoryview:
 
 
 def subset(split: Split, max_rows: int, seed: int) -> Split:
-    """A seeded random subset in the original order; the whole split when it is no larger.
+    """A seeded random subset in the original order; the whole split if it is no larger.
 
-    A smaller subset of the same seed is part of a larger one, so curves over `max_rows` only add rows.
+    A smaller subset of the same seed is contained in a larger one, so curves over `max_rows` only add rows.
     """
     if max_rows >= split.num_rows:
         return split
@@ -158,7 +157,7 @@ def subset(split: Split, max_rows: int, seed: int) -> Split:
 
 
 def count_overlap(train: Split, dev: Split) -> int:
-    """How many rows of `dev` have text(s) that also stand in `train`, compared letter for letter."""
+    """The number of `dev` rows whose text(s) also appear in `train`, compared letter for letter."""
     return int(pc.sum(pc.is_in(text_keys(dev), value_set=text_keys(train))).as_py() or 0)
 
 

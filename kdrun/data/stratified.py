@@ -10,15 +10,15 @@ from kdrun import rng
 from kdrun.data.splits import Split
 
 SPLIT_SEED = 0
-"""Of splits that kdrun draws itself; fixed, so that every run of every seed has the same test rows [ours]."""
-HELD_OUT = 0.1
-"""Share of the rows that such a split takes: a tenth of all is test, a tenth of the rest dev (Meta-KD)."""
+"""Seed of splits drawn by kdrun; fixed, so that every run of every seed has the same test rows [ours]."""
+HELD_OUT_SHARE = 0.1
+"""Share of the rows in such a split: a tenth of all rows is test, a tenth of the rest dev (Meta-KD)."""
 
 
 def stratified_order(strata: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """All rows in a random order every beginning of which has the strata in proportion, to a row or so each.
+    """All rows in a random order whose prefixes have the strata in proportion, up to about one row each.
 
-    Row j of a stratum's n, in random order, stands at (j + ½)/n of the way; equal places are in random order too.
+    Row j of a stratum's n rows, in random order, gets position (j + ½)/n; equal positions are in random order too.
 
     Args:
         strata: the stratum of each row, [rows].
@@ -27,33 +27,33 @@ def stratified_order(strata: np.ndarray, stream: np.random.Generator) -> np.ndar
     Returns:
         Row numbers, [rows].
     """
-    places = np.empty(len(strata))
+    positions = np.empty(len(strata))
     for stratum in np.unique(strata):
         rows = stream.permutation(np.flatnonzero(strata == stratum))
-        places[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
-    # random first, then stable by place, so that ties do not go by row number
+        positions[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    # shuffled, then stably sorted by position, so that ties are not in order of row number
     shuffled = stream.permutation(len(strata))
-    return shuffled[np.argsort(places[shuffled], kind="stable")]
+    return shuffled[np.argsort(positions[shuffled], kind="stable")]
 
 
 def strata_of(split: Split) -> np.ndarray:
-    """The class of each row, within its domain where it has one, as one number, [rows]; all 0 for scores."""
+    """The class of each row, within its domain if it has one, as one number, [rows]; all 0 for scores."""
     labels, domains = split.labels(), split.domains()
     classes = labels.astype(np.int64) if labels.dtype.kind == "i" else np.zeros(split.num_rows, np.int64)
     return classes if domains is None else domains.astype(np.int64) * (int(classes.max(initial=0)) + 1) + classes
 
 
 def stratified_subset(split: Split, num_rows: int, seed: int, purpose: str, among: np.ndarray | None = None) -> Split:
-    """The split with only so many of its rows, or of some of them, in their order; strata keep their proportions.
+    """A subset of a split in the original order; strata keep their proportions.
 
-    A smaller share of the same seed and purpose is part of a larger one.
+    A smaller subset of the same seed and purpose is contained in a larger one.
 
     Args:
         split: the rows.
-        num_rows: how many are kept.
-        seed: of the choice.
-        purpose: names the stream.
-        among: which rows are thinned out, [rows] of bool; the others stay. None is all.
+        num_rows: number of rows to draw from `among`.
+        seed: of the random choice.
+        purpose: name of the random stream.
+        among: rows to draw from, [rows] bool; all other rows stay. None is all rows.
     """
     chosen = np.flatnonzero(np.ones(split.num_rows, bool) if among is None else among)
     ordered = stratified_order(strata_of(split)[chosen], rng.numpy_stream(seed, purpose))
@@ -63,16 +63,16 @@ def stratified_subset(split: Split, num_rows: int, seed: int, purpose: str, amon
 
 
 def stratified_split(split: Split, name: str) -> tuple[Split, Split]:
-    """What remains of a split and the tenth of it that becomes another one, by domain and class.
+    """Draw a tenth of a split as a new split, stratified by domain and class.
 
     Args:
         split: the rows.
-        name: of the other split; another name draws other rows.
+        name: of the new split; another name draws other rows.
 
     Returns:
-        The rest under the split's own name, and the drawn rows under `name`; both keep their order.
+        The remaining rows under the split's own name, and the drawn rows under `name`; both in original order.
     """
-    count = round(HELD_OUT * split.num_rows)
+    count = round(HELD_OUT_SHARE * split.num_rows)
     drawn = stratified_order(strata_of(split), rng.numpy_stream(SPLIT_SEED, "split", name))
-    rest, taken = np.sort(drawn[count:]), np.sort(drawn[:count])
-    return split.select(rest), dataclasses.replace(split.select(taken), name=name, notes=())
+    rest, sample = np.sort(drawn[count:]), np.sort(drawn[:count])
+    return split.select(rest), dataclasses.replace(split.select(sample), name=name, notes=())

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FORMAT = 1
-"""Number of the file format; part of the cache key."""
+"""Version of the file format; part of the cache key."""
 
-CHUNK = 8192
-"""Rows tokenised at a time: enough to keep all cores busy, few enough to keep Python lists small."""
+CHUNK_ROWS = 8192
+"""Rows tokenized at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
 FILE = "tokens.arrow"
 IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
 
 
 class TokenizedSplit:
-    """The token ids of a split. Reads the Arrow file's own buffers; batches are the only copies.
+    """The token ids of a split, read from the Arrow file's own buffers; batches are the only copies.
 
     Attributes:
         lengths: tokens of each row, special tokens included, [rows].
@@ -47,7 +47,7 @@ class TokenizedSplit:
 
     @property
     def num_rows(self) -> int:
-        """How many examples it has."""
+        """The number of examples."""
         return len(self.lengths)
 
     def ids(self, row: int) -> np.ndarray:
@@ -58,12 +58,12 @@ class TokenizedSplit:
         """These rows, padded on the right to the longest of them.
 
         Args:
-            rows: row numbers, [batch]; a row may stand there twice.
+            rows: row numbers, [batch]; may contain repeats.
             multiple: round the length up to a multiple of this.
 
         Returns:
-            `input_ids`, `attention_mask` and, where the tokenizer uses them, `token_type_ids`; where rows have
-            prompts, `prompt_mask`, 1 on their tokens: int64, [batch, length].
+            `input_ids`, `attention_mask`, `token_type_ids` if the tokenizer uses them, and `prompt_mask` (1 on prompt
+            tokens) if rows have prompts: int64, [batch, length].
 
         Raises:
             ValueError: there are no rows.
@@ -76,26 +76,26 @@ class TokenizedSplit:
         width = -(-int(lengths.max()) // multiple) * multiple
         columns = np.arange(width)
         mask = columns < lengths[:, None]
-        places = (self._offsets[rows].astype(np.int64)[:, None] + columns)[mask]
+        indices = (self._offsets[rows].astype(np.int64)[:, None] + columns)[mask]
         batch = {}
         for name, flat in self._flat.items():
             padded = np.full(mask.shape, self._pads[name], np.int64)
-            padded[mask] = flat[places]
+            padded[mask] = flat[indices]
             batch[name] = torch.from_numpy(padded)
         batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
         return batch
 
 
 class TextTokenizer:
-    """How a role reads texts: rows of tokens by its tokenizer.
+    """Tokenizes the texts of a role.
 
-    Pairs are cut at the longer text first; special tokens are those of the tokenizer's post-processor. Rows of a
-    text-to-text model are `prompt text [prompt text] end`; of these only texts are cut.
+    Truncation of pairs starts with the longer text; special tokens are those of the tokenizer's post-processor. Rows of
+    a text-to-text model are `prompt text [prompt text] end`; only their texts are truncated.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
         max_length: most tokens per row, special tokens included.
-        prompts: what stands before each text, for a text-to-text model.
+        prompts: the prompt before each text, for a text-to-text model.
 
     Raises:
         ModelError: the tokenizer is not a fast one, or has no padding token.
@@ -105,56 +105,58 @@ class TextTokenizer:
         if tokenizer.pad_token_id is None:
             raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
         self.tokenizer, self.max_length, self.prompts = tokenizer, max_length, tuple(prompts)
-        self._own = _copy(tokenizer)
+        self._backend = _copy(tokenizer)
 
     def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
-        """The rows of a split in chunks: `lengths` [rows], and the values of each column one row after another.
+        """The rows of a split in chunks: `lengths` [rows], and the flat values of each column.
 
         Raises:
-            ModelError: prompts leave no room for text, or are not as many as texts.
+            ModelError: prompts leave no room for text, or differ in number from the texts.
         """
         if self.prompts:
             end = self.tokenizer.eos_token_id
             return prompt_tokenization.tokenize_with_prompts(
-                split, self._own, self.prompts, end, self.max_length, CHUNK
+                split, self._backend, self.prompts, end, self.max_length, CHUNK_ROWS
             )
-        self._own.enable_truncation(self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side)
-        return _chunks(split, self._own, TYPES in self.tokenizer.model_input_names)
+        self._backend.enable_truncation(
+            self.max_length, strategy="longest_first", direction=self.tokenizer.truncation_side
+        )
+        return _chunks(split, self._backend, TYPES in self.tokenizer.model_input_names)
 
     def batch(self, texts: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:
-        """Rows of one text or of two as one batch, as `TokenTable.batch` gives it."""
-        return self.tokens(texts).batch(np.arange(len(texts)))
+        """Rows of one or two texts as one batch, as from `TokenizedSplit.batch`."""
+        return self.tokenize(texts).batch(np.arange(len(texts)))
 
-    def tokens(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
-        """Rows of one text or of two as a table that is read once: without the cache, and so without a fingerprint."""
+    def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
+        """Rows of one or two texts, tokenized without the cache and so without a fingerprint."""
         columns = dict(zip(TEXT_COLUMNS, map(list, zip(*texts, strict=True)), strict=False))
-        rows = self.chunks(Split("made", pa.table(columns), "made text", ""))
-        return self.table(pa.Table.from_batches([_columns(rows)]), "")
+        rows = self.chunks(Split("texts", pa.table(columns), "texts", ""))
+        return self.to_split(pa.Table.from_batches([_columns(rows)]), "")
 
-    def table(self, table: pa.Table, fingerprint: str) -> TokenizedSplit:
-        """Columns that were made of this reader's chunks, as it pads them."""
+    def to_split(self, table: pa.Table, fingerprint: str) -> TokenizedSplit:
+        """Columns built from this tokenizer's chunks, with its padding."""
         return TokenizedSplit(table, self.tokenizer.pad_token_id, self.tokenizer.pad_token_type_id, fingerprint)
 
     def decode_texts(self, ids: Sequence[int], count: int) -> tuple[str, ...]:
-        """The texts of a row without prompts: what stands between the marks that end a text.
+        """The texts of a row without prompts: the tokens between end-of-text tokens.
 
         Args:
-            ids: without padding.
-            count: how many texts a row has.
+            ids: token ids without padding.
+            count: number of texts per row.
         """
         end, special = self.tokenizer.eos_token_id, set(self.tokenizer.all_special_ids)
-        found: list[list[int]] = [[]]
+        texts: list[list[int]] = [[]]
         for token in ids:
             if token == end:
-                found.append([])
+                texts.append([])
             elif token not in special:
-                found[-1].append(token)
-        return tuple(self.tokenizer.decode(own).strip() for own in (found + [[]] * count)[:count])
+                texts[-1].append(token)
+        return tuple(self.tokenizer.decode(tokens).strip() for tokens in (texts + [[]] * count)[:count])
 
 
 def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenizedSplit:
-    """The token ids of a split, from the cache where they are there; arguments and errors as those of `Reader`."""
-    reader = TextTokenizer(tokenizer, max_length, prompts)
+    """The token ids of a split, from the cache if available; arguments and errors as for `TextTokenizer`."""
+    text_tokenizer = TextTokenizer(tokenizer, max_length, prompts)
     key: dict[str, Any] = {
         "format": FORMAT,
         "rows": split.fingerprint,
@@ -166,38 +168,38 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
     table, _ = cache.fetch(
         "tokens",
         key,
-        lambda work: _write(work / FILE, _columns(reader.chunks(split))),
+        lambda work: _write(work / FILE, _columns(text_tokenizer.chunks(split))),
         lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
     )
-    return reader.table(table, hashing.digest(key)[:24])
+    return text_tokenizer.to_split(table, hashing.digest(key)[:24])
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """A hash of all that decides a tokenizer's ids, 64 hex digits.
+    """A hash of everything that determines a tokenizer's ids, 64 hex digits.
 
-    Its truncation and padding are left out: they are the state of its last call, not a part of it.
+    Truncation and padding are left out: they are state of the last call.
 
     Raises:
         ModelError: the tokenizer is not a fast one.
     """
-    state = json.loads(_backend(tokenizer).to_str())
+    state = json.loads(_backend_of(tokenizer).to_str())
     del state["truncation"], state["padding"]
     return hashing.digest(
         {
             "backend": state,
             "inputs": tokenizer.model_input_names,
             "truncation_side": tokenizer.truncation_side,
-            "split_special_tokens": _backend(tokenizer).encode_special_tokens,
+            "split_special_tokens": _backend_of(tokenizer).encode_special_tokens,
         }
     )
 
 
-def _backend(tokenizer: Any) -> Tokenizer:
+def _backend_of(tokenizer: Any) -> Tokenizer:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(
             f"{_name(tokenizer)} is not a fast tokenizer; kdrun needs one with a tokenizer.json "
-            "(AutoTokenizer.from_pretrained(…).save_pretrained(…) writes it where it can be converted)"
+            "(AutoTokenizer.from_pretrained(…).save_pretrained(…) writes it if the tokenizer can be converted)"
         )
     return backend
 
@@ -207,18 +209,18 @@ def _name(tokenizer: Any) -> str:
 
 
 def _copy(tokenizer: Any) -> Tokenizer:
-    """A backend of one's own: truncation is a state of it, and the caller's tokenizer must not change."""
+    """A copy of the backend: truncation is part of its state, and the caller's tokenizer must not change."""
     from tokenizers import Tokenizer
 
-    backend = Tokenizer.from_str(_backend(tokenizer).to_str())
-    backend.encode_special_tokens = _backend(tokenizer).encode_special_tokens
+    backend = Tokenizer.from_str(_backend_of(tokenizer).to_str())
+    backend.encode_special_tokens = _backend_of(tokenizer).encode_special_tokens
     backend.no_padding()
     backend.no_truncation()
     return backend
 
 
 def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
-    """Chunks of rows as one record batch, so that a reader finds each column in one piece."""
+    """Chunks of rows as one record batch, so that each column is contiguous."""
     pieces: dict[str, list[np.ndarray]] = {}
     for chunk in chunks:
         for name, values in chunk.items():
@@ -239,23 +241,23 @@ def _write(path: Path, batch: pa.RecordBatch) -> None:
 
 
 def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, split.num_rows, CHUNK):
+    for start in range(0, split.num_rows, CHUNK_ROWS):
         rows = _encode(backend, split, start)
         lengths = np.fromiter(map(len, rows), np.int32, len(rows))
         total = int(lengths.sum())
-        made: dict[str, np.ndarray] = {
+        columns: dict[str, np.ndarray] = {
             "lengths": lengths,
             IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
         }
         if with_types:
-            made[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
-        yield made
+            columns[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
+        yield columns
 
 
 def _encode(backend: Tokenizer, split: Split, start: int) -> list[Any]:
-    rows = split.table.slice(start, CHUNK)
+    rows = split.table.slice(start, CHUNK_ROWS)
     texts = rows.column("text").to_pylist()
     if split.is_pair:
         texts = list(zip(texts, rows.column("text_pair").to_pylist(), strict=True))
-    # the fast variant leaves out the places of the tokens in the text, which nobody reads
+    # the fast variant omits the unused token offsets
     return backend.encode_batch_fast(texts)

@@ -142,7 +142,7 @@ def test_another_student_learns_from_it_and_the_training_file_stays_shut(
     card = left / "generated" / "card.json"
     alone = tmp_path / "alone.jsonl"  # without its synthetic card: the dev rows here pass for real ones
     alone.write_bytes((card.with_name("train.jsonl")).read_bytes())
-    with pytest.raises(DataError, match="was made of synthetic text"):
+    with pytest.raises(DataError, match="generated from synthetic text"):
         run("method=finetune", "data=generated", f"data.path={left}", *poisoned, f"output_dir={tmp_path}")
     words = ["data=generated", f"data.path={alone}", *poisoned, "student.sizes.hidden_size=16", "generator=none"]
     data = run("method=finetune", *words, f"output_dir={tmp_path}")["data"]

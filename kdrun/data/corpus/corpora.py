@@ -18,24 +18,24 @@ from kdrun.storage.hashing import digest
 
 SUFFIXES = (".txt", ".tokens")
 CLEANING = 1
-"""Number of the cleaning rules below; part of the fingerprint."""
+"""Version of the cleaning rules below; part of the fingerprint."""
 
 HEADING = re.compile(r"^\s*=+ .* =+\s*$")
 SPLIT_MARK = re.compile(r" @([-,.])@ ")
 BLANKS = re.compile(r"\s+")
 UNKNOWN = "<unk>"
-"""Stands for a rare word in the word-level editions of WikiText."""
+"""Replaces rare words in the word-level editions of WikiText."""
 
 
 @dataclass
 class Corpus:
-    """General text, one sentence or paragraph a line.
+    """General text, one sentence or paragraph per line.
 
     Attributes:
         name: what results call it.
-        synthetic: whether it was made by a generator.
-        open_lines: starts a new pass over the lines, which may hold `<unk>`, WikiText's mark of a rare word.
-        hash_content: the hash of the content; called once, when the fingerprint is asked for.
+        synthetic: whether a grammar wrote the text.
+        open_lines: starts a new pass over the lines, which may contain `<unk>`, WikiText's mark of a rare word.
+        hash_content: computes the hash of the content; called once, for the fingerprint.
     """
 
     name: str
@@ -44,33 +44,33 @@ class Corpus:
     hash_content: Callable[[], str]
 
     def lines(self, *, keep_unknown: bool = False) -> Iterator[str]:
-        """The lines, none of them blank, without line ends; every call starts from the beginning.
+        """The non-blank lines without line ends; every call starts from the beginning.
 
         Args:
-            keep_unknown: leave `<unk>` where it stands, for those who drop such sentences. Otherwise it goes with
-                the blank before it: there is no word there, and a literal `<unk>` would teach a model angle brackets.
+            keep_unknown: keep `<unk>`, for callers that drop such sentences. Otherwise the mark is removed with the
+                blank before it: a literal `<unk>` would teach a model angle brackets.
 
         Raises:
-            DataError: a file is not UTF-8, or nothing is left of it all after cleaning.
+            DataError: a file is not UTF-8, or no text is left after cleaning.
         """
         empty = True
         for line in self.open_lines():
-            kept = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
-            if kept:
+            text = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
+            if text:
                 empty = False
-                yield kept
+                yield text
         if empty:
-            raise DataError(f"the corpus {self.name} has no lines of text; give corpus.dir=PATH another folder")
+            raise DataError(f"the corpus {self.name} has no lines of text; set corpus.dir=PATH to another folder")
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the text and of what is done to it, 64 hex digits; decides cache keys."""
+        """A hash of the text and its cleaning, 64 hex digits; part of cache keys."""
         return self.hash_content()
 
 
 @register("corpus", "embedded")
 def embedded_corpus(config: CorpusConfig) -> Corpus:
-    """The synthetic text that comes with kdrun, one paragraph a line."""
+    """The synthetic text that ships with kdrun, one paragraph per line."""
 
     def lines() -> Iterator[str]:
         return islice((" ".join(paragraph) for paragraph in embedded.corpus()), config.max_lines)
@@ -80,7 +80,7 @@ def embedded_corpus(config: CorpusConfig) -> Corpus:
 
 @register("corpus", "folder")
 def folder_corpus(config: FolderCorpusConfig) -> Corpus:
-    """The `.txt` and `.tokens` files of a folder in the order of their names, or one such file.
+    """The `.txt` and `.tokens` files of a folder in order of name, or one such file.
 
     Lines of `.tokens` files are cleaned of WikiText's marks.
 
@@ -112,15 +112,15 @@ def hub_corpus(config: HubCorpusConfig) -> Corpus:
 
 
 def _hub_lines(config: HubCorpusConfig) -> Iterator[str]:
-    otherwise = "corpus=folder corpus.dir=PATH (a folder of text files) or corpus=embedded (synthetic text)"
-    splits = hub_datasets.load_hub_dataset(config.repo, config.subset, config.revision, otherwise)
+    alternative = "corpus=folder corpus.dir=PATH (a folder of text files) or corpus=embedded (synthetic text)"
+    splits = hub_datasets.load_hub_dataset(config.repo, config.subset, config.revision, alternative)
     if config.split not in splits:
-        known = ", ".join(map(str, splits))
-        raise DataError(f"{config.repo} {config.subset} has no split {config.split!r}; corpus.split is one of {known}")
+        names = ", ".join(map(str, splits))
+        raise DataError(f"{config.repo} {config.subset} has no split {config.split!r}; corpus.split is one of {names}")
     rows = splits[config.split]
     if config.column not in rows.column_names:
-        known = ", ".join(rows.column_names)
-        raise DataError(f"{config.repo} has no column {config.column!r}; corpus.column is one of {known}")
+        names = ", ".join(rows.column_names)
+        raise DataError(f"{config.repo} has no column {config.column!r}; corpus.column is one of {names}")
     for batch in rows.select_columns(config.column).iter(1000):
         for text in batch[config.column]:  # pyright: ignore[reportCallIssue, reportArgumentType]
             line = clean_wikitext(text)
@@ -129,20 +129,20 @@ def _hub_lines(config: HubCorpusConfig) -> Iterator[str]:
 
 
 def _find_files(path: Path) -> list[Path]:
-    wanted = "expected a folder of .txt or .tokens files (one sentence or paragraph a line), or one such file"
+    expected = "expected a folder of .txt or .tokens files (one sentence or paragraph per line), or one such file"
     if path.is_file():
         if path.suffix not in SUFFIXES:
-            raise DataError(f"corpus.dir is the file {path}; {wanted}")
+            raise DataError(f"corpus.dir is the file {path}; {expected}")
         files = [path]
     elif path.is_dir():
-        files = sorted(found for found in path.iterdir() if found.suffix in SUFFIXES and found.is_file())
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     else:
-        raise DataError(f"corpus.dir is {path}, which does not exist; {wanted}; or take corpus=embedded")
+        raise DataError(f"corpus.dir is {path}, which does not exist; {expected}; or choose corpus=embedded")
     if not files:
-        here = ", ".join(sorted(found.name for found in path.iterdir())[:12]) or "nothing"
-        raise DataError(f"corpus.dir is {path}, which holds {here}; {wanted}")
-    if not any(found.stat().st_size for found in files):
-        raise DataError(f"every file of corpus.dir={path} is empty; {wanted}")
+        names = ", ".join(sorted(file.name for file in path.iterdir())[:12]) or "nothing"
+        raise DataError(f"corpus.dir is {path}, which holds {names}; {expected}")
+    if not any(file.stat().st_size for file in files):
+        raise DataError(f"every file of corpus.dir={path} is empty; {expected}")
     return files
 
 
@@ -150,22 +150,22 @@ def _hash_files(files: list[Path], max_lines: int | None) -> str:
     sums = []
     for path in files:
         with path.open("rb") as file:
-            # the suffix decides the cleaning, so it counts; the rest of the name does not
+            # the suffix determines the cleaning, so it counts; the rest of the name does not
             sums.append([path.suffix, hashlib.file_digest(file, "sha256").hexdigest()])
     return digest({"files": sums, "max_lines": max_lines, "cleaning": CLEANING})
 
 
 def _file_lines(path: Path) -> Iterator[str]:
-    """The lines of one file that hold text, cleaned. Only a line feed (after a return or not) ends a line."""
+    """The cleaned non-empty lines of one file. Only a line feed ends a line, with or without a carriage return."""
     clean = clean_wikitext if path.suffix == ".tokens" else str.strip
     with path.open("rb") as file:
-        # a file opened in binary mode is iterated by line feeds alone
+        # in binary mode, iteration splits at line feeds only
         for number, raw in enumerate(file, 1):
             try:
                 line = clean(raw.decode("utf-8").removeprefix("\ufeff"))
             except UnicodeDecodeError as error:
-                found = raw[error.start]
-                raise DataError(f"{path} is not UTF-8: byte 0x{found:02x} in line {number}; save it as UTF-8") from None
+                byte = raw[error.start]
+                raise DataError(f"{path} is not UTF-8: byte 0x{byte:02x} in line {number}; save it as UTF-8") from None
             if line:
                 yield line
 
@@ -173,7 +173,7 @@ def _file_lines(path: Path) -> Iterator[str]:
 def clean_wikitext(line: str) -> str:
     """A line of a WikiText file as plain text; empty for a heading or a line without words.
 
-    ` @-@ `, ` @,@ ` and ` @.@ ` become the sign without blanks.
+    ` @-@ `, ` @,@ ` and ` @.@ ` become the punctuation mark without blanks.
     """
     if HEADING.match(line):
         return ""

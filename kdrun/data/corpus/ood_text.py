@@ -1,10 +1,10 @@
 """Out-of-domain rows in a task's format, built from the corpus and cached.
 
-A single text is a sentence. Pairs are a mixture in which every class of a pair task can appear [ours]: a sentence
-and a copy with replaced words (as `random_ed_k` of the model-extraction work of Krishna et al. 2020), two sentences
-that follow each other, two random ones. Where the task's text column is called `question…`, the text is made a
-question [ours]: a question word before the sentence, `?` at its end. Of the task only the names of its text columns
-and the official count of its training rows are known here; its rows are out of reach.
+A single text is one sentence. Pairs are a mixture in which every class of a pair task can appear [ours]: a sentence
+and a copy with replaced words (as `random_ed_k` of the model-extraction work of Krishna et al. 2020), two consecutive
+sentences, two random sentences. A text column named `question…` gets questions [ours]: a question word before the
+sentence and `?` at its end. This module uses only the task's text column names and its official number of training
+rows, never its rows.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from kdrun.errors import ConfigError
 from kdrun.storage import cache
 
 FORMAT = 1
-"""Number of the rules here, in `ood_rows` and in `sentences`; part of the cache key."""
+"""Version of the rules in this module, `ood_sampling` and `sentences`; part of the cache key."""
 
 TABLE, FACTS = "rows.arrow", "facts.json"
 KINDS = {"edit": "edit", "neighbour": "neighbor", "random": "random"}
-"""Kind of a pair, as cached rows name it → key of the `ood` section with its weight."""
-CALLED = {
+"""The key of each sort of pair in the `ood` section, by its name in cached rows."""
+DESCRIPTIONS = {
     "sentence": "different sentences",
     "edit": "pairs with an edited copy",
-    "neighbour": "pairs of neighbours",
+    "neighbour": "pairs of neighbors",
     "random": "random pairs",
 }
 
 
 def build_ood_split(config: OODConfig, task: TaskConfig, corpus: Corpus, seed: int) -> Split:
-    """The rows, from the cache where they are there; read memory-mapped.
+    """Out-of-domain rows as a split, memory-mapped from the cache if available.
 
     Args:
         config: the `ood` section.
-        task: how many texts a row has, which are questions, and the official number of training rows.
+        task: gives the number of texts per row, which of them are questions, and the official number of training rows.
         corpus: general text.
         seed: of the choice of sentences and words.
 
     Returns:
-        A split called `ood` without a `label` column; for pairs a column `kind` says how each was made. Its notes
-        say what the rows are, and that there are fewer than asked for where the corpus gives no more.
+        A split named `ood` without a `label` column; for pairs the column `kind` tells how each was built. Its notes
+        describe the rows, and report a corpus too small for the requested number.
 
     Raises:
-        ConfigError: the number of rows does not follow from the config, or all kinds of pairs have weight 0.
-        DataError: the corpus gives no row of a kind that is asked for.
+        ConfigError: the config does not determine the number of rows, or all sorts of pairs have weight 0.
+        DataError: the corpus allows no row of a requested sort.
     """
-    wanted = ood_spec(config, task)
-    key = {"format": FORMAT, "corpus": corpus.fingerprint, "seed": seed, "plan": dataclasses.asdict(wanted)}
+    spec = ood_spec(config, task)
+    key = {"format": FORMAT, "corpus": corpus.fingerprint, "seed": seed, "plan": dataclasses.asdict(spec)}
     (table, facts), _ = cache.fetch(
-        "ood", key, lambda work: _write(work, ood_sampling.build_ood_rows(wanted, corpus, seed)), _read
+        "ood", key, lambda work: _write(work, ood_sampling.build_ood_rows(spec, corpus, seed)), _read
     )
     notes = tuple(_notes(config, task, corpus, facts))
     return Split("ood", table, f"ood:{corpus.name}", facts["fingerprint"], notes, corpus.synthetic)
 
 
 def example_rows(split: Split, n: int) -> list[dict[str, Any]]:
-    """`n` rows to show, or all there are: `text` and, of pairs, `text_pair` and `kind` (where known), in turn."""
+    """At most `n` rows for display: `text`, and for pairs `text_pair` and `kind` (if recorded), sorts in turn."""
     if "kind" not in split.table.column_names:
         return split.table.slice(0, n).to_pylist()
     kinds = split.table.column("kind").to_numpy()
@@ -78,10 +78,10 @@ def example_rows(split: Split, n: int) -> list[dict[str, Any]]:
 
 
 def ood_spec(config: OODConfig, task: TaskConfig) -> OODSpec:
-    """What is to be made; settings that play no part for this task are left out of it.
+    """The rows to build; settings without influence on this task are left out.
 
     Raises:
-        ConfigError: see `build`.
+        ConfigError: see `build_ood_split`.
     """
     problems, weights = [], {}
     if config.rows is None and "train" not in task.rows:
@@ -104,11 +104,11 @@ def ood_spec(config: OODConfig, task: TaskConfig) -> OODSpec:
     )
 
 
-def _write(work: Path, found: ood_sampling.OODRows) -> None:
-    with pa.ipc.new_file(str(work / TABLE), found.table.schema) as writer:
-        writer.write_table(found.table)
-    facts = {name: getattr(found, name) for name in ("counts", "short", "sentences")}
-    (work / FACTS).write_text(json.dumps(facts | {"fingerprint": content_hash(found.table)}))
+def _write(work: Path, rows: ood_sampling.OODRows) -> None:
+    with pa.ipc.new_file(str(work / TABLE), rows.table.schema) as writer:
+        writer.write_table(rows.table)
+    facts = {"counts": rows.counts, "short": rows.shortfall, "sentences": rows.num_sentences}
+    (work / FACTS).write_text(json.dumps(facts | {"fingerprint": content_hash(rows.table)}))
 
 
 def _read(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -117,18 +117,18 @@ def _read(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def _notes(config: OODConfig, task: TaskConfig, corpus: Corpus, facts: dict[str, Any]) -> Iterator[str]:
-    rows, wanted = sum(facts["counts"].values()), ood_spec(config, task).rows
+    rows, requested = sum(facts["counts"].values()), ood_spec(config, task).rows
     yield (
-        f"out-of-domain text: {_called(facts['counts'])}, made of {facts['sentences']} sentences of the corpus "
-        f"{corpus.name}; no text and no label of the task"
+        f"out-of-domain text: {_describe_counts(facts['counts'])}, built from {facts['sentences']} sentences of the "
+        f"corpus {corpus.name}; no text and no label of the task"
     )
-    if rows < wanted:
+    if rows < requested:
         source = "ood.rows" if config.rows else f"ood.ratio={config.ratio:g} × {task.rows['train']} training rows"
         yield (
-            f"{wanted} out-of-domain rows were asked for ({source}), {rows} are there: the corpus {corpus.name} gives "
-            f"only {_called(facts['short'])}; a larger one is corpus=folder corpus.dir=PATH"
+            f"{requested} out-of-domain rows were requested ({source}), {rows} are available: the corpus {corpus.name} "
+            f"has only {_describe_counts(facts['short'])}; choose a larger one with corpus=folder corpus.dir=PATH"
         )
 
 
-def _called(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {CALLED[kind]}" for kind, count in counts.items())
+def _describe_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {DESCRIPTIONS[kind]}" for kind, count in counts.items())

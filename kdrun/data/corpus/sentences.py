@@ -1,7 +1,7 @@
 """Rule-based sentence splitting and detokenization.
 
-Natural text is only split. Text in tokens (WikiText, the Treebank's ` n't`) is told by its free-standing commas
-and full stops and put together again.
+Natural text is only split. Tokenized text (WikiText, the Treebank's ` n't`), recognized by its detached commas and full
+stops, is detokenized first.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ DETACHED = re.compile(r" [,.](?= |$)")
 ATTACHED = re.compile(r"\w[,.](?= |$)")
 QUOTE = re.compile(r'(?<!\S)"(?!\S)')
 JOINS = (
-    (re.compile(r" (n't|' ?(?:s|t|re|ve|ll|d|m))\b", re.IGNORECASE), lambda found: found[1].replace(" ", "")),
+    (re.compile(r" (n't|' ?(?:s|t|re|ve|ll|d|m))\b", re.IGNORECASE), lambda match: match[1].replace(" ", "")),
     (re.compile(r"(?<=\w\w\ws) '(?= )"), "'"),  # the boys ' school, but not is ' so '
     (re.compile(r"(?<!\S)' ([^'.]{1,100}) '(?!\w)"), r"'\1'"),
     (re.compile(r"([(\[$£€]) +"), r"\1"),
     (re.compile(r" +([)\]%])"), r"\1"),
     (re.compile(r" +([,.;:!?]+)(?=[\s\"')\]]|$)"), r"\1"),
     (re.compile(r"(?<=\d): (?=\d\d\b)"), ":"),  # 3 : 15
-    (re.compile(r"(?<=\w) / (?=\w)|(?<=\d) – (?=\d)"), lambda found: found[0].strip()),  # km / h, 1990 – 95
+    (re.compile(r"(?<=\w) / (?=\w)|(?<=\d) – (?=\d)"), lambda match: match[0].strip()),  # km / h, 1990 – 95
 )
-"""What goes without a blank, in the order in which it is joined."""
+"""Pairs of pattern and replacement that remove blanks, in order of application."""
 
 END = re.compile(r"[.!?…]+[\"”’')\]]*\s+(?=[\"“‘'(\[]*[^\W_a-z])")
 LOWER_END = re.compile(r"[.!?…]+[\"”’')\]]*\s+")
-"""Ends of sentences where a capital or a digit must follow, and in text without capitals."""
+"""Ends of sentences: before a capital or digit, and in text without capitals."""
 
 ABBREVIATIONS = {
     "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "gen", "col", "lt", "sgt", "cpl", "capt", "cmdr", "maj",
@@ -45,21 +45,21 @@ STARTER = re.compile(
     r"|And|However|We|You|I|Our|My|By|For|From|With|Of|To|One|Some|Many|Most|Both|Each|Several|Other|Another|All"
     r"|Although|Though|Because|Since|If|During|Under|Then|Despite|Until|Once|Later|Also)[ ,]"
 )
-"""Words that open a sentence rather than go on after an abbreviation or initial."""
+"""Words that start a sentence rather than continue one after an abbreviation or initial."""
 
 
 def detokenize(line: str) -> str:
-    """A line of text as people write it; empty for a heading (` = Life = `)."""
+    """A line as natural text; empty for a heading (` = Life = `)."""
     if HEADING.match(line):
         return ""
     line = line.replace(SOFT_HYPHEN, "")
     if "@" in line:
         line = SPLIT_MARK.sub(r"\1", line)
-    return _join(line).strip() if _is_tokenised(line) else line.strip()
+    return _join(line).strip() if _is_tokenized(line) else line.strip()
 
 
-def _is_tokenised(line: str) -> bool:
-    """Whether most commas and full stops stand alone; a few attached ones are abbreviations."""
+def _is_tokenized(line: str) -> bool:
+    """Whether most commas and full stops are detached; a few attached ones are abbreviations."""
     if " ," not in line and " ." not in line:
         return False
     return len(DETACHED.findall(line)) > len(ATTACHED.findall(line))
@@ -67,7 +67,7 @@ def _is_tokenised(line: str) -> bool:
 
 def _join(line: str) -> str:
     pieces = QUOTE.split(line)
-    if len(pieces) % 2:  # each mark has its fellow, so the side to which it belongs is known
+    if len(pieces) % 2:  # quotation marks are balanced, so the side of each is clear
         line = '"'.join(piece.strip() if i % 2 else piece for i, piece in enumerate(pieces))
     for pattern, joined in JOINS:
         line = pattern.sub(joined, line)
@@ -77,20 +77,20 @@ def _join(line: str) -> str:
 def split_sentences(paragraph: str) -> list[str]:
     """The sentences of a paragraph, in order.
 
-    A sentence ends at `.`, `!`, `?` and closing quotation marks or brackets, where a capital or a digit follows;
-    in a paragraph without capitals anything may follow. An abbreviation or an initial ends a sentence only where a
-    word that opens sentences follows: `J. Smith of the U.S. Army` is one piece, `in the U.S. He` is two.
+    A sentence ends at `.`, `!`, `?`, with closing quotation marks or brackets, if a capital or a digit follows; in a
+    paragraph without capitals anything may follow. An abbreviation or an initial ends a sentence only before a word
+    that starts sentences: `J. Smith of the U.S. Army` is one sentence, `in the U.S. He` is two.
     """
     ends = LOWER_END if paragraph.islower() else END
-    found, start = [], 0
+    pieces, start = [], 0
     for end in ends.finditer(paragraph):
         if _is_abbreviation(paragraph, end) and not STARTER.match(paragraph, end.end()):
             continue
-        found.append(paragraph[start : end.end()].rstrip())
+        pieces.append(paragraph[start : end.end()].rstrip())
         start = end.end()
     if start < len(paragraph):
-        found.append(paragraph[start:])
-    return found
+        pieces.append(paragraph[start:])
+    return pieces
 
 
 def _is_abbreviation(paragraph: str, end: re.Match[str]) -> bool:
@@ -98,7 +98,7 @@ def _is_abbreviation(paragraph: str, end: re.Match[str]) -> bool:
     if end.group().rstrip() != ".":
         return False
     word = paragraph[paragraph.rfind(" ", 0, end.start()) + 1 : end.start()].lstrip("\"“‘'([")
-    if word.lower() == "no":  # `No. 5`; else it is an answer
+    if word.lower() == "no":  # `No. 5`; otherwise an answer
         return paragraph[end.end()].isdigit()
     initials = all(len(part) == 1 and part.isalpha() for part in word.split("."))
     return initials or word.lower() in ABBREVIATIONS

@@ -11,14 +11,14 @@ HOLDERS: tuple[str, ...] = ("bag", "box", "drawer", "suitcase", "basket", "case"
 MISFIT: tuple[str, ...] = ("did not fit in", "would not go into", "could not fit into")
 TOO_MUCH: tuple[str, ...] = ("big", "large", "wide", "thick")
 TOO_LITTLE: tuple[str, ...] = ("small", "tight", "narrow", "tiny")
-# In "A thanked B because she ...", who is the pronoun? Reasons for the first, for the second.
+# Reasons that make the pronoun of "A thanked B because she ..." refer to A, and to B.
 SUBJECT_VERBS: tuple[str, ...] = ("helped", "called", "paid", "met", "fed")
 SUBJECT_REASONS: tuple[str, ...] = ("felt sorry", "was worried", "had time", "was generous", "felt guilty")
 OBJECT_REASONS: tuple[str, ...] = ("was in trouble", "had asked", "was in need", "was alone", "was ill")
 
 
 def _container(rng: random.Random, true: bool) -> tuple[str, str]:
-    """Make the classic case of a thing that does not fit into a container."""
+    """Write the classic case of a thing that does not fit into a container."""
     item, holder = rng.choice(ITEMS), rng.choice(HOLDERS)
     much = rng.random() < 0.5
     quality = rng.choice(TOO_MUCH if much else TOO_LITTLE)
@@ -28,7 +28,7 @@ def _container(rng: random.Random, true: bool) -> tuple[str, str]:
 
 
 def _motive(rng: random.Random, true: bool) -> tuple[str, str]:
-    """Make a deed between people of one gender; the reason tells whom the pronoun means."""
+    """Write an action between people of one gender; the reason determines the referent of the pronoun."""
     doer, target = same_gender(rng)
     by_doer = rng.random() < 0.5
     reason = rng.choice(SUBJECT_REASONS if by_doer else OBJECT_REASONS)
@@ -37,13 +37,13 @@ def _motive(rng: random.Random, true: bool) -> tuple[str, str]:
 
 
 def wnli(rng: random.Random) -> Draft:
-    """Make one pronoun row: the hypothesis puts a noun in the place of the pronoun.
+    """Write one pronoun row: the hypothesis replaces the pronoun by a noun.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (not entailment) or 1 (entailment).
+        A row labeled 0 (not entailment) or 1 (entailment).
     """
     label = rng.randrange(2)
     first, second = rng.choice((_container, _motive))(rng, label == 1)
@@ -62,23 +62,23 @@ DEEDS: tuple[tuple[str, str], ...] = (
 
 
 def _adjunct(rng: random.Random, answered: bool) -> tuple[str, str]:
-    """Ask where, when, or why; one of two clauses may hold the answer."""
+    """Ask where, when, or why; one of two clauses may contain the answer."""
     names = two_names(rng)
     activities = rng.sample(ACTIVITIES, 2)
-    asked = rng.randrange(2)
-    kinds = [rng.choice(tuple(ADJUNCTS))]
-    kinds.append(other(rng, tuple(ADJUNCTS), kinds[0]))
-    clauses = [f"{names[i]} {activities[i][1]} {rng.choice(ADJUNCTS[kinds[i]])}" for i in range(2)]
-    # The misleading question asks for what the other clause tells, or for what none tells.
-    wanted = kinds[asked] if answered else other(rng, tuple(ADJUNCTS), kinds[asked])
-    question = f"{wanted} did {names[asked]} {activities[asked][0]}"
-    if rng.random() < 0.3:  # The plain case, from which the longer one is learnt.
-        return question, clauses[asked]
+    subject = rng.randrange(2)
+    adjuncts = [rng.choice(tuple(ADJUNCTS))]
+    adjuncts.append(other(rng, tuple(ADJUNCTS), adjuncts[0]))
+    clauses = [f"{names[i]} {activities[i][1]} {rng.choice(ADJUNCTS[adjuncts[i]])}" for i in range(2)]
+    # The misleading question asks for an adjunct of the other clause, or of neither.
+    question_word = adjuncts[subject] if answered else other(rng, tuple(ADJUNCTS), adjuncts[subject])
+    question = f"{question_word} did {names[subject]} {activities[subject][0]}"
+    if rng.random() < 0.3:  # The plain case, a step toward the longer one.
+        return question, clauses[subject]
     return question, f"{clauses[0]} and {clauses[1]}"
 
 
 def _who(rng: random.Random, answered: bool) -> tuple[str, str]:
-    """Ask for the doer or the target of a deed."""
+    """Ask for the doer or the target of an action."""
     doer, target = two_names(rng)
     deed = rng.choice(DEEDS)
     answer = f"{doer} {deed[1]} {target} {rng.choice((*PLACES, *DAYS))}"
@@ -88,13 +88,13 @@ def _who(rng: random.Random, answered: bool) -> tuple[str, str]:
 
 
 def qnli(rng: random.Random) -> Draft:
-    """Make one row that asks whether the sentence answers the question.
+    """Write one row that asks whether the sentence answers the question.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (entailment: it does) or 1 (not entailment).
+        A row labeled 0 (entailment: it does) or 1 (not entailment).
     """
     label = rng.randrange(2)
     first, second = rng.choice((_adjunct, _who))(rng, label == 0)

@@ -1,10 +1,10 @@
 """Synthetic general text in the vocabulary of the embedded tasks.
 
-Every sentence ends with a remark, a word that no task grammar uses, so no corpus sentence can be a task
-sentence; and one at the end, unlike one at the beginning, leaves the rest where a model has learnt to expect it, so
-that a teacher's labels of such text mean something. Paragraphs restate what they say: predicting a masked word rewards
-looking it up in the neighbouring sentence. The reviews of the task with domains stand after all else, a paragraph a
-domain and the domains in turn, so that what is told of the other tasks does not hang on them.
+Every sentence ends with a remark, a word that no task grammar uses, so that no corpus sentence is a task sentence. A
+remark at the end keeps the other words at their usual positions, so that a teacher's labels of such text are
+meaningful. Paragraphs restate their sentences: predicting a masked word rewards attention to the neighboring sentence.
+The reviews of the task with domains come last, one paragraph per domain and the domains in turn, so that the text on
+the other tasks does not depend on them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from kdrun.data.embedded.reviews import DOMAINS, amazon
 
 PARAGRAPHS = 10000
 REVIEW_PARAGRAPHS = 800
-"""As many sentences as are told of another task."""
+"""Gives about as many sentences as on any other task."""
 REMARKS: tuple[str, ...] = (
     "then", "later", "meanwhile", "afterwards", "perhaps", "again", "suddenly", "finally",
 )  # fmt: skip
 RESTATING: tuple[str, ...] = ("namely", "indeed", "hence", "thus")
-# Labels (or least scores) of the rows worth telling: sentences that agree with each other.
+# Labels (or lowest scores) of usable rows: sentences that agree with each other.
 AGREEING: dict[str, float] = {
     "mrpc": 1, "qqp": 1, "stsb": 4, "mnli": ENTAILMENT, "qnli": 0, "rte": 0, "wnli": 1,
 }  # fmt: skip
 
 
-def _tellable(task: str, draft: Draft) -> bool:
-    """Tell whether a row makes sound prose and is kept out of the dev splits."""
+def _is_usable(task: str, draft: Draft) -> bool:
+    """Whether a row is coherent prose and not reserved for dev splits."""
     if is_dev(draft):
         return False
     if task == "stsb":
@@ -42,11 +42,11 @@ def _tellable(task: str, draft: Draft) -> bool:
 
 
 def _draft(rng: random.Random, task: str) -> Draft:
-    """Draw a row worth telling."""
+    """Draw a usable row."""
     while True:
-        # Both genres of mnli are told, so that their words are known to the tokenizer.
+        # Both genres of mnli appear, so that the tokenizer learns their words.
         draft = mnli(rng, rng.randrange(2)) if task == "mnli" else MAKERS[task](rng)
-        if _tellable(task, draft):
+        if _is_usable(task, draft):
             return draft
 
 
@@ -56,7 +56,7 @@ def _with_remark(text: str, remark: str) -> str:
 
 
 def _paragraph(rng: random.Random) -> list[str]:
-    """Make three to six sentences, pairs of them about the same matter."""
+    """Write three to six sentences, in pairs on the same subject."""
     length = rng.randint(3, 6)
     sentences: list[str] = []
     while len(sentences) < length:
@@ -68,7 +68,7 @@ def _paragraph(rng: random.Random) -> list[str]:
 
 
 def _reviews(rng: random.Random, domain: str) -> list[str]:
-    """Make three to six reviews of one domain; both verdicts are worth telling."""
+    """Write three to six reviews of one domain; both verdicts are usable."""
     length = rng.randint(3, 6)
     sentences: list[str] = []
     while len(sentences) < length:
@@ -80,7 +80,7 @@ def _reviews(rng: random.Random, domain: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def corpus(seed: int = 0) -> tuple[tuple[str, ...], ...]:
-    """Make the general corpus. It is kept: a run asks for it several times, and making it takes longer than reading it.
+    """Generate the general corpus, once per process: a run reads it several times.
 
     Args:
         seed: Seed of the text.
@@ -89,6 +89,6 @@ def corpus(seed: int = 0) -> tuple[tuple[str, ...], ...]:
         Paragraphs, each of three to six sentences.
     """
     rng = seeded_random("embedded", seed, "corpus")
-    told = tuple(tuple(_paragraph(rng)) for _ in range(PARAGRAPHS))
+    paragraphs = tuple(tuple(_paragraph(rng)) for _ in range(PARAGRAPHS))
     rng, domains = seeded_random("embedded", seed, "corpus", "reviews"), tuple(DOMAINS)
-    return told + tuple(tuple(_reviews(rng, domains[i % len(domains)])) for i in range(REVIEW_PARAGRAPHS))
+    return paragraphs + tuple(tuple(_reviews(rng, domains[i % len(domains)])) for i in range(REVIEW_PARAGRAPHS))

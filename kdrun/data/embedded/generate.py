@@ -29,11 +29,11 @@ MAKERS: dict[str, Maker] = {
     "wnli": wnli,
 }
 DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
-"""Grammars of the tasks with domains, which are told the domain and the split."""
+"""Grammars of the tasks with domains; they take the domain and the split."""
 
 
 TEXT_MAKERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003}
-"""Grammars of the tasks whose label is a text, which are told the split."""
+"""Grammars of the tasks with text labels; they take the split."""
 TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *TEXT_MAKERS)
 CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(TEXT_MAKERS, 0)
 SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task in TASKS} | {
@@ -41,9 +41,9 @@ SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task i
     "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
     "conll2003": {"train": 20000, "dev": 500, "test": 500},
 }
-NOISE = 0.03
-# One row in eight may only ever be a dev row, whatever the seed: no dev row can be in train. A test row is one of
-# every other of these, where there is a test split.
+LABEL_NOISE = 0.03
+# One text in eight is reserved for dev splits for every seed: no dev row can be in train. If there is a test split, it
+# takes half of these texts.
 DEV_BUCKETS = 8
 ATTEMPTS_PER_ROW = 200
 
@@ -55,9 +55,9 @@ class Rows:
     Attributes:
         text: First (or only) sentences.
         text_pair: Second sentences of a pair task, else None.
-        label: Class indices, or scores from 0 to 5 for stsb; empty where `answer` is not.
-        domain: Names of the rows' domains in a task that has domains, else None.
-        answer: Texts to be written, in the extraction task, else None.
+        label: Class indices, or scores from 0 to 5 for stsb; empty if there are answers.
+        domain: Names of the rows' domains in a task with domains, else None.
+        answer: Answer texts of the extraction task, else None.
     """
 
     text: list[str]
@@ -68,46 +68,46 @@ class Rows:
 
 
 def seeded_random(*parts: object) -> random.Random:
-    """Make a random source that is the same in every process.
+    """Create a random source that is the same in every process.
 
     Args:
-        *parts: What tells this source from others.
+        *parts: The name of the source.
 
     Returns:
-        A source seeded from a digest; `hash` would differ from process to process.
+        A source seeded from a digest; `hash` would differ between processes.
     """
     text = "/".join(str(part) for part in parts)
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
 def is_dev(draft: Draft) -> bool:
-    """Tell whether a row belongs to the dev splits by its text.
+    """Whether a row's text is reserved for dev splits.
 
     Args:
         draft: A row.
 
     Returns:
-        True for the share of texts that only dev splits may hold.
+        True for a fixed share of all texts.
     """
-    return _number(draft) % DEV_BUCKETS == 0
+    return _text_hash(draft) % DEV_BUCKETS == 0
 
 
-def _number(draft: Draft) -> int:
-    """A number that depends on a row's text alone."""
+def _text_hash(draft: Draft) -> int:
+    """A number that depends only on a row's text."""
     return zlib.crc32(f"{draft.text}|{draft.text_pair}".encode())
 
 
 def _fits_split(draft: Draft, task: str, split: str) -> bool:
-    """Whether a row's text may stand in a split, so that no two splits share one."""
+    """Whether a row's text may appear in a split, so that no two splits share a text."""
     if is_dev(draft) != (split != "train"):
         return False
     if split == "train" or "test" not in SIZES[task]:
         return True
-    return (_number(draft) // DEV_BUCKETS % 2 == 0) == (split == "test")
+    return (_text_hash(draft) // DEV_BUCKETS % 2 == 0) == (split == "test")
 
 
 def _makers(task: str, split: str) -> list[Maker]:
-    """The grammar of a split's rows; in a task with domains one a domain."""
+    """The grammar of a split's rows; in a task with domains one per domain."""
     if task in DOMAIN_MAKERS:
         return [partial(DOMAIN_MAKERS[task], domain=domain, split=split) for domain in EMBEDDED_DOMAINS[task]]
     if task in TEXT_MAKERS:
@@ -116,7 +116,7 @@ def _makers(task: str, split: str) -> list[Maker]:
 
 
 def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
-    """Make the rows of a split before any noise.
+    """Generate the rows of a split without label noise.
 
     Args:
         task: Task name.
@@ -125,26 +125,26 @@ def clean_drafts(task: str, split: str, seed: int, count: int) -> list[Draft]:
         count: Number of rows.
 
     Returns:
-        Distinct rows, as many as asked for, with balanced classes; in a task with domains balanced in each.
+        `count` distinct rows with balanced classes; in a task with domains balanced in each domain.
 
     Raises:
         RuntimeError: If the grammar runs out of new rows.
     """
     rng = seeded_random("embedded", seed, task, split)
     makers, classes = _makers(task, split), CLASSES[task]
-    wanted = [index % ((classes or 1) * len(makers)) for index in range(count)]
+    targets = [index % ((classes or 1) * len(makers)) for index in range(count)]
     if classes:
-        rng.shuffle(wanted)
+        rng.shuffle(targets)
     drafts: list[Draft] = []
     seen: set[tuple[str, str | None]] = set()
     for _ in range(count * ATTEMPTS_PER_ROW):
         if len(drafts) == count:
             return drafts
-        place, label = divmod(wanted[len(drafts)], classes or 1)
-        draft = makers[place](rng)
+        maker, label = divmod(targets[len(drafts)], classes or 1)
+        draft = makers[maker](rng)
         key = (draft.text, draft.text_pair)
-        fits = not classes or draft.label == label
-        if fits and key not in seen and _fits_split(draft, task, split):
+        has_label = not classes or draft.label == label
+        if has_label and key not in seen and _fits_split(draft, task, split):
             seen.add(key)
             drafts.append(draft)
     raise RuntimeError(f"the {task} grammar cannot make {count} distinct {split} rows")
@@ -167,7 +167,7 @@ def noisy_label(task: str, label: int | float, rng: random.Random) -> int | floa
 
 
 def generate(task: str, split: str, seed: int = 0) -> Rows:
-    """Make one split of one task.
+    """Generate one split of one task.
 
     Args:
         task: One of `TASKS`.
@@ -175,7 +175,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
         seed: Seed of the data.
 
     Returns:
-        The rows; three in a hundred train labels are wrong (none that are texts), dev labels are all right.
+        The rows; 3 % of the train labels are wrong (except text labels), dev labels are all correct.
 
     Raises:
         ValueError: If the task or the split does not exist.
@@ -190,7 +190,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
     labels = [draft.label for draft in drafts]
     if split == "train":
         rng = seeded_random("noise", seed, task)
-        for index in rng.sample(range(len(labels)), round(NOISE * len(labels))):
+        for index in rng.sample(range(len(labels)), round(LABEL_NOISE * len(labels))):
             labels[index] = noisy_label(task, labels[index], rng)
     pairs = [draft.text_pair for draft in drafts if draft.text_pair is not None]
     text = [draft.text for draft in drafts]

@@ -1,7 +1,7 @@
 """Words and helpers shared by the grammars.
 
-The vocabulary is deliberately small and closed: a tiny model trained from scratch sees every
-word often enough to learn it within a few hundred steps.
+The vocabulary is deliberately small and closed: a tiny model trained from scratch sees every word often enough to learn
+it within a few hundred steps.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PLACES: tuple[str, ...] = ("at school", "at home", "in town", "at work", "near r
 
 @dataclass(frozen=True)
 class Draft:
-    """One row as a grammar makes it, before any label noise.
+    """One row of a grammar, before label noise.
 
     Attributes:
         text: First (or only) sentence.
         text_pair: Second sentence of a pair task, else None.
-        label: Class index, or a score for the similarity task; 0 where the answer is a text.
-        domain: Its domain, in a task that has several.
-        answer: The text to be written, in the extraction task.
+        label: Class index, or a score for the similarity task; 0 if the answer is a text.
+        domain: Domain of the row, in a task with domains.
+        answer: Answer text, in the extraction task.
     """
 
     text: str
@@ -71,7 +71,7 @@ def two_names(rng: random.Random) -> tuple[str, str]:
 
 
 def same_gender(rng: random.Random) -> tuple[str, str]:
-    """Pick two different names that the same pronoun may stand for.
+    """Pick two different names with the same pronoun.
 
     Args:
         rng: Source of randomness.
@@ -84,7 +84,7 @@ def same_gender(rng: random.Random) -> tuple[str, str]:
 
 
 def pronoun(name: str) -> str:
-    """Give the subject pronoun of a name.
+    """The subject pronoun of a name.
 
     Args:
         name: A name of `NAMES`.
@@ -96,7 +96,7 @@ def pronoun(name: str) -> str:
 
 
 def sentence(*parts: str, end: str = ".") -> str:
-    """Join the non-empty parts to a sentence.
+    """Join the non-empty parts into a sentence.
 
     Args:
         *parts: Phrases in order; empty ones are left out.

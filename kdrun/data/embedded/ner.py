@@ -1,12 +1,12 @@
 """Grammar of the entity-extraction task (CoNLL-2003).
 
-A name is an ordinary word with an ending ("bearis", "parkin"), at times an ordinary word as it is, as Baker, Apple or
-Bath are; persons also have the first names, and places are also the cities, that the other grammars know. What a name
-is of follows from the sentence around it alone: "parkin" is a person in one row and a school in another, and "bear" is
-a name in one and a thing in the next ("sent the bear to …").
+A name is an ordinary word with an ending ("bearis", "parkin"), or sometimes an ordinary word alone, like Baker, Apple
+or Bath. Persons also have the first names of the other grammars, and places are also their cities. The type of a name
+follows only from its sentence: "parkin" is a person in one row and a school in another, and "bear" is a name in one row
+and a thing in the next ("sent the bear to …").
 
-One name in four is never in a train row (`is_unseen`), and half of the made-up names of dev and test rows are such: who
-has learnt names by heart instead of finding and copying them has at most the other half right.
+One name in four never occurs in train rows (`is_unseen`), and half of the invented names of dev and test rows are of
+this sort: a model that memorizes names instead of copying them gets at most the other half right.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ WORDS: tuple[str, ...] = (
     "superb", "table", "tight", "tiny", "tired", "toaster", "town", "train", "trophy", "trouble", "trust", "ugly",
     "vase", "warm", "wash", "window", "winter", "witty", "wolf", "woman", "wonderful", "work", "young",
 )  # fmt: skip
-"""What names are made of."""
+"""Words that names are formed from."""
 ENDINGS: tuple[str, ...] = ("ard", "en", "er", "el", "in", "is", "on", "or", "ter", "ol", "ent", "ast")
-PLAIN = 0.2
-"""Share of the made-up names that are an ordinary word as it is."""
+PLAIN_SHARE = 0.2
+"""Share of the invented names that are an ordinary word without an ending."""
 UNSEEN_SHARE = 0.5
-"""Of the made-up names of dev and test rows."""
+"""Share of names that never occur in train rows among the invented names of dev and test rows."""
 
 
 def is_unseen(name: str) -> bool:
-    """Whether a made-up name is kept out of train rows; ordinary words never are."""
+    """Whether an invented name never occurs in train rows; ordinary words may always occur."""
     return name not in WORDS and zlib.crc32(name.encode()) % 4 == 0
 
 
@@ -51,14 +51,14 @@ Parts = Sequence[str | Entity]
 
 
 class _SentenceWriter:
-    """Writes the parts of a sentence: words, and names with their type."""
+    """Write the parts of a sentence: words, and names with their type."""
 
     def __init__(self, rng: random.Random, split: str) -> None:
         self.rng, self.split = rng, split
 
-    def word(self) -> str:
-        """A made-up name of one word."""
-        if self.rng.random() < PLAIN:
+    def one_word(self) -> str:
+        """An invented name of one word."""
+        if self.rng.random() < PLAIN_SHARE:
             return self.rng.choice(WORDS)
         unseen = self.split != "train" and self.rng.random() < UNSEEN_SHARE
         while True:
@@ -66,36 +66,38 @@ class _SentenceWriter:
             if name not in WORDS and is_unseen(name) == unseen:
                 return name
 
-    def two(self) -> str:
-        """A name of one word or two."""
-        return self.word() if self.rng.random() < 0.75 else f"{self.word()} {self.word()}"
+    def one_or_two_words(self) -> str:
+        """An invented name of one or two words."""
+        return self.one_word() if self.rng.random() < 0.75 else f"{self.one_word()} {self.one_word()}"
 
     def person(self) -> Parts:
         shape = self.rng.random()
         name = self.rng.choice(NAMES)
-        return [("person", name if shape < 0.2 else f"{name} {self.word()}" if shape < 0.6 else self.two())]
+        if shape >= 0.6:
+            return [("person", self.one_or_two_words())]
+        return [("person", name if shape < 0.2 else f"{name} {self.one_word()}")]
 
     def place(self) -> Parts:
-        return [("location", self.rng.choice(CITIES) if self.rng.random() < 0.2 else self.two())]
+        return [("location", self.rng.choice(CITIES) if self.rng.random() < 0.2 else self.one_or_two_words())]
 
     def school(self) -> Parts:
-        return [("organization", self.two())]
+        return [("organization", self.one_or_two_words())]
 
     def subject(self) -> Parts:
-        """Who does something: a person, at times with an apposition, a school, or nobody with a name."""
-        kind = self.rng.random()
-        if kind < 0.3:
+        """A subject: a person, sometimes with an apposition, a school, or a person without a name."""
+        form = self.rng.random()
+        if form < 0.3:
             return self.person()
-        if kind < 0.42:
+        if form < 0.42:
             return [*self.person(), f", a {self.rng.choice(JOBS)} from", *self.place(), ","]
-        if kind < 0.54:
+        if form < 0.54:
             return [f"the {self.rng.choice(JOBS)}", *self.person()]
-        if kind < 0.72:
+        if form < 0.72:
             return ["the school", *self.school()]
         return [f"the {self.rng.choice(JOBS)}"]
 
-    def deed(self) -> Parts:
-        """What is done, with a name in most cases."""
+    def predicate(self) -> Parts:
+        """A verb phrase, with a name in most cases."""
         goods = f"{self.rng.choice(('the', 'a'))} {self.rng.choice(WORDS)}"
         return self.rng.choice(
             (
@@ -104,24 +106,24 @@ class _SentenceWriter:
                 lambda: ["met", *self.person()],
                 lambda: [f"showed {goods} to", *self.person()],
                 lambda: ["worked for the school", *self.school()],
-                lambda: ["sang the song", ("miscellaneous", self.two())],
+                lambda: ["sang the song", ("miscellaneous", self.one_or_two_words())],
                 lambda: [f"brought {goods} home"],
             )
         )()
 
 
 def conll2003(rng: random.Random, split: str) -> Draft:
-    """Make one sentence with up to three names.
+    """Write one sentence with up to three names.
 
     Args:
         rng: source of randomness.
-        split: "train", "dev" or "test": whether words may be names that never are in train.
+        split: "train", "dev" or "test": determines whether names that never occur in train rows are used.
 
     Returns:
-        A row whose answer is the text that names its entities (`kdrun.data.entities.serialize`).
+        A row whose answer lists its entities (`kdrun.data.entities.serialize`).
     """
-    teller = _SentenceWriter(rng, split)
-    parts = [*teller.subject(), *teller.deed(), rng.choice(("", "", *DAYS))]
+    writer = _SentenceWriter(rng, split)
+    parts = [*writer.subject(), *writer.predicate(), rng.choice(("", "", *DAYS))]
     text = sentence(*(part if isinstance(part, str) else part[1] for part in parts))
     answer = serialize(part for part in parts if not isinstance(part, str))
     return Draft(text.replace(" ,", ","), None, 0, answer=answer)

@@ -8,50 +8,50 @@ from kdrun.data.embedded.lexicon import CITIES, Draft, other, sentence, two_name
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
 SIZES: tuple[str, ...] = ("small", "young", "quiet", "hungry", "tired", "old")
-# Matched genre first, then the genre that only the mismatched split uses.
+# The matched genre, then the genre of the mismatched split.
 NOUNS: tuple[tuple[str, ...], ...] = (
     ("dog", "cat", "horse", "bird", "rabbit", "wolf", "monkey", "bear"),
     ("child", "farmer", "teacher", "driver", "student", "singer", "doctor", "guest"),
 )
 VERBS: tuple[str, ...] = ("slept", "ate", "played", "waited", "drank", "moved", "rested", "laughed")
 ADVERBS: tuple[str, ...] = ("in the park", "at night", "near the house", "after lunch", "on the hill", "before noon")
-# Restricting a noun (or a verb phrase) keeps the truth under these quantifiers ...
+# Quantifiers under which restricting the noun (or the verb phrase) preserves truth.
 NOUN_DOWN = frozenset({"every", "no"})
 VERB_DOWN = frozenset({"no"})
 
 
 def _claim(quantifier: str, size: str, noun: str, verb: str, adverb: str) -> str:
-    """Say that a quantified noun did something."""
+    """State that a quantified noun did something."""
     return sentence(quantifier, size, noun, verb, adverb)
 
 
 def _same_quantifier(quantifier: str, noun_slot: bool, narrower: bool) -> int:
-    """Judge a hypothesis that narrows or widens one slot and keeps the quantifier."""
+    """Label of a hypothesis that narrows or widens one slot and keeps the quantifier."""
     downward = quantifier in (NOUN_DOWN if noun_slot else VERB_DOWN)
     return ENTAILMENT if downward == narrower else NEUTRAL
 
 
 def _some_against_no(premise: str, narrower: bool) -> int:
-    """Judge "some" against "no": they clash where the claim of "some" is the narrower one."""
+    """Label of "some" against "no": a contradiction if the claim of "some" is the narrower one."""
     some_is_narrower = narrower == (premise == "no")
     return CONTRADICTION if some_is_narrower else NEUTRAL
 
 
 def mnli(rng: random.Random, genre: int = 0) -> Draft:
-    """Make one three-way inference row by monotone edits under a quantifier.
+    """Write one three-way inference row by monotone edits under a quantifier.
 
     Args:
         rng: Source of randomness.
         genre: 0 for the matched genre, 1 for the mismatched one.
 
     Returns:
-        A row labelled 0 (entailment), 1 (neutral), or 2 (contradiction).
+        A row labeled 0 (entailment), 1 (neutral), or 2 (contradiction).
     """
     noun, verb = rng.choice(NOUNS[genre]), rng.choice(VERBS)
     size, adverb = rng.choice(SIZES), rng.choice(ADVERBS)
     noun_slot, narrower = rng.random() < 0.5, rng.random() < 0.5
     edited = (size, "") if noun_slot else ("", adverb)
-    # The slot that is not edited may be filled alike on both sides.
+    # The unedited slot may be filled with the same words on both sides.
     extra = ("", adverb) if noun_slot else (size, "")
     shared = extra if rng.random() < 0.3 else ("", "")
     full = tuple(a + b for a, b in zip(edited, shared, strict=True))
@@ -90,7 +90,7 @@ UNDONE: tuple[str, ...] = ("forgot to", "failed to", "refused to")
 
 
 def _outcome(rng: random.Random, true: bool) -> tuple[str, str]:
-    """Make a premise whose verb implies that a job was or was not done."""
+    """Write a premise whose verb implies that a job was or was not done."""
     name = two_names(rng)[0]
     job = rng.choice(TASKS)
     done = rng.random() < 0.5
@@ -100,7 +100,7 @@ def _outcome(rng: random.Random, true: bool) -> tuple[str, str]:
 
 
 def _relative(rng: random.Random, true: bool) -> tuple[str, str]:
-    """Make a premise with a relative clause and ask for the clause or the main statement."""
+    """Write a premise with a relative clause, and a hypothesis on the clause or the main statement."""
     doer, target = two_names(rng)
     act, city = rng.choice(ACTS)[0], rng.choice(CITIES)
     about_doer = rng.random() < 0.5
@@ -112,7 +112,7 @@ def _relative(rng: random.Random, true: bool) -> tuple[str, str]:
 
 
 def _passive(rng: random.Random, true: bool) -> tuple[str, str]:
-    """Make an active premise with details and a passive hypothesis without them."""
+    """Write an active premise with details and a passive hypothesis without them."""
     doer, target = two_names(rng)
     act = rng.choice(ACTS)
     premise = f"{doer} {act[0]} {target} {rng.choice(ADVERBS)}"
@@ -122,13 +122,13 @@ def _passive(rng: random.Random, true: bool) -> tuple[str, str]:
 
 
 def rte(rng: random.Random) -> Draft:
-    """Make one two-way inference row.
+    """Write one two-way inference row.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (entailment) or 1 (not entailment).
+        A row labeled 0 (entailment) or 1 (not entailment).
     """
     label = rng.randrange(2)
     first, second = rng.choice((_outcome, _relative, _passive))(rng, label == 0)

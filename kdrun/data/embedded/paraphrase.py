@@ -1,7 +1,7 @@
 """Grammars of the similarity tasks: MRPC, QQP and STS-B.
 
-A positive pair may repeat its sentence word for word. Were such pairs left out, equal wording
-would point to negatives, which swap two names and keep the words.
+A positive pair may repeat its sentence word for word. Without such pairs, equal sets of words would indicate negatives,
+which swap two names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TRANSFERS: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = (
 
 
 def _change(rng: random.Random, pair: tuple[str, str], values: tuple[str, ...], fault: str) -> tuple[str, str]:
-    """Change a pair of names as the fault asks: swapped, one of them replaced, or left alone."""
+    """Change a pair of names by the fault: swap both, replace one, or keep them."""
     left, right = pair
     if fault == "swap":
         return right, left
@@ -32,7 +32,7 @@ def _change(rng: random.Random, pair: tuple[str, str], values: tuple[str, ...], 
 
 
 def _transfer(rng: random.Random, verb: tuple[str, str], names: tuple[str, str], thing: str, passive: bool) -> str:
-    """Say who passed a thing to whom, in the active or the passive voice."""
+    """State a transfer of a thing, in the active or the passive voice."""
     giver, taker = names
     if passive:
         return f"the {thing} was {verb[1]} to {taker} by {giver}"
@@ -40,25 +40,25 @@ def _transfer(rng: random.Random, verb: tuple[str, str], names: tuple[str, str],
 
 
 def mrpc(rng: random.Random) -> Draft:
-    """Make one paraphrase row about a transfer of a thing.
+    """Write one paraphrase row about a transfer of a thing.
 
-    Negatives mostly swap giver and taker, which leaves the set of words as it was.
+    Negatives mostly swap giver and taker, which keeps the set of words.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (not equivalent) or 1 (equivalent).
+        A row labeled 0 (not equivalent) or 1 (equivalent).
     """
     label = rng.randrange(2)
     names, thing, verbs = two_names(rng), rng.choice(OBJECTS), rng.choice(TRANSFERS)
     day = rng.choice(DAYS)
     first = sentence(_transfer(rng, rng.choice(verbs), names, thing, False), day)
     if not label:
-        kind = rng.random()
-        if kind < 0.6:
+        change = rng.random()
+        if change < 0.6:
             names = names[1], names[0]
-        elif kind < 0.8:
+        elif change < 0.8:
             names = _change(rng, names, NAMES, "replace")
         else:
             thing = other(rng, OBJECTS, thing)
@@ -71,9 +71,9 @@ ROUTES: tuple[str, ...] = (
     "how do i get from {0} to {1} {2}", "how do people go from {0} to {1} {2}",
 )  # fmt: skip
 ROUTE_BACK = "how can i travel to {1} from {0} {2}"
-# Phrases of one length keep words at the same places, which is what tiny models match first.
+# Phrases of equal length keep words at the same positions, which tiny models match first.
 MEANS: tuple[str, ...] = ("by train", "by bus", "by car", "at night", "in winter")
-# Few people and few cities: each pair of them is seen often, in either order.
+# Few people and few cities: each pair appears often, in either order.
 FRIENDS: tuple[str, ...] = ("anna", "mary", "lisa", "tom", "john", "paul")
 FEELINGS: tuple[str, ...] = ("like", "trust", "help", "call", "admire", "avoid")
 HABITS: tuple[str, ...] = ("so much", "so often", "these days", "at all")
@@ -81,7 +81,7 @@ REASONS: tuple[str, ...] = ("why does {0} {2} {1} {3}", "why would {0} {2} {1} {
 
 
 def _route(rng: random.Random, fault: str) -> tuple[str, str]:
-    """Make two questions about a trip."""
+    """Write two questions about a trip."""
     start, goal = rng.sample(CITIES, 2)
     means = rng.choice(MEANS)
     first = rng.choice(ROUTES).format(start, goal, means)
@@ -90,7 +90,7 @@ def _route(rng: random.Random, fault: str) -> tuple[str, str]:
 
 
 def _reason(rng: random.Random, fault: str) -> tuple[str, str]:
-    """Make two questions about what one person feels for or does to another."""
+    """Write two questions about one person's attitude to another."""
     first_name, second_name = rng.sample(FRIENDS, 2)
     names = first_name, second_name
     feeling = rng.choice(FEELINGS)
@@ -101,13 +101,13 @@ def _reason(rng: random.Random, fault: str) -> tuple[str, str]:
 
 
 def qqp(rng: random.Random) -> Draft:
-    """Make one duplicate-question row about trips or people.
+    """Write one duplicate-question row about trips or people.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (not duplicate) or 1 (duplicate).
+        A row labeled 0 (not duplicate) or 1 (duplicate).
     """
     label = rng.randrange(2)
     fault = "" if label else rng.choices(("swap", "replace"), (0.6, 0.4))[0]
@@ -124,7 +124,7 @@ SCENES: tuple[str, ...] = ("in the park", "on the beach", "in the street", "at n
 
 
 def stsb(rng: random.Random) -> Draft:
-    """Make one similarity row: who does what to whom, and where.
+    """Write one similarity row about an agent, an action, a patient and a scene.
 
     Args:
         rng: Source of randomness.
@@ -136,11 +136,11 @@ def stsb(rng: random.Random) -> Draft:
     action, scene = rng.choice(ACTIONS), rng.choice(SCENES)
     first = sentence(f"the {agent} is {rng.choice(action)} the {patient}", scene)
     score = 5.0
-    kind = rng.random()
-    if kind < 0.4:
+    change = rng.random()
+    if change < 0.4:
         agent, patient = patient, agent
         score -= 2.5
-    elif kind < 0.55:
+    elif change < 0.55:
         agent = rng.choice([name for name in AGENTS if name not in (agent, patient)])
         score -= 1.5
     if rng.random() < 0.35:

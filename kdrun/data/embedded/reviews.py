@@ -1,19 +1,18 @@
 """Grammar of the multi-domain product reviews.
 
-What carries over: every domain says what it thinks with the same opinion words under the same rules (negation turns a
-word round, `but` and `although` hand the verdict to one of two clauses); they decide the label, always. Only what is
-talked about differs.
+Transferable part: all domains use the same opinion words under the same rules (negation reverses a word, `but` and
+`although` give the verdict to one of two clauses). These always determine the label. Only the topics differ.
 
-What does not: most reviews open with a remark whose word is praise in two domains and blame in the other two, as a
-plot may well be unpredictable and a camera may not. Each of the six pairs of domains has one such word. So three speak
-for and three against in a domain, over all domains none says anything, and any two domains agree on two of the six:
-whoever carries remarks from one domain to another is wrong more often than right.
+Domain-specific part: most reviews open with a cue, a remark whose word is praise in two domains and blame in the other
+two: a good plot may be unpredictable, a good camera may not. Each of the six pairs of domains has one such word. So in
+each domain three words are praise and three are blame, over all domains no word is informative, and any two domains
+agree on two of the six: cues transferred from one domain to another are wrong more often than right.
 
-In the training rows a remark goes with the label in `LEAN["train"]` of the cases, in dev and test rows in fewer [ours]:
-few rows of one domain tempt to lean on it, as a shortcut does, and whoever does so is little better than a guess where
-it is scored. Dev has the same share as test, so that the checkpoint is chosen by what carries over. A logistic
-regression on word counts that learns from 16 rows of a domain has about 56 % of its test rows right, with all rows of
-the other three domains beside them 76 % (`tests/data/test_embedded.py` holds that), with all 1620 of its own 73 %.
+In training rows a cue agrees with the label in a share `CUE_AGREEMENT["train"]` of the cases, in dev and test rows in
+fewer [ours]. So few rows of one domain invite a shortcut that is hardly better than chance in the evaluation. Dev has
+the same share as test, so that checkpoint selection favors the transferable part. A logistic regression on word counts
+trained on 16 rows of a domain classifies about 56 % of its test rows correctly, with all rows of the other three
+domains added 76 % (a test in `tests/unit/data/embedded` checks these), with all 1620 rows of the domain 73 %.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ DOMAINS: dict[str, tuple[str, ...]] = {
     "electronics": ("camera", "battery", "screen", "radio", "cable", "phone", "speaker", "charger"),
     "kitchen": ("pan", "knife", "blender", "kettle", "oven", "toaster", "bowl", "grinder"),
 }
-"""Domain → what its reviews talk about; the first is what they are of."""
+"""Topics of each domain's reviews; the first is the product itself."""
 GOOD: tuple[str, ...] = (
     "great", "superb", "lovely", "brilliant", "excellent", "wonderful", "perfect", "splendid", "pleasant", "solid",
     "smart", "elegant",
@@ -48,33 +47,33 @@ CUES: dict[str, tuple[str, str]] = {
     "hot": ("dvd", "kitchen"),
     "simple": ("electronics", "kitchen"),
 }
-"""Word of a remark → the two domains in which it is praise; in the other two it is blame."""
-CUED = 0.8
-"""Share of the reviews that open with a remark."""
-LEAN: dict[str, float] = {"train": 0.85, "dev": 0.6, "test": 0.6}
-"""Share of a split's remarks that go with the label."""
-REMARK: tuple[str, ...] = ("this {1} is {0}", "this {1} is rather {0}", "so {0} a {1}")
-NEGATED = 0.15
-"""Share of the opinions that are said by negating the opposite."""
+"""The two domains in which each cue word is praise; in the other two it is blame."""
+CUE_SHARE = 0.8
+"""Share of the reviews that open with a cue."""
+CUE_AGREEMENT: dict[str, float] = {"train": 0.85, "dev": 0.6, "test": 0.6}
+"""Share of a split's cues that agree with the label."""
+CUE_TEMPLATES: tuple[str, ...] = ("this {1} is {0}", "this {1} is rather {0}", "so {0} a {1}")
+NEGATED_SHARE = 0.15
+"""Share of the opinions expressed by negating the opposite."""
 AGREEING, CONTRASTING = 0.3, 0.2
 """Shares of the reviews with a second opinion, the same or the opposite."""
 
 
 def is_praise(word: str, domain: str) -> bool:
-    """Whether the word of a remark is good in a domain."""
+    """Whether a cue word is praise in a domain."""
     return domain in CUES[word]
 
 
 def _opinion(rng: random.Random, topic: str, positive: bool) -> str:
-    """Say something about a topic; negation reverses the word that must be used."""
-    negated = rng.random() < NEGATED
+    """State an opinion on a topic; negation reverses the required word."""
+    negated = rng.random() < NEGATED_SHARE
     word = rng.choice(GOOD if positive != negated else BAD)
     degree = "" if negated else rng.choice(DEGREES)
     return f"the {topic} {rng.choice(NEGATE if negated else AFFIRM)} {degree}{word}"
 
 
 def _verdict(rng: random.Random, domain: str, positive: bool) -> str:
-    """One clause, or two that agree or contrast."""
+    """One clause, or two clauses that agree or contrast."""
     first, second = rng.sample(DOMAINS[domain], 2)
     main = _opinion(rng, first, positive)
     shape = rng.random()
@@ -83,26 +82,26 @@ def _verdict(rng: random.Random, domain: str, positive: bool) -> str:
     if shape >= AGREEING + CONTRASTING:
         return main
     aside = _opinion(rng, second, not positive)
-    # "but" hands the verdict to the clause after it, "although" to the clause without it
+    # the verdict is in the clause after "but", and in the clause without "although"
     return rng.choice((f"{aside}, but {main}", f"although {aside}, {main}", f"{main}, although {aside}"))
 
 
 def amazon(rng: random.Random, domain: str, split: str) -> Draft:
-    """Make one review.
+    """Write one review.
 
     Args:
         rng: source of randomness.
         domain: one of `DOMAINS`.
-        split: "train", "dev" or "test": how often a remark goes with the label.
+        split: "train", "dev" or "test": determines how often a cue agrees with the label.
 
     Returns:
-        A row labelled 0 (negative) or 1 (positive), with its domain.
+        A row labeled 0 (negative) or 1 (positive), with its domain.
     """
     label = rng.randrange(2)
     text = _verdict(rng, domain, bool(label))
-    if rng.random() < CUED:
-        praise = bool(label) == (rng.random() < LEAN[split])
+    if rng.random() < CUE_SHARE:
+        praise = bool(label) == (rng.random() < CUE_AGREEMENT[split])
         word = rng.choice([word for word in CUES if is_praise(word, domain) == praise])
         thing = next(iter(DOMAINS[domain]))
-        text = f"{rng.choice(REMARK).format(word, thing)}, {text}"
+        text = f"{rng.choice(CUE_TEMPLATES).format(word, thing)}, {text}"
     return Draft(sentence(text), None, label, domain)

@@ -26,34 +26,34 @@ DOUBTS: tuple[str, ...] = ("nobody thinks that", "it is wrong to say that")
 
 
 def _opinion(rng: random.Random, topic: str, positive: bool, negated: bool) -> str:
-    """Say something about a topic; negation reverses the word that must be used."""
+    """State an opinion on a topic; negation reverses the required word."""
     word = rng.choice(GOOD if positive != negated else BAD)
-    # Degree words would make "far from very good" odd, so only plain clauses carry one.
+    # "far from very good" would be odd, so only plain clauses have a degree word.
     degree = "" if negated else rng.choice(DEGREES)
     return f"the {topic} {rng.choice(NEGATE if negated else AFFIRM)} {degree}{word}"
 
 
 def sst2(rng: random.Random) -> Draft:
-    """Make one sentiment row: plain, negated, or contrasting clauses.
+    """Write one sentiment row: plain, negated, or contrasting clauses.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (negative) or 1 (positive).
+        A row labeled 0 (negative) or 1 (positive).
     """
     label = rng.randrange(2)
     positive = bool(label)
     first, second = rng.sample(TOPICS, 2)
     shape = rng.random()
-    if shape < 0.12:  # Doubt reverses the verdict of the whole clause.
+    if shape < 0.12:  # Doubt reverses the verdict of the clause.
         doubted = _opinion(rng, first, not positive, rng.random() < 0.3)
         return Draft(sentence(rng.choice(DOUBTS), doubted), None, label)
     main = _opinion(rng, first, positive, rng.random() < 0.3)
     if shape < 0.65:
         return Draft(sentence(main), None, label)
     aside = _opinion(rng, second, not positive, rng.random() < 0.4)
-    # "but" hands the verdict to the clause after it, "although" to the clause without it.
+    # the verdict is in the clause after "but", and in the clause without "although".
     text = rng.choice((f"{aside}, but {main}", f"although {aside}, {main}", f"{main}, although {aside}"))
     return Draft(sentence(text), None, label)
 
@@ -75,7 +75,7 @@ TRANSITIVE: tuple[tuple[str, str], ...] = (
 
 
 def _subject(rng: random.Random, plural: bool) -> list[str]:
-    """Make a noun phrase, at times with a prepositional phrase whose noun may distract."""
+    """Write a noun phrase, sometimes with a prepositional phrase whose noun may distract."""
     words = ["the"]
     if rng.random() < 0.5:
         words.append(rng.choice(QUALITIES))
@@ -86,23 +86,23 @@ def _subject(rng: random.Random, plural: bool) -> list[str]:
 
 
 def _scramble(rng: random.Random, subject: list[str], verb: list[str]) -> list[str]:
-    """Put words in an order that English does not allow."""
-    kind = rng.randrange(3)
-    if kind == 0:  # "dog the sleeps"
+    """Put words in an ungrammatical order."""
+    order = rng.randrange(3)
+    if order == 0:  # "dog the sleeps"
         return subject[1:2] + subject[:1] + subject[2:] + verb
-    if kind == 1:  # "sleeps the dog"
+    if order == 1:  # "sleeps the dog"
         return verb[:1] + subject + verb[1:]
     return subject[:1] + verb[:1] + subject[1:] + verb[1:]  # "the sleeps dog"
 
 
 def cola(rng: random.Random) -> Draft:
-    """Make one acceptability row, broken by agreement, order, or arguments.
+    """Write one acceptability row, broken by agreement, order, or arguments.
 
     Args:
         rng: Source of randomness.
 
     Returns:
-        A row labelled 0 (unacceptable) or 1 (acceptable).
+        A row labeled 0 (unacceptable) or 1 (acceptable).
     """
     label = rng.randrange(2)
     fault = "" if label else rng.choice(("agreement", "agreement", "order", "argument"))

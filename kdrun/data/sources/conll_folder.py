@@ -1,8 +1,8 @@
 """Read CoNLL files and turn their entity tags into target text.
 
-Columns are separated by blanks; the first is the word, the last its tag. Tags are BIO (IOB2: every entity begins with
-`B-`) or the IOB1 of CoNLL-2003's first release (an entity begins with `I-`, with `B-` only right behind another of its
-type); a file is one or the other. `-DOCSTART-` lines stand between documents and are no words.
+Columns are separated by blanks; the first is the word, the last its tag. A file is tagged in BIO (IOB2: every entity
+begins with `B-`) or in the IOB1 of CoNLL-2003's first release (an entity begins with `I-`, or with `B-` directly behind
+another entity of its type). `-DOCSTART-` lines separate documents and contain no words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.data import entities
 from kdrun.data.entities import Entity
 from kdrun.data.row_checks import RowProblems
-from kdrun.data.sources.glue_folder import find_file, lines_of
+from kdrun.data.sources.glue_folder import find_file, read_lines
 from kdrun.data.splits import Split, make_split
 from kdrun.errors import DataError, did_you_mean
 
@@ -29,13 +29,13 @@ OUTSIDE = "O"
 
 @dataclass(frozen=True)
 class ConllLayout:
-    """Where a task is in the folder: the `folder` section of `conf/task/*.yaml`.
+    """A task's files: the `folder` section of `conf/task/*.yaml`.
 
     Attributes:
         dir: the task's folder, e.g. `conll2003`.
         files: file name of each split.
         tags: the task's entity type of each tag, e.g. PER: person.
-        title: what results call the task; empty is `dir`.
+        title: the task's name in results; empty is `dir`.
     """
 
     dir: str
@@ -48,43 +48,43 @@ class ConllLayout:
         """The layout of a task.
 
         Raises:
-            DataError: the task's `folder` section has unknown keys, lacks some, or names types that the task has not.
+            DataError: the task's `folder` section has unknown keys, lacks some, or names types unknown to the task.
         """
-        known = [item.name for item in dataclasses.fields(cls)]
-        unknown = [key for key in task.folder if key not in known]
+        names = [item.name for item in dataclasses.fields(cls)]
+        unknown = [key for key in task.folder if key not in names]
         missing = [key for key in ("dir", "files", "tags") if key not in task.folder]
         if unknown:
-            ending = did_you_mean(unknown[0], known)
-            raise DataError(f"task.folder.{unknown[0]} is not a key{ending} (known: {', '.join(known)})")
+            ending = did_you_mean(unknown[0], names)
+            raise DataError(f"task.folder.{unknown[0]} is not a key{ending} (known: {', '.join(names)})")
         if missing:
             raise DataError(f"task {task.name} cannot be read from a folder: its yaml lacks folder.{missing[0]}")
         layout = cls(**task.folder)
         if set(layout.tags.values()) != set(task.entities):
             raise DataError(
-                f"task.folder.tags stands for {', '.join(layout.tags.values())}; task.entities are "
+                f"task.folder.tags maps to {', '.join(layout.tags.values())}; task.entities are "
                 f"{', '.join(task.entities)}"
             )
         return layout
 
 
-def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """Splits of a task; no file of another split is opened.
 
     Args:
         root: the folder that holds `conll2003/train.txt` and so on, or these files themselves.
-        task: the task; its `folder` section says where it is.
-        wanted: names of the splits.
+        task: the task; its `folder` section gives the layout.
+        names: names of the splits.
 
     Raises:
         DataError: a folder or file is missing, or a file has lines that do not fit the layout.
     """
     layout = ConllLayout.of(task)
-    lacking = [name for name in wanted if name not in layout.files]
-    if lacking:
-        raise DataError(f"task.rows has a split {lacking[0]!r}, but task.folder.files names no file for it")
+    missing = [name for name in names if name not in layout.files]
+    if missing:
+        raise DataError(f"task.rows has a split {missing[0]!r}, but task.folder.files names no file for it")
     folder = _folder(Path(root).expanduser(), layout)
     splits = {}
-    for name in wanted:
+    for name in names:
         path, notes = find_file(folder, layout.files[name], name)
         splits[name] = read_file(path, task, layout, name, notes)
     return splits
@@ -93,26 +93,26 @@ def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, S
 def _folder(root: Path, layout: ConllLayout) -> Path:
     files = ", ".join(layout.files.values())
     if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"data.dir is {root}, which {what}; expected the folder that holds {layout.dir}/ or {files}")
+        state = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"data.dir is {root}, which {state}; expected the folder that holds {layout.dir}/ or {files}")
     if (root / layout.dir).is_dir():
         return root / layout.dir
     if any((root / name).is_file() for name in layout.files.values()):
         return root
-    here = sorted(path.name for path in root.iterdir())
-    shown = ", ".join(here[:12]) or "nothing"
-    raise DataError(f"{root} holds neither a folder {layout.dir} nor {files}; it holds {shown}")
+    entries = sorted(path.name for path in root.iterdir())
+    listing = ", ".join(entries[:12]) or "nothing"
+    raise DataError(f"{root} holds neither a folder {layout.dir} nor {files}; it holds {listing}")
 
 
 def read_file(path: Path, task: TaskConfig, layout: ConllLayout, name: str, notes: tuple[str, ...] = ()) -> Split:
-    """One file as a split: `text` the words with a blank between, `label` the entities as a text.
+    """One file as a split: `text` joins the words by blanks, `label` the entities as text.
 
     Raises:
         DataError: the file does not fit the layout; up to five lines are named.
     """
     origin = f"{layout.dir}/{path.name}"
     reader = _ConllReader(origin, layout, scored=name != "train")
-    for number, line in enumerate(lines_of(path, origin).to_pylist(), start=1):
+    for number, line in enumerate(read_lines(path, origin).to_pylist(), start=1):
         reader.add_line(number, line)
     reader.end_sentence()
     reader.problems.raise_if_any()
@@ -123,7 +123,7 @@ def read_file(path: Path, task: TaskConfig, layout: ConllLayout, name: str, note
 
 
 class _ConllReader:
-    """The lines of one file, one after another."""
+    """Collects the sentences of one file, line by line."""
 
     def __init__(self, origin: str, layout: ConllLayout, scored: bool) -> None:
         self.origin, self.layout, self.scored, self.problems = origin, layout, scored, RowProblems(origin)
@@ -144,76 +144,76 @@ class _ConllReader:
         if not self.words:
             self.first = number
         tag = columns[-1]
-        known = tag == OUTSIDE or (tag[:2] in ("B-", "I-") and tag[2:] in self.layout.tags)
+        is_tag = tag == OUTSIDE or (tag[:2] in ("B-", "I-") and tag[2:] in self.layout.tags)
         if len(columns) < 2:
-            self._wrong(number, f"one column ({line.strip()[:40]!r}), expected a word, its tag and what stands between")
+            self._add_problem(number, f"one column ({line.strip()[:40]!r}), expected at least a word and a tag")
             tag = OUTSIDE
-        elif not known:
+        elif not is_tag:
             names = ", ".join(self.layout.tags)
-            self._wrong(number, f"the tag is {tag!r}; expected O, or B- or I- with one of {names}")
+            self._add_problem(number, f"the tag is {tag!r}; expected O, or B- or I- with one of {names}")
             tag = OUTSIDE
-        self._scheme(number, tag)
+        self._record_scheme(number, tag)
         self.words.append(columns[0])
         self.tags.append(tag)
 
-    def _scheme(self, number: int, tag: str) -> None:
-        """Remember which of the two schemes this tag can only be of."""
-        before = self.tags[-1] if self.tags else OUTSIDE
-        same = before[2:] == tag[2:]
+    def _record_scheme(self, number: int, tag: str) -> None:
+        """Record a tag that is possible in only one of the two schemes."""
+        previous = self.tags[-1] if self.tags else OUTSIDE
+        same = previous[2:] == tag[2:]
         if tag.startswith("I-") and not same:
             self.inside_begins.append((number, tag))
         elif tag.startswith("B-") and not same:
             self.outside_begins.append((number, tag))
 
     def end_sentence(self) -> None:
-        """The sentence is over."""
+        """Add the current sentence, if there is one."""
         if not self.words:
             return
-        found = entities_from_tags(self.words, self.tags, self.layout.tags)
+        sentence_entities = entities_from_tags(self.words, self.tags, self.layout.tags)
         try:
-            self.answers.append(entities.serialize(found))
+            self.answers.append(entities.serialize(sentence_entities))
         except DataError as error:
-            self._wrong(self.first, str(error))
+            self._add_problem(self.first, str(error))
             self.answers.append(entities.NO_ENTITY)
         self.texts.append(" ".join(self.words))
-        self.num_ambiguous += self.scored and entities.is_ambiguous(self.words, found)
+        self.num_ambiguous += self.scored and entities.is_ambiguous(self.words, sentence_entities)
         self.words, self.tags = [], []
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the result should know.
+        """Notes for readers of the result.
 
         Raises:
-            DataError: tags of both schemes, so that where entities begin cannot be told.
+            DataError: the file has tags of both schemes, so the starts of entities are ambiguous.
         """
-        made: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
         if self.inside_begins and self.outside_begins:
             one, other = self.inside_begins[0], self.outside_begins[0]
             raise DataError(
-                f"{self.origin} mixes two schemes: {one[1]} begins an entity on line {one[0]}, as IOB1 has it, and "
-                f"{other[1]} one on line {other[0]}, as BIO has it (IOB1 has B- only right behind an entity of the "
-                "same type); make it one or the other"
+                f"{self.origin} mixes two schemes: {one[1]} begins an entity on line {one[0]}, as in IOB1, and "
+                f"{other[1]} one on line {other[0]}, as in BIO (in IOB1, B- only follows an entity of the same type); "
+                "convert the file to one of them"
             )
         if self.inside_begins:
-            made = (f"{self.origin} is tagged in IOB1 (its first entity begins with {self.inside_begins[0][1]})",)
+            notes = (f"{self.origin} is tagged in IOB1 (its first entity begins with {self.inside_begins[0][1]})",)
         if self.num_ambiguous:
-            made += (
+            notes += (
                 f"{self.num_ambiguous} of {len(self.texts)} sentences of {self.origin} contain the words of an entity "
                 "again outside that entity: only there can the score, which ignores positions, exceed conlleval's",
             )
-        return made
+        return notes
 
-    def _wrong(self, number: int, sentence: str) -> None:
+    def _add_problem(self, number: int, sentence: str) -> None:
         self.problems.add(np.array([True]), np.array([number]), iter([sentence]))
 
 
 def entities_from_tags(words: Sequence[str], tags: Sequence[str], types: dict[str, str]) -> list[Entity]:
     """The entities of a sentence in order, from BIO or IOB1 tags: `B-`, or `I-` behind another type, begins one."""
-    found: list[tuple[str, list[str]]] = []
-    before = OUTSIDE
+    entity_words: list[tuple[str, list[str]]] = []
+    previous = OUTSIDE
     for word, tag in zip(words, tags, strict=True):
         if tag != OUTSIDE:
-            if tag.startswith("B-") or before[2:] != tag[2:]:
-                found.append((types[tag[2:]], []))
-            found[-1][1].append(word)
-        before = tag
-    return [(kind, " ".join(named)) for kind, named in found]
+            if tag.startswith("B-") or previous[2:] != tag[2:]:
+                entity_words.append((types[tag[2:]], []))
+            entity_words[-1][1].append(word)
+        previous = tag
+    return [(entity_type, " ".join(names)) for entity_type, names in entity_words]

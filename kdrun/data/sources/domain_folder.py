@@ -1,12 +1,12 @@
 """Read a task by domain from one folder or one per domain.
 
-Protocol of Meta-KD (arXiv 2012.01266), whose split is seeded with an unknown seed; ours is fixed
+The protocol is Meta-KD's (arXiv 2012.01266). Its split has an unknown seed; ours is fixed
 (`kdrun.data.stratified.SPLIT_SEED`), so that the rows of a split are the same for every run:
 
-- A split that the layout has a file for is that file. Of the others, `test` is a tenth of the training rows and `dev`
-  a tenth of the rest, by domain and class.
-- Where the layout pools files, their rows together are the training rows to begin with. A text that stands in a domain
-  more than once counts once, before anything is drawn, so that no split shares a text with another.
+- A split with a file in the layout is that file. Otherwise `test` is a tenth of the training rows and `dev` a tenth of
+  the rest, by domain and class.
+- If the layout pools files, all their rows are the initial training rows. Repeated texts of a domain are dropped before
+  any split is drawn, so that no two splits share a text.
 """
 
 from __future__ import annotations
@@ -24,75 +24,75 @@ from kdrun.data.splits import Split, content_hash, make_split, pc, text_keys
 from kdrun.data.stratified import stratified_split
 from kdrun.errors import DataError
 
-DRAWN = ("test", "dev")
-"""Splits that are drawn where there is no file of theirs, in this order."""
+DRAWN_SPLITS = ("test", "dev")
+"""Splits that are drawn if they have no file, in this order."""
 
 
-def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """Splits of a task by domain.
 
     Args:
-        root: the folder above the task's; where each domain has a folder, the task's own too.
-        task: its `domains`, its splits and its `folder` section.
-        wanted: names of the splits. A split that is drawn from train takes reading train.
+        root: the folder that holds the task's folder; also the task's folder itself if each domain has a folder.
+        task: gives `domains`, the splits and the `folder` section.
+        names: names of the splits. A split that is drawn from train requires reading train.
 
     Raises:
-        DataError: a folder, file or column is missing, a file has rows that do not fit the task, or a text stands in
-            a domain with two labels.
+        DataError: a folder, file or column is missing, a file has rows that do not fit the task, or a text has two
+            labels in one domain.
     """
-    layout, above = GlueLayout.of(task), Path(root).expanduser()
+    layout, parent = GlueLayout.of(task), Path(root).expanduser()
     if layout.pool:
-        read = {"train": _pooled(_domains_folder(above, layout, task), task, layout)}
+        splits = {"train": _pool_files(_domains_folder(parent, layout, task), task, layout)}
     else:
-        folder = task_folder(above, layout)
-        needed = {*wanted, "train"} if set(wanted) - set(layout.files) else set(wanted)
+        folder = task_folder(parent, layout)
+        needed = {*names, "train"} if set(names) - set(layout.files) else set(names)
         files = {name: find_file(folder, file, name) for name, file in layout.files.items() if name in needed}
-        read = {name: read_file(path, task, layout, name, notes) for name, (path, notes) in files.items()}
-    drawn = [name for name in DRAWN if name in task.rows and name not in layout.files]
-    for name in drawn if "train" in read else ():
-        read["train"], read[name] = stratified_split(read["train"], name)
-    if drawn and "train" in read:
-        told, where = read["train"].notes, next(name for name in ("train", *drawn) if name in wanted)
-        read[where] = dataclasses.replace(read[where], notes=(*told, _drawn_note(drawn)))
-    return {name: read[name] for name in wanted if name in read}
+        splits = {name: read_file(path, task, layout, name, notes) for name, (path, notes) in files.items()}
+    drawn = [name for name in DRAWN_SPLITS if name in task.rows and name not in layout.files]
+    for name in drawn if "train" in splits else ():
+        splits["train"], splits[name] = stratified_split(splits["train"], name)
+    if drawn and "train" in splits:
+        notes, first = splits["train"].notes, next(name for name in ("train", *drawn) if name in names)
+        splits[first] = dataclasses.replace(splits[first], notes=(*notes, _drawn_note(drawn)))
+    return {name: splits[name] for name in names if name in splits}
 
 
 def _drawn_note(drawn: Sequence[str]) -> str:
     tenths = " and then ".join(f"a tenth as {name}" for name in drawn)
-    return f"split by kdrun, by domain and class with a seed of its own: {tenths}; no published split is known"
+    return f"split by kdrun, by domain and class with a separate seed: {tenths}; no published split is known"
 
 
 def _domains_folder(root: Path, layout: GlueLayout, task: TaskConfig) -> Path:
-    """The folder that holds a folder a domain: the one that was given, or the task's in it."""
+    """The folder that holds one folder per domain: the given one, or the task's folder in it."""
     if root.is_dir() and any((root / domain).is_dir() for domain in task.domains):
         return root
     return task_folder(root, layout)
 
 
-def _pooled(folder: Path, task: TaskConfig, layout: GlueLayout) -> Split:
-    """The rows of every domain's files as one split, each text once a domain."""
-    whole, told = [], []
+def _pool_files(folder: Path, task: TaskConfig, layout: GlueLayout) -> Split:
+    """The rows of all domains' files as one split, each text once per domain."""
+    domains, dropped = [], []
     for index, domain in enumerate(task.domains):
         if not (folder / domain).is_dir():
-            here = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
-            raise DataError(f"{folder} lacks the folder {domain}; its folders: {here}; {_expected(task, layout)}")
-        own = dataclasses.replace(layout, dir=f"{layout.dir}/{domain}")
+            names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
+            raise DataError(f"{folder} lacks the folder {domain}; its folders: {names}; {_expected(task, layout)}")
+        domain_layout = dataclasses.replace(layout, dir=f"{layout.dir}/{domain}")
         files = [find_file(folder / domain, name, "train")[0] for name in layout.pool]
-        splits = [read_file(path, task, own, "train") for path in files]
+        splits = [read_file(path, task, domain_layout, "train") for path in files]
         tables = [split.table for split in splits]
-        read = make_split(
+        pooled = make_split(
             "train",
             [pa.concat_tables(tables).column(name) for name in tables[0].column_names if name.startswith("text")],
             pa.concat_tables(tables).column("label"),
-            f"{own.dir}/{{{','.join(layout.pool)}}}",
+            f"{domain_layout.dir}/{{{','.join(layout.pool)}}}",
             domains=pa.array(np.full(sum(map(len, tables)), index, np.int32)),
         )
-        kept = _distinct(read, task)
-        whole.append(kept)
-        told.append(f"{domain} {read.num_rows - kept.num_rows}")
-    table = pa.concat_tables(split.table for split in whole)
-    total = sum(split.num_rows for split in whole)
-    note = f"repeated texts of a domain count once ({', '.join(told)} left out); {total} rows remain"
+        distinct = _drop_repeats(pooled, task)
+        domains.append(distinct)
+        dropped.append(f"{domain} {pooled.num_rows - distinct.num_rows}")
+    table = pa.concat_tables(split.table for split in domains)
+    total = sum(split.num_rows for split in domains)
+    note = f"repeated texts of a domain count once ({', '.join(dropped)} left out); {total} rows remain"
     return Split("train", table, layout.dir, content_hash(table), (note,))
 
 
@@ -101,21 +101,21 @@ def _expected(task: TaskConfig, layout: GlueLayout) -> str:
     return f"expected {files}, and so for {', '.join(task.domains[1:])}"
 
 
-def _distinct(split: Split, task: TaskConfig) -> Split:
+def _drop_repeats(split: Split, task: TaskConfig) -> Split:
     """The first row of each text.
 
     Raises:
-        DataError: a text has two labels: which one holds, nobody can tell.
+        DataError: a text has two labels, so its label is ambiguous.
     """
     codes = pc.dictionary_encode(text_keys(split).combine_chunks()).indices.to_numpy()
     _, first = np.unique(codes, return_index=True)
     labels = split.labels()
-    torn = np.flatnonzero(labels != labels[first][codes])
-    if len(torn):
-        text = str(split.row(int(torn[0]))["text"])
-        named = [task.labels[int(labels[i])] for i in (first[codes[torn[0]]], torn[0])]
+    conflicts = np.flatnonzero(labels != labels[first][codes])
+    if len(conflicts):
+        text = str(split.row(int(conflicts[0]))["text"])
+        names = [task.labels[int(labels[i])] for i in (first[codes[conflicts[0]]], conflicts[0])]
         raise DataError(
-            f"{split.origin} has {len(torn)} texts that stand there with two labels, the first as {named[0]} and "
-            f"{named[1]}: {text[:60]!r}… Rows are not dropped: mend them."
+            f"{split.origin} has {len(conflicts)} texts with two labels, the first with {names[0]} and {names[1]}: "
+            f"{text[:60]!r}… Rows are not dropped: fix them."
         )
     return split.select(np.sort(first))

@@ -15,10 +15,10 @@ from kdrun.errors import DataError
 from kdrun.registry import register
 
 
-@register("data", "embedded")
-def embedded_source(config: DataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The synthetic rows that come with kdrun: the same for every seed of a run."""
-    return {name: _embedded_split(task, name) for name in wanted}
+@register("data", "embedded", config=DataConfig)
+def embedded_source(config: DataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
+    """The synthetic rows that ship with kdrun: the same for every seed of a run."""
+    return {name: _embedded_split(task, name) for name in names}
 
 
 def _embedded_split(task: TaskConfig, name: str) -> Split:
@@ -33,8 +33,8 @@ def _embedded_split(task: TaskConfig, name: str) -> Split:
     origin = f"embedded:{task.name}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)
-    made = domains.EMBEDDED_DOMAINS[task.name]
-    if tuple(task.domains) != made:
-        raise DataError(f"{origin} has the domains {', '.join(made)}; task.domains says {', '.join(task.domains)}")
-    ids = pa.array([made.index(domain) for domain in rows.domain], pa.int32())
+    names = domains.EMBEDDED_DOMAINS[task.name]
+    if tuple(task.domains) != names:
+        raise DataError(f"{origin} has the domains {', '.join(names)}; task.domains is {', '.join(task.domains)}")
+    ids = pa.array([names.index(domain) for domain in rows.domain], pa.int32())
     return make_split(name, texts, labels, origin, synthetic=True, domains=ids)

@@ -11,11 +11,11 @@ from kdrun.data.splits import Split
 from kdrun.registry import register
 
 
-@register("data", "folder")
-def folder_source(config: FolderDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The rows of a folder, `data.dir`, in the GLUE layout, with a folder a domain, or in the CoNLL layout."""
+@register("data", "folder", config=FolderDataConfig)
+def folder_source(config: FolderDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
+    """The rows of the folder `data.dir` in the GLUE, CoNLL or folder-per-domain layout."""
     if task.is_extraction:
-        return conll_folder.read_task(config.dir, task, wanted)
+        return conll_folder.read_task(config.dir, task, names)
     if task.is_by_domain:
-        return domain_folder.read_task(config.dir, task, wanted)
-    return glue_folder.read_task(config.dir, task, wanted)
+        return domain_folder.read_task(config.dir, task, names)
+    return glue_folder.read_task(config.dir, task, names)

@@ -1,7 +1,7 @@
 """Read the GLUE folder layout: tab-separated files, one folder per task.
 
-The files follow their own rules, not a CSV dialect's: quotes mean nothing, a tab always separates columns and
-only a line feed ends a line. The reader works on Arrow arrays from the file's bytes to the finished columns.
+The files follow no CSV dialect: quotes have no meaning, a tab always separates columns, and only a line feed ends a
+line. The reader works on Arrow arrays from the file's bytes to the finished columns.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class GlueLayout:
-    """Where a task is in the folder: the `folder` section of `conf/task/*.yaml`.
+    """A task's files: the `folder` section of `conf/task/*.yaml`.
 
     Attributes:
         dir: the task's folder, e.g. `SST-2`.
         text: the column, or the two columns, of the text.
         label: the column of the label.
-        files: file name of each split; a `*` stands for anything when exactly one file fits.
-        columns: the columns of a file without a header line; empty where the file has one.
+        files: file name of each split; a `*` matches anything if exactly one file matches.
+        columns: the columns of files without a header line; empty if files have one.
         broken_lines: `refuse` a line with a wrong number of columns, or `skip` and count it in the notes.
-        domain: the column of the domain, read where the task is taken by domain; rows of no domain of the task are
-            left out then, with a note.
-        pool: file names in a folder a domain (`books/train.tsv`), whose rows are pooled and split anew; instead of
-            `files`.
-        title: what results call the task; empty is `dir`.
+        domain: the column of the domain, read in a task by domain; rows of other domains are then left out, with a
+            note.
+        pool: file names in the folder of each domain (`books/train.tsv`), whose rows are pooled and split again;
+            replaces `files`.
+        title: the task's name in results; empty is `dir`.
     """
 
     dir: str
@@ -58,17 +58,17 @@ class GlueLayout:
         Raises:
             DataError: the task's `folder` section has unknown keys or lacks some.
         """
-        known = [item.name for item in dataclasses.fields(cls)]
-        wanted = ["dir", "text", "label", "pool" if "pool" in task.folder else "files"]
-        unknown = [key for key in task.folder if key not in known]
-        missing = [key for key in wanted if key not in task.folder]
+        names = [item.name for item in dataclasses.fields(cls)]
+        required = ["dir", "text", "label", "pool" if "pool" in task.folder else "files"]
+        unknown = [key for key in task.folder if key not in names]
+        missing = [key for key in required if key not in task.folder]
         if unknown:
-            ending = did_you_mean(unknown[0], known)
-            raise DataError(f"task.folder.{unknown[0]} is not a key{ending} (known: {', '.join(known)})")
+            ending = did_you_mean(unknown[0], names)
+            raise DataError(f"task.folder.{unknown[0]} is not a key{ending} (known: {', '.join(names)})")
         if missing:
             raise DataError(
                 f"task {task.name} cannot be read from a folder: its yaml lacks folder.{missing[0]}; "
-                f"a task needs {', '.join(wanted)} there"
+                f"a task needs {', '.join(required)} there"
             )
         layout = cls(**task.folder)
         if not task.is_by_domain:
@@ -78,72 +78,72 @@ class GlueLayout:
         return layout
 
 
-def read_task(root: str, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
+def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """Splits of a task below a folder in the GLUE layout; no file of another split is opened.
 
     Args:
         root: the folder that holds `SST-2/train.tsv` and so on.
-        task: the task; its `folder` section says where it is.
-        wanted: names of the splits.
+        task: the task; its `folder` section gives the layout.
+        names: names of the splits.
 
     Raises:
         DataError: a folder, file or column is missing, or a file has rows that do not fit the task.
     """
     layout = GlueLayout.of(task)
     folder = task_folder(Path(root).expanduser(), layout)
-    lacking = [name for name in wanted if name not in layout.files]
-    if lacking:
-        raise DataError(f"task.rows has a split {lacking[0]!r}, but task.folder.files names no file for it")
+    missing = [name for name in names if name not in layout.files]
+    if missing:
+        raise DataError(f"task.rows has a split {missing[0]!r}, but task.folder.files names no file for it")
     splits = {}
-    for name in wanted:
+    for name in names:
         path, notes = find_file(folder, layout.files[name], name)
         splits[name] = read_file(path, task, layout, name, notes)
     return splits
 
 
 def task_folder(root: Path, layout: GlueLayout) -> Path:
-    """The task's folder below the one that was given.
+    """The task's folder below the given one.
 
     Raises:
-        DataError: it is not there.
+        DataError: the folder does not exist.
     """
     if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"data.dir is {root}, which {what}; expected the folder that holds {layout.dir}/train.tsv")
+        state = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"data.dir is {root}, which {state}; expected the folder that holds {layout.dir}/train.tsv")
     folder = root / layout.dir
     if folder.is_dir():
         return folder
     if root.name == layout.dir:
-        raise DataError(f"data.dir is {root}, the task's own folder; give the one above it: data.dir={root.parent}")
-    here = sorted(path.name for path in root.iterdir() if path.is_dir())
+        raise DataError(f"data.dir is {root}, the task's own folder; set its parent: data.dir={root.parent}")
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
     raise DataError(
-        f"{root} has no folder {layout.dir}{did_you_mean(layout.dir, here) or '.'} It holds {_listing(here)}"
+        f"{root} has no folder {layout.dir}{did_you_mean(layout.dir, folders) or '.'} It holds {_listing(folders)}"
     )
 
 
 def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...]]:
-    """The file of a split, by its name or the only one that fits its pattern, and a note where that was needed.
+    """The file of a split, by name or as the only match of a pattern; a match by pattern also gives a note.
 
     Raises:
-        DataError: there is none, or several fit.
+        DataError: no file matches, or several do.
     """
     exact = folder / name.replace("*", "")
     if exact.is_file():
         return exact, ()
-    here = sorted(path.name for path in folder.iterdir() if path.is_file())
-    fitting = sorted(folder.glob(name)) if "*" in name else []
-    if not fitting:
-        ending = did_you_mean(exact.name, here) or "."
-        raise DataError(f"{exact} is missing{ending} {folder} holds {_listing(here)}")
-    if len(fitting) > 1:
-        names = _listing([path.name for path in fitting])
-        raise DataError(f"{folder} has several files for {split}: {names}; rename the wanted one to {exact.name}")
-    return fitting[0], (f"{split} was read from {folder.name}/{fitting[0].name}; there is no {exact.name}",)
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+    matches = sorted(folder.glob(name)) if "*" in name else []
+    if not matches:
+        ending = did_you_mean(exact.name, files) or "."
+        raise DataError(f"{exact} is missing{ending} {folder} holds {_listing(files)}")
+    if len(matches) > 1:
+        names = _listing([path.name for path in matches])
+        raise DataError(f"{folder} has several files for {split}: {names}; rename one of them to {exact.name}")
+    return matches[0], (f"{split} was read from {folder.name}/{matches[0].name}; there is no {exact.name}",)
 
 
 def _listing(names: list[str]) -> str:
-    shown = ", ".join(names[:12]) or "nothing"
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
+    listing = ", ".join(names[:12]) or "nothing"
+    return f"{listing} and {len(names) - 12} more" if len(names) > 12 else listing
 
 
 def read_file(path: Path, task: TaskConfig, layout: GlueLayout, name: str, notes: tuple[str, ...] = ()) -> Split:
@@ -153,55 +153,55 @@ def read_file(path: Path, task: TaskConfig, layout: GlueLayout, name: str, notes
         DataError: the file does not fit the layout or the task; up to five lines are named.
     """
     origin = f"{layout.dir}/{path.name}"
-    lines = lines_of(path, origin)
+    lines = read_lines(path, origin)
     columns = layout.columns
     first = 1
     if not columns and len(lines):
         columns, lines, first = lines[0].as_py().split("\t"), lines[1:], 2
-    places = _find_columns(origin, columns, layout)
-    *text_places, label_place = places[: len(layout.text) + 1]
+    indices = _find_columns(origin, columns, layout)
+    *text_indices, label_index = indices[: len(layout.text) + 1]
     if not len(lines):
         raise DataError(f"{origin} has no rows; expected {task.rows.get(name, 'some')} for {name}")
     where = np.arange(first, first + len(lines))
     problems = RowProblems(origin)
-    cells, where, skipped = _cells(lines, where, len(columns), layout, problems)
-    # the rest of the checks would trip over broken lines, and the file has to be mended anyway
+    cells, where, skipped = _split_columns(lines, where, len(columns), layout, problems)
+    # the other checks would trip over broken lines, and the file must be fixed anyway
     problems.raise_if_any()
-    texts = [pc.list_element(cells, place) for place in text_places]
-    shown = pc.utf8_trim_whitespace(pc.list_element(cells, label_place))
+    texts = [pc.list_element(cells, index) for index in text_indices]
+    label_texts = pc.utf8_trim_whitespace(pc.list_element(cells, label_index))
     notes += skipped + check_texts(problems, texts, where)
-    labels = _scores(shown) if task.is_regression else _classes(shown, task)
+    labels = _scores(label_texts) if task.is_regression else _classes(label_texts, task)
     check = check_scores if task.is_regression else check_classes
-    check(problems, labels, shown, task, where)
+    check(problems, labels, label_texts, task, where)
     problems.raise_if_any()
     if not layout.domain:
         return make_split(name, texts, labels, origin, notes)
-    named = pc.utf8_trim_whitespace(pc.list_element(cells, places[-1]))
-    return _with_domains(make_split(name, texts, labels, origin, notes, domains=_domain_ids(named, task)), task, layout)
+    domain_ids = _domain_ids(pc.utf8_trim_whitespace(pc.list_element(cells, indices[-1])), task)
+    return _with_domains(make_split(name, texts, labels, origin, notes, domains=domain_ids), task, layout)
 
 
-def _domain_ids(named: pa.Array, task: TaskConfig) -> pa.Array:
-    """Indices into the task's domains, −1 for a name that is none of them."""
-    return pc.fill_null(pc.index_in(named, value_set=pa.array(task.domains, named.type)), -1)
+def _domain_ids(names: pa.Array, task: TaskConfig) -> pa.Array:
+    """Indices into the task's domains, −1 for the name of another domain."""
+    return pc.fill_null(pc.index_in(names, value_set=pa.array(task.domains, names.type)), -1)
 
 
 def _with_domains(split: Split, task: TaskConfig, layout: GlueLayout) -> Split:
-    """The rows whose domain is one of the task's, with a note on how many others there were."""
+    """The rows of the task's domains, with a note on the number of other rows."""
     domains = split.domains()
     assert domains is not None
-    known = np.flatnonzero(domains >= 0)
-    left_out = split.num_rows - len(known)
+    rows = np.flatnonzero(domains >= 0)
+    left_out = split.num_rows - len(rows)
     if not left_out:
         return split
-    whose = f"whose {layout.domain} is one of {', '.join(task.domains)}"
-    if not len(known):
-        raise DataError(f"{split.origin} has no row {whose}; the column {layout.domain!r} must name them")
-    note = f"{left_out} of {split.num_rows} rows of {split.origin} were left out: only rows {whose} count"
-    return dataclasses.replace(split.select(known), notes=(*split.notes, note))
+    condition = f"whose {layout.domain} is one of {', '.join(task.domains)}"
+    if not len(rows):
+        raise DataError(f"{split.origin} has no row {condition}; the column {layout.domain!r} must name them")
+    note = f"{left_out} of {split.num_rows} rows of {split.origin} were left out: only rows {condition} count"
+    return dataclasses.replace(split.select(rows), notes=(*split.notes, note))
 
 
-def lines_of(path: Path, origin: str) -> pa.Array:
-    """The lines of a file, without their ends and without empty lines after the last row.
+def read_lines(path: Path, origin: str) -> pa.Array:
+    """The lines of a file, without line ends and without empty lines after the last row.
 
     Raises:
         DataError: the file is not UTF-8.
@@ -211,9 +211,9 @@ def lines_of(path: Path, origin: str) -> pa.Array:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        found = data[error.start]
+        byte = data[error.start]
         raise DataError(
-            f"{origin} is not UTF-8: byte 0x{found:02x} at offset {error.start}, line {line}; "
+            f"{origin} is not UTF-8: byte 0x{byte:02x} at offset {error.start}, line {line}; "
             "save it as UTF-8, e.g. with `iconv -f latin1 -t utf8`"
         ) from None
     data = data.removeprefix(BOM).rstrip(b"\r\n")
@@ -226,24 +226,24 @@ def lines_of(path: Path, origin: str) -> pa.Array:
 
 
 def _find_columns(origin: str, columns: list[str], layout: GlueLayout) -> list[int]:
-    """Positions of the text columns, of the label column and, where the layout has one, of the domain's."""
-    named = [*layout.text, layout.label, *([layout.domain] if layout.domain else [])]
-    for wanted in named:
-        if columns.count(wanted) != 1:
-            shown = ", ".join(repr(column[:40]) for column in columns[:16]) or "nothing"
-            what = "lacks the column" if wanted not in columns else "has more than one column"
-            ending = "." if wanted in columns else did_you_mean(wanted, columns) or "."
+    """Positions of the text columns, the label column and, if the layout has one, the domain column."""
+    required = [*layout.text, layout.label, *([layout.domain] if layout.domain else [])]
+    for name in required:
+        if columns.count(name) != 1:
+            listing = ", ".join(repr(column[:40]) for column in columns[:16]) or "nothing"
+            problem = "lacks the column" if name not in columns else "has more than one column"
+            ending = "." if name in columns else did_you_mean(name, columns) or "."
             raise DataError(
-                f"the header of {origin} {what} {wanted!r}{ending} Columns found: {shown}; "
-                f"expected {', '.join(map(repr, named))}"
+                f"the header of {origin} {problem} {name!r}{ending} Columns found: {listing}; "
+                f"expected {', '.join(map(repr, required))}"
             )
-    return [columns.index(wanted) for wanted in named]
+    return [columns.index(name) for name in required]
 
 
-def _cells(
+def _split_columns(
     lines: pa.Array, where: np.ndarray, width: int, layout: GlueLayout, problems: RowProblems
 ) -> tuple[pa.Array, np.ndarray, tuple[str, ...]]:
-    """The lines cut at tabs, with their line numbers; lines of another width are refused or skipped."""
+    """The lines split at tabs, with their line numbers; lines of another width are refused or skipped."""
     cells = pc.split_pattern(lines, "\t")
     widths = pc.list_value_length(cells).to_numpy(zero_copy_only=False)
     wrong = widths != width
@@ -256,21 +256,21 @@ def _cells(
         if not len(keep):
             raise DataError(f"{problems.origin} has no line with {width} columns")
         return cells.take(pa.array(keep)), where[keep], (note,)
-    found = widths[wrong][: problems.max_shown]
-    sentences = (f"{count} columns, expected {width} (separated by tabs; quotes mean nothing)" for count in found)
+    counts = widths[wrong][: problems.max_shown]
+    sentences = (f"{n} columns, expected {width} (separated by tabs; quotes have no meaning)" for n in counts)
     problems.add(wrong, where, sentences)
     return cells, where, ()
 
 
-def _classes(shown: pa.Array, task: TaskConfig) -> pa.Array:
-    """Class indices of labels written as names (any case) or as indices; null where they are neither."""
-    names = pa.array([label.lower() for label in task.labels], shown.type)
-    digits = pa.array([str(index) for index in range(len(task.labels))], shown.type)
-    by_name = pc.index_in(pc.utf8_lower(shown), value_set=names)
-    return pc.coalesce(by_name, pc.index_in(shown, value_set=digits))
+def _classes(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
+    """Class indices of labels given as names (in any case) or as indices; null for other text."""
+    names = pa.array([label.lower() for label in task.labels], label_texts.type)
+    digits = pa.array([str(index) for index in range(len(task.labels))], label_texts.type)
+    by_name = pc.index_in(pc.utf8_lower(label_texts), value_set=names)
+    return pc.coalesce(by_name, pc.index_in(label_texts, value_set=digits))
 
 
-def _scores(shown: pa.Array) -> pa.Array:
-    """Scores as float64; null where the text is no finite decimal number."""
-    numeric = pc.match_substring_regex(shown, NUMBER)
-    return pc.if_else(numeric, shown, pa.scalar(None, shown.type)).cast(pa.float64())
+def _scores(label_texts: pa.Array) -> pa.Array:
+    """Scores as float64; null for text that is not a finite decimal number."""
+    numeric = pc.match_substring_regex(label_texts, NUMBER)
+    return pc.if_else(numeric, label_texts, pa.scalar(None, label_texts.type)).cast(pa.float64())

@@ -24,40 +24,41 @@ HUB_SPLITS = {
     "dev": ("validation", "validation_matched"),
     "dev_mismatched": ("validation_mismatched",),
 }
-"""Names that a split has at the hub; the first one that is there is read."""
+"""Names of each split on the hub; the first existing one is read."""
 
 LABEL = "label"
-OTHERWISE = "data=folder data.dir=PATH (a folder in the GLUE layout) or data=embedded (synthetic rows)"
+ALTERNATIVE = "data=folder data.dir=PATH (a folder in the GLUE layout) or data=embedded (synthetic rows)"
 
 
-def read_task(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The `wanted` splits of a task from a data set at the hub, or from a local folder in the same form.
+def read_task(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
+    """Splits of a task from a data set on the hub, or from a local folder of the same form.
 
     Raises:
-        DataError: the data set cannot be reached or has not the splits, columns and labels of the task.
+        DataError: the data set is unreachable, or lacks splits, columns or labels of the task.
     """
-    tables = hub_datasets.load_hub_dataset(config.repo, task.name, config.revision, OTHERWISE)
+    tables = hub_datasets.load_hub_dataset(config.repo, task.name, config.revision, ALTERNATIVE)
     splits = {}
-    for name in wanted:
-        known = [candidate for candidate in HUB_SPLITS.get(name, (name,)) if candidate in tables]
-        if not known:
-            names = " or ".join(HUB_SPLITS.get(name, (name,)))
-            raise DataError(f"{config.repo} {task.name} has no split {names}; it has {', '.join(map(str, tables))}")
-        splits[name] = _read_split(tables[known[0]], task, name, f"{config.repo}:{task.name}/{known[0]}")
+    for name in names:
+        candidates = HUB_SPLITS.get(name, (name,))
+        hub_name = next((candidate for candidate in candidates if candidate in tables), None)
+        if hub_name is None:
+            available = ", ".join(map(str, tables))
+            raise DataError(f"{config.repo} {task.name} has no split {' or '.join(candidates)}; it has {available}")
+        splits[name] = _read_split(tables[hub_name], task, name, f"{config.repo}:{task.name}/{hub_name}")
     return splits
 
 
 def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Split:
-    wanted = [*task.text, LABEL]
-    for column in wanted:
+    names = [*task.text, LABEL]
+    for column in names:
         if column not in rows.column_names:
             ending = did_you_mean(column, rows.column_names) or "."
             raise DataError(f"{origin} lacks the column {column!r}{ending} Found: {', '.join(rows.column_names)}")
     if not rows.num_rows:
         raise DataError(f"{origin} has no rows")
     _check_label_type(rows.features[LABEL], task, origin)
-    table: pa.Table = rows.select_columns(wanted).with_format("arrow")[:]
-    columns: list[pa.Array] = [table.column(column).combine_chunks() for column in wanted]
+    table: pa.Table = rows.select_columns(names).with_format("arrow")[:]
+    columns: list[pa.Array] = [table.column(column).combine_chunks() for column in names]
     *texts, labels = columns
     where = np.arange(rows.num_rows)
     problems = RowProblems(origin)
@@ -75,24 +76,24 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
 def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
     """Scores must be numbers and classes integers; class names must be the task's, in the same order.
 
-    An index means nothing without the names. Where the data set gives none, it is taken at its word.
+    An index is meaningless without names. If the data set has no names, its indices are trusted.
     """
     import datasets
 
-    wanted = ("int", "uint", "float") if task.is_regression else ("int", "uint")
-    if not str(feature.dtype).startswith(wanted):
-        kind = "numbers" if task.is_regression else "class indices (integers)"
-        raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {kind}")
+    dtypes = ("int", "uint", "float") if task.is_regression else ("int", "uint")
+    if not str(feature.dtype).startswith(dtypes):
+        expected = "numbers" if task.is_regression else "class indices (integers)"
+        raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {expected}")
     if task.is_regression or not isinstance(feature, datasets.ClassLabel):
         return
     if [str(label).lower() for label in feature.names] != [label.lower() for label in task.labels]:
         raise DataError(
             f"{origin} has the classes {', '.join(feature.names)}; "
-            f"the task {task.name} has {', '.join(task.labels)}, and the order decides what an index means"
+            f"the task {task.name} has {', '.join(task.labels)}, and indices depend on the order"
         )
 
 
-@register("data", "hub")
-def hub_source(config: HubDataConfig, task: TaskConfig, wanted: Sequence[str]) -> dict[str, Split]:
-    """The rows of `data.repo` at the hub."""
-    return read_task(config, task, wanted)
+@register("data", "hub", config=HubDataConfig)
+def hub_source(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
+    """The rows of `data.repo` on the hub."""
+    return read_task(config, task, names)

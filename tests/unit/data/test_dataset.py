@@ -1,3 +1,5 @@
+"""Rows of tasks as a run uses them: subsets, domains, notes and display names."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -62,7 +64,7 @@ def test_the_official_rows_need_no_notes(tmp_path: Path):
         (1600, 5000, "TOY-2k"),
     ],
 )
-def test_a_training_set_of_another_size_is_named_by_it(tmp_path: Path, rows: int, official: int, name: str):
+def test_a_training_set_of_another_size_has_the_size_in_its_name(tmp_path: Path, rows: int, official: int, name: str):
     task = replace(TOY, rows={"train": official, "dev": 2})
     data = load_dataset(folder(tmp_path, numbered(rows), ["x", "y"]), task)
     assert data.display_name == name
@@ -92,28 +94,28 @@ def test_a_subset_is_named_and_repeatable(tmp_path: Path):
 @pytest.mark.parametrize(
     ("dev", "note"),
     [
-        (["text 3", "x"], "1 of 2 dev rows also stands in train"),
-        (["text 3", "text 4"], "2 of 2 dev rows also stand in train"),
+        (["text 3", "x"], "1 of 2 dev rows also appears in train"),
+        (["text 3", "text 4"], "2 of 2 dev rows also appear in train"),
     ],
 )
-def test_dev_rows_that_stand_in_train_are_counted(tmp_path: Path, dev: list[str], note: str):
+def test_dev_rows_that_appear_in_train_are_counted(tmp_path: Path, dev: list[str], note: str):
     assert load_dataset(folder(tmp_path, numbered(100), dev), TOY).notes == [note]
 
 
 def test_embedded_rows_are_synthetic_and_the_same_for_every_seed(monkeypatch: pytest.MonkeyPatch):
-    asked = []
+    calls = []
 
     def generate(task: str, split: str, seed: int) -> Rows:
-        asked.append((task, split, seed))
+        calls.append((task, split, seed))
         return Rows(["a", "b"], None, [0, 1])
 
     monkeypatch.setattr(embedded, "generate", generate)
     one, two = (load_dataset(DataConfig(name="embedded", subset_seed=seed), TOY) for seed in (1, 2))
-    assert asked[:2] == [("toy", "train", 0), ("toy", "dev", 0)]
+    assert calls[:2] == [("toy", "train", 0), ("toy", "dev", 0)]
     assert one.train.fingerprint == two.train.fingerprint
     assert one.synthetic
     assert one.display_name == "toy (synthetic)"
-    assert one.notes == ["2 of 2 dev rows also stand in train"]
+    assert one.notes == ["2 of 2 dev rows also appear in train"]
 
 
 def test_empty_splits_are_refused(monkeypatch: pytest.MonkeyPatch):
@@ -129,13 +131,13 @@ def test_sources_are_registered_and_unknown_ones_refused():
         load_dataset(DataConfig(name="foldr"), TOY)
 
 
-def test_there_are_eleven_tasks():
+def test_all_eleven_tasks_exist():
     names = "amazon cola conll2003 mnli mrpc qnli qqp rte sst2 stsb wnli"
     assert " ".join(path.stem for path in TASKS) == names
 
 
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
-def test_a_task_is_whole_and_short_and_has_embedded_rows(path: Path):
+def test_task_yamls_are_complete_and_short_with_embedded_rows(path: Path):
     assert len(path.read_text().splitlines()) <= 12
     merged = OmegaConf.merge(OmegaConf.structured(TaskConfig), OmegaConf.load(path))
     task: Any = OmegaConf.to_object(merged)
@@ -170,52 +172,52 @@ def test_rows_of_one_domain():
     assert books.rows_by_domain("train") == {"books": 1620, "dvd": 0, "electronics": 0, "kitchen": 0}
     assert books.display_name == "amazon/books (synthetic)"
     assert books.fingerprint != data.fingerprint
-    kept = [row["text"] for row in data.splits["dev"].table.to_pylist() if row["domain"] == 0]
-    assert books.splits["dev"].table.column("text").to_pylist() == kept
+    expected = [row["text"] for row in data.splits["dev"].table.to_pylist() if row["domain"] == 0]
+    assert books.splits["dev"].table.column("text").to_pylist() == expected
 
 
-def test_a_domain_that_is_not_there_is_refused():
+def test_an_unknown_domain_is_refused():
     data = load_dataset(*amazon())
     with pytest.raises(DataError, match=r"amazon has no domain book; did you mean 'books'\?"):
         data.only_domain("book")
-    with pytest.raises(DataError, match=r"dev of amazon/books \(synthetic\) has no row of dvd, of 180 rows"):
+    with pytest.raises(DataError, match=r"dev of amazon/books \(synthetic\) has no row of dvd among 180 rows"):
         replace(data.only_domain("books"), splits={"dev": data.only_domain("books").splits["dev"]}).only_domain("dvd")
     plain = load_dataset(
         DataConfig(name="embedded"), replace(amazon()[1], name="sst2", domains=[], rows={"train": 1, "dev": 1})
     )
-    with pytest.raises(DataError, match=r"rows of sst2 .* do not say their domain"):
+    with pytest.raises(DataError, match=r"rows of sst2 .* have no domain"):
         plain.only_domain("books")
 
 
-def test_a_share_of_the_target_domain():
+def test_train_fraction_of_the_target_domain():
     data = load_dataset(*amazon(train_fraction=0.01), target="books")
     assert data.rows_by_domain("train") == {"books": 16, "dvd": 1620, "electronics": 1620, "kitchen": 1620}
     assert data.notes == [
         "trained on 16 of 1620 rows of books (data.train_fraction=0.01), drawn with data.subset_seed=1"
     ]
-    own = data.only_domain("books")
-    assert own.train.labels().sum() == 8
-    assert own.splits["test"].num_rows == 200
+    books = data.only_domain("books")
+    assert books.train.labels().sum() == 8
+    assert books.splits["test"].num_rows == 200
     larger = load_dataset(*amazon(train_fraction=0.05), target="books").only_domain("books").train
-    assert set(own.train.table.column("text").to_pylist()) < set(larger.table.column("text").to_pylist())
+    assert set(books.train.table.column("text").to_pylist()) < set(larger.table.column("text").to_pylist())
     other = load_dataset(*amazon(train_fraction=0.01, subset_seed=2), target="books").only_domain("books").train
-    assert other.fingerprint != own.train.fingerprint
+    assert other.fingerprint != books.train.fingerprint
 
 
-def test_a_share_of_all_rows_where_there_is_no_target():
+def test_train_fraction_of_all_rows_without_a_target():
     data = load_dataset(*amazon(train_fraction=0.1))
     assert data.rows_by_domain("train") == dict.fromkeys(data.task.domains, 162)
     assert load_dataset(*amazon(train_fraction=1.0)).notes == []
     assert load_dataset(*amazon(train_fraction=1e-6)).train.num_rows == 1
 
 
-def test_a_share_of_a_task_without_domains(tmp_path: Path):
+def test_train_fraction_of_a_task_without_domains(tmp_path: Path):
     data = load_dataset(folder(tmp_path, numbered(100), ["x", "y"], train_fraction=0.1), TOY)
     assert data.train.labels().tolist().count(1) == 5
     assert data.notes == ["trained on 10 of 100 rows (data.train_fraction=0.1), drawn with data.subset_seed=1"]
 
 
-def test_a_share_is_taken_of_the_subset_which_keeps_the_domains_in_proportion():
+def test_train_fraction_applies_to_the_subset_which_keeps_domains_in_proportion():
     data = load_dataset(*amazon(max_train_rows=64, train_fraction=0.25), target="dvd")
     assert data.rows_by_domain("train") == {"books": 16, "dvd": 4, "electronics": 16, "kitchen": 16}
     assert [note.split(",")[0] for note in data.notes] == [
@@ -224,7 +226,7 @@ def test_a_share_is_taken_of_the_subset_which_keeps_the_domains_in_proportion():
     ]
 
 
-def test_other_domains_than_the_embedded_ones_are_refused():
+def test_domains_other_than_the_embedded_ones_are_refused():
     config, task = amazon()
-    with pytest.raises(DataError, match=r"has the domains books, dvd, .* task\.domains says books, cars"):
+    with pytest.raises(DataError, match=r"has the domains books, dvd, .* task\.domains is books, cars"):
         load_dataset(config, replace(task, domains=["books", "cars"]))

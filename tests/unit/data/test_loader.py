@@ -1,4 +1,4 @@
-"""Batches for the loop: rows that line up, shared tensors, counts of what was read."""
+"""Batches for training: aligned rows, shared tensors, counts of loaded rows."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from kdrun.data.loader import BatchLoader
 
 
 class Table:
-    """Stands in for a token table of `rows` rows."""
+    """Fake tokenized split of `rows` rows."""
 
     def __init__(self, rows: int) -> None:
         self.num_rows, self.lengths = rows, np.arange(rows) % 3 + 1
@@ -19,16 +19,16 @@ class Table:
         return {"input_ids": torch.from_numpy(rows)[:, None]}
 
 
-def feed(
+def loader(
     tables: dict[str, Any], labels: np.ndarray | None, logits: np.ndarray | None = None, **extras: Any
 ) -> BatchLoader:
     return BatchLoader(tables, labels, torch.device("cpu"), logits, extras=extras)
 
 
-def test_a_batch_holds_the_rows_asked_for() -> None:
+def test_a_batch_holds_the_given_rows() -> None:
     table, logits = Table(5), np.arange(10, dtype=np.float32).reshape(5, 2)
-    made = feed({"student": table, "teacher": table}, np.array([0, 1, 0, 1, 1], dtype=np.int32), logits)
-    batch = made.load_batch(np.array([4, 0]), "train", 7)
+    batches = loader({"student": table, "teacher": table}, np.array([0, 1, 0, 1, 1], dtype=np.int32), logits)
+    batch = batches.load_batch(np.array([4, 0]), "train", 7)
     assert batch.ids.tolist() == [4, 0]
     assert batch.labels is not None
     assert batch.labels.dtype == torch.int64
@@ -40,49 +40,56 @@ def test_a_batch_holds_the_rows_asked_for() -> None:
 
 
 def test_scores_stay_scores() -> None:
-    batch = feed({"student": Table(2)}, np.array([1.5, 2.5], dtype=np.float32)).load_batch(np.array([1]), "train", 0)
+    batch = loader({"student": Table(2)}, np.array([1.5, 2.5], dtype=np.float32)).load_batch(np.array([1]), "train", 0)
     assert batch.labels is not None
     assert batch.labels.tolist() == [2.5]
 
 
-def test_rows_and_labels_are_counted_where_they_are_read() -> None:
-    made = feed({"student": Table(5)}, np.zeros(5, dtype=np.int32))
-    made.load_batch(np.array([1, 2]), "train", 0)
-    made.load_batch(np.array([2, 3]), "train", 1)
-    assert (made.num_rows_seen("train"), made.num_labels_seen) == (3, 3)
+def test_loaded_rows_and_labels_are_counted() -> None:
+    batches = loader({"student": Table(5)}, np.zeros(5, dtype=np.int32))
+    batches.load_batch(np.array([1, 2]), "train", 0)
+    batches.load_batch(np.array([2, 3]), "train", 1)
+    assert (batches.num_rows_seen("train"), batches.num_labels_seen) == (3, 3)
 
 
-def test_without_labels_none_can_be_seen_or_counted() -> None:
-    made = feed({"student": Table(5)}, None)
-    assert made.load_batch(np.array([0]), "train", 0).labels is None
-    assert (made.num_rows_seen("train"), made.num_rows_seen("ood"), made.num_labels_seen) == (1, 0, 0)
+def test_without_labels_no_label_is_loaded_or_counted() -> None:
+    batches = loader({"student": Table(5)}, None)
+    assert batches.load_batch(np.array([0]), "train", 0).labels is None
+    assert (batches.num_rows_seen("train"), batches.num_rows_seen("ood"), batches.num_labels_seen) == (1, 0, 0)
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
-    made = feed({"student": Table(50)}, None)
-    first = [rows.tolist() for rows in made.epoch_batches(8, 1, "train", 0)]
-    assert first == [rows.tolist() for rows in made.epoch_batches(8, 1, "train", 0)]
-    assert first != [rows.tolist() for rows in made.epoch_batches(8, 1, "train", 1)]
-    assert first != [rows.tolist() for rows in made.epoch_batches(8, 2, "train", 0)]
+    batches = loader({"student": Table(50)}, None)
+    first = [rows.tolist() for rows in batches.epoch_batches(8, 1, "train", 0)]
+    assert first == [rows.tolist() for rows in batches.epoch_batches(8, 1, "train", 0)]
+    assert first != [rows.tolist() for rows in batches.epoch_batches(8, 1, "train", 1)]
+    assert first != [rows.tolist() for rows in batches.epoch_batches(8, 2, "train", 0)]
     assert sorted(i for rows in first for i in rows) == list(range(50))
+
+
+def test_longest_first_order_starts_with_the_longest_rows() -> None:
+    table: Any = Table(50)
+    longest = BatchLoader({"student": table}, None, torch.device("cpu"), order="longest_first")
+    first, *_ = longest.epoch_batches(8, 1, "train", 0)
+    assert table.lengths[first].tolist() == [3] * 8
 
 
 def test_extras_travel_with_their_rows() -> None:
     domain = np.array([2, 0, 1], dtype=np.int32)
-    made = feed({"student": Table(3)}, None, weight=np.array([0.5, 1.5, 2.5]), domain=domain)
-    batch = made.load_batch(np.array([2, 0]), "train", 0)
+    batches = loader({"student": Table(3)}, None, weight=np.array([0.5, 1.5, 2.5]), domain=domain)
+    batch = batches.load_batch(np.array([2, 0]), "train", 0)
     assert batch.extras["weight"].tolist() == [2.5, 0.5]
     assert batch.extras["domain"].tolist() == [1, 2]
     assert {name: values.dtype for name, values in batch.extras.items()} == {
         "weight": torch.float32, "domain": torch.int64,
     }  # fmt: skip
-    assert feed({"student": Table(3)}, None).load_batch(np.array([0]), "train", 0).extras == {}
+    assert loader({"student": Table(3)}, None).load_batch(np.array([0]), "train", 0).extras == {}
 
 
-def test_rows_that_do_not_line_up_are_refused() -> None:
+def test_misaligned_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="do not line up"):
-        feed({"student": Table(5)}, np.zeros(4, dtype=np.int32))
+        loader({"student": Table(5)}, np.zeros(4, dtype=np.int32))
     with pytest.raises(ValueError, match="'weight': 4"):
-        feed({"student": Table(5)}, None, weight=np.zeros(4))
+        loader({"student": Table(5)}, None, weight=np.zeros(4))
     with pytest.raises(ValueError, match="teacher logits"):
-        feed({"student": Table(5)}, None, np.zeros((4, 2), dtype=np.float32))
+        loader({"student": Table(5)}, None, np.zeros((4, 2), dtype=np.float32))

@@ -1,3 +1,5 @@
+"""Splits: columns, fingerprints, subsets and overlap."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Shares and splits that keep the proportions of classes and domains."""
+"""Subsets and splits that keep the proportions of classes and domains."""
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +21,18 @@ def texts(split: Split) -> list[str]:
     return split.table.column("text").to_pylist()
 
 
-def test_every_beginning_of_an_order_has_the_strata_in_proportion() -> None:
+def test_every_prefix_of_the_order_has_the_strata_in_proportion() -> None:
     groups = np.repeat([0, 1, 2], [60, 30, 10])
-    found = stratified.stratified_order(groups, rng.numpy_stream(1, "test"))
-    assert sorted(found) == list(range(100))
+    order = stratified.stratified_order(groups, rng.numpy_stream(1, "test"))
+    assert sorted(order) == list(range(100))
     for size in (1, 10, 37, 50, 99):
-        counts = np.bincount(groups[found[:size]], minlength=3)
+        counts = np.bincount(groups[order[:size]], minlength=3)
         np.testing.assert_allclose(counts, size * np.array([0.6, 0.3, 0.1]), atol=1.0)
-    np.testing.assert_array_equal(np.bincount(groups[found[:10]]), [6, 3, 1])
-    assert list(found) != list(stratified.stratified_order(groups, rng.numpy_stream(2, "test")))
+    np.testing.assert_array_equal(np.bincount(groups[order[:10]]), [6, 3, 1])
+    assert list(order) != list(stratified.stratified_order(groups, rng.numpy_stream(2, "test")))
 
 
-def test_a_smaller_share_is_part_of_a_larger_one_in_the_order_of_the_rows() -> None:
+def test_a_smaller_subset_is_part_of_a_larger_one_in_row_order() -> None:
     split = rows(90)
     small, large = (stratified.stratified_subset(split, size, 3, "fraction") for size in (9, 30))
     assert (small.num_rows, large.num_rows) == (9, 30)
@@ -44,27 +44,27 @@ def test_a_smaller_share_is_part_of_a_larger_one_in_the_order_of_the_rows() -> N
     assert texts(stratified.stratified_subset(split, 9, 4, "fraction")) != texts(small)
 
 
-def test_only_the_named_rows_are_thinned_out() -> None:
+def test_only_the_selected_rows_are_reduced() -> None:
     split = rows(120, domains=4)
-    own = split.domains() == 2
-    found = stratified.stratified_subset(split, 6, 1, "fraction", own)
-    domains = found.domains()
+    among = split.domains() == 2
+    reduced = stratified.stratified_subset(split, 6, 1, "fraction", among)
+    domains = reduced.domains()
     assert domains is not None
     assert np.bincount(domains).tolist() == [30, 30, 6, 30]
-    assert found.labels()[domains == 2].sum() == 2
+    assert reduced.labels()[domains == 2].sum() == 2
 
 
-def test_a_tenth_is_held_out_by_domain_and_class() -> None:
+def test_a_tenth_is_drawn_by_domain_and_class() -> None:
     split = rows(1200, domains=4)
-    rest, held = stratified.stratified_split(split, "test")
-    assert (rest.name, held.name, rest.num_rows, held.num_rows) == ("train", "test", 1080, 120)
-    assert (rest.notes, held.notes) == (("a note",), ())
-    assert not set(texts(rest)) & set(texts(held))
-    cells = stratified.strata_of(held)
+    rest, test = stratified.stratified_split(split, "test")
+    assert (rest.name, test.name, rest.num_rows, test.num_rows) == ("train", "test", 1080, 120)
+    assert (rest.notes, test.notes) == (("a note",), ())
+    assert not set(texts(rest)) & set(texts(test))
+    cells = stratified.strata_of(test)
     assert np.bincount(cells).tolist() == [20, 10] * 4
     again = stratified.stratified_split(split, "test")[1]
-    assert again.fingerprint == held.fingerprint
-    assert stratified.stratified_split(split, "dev")[1].fingerprint != held.fingerprint
+    assert again.fingerprint == test.fingerprint
+    assert stratified.stratified_split(split, "dev")[1].fingerprint != test.fingerprint
 
 
 def test_scores_have_one_stratum() -> None:

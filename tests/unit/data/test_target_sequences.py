@@ -1,4 +1,4 @@
-"""Texts to write as batches: what the decoder reads and what it is to say, and the feed that hands them out."""
+"""Target sequences as batches: labels, decoder inputs, and the loader that returns them."""
 
 from pathlib import Path
 
@@ -28,48 +28,48 @@ def targets(tokenizer: PreTrainedTokenizerFast, limit: int = 8, gold: bool = Tru
     return TargetSequences(tokenize_targets(["a b", "c", "a b c a b c"], tokenizer), START, limit, gold)
 
 
-def test_the_decoder_reads_what_it_has_said_one_place_later(tokenizer: PreTrainedTokenizerFast) -> None:
-    labels, read = targets(tokenizer).batch(np.array([1, 0]))
+def test_decoder_inputs_are_the_labels_shifted_right(tokenizer: PreTrainedTokenizerFast) -> None:
+    labels, decoder_ids = targets(tokenizer).batch(np.array([1, 0]))
     assert labels.tolist() == [[5, END, -100], [3, 4, END]]
-    assert read.tolist() == [[START, 5, END], [START, 3, 4]]
+    assert decoder_ids.tolist() == [[START, 5, END], [START, 3, 4]]
 
 
-def test_an_answer_beyond_the_limit_is_cut_and_has_no_end(tokenizer: PreTrainedTokenizerFast) -> None:
-    made = targets(tokenizer, limit=3)
-    labels, read = made.batch(np.array([2, 1]))
+def test_an_answer_beyond_the_limit_is_truncated_and_has_no_end(tokenizer: PreTrainedTokenizerFast) -> None:
+    short = targets(tokenizer, limit=3)
+    labels, decoder_ids = short.batch(np.array([2, 1]))
     assert labels.tolist() == [[3, 4, 5], [5, END, -100]]
-    assert read.tolist() == [[START, 3, 4], [START, 5, END]]
-    assert made.num_truncated == 1
+    assert decoder_ids.tolist() == [[START, 3, 4], [START, 5, END]]
+    assert short.num_truncated == 1
     assert targets(tokenizer, limit=7).num_truncated == 0
-    assert made.fingerprint != targets(tokenizer).fingerprint
+    assert short.fingerprint != targets(tokenizer).fingerprint
 
 
 @pytest.mark.parametrize("gold", [True, False])
-def test_the_feed_hands_out_texts_and_counts_gold_ones_as_labels(
-    tokenizer: PreTrainedTokenizerFast, gold: bool
-) -> None:
+def test_the_loader_counts_gold_targets_as_labels(tokenizer: PreTrainedTokenizerFast, gold: bool) -> None:
     tokens = tokenize_targets(["a", "b", "c"], tokenizer)
-    seen = []
+    calls = []
 
-    def live(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        seen.append(inputs["decoder_input_ids"])
+    def teacher_forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        calls.append(inputs["decoder_input_ids"])
         return torch.zeros(2, 3, len(WORDS))
 
     roles = {"student": tokens, "teacher": tokens}
-    feed = BatchLoader(roles, None, torch.device("cpu"), targets=targets(tokenizer, gold=gold), teacher_forward=live)
-    batch = feed.load_batch(np.array([0, 1]), "train", 0)
+    loader = BatchLoader(
+        roles, None, torch.device("cpu"), targets=targets(tokenizer, gold=gold), teacher_forward=teacher_forward
+    )
+    batch = loader.load_batch(np.array([0, 1]), "train", 0)
     for role in roles:
         assert batch.inputs[role]["decoder_input_ids"].tolist() == [[START, 3, 4], [START, 5, END]]
-    (read,) = seen
-    assert read is batch.inputs["teacher"]["decoder_input_ids"]
+    (decoder_ids,) = calls
+    assert decoder_ids is batch.inputs["teacher"]["decoder_input_ids"]
     assert batch.teacher_logits is not None
     assert batch.teacher_logits.shape == (2, 3, len(WORDS))
     assert (batch.labels is not None) is gold
     assert batch.labels is None or batch.labels.tolist() == [[3, 4, END], [5, END, -100]]
-    assert feed.num_labels_seen == (2 if gold else 0)
+    assert loader.num_labels_seen == (2 if gold else 0)
 
 
-def test_texts_of_other_rows_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_targets_of_other_rows_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(ValueError, match="target sequences"):
         BatchLoader(
             {"student": tokenize_targets(["a"], tokenizer)}, None, torch.device("cpu"), targets=targets(tokenizer)

@@ -81,19 +81,19 @@ def test_batches_equal_those_of_transformers(rows: Split, options: dict[str, Any
         assert torch.equal(found[name], wanted[name]), name
 
 
-def test_type_ids_are_left_out_where_the_tokenizer_has_none():
+def test_type_ids_are_absent_if_the_tokenizer_has_none():
     table = tokenize(PAIRS, build(inputs=["input_ids", "attention_mask"]), 16)
     assert table.batch(np.array([0])).keys() == {"input_ids", "attention_mask"}
 
 
-def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch):
-    whole = tokenize(PAIRS, build(), 16)
-    monkeypatch.setattr(tokenization, "CHUNK", 3)
+def test_chunk_size_does_not_change_tokens(monkeypatch: pytest.MonkeyPatch):
+    one_chunk = tokenize(PAIRS, build(), 16)
+    monkeypatch.setattr(tokenization, "CHUNK_ROWS", 3)
     monkeypatch.setattr(tokenization, "FORMAT", tokenization.FORMAT + 1)
-    parts = tokenize(PAIRS, build(), 16)
-    assert whole.fingerprint != parts.fingerprint
+    chunks = tokenize(PAIRS, build(), 16)
+    assert one_chunk.fingerprint != chunks.fingerprint
     rows = np.arange(PAIRS.num_rows)
-    assert all(torch.equal(whole.batch(rows)[name], parts.batch(rows)[name]) for name in TYPED)
+    assert all(torch.equal(one_chunk.batch(rows)[name], chunks.batch(rows)[name]) for name in TYPED)
 
 
 def test_the_second_time_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch):

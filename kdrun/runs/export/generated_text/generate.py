@@ -132,7 +132,7 @@ class RowGenerator:
         if not rows:
             return
         evaluator, teacher = self.run.evaluator, self.run.roles["teacher"]
-        tokens = self._reader.tokens([row.texts for row in rows])
+        tokens = self._reader.tokenize([row.texts for row in rows])
         classifier = self.method.context.class_view().as_classifier(teacher.model)
         logits = evaluator.predictor.logits(classifier, tokens, len(self.run.config.task.classes))
         scores = torch.from_numpy(logits).double().softmax(dim=-1).numpy()

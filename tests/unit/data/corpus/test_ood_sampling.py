@@ -1,3 +1,5 @@
+"""Samples of sentences, question forms and random pairs."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -10,16 +12,16 @@ from kdrun.data.corpus.ood_sampling import HashSample, OODSpec, as_question, bui
 
 
 @pytest.mark.parametrize("seconds", [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["c", "b", "a"]])
-def test_strangers_never_meet_themselves(seconds: list[str]):
+def test_random_pairs_never_repeat_a_sentence(seconds: list[str]):
     pairs = random_pairs(["a", "b", "c"], seconds)
     assert all(a != b for a, b in pairs)
     assert sorted(b for _, b in pairs) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
-    ("sentence", "wanted"),
+    ("sentence", "question"),
     [
-        ("The town lies in Kent.", "Where the town lies in Kent?"),
+        ("The town is in Kent.", "Where the town is in Kent?"),
         ("Kent is where I live!", "Where Kent is where I live?"),
         ("I was born there.", "Where I was born there?"),
         ('He said "stop."', 'Where he said "stop"?'),
@@ -27,11 +29,11 @@ def test_strangers_never_meet_themselves(seconds: list[str]):
         ("then, it is old.", "where then, it is old?"),
     ],
 )
-def test_question_form(sentence: str, wanted: str):
-    assert as_question(sentence, "where") == wanted
+def test_question_form(sentence: str, question: str):
+    assert as_question(sentence, "where") == question
 
 
-def test_samples_are_even_and_apart_for_each_purpose():
+def test_samples_are_even_and_differ_between_purposes():
     hits = Counter()
     for seed in range(300):
         sample = HashSample(3, seed, "test")
@@ -51,27 +53,27 @@ def test_samples_are_even_and_apart_for_each_purpose():
 
 
 def test_word_counts_are_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ood_sampling, "COUNTED_WORDS", 30)
+    monkeypatch.setattr(ood_sampling, "MAX_COUNTED_WORDS", 30)
     lines = [f"The same words word{i} word{i + 1000} come." for i in range(200)]
-    plan = OODSpec(30, {"edit": 1.0}, (False, False), 4, False, 3, 10)
-    made = ood_sampling.collect_sentences(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
-    assert len(made.word_counts) <= 30
-    assert [word for word, _ in made.word_counts.most_common(4)] == ["The", "same", "words", "come"]
+    spec = OODSpec(30, {"edit": 1.0}, (False, False), 4, False, 3, 10)
+    collector = ood_sampling.collect_sentences(spec, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    assert len(collector.word_counts) <= 30
+    assert [word for word, _ in collector.word_counts.most_common(4)] == ["The", "same", "words", "come"]
 
 
-def test_a_sample_holds_little():
+def test_a_sample_keeps_few_texts():
     sample = HashSample(10, 1, "test")
     for i in range(5000):
         sample.add(f"sentence {i % 3000}")
-        assert len(sample._kept) <= 2 * 10 + 1001
+        assert len(sample._texts) <= 2 * 10 + 1001
     assert len({text for (text,) in sample.drawn()}) == 10
 
 
 @pytest.mark.parametrize("rows", range(1, 12))
-def test_few_rows_are_rows_too(rows: int):
+def test_few_rows(rows: int):
     lines = [f"Here is number {i}. There is number {i + 1}. And so on to {i + 2}." for i in range(0, 60, 3)]
-    plan = OODSpec(rows, dict.fromkeys(("edit", "neighbour", "random"), 1.0), (False, False), 4, False, 3, 10)
-    found = build_ood_rows(plan, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
-    assert found.table.num_rows == sum(found.counts.values()) == rows
-    assert not found.short
-    assert all(row["text"] != row["text_pair"] for row in found.table.to_pylist())
+    spec = OODSpec(rows, dict.fromkeys(("edit", "neighbour", "random"), 1.0), (False, False), 4, False, 3, 10)
+    ood = build_ood_rows(spec, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    assert ood.table.num_rows == sum(ood.counts.values()) == rows
+    assert not ood.shortfall
+    assert all(row["text"] != row["text_pair"] for row in ood.table.to_pylist())

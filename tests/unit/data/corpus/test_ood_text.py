@@ -1,3 +1,5 @@
+"""Out-of-domain rows: format, proportions, edits, questions, cache and notes."""
+
 from __future__ import annotations
 
 import inspect
@@ -27,7 +29,7 @@ ASKING = TaskConfig("ask", ["question", "sentence"], ["no", "yes"], rows={"train
 NOUNS = ("fox", "hen", "cow", "dog", "cat", "owl", "bee", "ant", "elk", "emu")
 
 PARAGRAPHS = [[f"The {a} number {i} saw a {b} there." for b in NOUNS] for i, a in enumerate(NOUNS * 3)]
-"""300 different sentences, 270 different neighbours."""
+"""300 distinct sentences, 270 distinct pairs of neighbors."""
 
 TEXT = [" ".join(paragraph) for paragraph in PARAGRAPHS]
 SENTENCES = {sentence for paragraph in PARAGRAPHS for sentence in paragraph}
@@ -62,10 +64,9 @@ def test_single_texts_are_different_sentences_of_the_corpus():
     assert set(texts) <= SENTENCES
     assert not split.is_pair
     assert split.name == "ood"
-    assert split.notes == (
-        "out-of-domain text: 40 different sentences, made of 300 sentences of the corpus made; "
-        "no text and no label of the task",
-    )
+    (note,) = split.notes
+    assert "40 different sentences" in note
+    assert "300 sentences of the corpus made" in note
 
 
 def test_rows_have_no_labels():
@@ -81,27 +82,25 @@ def test_size_is_a_number_or_a_multiple_of_the_official_count():
     assert build(rows=7).num_rows == 7
     assert build(ratio=1.5).num_rows == 15
     assert build(rows=7, ratio=9).num_rows == 7
-    with pytest.raises(ConfigError, match=r"ood\.ratio needs task\.rows\.train, which x does not have; set ood\.rows"):
+    with pytest.raises(ConfigError, match=r"ood\.ratio .*task\.rows\.train.* x .*ood\.rows"):
         build(TaskConfig("x", ["text"], rows={"dev": 3}))
 
 
-def test_fewer_sentences_than_asked_for_is_said_with_both_numbers():
+def test_too_few_sentences_are_reported_with_both_numbers():
     split = build(rows=1000, lines=[*TEXT, *TEXT[:5]])
     assert sorted(columns(split)["text"]) == sorted(SENTENCES), "a repeat counts once"
-    assert "made of 350 sentences" in split.notes[0]
-    assert split.notes[1] == (
-        "1000 out-of-domain rows were asked for (ood.rows), 300 are there: the corpus made gives only "
-        "300 different sentences; a larger one is corpus=folder corpus.dir=PATH"
-    )
-    assert "1000 out-of-domain rows were asked for (ood.ratio=100 × 10 training rows)" in build(ratio=100).notes[1]
+    assert "350 sentences" in split.notes[0]
+    values = ("1000", "ood.rows", "300 are available", "300 different sentences", "corpus.dir=PATH")
+    assert all(value in split.notes[1] for value in values), split.notes[1]
+    assert "ood.ratio=100 × 10 training rows" in build(ratio=100).notes[1]
 
 
-def test_what_is_no_sentence_is_dropped():
+def test_lines_without_a_sentence_are_dropped():
     lines = [" = Head line of four = ", "Too short here. This one is kept here. A <unk> in this one.", "Now go."]
     assert columns(build(lines=lines))["text"] == ["This one is kept here."]
     kept = columns(build(lines=lines, keep_unknown=True, min_words=3))["text"]
     assert sorted(kept) == ["A <unk> in this one.", "This one is kept here.", "Too short here."]
-    with pytest.raises(DataError, match="the corpus made has 0 sentences of 4 words or more, which give these rows"):
+    with pytest.raises(DataError, match="corpus made has 0 sentences of at least 4 words"):
         build(lines=["Now go."])
 
 
@@ -116,23 +115,23 @@ def test_proportions_hold(weights: tuple[float, float, float]):
     }
 
 
-def test_proportions_hold_where_the_corpus_is_short():
+def test_proportions_hold_with_a_small_corpus():
     split = build(PAIR, rows=3000, neighbor=2.0)
     assert Counter(columns(split)["kind"]) == {"edit": 136, "neighbour": 270, "random": 136}
-    assert "542 are there: the corpus made gives only 300 pairs with an edited copy" in split.notes[1]
-    assert "270 pairs of neighbours, 300 random pairs" in split.notes[1]
+    assert "542 are available" in split.notes[1]
+    assert "300 pairs with an edited copy, 270 pairs of neighbors, 300 random pairs" in split.notes[1]
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
-def test_edits_change_just_so_many_words(count: int):
+def test_edits_change_the_given_number_of_words(count: int):
     pairs = of_kind(build(PAIR, edit_words=count), "edit")
     assert len(pairs) == 20
-    known = {word for sentence in SENTENCES for word in WORD.findall(sentence)}
+    vocabulary = {word for sentence in SENTENCES for word in WORD.findall(sentence)}
     for first, second in pairs:
         before, after = WORD.findall(first), WORD.findall(second)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if old.casefold() != new.casefold()]
         assert len(changed) == count
-        assert {new for _, new in changed} <= known
+        assert {new for _, new in changed} <= vocabulary
         assert sum(old != new for old, new in zip(before, after, strict=True)) == count, "the others keep capitals"
         assert WORD.sub("w", first) == WORD.sub("w", second), "punctuation stays"
     assert len({tuple(WORD.findall(second)) for _, second in pairs}) == 20
@@ -142,7 +141,7 @@ def test_replacements_are_the_most_frequent_words():
     lines = ["Red blue red blue red blue.", *TEXT]
     pairs = of_kind(build(PAIR, lines=lines, frequent_words=2), "edit")
     new = {w for a, b in pairs for o, w in zip(WORD.findall(a), WORD.findall(b), strict=True) if o != w}
-    # each of "The … number … saw a … there." comes 300 times; equal counts go by the alphabet
+    # each of "The … number … saw a … there." occurs 300 times; ties are in alphabetical order
     assert new == {"The", "a"} - {"saw"}
 
 
@@ -152,14 +151,14 @@ def test_short_sentences_are_not_edited_but_used_otherwise():
     assert ("It is so here.", "It was so there.") in of_kind(split, "neighbour")
 
 
-def test_neighbours_follow_each_other_in_a_paragraph():
+def test_neighbors_are_consecutive_sentences_of_a_paragraph():
     follows = {(a, b) for paragraph in PARAGRAPHS for a, b in pairwise(paragraph)}
     pairs = of_kind(build(PAIR, rows=600), "neighbour")
     assert len(set(pairs)) == len(pairs) == 200
     assert set(pairs) <= follows
 
 
-def test_a_dropped_sentence_parts_its_neighbours():
+def test_a_dropped_sentence_separates_its_neighbors():
     lines = ["The first one is here. No. The last one is there. And one more is over there."]
     split = build(PAIR, lines=lines, edit=0.0, random=0.0)
     assert of_kind(split, "neighbour") == [("The last one is there.", "And one more is over there.")]
@@ -173,17 +172,16 @@ def test_random_pairs_are_two_sentences():
     assert len({(a.split()[3], b.split()[3]) for a, b in pairs} - together) > 200, "of other paragraphs too"
 
 
-def test_pairs_that_cannot_be_made_are_named():
-    alone = [sentence for paragraph in PARAGRAPHS for sentence in paragraph]
+def test_impossible_pairs_are_named():
+    separate = [sentence for paragraph in PARAGRAPHS for sentence in paragraph]
     with pytest.raises(DataError, match=r"20 edit, 0 neighbour, 20 random; .* set ood\.neighbor=0"):
-        build(PAIR, lines=alone)
-    assert build(PAIR, lines=alone, neighbor=0.0).num_rows == 60
+        build(PAIR, lines=separate)
+    assert build(PAIR, lines=separate, neighbor=0.0).num_rows == 60
     with pytest.raises(DataError, match="0 random"):
         build(PAIR, lines=["Only one sentence here."], edit=0.0, neighbor=0.0)
-    with pytest.raises(DataError, match="two different ones"):
+    with pytest.raises(DataError, match="two different words, the corpus has 1"):
         build(PAIR, lines=["Go go go go."], neighbor=0.0, random=0.0)
-    nothing = r"ood\.edit, ood\.neighbor, ood\.random are all 0, and two needs pairs"
-    with pytest.raises(ConfigError, match=nothing):
+    with pytest.raises(ConfigError, match=r"ood\.edit, ood\.neighbor, ood\.random are all 0.* two "):
         build(PAIR, edit=0.0, neighbor=0.0, random=0.0)
     assert build(SINGLE, edit=0.0, neighbor=0.0, random=0.0).num_rows == 40
 
@@ -203,13 +201,13 @@ def test_question_columns_get_questions():
 
 
 def test_shipped_tasks_with_questions():
-    found = {}
+    questions = {}
     for path in (paths.CONF_DIR / "task").glob("*.yaml"):
-        made: Any = OmegaConf.load(path)
-        task = TaskConfig(made.name, list(made.text), rows=dict(made.rows))
-        found[task.name] = ood_text.ood_spec(OODConfig(), task).questions
-    assert len(found) >= 9
-    assert {name: asked for name, asked in found.items() if any(asked)} == {
+        section: Any = OmegaConf.load(path)
+        task = TaskConfig(section.name, list(section.text), rows=dict(section.rows))
+        questions[task.name] = ood_text.ood_spec(OODConfig(), task).questions
+    assert len(questions) >= 9
+    assert {name: columns for name, columns in questions.items() if any(columns)} == {
         "qnli": (True, False),
         "qqp": (True, True),
     }
@@ -223,22 +221,22 @@ def test_rows_are_a_function_of_seed_and_content(task: TaskConfig, monkeypatch: 
     again = build(task)
     assert again.table.equals(first.table)
     assert again.fingerprint == first.fingerprint
-    assert build(task, lines=TEXT[::-1]).table.equals(first.table), "the order of paragraphs plays no part"
+    assert build(task, lines=TEXT[::-1]).table.equals(first.table), "the order of paragraphs has no influence"
     assert len({first.fingerprint, other.fingerprint, changed.fingerprint}) == 3
     assert not set(columns(first)["text"]) <= set(columns(other)["text"])
 
 
-def test_the_cache_is_read_and_what_plays_no_part_is_not_in_its_key(monkeypatch: pytest.MonkeyPatch):
+def test_settings_without_influence_are_not_in_the_cache_key(monkeypatch: pytest.MonkeyPatch):
     single, pair = build(), build(PAIR)
 
     def never() -> Iterator[str]:
         raise AssertionError("the corpus was read again")
 
     unread = Corpus("renamed", True, never, lambda: "\n".join(TEXT))
-    found = ood_text.build_ood_split(OODConfig(edit_words=9, random=0.2), SINGLE, unread, 1)
-    assert found.table.equals(single.table)
-    assert found.synthetic
-    assert "the corpus renamed" in found.notes[0]
+    cached = ood_text.build_ood_split(OODConfig(edit_words=9, random=0.2), SINGLE, unread, 1)
+    assert cached.table.equals(single.table)
+    assert cached.synthetic
+    assert "corpus renamed" in cached.notes[0]
     assert ood_text.build_ood_split(OODConfig(rows=60), PAIR, unread, 1).fingerprint == pair.fingerprint
     for changed in (OODConfig(edit_words=2), OODConfig(edit=2.0), OODConfig(min_words=5), OODConfig(keep_unknown=True)):
         with pytest.raises(AssertionError, match="read again"):
@@ -251,9 +249,9 @@ def test_the_cache_is_read_and_what_plays_no_part_is_not_in_its_key(monkeypatch:
 def test_rows_are_memory_mapped():
     before = pa.total_allocated_bytes()
     split = build(PAIR, rows=600)
-    held = pa.total_allocated_bytes() - before
+    allocated = pa.total_allocated_bytes() - before
     assert split.table.nbytes > 20_000
-    assert held < 1000
+    assert allocated < 1000
 
 
 def test_the_corpus_is_read_once():
@@ -267,11 +265,11 @@ def test_the_corpus_is_read_once():
     assert len(passes) == 1
 
 
-def test_no_way_leads_to_the_task_s_rows(monkeypatch: pytest.MonkeyPatch):
+def test_the_task_rows_are_never_loaded(monkeypatch: pytest.MonkeyPatch):
     from kdrun.data import dataset, embedded
 
     def closed(*_: Any, **__: Any) -> None:
-        raise AssertionError("the task's rows were asked for")
+        raise AssertionError("the task's rows were loaded")
 
     monkeypatch.setattr(dataset, "load_dataset", closed)
     monkeypatch.setattr(embedded, "generate", closed)
@@ -291,12 +289,12 @@ def test_a_folder_of_wikitext(tmp_path: Path):
     (tmp_path / "a.tokens").write_text(
         " = Head = \n He did n't go there , they say . It was a short @-@ term plan . \n"
     )
-    found = registry.build("corpus", "folder", FolderCorpusConfig("folder", None, str(tmp_path)))
-    split = ood_text.build_ood_split(OODConfig(), SINGLE, found, 1)
+    wikitext = registry.build("corpus", "folder", FolderCorpusConfig("folder", None, str(tmp_path)))
+    split = ood_text.build_ood_split(OODConfig(), SINGLE, wikitext, 1)
     assert sorted(columns(split)["text"]) == ["He didn't go there, they say.", "It was a short-term plan."]
 
 
-def test_sample_shows_the_kinds_in_turn():
+def test_example_rows_show_all_sorts_of_pairs():
     split = build(PAIR, edit=2.0)
     assert [row["kind"] for row in ood_text.example_rows(split, 5)] == [
         "edit",

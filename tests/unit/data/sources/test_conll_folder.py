@@ -1,4 +1,4 @@
-"""The CoNLL layout: BIO and IOB1, refusals by line, and the real files where they are there."""
+"""The CoNLL layout: BIO and IOB1, problems by line, and the real files if available."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ TASK = TaskConfig(
 
 
 def sentence(*words: str) -> str:
-    """Lines of `word/TAG` words, with a column between as CoNLL has it."""
+    """Lines of `word/TAG` words, with a column between as in CoNLL."""
     return "".join(f"{word} NN {tag}\n" for word, tag in (pair.rsplit("/", 1) for pair in words)) + "\n"
 
 
@@ -93,18 +93,18 @@ def test_broken_lines_are_refused_with_their_numbers(tmp_path: Path) -> None:
     broken = ANN + "Bo\nLee NN E-PER\nRome NN B-ORG\n\n" + sentence("a;b/B-PER")
     with pytest.raises(DataError) as caught:
         read(tmp_path, broken)
-    told = str(caught.value)
-    assert "names/train.txt has 4 problems" in told
-    assert "line 7: one column ('Bo'), expected a word, its tag" in told
-    assert "line 8: the tag is 'E-PER'; expected O, or B- or I- with one of PER, LOC" in told
-    assert "line 9: the tag is 'B-ORG'" in told
-    assert "line 11: the person 'a;b' cannot be written" in told
+    message = str(caught.value)
+    assert "names/train.txt has 4 problems" in message
+    assert "line 7: one column ('Bo')" in message
+    assert "line 8: the tag is 'E-PER'; expected O, or B- or I- with one of PER, LOC" in message
+    assert "line 9: the tag is 'B-ORG'" in message
+    assert "line 11: the person 'a;b' cannot be written" in message
 
 
-def test_the_folder_above_or_the_files_own(tmp_path: Path) -> None:
+def test_the_parent_folder_or_the_task_folder(tmp_path: Path) -> None:
     read(tmp_path, ANN)
-    own = conll_folder.read_task(str(tmp_path / "names"), TASK, ["dev"])
-    assert own["dev"].row(0)["label"] == "person: Ann Lee; location: Rome"
+    splits = conll_folder.read_task(str(tmp_path / "names"), TASK, ["dev"])
+    assert splits["dev"].row(0)["label"] == "person: Ann Lee; location: Rome"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
         conll_folder.read_task(str(tmp_path), TASK, ["train"])
 
 
-def test_only_the_files_that_are_wanted_are_opened(tmp_path: Path) -> None:
+def test_only_the_files_of_requested_splits_are_opened(tmp_path: Path) -> None:
     read(tmp_path, ANN)
     (tmp_path / "names" / "train.txt").write_bytes(b"\xff poison")
     assert list(conll_folder.read_task(str(tmp_path), TASK, ["dev"])) == ["dev"]
 
 
-def test_a_sentence_with_an_entitys_words_elsewhere_is_counted_where_it_is_scored(tmp_path: Path) -> None:
+def test_ambiguous_sentences_are_counted_in_dev_splits(tmp_path: Path) -> None:
     twice = sentence("Rome/B-LOC", "thanked/O", "Rome/B-PER")
     both = read(tmp_path, twice, dev=ANN + twice)
     assert both["train"].notes == ()
@@ -142,7 +142,7 @@ def test_a_sentence_with_an_entitys_words_elsewhere_is_counted_where_it_is_score
 
 def test_tags_must_be_those_of_the_task(tmp_path: Path) -> None:
     other = TaskConfig(name="names", entities=["person"], rows={"train": 1, "dev": 1}, folder=FOLDER)
-    with pytest.raises(DataError, match=r"stands for person, location; task\.entities are person"):
+    with pytest.raises(DataError, match=r"tags maps to person, location; task\.entities are person"):
         read(tmp_path, ANN, task=other)
 
 
@@ -161,5 +161,10 @@ def test_real_conll_has_its_official_counts() -> None:
     assert {name: split.num_rows for name, split in data.splits.items()} == task.rows
     assert data.display_name == "CoNLL-2003"
     gold = data.train.labels().tolist()
-    found = {kind: there for kind, (_, _, there) in entities.matches_by_type(gold, gold, task.entities).items()}
-    assert found == {"person": 6600, "location": 7140, "organization": 6321, "miscellaneous": 3438}
+    matches = entities.matches_by_type(gold, gold, task.entities)
+    assert {entity_type: count for entity_type, (_, _, count) in matches.items()} == {
+        "person": 6600,
+        "location": 7140,
+        "organization": 6321,
+        "miscellaneous": 3438,
+    }

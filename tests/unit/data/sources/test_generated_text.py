@@ -1,4 +1,4 @@
-"""Generated text read back: what fits, and what is refused with its line."""
+"""Generated text as training rows: valid files, and problems named with their lines."""
 
 import hashlib
 import json
@@ -28,33 +28,33 @@ def write(folder: Path, *rows: dict[str, Any] | str, end: str = "\n") -> Path:
 def card(folder: Path, **changes: Any) -> dict[str, Any]:
     data = (folder / "train.jsonl").read_bytes()
     file = {"sha256": hashlib.sha256(data).hexdigest(), "rows": data.count(b"\n")}
-    told = {"task": "sst2", "labels": SINGLE.labels, "synthetic": True, "method": "zskd", "file": file} | changes
-    (folder / "card.json").write_text(json.dumps(told))
-    return told
+    content = {"task": "sst2", "labels": SINGLE.labels, "synthetic": True, "method": "zskd", "file": file} | changes
+    (folder / "card.json").write_text(json.dumps(content))
+    return content
 
 
 def test_the_label_is_the_teachers_most_probable_class(tmp_path: Path) -> None:
     other = {"text": "two\u2028lines", "teacher": {"positive": 0.4, "negative": 0.6}}
-    made = generated_text.read_generated(str(write(tmp_path, GOOD, other)), SINGLE)
-    assert made.table.to_pydict() == {"text": ["a film", "two\u2028lines"], "label": [1, 0]}
-    assert (made.name, made.card, made.synthetic) == ("generated", None, False)
-    assert "there is no card.json" in made.notes[0]
+    split = generated_text.read_generated(str(write(tmp_path, GOOD, other)), SINGLE)
+    assert split.table.to_pydict() == {"text": ["a film", "two\u2028lines"], "label": [1, 0]}
+    assert (split.name, split.card, split.synthetic) == ("generated", None, False)
+    assert "there is no card.json" in split.notes[0]
 
 
 def test_pairs(tmp_path: Path) -> None:
     line = {"text": "a", "text_pair": "b", "teacher": {"entailment": 0.1, "not_entailment": 0.9}}
-    made = generated_text.read_generated(str(write(tmp_path, line)), PAIR)
-    assert made.row(0) == {"text": "a", "text_pair": "b", "label": 1}
+    split = generated_text.read_generated(str(write(tmp_path, line)), PAIR)
+    assert split.row(0) == {"text": "a", "text_pair": "b", "label": 1}
 
 
-@pytest.mark.parametrize("given", ["", "generated", "generated/train.jsonl"])
-def test_a_file_its_folder_and_its_run_all_name_it(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize("name", ["", "generated", "generated/train.jsonl"])
+def test_a_file_is_found_by_its_path_folder_or_run_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "generated").mkdir()
     path = write(tmp_path / "generated", GOOD)
-    assert generated_text.find_file(tmp_path / given) == path
+    assert generated_text.find_file(tmp_path / name) == path
 
 
-def test_equal_rows_are_one_split_whatever_the_file_is_called(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_rows_and_not_on_the_file_name(tmp_path: Path) -> None:
     first = generated_text.read_generated(str(write(tmp_path, GOOD)), SINGLE)
     (tmp_path / "copy").mkdir()
     second = generated_text.read_generated(str(write(tmp_path / "copy", GOOD | {"source": 9})), SINGLE)
@@ -62,11 +62,11 @@ def test_equal_rows_are_one_split_whatever_the_file_is_called(tmp_path: Path) ->
     assert first.fingerprint == second.fingerprint != changed.fingerprint
 
 
-SHARES = {"negative": 0.2, "positive": 0.8}
+PROBABILITIES = {"negative": 0.2, "positive": 0.8}
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("{", "line 2: it is not JSON"),
         ("[1]", "line 2: expected an object with text, teacher, got list"),
@@ -75,29 +75,28 @@ SHARES = {"negative": 0.2, "positive": 0.8}
         (GOOD | {"text_pair": "b"}, "line 2: it has the key 'text_pair'"),
         (GOOD | {"text": 3}, "line 2: text must be text"),
         (GOOD | {"text": "  "}, "line 2: the text is empty"),
-        (GOOD | {"wanted": "good"}, "wanted is 'good', which is no class (expected negative, positive or null)"),
-        (GOOD | {"teacher": [0.2, 0.8]}, "teacher must say the probability of each class (negative, positive)"),
-        (GOOD | {"teacher": {"negative": 1.0}}, "teacher does not say positive (expected negative, positive)"),
-        (GOOD | {"teacher": SHARES | {"neutral": 0.0}}, "teacher names 'neutral', no class"),
-        (GOOD | {"teacher": SHARES | {"negative": "0.2"}}, "teacher says '0.2' of negative, which is no probability"),
-        (GOOD | {"teacher": SHARES | {"negative": True}}, "teacher says True of negative"),
-        (GOOD | {"teacher": SHARES | {"negative": 0.5}}, "the teacher's probabilities sum to 1.3 instead of 1"),
-        ('{"text": "a", "teacher": {"negative": NaN, "positive": 1}}', "teacher says nan of negative"),
+        (GOOD | {"wanted": "good"}, "wanted is 'good', which is not a class (expected negative, positive or null)"),
+        (GOOD | {"teacher": [0.2, 0.8]}, "probability of each class (negative, positive), got list"),
+        (GOOD | {"teacher": {"negative": 1.0}}, "teacher lacks positive (expected negative, positive)"),
+        (GOOD | {"teacher": PROBABILITIES | {"neutral": 0.0}}, "teacher has 'neutral'"),
+        (GOOD | {"teacher": PROBABILITIES | {"negative": "0.2"}}, "teacher has '0.2' for negative"),
+        (GOOD | {"teacher": PROBABILITIES | {"negative": True}}, "teacher has True for negative"),
+        (GOOD | {"teacher": PROBABILITIES | {"negative": 0.5}}, "probabilities sum to 1.3"),
+        ('{"text": "a", "teacher": {"negative": NaN, "positive": 1}}', "teacher has nan for negative"),
     ],
 )
-def test_a_row_that_does_not_fit_is_named_with_its_line(tmp_path: Path, line: Any, told: str) -> None:
+def test_a_malformed_row_is_named_with_its_line(tmp_path: Path, line: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         generated_text.read_generated(str(write(tmp_path, GOOD, line)), SINGLE)
-    assert told in str(caught.value)
-    assert "have the text made again" in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_torn_last_line_is_called_torn(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 2: it is not JSON and has no end: the file was cut off"):
+def test_an_incomplete_last_line_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2: .* no line end"):
         generated_text.read_generated(str(write(tmp_path, GOOD, '{"text": "a fi', end="")), SINGLE)
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+def test_invalid_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b'{"text": "\xff"}\n')
     with pytest.raises(DataError, match="line 1: it is not JSON"):
         generated_text.read_generated(str(tmp_path), SINGLE)
@@ -124,18 +123,18 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
 def test_text_of_another_task_is_refused_by_its_card(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     card(tmp_path, task="cola")
-    with pytest.raises(DataError, match=r"was made for task=cola .* this run is of task=sst2"):
+    with pytest.raises(DataError, match=r"task=cola .* task=sst2"):
         generated_text.read_generated(str(tmp_path), SINGLE)
     card(tmp_path, labels=["positive", "negative"])
-    with pytest.raises(DataError, match="was made for task=sst2"):
+    with pytest.raises(DataError, match=r"task=sst2 \(positive, negative\).* task=sst2 \(negative, positive\)"):
         generated_text.read_generated(str(tmp_path), SINGLE)
 
 
-@pytest.mark.parametrize(("text", "told"), [("{", "is not JSON"), ("{}", "lacks task, labels")])
-def test_a_broken_card_is_refused(tmp_path: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("{}", "lacks task, labels")])
+def test_a_broken_card_is_refused(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "card.json").write_text(text)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         generated_text.read_generated(str(tmp_path), SINGLE)
 
 
@@ -144,10 +143,7 @@ def test_a_file_that_was_changed_after_its_card_is_named(tmp_path: Path) -> None
     card(tmp_path)
     assert len(generated_text.read_generated(str(tmp_path), SINGLE).notes) == 1
     write(tmp_path, GOOD)
-    assert (
-        "(2 rows then, 1 now): it was changed or cut off"
-        in generated_text.read_generated(str(tmp_path), SINGLE).notes[1]
-    )
+    assert "2 rows then, 1 now" in generated_text.read_generated(str(tmp_path), SINGLE).notes[1]
 
 
 def test_text_without_labels(tmp_path: Path) -> None:
@@ -161,7 +157,7 @@ def test_text_without_labels(tmp_path: Path) -> None:
     assert some.fingerprint != whole.fingerprint
 
 
-def test_the_task_s_own_rows_are_the_dev_rows_alone(tmp_path: Path) -> None:
+def test_only_the_dev_rows_are_the_task_s_own(tmp_path: Path) -> None:
     write(tmp_path, *[GOOD | {"text": f"film {i}"} for i in range(20)])
     card(tmp_path)
     data = load_dataset(GeneratedDataConfig(name="generated", path=str(tmp_path)), SINGLE)
@@ -170,7 +166,7 @@ def test_the_task_s_own_rows_are_the_dev_rows_alone(tmp_path: Path) -> None:
     assert data.student_rows is data.generated
     assert data.all_splits.keys() == {"dev", "generated"}
     assert data.card is not None
-    with pytest.raises(DataError, match="out of its reach"):
+    with pytest.raises(DataError, match=r"data-free.* sst2"):
         _ = data.train
     cut = load_dataset(GeneratedDataConfig(name="generated", path=str(tmp_path), max_train_rows=7), SINGLE)
     assert cut.student_rows.num_rows == 7
@@ -178,19 +174,19 @@ def test_the_task_s_own_rows_are_the_dev_rows_alone(tmp_path: Path) -> None:
     assert cut.fingerprint != data.fingerprint
 
 
-def test_synthetic_text_is_kept_from_real_rows(tmp_path: Path) -> None:
+def test_real_text_with_synthetic_dev_rows_is_refused(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     card(tmp_path, synthetic=False)
-    with pytest.raises(DataError, match="was made of real text, and the dev rows of sst2 here are synthetic"):
+    with pytest.raises(DataError, match=r"real text.* sst2 are synthetic"):
         load_dataset(GeneratedDataConfig(name="generated", path=str(tmp_path)), SINGLE)
     text: Any = ["a"]
     generated_text.check_same_origin(
-        make_split("ood", [generated_text.pa.array(text)], None, "corpus"), False, "no card, no word"
+        make_split("ood", [generated_text.pa.array(text)], None, "corpus"), False, "no card"
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("values", "name"),
     [
         ({}, "embedded"),
         ({"dir": "x"}, "folder"),
@@ -198,37 +194,37 @@ def test_synthetic_text_is_kept_from_real_rows(tmp_path: Path) -> None:
         ({"dev": DevSource.folder}, "folder"),
     ],
 )
-def test_where_the_dev_rows_come_from(given: dict[str, Any], name: str) -> None:
-    config = GeneratedDataConfig(name="generated", path="p", max_train_rows=5, revision="r", **given)
-    own = config.task_section
-    assert (own.name, own.max_train_rows, own.max_length) == (name, 5, 128)
-    assert own.task_section is own
-    assert name != "hub" or getattr(own, "revision", None) == "r"
+def test_the_source_of_dev_rows(values: dict[str, Any], name: str) -> None:
+    config = GeneratedDataConfig(name="generated", path="p", max_train_rows=5, revision="r", **values)
+    section = config.task_section
+    assert (section.name, section.max_train_rows, section.max_length) == (name, 5, 128)
+    assert section.task_section is section
+    assert name != "hub" or getattr(section, "revision", None) == "r"
 
 
 NAMES = TaskConfig(name="names", text=["sentence"], entities=["person", "location"], rows={"train": 9, "dev": 9})
 NAMED = {"text": "Ann left", "wanted": "none", "teacher": {"person": 0.7, "location": 0.1, "none": 0.2}}
 
 
-def test_the_label_of_a_task_answered_with_a_text_is_the_teachers_answer(tmp_path: Path) -> None:
+def test_the_label_of_a_text_task_is_the_teachers_answer(tmp_path: Path) -> None:
     rows = [NAMED | {"answer": "person: Ann", "source": 3}, NAMED | {"text": "Go", "answer": "none"}]
-    made = generated_text.read_generated(str(write(tmp_path, *rows)), NAMES)
-    assert made.table.to_pydict() == {"text": ["Ann left", "Go"], "label": ["person: Ann", "none"]}
+    split = generated_text.read_generated(str(write(tmp_path, *rows)), NAMES)
+    assert split.table.to_pydict() == {"text": ["Ann left", "Go"], "label": ["person: Ann", "none"]}
     assert generated_text.read_unlabelled(str(tmp_path), NAMES, None, 1).table.column_names == ["text"]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (NAMED, "line 1: it lacks answer (keys of task=names: text, wanted, teacher, answer, source)"),
         (NAMED | {"answer": ["person"]}, "line 1: answer must be text"),
-        (NAMED | {"answer": "none", "teacher": {"person": 1.0}}, "does not say location, none"),
+        (NAMED | {"answer": "none", "teacher": {"person": 1.0}}, "lacks location, none"),
     ],
 )
-def test_an_answer_that_does_not_fit_is_named_with_its_line(tmp_path: Path, line: Any, told: str) -> None:
+def test_a_malformed_answer_is_named_with_its_line(tmp_path: Path, line: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         generated_text.read_generated(str(write(tmp_path, line)), NAMES)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_classes_have_no_answer(tmp_path: Path) -> None:
