@@ -1,6 +1,6 @@
 """Console output with rich, or plain lines without a terminal.
 
-On a terminal there are colours and a progress bar; elsewhere plain lines, one an evaluation.
+Terminals get colors and a progress bar; other outputs get plain lines, one per evaluation.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 LOG_WIDTH = 200
-"""Columns where nobody's terminal sets a limit: a table must not lose digits in a log file."""
+"""Columns of output without a terminal, so that tables are not cut in log files."""
 
 
 class Console:
-    """Prints a run."""
+    """Print the progress and the results of a run."""
 
     def __init__(self, rich: RichConsole | None = None) -> None:
         self.rich = rich or RichConsole(highlight=False, soft_wrap=True)
@@ -24,30 +24,30 @@ class Console:
             self.rich.width = LOG_WIDTH
 
     def print(self, text: str) -> None:
-        """A plain line; markup in it is shown, not obeyed."""
+        """Print a plain line; markup in the text is escaped."""
         self.rich.print(escape(text))
 
     def key_values(self, title: str, rows: list[tuple[str, str]]) -> None:
-        """A heading and aligned `name  value` lines."""
+        """Print a heading and aligned `name  value` lines."""
         self.rich.print(f"[bold]{escape(title)}[/bold]")
         width = max(len(name) for name, _ in rows)
         for name, value in rows:
             self.rich.print(f"  [dim]{escape(name.ljust(width))}[/dim]  {escape(value)}")
 
     def note(self, text: str) -> None:
-        """Something a reader of the result should know."""
+        """Print a note on the result."""
         self.rich.print(f"[cyan]note[/cyan]  {escape(text)}")
 
     def warning(self, text: str) -> None:
-        """A line that should not be overlooked."""
+        """Print a warning."""
         self.rich.print(f"[yellow]warning[/yellow]  {escape(text)}")
 
     def error(self, text: str) -> None:
-        """Why a run cannot go on."""
+        """Print the reason why a run stops."""
         self.rich.print(f"[red]error[/red]  {escape(text)}")
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table whose first column is left-aligned and the others right-aligned."""
+        """Print a table; the first column is left-aligned, the others are right-aligned."""
         table = Table(title=title, title_justify="left", title_style="bold")
         for i, name in enumerate(columns):
             table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
@@ -57,29 +57,29 @@ class Console:
 
 
 class QuietConsole(Console):
-    """For runs inside a comparison: the bar, errors, and each note and warning once; the rest is in their folders."""
+    """Console for runs inside a comparison: progress bar, errors, and each note and warning once."""
 
     def __init__(self, console: RichConsole | None = None) -> None:
         super().__init__(console)
-        self.said: set[str] = set()
+        self.printed: set[str] = set()
 
     def print(self, text: str) -> None:
-        """Nothing."""
+        """Print nothing."""
 
     def key_values(self, title: str, rows: list[tuple[str, str]]) -> None:
-        """Nothing."""
+        """Print nothing."""
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """Nothing."""
+        """Print nothing."""
 
     def note(self, text: str) -> None:
-        """Once."""
-        if text not in self.said:
-            self.said.add(text)
+        """Print each note once."""
+        if text not in self.printed:
+            self.printed.add(text)
             super().note(text)
 
     def warning(self, text: str) -> None:
-        """Once."""
-        if text not in self.said:
-            self.said.add(text)
+        """Print each warning once."""
+        if text not in self.printed:
+            self.printed.add(text)
             super().warning(text)

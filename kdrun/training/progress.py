@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ProgressCallback:
-    """Follows one training for the screen: a bar on a terminal, a line per evaluation elsewhere."""
+    """Report one training on the console: a progress bar on a terminal, a line per evaluation elsewhere."""
 
     def __init__(self, console: Console, label: str, headline: str, split: str) -> None:
         self.console, self.label, self.headline, self.split = console, label, headline, split
@@ -23,7 +23,7 @@ class ProgressCallback:
         self.last: dict[str, Any] = {}
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
-        """Move the bar and show the losses."""
+        """Update the bar and the losses."""
         self.last = record
         if not self.console.rich.is_terminal:
             return
@@ -38,46 +38,46 @@ class ProgressCallback:
             self.progress.start()
         if self.bar is None:
             self.bar = self.progress.add_task(self.label, total=total, info="")
-        # every phase counts its steps anew
+        # each phase counts its steps from 1
         self.progress.update(self.bar, total=total, completed=record["step"], info=self._losses(record))
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """A line with the headline score."""
+        """Print the headline score."""
         value = record["eval"].get(self.split, {}).get(self.headline)
         mark = "  best so far" if is_best else ""
         line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {number(value)}"
         self.console.print(f"{line}  {self._losses(self.last)}{mark}")
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """A line with the losses alone."""
-        line = f"  {record['role']}, {record['phase']} step {record['step']}: not scored in this phase"
+        """Print the losses of a phase without evaluation."""
+        line = f"  {record['role']}, {record['phase']} step {record['step']}: not evaluated in this phase"
         self.console.print(f"{line}  {self._losses(self.last)}")
 
     def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        """Say whose part is over, and why."""
-        self.console.warning(f"{rest['phase']} step {rest['step']}: the {rest['role']}'s part is over: {rest['why']}")
+        """Report which role stopped training, and why."""
+        self.console.warning(f"{rest['phase']} step {rest['step']}: stopped training the {rest['role']}: {rest['why']}")
 
     def on_first_step(self, found: FirstStepReport) -> None:
-        """Warn of what the first step of a turn showed."""
+        """Print the warnings of a role's first step."""
         for warning in found.warnings():
             self.console.warning(warning)
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
-        """Warn of loss terms that taught nothing in a whole phase."""
+        """Warn about loss terms that were zero in a whole phase."""
         for name in terms:
             self.console.warning(
-                f"phase {phase!r}: the {role}'s loss term {name!r} was exactly zero from the first step to the last; "
-                "it taught nothing (is its weight 0, or its threshold never passed?)"
+                f"phase {phase!r}: the {role}'s loss term {name!r} was exactly zero in every step, so it had no "
+                "effect; check its weight and its threshold"
             )
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Remove the bar."""
         if self.progress is not None:
             self.progress.stop()
 
     @staticmethod
     def _losses(record: dict[str, Any]) -> str:
-        known = {"step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s"}
-        terms = "  ".join(f"{k} {v:.4f}" for k, v in record.items() if k not in known)
+        other_keys = {"step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s"}
+        terms = "  ".join(f"{name} {value:.4f}" for name, value in record.items() if name not in other_keys)
         rate = record.get("examples_per_s")
         return f"{terms}  {rate:.0f} examples/s" if rate else terms

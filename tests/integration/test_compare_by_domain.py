@@ -91,13 +91,14 @@ def test_runs_of_single_domains_count_within_their_whole(made: Made) -> None:
     parts = [run["group"] for run in everything if run["group"] is not None]
     assert parts == [wholes[1]] * 4
     shown = [
-        ledger_query.read(ledger_query.RunFilters(output_dir=str(made.folder), parts=parts)) for parts in (False, True)
+        ledger_query.ledger_runs(ledger_query.RunFilters(output_dir=str(made.folder), parts=parts))
+        for parts in (False, True)
     ]
     assert [len(found) for found in shown] == [2, 6]
-    assert len(index_page.of_output(made.folder, None)) == 2
+    assert len(index_page.entries_of_output(made.folder, None)) == 2
     (made.folder / "ledger.jsonl").rename(made.folder / "gone.jsonl")
     try:  # without a ledger the folders are looked through
-        assert len(index_page.of_output(made.folder / "tinybert_kd" / "amazon", None)) == 1
+        assert len(index_page.entries_of_output(made.folder / "tinybert_kd" / "amazon", None)) == 1
     finally:
         (made.folder / "gone.jsonl").rename(made.folder / "ledger.jsonl")
 
@@ -156,6 +157,4 @@ def test_the_page_of_the_comparison_has_the_domains(made: Made) -> None:
     html = report.write_comparison_report(place).read_text()
     assert "accuracy on test by domain" in html
     assert '<th scope="row">teacher mixed</th>' in html
-    assert "tinybert_kd: a student for each domain, whose curves are on the pages of their runs." in html.replace(
-        "B: ", ""
-    )
+    assert "tinybert_kd: one student per domain; the curves are on the pages of their runs." in html.replace("B: ", "")

@@ -220,9 +220,7 @@ def test_methods_with_data_leave_text_when_asked(tmp_path: Path, capsys: pytest.
     shown = " ".join(capsys.readouterr().out.split())
     assert "distinct-1" in shown
     assert "kdrun method=finetune task=mrpc preset=smoke data=generated data.path=" in shown
-    assert "The text that was left for other runs" in report.write_run_report(tmp_path / "run").read_text(
-        encoding="utf-8"
-    )
+    assert 'id="generated"' in report.write_run_report(tmp_path / "run").read_text(encoding="utf-8")
     result = run("method=kd_augment", "task=mrpc", f"output_dir={tmp_path}")
     assert result["generated"] is None
     assert result["reasons"]["generated"] == "only a data-free method leaves text unless generated.rows is set"

@@ -28,7 +28,7 @@ def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(t
     shown = " ".join(shown.split())
     assert "hidden states 0–0, 1–2 (0: embeddings), through one learned projection 16 → 32" in shown
     assert "attention maps 0–1 (0: first layer)" in shown
-    assert "student, intermediate step 3: not scored in this phase" in shown
+    assert "student, intermediate step 3: not evaluated in this phase" in shown
     records = read_lines(folder / "metrics.jsonl")
     assert {record["phase"] for record in records if "eval" in record} == {"logits"}
     assert [(r["phase"], r["step"]) for r in records if "loss" in r] == [

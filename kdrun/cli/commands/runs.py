@@ -14,12 +14,12 @@ from kdrun.config.fields import setting
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError
 from kdrun.formatting import NOT_MEASURED, number, percent
-from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, headline, read
+from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, headline_score, ledger_runs
 from kdrun.storage.ledger import Status
 
 
 class Format(Enum):
-    """How the list is written."""
+    """Output format of the list."""
 
     terminal = "terminal"
     json = "json"
@@ -27,17 +27,17 @@ class Format(Enum):
 
 @dataclass
 class RunsOptions(RunFilters):
-    """Words of `kdrun runs`."""
+    """Options of `kdrun runs`."""
 
-    last: int = setting(20, "only the newest so many; 0 shows all", ge=0)
-    sweep: str | None = setting(None, "the cells of this sweep, also those that were not begun yet")
-    format: Format = setting(Format.terminal, "how the list is written")
+    last: int = setting(20, "show only this many of the newest runs; 0 shows all", ge=0)
+    sweep: str | None = setting(None, "show the cells of this sweep, including cells not started yet")
+    format: Format = setting(Format.terminal, "output format")
 
 
 def _row(run: Record) -> list[str]:
     score = retention = NOT_MEASURED
     if run["status"] == Status.done.value:
-        score = f"{number(headline(run))} {run['headline']['split']} {run['headline']['metric']}"
+        score = f"{number(headline_score(run))} {run['headline']['split']} {run['headline']['metric']}"
         retention = percent(run.get("retention"))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))
     task = run.get("data_name") or run["task"]
@@ -45,61 +45,63 @@ def _row(run: Record) -> list[str]:
     return [*facts, number(run.get("seconds"), 0), run.get("run_dir", NOT_MEASURED)]
 
 
-COLUMNS = ("when", "method", "task", "preset", "seed", "status", "score", "kept", "seconds", "run folder")
+COLUMNS = ("when", "method", "task", "preset", "seed", "status", "score", "retention", "time (s)", "run folder")
 
 
 OPTIONS = RunsOptions
 
 
-def main(words: list[str]) -> int:
+def main(args: list[str]) -> int:
     """List the runs of a ledger, newest last.
 
     kdrun runs method=kd status=failed,crashed since=2d
     kdrun runs sweep=NAME
     """
-    settings, _ = parse_options(RunsOptions, words)
-    if settings.sweep is not None:
-        return _show_sweep(settings, words)
-    found = read(settings)
-    chosen = filter_runs(found, settings)
-    shown = chosen[-settings.last :] if settings.last else chosen
-    left_out = len(chosen) - len(shown)
-    if settings.format is Format.json:
-        print(json.dumps(shown, indent=2))
-    elif shown:
-        _show(shown, [_row(run) for run in shown])
+    options, _ = parse_options(RunsOptions, args)
+    if options.sweep is not None:
+        return _show_sweep(options, args)
+    runs = ledger_runs(options)
+    selected = filter_runs(runs, options)
+    listed = selected[-options.last :] if options.last else selected
+    left_out = len(selected) - len(listed)
+    if options.format is Format.json:
+        print(json.dumps(listed, indent=2))
+    elif listed:
+        _print_runs(listed, [_row(run) for run in listed])
     else:
-        print(explain_no_match(found, settings))
+        print(explain_no_match(runs, options))
     if left_out:
         more = "1 older run is" if left_out == 1 else f"{left_out} older runs are"
-        print(f"{more} not shown; last=0 shows all", file=sys.stderr if settings.format is Format.json else sys.stdout)
+        print(f"{more} not shown; last=0 shows all", file=sys.stderr if options.format is Format.json else sys.stdout)
     return 0
 
 
-def _show_sweep(settings: RunsOptions, words: list[str]) -> int:
+def _show_sweep(options: RunsOptions, args: list[str]) -> int:
     from kdrun.console import Console
     from kdrun.experiments import sweeps
 
-    others = [word for word in words if not word.startswith(("sweep=", "output_dir=", "format="))]
-    if others:
-        raise ConfigError([f"{word}: sweep={settings.sweep} shows all of its cells; leave it out" for word in others])
-    sweep = sweeps.find_sweep(Path(settings.output_dir), settings.sweep or "")
-    found = sweeps.cell_statuses(sweep)
-    if settings.format is Format.json:
-        print(json.dumps(found, indent=2))
+    excluded = [arg for arg in args if not arg.startswith(("sweep=", "output_dir=", "format="))]
+    if excluded:
+        raise ConfigError(
+            [f"{arg}: sweep={options.sweep} shows all cells of the sweep; leave it out" for arg in excluded]
+        )
+    sweep = sweeps.find_sweep(Path(options.output_dir), options.sweep or "")
+    cells = sweeps.cell_statuses(sweep)
+    if options.format is Format.json:
+        print(json.dumps(cells, indent=2))
     else:
-        sweeps.print_sweep(sweep, found, Console())
+        sweeps.print_sweep(sweep, cells, Console())
     return 0
 
 
-def _show(shown: list[Record], rows: list[list[str]]) -> None:
-    from kdrun.reporting.tables.render import TextTable, show
+def _print_runs(runs: list[Record], rows: list[list[str]]) -> None:
+    from kdrun.reporting.tables.render import TextTable, print_table
 
-    counts = Counter(run["status"] for run in shown)
+    counts = Counter(run["status"] for run in runs)
     title = f"runs: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     notes = [
         f"{run['run_id']} failed: {(run.get('error') or 'n/a: no error was recorded').splitlines()[0]}"
-        for run in shown
+        for run in runs
         if run["status"] == Status.failed.value
     ]
-    show(TextTable(title, list(COLUMNS), rows, notes=notes, left=(0, 1, 2, 3, 5, 9)))
+    print_table(TextTable(title, list(COLUMNS), rows, notes=notes, left=(0, 1, 2, 3, 5, 9)))

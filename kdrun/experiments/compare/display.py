@@ -20,12 +20,12 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
     title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}{synthetic}"
     console.table(title, ["arm", "mean ± sd", "kept", "train s", "steps"], [_arm(arm) for arm in record["arms"]])
     console.key_values("each seed", [(arm["name"], _each(arm, record["seeds"])) for arm in record["arms"]])
-    if len(comparisons.teachers(record)) > 1:
+    if len(comparisons.distinct_teachers(record)) > 1:
         console.key_values("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
     elif record["teacher"]:
         console.print(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
     _domains(record, console)
-    if made := generated_text.rows(record):
+    if made := generated_text.statistic_rows(record):
         console.table("text left behind, means over seeds", generated_text.COLUMNS, made)
     rows = [
         [f"{p['a']} - {p['b']}", signed(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
@@ -47,7 +47,7 @@ def _teacher(arm: dict[str, Any]) -> str:
 
 def _domains(record: dict[str, Any], console: Console) -> None:
     """The scores by domain of teachers and arms, where the task has domains."""
-    names, rows = domains.names(record), domains.rows(record)
+    names, rows = domains.domain_names(record), domains.domain_rows(record)
     if not rows:
         return
     shown = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]

@@ -14,14 +14,14 @@ BINS = 15
 
 ECE_DEFINITION = (
     f"Expected calibration error (ECE; Guo et al. 2017): rows are put into {BINS} equal-width bins by the probability "
-    "of the predicted class; ECE is the mean over the bins, weighted by their rows, of |share of right predictions − "
+    "of the predicted class; ECE is the mean over the bins, weighted by their rows, of |share of correct predictions − "
     "mean probability|. A calibrated model lies on the diagonal."
 )
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The rows of a bin: their mean top probability, the share that is right, and how many they are."""
+    """Rows of one bin: mean top probability, share of correct predictions, number of rows."""
 
     confidence: float
     accuracy: float
@@ -30,18 +30,18 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """ECE in [0, 1], and the bins that are not empty."""
+    """ECE in [0, 1] and the bins that are not empty."""
 
     error: float
     bins: list[Bin]
 
 
-def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Calibration:
-    """Expected calibration error, with bins ((m-1)/M, m/M] (Guo, Pleiss, Sun, Weinberger 2017, equation 3).
+def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Calibration:
+    """Compute the expected calibration error with bins ((m-1)/M, m/M] (Guo, Pleiss, Sun, Weinberger 2017, equation 3).
 
     Args:
         confidence: probability of the predicted class, [rows], in [0, 1].
-        right: whether the prediction is the gold label, [rows].
+        correct: whether the prediction is the gold label, [rows].
         bins: M.
 
     Raises:
@@ -49,26 +49,26 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
     """
     if not len(confidence):
         raise ValueError("there are no rows to calibrate on")
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    found = []
-    for number in np.unique(place):
-        inside = place == number
-        found.append(Bin(float(confidence[inside].mean()), float(right[inside].mean()), int(inside.sum())))
-    error = sum(b.rows * abs(b.accuracy - b.confidence) for b in found) / len(confidence)
-    return Calibration(error, found)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    calibration_bins = []
+    for number in np.unique(bin_index):
+        inside = bin_index == number
+        calibration_bins.append(Bin(float(confidence[inside].mean()), float(correct[inside].mean()), int(inside.sum())))
+    error = sum(b.rows * abs(b.accuracy - b.confidence) for b in calibration_bins) / len(confidence)
+    return Calibration(error, calibration_bins)
 
 
 @dataclass(frozen=True)
 class PredictionPair:
-    """A split's predictions of classes, as arrays.
+    """The student's and the teacher's class predictions on one split, as arrays.
 
     Attributes:
         labels: the classes, in the task's order.
         rows: the lines of predictions.jsonl.
         gold: class names, [rows].
         student: predicted class names, [rows].
-        student_shares: probabilities, [rows, classes]; None where they were not written.
-        teacher: as `student`; None where no teacher's answers were written.
+        student_shares: probabilities, [rows, classes]; None if the file has none.
+        teacher: as `student`; None if the file has no predictions of a teacher.
         teacher_shares: as `student_shares`.
     """
 
@@ -80,53 +80,55 @@ class PredictionPair:
     teacher: np.ndarray | None
     teacher_shares: np.ndarray | None
 
-    def of(self, who: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Predictions and probabilities of `teacher` or `student`."""
+    def of_model(self, who: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return predictions and probabilities of `teacher` or `student`."""
         return (self.teacher, self.teacher_shares) if who == "teacher" else (self.student, self.student_shares)
 
     def calibration(self, who: str) -> Calibration | None:
-        """A model's calibration; None without its probabilities."""
-        predicted, shares = self.of(who)
+        """Return a model's calibration; None without its probabilities."""
+        predicted, shares = self.of_model(who)
         if predicted is None or shares is None:
             return None
         return calibration(shares.max(axis=1), predicted == self.gold)
 
     def agreement(self) -> float | None:
-        """The share of rows on which both predict the same class."""
+        """Return the share of rows on which both models predict the same class."""
         return None if self.teacher is None else float((self.student == self.teacher).mean())
 
     def gap(self) -> np.ndarray | None:
-        """Total variation distance of both models' probabilities, ½ Σ|p − q|, [rows]."""
+        """Compute the total variation distance of both models' probabilities, ½ Σ|p − q|, [rows]."""
         if self.student_shares is None or self.teacher_shares is None:
             return None
         return 0.5 * np.abs(self.student_shares - self.teacher_shares).sum(axis=1)
 
 
 def is_regression(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether predictions are scores rather than classes."""
+    """Return whether predictions are scores rather than classes."""
     return bool(rows) and not isinstance(rows[0]["prediction"], str)
 
 
 def is_extraction(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether predictions are texts that name entities."""
+    """Return whether predictions are texts that name entities."""
     return bool(rows) and "written" in rows[0]
 
 
-def is_right(row: dict[str, Any], whose: str = "") -> bool:
-    """Whether a prediction is the gold answer; of a text, whether it names the same entities."""
-    said = row[f"{whose}prediction"]
-    return entities.same_entities(said, row["gold"]) if is_extraction([row]) else said == row["gold"]
+def is_correct(row: dict[str, Any], whose: str = "") -> bool:
+    """Return whether a prediction equals the gold label; an extraction counts if it names the same entities."""
+    prediction = row[f"{whose}prediction"]
+    return entities.same_entities(prediction, row["gold"]) if is_extraction([row]) else prediction == row["gold"]
 
 
-def answers(rows: list[dict[str, Any]]) -> PredictionPair:
-    """The predictions of one split of a task with classes; there must be rows."""
+def make_prediction_pair(rows: list[dict[str, Any]]) -> PredictionPair:
+    """Collect the predictions of one split of a classification task, which must have rows."""
     gold, student = (np.array([row[key] for row in rows]) for key in ("gold", "prediction"))
     has_teacher = all("teacher_prediction" in row for row in rows)
     teacher = np.array([row["teacher_prediction"] for row in rows]) if has_teacher else None
-    known = list(rows[0].get("probabilities", ()))
-    seen = {*gold.tolist(), *student.tolist(), *(teacher.tolist() if teacher is not None else ())}
-    shares = [_shares(rows, key, known) for key in ("probabilities", "teacher_probabilities")]
-    return PredictionPair([*known, *sorted(seen - set(known))], rows, gold, student, shares[0], teacher, shares[1])
+    labels = list(rows[0].get("probabilities", ()))
+    observed = {*gold.tolist(), *student.tolist(), *(teacher.tolist() if teacher is not None else ())}
+    shares = [_shares(rows, key, labels) for key in ("probabilities", "teacher_probabilities")]
+    return PredictionPair(
+        [*labels, *sorted(observed - set(labels))], rows, gold, student, shares[0], teacher, shares[1]
+    )
 
 
 def _shares(rows: list[dict[str, Any]], key: str, labels: list[str]) -> np.ndarray | None:
@@ -136,7 +138,7 @@ def _shares(rows: list[dict[str, Any]], key: str, labels: list[str]) -> np.ndarr
 
 
 def confusion(labels: list[str], first: np.ndarray, second: np.ndarray) -> list[list[int]]:
-    """Counts of rows by class of `first` (rows) and of `second` (columns)."""
+    """Count the rows by class of `first` (matrix rows) and class of `second` (matrix columns)."""
     index = {label: number for number, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     np.add.at(counts, ([index[x] for x in first.tolist()], [index[x] for x in second.tolist()]), 1)
@@ -144,20 +146,20 @@ def confusion(labels: list[str], first: np.ndarray, second: np.ndarray) -> list[
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Pearson's correlation of two vectors of scores; None where one is constant or has fewer than two rows."""
+    """Compute Pearson's correlation of two score vectors; None where one is constant or has fewer than two rows."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def most(values: np.ndarray, how_many: int) -> list[int]:
-    """The places of the largest values that are not zero, largest first, the earlier row of a tie first."""
+def largest_places(values: np.ndarray, how_many: int) -> list[int]:
+    """Return the indices of the largest nonzero values, largest first; ties keep the order of the rows."""
     order = np.argsort(-values, kind="stable")[:how_many]
     return [int(place) for place in order if values[place] > 0]
 
 
 def interval(scores: Sequence[float], confidence: float) -> tuple[float, float] | None:
-    """Student's t interval of a mean over seeds; None below two scores."""
+    """Compute Student's t interval of a mean over seeds; None below two scores."""
     if len(scores) < 2:
         return None
     from scipy.special import stdtrit

@@ -13,16 +13,16 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `kind` is plain, lead (the sentence to read first) or warning."""
+    """A paragraph; `style` is plain, lead (the sentence to read first) or warning."""
 
     macro: ClassVar[str] = "text"
     text: str
-    kind: str = "plain"
+    style: str = "plain"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A number to see first, with what it is above and what it means below."""
+    """A prominent number with a label above and a note below."""
 
     label: str
     value: str
@@ -39,7 +39,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class VerdictLine:
-    """The word on a pair of arms and the sentence that backs it."""
+    """The verdict on a pair of arms and the sentence that supports it."""
 
     word: str
     text: str
@@ -47,7 +47,7 @@ class VerdictLine:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One line a pair."""
+    """Verdicts, one line per pair."""
 
     macro: ClassVar[str] = "verdicts"
     items: list[VerdictLine]
@@ -55,7 +55,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot with its heading and what a reader must know to read it."""
+    """A plot with its heading and caption."""
 
     svg: Markup
     title: str
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Plots side by side, where there is room."""
+    """Plots side by side, where space allows."""
 
     macro: ClassVar[str] = "figures"
     figures: list[Figure]
@@ -72,7 +72,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Key:
-    """What letters in plots stand for: letter, meaning, number of the colour (1 to 8)."""
+    """Legend of the letters in plots: letter, meaning, number of the color (1 to 8)."""
 
     macro: ClassVar[str] = "key"
     items: list[tuple[str, str, int]]
@@ -80,16 +80,16 @@ class Key:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows whose first cell is their name.
+    """A table whose first cells name the rows.
 
     Attributes:
-        caption: what it holds.
-        columns: their names.
-        rows: their cells.
-        notes: what a reader must know, below it.
-        words: how many leading columns hold words; the others hold numbers.
-        has_numbers: whether scores or measures of data are in it.
-        links: for each row a relative address that its name leads to; none for a table without.
+        caption: heading of the table.
+        columns: headings of the columns.
+        rows: cells of each row.
+        notes: notes below the table.
+        words: number of leading columns that hold text; the others hold numbers.
+        has_numbers: whether the table holds scores or measures of data.
+        links: relative address behind each row's name; empty for a table without links.
     """
 
     macro: ClassVar[str] = "table"
@@ -114,7 +114,7 @@ class Matrix:
     counts: list[list[int]]
 
     def shares(self) -> list[list[float]]:
-        """Each count as a share of its row, for its shade; 0 in an empty row."""
+        """Return each count as a share of its row, for the shading; 0 in an empty row."""
         return [[n / sum(row) if sum(row) else 0.0 for n in row] for row in self.counts]
 
 
@@ -128,7 +128,7 @@ class Matrices:
 
 @dataclass(frozen=True)
 class Example:
-    """A row of the data with what was answered."""
+    """A data row with the predictions for it."""
 
     name: str
     texts: list[tuple[str, str]]
@@ -137,7 +137,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows one below the other."""
+    """Data rows, one below the other."""
 
     macro: ClassVar[str] = "examples"
     items: list[Example]
@@ -145,9 +145,9 @@ class Examples:
 
 @dataclass(frozen=True)
 class TextSample:
-    """A text that a generator made: its words (and whether each was changed) and what both models make of it.
+    """A generated text: its words, which of them were changed, and the probabilities of both models.
 
-    `answers` are by model, of a task that is answered with a text.
+    `answers` holds both models' texts, for tasks that are answered with text.
     """
 
     step: int
@@ -161,7 +161,7 @@ class TextSample:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Generated texts one below the other."""
+    """Generated texts, one below the other."""
 
     macro: ClassVar[str] = "gallery"
     samples: list[TextSample]
@@ -169,7 +169,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks or a listing behind a title, closed at first."""
+    """Blocks or a listing behind a title, initially closed."""
 
     macro: ClassVar[str] = "folded"
     title: str
@@ -190,7 +190,7 @@ Block = Text | Tiles | Verdicts | Figures | Key | Table | Matrices | Examples | 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; `id` is its anchor, `synthetic` says so of its numbers."""
+    """A section of the page; `id` is its anchor, `synthetic` marks its numbers as synthetic."""
 
     id: str
     title: str
@@ -200,7 +200,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report. `synthetic` marks every block that holds numbers, in whatever section."""
+    """A whole report; `synthetic` marks the numbers of every section."""
 
     title: str
     subtitle: str

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kdrun.formatting import duration, join_words, number, percent, plural, signed
+from kdrun.formatting import NOT_MEASURED, duration, join_words, mean_sd, number, percent, plural, signed
 from kdrun.reporting.html import agreement, plots, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
     RunGroup,
+    agreement_blocks,
+    color_key,
     config_blocks,
     cost_row,
     curve_blocks,
-    key,
     make_arms,
-    measures,
     row_blocks,
 )
 from kdrun.reporting.html.blocks import (
@@ -39,42 +39,41 @@ from kdrun.reporting.tables.published_values import TAGS
 
 
 def comparison_page(folder: Path) -> Page:
-    """Everything a comparison's folder tells, and the folders of its runs where they are still there.
+    """Build the page of a comparison's folder, including the run folders that still exist.
 
     Raises:
         DataError: the folder holds no comparison, or a file is broken.
     """
     record = read_comparison(folder)
-    arms, gone = _arms(record, folder)
+    arms, missing = _arms(record, folder)
     with drawing():
         sections = [
-            Section("verdict", "What was asked, and the verdict", _verdict(record, gone)),
+            Section("verdict", "Question and verdict", _verdict(record, missing)),
             Section("scores", "Scores", _scores(record, arms)),
             Section("curves", "Learning curves", _curves(arms, record)),
             Section(
                 "answers",
-                "Teacher against student",
-                [*measures(arms), Text(agreement.ECE_DEFINITION, "small")],
+                "Teacher and student",
+                [*agreement_blocks(arms), Text(agreement.ECE_DEFINITION, "small")],
             ),
             Section("differences", "Where the arms differ most", row_blocks(arms)),
         ]
     galleries = _galleries(arms)
     if galleries:
-        sections.append(Section("gallery", "What the generators wrote", galleries))
-    made = generated_text.rows(record)
-    if made:
-        figures = Table("Figures of the text", generated_text.COLUMNS, made, [generated_text.NOTE])
-        sections.append(Section("generated", "The text that was left for other runs", [figures]))
+        sections.append(Section("gallery", "Generated samples", galleries))
+    statistics = generated_text.statistic_rows(record)
+    if statistics:
+        figures = Table("Statistics of the text", generated_text.COLUMNS, statistics, [generated_text.NOTE])
+        sections.append(Section("generated", "Exported generated text", [figures]))
     sections += [
         Section("cost", "Cost", [_cost(record, arms)]),
-        Section("config", "Config", [_words(record), *config_blocks(arms)]),
-        Section("provenance", "Provenance", _provenance(record, gone)),
+        Section("config", "Config", [_arm_overrides(record), *config_blocks(arms)]),
+        Section("provenance", "Provenance", _provenance(record, missing)),
     ]
-    names = join_words([arm["name"] for arm in record["arms"]])
-    subtitle = (
-        f"kdrun {get_path(record, 'kdrun') or 'n/a'}, comparison {get_path(record, 'comparison_id') or folder.name}"
-    )
-    return Page(f"{names} on {_data(record)}", subtitle, bool(get_path(record, "synthetic")), sections)
+    arm_names = join_words([arm["name"] for arm in record["arms"]])
+    version, comparison_id = get_path(record, "kdrun"), get_path(record, "comparison_id")
+    subtitle = f"kdrun {version or NOT_MEASURED}, comparison {comparison_id or folder.name}"
+    return Page(f"{arm_names} on {_data(record)}", subtitle, bool(get_path(record, "synthetic")), sections)
 
 
 def _data(record: dict[str, Any]) -> str:
@@ -82,74 +81,77 @@ def _data(record: dict[str, Any]) -> str:
 
 
 def _arms(record: dict[str, Any], folder: Path) -> tuple[list[RunGroup], list[str]]:
-    """The arms with the runs whose folders are there, and the folders that are gone."""
+    """Return the arms with the runs whose folders exist, and the missing folders."""
     arms: dict[str, list[FinishedRun]] = {}
-    gone = []
+    missing = []
     for arm in record["arms"]:
         runs = arms.setdefault(arm["name"], [])
         for name in arm["folders"].values():
-            found = find_folder(name, folder)
-            if found is None:
-                gone.append(name)
+            run_dir = find_folder(name, folder)
+            if run_dir is None:
+                missing.append(name)
             else:
-                runs.append(read_run(found))
-    return make_arms(list(arms.items())), gone
+                runs.append(read_run(run_dir))
+    return make_arms(list(arms.items())), missing
 
 
-def _verdict(record: dict[str, Any], gone: list[str]) -> list[Block]:
+def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
     seeds = get_path(record, "seeds") or []
     metric, split, margin = record["metric"], record["split"], get_path(record, "margin")
-    asked = (
-        f"Asked: which of {join_words([arm['name'] for arm in record['arms']])} gives the better student on "
+    question = (
+        f"Which of {join_words([arm['name'] for arm in record['arms']])} gives the better student on "
         f"{_data(record)} by {metric} on {split}, over {plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
-        f"preset {get_path(record, 'preset') or 'n/a'}, student {get_path(record, 'student') or 'n/a'}?"
+        f"preset {get_path(record, 'preset') or NOT_MEASURED}, student {get_path(record, 'student') or NOT_MEASURED}?"
     )
     verdicts = [VerdictLine(pair["word"], _sentence(pair, record)) for pair in record["pairs"]]
-    found: list[Block] = [Text(asked, "lead"), Verdicts(verdicts)]
+    blocks: list[Block] = [Text(question, "lead"), Verdicts(verdicts)]
     if not verdicts:
-        found.append(Text("No pair was compared: it takes two arms with finished runs."))
+        blocks.append(Text("No pair was compared: a comparison needs two arms with finished runs."))
     if margin is not None:
-        told = f"TIES: the interval lies within ±{number(margin)}. INCONCLUSIVE: these seeds cannot tell."
-        found.append(Text(told, "small"))
-    hows = dict.fromkeys(how for pair in record["pairs"] if (how := get_path(pair, "how")))
-    found += [Text(f"Intervals: {how}.", "small") for how in hows]
-    found += [Text(text, "warning") for text in _warnings(record, gone)]
-    return [*found, Code(get_path(record, "command") or "n/a")]
+        note = f"TIES: the interval is within ±{number(margin)}. INCONCLUSIVE: these seeds do not decide."
+        blocks.append(Text(note, "small"))
+    methods = dict.fromkeys(method for pair in record["pairs"] if (method := get_path(pair, "how")))
+    blocks += [Text(f"Intervals: {method}.", "small") for method in methods]
+    blocks += [Text(text, "warning") for text in _warnings(record, missing)]
+    return [*blocks, Code(get_path(record, "command") or NOT_MEASURED)]
 
 
 def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
     verb = {"BEATS": "beats", "TIES": "ties with", "LOSES": "loses to"}.get(pair["word"], "against")
-    told = f"{pair['a']} {verb} {pair['b']}: difference {signed(pair['difference'])} {record['metric']}"
+    text = f"{pair['a']} {verb} {pair['b']}: difference {signed(pair['difference'])} {record['metric']}"
     if pair["interval"] is None:
-        told += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
+        text += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
     else:
         low, high = pair["interval"]
-        told += f", {_confidence(record)} interval {signed(low)} to {signed(high)}, {plural(pair['seeds'], 'seed')}"
+        text += f", {_confidence(record)} interval {signed(low)} to {signed(high)}, {plural(pair['seeds'], 'seed')}"
     needed, reason = get_path(pair, "seeds_needed"), get_path(pair, "reason")
-    told += f"; {reason}" if reason else ""
-    return f"{told}. About {plural(needed, 'seed')} would tell." if needed else f"{told}."
+    text += f"; {reason}" if reason else ""
+    return f"{text}. About {plural(needed, 'seed')} would decide." if needed else f"{text}."
 
 
 def _confidence(record: dict[str, Any]) -> str:
     share = get_path(record, "confidence")
-    return "n/a" if share is None else f"{100 * share:g} %"
+    return NOT_MEASURED if share is None else f"{100 * share:g} %"
 
 
-def _warnings(record: dict[str, Any], gone: list[str]) -> list[str]:
-    found = list(get_path(record, "uneven_steps") or [])
+def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
+    warnings = list(get_path(record, "uneven_steps") or [])
     for arm in record["arms"]:
         for seed, error in (get_path(arm, "failed") or {}).items():
-            found.append(f"{arm['name']}, seed {seed} failed: {error}")
-    chosen = get_path(record, "chosen_on")
-    if chosen is not None:
-        same, apart = ", the split reported, so the scores flatter every arm", f"; {record['split']} is reported"
-        found.append(f"Checkpoints were chosen on {chosen}{same if chosen == record['split'] else apart}.")
-    if gone:
-        found.append(
-            f"{plural(len(gone), 'run folder')} gone ({', '.join(gone[:6])}{' …' if len(gone) > 6 else ''}): "
-            "their scores are in the comparison's record; curves, predictions and configs are of the others."
+            warnings.append(f"{arm['name']}, seed {seed} failed: {error}")
+    chosen_on = get_path(record, "chosen_on")
+    if chosen_on is not None:
+        if chosen_on == record["split"]:
+            consequence = ", which is also the split reported: the scores of every arm are optimistic"
+        else:
+            consequence = f"; {record['split']} is reported"
+        warnings.append(f"Checkpoints were chosen on {chosen_on}{consequence}.")
+    if missing:
+        warnings.append(
+            f"{plural(len(missing), 'run folder')} missing ({', '.join(missing[:6])}{' …' if len(missing) > 6 else ''})"
+            ": scores are from the comparison's record; curves, predictions and configs are those of the other runs."
         )
-    return found
+    return warnings
 
 
 def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
@@ -159,26 +161,24 @@ def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
     for place, arm in enumerate(record["arms"]):
         values = [value for value in arm["scores"].values() if value is not None]
         if values:
-            around = agreement.interval(values, confidence) if confidence is not None else None
-            rows.append(Row(labels[arm["name"]], values, arm["mean"], around, place))
+            interval = agreement.interval(values, confidence) if confidence is not None else None
+            rows.append(Row(labels[arm["name"]], values, arm["mean"], interval, place))
     title = f"{record['metric']} on {record['split']}"
     figures = []
     if rows:
         line = ("teacher", teacher["score"]) if teacher and teacher["score"] is not None else None
         caption = (
-            f"A dot is a seed, the diamond their mean, the line the {_confidence(record)} interval of that mean "
-            "(Student's t; none below two seeds). An interval much wider than the scores spread runs off the edge."
+            f"Dots are seeds, the diamond is their mean, the line is the {_confidence(record)} interval of the mean "
+            "(Student's t; none below two seeds). Intervals much wider than the range of the scores are cut off."
         )
         figures.append(Figure(plots.dots(title, rows, line), title, caption))
     pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
     if pairs:
-        caption = (
-            f"Mean difference over the seeds with its {_confidence(record)} interval; grey: within the margin of a tie."
-        )
+        caption = f"Mean difference over the seeds with its {_confidence(record)} interval; gray: the margin of a tie."
         svg = plots.differences(f"differences of {title}", pairs, get_path(record, "margin"))
         figures.append(Figure(svg, "differences", caption))
-    made: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
-    return [*key(arms), *made, _score_table(record, arms), *_domain_tables(record)]
+    blocks: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
+    return [*color_key(arms), *blocks, _score_table(record, arms), *_domain_tables(record)]
 
 
 def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
@@ -189,87 +189,88 @@ def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
 def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
     seeds = [str(seed) for seed in get_path(record, "seeds") or []]
     rows = []
-    for arm, shown in zip(record["arms"], arms, strict=True):
+    for arm, group in zip(record["arms"], arms, strict=True):
         values = [number(arm["scores"].get(seed)) for seed in seeds]
-        rows.append([shown.full, number(arm["mean"]), number(arm["sd"]), percent(get_path(arm, "kept")), *values])
-    teacher, own = get_path(record, "teacher"), comparisons.teachers(record)
-    for one in own if len(own) > 1 else [teacher] if teacher else []:
-        named = f"teacher ({one['name']})" if len(own) < 2 else f"teacher {_owners(record, one)}"
-        rows.append([named, number(one["score"]), *["—"] * (2 + len(seeds))])
-    columns = ["arm", "mean", "standard deviation", "share of the teacher", *(f"seed {seed}" for seed in seeds)]
-    notes = [] if teacher else ["Share of the teacher: n/a (no teacher took part)."]
+        rows.append([group.full_name, number(arm["mean"]), number(arm["sd"]), percent(get_path(arm, "kept")), *values])
+    teacher, teachers = get_path(record, "teacher"), comparisons.distinct_teachers(record)
+    for each in teachers if len(teachers) > 1 else [teacher] if teacher else []:
+        name = f"teacher ({each['name']})" if len(teachers) < 2 else f"teacher {_owners(record, each)}"
+        rows.append([name, number(each["score"]), *["—"] * (2 + len(seeds))])
+    columns = ["arm", "mean", "standard deviation", "retention", *(f"seed {seed}" for seed in seeds)]
+    notes = [] if teacher else ["Retention: n/a (no teacher)."]
     return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
 
 
 def _owners(record: dict[str, Any], teacher: dict[str, Any]) -> str:
-    """Whose teacher it is: how it learnt, its name and its arms."""
+    """Name a teacher by its training set, its name and its arms."""
     key = comparisons.teacher_key(teacher)
     names = [arm["name"] for arm in record["arms"] if arm["teacher"] and comparisons.teacher_key(arm["teacher"]) == key]
-    told = f"{teacher['lessons']} ({teacher['name']})" if teacher["lessons"] else f"({teacher['name']})"
-    return f"{told} of {join_words(names)}"
+    name = f"{teacher['lessons']} ({teacher['name']})" if teacher["lessons"] else f"({teacher['name']})"
+    return f"{name} of {join_words(names)}"
 
 
 def _domain_tables(record: dict[str, Any]) -> list[Block]:
-    """Teachers and arms domain by domain, where the task has domains; with the paper's values where it has them."""
-    names, rows, tags = domains.names(record), [], {}
-    for row in domains.rows(record):
+    """Show teachers and arms by domain, with the published values where there are any."""
+    names, rows, tags = domains.domain_names(record), [], {}
+    for row in domains.domain_rows(record):
         values = [*(row.by_domain[name] for name in names), row.mean]
-        rows.append([row.name, *(number(mean) + (f" ± {number(sd)}" if sd is not None else "") for mean, sd in values)])
-        known = [domains.published(record, row, name) for name in names]
-        if any(known):
-            rows.append([f"{row.name}, published", *(f"{value.value} %" if value else "n/a" for value in known), "—"])
-            tags |= dict.fromkeys(value.tag for value in known if value)
+        rows.append([row.name, *(mean_sd(mean, sd) for mean, sd in values)])
+        published = [domains.published_value(record, row, name) for name in names]
+        if any(published):
+            cells = (f"{value.value} %" if value else NOT_MEASURED for value in published)
+            rows.append([f"{row.name}, published", *cells, "—"])
+            tags |= dict.fromkeys(value.tag for value in published if value)
     if not rows:
         return []
-    notes = ["Means over seeds ± standard deviations; mean: the plain mean over the domains."]
+    notes = ["Means over seeds ± standard deviations; mean: the unweighted mean over the domains."]
     if tags:
-        told = "; ".join(TAGS[tag] for tag in tags)
-        notes.append(f"published: the paper's, with its own models and budget ({told}).")
+        sources = "; ".join(TAGS[tag] for tag in tags)
+        notes.append(f"published: values of the paper, with its own models and budget ({sources}).")
     return [Table(f"{record['metric']} on {record['split']} by domain", ["", *names, "mean"], rows, notes)]
 
 
 def _curves(arms: list[RunGroup], record: dict[str, Any]) -> list[Block]:
-    """Curves of the split reported where it was scored while training, else of the one that chose the checkpoint."""
+    """Plot the reported split if it was evaluated during training, otherwise the split that chose the checkpoint."""
     logged = {split for arm in arms for run in arm.runs for line in run.metrics for split in line.get("eval", ())}
     chosen = get_path(record, "chosen_on")
     split = record["split"] if record["split"] in logged or chosen is None else chosen
-    split_up = [arm.full for arm in arms if any(run.parts for run in arm.runs)]
-    told = f"{join_words(split_up)}: a student for each domain, whose curves are on the pages of their runs."
-    made = curve_blocks(arms, record["metric"], split) if len(split_up) < len(arms) else []
-    return [*([Text(told)] if split_up else []), *made]
+    split_up = [arm.full_name for arm in arms if any(run.parts for run in arm.runs)]
+    note = f"{join_words(split_up)}: one student per domain; the curves are on the pages of their runs."
+    blocks = curve_blocks(arms, record["metric"], split) if len(split_up) < len(arms) else []
+    return [*([Text(note)] if split_up else []), *blocks]
 
 
 def _galleries(arms: list[RunGroup]) -> list[Block]:
-    made: list[Block] = []
+    galleries: list[Block] = []
     for arm in arms:
-        found = samples.blocks(arm.runs[0]) if arm.runs else None
-        if found is not None:
-            made.append(Folded(f"{arm.name}, seed {arm.runs[0].result.get('seed', 'n/a')}", blocks=found))
-    return made
+        gallery = samples.blocks(arm.runs[0]) if arm.runs else None
+        if gallery is not None:
+            galleries.append(Folded(f"{arm.name}, seed {arm.runs[0].result.get('seed', NOT_MEASURED)}", blocks=gallery))
+    return galleries
 
 
 def _cost(record: dict[str, Any], arms: list[RunGroup]) -> Table:
-    told = zip(record["arms"], arms, strict=True)
-    rows = [cost_row(arm, get_path(of, "seconds"), get_path(of, "steps")) for of, arm in told]
-    note = f"The comparison took {duration(get_path(record, 'seconds'))}. Times and speed are means over an arm's runs."
+    pairs = zip(record["arms"], arms, strict=True)
+    rows = [cost_row(arm, get_path(entry, "seconds"), get_path(entry, "steps")) for entry, arm in pairs]
+    note = f"The comparison took {duration(get_path(record, 'seconds'))}. Times and speeds are means per run."
     firsts = [(arm, arm.runs[0].reason("compression")) for arm in arms if arm.runs]
-    notes = [f"{arm.full}: compression n/a ({reason})." for arm, reason in firsts if reason]
-    return Table("What the runs took", COST_COLUMNS, rows, [note, *notes])
+    notes = [f"{arm.full_name}: compression n/a ({reason})." for arm, reason in firsts if reason]
+    return Table("Cost of the runs", COST_COLUMNS, rows, [note, *notes])
 
 
-def _words(record: dict[str, Any]) -> Table:
-    rows = [[arm["name"], " ".join(get_path(arm, "words") or []) or "n/a"] for arm in record["arms"]]
-    return Table("The words that make each arm", ["arm", "words"], rows, has_numbers=False)
+def _arm_overrides(record: dict[str, Any]) -> Table:
+    rows = [[arm["name"], " ".join(get_path(arm, "words") or []) or NOT_MEASURED] for arm in record["arms"]]
+    return Table("Overrides of each arm", ["arm", "overrides"], rows, has_numbers=False)
 
 
-def _provenance(record: dict[str, Any], gone: list[str]) -> list[Block]:
+def _provenance(record: dict[str, Any], missing: list[str]) -> list[Block]:
     names = {"kdrun": "kdrun", "code": "hash of the sources", "comparison_id": "comparison", "command": "command"}
-    rows = [[name, str(get_path(record, key) or "n/a")] for key, name in names.items()]
+    rows = [[name, str(get_path(record, key) or NOT_MEASURED)] for key, name in names.items()]
     runs = []
     for arm in record["arms"]:
         for seed, name in arm["folders"].items():
-            run_id = get_path(arm, "runs", seed) or "n/a"
-            runs.append([f"{arm['name']}, seed {seed}", str(run_id), f"{name} (gone)" if name in gone else name])
+            run_id = get_path(arm, "runs", seed) or NOT_MEASURED
+            runs.append([f"{arm['name']}, seed {seed}", str(run_id), f"{name} (missing)" if name in missing else name])
     return [
         Table("Code and command", ["", "value"], rows, has_numbers=False),
         Table("Runs", ["arm", "run", "folder"], runs, has_numbers=False),

@@ -11,7 +11,7 @@ import numpy as np
 NOT_TERMS = ("step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s")
 GAUGES = {"lr": "Learning rate", "grad_norm": "Gradient norm before clipping", "examples_per_s": "Examples per second"}
 MOST_POINTS = 240
-"""Points of a curve that are drawn; more are averaged in groups."""
+"""Most points per curve; longer curves are averaged in groups."""
 
 Points = tuple[list[float], list[float]]
 """Steps and values."""
@@ -19,7 +19,7 @@ Points = tuple[list[float], list[float]]
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of steps with a name: a phase, or a turn of a role."""
+    """A named range of steps: a phase, or a turn of a role."""
 
     name: str
     start: float
@@ -28,15 +28,15 @@ class Span:
 
 @dataclass
 class Curves:
-    """What a run logged.
+    """The logged values of a run.
 
     Attributes:
         terms: loss term → role → points.
         gauges: learning rate, gradient norm, rate → role → points.
         scores: metric → split → points.
-        phases: in order; steps are counted on from one to the next.
-        turns: stretches whose logged steps are of one role, in phases of several roles.
-        undefined: how many values were not finite, so that they are missing from the curves.
+        phases: phases in order; steps are counted across phases.
+        turns: ranges of logged steps of one role, in phases with several roles.
+        undefined: number of values that are missing from the curves because they were not finite.
     """
 
     terms: dict[str, dict[str, Points]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Thinned:
-    """A curve with at most so many points: means of `group` neighbours, and the range they cover."""
+    """A curve reduced to a limited number of points: means of `group` neighbors, with their range."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -59,12 +59,12 @@ class Thinned:
 
 
 def read_curves(records: Iterable[dict[str, Any]]) -> Curves:
-    """Sort the lines of metrics.jsonl into curves; lines of other kinds are passed over."""
+    """Sort the lines of metrics.jsonl into curves, and skip other lines."""
     curves, offset, phase, step, spans = Curves(), 0, None, 0, []
     for record in records:
         if "step" not in record or not ("role" in record or "eval" in record):
             continue
-        if phase is None or record["phase"] != phase or record["step"] < step:  # steps start anew in each phase
+        if phase is None or record["phase"] != phase or record["step"] < step:  # each phase counts its steps from 1
             offset, phase = offset + step, record["phase"]
             spans.append((phase, offset, []))
         step = record["step"]
@@ -83,10 +83,10 @@ def read_curves(records: Iterable[dict[str, Any]]) -> Curves:
 
 def _add_step(curves: Curves, at: int, record: dict[str, Any]) -> None:
     for name, value in record.items():
-        home = curves.gauges if name in GAUGES else curves.terms
+        target = curves.gauges if name in GAUGES else curves.terms
         if name not in GAUGES and name in NOT_TERMS:
             continue
-        _add(curves, home, name, record["role"], at, value)
+        _add(curves, target, name, record["role"], at, value)
 
 
 def _add_scores(curves: Curves, at: int, scores: dict[str, dict[str, float | None]]) -> None:
@@ -95,17 +95,17 @@ def _add_scores(curves: Curves, at: int, scores: dict[str, dict[str, float | Non
             _add(curves, curves.scores, metric, split, at, value)
 
 
-def _add(curves: Curves, home: dict[str, dict[str, Points]], name: str, line: str, at: int, value: Any) -> None:
+def _add(curves: Curves, target: dict[str, dict[str, Points]], name: str, line: str, at: int, value: Any) -> None:
     if value is None:
         curves.undefined += 1
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        steps, values = home.setdefault(name, {}).setdefault(line, ([], []))
+        steps, values = target.setdefault(name, {}).setdefault(line, ([], []))
         steps.append(at)
         values.append(float(value))
 
 
 def _turns(start: float, roles: list[tuple[str, int]]) -> list[Span]:
-    """Neighbouring records of one role as one span, from the record before it to its last."""
+    """Merge neighboring records of one role into spans, each from the record before it to its last."""
     spans: list[Span] = []
     for role, at in roles:
         if spans and spans[-1].name == role:
@@ -116,7 +116,7 @@ def _turns(start: float, roles: list[tuple[str, int]]) -> list[Span]:
 
 
 def thin(points: Points, most: int = MOST_POINTS) -> Thinned:
-    """A curve with at most `most` points, each a mean of equally many neighbours."""
+    """Reduce a curve to at most `most` points, each the mean of equally many neighbors."""
     steps, values = np.asarray(points[0], dtype=float), np.asarray(points[1], dtype=float)
     group = max(1, -(-len(steps) // most))
     starts = np.arange(0, len(steps), group)
@@ -126,10 +126,10 @@ def thin(points: Points, most: int = MOST_POINTS) -> Thinned:
 
 
 def mean_curve(curves: Sequence[Points]) -> tuple[list[float], list[float], list[float], list[float]]:
-    """The mean of several runs' curves at the steps that all of them have, with the lowest and the highest value.
+    """Average several runs' curves at the steps that all of them logged.
 
     Returns:
-        Steps, means, lowest, highest.
+        Steps, means, lowest values, highest values.
     """
     tables = [dict(zip(*points, strict=True)) for points in curves]
     shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun.formatting import shorten
+from kdrun.formatting import number, shorten
 from kdrun.reporting.generated_text import STATISTICS, format_statistic
 from kdrun.reporting.html.blocks import Block, Example, Examples, Table, Text
-from kdrun.reporting.html.run_reader import FinishedRun, get_path
+from kdrun.reporting.html.run_reader import FinishedRun
 
-DROPPED = {"repeated": "repeated ones", "empty": "empty ones", "unknown": "with an unknown word"}
+DROPPED = {"repeated": "repeated", "empty": "empty", "unknown": "with an unknown word"}
 
 
 def blocks(run: FinishedRun) -> list[Block] | None:
-    """The section; None for a run that left no text."""
+    """Build the section; None for a run that exported no text."""
     card = run.card
     if card is None:
         return None
     quality, counts = card["quality"], card["counts"]
-    dropped = ", ".join(f"{counts[key]} {told}" for key, told in DROPPED.items())
-    told = (
-        f"{card['file']['rows']} rows in generated/train.jsonl, of {counts['made']} texts made at the end; dropped: "
-        f"{dropped}. Nobody wrote or checked them: a row's class is what the teacher finds most probable."
+    dropped = ", ".join(f"{counts[key]} {reason}" for key, reason in DROPPED.items())
+    intro = (
+        f"{card['file']['rows']} rows in generated/train.jsonl, of {counts['made']} texts generated after training; "
+        f"dropped: {dropped}. No person wrote or checked the rows; a row's class is the teacher's most probable class."
     )
     rows = [
         [name, format_statistic(quality, key), format_statistic(quality, of_source)]
         for key, of_source, name in STATISTICS
     ]
-    note = "n/a: the method asks for no class, or the texts are of one word. Source: the rows that it was made of."
-    shown = [_example(name, line) for name, lines in card["examples"].items() for line in lines]
-    return [Text(told), Table("Figures of the text", ["", "made", "source"], rows, [note]), Examples(shown)]
+    note = "n/a: the method has no target class, or each text has one word. source: the rows the text is based on."
+    examples = [_example(name, line) for name, lines in card["examples"].items() for line in lines]
+    return [Text(intro), Table("Statistics of the text", ["", "generated", "source"], rows, [note]), Examples(examples)]
 
 
 def _example(name: str, line: dict[str, Any]) -> Example:
-    """A row with what it was made of."""
-    made = [shorten(line[key]) for key in ("text", "text_pair") if key in line]
+    """Show a generated row next to its source."""
+    generated = [shorten(line[key]) for key in ("text", "text_pair") if key in line]
     source = [shorten(text) for text in line.get("made_of", [])]
-    texts = [("made", " | ".join(made)), ("of", " | ".join(source))]
-    facts = [("teacher", ", ".join(f"{key} {share:.3f}" for key, share in line["teacher"].items()))]
-    wanted = get_path(line, "wanted")
+    texts = [("generated", " | ".join(generated)), ("source", " | ".join(source))]
+    facts = [("teacher", ", ".join(f"{key} {number(share, 3)}" for key, share in line["teacher"].items()))]
     if "answer" in line:
-        texts.append(("teacher writes", shorten(line["answer"])))
-    return Example(name, texts, facts + ([("wanted", wanted)] if wanted else []))
+        texts.append(("teacher's answer", shorten(line["answer"])))
+    target = line.get("wanted")
+    return Example(name, texts, facts + ([("target class", target)] if target else []))

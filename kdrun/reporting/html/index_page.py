@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from kdrun.errors import DataError, did_you_mean
-from kdrun.formatting import duration, number, percent, plural, shorten
+from kdrun.formatting import NOT_MEASURED, duration, number, percent, plural, shorten
 from kdrun.reporting.html import agreement, arms, plots
-from kdrun.reporting.html.arms import config_blocks, curve_blocks, key, make_arms, measures
+from kdrun.reporting.html.arms import agreement_blocks, color_key, config_blocks, curve_blocks, make_arms
 from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
 from kdrun.reporting.html.plots import Row
 from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, read_run
@@ -20,7 +20,7 @@ from kdrun.storage.ledger import LEDGER, read_runs, top_level_runs
 
 DEPTHS = ("*", "*/*", "*/*/*")
 DOMAINS = "domains"
-"""Folder inside a run of all domains that holds the runs of each."""
+"""Folder inside a run over all domains that holds the runs of the single domains."""
 MOST_RUNS = 400
 MOST_OPEN = 24
 MOST_CURVES = 8
@@ -29,130 +29,139 @@ MOST_WORDS = 5
 
 @dataclass(frozen=True)
 class Entry:
-    """A run in the list: its id, how it ended, what result.json or the ledger says, its folder if it is there."""
+    """A run of the list.
+
+    Attributes:
+        name: id of the run.
+        status: how the run ended.
+        record: content of result.json, or the ledger line if the folder is missing.
+        run: the run's folder; None if the folder is missing or the run did not finish.
+    """
 
     name: str
     status: str
-    told: dict[str, Any]
+    record: dict[str, Any]
     run: FinishedRun | None
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """What scores must share to stand in one plot: data, metric, split."""
-        headline = self.told["headline"]
-        return data_name(self.told), headline["metric"], headline["split"]
+        """Data, metric and split: scores are plotted together only if these are equal."""
+        headline = self.record["headline"]
+        return data_name(self.record), headline["metric"], headline["split"]
 
     def score(self, role: str) -> float | None:
-        """The headline score of teacher or student."""
+        """Return the headline score of teacher or student."""
         _, metric, split = self.group
-        return get_path(self.told, role, "metrics", split, metric)
+        return get_path(self.record, role, "metrics", split, metric)
 
 
-def data_name(told: dict[str, Any]) -> str:
-    """The data's name in a result or a line of the ledger; synthetic data is called so."""
-    name = get_path(told, "data", "name") or get_path(told, "data_name") or told["task"]
-    return f"{name} (synthetic)" if is_synthetic(told) and "synthetic" not in name else name
+def data_name(record: dict[str, Any]) -> str:
+    """Return the name of the data in a result or ledger line, marked if synthetic."""
+    name = get_path(record, "data", "name") or get_path(record, "data_name") or record["task"]
+    return f"{name} (synthetic)" if is_synthetic(record) and "synthetic" not in name else name
 
 
-def is_synthetic(told: dict[str, Any]) -> bool:
-    """Whether a result or a line of the ledger is of synthetic data; the embedded data is."""
+def is_synthetic(record: dict[str, Any]) -> bool:
+    """Return whether a result or ledger line belongs to synthetic data; embedded data is synthetic."""
     return bool(
-        get_path(told, "data", "synthetic") or get_path(told, "synthetic") or get_path(told, "source") == "embedded"
+        get_path(record, "data", "synthetic")
+        or get_path(record, "synthetic")
+        or get_path(record, "source") == "embedded"
     )
 
 
-def of_folders(folders: Sequence[Path]) -> list[Entry]:
-    """Run folders, each of which holds a result."""
+def entries_of_folders(folders: Sequence[Path]) -> list[Entry]:
+    """Read run folders that hold a result."""
     runs = [read_run(folder) for folder in folders]
     return [Entry(run.folder.resolve().name, "done", run.result, run) for run in runs]
 
 
-def of_output(folder: Path, sweep: str | None) -> list[Entry]:
-    """The runs of an output folder by its ledger, or, where there is none, the run folders below.
+def entries_of_output(folder: Path, sweep: str | None) -> list[Entry]:
+    """Read the runs of an output folder from its ledger, or from the run folders below it.
 
     Raises:
-        DataError: there are no runs, or none of this sweep.
+        DataError: the folder has no runs, or none of this sweep.
     """
     ledger = folder / LEDGER
     if not ledger.exists():
-        found = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
-        found = [path for path in found if not _is_part(path)]
-        if not found or sweep is not None:
-            lack = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
-            raise DataError(f"{folder} has {lack}: name a run's folder, a comparison's folder or an output folder")
-        return of_folders(found)
+        run_dirs = sorted(path.parent for depth in DEPTHS for path in folder.glob(f"{depth}/{RESULT}"))
+        run_dirs = [path for path in run_dirs if not _is_part(path)]
+        if not run_dirs or sweep is not None:
+            problem = f"no {LEDGER}" + ("" if sweep else f", and no run folders with {RESULT} below it")
+            raise DataError(f"{folder} has {problem}: name a run's folder, a comparison's folder or an output folder")
+        return entries_of_folders(run_dirs)
     records = top_level_runs(read_runs(ledger))
-    wanted = [record for record in records if sweep is None or record.get("sweep") == sweep]
-    if not wanted:
+    selected = [record for record in records if sweep is None or record.get("sweep") == sweep]
+    if not selected:
         sweeps = sorted({str(record["sweep"]) for record in records if record.get("sweep")})
         hint = f"{did_you_mean(sweep, sweeps)} (there are: {', '.join(sweeps[-8:]) or 'none'})" if sweep else ""
         raise DataError(f"{ledger} has no runs{f' of sweep={sweep}' if sweep else ''}{hint}")
-    return [_entry(record, folder) for record in wanted]
+    return [_entry(record, folder) for record in selected]
 
 
 def _is_part(folder: Path) -> bool:
-    """Whether a run's folder lies in that of a run of all domains, which has its numbers too."""
+    """Return whether a run's folder is inside that of a run over all domains, which reports its numbers."""
     return folder.parent.name == DOMAINS and (folder.parents[1] / "config.yaml").exists()
 
 
 def _entry(record: dict[str, Any], folder: Path) -> Entry:
-    found = find_folder(record["run_dir"], folder) if record["status"] == "done" else None
-    run = read_run(found) if found else None
+    run_dir = find_folder(record["run_dir"], folder) if record["status"] == "done" else None
+    run = read_run(run_dir) if run_dir else None
     return Entry(record["run_id"], record["status"], run.result if run else record, run)
 
 
 def index_page(entries: list[Entry], title: str) -> Page:
-    """A page that lists runs and shows those on the same data, metric and split together."""
+    """Build a page that lists runs and plots together those with the same data, metric and split."""
     done = [entry for entry in entries if entry.status == "done"]
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in done:
         groups.setdefault(entry.group, []).append(entry)
     states = ", ".join(f"{sum(e.status == s for e in entries)} {s}" for s in dict.fromkeys(e.status for e in entries))
-    intro = f"{plural(len(entries), 'run')}: {states}. They are shown side by side as they are, without a verdict:"
-    intro += " kdrun compare runs methods over seeds on one budget and says what is chance."
+    intro = f"{plural(len(entries), 'run')}: {states}. The runs are shown side by side without a verdict:"
+    intro += " kdrun compare runs methods with equal budgets over seeds and tests the differences."
     with drawing():
-        sections = [Section("runs", "What was run", [Text(intro, "lead"), *_missing(entries), *_table(entries)])]
+        sections = [Section("runs", "Runs", [Text(intro, "lead"), *_missing(entries), *_table(entries)])]
         for place, (group, members) in enumerate(groups.items(), start=1):
             name, metric, split = group
             blocks = _group_blocks(members, metric, split)
-            made = any(is_synthetic(entry.told) for entry in members)
-            sections.append(Section(f"group-{place}", f"{name}: {metric} on {split}", blocks, made))
+            has_synthetic = any(is_synthetic(entry.record) for entry in members)
+            sections.append(Section(f"group-{place}", f"{name}: {metric} on {split}", blocks, has_synthetic))
         if done:
-            sections.append(Section("about", "About the measures", [Text(agreement.ECE_DEFINITION)]))
-    synthetic = all(is_synthetic(entry.told) for entry in entries)
+            sections.append(Section("about", "Measures", [Text(agreement.ECE_DEFINITION)]))
+    synthetic = all(is_synthetic(entry.record) for entry in entries)
     return Page(title, "kdrun, several runs", synthetic, sections)
 
 
 def _missing(entries: list[Entry]) -> list[Block]:
-    gone = [entry.name for entry in entries if entry.status == "done" and entry.run is None]
-    if not gone:
+    missing = [entry.name for entry in entries if entry.status == "done" and entry.run is None]
+    if not missing:
         return []
-    names = f"{', '.join(gone[:6])}{' …' if len(gone) > 6 else ''}"
-    text = f"{plural(len(gone), 'run folder')} gone ({names}): their scores are from the ledger, the rest is n/a."
+    names = f"{', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}"
+    text = f"{plural(len(missing), 'run folder')} missing ({names}): scores are from the ledger, the rest is n/a."
     return [Text(text, "warning")]
 
 
 def _table(entries: list[Entry]) -> list[Block]:
     rows = []
     for entry in entries[-MOST_RUNS:]:
-        told = entry.told
+        record = entry.record
         row = [
             entry.name,
-            told["method"],
-            data_name(told),
-            *(_cell(told.get(key)) for key in ("preset", "seed")),
+            record["method"],
+            data_name(record),
+            *(_cell(record.get(key)) for key in ("preset", "seed")),
             entry.status,
         ]
         if entry.status == "done":
             _, metric, split = entry.group
-            kept = percent(get_path(told, "retention"))
-            scores = [number(entry.score("teacher")), number(entry.score("student")), kept]
-            row += [f"{metric} on {split}", *scores, duration(get_path(told, "time", "total_s"))]
+            retention = percent(get_path(record, "retention"))
+            scores = [number(entry.score("teacher")), number(entry.score("student")), retention]
+            row += [f"{metric} on {split}", *scores, duration(get_path(record, "time", "total_s"))]
         else:
-            row += ["n/a"] * 5
+            row += [NOT_MEASURED] * 5
         rows.append(row)
-    columns = ["run", "method", "data", "preset", "seed", "status", "score", "teacher", "student", "kept", "time"]
-    notes = [f"{e.name}: {e.status}, {shorten(str(e.told['error']), 300)}" for e in entries if e.told.get("error")]
+    columns = ["run", "method", "data", "preset", "seed", "status", "score", "teacher", "student", "retention", "time"]
+    notes = [f"{e.name}: {e.status}, {shorten(str(e.record['error']), 300)}" for e in entries if e.record.get("error")]
     if len(entries) > MOST_RUNS:
         notes.insert(0, f"The last {MOST_RUNS} of {len(entries)} runs are shown.")
     table = Table("Runs", columns, rows, notes, words=7)
@@ -160,58 +169,69 @@ def _table(entries: list[Entry]) -> list[Block]:
 
 
 def _cell(value: Any) -> str:
-    return "n/a" if value is None else str(value)
+    return NOT_MEASURED if value is None else str(value)
 
 
 def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
-    named = _named(members)
-    arms = make_arms([(_cut(words), [e.run for e in entries if e.run]) for words, entries in named.items()])
+    entries_by_setting = _by_setting(members)
+    arms = make_arms(
+        [(_setting_name(setting), [e.run for e in entries if e.run]) for setting, entries in entries_by_setting.items()]
+    )
     rows, table = [], []
-    for arm, entries in zip(arms, named.values(), strict=True):
+    for arm, entries in zip(arms, entries_by_setting.values(), strict=True):
         values = [score for entry in entries if (score := entry.score("student")) is not None]
         if values:
-            rows.append(Row(arm.label, values, fmean(values), None, arm.colour))
-        tops = {score for entry in entries if (score := entry.score("teacher")) is not None}
-        seeds = ", ".join(_cell(entry.told.get("seed")) for entry in entries)
-        shown = number(fmean(values)) if values else "n/a"
+            rows.append(Row(arm.label, values, fmean(values), None, arm.color))
+        teacher_scores = {score for entry in entries if (score := entry.score("teacher")) is not None}
+        seeds = ", ".join(_cell(entry.record.get("seed")) for entry in entries)
+        mean = number(fmean(values) if values else None)
         table.append(
-            [arm.full, seeds, shown, *(number(f(values) if values else None) for f in (min, max)), _tops(tops)]
+            [
+                arm.full_name,
+                seeds,
+                mean,
+                *(number(f(values) if values else None) for f in (min, max)),
+                _score_range(teacher_scores),
+            ]
         )
-    made: list[Block] = key(arms)
+    blocks: list[Block] = color_key(arms)
     if rows:
         svg = plots.dots(f"{metric} on {split}", rows, None)
-        made.append(Figures([Figure(svg, f"{metric} on {split}", "A dot is a run, the diamond their mean.")]))
+        blocks.append(Figures([Figure(svg, f"{metric} on {split}", "Dots are runs; the diamond is their mean.")]))
     columns = ["setting", "seeds", "mean", "lowest", "highest", "teacher"]
-    made.append(Table(f"{metric} on {split}", columns, table, words=2))
+    blocks.append(Table(f"{metric} on {split}", columns, table, words=2))
     if len(arms) <= MOST_CURVES:
-        made += curve_blocks(arms, metric, split)
+        blocks += curve_blocks(arms, metric, split)
     else:
-        made.append(Text(f"Learning curves: n/a ({len(arms)} settings; up to {MOST_CURVES} fit into a plot)."))
+        blocks.append(Text(f"Learning curves: n/a ({len(arms)} settings; a plot shows at most {MOST_CURVES})."))
     if any(arm.runs for arm in arms):
-        made += measures(arms)
-    return made + config_blocks(arms)[: 1 if len(arms) > 1 else 0]
+        blocks += agreement_blocks(arms)
+    return blocks + config_blocks(arms)[: 1 if len(arms) > 1 else 0]
 
 
-def _tops(scores: set[float]) -> str:
-    return " to ".join(number(value) for value in sorted({min(scores), max(scores)})) if scores else "n/a"
+def _score_range(scores: set[float]) -> str:
+    return " to ".join(number(value) for value in sorted({min(scores), max(scores)})) if scores else NOT_MEASURED
 
 
-def _named(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
-    """Runs by their setting: the method, and what runs of that method differ in beside the seed."""
+def _by_setting(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
+    """Group runs by the method and by the config values that differ between runs of that method, except the seed."""
     configs = [arms.compared_values(entry.run.config) if entry.run else {} for entry in members]
-    mates: dict[str, list[dict[str, str]]] = {}
+    configs_by_method: dict[str, list[dict[str, str]]] = {}
     for entry, config in zip(members, configs, strict=True):
-        mates.setdefault(entry.told["method"], []).append(config)
-    keys = {name: arms.differing([config for config in found if config]) for name, found in mates.items()}
-    found: dict[tuple[str, ...], list[Entry]] = {}
-    for entry, own in zip(members, configs, strict=True):
-        method = entry.told["method"]
-        words = [f"{key}={own[key]}" for key in keys[method] if key in own] if own else ["(folder gone)"]
-        found.setdefault((method, *words), []).append(entry)
-    return found
+        configs_by_method.setdefault(entry.record["method"], []).append(config)
+    keys = {
+        name: arms.differing_keys([config for config in same_method if config])
+        for name, same_method in configs_by_method.items()
+    }
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry, config in zip(members, configs, strict=True):
+        method = entry.record["method"]
+        setting = [f"{key}={config[key]}" for key in keys[method] if key in config] if config else ["(folder missing)"]
+        groups.setdefault((method, *setting), []).append(entry)
+    return groups
 
 
-def _cut(words: tuple[str, ...]) -> str:
-    """The words of a setting, where there are many only the first; the table of keys holds them all."""
-    more = f" … ({len(words) - MOST_WORDS} more keys)" if len(words) > MOST_WORDS else ""
-    return " ".join(words[:MOST_WORDS]) + more
+def _setting_name(setting: tuple[str, ...]) -> str:
+    """Join the parts of a setting; of many parts only the first, since the table of keys shows all."""
+    more = f" … ({len(setting) - MOST_WORDS} more keys)" if len(setting) > MOST_WORDS else ""
+    return " ".join(setting[:MOST_WORDS]) + more

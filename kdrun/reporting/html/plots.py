@@ -19,47 +19,47 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 360, 216
-"""Pixels of a plot at its own size; 72 to the inch, so that font sizes are pixels too."""
+"""Size of a plot in pixels; at 72 per inch, font sizes are pixels too."""
 DASHES: tuple[Any, ...] = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
-COLOUR_OF = {"student": 0, "teacher": 1, "generator": 2, "guess": 3}
-"""Roles keep their colour from plot to plot."""
+ROLE_COLORS = {"student": 0, "teacher": 1, "generator": 2, "guess": 3}
+"""Index of each role's color, the same in all plots."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: steps and values, its name, the number of its colour, and perhaps the range around it."""
+    """A curve: steps, values, name, index of its color, and optionally its range."""
 
     name: str
     steps: Sequence[float]
     values: Sequence[float]
-    colour: int = 0
+    color: int = 0
     low: Sequence[float] = ()
     high: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a plot of intervals: its name, single values, their mean, and the interval around it."""
+    """A row of an interval plot: name, single values, their mean, and the interval of the mean."""
 
     name: str
     values: Sequence[float]
     mean: float
     interval: tuple[float, float] | None
-    colour: int = 0
+    color: int = 0
 
 
-def role_colour(role: str, number_of: int) -> int:
-    """The colour of a role; roles of no fixed colour take the next ones."""
-    return COLOUR_OF.get(role, (len(COLOUR_OF) + number_of) % len(SERIES))
+def role_color(role: str, number_of: int) -> int:
+    """Return the color index of a role; other roles take the next colors."""
+    return ROLE_COLORS.get(role, (len(ROLE_COLORS) + number_of) % len(SERIES))
 
 
 def style(number_of: int) -> dict[str, Any]:
-    """Colour and dashes; the first two colours differ to every eye, so that their lines stay whole."""
+    """Return color and dashes; the first two colors are distinct to every reader, so their lines are solid."""
     return {"color": SERIES[number_of % len(SERIES)], "linestyle": DASHES[number_of % len(DASHES)]}
 
 
 def canvas(height: float = HEIGHT, *, left: float = 50, right: float = 12, top: float = 12, bottom: float = 40) -> Any:
-    """A figure and its axes, with margins in pixels."""
+    """Create a figure and its axes, with margins in pixels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
@@ -70,21 +70,21 @@ def canvas(height: float = HEIGHT, *, left: float = 50, right: float = 12, top: 
 
 
 def bars(title: str, values: Sequence[tuple[str, float | None, int]]) -> Markup:
-    """Horizontal bars from zero, each with its name and value above it; a missing value is named too."""
+    """Plot horizontal bars from zero, each with its name and value above; missing values are named too."""
     pitch = 38
     figure, axes = canvas(pitch * len(values) + 30, left=8, right=16, top=4, bottom=26)
-    for place, (name, value, colour) in enumerate(values):
-        axes.barh(-place, value or 0.0, height=0.36, color=SERIES[colour])
+    for place, (name, value, color) in enumerate(values):
+        axes.barh(-place, value or 0.0, height=0.36, color=SERIES[color])
         at = min(value or 0.0, 0.0)
         _above(axes, f"{name}\N{EN SPACE}{number(value)}", at, -place, 0.24)
-    known = [value for _, value, _ in values if value is not None]
-    axes.set_xlim(min([0.0, *known]), max([1.0, *known]))
+    present = [value for _, value, _ in values if value is not None]
+    axes.set_xlim(min([0.0, *present]), max([1.0, *present]))
     axes.set_ylim(-len(values) + 0.6, 0.75)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_position(("data", 0.0))
-    told = "; ".join(f"{name} {number(value)}" for name, value, _ in values)
-    return to_svg(figure, f"Bars of {title}: {told}.")
+    description = "; ".join(f"{name} {number(value)}" for name, value, _ in values)
+    return to_svg(figure, f"Bars of {title}: {description}.")
 
 
 def curves(
@@ -94,68 +94,68 @@ def curves(
     turns: Sequence[Span] = (),
     mark: tuple[float, float, str] | None = None,
 ) -> tuple[Markup, int]:
-    """Curves over steps, thinned, on shaded phases and turns.
+    """Plot curves over steps, thinned, on shaded phases and turns.
 
     Returns:
-        The plot, and how many neighbouring points the most thinned line takes together (1: none is thinned).
+        The plot, and the number of points averaged in the most thinned line (1: no line is thinned).
     """
-    many = len(lines) > 1
-    figure, axes = canvas(right=84 if many else 14, top=12 + 14 * (len(phases) > 1) + 14 * bool(turns))
+    has_names = len(lines) > 1
+    figure, axes = canvas(right=84 if has_names else 14, top=12 + 14 * (len(phases) > 1) + 14 * bool(turns))
     _shade(axes, phases, turns)
     ends, group = [], 1
     for line in lines:
         thinned = thin((list(line.steps), list(line.values)))
-        group, colours = max(group, thinned.group), style(line.colour)
+        group, line_style = max(group, thinned.group), style(line.color)
         low = thin((list(line.steps), list(line.low))).low if line.low else thinned.low
         high = thin((list(line.steps), list(line.high))).high if line.high else thinned.high
         if line.low or thinned.group > 1:
-            axes.fill_between(thinned.steps, low, high, color=colours["color"], alpha=0.2, linewidth=0)
-        alone = "o" if len(thinned.steps) < 25 else None
-        axes.plot(thinned.steps, thinned.values, marker=alone, markersize=3, **colours)
-        ends.append((float(thinned.values[-1]), line.name, colours["color"]))
+            axes.fill_between(thinned.steps, low, high, color=line_style["color"], alpha=0.2, linewidth=0)
+        marker = "o" if len(thinned.steps) < 25 else None
+        axes.plot(thinned.steps, thinned.values, marker=marker, markersize=3, **line_style)
+        ends.append((float(thinned.values[-1]), line.name, line_style["color"]))
     if mark is not None:
         axes.plot(*mark[:2], marker="o", color=INK, markersize=8, markerfacecolor="none", markeredgecolor=INK)
         axes.annotate(mark[2], mark[:2], (0, -14), textcoords="offset points", ha="right", color=INK)
     axes.set_xlim(0, 1.02 * max(line.steps[-1] for line in lines))
     axes.set_xlabel("step")
     _number_axes(axes, whole=True)
-    if many:
+    if has_names:
         _name_ends(axes, ends)
-    return to_svg(figure, f"Curves of {title} by step: {'; '.join(map(_told, lines))}."), group
+    return to_svg(figure, f"Curves of {title} by step: {'; '.join(map(_description, lines))}."), group
 
 
 def reliability(models: Sequence[tuple[str, Calibration]]) -> Markup:
-    """Share of right predictions over mean probability, a mark a bin whose area grows with its rows."""
+    """Plot the share of correct predictions over the mean probability; the area of a mark grows with its rows."""
     figure, axes = canvas(300, top=10 + 14 * len(models), bottom=42)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     shapes = {"teacher": ("s", "■")}
-    for place, (name, found) in enumerate(models):
+    for place, (name, calibration) in enumerate(models):
         shape, key = shapes.get(name, ("o", "●"))
-        x, y = [b.confidence for b in found.bins], [b.accuracy for b in found.bins]
-        total = sum(b.rows for b in found.bins)
-        drawn = style(COLOUR_OF[name])
-        axes.plot(x, y, linewidth=1, **drawn)
-        areas = [12 + 160 * b.rows / total for b in found.bins]
-        axes.scatter(x, y, areas, marker=shape, color=drawn["color"], alpha=0.75, linewidth=0)
-        label = f"{name}, ECE {number(found.error)}"
+        x, y = [b.confidence for b in calibration.bins], [b.accuracy for b in calibration.bins]
+        total = sum(b.rows for b in calibration.bins)
+        line_style = style(ROLE_COLORS[name])
+        axes.plot(x, y, linewidth=1, **line_style)
+        areas = [12 + 160 * b.rows / total for b in calibration.bins]
+        axes.scatter(x, y, areas, marker=shape, color=line_style["color"], alpha=0.75, linewidth=0)
+        label = f"{name}, ECE {number(calibration.error)}"
         where: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(key, (0, 1), (0, 4 + 14 * place), color=drawn["color"], **where)
+        axes.annotate(key, (0, 1), (0, 4 + 14 * place), color=line_style["color"], **where)
         axes.annotate(label, (0, 1), (14, 4 + 14 * place), **where)
-    low = min(min(b.confidence for b in found.bins) for _, found in models)
+    low = min(min(b.confidence for b in calibration.bins) for _, calibration in models)
     axes.set_xlim(max(0.0, low - 0.05), 1.02)
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("mean probability of the predicted class")
-    axes.set_ylabel("share of right predictions")
-    told = "; ".join(f"{name}, {plural(len(c.bins), 'bin')}, ECE {number(c.error)}" for name, c in models)
-    return to_svg(figure, f"Calibration curve: {told}.")
+    axes.set_ylabel("share of correct predictions")
+    description = "; ".join(f"{name}, {plural(len(c.bins), 'bin')}, ECE {number(c.error)}" for name, c in models)
+    return to_svg(figure, f"Calibration curve: {description}.")
 
 
-def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], colour: int, note: str) -> Markup:
-    """Scores of one against scores of another, with the line on which they are equal."""
+def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], color: int, note: str) -> Markup:
+    """Plot the scores of one model against those of another, with the line of equality."""
     figure, axes = canvas(280, bottom=42)
     ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
     axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
-    axes.plot(x, y, linestyle="none", marker="o", markersize=3.4, markeredgewidth=0, color=SERIES[colour], alpha=0.4)
+    axes.plot(x, y, linestyle="none", marker="o", markersize=3.4, markeredgewidth=0, color=SERIES[color], alpha=0.4)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     _number_axes(axes)
@@ -163,29 +163,27 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], co
 
 
 def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None) -> Markup:
-    """Single values, their mean and its interval, a row each; perhaps a line all rows are measured against."""
+    """Plot single values, their mean and its interval, one row each, and optionally a reference line."""
     figure, axes = _rows_canvas(len(rows), 18 if line else 4)
-    seen = [value for row in rows for value in row.values] + ([line[1]] if line else [])
-    _limits(axes, seen, [row.interval for row in rows])
+    drawn = [value for row in rows for value in row.values] + ([line[1]] if line else [])
+    _limits(axes, drawn, [row.interval for row in rows])
     for place, row in enumerate(rows):
-        colour = SERIES[row.colour % len(SERIES)]
+        color = SERIES[row.color % len(SERIES)]
         if row.interval is not None:
-            axes.plot(row.interval, [-place, -place], color=colour, linewidth=1.4)
-        axes.plot(
-            row.values, [-place] * len(row.values), "o", color=colour, alpha=0.55, markersize=6, markeredgewidth=0
-        )
+            axes.plot(row.interval, [-place, -place], color=color, linewidth=1.4)
+        axes.plot(row.values, [-place] * len(row.values), "o", color=color, alpha=0.55, markersize=6, markeredgewidth=0)
         axes.plot([row.mean], [-place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK)
         _above(axes, f"{row.name}\N{EN SPACE}{number(row.mean)}", None, -place, 0.2)
     if line is not None:
-        axes.axvline(line[1], color=SERIES[COLOUR_OF["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
+        axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
         text = f"{line[0]} {number(line[1])}"
         axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    told = "; ".join(f"{row.name}: mean {number(row.mean)} of {len(row.values)}" for row in rows)
-    return to_svg(figure, f"Dots of {title}: {told}{f'; {line[0]} {number(line[1])}' if line else ''}.")
+    description = "; ".join(f"{row.name}: mean {number(row.mean)} of {len(row.values)}" for row in rows)
+    return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {number(line[1])}' if line else ''}.")
 
 
 def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup:
-    """Mean differences with their intervals, against zero and the margin below which a difference does not count."""
+    """Plot mean differences with their intervals, against zero and the tie margin."""
     figure, axes = _rows_canvas(len(rows), 4)
     ends = [x for row in rows for x in row.interval or ()] + [row.mean for row in rows] + [0.0]
     _limits(axes, ends + ([-margin, margin] if margin else []), [])
@@ -197,12 +195,12 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
             axes.plot(row.interval, [-place, -place], color=SERIES[0], linewidth=2)
         axes.plot([row.mean], [-place], "D", markersize=6, color=SERIES[0])
         _above(axes, f"{row.name}\N{EN SPACE}{signed(row.mean)}", None, -place, 0.2)
-    told = "; ".join(
+    description = "; ".join(
         f"{row.name} {signed(row.mean)}"
         + (f", {signed(row.interval[0])} to {signed(row.interval[1])}" if row.interval else "")
         for row in rows
     )
-    return to_svg(figure, f"Intervals of {title}: {told}.")
+    return to_svg(figure, f"Intervals of {title}: {description}.")
 
 
 def _rows_canvas(rows: int, top: float) -> tuple[Figure, Axes]:
@@ -215,19 +213,19 @@ def _rows_canvas(rows: int, top: float) -> tuple[Figure, Axes]:
 
 
 def _limits(axes: Axes, values: Sequence[float], intervals: Sequence[tuple[float, float] | None]) -> None:
-    """Room for all values, and for the intervals as far as they are not much wider than the values spread."""
+    """Leave room for all values, and for the intervals unless they are much wider than the range of the values."""
     low, high = min(values), max(values)
-    room = (high - low) or abs(high) * 0.02 or 1.0
+    margin = (high - low) or abs(high) * 0.02 or 1.0
     for interval in intervals:
         if interval is not None:
-            low, high = min(low, max(interval[0], low - room)), max(high, min(interval[1], high + room))
-    pad = 0.06 * ((high - low) or room)
+            low, high = min(low, max(interval[0], low - margin)), max(high, min(interval[1], high + margin))
+    pad = 0.06 * ((high - low) or margin)
     axes.set_xlim(low - pad, high + pad)
     _number_axes(axes, y=False)
 
 
 def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None:
-    """The name of a row, above it: at its start, or at the left edge."""
+    """Write the name of a row above it: at its start, or at the left edge."""
     if x is None:
         axes.text(0, y + gap, text, transform=axes.get_yaxis_transform(), va="bottom")
     else:
@@ -235,7 +233,7 @@ def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None
 
 
 def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
-    """Few, round numbers; `whole` ones on the x axis."""
+    """Use few, round tick labels; `whole` numbers on the x axis."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for axis in (axes.xaxis, axes.yaxis) if y else (axes.xaxis,):
@@ -244,9 +242,9 @@ def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
 
 
 def _shade(axes: Axes, phases: Sequence[Span], turns: Sequence[Span]) -> None:
-    """Every other phase in grey, with its name; turns in the colours of their roles, with a key above.
+    """Shade every other phase and label it; shade turns in the colors of their roles, with a key above.
 
-    The student's turns stay white: they are the ground on which the others are seen.
+    The student's turns stay white, as the background of the others.
     """
     if len(phases) > 1:
         for place, span in enumerate(phases):
@@ -257,26 +255,26 @@ def _shade(axes: Axes, phases: Sequence[Span], turns: Sequence[Span]) -> None:
     roles = [role for role in dict.fromkeys(span.name for span in turns) if role != "student"]
     where: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
     for place, role in enumerate(roles):
-        x, y, colour = 104 * place, 2 + 14 * (len(phases) > 1), SERIES[role_colour(role, place)]
-        axes.annotate("■", (0, 1), (x, y), color=colour, alpha=0.5, **where)
+        x, y, color = 104 * place, 2 + 14 * (len(phases) > 1), SERIES[role_color(role, place)]
+        axes.annotate("■", (0, 1), (x, y), color=color, alpha=0.5, **where)
         axes.annotate(f"{role}'s turn", (0, 1), (x + 14, y), color=MUTED, **where)
         for span in turns:
             if span.name == role:
-                axes.axvspan(span.start, span.end, color=colour, alpha=0.25, linewidth=0, zorder=0.5)
+                axes.axvspan(span.start, span.end, color=color, alpha=0.25, linewidth=0, zorder=0.5)
 
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Each line's name beside its end, moved apart where ends are close."""
+    """Write each line's name at its end; names of close ends are moved apart."""
     low, high = axes.get_ylim()
     height = axes.get_position().height * axes.figure.get_figheight() * 72  # pyright: ignore[reportAttributeAccessIssue]
     line = 13 / height * (high - low)
     previous = -np.inf
-    for y, name, colour in sorted(ends):
+    for y, name, color in sorted(ends):
         previous = max(y, previous + line)
-        axes.text(1.02, previous, name, transform=axes.get_yaxis_transform(), va="center", color=colour)
+        axes.text(1.02, previous, name, transform=axes.get_yaxis_transform(), va="center", color=color)
 
 
-def _told(line: Line) -> str:
+def _description(line: Line) -> str:
     values, steps = line.values, line.steps
     start, end = f"{values[0]:.4g} at step {steps[0]:g}", f"{values[-1]:.4g} at step {steps[-1]:g}"
     lowest, highest = (f"{f(values):.4g}" for f in (min, max))

@@ -32,15 +32,15 @@ def _template() -> Template:
 
 
 def render(page: Page) -> str:
-    """The HTML of a page; the same page gives the same bytes."""
-    css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 — our own file
+    """Return the HTML of a page; the same page gives the same bytes."""
+    css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 — a file of this package
     html = _template().render(page=page, style=css)
-    # half of a surrogate pair, which JSON can hold, has no UTF-8
+    # JSON can hold half of a surrogate pair, which has no UTF-8 encoding
     return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def write_page(page: Page, path: Path) -> Path:
-    """Write a page whole or not at all; its folder is made."""
+    """Write a page atomically; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, render(page))
     return path

@@ -7,11 +7,11 @@ from pathlib import Path
 REPORT = "report.html"
 
 
-def write_run_report(run_folder: Path) -> Path:
+def write_run_report(run_dir: Path) -> Path:
     """Write `report.html` into a finished run's folder.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
         DataError: the folder holds no finished run, or a file in it is broken.
@@ -19,14 +19,14 @@ def write_run_report(run_folder: Path) -> Path:
     from kdrun.reporting.html import run_page, run_reader
     from kdrun.reporting.html.render import write_page
 
-    return write_page(run_page.run_page(run_reader.read_run(run_folder)), run_folder / REPORT)
+    return write_page(run_page.run_page(run_reader.read_run(run_dir)), run_dir / REPORT)
 
 
 def write_comparison_report(folder: Path) -> Path:
-    """Write `report.html` into a comparison's folder (it holds comparison.json).
+    """Write `report.html` into the folder of a comparison, which holds comparison.json.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
         DataError: the folder holds no comparison, or a file in it or in a run's folder is broken.

@@ -14,7 +14,7 @@ from kdrun.storage.key_aliases import rename_comparison, rename_config
 
 
 def get_path(record: Mapping[str, Any], *keys: str) -> Any:
-    """A value deep in a record; None where a key is missing on the way, as in files of older versions."""
+    """Return a value deep in a record; None where a key is missing, as in files of older versions."""
     value: Any = record
     for key in keys:
         if not isinstance(value, Mapping) or key not in value:
@@ -32,20 +32,20 @@ SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run's folder. Big files are read when they are asked for."""
+    """The folder of a finished run; large files are read on first use."""
 
     folder: Path
     result: dict[str, Any]
 
     @cached_property
     def config_text(self) -> str | None:
-        """The resolved config as it was written; None where the file is gone."""
+        """The resolved config as written; None if the file is missing."""
         path = self.folder / "config.yaml"
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved config; empty where the file is gone."""
+        """The resolved config; empty if the file is missing."""
         config = parse_config(self.config_text or "{}", self.folder / "config.yaml")
         return rename_config(config, [str(get_path(config, "method", "name"))])
 
@@ -66,70 +66,70 @@ class FinishedRun:
 
     @cached_property
     def card(self) -> dict[str, Any] | None:
-        """The card of the text that it left behind; None where it left none."""
+        """The card of the exported generated text; None if the run exported none."""
         path = self.folder / "generated" / "card.json"
         return _read_object(path, CARD_KEYS) if path.exists() else None
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
-        """What it says of the runs of single domains that it is made of, by domain; empty for any other run."""
+        """Results of the runs of single domains, by domain; empty for other runs."""
         return get_path(self.result, "domains") or {}
 
     @property
     def synthetic(self) -> bool:
-        """Whether its data was made by a grammar."""
+        """Whether the data is synthetic."""
         return bool(self.result["data"]["synthetic"])
 
     def score(self, role: str, split: str | None = None, metric: str | None = None) -> float | None:
-        """A role's score: the headline one, or that of a split and metric; None where there is none."""
+        """Return a role's score, by default the headline score; None if there is none."""
         at = split or self.result["headline"]["split"], metric or self.result["headline"]["metric"]
         return get_path(self.result, "guess", *at) if role == "guess" else get_path(self.result, role, "metrics", *at)
 
     def reason(self, key: str) -> str | None:
-        """Why a value of the result is null."""
+        """Return why a value of the result is null."""
         return get_path(self.result, "reasons", key)
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """A run's folder.
+    """Read a run's folder.
 
     Raises:
-        DataError: it holds no result, or one that is not of kdrun.
+        DataError: the folder holds no result, or result.json was not written by kdrun.
     """
     path = folder / RESULT
     if not path.exists():
         raise DataError(
-            f"{folder} has no {RESULT}: the run did not finish (it is running, failed or was interrupted; "
-            "`kdrun runs` says which), so there is nothing to report"
+            f"{folder} has no {RESULT}: the run did not finish, so there is nothing to report "
+            "(`kdrun runs` shows whether it is running, failed or interrupted)"
         )
     return FinishedRun(folder, _read_object(path, RESULT_KEYS))
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
-    """A comparison's record.
+    """Read a comparison's record.
 
     Raises:
-        DataError: the folder holds none, or one that is not of kdrun.
+        DataError: the folder holds no record, or comparison.json was not written by kdrun.
     """
     path = folder / COMPARISON
     if not path.exists():
-        raise DataError(f"{folder} has no {COMPARISON}: it is not a folder that `kdrun compare` left")
+        raise DataError(f"{folder} has no {COMPARISON}: it is not a folder of `kdrun compare`")
     return rename_comparison(_read_object(path, COMPARISON_KEYS))
 
 
-def find_folder(name: str, beside: Path) -> Path | None:
-    """A run folder named in a record: as it is written, or below a folder around the record; None if it is gone."""
-    for base in (Path(), *beside.resolve().parents):
+def find_folder(name: str, record_folder: Path) -> Path | None:
+    """Find a run folder named in a record: as written, or below a parent of the record's folder; None if missing."""
+    for base in (Path(), *record_folder.resolve().parents):
         if (base / name / RESULT).exists():
             return base / name
     return None
 
 
 def read_lines(path: Path, keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The objects of a file with one JSON object a line; none where the file is missing.
+    """Read a file with one JSON object per line; an absent file has no lines.
 
     Raises:
-        DataError: a line is no such object, or lacks one of `keys`.
+        DataError: a line is not an object, or lacks one of `keys`.
     """
     rows = []
     lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
@@ -140,18 +140,18 @@ def read_lines(path: Path, keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-        lacking = [key for key in keys if not isinstance(row, dict) or key not in row]
-        if lacking or not isinstance(row, dict):
-            raise DataError(f"{path}, line {number} must be an object with {', '.join(lacking)}, got {line[:80]}")
+        missing = [key for key in keys if not isinstance(row, dict) or key not in row]
+        if missing or not isinstance(row, dict):
+            raise DataError(f"{path}, line {number} must be an object with {', '.join(missing)}, got {line[:80]}")
         rows.append(row)
     return rows
 
 
 def parse_config(text: str, path: Path) -> dict[str, Any]:
-    """The mapping that a config file holds.
+    """Parse the mapping of a config file.
 
     Raises:
-        DataError: it is no YAML, or no mapping.
+        DataError: the text is not YAML, or not a mapping.
     """
     import yaml
 
@@ -166,10 +166,10 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
 
 def _read_object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON: {error}") from error
-    lacking = [key for key in keys if not isinstance(found, dict) or key not in found]
-    if lacking:
-        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(lacking)}")
-    return found
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(missing)}")
+    return record

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, PAPER, BAND = "#010101", "#010102", "#010103", "#010104", "#010105"
 SERIES = tuple(f"#0101{number:02x}" for number in range(16, 24))
-"""Colours to draw with: none is seen, each stands for a variable of the page's style."""
+"""Placeholder colors; each is replaced by a variable of the page's style."""
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper", BAND: "--band"} | {
-    colour: f"--c{number}" for number, colour in enumerate(SERIES, start=1)
+    color: f"--c{number}" for number, color in enumerate(SERIES, start=1)
 }
 SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kdrun",
-    "text.parse_math": False,  # a dollar in a label is a dollar
+    "text.parse_math": False,  # a dollar sign in a label starts no formula
     "axes.formatter.use_mathtext": False,
     "axes.unicode_minus": True,
     "font.size": 11.5,
@@ -54,12 +54,12 @@ SETTINGS: dict[str, Any] = {
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Matplotlib's settings while a page's plots are drawn; the user's own return afterwards."""
+    """Apply Matplotlib's settings for a page's plots, and restore the user's afterwards."""
     import matplotlib
     from cycler import cycler
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # a browser has the letters that Matplotlib's own font lacks
+        # the browser has the glyphs that Matplotlib's font lacks
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
         matplotlib.rcdefaults()
         settings: Any = SETTINGS | {"axes.prop_cycle": cycler(color=SERIES)}
@@ -68,11 +68,11 @@ def drawing() -> Iterator[None]:
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
-    """A figure as an `<svg>` element.
+    """Convert a figure to an `<svg>` element.
 
     Args:
-        figure: drawn inside `drawing()` with the colours of this module.
-        label: what a reader who cannot see it is told.
+        figure: drawn inside `drawing()` with the colors of this module.
+        label: description for readers who cannot see the figure.
 
     Returns:
         Markup without network references, scripts or dates; the same figure gives the same markup.
@@ -86,7 +86,7 @@ def to_svg(figure: Figure, label: str) -> Markup:
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     raw = buffer.getvalue()
     prefix = "f" + hashlib.sha256((label + raw).encode()).hexdigest()[:8]
-    root = ElementTree.fromstring(raw)  # noqa: S314 — Matplotlib's own output
+    root = ElementTree.fromstring(raw)  # noqa: S314 — output of Matplotlib
     _tidy(root, prefix)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
@@ -94,16 +94,16 @@ def to_svg(figure: Figure, label: str) -> Markup:
     title = ElementTree.Element("title")
     title.text = label
     root.insert(0, title)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 — escaped by the serialiser
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 — escaped by the serializer
 
 
 def _clean(text: str) -> str:
-    """A text without the characters that XML cannot hold."""
+    """Replace the characters that XML cannot hold."""
     return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _tidy(root: ElementTree.Element, prefix: str) -> None:
-    """Plain names, only the ids that are used and these with a prefix, colours as variables, no style sheet."""
+    """Strip namespaces, unused ids and style sheets; prefix the used ids; replace colors by variables."""
     for parent in root.iter():
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
@@ -141,5 +141,5 @@ def _tidy_attribute(element: ElementTree.Element, name: str, used: set[str], pre
 
 
 def _style(value: str) -> str:
-    kept = [part for part in value.split("; ") if not part.startswith("font-family")]
-    return re.sub(r"#[0-9a-f]{6}", lambda found: f"var({VARIABLES[found[0]]})", "; ".join(kept))
+    parts = [part for part in value.split("; ") if not part.startswith("font-family")]
+    return re.sub(r"#[0-9a-f]{6}", lambda match: f"var({VARIABLES[match[0]]})", "; ".join(parts))

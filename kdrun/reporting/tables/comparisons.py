@@ -11,108 +11,125 @@ from kdrun.reporting.tables import run_facts
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
-SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "guess"]
-"""Columns that all rows of a comparison have in common."""
-OF_A_COMPARISON = ("baselines", "seeds", "margin")
-"""Words of `kdrun compare` that are no settings of its runs."""
+SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "majority baseline"]
+"""Columns that all rows of a comparison share."""
+COMPARISON_OPTIONS = ("baselines", "seeds", "margin")
+"""Options of `kdrun compare` that are no settings of its runs."""
 
 
-def verdicts(found: list[Comparison], methods: list[str], digits: int) -> TextTable:
-    """One row a comparison and pair: who wins, by how much, and how sure that is.
+def verdict_table(records: list[Comparison], methods: list[str], digits: int) -> TextTable:
+    """Build the table of verdicts: one row per comparison and pair, with the difference and its confidence interval.
 
     Args:
-        found: the comparisons.
-        methods: only pairs that one of these takes part in; all if there are none.
+        records: records of the comparisons.
+        methods: only pairs with at least one arm of these methods; empty for all.
         digits: decimals of a percentage.
     """
-    rows, records = [], []
-    for one in found:
-        arms = {arm["name"]: arm for arm in one["arms"]}
-        for pair in one["pairs"]:
+    table_rows, csv_rows = [], []
+    for record in records:
+        arms = {arm["name"]: arm for arm in record["arms"]}
+        for pair in record["pairs"]:
             if methods and not any(method_of(arms[pair[side]]) in methods for side in "ab"):
                 continue
             sides = [f"{pair[side]} {_mean(arms[pair[side]], digits)}" for side in "ab"]
-            rows.append([*_what(one, digits), *sides, _difference(pair, digits), _word(pair)])
-            records.append(values(one) | _pair_values(arms, pair))
-    told = [*_guess(found), *notes(found), *_intervals(found)]
-    return TextTable(caption(found), [*SHARED, "a", "b", "a − b", "verdict"], rows, records, told, left=(*range(9), 10))
+            table_rows.append([*_shared_cells(record, digits), *sides, _difference(pair, digits), _verdict(pair)])
+            csv_rows.append(csv_values(record) | _pair_values(arms, pair))
+    table_notes = [*_baseline_note(records), *notes(records), *_intervals(records)]
+    return TextTable(
+        caption(records),
+        [*SHARED, "a", "b", "a − b", "verdict"],
+        table_rows,
+        csv_rows,
+        table_notes,
+        left=(*range(9), 10),
+    )
 
 
-def arms(found: list[Comparison], methods: list[str], digits: int) -> TextTable:
-    """One row a comparison and arm: every seed's score, what it kept of the teacher's, what it cost."""
-    rows, records = [], []
-    for one in found:
-        for arm in one["arms"]:
+def arm_table(records: list[Comparison], methods: list[str], digits: int) -> TextTable:
+    """Build the table of arms: one row per comparison and arm, with each seed's score, the retention and the cost."""
+    table_rows, csv_rows = [], []
+    for record in records:
+        for arm in record["arms"]:
             if methods and method_of(arm) not in methods:
                 continue
-            n = sum(score is not None for score in arm["scores"].values())
-            mean = f"{_mean(arm, digits)} ({n})" if arm["mean"] is not None else NOT_MEASURED
-            each = ", ".join(_one_seed(arm, str(seed), digits) for seed in one["seeds"])
-            kept = percent(arm["kept"], digits)
-            rows.append([*_what(one, digits, arm), arm["name"], mean, each, kept, _time(arm), _steps(arm)])
+            num_scores = sum(score is not None for score in arm["scores"].values())
+            mean = f"{_mean(arm, digits)} ({num_scores})" if arm["mean"] is not None else NOT_MEASURED
+            scores = ", ".join(_one_seed(arm, str(seed), digits) for seed in record["seeds"])
+            retention = percent(arm["kept"], digits)
+            table_rows.append(
+                [
+                    *_shared_cells(record, digits, arm),
+                    arm["name"],
+                    mean,
+                    scores,
+                    retention,
+                    _training_time(arm),
+                    _steps(arm),
+                ]
+            )
             line = {
                 "arm": arm["name"],
                 "mean": csv_percent(arm["mean"]),
                 "sd": csv_percent(arm["sd"]),
-                "n": n,
+                "n": num_scores,
             }
             scores = (f"{seed}:{'' if score is None else csv_percent(score)}" for seed, score in arm["scores"].items())
             line |= {"scores": " ".join(scores), "kept": csv_percent(arm["kept"])}
-            line |= {"train_seconds": _or_empty(arm["seconds"]), "steps": _steps(arm)}
-            records.append(values(one, arm) | line)
-    columns = [*SHARED, "arm", "mean ± sd (n)", "each seed", "kept", "training a run", "steps"]
-    told = [*_guess(found), *notes(found), *failures(found)]
-    return TextTable(caption(found), columns, rows, records, told, left=(*range(8), 9, 12))
+            line |= {"train_seconds": _csv_value(arm["seconds"]), "steps": _steps(arm)}
+            csv_rows.append(csv_values(record, arm) | line)
+    columns = [*SHARED, "arm", "mean ± sd (n)", "each seed", "retention", "training time per run", "steps"]
+    table_notes = [*_baseline_note(records), *notes(records), *failures(records)]
+    return TextTable(caption(records), columns, table_rows, csv_rows, table_notes, left=(*range(8), 9, 12))
 
 
 TEACHER_DIGITS = 9
-"""Scores that agree to so many are of one teacher: means over domains come in two orders of adding up."""
+"""Digits to which the scores of one teacher agree: means over domains are summed in two orders."""
 
 
 def teacher_key(teacher: dict[str, Any]) -> tuple[Any, ...]:
-    """What is equal for one teacher in two arms, as far as its scores tell."""
+    """Return a key that is equal for the same teacher in two arms, judged by its scores."""
     scores = [teacher["score"], *(of["mean"] for of in teacher["by_domain"].values())]
-    shown = (None if score is None else round(score, TEACHER_DIGITS) for score in scores)
-    return teacher["name"], teacher["lessons"], *shown
+    rounded = (None if score is None else round(score, TEACHER_DIGITS) for score in scores)
+    return teacher["name"], teacher["lessons"], *rounded
 
 
-def teachers(one: Comparison) -> list[dict[str, Any]]:
-    """The teachers of a comparison's arms, each once; none in the record of an older one, which has one for all."""
-    found = [arm["teacher"] for arm in one["arms"] if arm.get("teacher")]
-    return list({teacher_key(teacher): teacher for teacher in found}.values())
+def distinct_teachers(record: Comparison) -> list[dict[str, Any]]:
+    """Return the distinct teachers of the arms; empty for records of older versions, which have one for all."""
+    teachers = [arm["teacher"] for arm in record["arms"] if arm.get("teacher")]
+    return list({teacher_key(teacher): teacher for teacher in teachers}.values())
 
 
 def method_of(arm: dict[str, Any]) -> str:
-    """The method of an arm, from its words; an arm without such a word bears its name."""
-    named = [word.partition("=")[2] for word in arm["words"] if word.startswith("method=")]
-    return named[-1] if named else arm["name"]
+    """Return the method of an arm from its overrides; without such an override, the arm's name is the method."""
+    methods = [word.partition("=")[2] for word in arm["words"] if word.startswith("method=")]
+    return methods[-1] if methods else arm["name"]
 
 
-def settings_of(one: Comparison) -> str:
-    """The preset of a comparison and what its runs were given beyond it and beyond what has a column."""
-    kept = [word for word in shlex.split(one["command"]) if word.partition("=")[0] not in OF_A_COMPARISON]
-    return f"preset={one['preset']} {run_facts.beyond_axes(shlex.join(kept))}".rstrip()
+def settings_of(record: Comparison) -> str:
+    """Return the preset of a comparison and the settings beyond it that have no column."""
+    args = [word for word in shlex.split(record["command"]) if word.partition("=")[0] not in COMPARISON_OPTIONS]
+    return f"preset={record['preset']} {run_facts.other_settings(shlex.join(args))}".rstrip()
 
 
-def _what(one: Comparison, digits: int, arm: dict[str, Any] | None = None) -> list[str]:
-    """The columns `SHARED`; where arms have different teachers, that of the arm, or all of them without one."""
-    of_arms = teachers(one)
-    if len(of_arms) > 1 and arm is not None:
-        shown = _teacher(arm["teacher"], digits) if arm["teacher"] else "none"
-    elif len(of_arms) > 1:
-        shown = "; ".join(_teacher(teacher, digits) for teacher in of_arms)
+def _shared_cells(record: Comparison, digits: int, arm: dict[str, Any] | None = None) -> list[str]:
+    """Return the cells of `SHARED`, with the teacher of the arm; without an arm, with all distinct teachers."""
+    distinct = distinct_teachers(record)
+    if len(distinct) > 1 and arm is not None:
+        teacher = _teacher(arm["teacher"], digits) if arm["teacher"] else "none"
+    elif len(distinct) > 1:
+        teacher = "; ".join(_teacher(teacher, digits) for teacher in distinct)
     else:
-        shown = _teacher(one["teacher"], digits) if one.get("teacher") else "none"
-    seeds = ", ".join(str(seed) for seed in one["seeds"])
-    guess = percent(one.get("guess"), digits, unit="")
+        teacher = _teacher(record["teacher"], digits) if record.get("teacher") else "none"
+    seeds = ", ".join(str(seed) for seed in record["seeds"])
+    baseline = percent(record.get("guess"), digits, unit="")
     return [
-        run_facts.task_name(one),
-        one["metric"],
-        one["student"] or NOT_MEASURED,
-        settings_of(one),
+        run_facts.task_name(record),
+        record["metric"],
+        record["student"] or NOT_MEASURED,
+        settings_of(record),
         seeds,
-        shown,
-        guess,
+        teacher,
+        baseline,
     ]
 
 
@@ -139,13 +156,13 @@ def _difference(pair: dict[str, Any], digits: int) -> str:
     return f"{signed(100 * pair['difference'], digits, minus='-')} [{interval}]"
 
 
-def _word(pair: dict[str, Any]) -> str:
-    """The verdict; about how many seeds would tell, where that is more than there were."""
+def _verdict(pair: dict[str, Any]) -> str:
+    """Return the verdict, with the number of seeds that would decide if more are needed."""
     needed = pair.get("seeds_needed")
-    return f"{pair['word']} (about {needed} seeds would tell)" if needed and needed > pair["seeds"] else pair["word"]
+    return f"{pair['word']} (about {needed} seeds would decide)" if needed and needed > pair["seeds"] else pair["word"]
 
 
-def _time(arm: dict[str, Any]) -> str:
+def _training_time(arm: dict[str, Any]) -> str:
     seconds = arm["seconds"]
     if seconds is None:
         return NOT_MEASURED
@@ -156,73 +173,78 @@ def _steps(arm: dict[str, Any]) -> str:
     return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or NOT_MEASURED
 
 
-def caption(found: list[Comparison]) -> str:
-    """What the numbers of comparisons are."""
-    return f"Percent on {', '.join(dict.fromkeys(one['split'] for one in found))}, mean ± standard deviation over seeds"
+def caption(records: list[Comparison]) -> str:
+    """Describe the numbers of comparisons."""
+    splits = dict.fromkeys(record["split"] for record in records)
+    return f"Percent on {', '.join(splits)}, mean ± standard deviation over seeds"
 
 
-def _guess(found: list[Comparison]) -> Iterator[str]:
-    if any(one.get("guess") is not None for one in found):
-        yield "guess: the score of one constant answer, the most frequent class or the mean score."
+def _baseline_note(records: list[Comparison]) -> Iterator[str]:
+    if any(record.get("guess") is not None for record in records):
+        yield "majority baseline: the score of always predicting the most frequent class, or the mean score."
 
 
-def notes(found: list[Comparison]) -> Iterator[str]:
-    """What holds for all rows of a comparison."""
-    synthetic = dict.fromkeys(run_facts.task_name(one) for one in found if one.get("synthetic"))
+def notes(records: list[Comparison]) -> Iterator[str]:
+    """Yield the notes that apply to all rows of a comparison."""
+    synthetic = dict.fromkeys(run_facts.task_name(record) for record in records if record.get("synthetic"))
     if synthetic:
-        yield f"Synthetic data, made by a grammar: {', '.join(synthetic)}. No number of it is a GLUE score."
+        yield f"Synthetic data, generated by a grammar: {', '.join(synthetic)}. None of its numbers is a GLUE score."
     chosen: dict[tuple[str | None, str], dict[str, None]] = {}
-    for one in found:
-        chosen.setdefault((one.get("chosen_on"), one["split"]), {})[run_facts.task_name(one)] = None
-    for (on, split), names in chosen.items():
-        told = (
-            f"chosen on {on}, {'the split' if on == split else split} reported"
-            if on
-            else "the last one, or not one for all"
-        )
-        yield f"Checkpoint of {', '.join(names)}: {told}."
-    codes = dict.fromkeys((one.get("code") or NOT_MEASURED)[:8] for one in found)
-    if len(codes) > 1:
-        yield f"Not all by one version of the code: {', '.join(codes)}."
-    yield from (f"{run_facts.task_name(one)}: {line}." for one in found for line in one.get("uneven_steps") or [])
+    for record in records:
+        chosen.setdefault((record.get("chosen_on"), record["split"]), {})[run_facts.task_name(record)] = None
+    for (chosen_on, split), names in chosen.items():
+        reported = "the split" if chosen_on == split else split
+        choice = f"chosen on {chosen_on}, {reported} reported" if chosen_on else "the last one, or different choices"
+        yield f"Checkpoint of {', '.join(names)}: {choice}."
+    versions = dict.fromkeys((record.get("code") or NOT_MEASURED)[:8] for record in records)
+    if len(versions) > 1:
+        yield f"Computed by different versions of the code: {', '.join(versions)}."
+    yield from (
+        f"{run_facts.task_name(record)}: {line}." for record in records for line in record.get("uneven_steps") or []
+    )
 
 
-def _intervals(found: list[Comparison]) -> Iterator[str]:
-    """How sure the verdicts are, and why some are not."""
-    kinds = dict.fromkeys(
-        f"{100 * one['confidence']:g} % interval, {pair['how']}; a tie lies within ± {100 * one['margin']:g} points"
-        for one in found
-        for pair in one["pairs"]
+def _intervals(records: list[Comparison]) -> Iterator[str]:
+    """Explain the intervals, and why some are missing."""
+    descriptions = dict.fromkeys(
+        f"{100 * record['confidence']:g} % interval, {pair['how']}; a tie is within ± {100 * record['margin']:g} points"
+        for record in records
+        for pair in record["pairs"]
         if pair["interval"] is not None
     )
-    yield from (f"a − b: in points, with its {kind}." for kind in kinds)
+    yield from (f"a − b: percentage points, with the {description}." for description in descriptions)
     reasons: dict[str, dict[str, None]] = {}
-    for one in found:
-        for pair in one["pairs"]:
-            why = pair.get("reason") or ("" if pair["interval"] else "fewer than two seeds finished in both")
-            if why:
-                reasons.setdefault(why, {})[f"{run_facts.task_name(one)}, {pair['a']} − {pair['b']}"] = None
-    yield from (f"{'; '.join(pairs)}: {why}." for why, pairs in reasons.items())
+    for record in records:
+        for pair in record["pairs"]:
+            reason = pair.get("reason") or ("" if pair["interval"] else "fewer than two seeds finished in both arms")
+            if reason:
+                reasons.setdefault(reason, {})[f"{run_facts.task_name(record)}, {pair['a']} − {pair['b']}"] = None
+    yield from (f"{'; '.join(pairs)}: {reason}." for reason, pairs in reasons.items())
 
 
-def failures(found: list[Comparison]) -> Iterator[str]:
-    """The runs that failed, each with its error."""
-    for one in found:
-        for arm in one["arms"]:
+def failures(records: list[Comparison]) -> Iterator[str]:
+    """Yield the failed runs, each with its error."""
+    for record in records:
+        for arm in record["arms"]:
             for seed, error in (arm.get("failed") or {}).items():
-                first = error.splitlines()[0] if error else "n/a: no error was recorded"
-                yield f"{run_facts.task_name(one)}, {arm['name']}, seed {seed} failed: {first}"
+                first_line = error.splitlines()[0] if error else "n/a: no error was recorded"
+                yield f"{run_facts.task_name(record)}, {arm['name']}, seed {seed} failed: {first_line}"
 
 
-def values(one: Comparison, arm: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A comparison in the CSV, with the teacher of an arm where arms have different ones; scores in percent."""
-    own = arm["teacher"] if arm is not None and len(teachers(one)) > 1 else one.get("teacher")
-    teacher = own or {}
-    shared = {"comparison": one["comparison_id"], "task": run_facts.task_name(one), "metric": one["metric"]}
-    shared |= {"split": one["split"], "student": one["student"], "settings": settings_of(one), "code": one.get("code")}
-    shared |= {"synthetic": str(bool(one.get("synthetic"))).lower(), "seeds": " ".join(map(str, one["seeds"]))}
+def csv_values(record: Comparison, arm: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the CSV columns of a comparison; scores are in percent, the teacher is the arm's if arms differ in it."""
+    arm_teacher = arm["teacher"] if arm is not None and len(distinct_teachers(record)) > 1 else record.get("teacher")
+    teacher = arm_teacher or {}
+    shared = {"comparison": record["comparison_id"], "task": run_facts.task_name(record), "metric": record["metric"]}
+    shared |= {
+        "split": record["split"],
+        "student": record["student"],
+        "settings": settings_of(record),
+        "code": record.get("code"),
+    }
+    shared |= {"synthetic": str(bool(record.get("synthetic"))).lower(), "seeds": " ".join(map(str, record["seeds"]))}
     shared |= {"teacher": teacher.get("name", ""), "teacher_score": csv_percent(teacher.get("score"))}
-    return shared | {"guess": csv_percent(one.get("guess"))}
+    return shared | {"guess": csv_percent(record.get("guess"))}
 
 
 def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
@@ -240,8 +262,8 @@ def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
         "low": csv_percent(low),
         "high": csv_percent(high),
     }
-    return line | {"word": pair["word"], "seeds_needed": _or_empty(pair.get("seeds_needed")), "how": pair["how"]}
+    return line | {"word": pair["word"], "seeds_needed": _csv_value(pair.get("seeds_needed")), "how": pair["how"]}
 
 
-def _or_empty(number: float | None) -> float | str:
+def _csv_value(number: float | None) -> float | str:
     return "" if number is None else number

@@ -14,19 +14,19 @@ from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
 Mean = tuple[float | None, float | None]
-"""A mean from 0 to 1 and its standard deviation over seeds; None where it is not known."""
+"""A mean from 0 to 1 and its standard deviation over seeds; None where unknown."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A teacher or an arm, domain by domain.
+    """Scores of a teacher or an arm by domain.
 
     Attributes:
-        name: what the row is called: `teacher mixed`, or the arm's name.
-        by_domain: its score on each domain.
-        mean: its score, the plain mean over the domains.
-        published: the row of the paper's results that is the same; None where there is none.
-        method: of the arm; None for a teacher.
+        name: name of the row: `teacher mixed`, or the arm's name.
+        by_domain: score on each domain.
+        mean: unweighted mean over the domains.
+        published: paper and row with the same setting; None where there is none.
+        method: method of the arm; None for a teacher.
     """
 
     name: str
@@ -36,80 +36,94 @@ class Row:
     method: str | None
 
 
-def rows(one: Comparison) -> list[Row]:
-    """The teachers of a comparison, each once, then its arms; none where its task has no domains."""
-    arms = [arm for arm in one["arms"] if arm.get("by_domain")]
-    taught: dict[tuple[Any, ...], dict[str, Any]] = {}
+def domain_rows(record: Comparison) -> list[Row]:
+    """Return the distinct teachers of a comparison, then its arms; empty if its task has no domains."""
+    arms = [arm for arm in record["arms"] if arm.get("by_domain")]
+    arm_by_teacher: dict[tuple[Any, ...], dict[str, Any]] = {}
     for arm in arms:
         if arm["teacher"]:
-            taught.setdefault(comparisons.teacher_key(arm["teacher"]), arm)
-    many = Counter(arm["teacher"]["lessons"] for arm in taught.values())
-    made = []
-    for arm in taught.values():
-        teacher, lessons = arm["teacher"], arm["teacher"]["lessons"]
-        name = f"teacher {lessons}" if lessons and many[lessons] == 1 else f"teacher of {arm['name']}"
-        known = published_values.TEACHERS.get(lessons) if _is_as_published(arm) else None
-        once: dict[str, Mean] = {domain: (value["mean"], None) for domain, value in teacher["by_domain"].items()}
-        made.append(Row(name, once, (teacher["score"], None), known, None))
+            arm_by_teacher.setdefault(comparisons.teacher_key(arm["teacher"]), arm)
+    num_teachers = Counter(arm["teacher"]["lessons"] for arm in arm_by_teacher.values())
+    rows = []
+    for arm in arm_by_teacher.values():
+        teacher, strategy = arm["teacher"], arm["teacher"]["lessons"]
+        name = f"teacher {strategy}" if strategy and num_teachers[strategy] == 1 else f"teacher of {arm['name']}"
+        published = published_values.TEACHERS.get(strategy) if _is_as_published(arm) else None
+        scores: dict[str, Mean] = {domain: (value["mean"], None) for domain, value in teacher["by_domain"].items()}
+        rows.append(Row(name, scores, (teacher["score"], None), published, None))
     for arm in arms:
-        method, lessons = comparisons.method_of(arm), arm["teacher"]["lessons"] if arm["teacher"] else ""
-        known = (
-            published_values.STUDENTS.get((method, lessons))
+        method, strategy = comparisons.method_of(arm), arm["teacher"]["lessons"] if arm["teacher"] else ""
+        published = (
+            published_values.STUDENTS.get((method, strategy))
             if _is_as_published(arm) and arm["domain"] == "all"
             else None
         )
-        own = {domain: (value["mean"], value["sd"]) for domain, value in arm["by_domain"].items()}
-        made.append(Row(arm["name"], own, (arm["mean"], arm["sd"]), known, method))
-    return made
+        scores = {domain: (value["mean"], value["sd"]) for domain, value in arm["by_domain"].items()}
+        rows.append(Row(arm["name"], scores, (arm["mean"], arm["sd"]), published, method))
+    return rows
 
 
-def names(one: Comparison) -> list[str]:
-    """The domains of a comparison's task, in its order."""
-    return list(dict.fromkeys(name for arm in one["arms"] for name in arm.get("by_domain") or {}))
+def domain_names(record: Comparison) -> list[str]:
+    """Return the domains of a comparison's task, in its order."""
+    return list(dict.fromkeys(name for arm in record["arms"] for name in arm.get("by_domain") or {}))
 
 
-def published(one: Comparison, row: Row, domain: str) -> Published | None:
-    """The paper's value beside a row; None for synthetic rows and where the paper has none."""
-    if row.published is None or one["synthetic"]:
+def published_value(record: Comparison, row: Row, domain: str) -> Published | None:
+    """Return the published value for a row; None for synthetic data and where the paper has none."""
+    if row.published is None or record["synthetic"]:
         return None
-    return published_values.value(row.published, f"{one['task']}_{domain}", one["metric"], one["split"])
+    return published_values.row_value(row.published, f"{record['task']}_{domain}", record["metric"], record["split"])
 
 
-def make_table(found: list[Comparison], methods: list[str], digits: int, *, beside: bool) -> TextTable:
-    """One row a comparison and teacher or arm.
+def make_table(records: list[Comparison], methods: list[str], digits: int, *, with_published: bool) -> TextTable:
+    """Build the table: one row per comparison and teacher or arm.
 
     Args:
-        found: comparisons; those on tasks without domains are left out.
-        methods: only arms of these, and all teachers; all arms if there are none.
+        records: records of comparisons; those on tasks without domains are left out.
+        methods: only arms of these methods, and all teachers; empty for all.
         digits: decimals of a percentage.
-        beside: whether the paper's values stand below those of the same row.
+        with_published: whether published values are shown below the row with the same setting.
     """
-    found = [one for one in found if names(one)]
-    domains = list(dict.fromkeys(name for one in found for name in names(one)))
-    lines, records, tags = [], [], {}
-    for one in found:
-        shared = [run_facts.task_name(one), one["metric"], one["student"] or NOT_MEASURED, comparisons.settings_of(one)]
-        shared.append(", ".join(str(seed) for seed in one["seeds"]))
-        for row in rows(one):
+    records = [record for record in records if domain_names(record)]
+    domains = list(dict.fromkeys(name for record in records for name in domain_names(record)))
+    lines, csv_rows, tags = [], [], {}
+    for record in records:
+        shared = [
+            run_facts.task_name(record),
+            record["metric"],
+            record["student"] or NOT_MEASURED,
+            comparisons.settings_of(record),
+        ]
+        shared.append(", ".join(str(seed) for seed in record["seeds"]))
+        for row in domain_rows(record):
             if methods and row.method is not None and row.method not in methods:
                 continue
             cells = [_text(row.by_domain.get(name), digits) for name in domains]
             lines.append([*shared, row.name, *cells, _text(row.mean, digits)])
-            records += _records(one, row)
-            known = {name: value for name in domains if (value := published(one, row, name))} if beside else {}
-            if known:
-                tags |= dict.fromkeys(value.tag for value in known.values())
-                shown = [known[name].value if name in known else NOT_MEASURED for name in domains]
-                lines.append([*shared, f"{row.name}, published", *shown, _published_mean(known, names(one))])
+            csv_rows += _csv_rows(record, row)
+            published = (
+                {name: value for name in domains if (value := published_value(record, row, name))}
+                if with_published
+                else {}
+            )
+            if published:
+                tags |= dict.fromkeys(value.tag for value in published.values())
+                values = [published[name].value if name in published else NOT_MEASURED for name in domains]
+                lines.append(
+                    [*shared, f"{row.name}, published", *values, _published_mean(published, domain_names(record))]
+                )
     columns = [*comparisons.SHARED[:5], "row", *domains, "mean"]
-    notes = [*_notes(found), *(_about_paper(tags) if beside else [])]
-    return TextTable(comparisons.caption(found), columns, lines, records, notes, left=range(6))
+    notes = [*_notes(records), *(_about_paper(tags) if with_published else [])]
+    return TextTable(comparisons.caption(records), columns, lines, csv_rows, notes, left=range(6))
 
 
 def _is_as_published(arm: dict[str, Any]) -> bool:
-    """Whether nothing of an arm's words changes what its rows are compared with: fewer rows, a domain held out."""
-    given = dict(word.lstrip("+").split("=", 1) for word in arm["words"] if "=" in word)
-    return not any(given.get(key, none) not in (none, "null") for key, none in published_values.OTHER_ROWS.items())
+    """Return whether an arm has the rows of the paper: no fewer rows, no held-out domain."""
+    settings = dict(word.lstrip("+").split("=", 1) for word in arm["words"] if "=" in word)
+    return not any(
+        settings.get(key, default) not in (default, "null")
+        for key, default in published_values.UNPUBLISHED_SETTINGS.items()
+    )
 
 
 def _text(value: Mean | None, digits: int) -> str:
@@ -117,31 +131,31 @@ def _text(value: Mean | None, digits: int) -> str:
     return mean_sd(mean, sd, digits, scale=100)
 
 
-def _published_mean(known: dict[str, Published], wanted: list[str]) -> str:
-    """The mean of the published values, to two decimals as it may end in a half; n/a where a domain is missing."""
-    if not all(name in known for name in wanted):
+def _published_mean(published: dict[str, Published], domains: list[str]) -> str:
+    """Average the published values to two decimals, since the mean may end in a half; n/a if a domain is missing."""
+    if not all(name in published for name in domains):
         return NOT_MEASURED
-    return f"{sum(float(known[name].value) for name in wanted) / len(wanted):.2f}"
+    return f"{sum(float(published[name].value) for name in domains) / len(domains):.2f}"
 
 
-def _records(one: Comparison, row: Row) -> Iterator[dict[str, Any]]:
-    """A row as lines of the CSV, one a domain and one for their mean; scores in percent."""
+def _csv_rows(record: Comparison, row: Row) -> Iterator[dict[str, Any]]:
+    """Yield a row as lines of the CSV, one per domain and one for their mean; scores in percent."""
     for domain, (mean, sd) in {**row.by_domain, "mean": row.mean}.items():
-        known = published(one, row, domain)
-        line = comparisons.values(one) | {"row": row.name, "domain": domain}
+        published = published_value(record, row, domain)
+        line = comparisons.csv_values(record) | {"row": row.name, "domain": domain}
         line |= {"mean": csv_percent(mean), "sd": csv_percent(sd)}
-        yield line | {"paper": known.value if known else "", "tag": known.tag if known else ""}
+        yield line | {"paper": published.value if published else "", "tag": published.tag if published else ""}
 
 
-def _notes(found: list[Comparison]) -> Iterator[str]:
-    yield "mean: the plain mean over the domains. A teacher's spread over seeds is none: it is trained once."
-    yield from comparisons.notes(found)
-    yield from comparisons.failures(found)
+def _notes(records: list[Comparison]) -> Iterator[str]:
+    yield "mean: the unweighted mean over the domains. Teachers have no deviation over seeds: each is trained once."
+    yield from comparisons.notes(records)
+    yield from comparisons.failures(records)
 
 
 def _about_paper(tags: dict[str, None]) -> Iterator[str]:
-    told = "".join(f"; [{tag}] {TAGS[tag]}" for tag in tags)
+    sources = "".join(f"; [{tag}] {TAGS[tag]}" for tag in tags)
     yield (
-        "published: of the paper's row that is the same, with its own models and budget; its mean is that of the "
-        f"values shown{told}. Rows without one have none, nor has synthetic data."
+        "published: values of the paper for the same method, with the paper's models and budget; their mean is the "
+        f"mean of the values shown{sources}. Other rows and synthetic data have no published values."
     )

@@ -1,7 +1,7 @@
 """Which runs may be averaged: equal in everything but the seed.
 
-A cell holds runs that differ in their seed and in nothing else that is known of them. Where the runs of one row
-and column differ in anything else, they come into rows of their own, and the difference is named.
+The runs of a cell differ only in their seed, as far as recorded. Runs of the same row and column that differ in
+anything else go into separate rows, and the difference is named.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-Key = tuple[str, str]
-"""Kind of a fact (recorded, word or setting) and its name."""
+from kdrun.formatting import NOT_MEASURED
 
-OF_THE_DATA = {("recorded", name) for name in ("data", "metric", "split")}
-"""Facts that every task has its own of: named only in a column where they differ, so that rows line up."""
+Key = tuple[str, str]
+"""Type of a fact (recorded, word or setting) and its name."""
+
+DATA_KEYS = {("recorded", name) for name in ("data", "metric", "split")}
+"""Facts that differ between tasks: named only in columns where they differ, so that rows align."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one finished run.
+    """Facts about one finished run.
 
     Attributes:
-        run: its record.
-        recorded: what it wrote down: student, data, code, …; None where it did not.
-        words: what it was given on the command line beyond its axes, `optim.epochs` → `3`: names of differences.
-        settings: all it was set to: the whole config (of an older run the words of its command), and steps taken.
+        run: ledger record of the run.
+        recorded: recorded facts: student, data, code, …; None if not recorded.
+        words: overrides beyond the axes, `optim.epochs` → `3`; differences are named by them.
+        settings: the whole config (of older runs the overrides), and the steps taken.
     """
 
     run: dict[str, Any]
@@ -41,12 +43,12 @@ class Entry:
         return frozenset((*recorded, *(("setting", *item) for item in self.settings.items())))
 
     def axis(self, name: str) -> str:
-        """The text of an axis of the table."""
+        """Return the text of an axis of the table."""
         if name == "seed":
             return str(self.run["seed"])
         if name == "settings":
-            return " ".join(f"{key}={value}" for key, value in self.words.items()) or "as the preset"
-        return self.recorded[name] or "n/a"
+            return " ".join(f"{key}={value}" for key, value in self.words.items()) or "preset defaults"
+        return self.recorded[name] or NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Cell:
 
     Attributes:
         row: texts of the row's axes.
-        variant: what sets the cell apart from others of the same axes: `optim.epochs=3; code 1a2b3c4d`, or nothing.
+        variant: difference from other cells of the same axes: `optim.epochs=3; code 1a2b3c4d`, or empty.
         col: texts of the column's axes.
-        entries: one a seed, in the order of the seeds; the newest where a seed was run again.
-        repeated: the older ones of those seeds, which do not count.
+        entries: one run per seed, sorted by seed; the newest if a seed was run several times.
+        repeated: older runs of these seeds, which are not used.
     """
 
     row: tuple[str, ...]
@@ -68,8 +70,8 @@ class Cell:
     repeated: tuple[Entry, ...]
 
 
-def cells(entries: Iterable[Entry], rows: Sequence[str], cols: Sequence[str]) -> list[Cell]:
-    """Sort finished runs into cells; each comes into exactly one.
+def group_into_cells(entries: Iterable[Entry], rows: Sequence[str], cols: Sequence[str]) -> list[Cell]:
+    """Sort finished runs into cells, each into exactly one.
 
     Args:
         entries: the runs.
@@ -77,33 +79,35 @@ def cells(entries: Iterable[Entry], rows: Sequence[str], cols: Sequence[str]) ->
         cols: axes of the columns.
 
     Returns:
-        The cells, in the order in which their rows, variants and columns first appear.
+        The cells, in order of first appearance of their rows, variants and columns.
     """
-    found: dict[tuple[str, ...], dict[tuple[str, ...], dict[frozenset[Any], list[Entry]]]] = {}
+    by_row: dict[tuple[str, ...], dict[tuple[str, ...], dict[frozenset[Any], list[Entry]]]] = {}
     for entry in entries:
         row, col = (tuple(entry.axis(name) for name in axes) for axes in (rows, cols))
-        found.setdefault(row, {}).setdefault(col, {}).setdefault(entry.identity, []).append(entry)
-    made = []
-    for row, columns in found.items():
-        groups = {col: list(parted.values()) for col, parted in columns.items()}
-        keys = distinguishing_keys([[_facts(group) for group in parted] for parted in groups.values()])
-        for col, parted in groups.items():
-            shared = [key for key in keys if key in OF_THE_DATA and len({_facts(g)[key] for g in parted}) == 1]
-            for group in parted:
+        by_row.setdefault(row, {}).setdefault(col, {}).setdefault(entry.identity, []).append(entry)
+    cells = []
+    for row, columns in by_row.items():
+        groups_by_column = {col: list(groups.values()) for col, groups in columns.items()}
+        keys = distinguishing_keys([[_facts(group) for group in groups] for groups in groups_by_column.values()])
+        for col, groups in groups_by_column.items():
+            shared = [key for key in keys if key in DATA_KEYS and len({_facts(group)[key] for group in groups}) == 1]
+            for group in groups:
                 variant = describe_difference([key for key in keys if key not in shared], _facts(group))
-                made.append(Cell(row, variant, col, *_newest(group)))
-    return made
+                cells.append(Cell(row, variant, col, *_newest(group)))
+    return cells
 
 
 def distinguishing_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]:
-    """The facts that name the differences within any column of one row, in the order they are named.
+    """Return the facts that name the differences within any column of one row, in the order they are named.
 
-    What was recorded and what was typed are always named where they differ. Of the rest of the settings, which mostly
-    follows from these, only what parts runs that these do not.
+    Recorded facts and overrides are always named where they differ. Other settings mostly follow from these; they are
+    named only where they separate runs that have equal facts and overrides.
     """
-    found = dict.fromkeys(key for column in columns for facts in column for key in facts if key[0] != "setting")
-    said = sorted(found, key=lambda key: key[0] != "word")  # what was typed leads
-    keys = [key for key in said if any(len({_meant(key, facts) for facts in column}) > 1 for column in columns)]
+    candidates = dict.fromkeys(key for column in columns for facts in column for key in facts if key[0] != "setting")
+    ordered = sorted(candidates, key=lambda key: key[0] != "word")  # overrides first
+    keys = [
+        key for key in ordered if any(len({_effective_value(key, facts) for facts in column}) > 1 for column in columns)
+    ]
     for column in columns:
         for a, b in combinations(column, 2):
             if all(a.get(key) == b.get(key) for key in keys):
@@ -111,27 +115,27 @@ def distinguishing_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]
     return keys
 
 
-def _meant(key: Key, facts: dict[Key, str | None]) -> str | None:
-    """The value behind a name: a word that only says what is set anyhow is no difference."""
+def _effective_value(key: Key, facts: dict[Key, str | None]) -> str | None:
+    """Return the value behind a name: an override that repeats the value in effect is no difference."""
     return facts.get(("setting", key[1]), facts.get(key)) if key[0] == "word" else facts.get(key)
 
 
 def describe_difference(keys: Iterable[Key], facts: dict[Key, str | None]) -> str:
-    """A difference in words; a setting that was not given is not named, a fact not recorded is `n/a`."""
-    said = []
-    for kind, name in keys:
-        value = facts.get((kind, name))
-        if kind == "recorded":
-            said.append(f"{name} {'n/a' if value is None else value}")
+    """Describe a difference; settings that were not overridden are omitted, unrecorded facts are `n/a`."""
+    parts = []
+    for source, name in keys:
+        value = facts.get((source, name))
+        if source == "recorded":
+            parts.append(f"{name} {NOT_MEASURED if value is None else value}")
         elif value is not None:
-            said.append(f"{name}={value}")
-    return "; ".join(said)
+            parts.append(f"{name}={value}")
+    return "; ".join(parts)
 
 
 def _facts(group: list[Entry]) -> dict[Key, str | None]:
-    """What all runs of a group have in common; alike in settings, they may have been typed differently."""
-    first, typed = group[0], [set(entry.words.items()) for entry in group]
-    common = set.intersection(*typed)
+    """Return the facts that all runs of a group share; equal settings may have been overridden differently."""
+    first, overrides = group[0], [set(entry.words.items()) for entry in group]
+    common = set.intersection(*overrides)
     facts: dict[Key, str | None] = {("word", k): value for k, value in first.words.items() if (k, value) in common}
     facts |= {("recorded", name): value for name, value in first.recorded.items()}
     return facts | {("setting", name): value for name, value in first.settings.items()}
@@ -140,5 +144,5 @@ def _facts(group: list[Entry]) -> dict[Key, str | None]:
 def _newest(group: list[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     by_age = sorted(group, key=lambda entry: entry.run["started"])
     newest = {entry.run["seed"]: entry for entry in by_age}
-    counted = tuple(newest[seed] for seed in sorted(newest))
-    return counted, tuple(entry for entry in by_age if entry is not newest[entry.run["seed"]])
+    used = tuple(newest[seed] for seed in sorted(newest))
+    return used, tuple(entry for entry in by_age if entry is not newest[entry.run["seed"]])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kdrun.errors import ConfigError
 
-OPENING = re.compile(r"<!-- kdrun table (?P<words>.*?)\s*-->\s*")
+OPENING = re.compile(r"<!-- kdrun table (?P<args>.*?)\s*-->\s*")
 CLOSING = re.compile(r"<!-- /kdrun table -->\s*")
 
 
@@ -19,32 +19,32 @@ class Block:
     """One table of a file.
 
     Attributes:
-        line: number of the line that opens it.
-        words: what it is made with.
-        differs: whether the file holds something else than these words make now.
+        line: number of the opening line.
+        args: arguments of `kdrun table` for this block.
+        differs: whether the file's table differs from the table that the arguments give now.
     """
 
     line: int
-    words: str
+    args: str
     differs: bool
 
 
 def regenerate_blocks(path: Path, make: Callable[[list[str]], str]) -> tuple[str, list[Block]]:
-    """A Markdown file with its tables made anew; nothing is written.
+    """Return the text of a Markdown file with its tables regenerated; nothing is written.
 
     Args:
         path: the file.
-        make: from the words of a block to its Markdown.
+        make: builds the Markdown of a table from the arguments of its block.
 
     Returns:
-        The whole text, and the blocks found; lines inside code fences are left alone.
+        The whole text, and the blocks; lines inside code fences are unchanged.
 
     Raises:
-        ConfigError: the file is not there, or a block is opened or closed alone.
+        ConfigError: the file is missing, or a block is not opened or not closed.
     """
     if not path.is_file():
-        raise ConfigError([f"update={path}: there is no such file"])
-    kept: list[str] = []
+        raise ConfigError([f"update={path}: no such file"])
+    output: list[str] = []
     blocks: list[Block] = []
     opened: tuple[int, str, list[str]] | None = None
     fenced = False
@@ -54,17 +54,17 @@ def regenerate_blocks(path: Path, make: Callable[[list[str]], str]) -> tuple[str
         if (opening and opened) or (closing and not opened):
             raise ConfigError([f"{path}:{number}: {line.strip()} where {'no' if closing else 'a'} block is open"])
         if opening:
-            opened = (number, opening["words"], [])
+            opened = (number, opening["args"], [])
         elif closing and opened:
-            begun, words, old = opened
-            new = f"{make(shlex.split(words))}\n"
-            blocks.append(Block(begun, words, new != "".join(old)))
-            kept.append(new)
+            first_line, args, old = opened
+            new = f"{make(shlex.split(args))}\n"
+            blocks.append(Block(first_line, args, new != "".join(old)))
+            output.append(new)
             opened = None
         elif opened:
             opened[2].append(line)
             continue
-        kept.append(line)
+        output.append(line)
     if opened:
-        raise ConfigError([f"{path}:{opened[0]}: this block is never closed; end it with <!-- /kdrun table -->"])
-    return "".join(kept), blocks
+        raise ConfigError([f"{path}:{opened[0]}: this block is not closed; end it with <!-- /kdrun table -->"])
+    return "".join(output), blocks

@@ -11,22 +11,22 @@ from typing import Any
 from kdrun.errors import ConfigError, DataError, did_you_mean
 from kdrun.formatting import NOT_MEASURED, mean_sd, percent
 from kdrun.reporting.tables import run_facts
-from kdrun.reporting.tables.grouping import Cell, Entry, cells
-from kdrun.reporting.tables.published_values import TAGS, Published, published
+from kdrun.reporting.tables.grouping import Cell, Entry, group_into_cells
+from kdrun.reporting.tables.published_values import TAGS, Published, method_value
 from kdrun.reporting.tables.render import TextTable, csv_number
 
 
 @dataclass(frozen=True)
 class MeansSpec:
-    """What the table shows.
+    """Rows, columns and scores of the table.
 
     Attributes:
         rows: axes of the rows.
         cols: axes of the columns.
-        metric: None is each task's headline.
-        split: None is the headline's.
+        metric: metric of all cells; None for each task's headline metric.
+        split: split of all cells; None for the headline's split.
         digits: decimals of a percentage.
-        paper: whether published values stand beside.
+        paper: whether published values are shown next to the scores.
     """
 
     rows: Sequence[str]
@@ -39,7 +39,7 @@ class MeansSpec:
 
 @dataclass(frozen=True)
 class Score:
-    """What a cell says, in percent; `reason` why it has no mean."""
+    """Score of a cell in percent; `reason` says why it has no mean."""
 
     mean: float | None
     sd: float | None
@@ -47,129 +47,129 @@ class Score:
     reason: str = ""
 
     def text(self, digits: int) -> str:
-        """Mean ± sd (n)."""
+        """Format the score as mean ± sd (n)."""
         return NOT_MEASURED if self.mean is None else f"{mean_sd(self.mean, self.sd, digits)} ({self.n})"
 
 
-def make_table(runs: list[dict[str, Any]], wanted: MeansSpec) -> TextTable:
-    """The table of some runs; those that are not done are counted below it.
+def make_table(runs: list[dict[str, Any]], spec: MeansSpec) -> TextTable:
+    """Build the table of runs; runs that are not done are counted in a note.
 
     Raises:
         ConfigError: no run has the metric or the split.
         DataError: none of the runs is done.
     """
     done = [run for run in runs if run["status"] == "done"]
-    others = Counter(run["status"] for run in runs if run["status"] != "done")
-    left_out = ", ".join(f"{count} {status}" for status, count in others.items())
+    unfinished = Counter(run["status"] for run in runs if run["status"] != "done")
+    left_out = ", ".join(f"{count} {status}" for status, count in unfinished.items())
     if not done:
-        raise DataError(f"none of the {len(runs)} runs is done ({left_out}); a table is made of finished runs")
-    _check_known(done, wanted)
-    found = cells([_entry(run, wanted) for run in done], wanted.rows, wanted.cols)
-    made = _lay_out(found, wanted)
-    made.notes += _notes(found, wanted, made)
+        raise DataError(f"none of the {len(runs)} runs is done ({left_out}); a table needs finished runs")
+    _check_measured(done, spec)
+    cells = group_into_cells([_entry(run, spec) for run in done], spec.rows, spec.cols)
+    table = _lay_out(cells, spec)
+    table.notes += _notes(cells, spec, table)
     if left_out:
-        made.notes.append(f"Left out, as they are not done: {left_out}.")
-    return made
+        table.notes.append(f"Left out because they are not done: {left_out}.")
+    return table
 
 
-def _check_known(done: list[dict[str, Any]], wanted: MeansSpec) -> None:
+def _check_measured(done: list[dict[str, Any]], spec: MeansSpec) -> None:
     splits = sorted({split for run in done for split in run["student"]["metrics"]})
     metrics = sorted({m for run in done for values in run["student"]["metrics"].values() for m in values})
-    pairs = (("metric", wanted.metric, metrics), ("split", wanted.split, splits))
+    requests = (("metric", spec.metric, metrics), ("split", spec.split, splits))
     problems = [
-        f"{key}={value}: no run has it{did_you_mean(value, known)} (there are: {', '.join(known)})"
-        for key, value, known in pairs
-        if value is not None and value not in known
+        f"{key}={value}: no run has it{did_you_mean(value, choices)} (recorded: {', '.join(choices)})"
+        for key, value, choices in requests
+        if value is not None and value not in choices
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def _entry(run: dict[str, Any], wanted: MeansSpec) -> Entry:
-    return run_facts.run_entry(
-        run, wanted.metric or run["headline"]["metric"], wanted.split or run["headline"]["split"]
+def _entry(run: dict[str, Any], spec: MeansSpec) -> Entry:
+    return run_facts.run_entry(run, spec.metric or run["headline"]["metric"], spec.split or run["headline"]["split"])
+
+
+def cell_score(cell: Cell) -> Score:
+    """Compute mean and sample standard deviation over the seeds of a cell; undefined if one seed's score is."""
+    values: dict[int, float | None] = {entry.run["seed"]: run_score(entry) for entry in cell.entries}
+    missing = [str(seed) for seed, value in values.items() if value is None]
+    percentages = [100 * value for value in values.values() if value is not None]
+    if missing:
+        recorded = cell.entries[0].recorded
+        is_measured = recorded["metric"] in cell.entries[0].run["student"]["metrics"].get(recorded["split"] or "", {})
+        problem = f"is undefined for seed {', '.join(missing)}" if is_measured else "was not measured"
+        return Score(None, None, len(percentages), f"{recorded['metric']} on {recorded['split']} {problem}")
+    return Score(
+        statistics.mean(percentages), statistics.stdev(percentages) if len(percentages) > 1 else None, len(percentages)
     )
 
 
-def score(cell: Cell) -> Score:
-    """Mean and sample standard deviation over the seeds of a cell; undefined where one of them is."""
-    values: dict[int, float | None] = {entry.run["seed"]: value(entry) for entry in cell.entries}
-    absent = [str(seed) for seed, found in values.items() if found is None]
-    known = [100 * found for found in values.values() if found is not None]
-    if absent:
-        recorded = cell.entries[0].recorded
-        measured = recorded["metric"] in cell.entries[0].run["student"]["metrics"].get(recorded["split"] or "", {})
-        why = f"is undefined for seed {', '.join(absent)}" if measured else "was not measured"
-        return Score(None, None, len(known), f"{recorded['metric']} on {recorded['split']} {why}")
-    return Score(statistics.mean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+def run_score(entry: Entry, role: str = "student") -> float | None:
+    """Return a role's score in a run, from -1 to 1; None if it has none."""
+    metrics = entry.run[role]["metrics"] if entry.run.get(role) else {}
+    return metrics.get(entry.recorded["split"], {}).get(entry.recorded["metric"])
 
 
-def value(entry: Entry, role: str = "student") -> float | None:
-    """A role's score in a run, from -1 to 1; None where it has none."""
-    found = entry.run[role]["metrics"] if entry.run.get(role) else {}
-    return found.get(entry.recorded["split"], {}).get(entry.recorded["metric"])
-
-
-def _lay_out(found: list[Cell], wanted: MeansSpec) -> TextTable:
-    rows = _in_order([(cell.row, cell.variant) for cell in found], wanted.rows)
-    cols = [col for col, _ in _in_order([(cell.col, "") for cell in found], wanted.cols)]
-    at = {(cell.row, cell.variant, cell.col): cell for cell in found}
-    scores = {key: score(cell) for key, cell in at.items()}
-    heads = [_title(col, wanted.cols, [cell for cell in found if cell.col == col]) for col in cols]
-    columns = [*wanted.rows, *(name for head in heads for name in ([head, "paper"] if wanted.paper else [head]))]
-    step, best, lines = 1 + wanted.paper, set(), []
+def _lay_out(cells: list[Cell], spec: MeansSpec) -> TextTable:
+    rows = _in_order([(cell.row, cell.variant) for cell in cells], spec.rows)
+    cols = [col for col, _ in _in_order([(cell.col, "") for cell in cells], spec.cols)]
+    at = {(cell.row, cell.variant, cell.col): cell for cell in cells}
+    scores = {key: cell_score(cell) for key, cell in at.items()}
+    headings = [_title(col, spec.cols, [cell for cell in cells if cell.col == col]) for col in cols]
+    columns = [*spec.rows, *(name for head in headings for name in ([head, "paper"] if spec.paper else [head]))]
+    width, best, lines = 1 + spec.paper, set(), []
     for i, (row, variant) in enumerate(rows):
-        here = [cell for cell in found if (cell.row, cell.variant) == (row, variant)]
-        names = [_title((text,), (axis,), here) for text, axis in zip(row, wanted.rows, strict=True)]
-        names[-1] += f"  [{variant}]" if variant else ""
+        members = [cell for cell in cells if (cell.row, cell.variant) == (row, variant)]
+        labels = [_title((text,), (axis,), members) for text, axis in zip(row, spec.rows, strict=True)]
+        labels[-1] += f"  [{variant}]" if variant else ""
         line = []
         for j, col in enumerate(cols):
             cell = at.get((row, variant, col))
-            line.append(scores[row, variant, col].text(wanted.digits) if cell else NOT_MEASURED)
-            line += [str(_published(cell) or NOT_MEASURED) if cell else NOT_MEASURED] * wanted.paper
-            if cell and _is_best(cell, scores, at, wanted.digits):
-                best.add((i, len(names) + j * step))
-        lines.append([*names, *line])
-    records = [_record(cell, scores[key], wanted) for key, cell in at.items()]
-    return TextTable(_caption(found), columns, lines, records, left=range(len(wanted.rows)), best=best)
+            line.append(scores[row, variant, col].text(spec.digits) if cell else NOT_MEASURED)
+            line += [str(_published_value(cell) or NOT_MEASURED) if cell else NOT_MEASURED] * spec.paper
+            if cell and _is_best(cell, scores, at, spec.digits):
+                best.add((i, len(labels) + j * width))
+        lines.append([*labels, *line])
+    records = [_csv_row(cell, scores[key], spec) for key, cell in at.items()]
+    return TextTable(_caption(cells), columns, lines, records, left=range(len(spec.rows)), best=best)
 
 
 def _in_order(keys: list[tuple[tuple[str, ...], str]], axes: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
-    """Each key once, as the values of each axis first appear; seeds by number."""
+    """Return each key once, in order of first appearance of each axis's values; seeds by number."""
     rank: list[dict[str, int]] = [{} for _ in axes]
     for texts, _ in keys:
-        for known, axis, text in zip(rank, axes, texts, strict=True):
-            known.setdefault(text, int(text) if axis == "seed" else len(known))
+        for ranks, axis, text in zip(rank, axes, texts, strict=True):
+            ranks.setdefault(text, int(text) if axis == "seed" else len(ranks))
     places = {key: i for i, key in reversed(list(enumerate(keys)))}
-    return sorted(places, key=lambda key: (*(known[t] for known, t in zip(rank, key[0], strict=True)), places[key]))
+    return sorted(places, key=lambda key: (*(ranks[t] for ranks, t in zip(rank, key[0], strict=True)), places[key]))
 
 
 def _title(texts: tuple[str, ...], axes: Sequence[str], members: list[Cell]) -> str:
-    """A heading; beside a task stand its metric and, when it is not dev, its split."""
-    said = []
+    """Format a heading; a task is followed by its metric, and by its split if that is not dev."""
+    parts = []
     for text, axis in zip(texts, axes, strict=True):
         metrics = {(c.entries[0].recorded["metric"], c.entries[0].recorded["split"]) for c in members}
-        told = [f"{metric}{'' if split == 'dev' else f' on {split}'}" for metric, split in metrics]
-        said.append(f"{text} {told[0]}" if axis == "task" and len(told) == 1 else text)
-    return ", ".join(said) or "score"
+        scores = [f"{metric}{'' if split == 'dev' else f' on {split}'}" for metric, split in metrics]
+        parts.append(f"{text} {scores[0]}" if axis == "task" and len(scores) == 1 else text)
+    return ", ".join(parts) or "score"
 
 
-def _caption(found: list[Cell]) -> str:
-    pairs = {(c.entries[0].recorded["metric"], c.entries[0].recorded["split"]) for c in found}
+def _caption(cells: list[Cell]) -> str:
+    pairs = {(c.entries[0].recorded["metric"], c.entries[0].recorded["split"]) for c in cells}
     metrics, splits = ({pair[i] for pair in pairs} for i in (0, 1))
-    what = f"{metrics.pop()} in percent" if len(metrics) == 1 else "percent"
-    where = f" on {splits.pop()}" if len(splits) == 1 else ""
-    return f"{what[0].upper()}{what[1:]}{where}, mean ± standard deviation over seeds (how many)"
+    measure = f"{metrics.pop()} in percent" if len(metrics) == 1 else "percent"
+    place = f" on {splits.pop()}" if len(splits) == 1 else ""
+    return f"{measure[0].upper()}{measure[1:]}{place}, mean ± standard deviation over seeds (how many)"
 
 
 def _is_best(cell: Cell, scores: dict[Any, Score], at: dict[Any, Cell], digits: int) -> bool:
-    """Whether it is the best of its column, as far as is shown; only where all of the column compares."""
+    """Return whether a cell is the best of its column at the digits shown, if the whole column is comparable."""
     column = {key: other for key, other in at.items() if other.col == cell.col and scores[key].mean is not None}
-    own = scores[cell.row, cell.variant, cell.col].mean
-    if own is None or len(column) < 2 or not _comparable(list(column.values())):
+    mean = scores[cell.row, cell.variant, cell.col].mean
+    if mean is None or len(column) < 2 or not _comparable(list(column.values())):
         return False
-    shown = {round(scores[key].mean or 0.0, digits) for key in column}
-    return len(shown) > 1 and round(own, digits) == max(shown)
+    means = {round(scores[key].mean or 0.0, digits) for key in column}
+    return len(means) > 1 and round(mean, digits) == max(means)
 
 
 def _comparable(column: list[Cell]) -> bool:
@@ -177,80 +177,80 @@ def _comparable(column: list[Cell]) -> bool:
     return len({tuple(cell.entries[0].recorded[name] for name in names) for cell in column}) == 1
 
 
-def _published(cell: Cell) -> Published | None:
+def _published_value(cell: Cell) -> Published | None:
     first = cell.entries[0]
     metric, split = first.recorded["metric"] or "", first.recorded["split"] or ""
-    return None if first.run["synthetic"] else published(first.run["method"], first.run["task"], metric, split)
+    return None if first.run["synthetic"] else method_value(first.run["method"], first.run["task"], metric, split)
 
 
-def _record(cell: Cell, found: Score, wanted: MeansSpec) -> dict[str, Any]:
-    """A cell as a line of the CSV; mean and sd in percent."""
+def _csv_row(cell: Cell, score: Score, spec: MeansSpec) -> dict[str, Any]:
+    """Return a cell as a line of the CSV; mean and sd in percent."""
     first = cell.entries[0]
-    line: dict[str, Any] = dict(zip((*wanted.rows, *wanted.cols), (*cell.row, *cell.col), strict=True))
+    line: dict[str, Any] = dict(zip((*spec.rows, *spec.cols), (*cell.row, *cell.col), strict=True))
     line |= {"difference": cell.variant, "metric": first.recorded["metric"], "split": first.recorded["split"]}
     line |= {"synthetic": str(bool(first.run["synthetic"])).lower()}
-    line |= {"mean": csv_number(found.mean), "sd": csv_number(found.sd), "n": found.n}
-    line |= {"seeds": " ".join(str(entry.run["seed"]) for entry in cell.entries), "reason": found.reason}
-    if wanted.paper:
-        line |= dict(zip(("paper", "tag"), _published(cell) or ("", ""), strict=True))
+    line |= {"mean": csv_number(score.mean), "sd": csv_number(score.sd), "n": score.n}
+    line |= {"seeds": " ".join(str(entry.run["seed"]) for entry in cell.entries), "reason": score.reason}
+    if spec.paper:
+        line |= dict(zip(("paper", "tag"), _published_value(cell) or ("", ""), strict=True))
     return line
 
 
-def _notes(found: list[Cell], wanted: MeansSpec, made: TextTable) -> Iterator[str]:
-    """What a reader of the table has to know."""
-    firsts = [cell.entries[0] for cell in found]
+def _notes(cells: list[Cell], spec: MeansSpec, table: TextTable) -> Iterator[str]:
+    """Yield the notes below the table."""
+    firsts = [cell.entries[0] for cell in cells]
     synthetic = dict.fromkeys(run_facts.task_name(e.run) for e in firsts if e.run["synthetic"])
     if synthetic:
-        yield f"Synthetic data, made by a grammar: {', '.join(synthetic)}. No number of it is a GLUE score."
-    if made.best:
+        yield f"Synthetic data, generated by a grammar: {', '.join(synthetic)}. None of its numbers is a GLUE score."
+    if table.best:
         yield "The best of each column is marked."
-    if any(not _comparable([c for c in found if c.col == cell.col]) for cell in found):
-        yield "No best is marked where a column holds different data, metrics or splits."
-    if any("=" in cell.variant for cell in found):
-        yield "[…] is what sets a row apart; a setting that is not named there is the preset's."
-    yield from _teachers(firsts, wanted)
+    if any(not _comparable([c for c in cells if c.col == cell.col]) for cell in cells):
+        yield "Columns with different data, metrics or splits have no best cell."
+    if any("=" in cell.variant for cell in cells):
+        yield "[…] names the settings in which rows differ; all other settings are those of the preset."
+    yield from _teachers(firsts, spec)
     yield from _checkpoints(firsts)
-    for cell in found:
-        where = f"{', '.join((*cell.row, *cell.col))}{f' [{cell.variant}]' if cell.variant else ''}"
-        reason = score(cell).reason
+    for cell in cells:
+        name = f"{', '.join((*cell.row, *cell.col))}{f' [{cell.variant}]' if cell.variant else ''}"
+        reason = cell_score(cell).reason
         if reason:
-            yield f"n/a for {where}: {reason}."
+            yield f"n/a for {name}: {reason}."
         for seed in dict.fromkeys(entry.run["seed"] for entry in cell.repeated):
             times = 1 + sum(entry.run["seed"] == seed for entry in cell.repeated)
-            yield f"{where}: seed {seed} was run {times} times with the same settings and code; the newest counts."
-    if len(found) < len(made.rows) * len({cell.col for cell in found}):
-        yield "n/a where nothing else is said: there is no such finished run."
-    if wanted.paper:
-        yield from _about_paper(found, bool(synthetic))
+            yield f"{name}: seed {seed} was run {times} times with the same settings and code; the newest run is used."
+    if len(cells) < len(table.rows) * len({cell.col for cell in cells}):
+        yield "n/a: no finished run for this combination."
+    if spec.paper:
+        yield from _about_paper(cells, bool(synthetic))
 
 
 def _checkpoints(firsts: list[Entry]) -> Iterator[str]:
-    """Which split chose the checkpoints."""
-    told = dict.fromkeys((entry.recorded["checkpoint"], entry.recorded["split"]) for entry in firsts)
-    for chosen, split in told:
+    """Name the splits that chose the checkpoints."""
+    choices = dict.fromkeys((entry.recorded["checkpoint"], entry.recorded["split"]) for entry in firsts)
+    for chosen, split in choices:
         if not chosen:
-            yield "Checkpoint: which split chose it was not recorded by older runs."
+            yield "Checkpoint: older runs did not record which split chose it."
         elif " on " not in chosen:
             yield f"Checkpoint: {chosen}."
         else:
             yield f"Checkpoint: {chosen}, {'the split' if chosen.endswith(f' on {split}') else split} reported."
 
 
-def _teachers(firsts: list[Entry], wanted: MeansSpec) -> Iterator[str]:
-    """The teachers' own scores."""
-    told: dict[str, dict[str, None]] = {}
+def _teachers(firsts: list[Entry], spec: MeansSpec) -> Iterator[str]:
+    """Report the teachers' scores."""
+    scores: dict[str, dict[str, None]] = {}
     for entry in firsts:
-        own = value(entry, "teacher")
-        if own is not None:
-            text = f"{percent(own, wanted.digits, unit='')} on {run_facts.task_name(entry.run)}"
-            told.setdefault(entry.recorded["teacher"] or "", {})[text] = None
-    for name, texts in told.items():
+        score = run_score(entry, "teacher")
+        if score is not None:
+            text = f"{percent(score, spec.digits, unit='')} on {run_facts.task_name(entry.run)}"
+            scores.setdefault(entry.recorded["teacher"] or "", {})[text] = None
+    for name, texts in scores.items():
         yield f"Teacher {name}: {', '.join(texts)}."
 
 
-def _about_paper(found: list[Cell], synthetic: bool) -> Iterator[str]:
-    tags = dict.fromkeys(known.tag for known in map(_published, found) if known)
-    told = "".join(f"; [{tag}] {TAGS[tag]}" for tag in tags)
-    yield f"paper: published for the same method, task, metric and split, with the paper's own models and budget{told}."
+def _about_paper(cells: list[Cell], synthetic: bool) -> Iterator[str]:
+    tags = dict.fromkeys(published.tag for published in map(_published_value, cells) if published)
+    sources = "".join(f"; [{tag}] {TAGS[tag]}" for tag in tags)
+    yield f"paper: published for the same method, task, metric and split, with the paper's models and budget{sources}."
     if synthetic:
-        yield "paper is n/a for synthetic data: published values do not compare with it."
+        yield "paper is n/a for synthetic data, which published values do not cover."

@@ -11,7 +11,7 @@ from kdrun.reporting.tables.render import Format
 
 
 class TableKind(Enum):
-    """What a table is of."""
+    """Content of a table."""
 
     means = "means"
     verdicts = "verdicts"
@@ -21,25 +21,25 @@ class TableKind(Enum):
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
-"""What rows and columns can stand for; `settings` is what was typed beyond the others."""
-ELSEWHERE = ("update", "export", "check", "format", "since")
-"""Words that a table inside a document cannot have: it is Markdown, and the same tomorrow."""
+"""Possible axes of rows and columns; `settings` is all overrides beyond the other axes."""
+NOT_IN_BLOCKS = ("update", "export", "check", "format", "since")
+"""Options that a table inside a document cannot have: it is Markdown, and its content must not change with time."""
 
 
 @dataclass
 class TableOptions(ledger_query.RunFilters):
-    """Words of `kdrun table`."""
+    """Options of `kdrun table`."""
 
-    rows: list[str] = setting(["method"], f"what the rows are: {', '.join(AXES)}")
-    cols: list[str] = setting(["task"], "what the columns are: the same choice")
+    rows: list[str] = setting(["method"], f"axes of the rows: {', '.join(AXES)}")
+    cols: list[str] = setting(["task"], "axes of the columns: the same choices")
     of: TableKind = setting(
-        TableKind.means, "means over seeds; or the verdicts, arms, domains or made text of kdrun compare"
+        TableKind.means, "means over seeds; or verdicts, arms, domains or generated text of kdrun compare"
     )
-    metric: str | None = setting(None, "null is each task's headline metric")
-    split: str | None = setting(None, "null is the headline's split")
+    metric: str | None = setting(None, "metric; null for each task's headline metric")
+    split: str | None = setting(None, "split; null for the headline's split")
     digits: int = setting(1, "decimals of a percentage", ge=0, le=6)
-    paper: bool = setting(False, "published values beside, where the method, task, metric and split are the same")
-    format: Format = setting(Format.terminal, "how the table is written; csv: values in percent, one line a cell")
-    update: list[str] = setting([], "Markdown files whose blocks <!-- kdrun table WORDS --> are made anew")
-    check: bool = setting(False, "with update: change nothing; exit code 1 when a block differs")
-    export: str | None = setting(None, "a file to publish the chosen runs and comparisons in, without folder names")
+    paper: bool = setting(False, "also show published values for the same method, task, metric and split")
+    format: Format = setting(Format.terminal, "output format; csv: values in percent, one line per cell")
+    update: list[str] = setting([], "Markdown files whose blocks <!-- kdrun table OPTIONS --> are regenerated")
+    check: bool = setting(False, "with update: change nothing; exit code 1 if a block differs")
+    export: str | None = setting(None, "file for publishing the selected runs and comparisons, without folder names")

@@ -10,107 +10,109 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kdrun.errors import ConfigError, DataError
-from kdrun.reporting.tables.run_facts import FOLDER_OF_DATA, config_as_text, is_folder, of_the_place, typed_overrides
+from kdrun.reporting.tables.run_facts import DATA_FOLDER, config_as_text, is_folder, is_non_identity, typed_overrides
 from kdrun.storage.files import write_atomic
 
 Record = dict[str, Any]
-OF_THE_MACHINE = ("pid", "run_dir", "host", "folders")
-"""Keys of records and arms that mean nothing elsewhere."""
+MACHINE_KEYS = ("pid", "run_dir", "host", "folders")
+"""Keys of records and arms that have no meaning on other machines."""
 PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_]*")
 PATH = re.compile(r"(?<![\w./~])(?:~|\.{1,2})?/(?!/)[^\s'\",;:()\[\]{}]+")
-"""What looks like a path inside a sentence."""
+"""Matches anything that looks like a path inside a sentence."""
 
 
 def to_published(record: Mapping[str, Any]) -> Record:
-    """A run or a comparison as it may be published.
+    """Return a run or a comparison without machine-specific data.
 
-    Folders become placeholders, `data.dir=DATA_DIR`; the last names of those that tell models or corpora apart are
-    kept under `path_names`, so that tables of published runs still do.
+    Folders become placeholders, `data.dir=DATA_DIR`. The last names of folders that distinguish models or corpora are
+    kept under `path_names`, so that tables of published runs still distinguish them.
     """
     config = record.get("config") or {}
-    given = {**config_as_text(config), **typed_overrides(record["command"])}
-    folders = {key: value for key, value in given.items() if is_folder(key, value) and not PLACEHOLDER.fullmatch(value)}
-    places = {value: placeholder(key) for key, value in folders.items() if "/" in value}
-    made = {key: value for key, value in record.items() if key not in (*OF_THE_MACHINE, "config", "event")}
-    made = {"event": "comparison" if record["event"] == "comparison" else "run", **made}
-    made = _clean(made, places)
+    values = {**config_as_text(config), **typed_overrides(record["command"])}
+    folders = {
+        key: value for key, value in values.items() if is_folder(key, value) and not PLACEHOLDER.fullmatch(value)
+    }
+    placeholders = {value: placeholder(key) for key, value in folders.items() if "/" in value}
+    published = {key: value for key, value in record.items() if key not in (*MACHINE_KEYS, "config", "event")}
+    published = {"event": "comparison" if record["event"] == "comparison" else "run", **published}
+    published = _clean(published, placeholders)
     if "config" in record:
-        made["config"] = _clean_config(config, places)
+        published["config"] = _clean_config(config, placeholders)
     names = {
-        key: PurePath(value).name for key, value in folders.items() if key != FOLDER_OF_DATA and not of_the_place(key)
+        key: PurePath(value).name for key, value in folders.items() if key != DATA_FOLDER and not is_non_identity(key)
     }
     names = (record.get("path_names") or {}) | names
-    return made | ({"path_names": names} if names else {})
+    return published | ({"path_names": names} if names else {})
 
 
 def placeholder(key: str) -> str:
-    """What stands for a folder: `teacher.path` → `TEACHER_PATH`."""
+    """Return the placeholder of a folder: `teacher.path` → `TEACHER_PATH`."""
     return re.sub(r"\W", "_", key).upper()
 
 
-def _clean(value: Any, places: Mapping[str, str]) -> Any:
-    """The same value without paths, at any depth."""
+def _clean(value: Any, placeholders: Mapping[str, str]) -> Any:
+    """Return the same value without paths, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _clean_value(key, item, places) for key, item in value.items() if key not in OF_THE_MACHINE}
+        return {key: _clean_value(key, item, placeholders) for key, item in value.items() if key not in MACHINE_KEYS}
     if isinstance(value, list):
-        return [_clean(item, places) for item in value]
+        return [_clean(item, placeholders) for item in value]
     if not isinstance(value, str):
         return value
-    return _without_paths(_clean_word(value) if re.fullmatch(r"[+\w.]+=\S+", value) else value, places)
+    return _without_paths(_clean_arg(value) if re.fullmatch(r"[+\w.]+=\S+", value) else value, placeholders)
 
 
-def _clean_value(key: str, value: Any, places: Mapping[str, str]) -> Any:
+def _clean_value(key: str, value: Any, placeholders: Mapping[str, str]) -> Any:
     if key == "command":
         return clean_command(value)
-    if key == "words" and isinstance(value, list):  # a command's; of made text it is a number
-        value = [word for word in value if not of_the_place(word.lstrip("+").partition("=")[0])]
-    return _clean(value, places)
+    if key == "words" and isinstance(value, list):  # overrides; in statistics of generated text, a number
+        value = [arg for arg in value if not is_non_identity(arg.lstrip("+").partition("=")[0])]
+    return _clean(value, placeholders)
 
 
 def clean_command(command: str) -> str:
-    """A command with placeholders for its folders, without the words that say where it wrote."""
-    first, *words = shlex.split(command)
-    kept = [word for word in words if not of_the_place(word.lstrip("+").partition("=")[0])]
-    return shlex.join([PurePath(first).name, *(_clean_word(word) for word in kept)])
+    """Replace a command's folders by placeholders and drop the settings that only say where it wrote."""
+    first, *args = shlex.split(command)
+    identity_args = [arg for arg in args if not is_non_identity(arg.lstrip("+").partition("=")[0])]
+    return shlex.join([PurePath(first).name, *(_clean_arg(arg) for arg in identity_args)])
 
 
-def _clean_word(word: str) -> str:
-    key, mark, value = word.partition("=")
+def _clean_arg(arg: str) -> str:
+    key, separator, value = arg.partition("=")
     name = key.lstrip("+")
-    if mark and is_folder(name, value) and not PLACEHOLDER.fullmatch(value):
+    if separator and is_folder(name, value) and not PLACEHOLDER.fullmatch(value):
         return f"{key}={placeholder(name)}"
-    return _without_paths(word, {})
+    return _without_paths(arg, {})
 
 
-def _clean_config(config: Mapping[str, Any], places: Mapping[str, str], prefix: str = "") -> Record:
-    made: Record = {}
+def _clean_config(config: Mapping[str, Any], placeholders: Mapping[str, str], prefix: str = "") -> Record:
+    cleaned: Record = {}
     for key, value in config.items():
-        if not prefix and of_the_place(key):
+        if not prefix and is_non_identity(key):
             continue
         if isinstance(value, Mapping):
-            made[key] = _clean_config(value, places, f"{prefix}{key}.")
+            cleaned[key] = _clean_config(value, placeholders, f"{prefix}{key}.")
         elif isinstance(value, str):
-            made[key] = _clean_word(f"{prefix}{key}={value}").partition("=")[2]
+            cleaned[key] = _clean_arg(f"{prefix}{key}={value}").partition("=")[2]
         else:
-            made[key] = _clean(value, places)
-    return made
+            cleaned[key] = _clean(value, placeholders)
+    return cleaned
 
 
-def _without_paths(text: str, places: Mapping[str, str]) -> str:
-    for value in sorted(places, key=len, reverse=True):
-        text = text.replace(value, places[value])
+def _without_paths(text: str, placeholders: Mapping[str, str]) -> str:
+    for value in sorted(placeholders, key=len, reverse=True):
+        text = text.replace(value, placeholders[value])
     return PATH.sub("PATH", text)
 
 
-def write(path: Path, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """Add records to a published file, written whole; those it has already are replaced in their place.
+def merge_into(path: Path, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """Add records to a published file, written atomically; records that it already has are replaced in place.
 
     Returns:
-        How many were replaced, and how many others the file has kept.
+        Number of replaced records, and number of other records of the file.
 
     Raises:
         ConfigError: the file is the ledger of runs in progress.
-        DataError: the file is no ledger.
+        DataError: the file is not a ledger.
     """
     lines: dict[str, Record] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -118,7 +120,9 @@ def write(path: Path, records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
             old = json.loads(line)
             lines[_id(old)] = old
         except (json.JSONDecodeError, KeyError) as error:
-            raise DataError(f"export={path}: the file exists and is no ledger ({error}); name another") from error
+            raise DataError(
+                f"export={path}: the file exists and is not a ledger ({error}); name another file"
+            ) from error
         if old["event"] == "start":
             raise ConfigError([f"export={path} is a ledger that runs write to; name another file"])
     before = set(lines)

@@ -7,23 +7,23 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-SAME = {
+METHODS = {
     "kd": ("mate_kd", "kd"),
     "mate_kd": ("mate_kd", "mate_kd"),
     "zskd": ("zskd", "zskd"),
     "meta_kd": ("meta_kd", "meta_kd"),
 }
-"""kdrun's method → the paper and the row of its results that is the same method.
+"""Method of kdrun → paper and row with the same method.
 
-Not matched, because not the same: MATE-KD's `tinybert_aug_kd` (word replacement; kdrun's kd_augment fills masks).
-Meta-KD's rows that differ in the teacher they distil from are those of `STUDENTS`.
+MATE-KD's `tinybert_aug_kd` has no match: it replaces words, while kdrun's kd_augment fills masks. Rows of Meta-KD that
+differ in their teacher are in `STUDENTS`.
 """
 TEACHERS = {
     "single": ("meta_kd", "teacher_single"),
     "mixed": ("meta_kd", "teacher_mixed"),
     "meta": ("meta_kd", "meta_teacher"),
 }
-"""`teacher.domain_strategy` → the paper and the row of its results that is the same teacher; multi_task has none."""
+"""`teacher.domain_strategy` → paper and row with the same teacher; the paper has no score of the multi_task teacher."""
 STUDENTS = {
     ("tinybert_kd", "single"): ("meta_kd", "single_tinybert_kd"),
     ("tinybert_kd", "mixed"): ("meta_kd", "mixed_tinybert_kd"),
@@ -31,9 +31,9 @@ STUDENTS = {
     ("tinybert_kd", "meta"): ("meta_kd", "meta_teacher_tinybert_kd"),
     ("meta_kd", "meta"): ("meta_kd", "meta_kd"),
 }
-"""kdrun's method and `teacher.domain_strategy`, a student for each domain → the paper and the row that is the same."""
-OTHER_ROWS = {"data.max_train_rows": "null", "data.train_fraction": "1", "method.hold_out_domain": "false"}
-"""Settings under which a row of Meta-KD's results is not the same, with the value that is none of them."""
+"""Method of kdrun and `teacher.domain_strategy`, one student per domain → paper and row with the same setting."""
+UNPUBLISHED_SETTINGS = {"data.max_train_rows": "null", "data.train_fraction": "1", "method.hold_out_domain": "false"}
+"""Settings that no row of Meta-KD's results has, with the value that the rows have."""
 TAGS = {
     "check": "recalled, and an independent arithmetic check passes",
     "summary": "from a secondary summary",
@@ -46,8 +46,8 @@ class Published(NamedTuple):
     """One published value.
 
     Attributes:
-        value: in percent, as it was printed.
-        tag: how it is known, a key of `TAGS`.
+        value: in percent, as printed.
+        tag: source of the value, a key of `TAGS`.
     """
 
     value: str
@@ -57,19 +57,19 @@ class Published(NamedTuple):
         return f"{self.value} [{self.tag}]"
 
 
-def published(method: str, task: str, metric: str, split: str) -> Published | None:
-    """The published value of a method on a task; None where none is known for this metric and split."""
-    if method not in SAME:
+def method_value(method: str, task: str, metric: str, split: str) -> Published | None:
+    """Return the published value of a method on a task; None if unknown for this metric and split."""
+    if method not in METHODS:
         return None
-    return value(SAME[method], task, metric, split)
+    return row_value(METHODS[method], task, metric, split)
 
 
-def value(row: tuple[str, str], task: str, metric: str, split: str) -> Published | None:
-    """The published value in a row of a paper; None where none is known.
+def row_value(row: tuple[str, str], task: str, metric: str, split: str) -> Published | None:
+    """Return the published value of a paper's row; None if unknown.
 
     Args:
-        row: the paper and its row.
-        task: of a task by domain with the domain, `amazon_books`.
+        row: paper and row.
+        task: name of the task; with the domain for tasks by domain, `amazon_books`.
         metric: short name.
         split: dev or test.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Format(Enum):
-    """How a table is written."""
+    """Output format of a table."""
 
     terminal = "terminal"
     markdown = "markdown"
@@ -21,16 +21,16 @@ class Format(Enum):
 
 @dataclass
 class TextTable:
-    """A table, ready to be shown.
+    """A table of formatted cells.
 
     Attributes:
-        title: what the numbers are.
-        columns: a heading a column.
+        title: description of the numbers.
+        columns: headings of the columns.
         rows: text of every cell.
-        records: the same as values, one a line of the CSV.
-        notes: what a reader has to know, shown below.
-        left: indices of the columns that are aligned to the left.
-        best: (row, column) of the cells that are the best of their column.
+        records: the values as lines of the CSV.
+        notes: notes below the table.
+        left: indices of the left-aligned columns.
+        best: (row, column) of the best cell of each column.
     """
 
     title: str
@@ -52,13 +52,13 @@ def csv_percent(value: float | None) -> float | str:
     return csv_number(None if value is None else 100 * value)
 
 
-def text(sheet: TextTable, form: Format) -> str:
-    """A table as Markdown, CSV or LaTeX, without a line break at its end."""
-    return {Format.markdown: _markdown, Format.csv: _csv, Format.latex: _latex}[form](sheet)
+def render(table: TextTable, table_format: Format) -> str:
+    """Return a table as Markdown, CSV or LaTeX, without a final line break."""
+    return {Format.markdown: _markdown, Format.csv: _csv, Format.latex: _latex}[table_format](table)
 
 
-def show(sheet: TextTable) -> None:
-    """Print a table. One that is wider than the terminal is wrapped by it: no cell is ever cut."""
+def print_table(sheet: TextTable) -> None:
+    """Print a table; tables wider than the terminal wrap, cells are never cut."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -83,25 +83,25 @@ def show(sheet: TextTable) -> None:
         console.print(escape(note))
 
 
-def _markdown(sheet: TextTable) -> str:
-    marks = ["---" if i in sheet.left else "---:" for i in range(len(sheet.columns))]
-    lines = [sheet.title, "", _line([cell.replace("|", "\\|") for cell in sheet.columns]), f"|{'|'.join(marks)}|"]
-    for i, row in enumerate(sheet.rows):
+def _markdown(table: TextTable) -> str:
+    alignment = ["---" if i in table.left else "---:" for i in range(len(table.columns))]
+    lines = [table.title, "", _line([cell.replace("|", "\\|") for cell in table.columns]), f"|{'|'.join(alignment)}|"]
+    for i, row in enumerate(table.rows):
         cells = [cell.replace("|", "\\|") for cell in row]
-        lines.append(_line([f"**{cell}**" if (i, j) in sheet.best else cell for j, cell in enumerate(cells)]))
-    return "\n".join([*lines, *([""] if sheet.notes else []), *(f"- {note}" for note in sheet.notes)])
+        lines.append(_line([f"**{cell}**" if (i, j) in table.best else cell for j, cell in enumerate(cells)]))
+    return "\n".join([*lines, *([""] if table.notes else []), *(f"- {note}" for note in table.notes)])
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _csv(sheet: TextTable) -> str:
+def _csv(table: TextTable) -> str:
     out = io.StringIO()
-    names = list(dict.fromkeys(name for record in sheet.records for name in record))
+    names = list(dict.fromkeys(name for record in table.records for name in record))
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sheet.records)
+    writer.writerows(table.records)
     return out.getvalue().rstrip("\n")
 
 
@@ -119,18 +119,18 @@ LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
         "−": "$-$",
-        "[": "{[}",  # a line that begins with [ would be taken for the option of the \\ before it
+        "[": "{[}",  # a leading [ would be read as an option of the preceding \\
         "]": "{]}",
     }
 )
 
 
-def _latex(sheet: TextTable) -> str:
-    marks = "".join("l" if i in sheet.left else "r" for i in range(len(sheet.columns)))
-    lines = [f"% {sheet.title}", f"\\begin{{tabular}}{{{marks}}}", r"\hline"]
-    lines += [" & ".join(name.translate(LATEX) for name in sheet.columns) + r" \\", r"\hline"]
-    for i, row in enumerate(sheet.rows):
+def _latex(table: TextTable) -> str:
+    alignment = "".join("l" if i in table.left else "r" for i in range(len(table.columns)))
+    lines = [f"% {table.title}", f"\\begin{{tabular}}{{{alignment}}}", r"\hline"]
+    lines += [" & ".join(name.translate(LATEX) for name in table.columns) + r" \\", r"\hline"]
+    for i, row in enumerate(table.rows):
         cells = [cell.translate(LATEX) for cell in row]
-        bold = [f"\\textbf{{{cell}}}" if (i, j) in sheet.best else cell for j, cell in enumerate(cells)]
+        bold = [f"\\textbf{{{cell}}}" if (i, j) in table.best else cell for j, cell in enumerate(cells)]
         lines.append(" & ".join(bold) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", *(f"% {note}" for note in sheet.notes)])
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", *(f"% {note}" for note in table.notes)])

@@ -14,84 +14,84 @@ from kdrun.reporting.tables.grouping import Entry
 from kdrun.storage.serialization import flatten
 
 AXES = ("method", "task", "preset", "seed")
-"""Words that every record has a key for."""
-CHOOSERS = ("student", "teacher", "data", "student.path", "teacher.path")
-"""Words that choose what the record names more exactly; they count, but need no naming."""
+"""Settings that every record has a key for."""
+CHOICES = ("student", "teacher", "data", "student.path", "teacher.path")
+"""Settings whose choice the record names more precisely; they count, but need not be named."""
 SPEED = ("runtime.threads", "runtime.log_every", "runtime.eval_batch_size")
-"""Settings that change how fast a run is and what it logs, not what it computes beyond rounding."""
-FOLDER_OF_DATA = "data.dir"
-"""Where the rows lie; which rows they are is told by their hash."""
+"""Settings that change speed and logging, not results beyond rounding."""
+DATA_FOLDER = "data.dir"
+"""Folder of the rows; the rows are identified by their hash."""
 
 
 def run_entry(run: dict[str, Any], metric: str, split: str) -> Entry:
-    """The facts of a finished run, to be scored by a metric on a split."""
-    origin, config = run.get("provenance") or {}, run.get("config")
-    words = typed_overrides(run["command"])
-    settings = config_as_text(config) if config is not None else words
+    """Collect the facts of a finished run for a metric on a split."""
+    provenance, config = run.get("provenance") or {}, run.get("config")
+    overrides = typed_overrides(run["command"])
+    settings = config_as_text(config) if config is not None else overrides
     recorded: dict[str, str | None] = {
         "method": run["method"],
         "task": task_name(run),
         "preset": run["preset"],
         "student": run["student"]["name"],
         "teacher": run["teacher"]["name"] if run["teacher"] else "none",
-        "data": (origin.get("data_hash") or "")[:8] or None,
+        "data": (provenance.get("data_hash") or "")[:8] or None,
         "metric": metric,
         "split": split,
         "checkpoint": _checkpoint(run),
-        "code": code(run),
-        "torch": origin.get("torch"),
-        "transformers": origin.get("transformers"),
+        "code": code_version(run),
+        "torch": provenance.get("torch"),
+        "transformers": provenance.get("transformers"),
         "settings from": "the command" if config is None else "the config",
     }
     hidden = (*AXES, *SPEED)
-    hidden += (FOLDER_OF_DATA,) if recorded["data"] else ()
+    hidden += (DATA_FOLDER,) if recorded["data"] else ()
     hidden += ("experiment",) if config is not None else ()
     settings = _compared(run, settings, hidden)
-    words = _compared(run, words, (*hidden, *CHOOSERS))
+    overrides = _compared(run, overrides, (*hidden, *CHOICES))
     if run.get("steps"):
         settings["steps"] = ", ".join(f"{role} {count}" for role, count in run["steps"].items())
-    return Entry(run, recorded, words, settings)
+    return Entry(run, recorded, overrides, settings)
 
 
 def _compared(run: Mapping[str, Any], settings: Mapping[str, str], hidden: tuple[str, ...]) -> dict[str, str]:
-    kept = {key: value for key, value in settings.items() if key not in hidden and not of_the_place(key)}
-    return {key: last_name(run, key, value) for key, value in kept.items()}
+    compared = {key: value for key, value in settings.items() if key not in hidden and not is_non_identity(key)}
+    return {key: compared_value(run, key, value) for key, value in compared.items()}
 
 
-def of_the_place(key: str) -> bool:
-    """Whether a setting says where a run went or who watched it; an experiment's name stands for settings."""
+def is_non_identity(key: str) -> bool:
+    """Return whether a setting only says where a run wrote or what tracked it; `experiment` stands for settings."""
     return key != "experiment" and key.partition(".")[0] in NON_IDENTITY_KEYS
 
 
-def beyond_axes(command: str) -> str:
-    """The settings of a command beyond what a table has a column for."""
-    words = _compared({}, typed_overrides(command), (*AXES, *SPEED, *CHOOSERS, FOLDER_OF_DATA))
-    return " ".join(f"{key}={value}" for key, value in words.items())
+def other_settings(command: str) -> str:
+    """Return the settings of a command that have no column in a table."""
+    overrides = _compared({}, typed_overrides(command), (*AXES, *SPEED, *CHOICES, DATA_FOLDER))
+    return " ".join(f"{key}={value}" for key, value in overrides.items())
 
 
 def task_name(run: Mapping[str, Any]) -> str:
-    """The task as results call it; synthetic data is named so."""
+    """Return the display name of the task, marked if the data is synthetic."""
     name = run.get("data_name") or run["task"]
     return f"{name} (synthetic)" if run.get("synthetic") and "synthetic" not in name else name
 
 
-def code(run: Mapping[str, Any]) -> str | None:
-    """What version of kdrun computed a run: a hash of its sources, of older runs the commit."""
-    origin = run.get("provenance") or {}
-    sources = origin.get("code") or run.get("code")
+def code_version(run: Mapping[str, Any]) -> str | None:
+    """Return the version of kdrun that computed a run: hash of its sources, for older runs the commit."""
+    provenance = run.get("provenance") or {}
+    sources = provenance.get("code") or run.get("code")
     if sources:
         return sources[:8]
-    return f"{origin['git'][:8]}{'+changes' if origin.get('dirty') else ''}" if origin.get("git") else None
+    return f"{provenance['git'][:8]}{'+changes' if provenance.get('dirty') else ''}" if provenance.get("git") else None
 
 
 def typed_overrides(command: str) -> dict[str, str]:
-    """The `key=value` words of a command."""
+    """Return the `key=value` overrides of a command."""
     pairs = (word.lstrip("+").partition("=") for word in shlex.split(command)[1:])
-    return {key: as_text(_value(value)) for key, mark, value in pairs if mark}
+    return {key: as_text(_value(value)) for key, separator, value in pairs if separator}
 
 
 def _value(text: str) -> Any:
-    """What a word says, so that `4.0` and `4`, `True` and `true` are the same."""
+    """Parse a value, so that `4.0` and `4`, `True` and `true` are equal."""
     try:
         return json.loads(text.lower())
     except ValueError:
@@ -99,7 +99,7 @@ def _value(text: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A plain value as it is compared and shown."""
+    """Return a plain value as compared and shown text."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value if isinstance(value, str) else json.dumps(value)
@@ -111,20 +111,20 @@ def config_as_text(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_folder(key: str, value: str) -> bool:
-    """Whether a setting is a place on one machine: by its key, or because the value is written as a path."""
+    """Return whether a setting is a path of one machine, by its key or by the form of its value."""
     by_key = key.rpartition(".")[2] in ("dir", "path", "run_dir", "output_dir") and not key.startswith("task.")
     return value not in ("null", "") and (by_key or re.match(r"[~/]|\.\.?/", value) is not None)
 
 
-def last_name(run: Mapping[str, Any], key: str, value: str) -> str:
-    """A setting as it is compared: of a folder its last name; a published run has it under `path_names`."""
+def compared_value(run: Mapping[str, Any], key: str, value: str) -> str:
+    """Return a setting as compared: for folders the last name, which published runs keep under `path_names`."""
     if not is_folder(key, value):
         return value
     return (run.get("path_names") or {}).get(key) or PurePath(value).name
 
 
 def _checkpoint(run: Mapping[str, Any]) -> str | None:
-    chosen = run.get("checkpoint")
-    if not chosen:
+    checkpoint = run.get("checkpoint")
+    if not checkpoint:
         return None
-    return f"{chosen['selected']} on {chosen['split']}" if chosen["split"] else chosen["selected"]
+    return f"{checkpoint['selected']} on {checkpoint['split']}" if checkpoint["split"] else checkpoint["selected"]

@@ -13,88 +13,86 @@ from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError, DataError, did_you_mean
 from kdrun.reporting import ledger_query
 from kdrun.reporting.tables import comparisons, domains, generated_text, means
-from kdrun.reporting.tables.options import AXES, ELSEWHERE, TableKind, TableOptions
-from kdrun.reporting.tables.render import Format, TextTable, text
+from kdrun.reporting.tables.options import AXES, NOT_IN_BLOCKS, TableKind, TableOptions
+from kdrun.reporting.tables.render import Format, TextTable, render
 
 
-def make_table(settings: TableOptions) -> TextTable:
-    """The table that some words ask for.
+def make_table(options: TableOptions) -> TextTable:
+    """Build the table that the options select.
 
     Raises:
-        ConfigError: the words do not fit each other or the runs.
+        ConfigError: the options contradict each other or the runs.
         DataError: there is nothing to show.
     """
-    if settings.of is not TableKind.means:
-        return _make_comparison_table(settings)
-    problems = list(_misplaced(settings))
+    if options.of is not TableKind.means:
+        return _make_comparison_table(options)
+    problems = list(_axis_problems(options))
     if problems:
         raise ConfigError(problems)
-    found = ledger_query.read(settings)
-    chosen = ledger_query.filter_runs(found, settings)
-    if not chosen:
-        raise DataError(ledger_query.explain_no_match(found, settings))
-    wanted = means.MeansSpec(
-        settings.rows, settings.cols, settings.metric, settings.split, settings.digits, settings.paper
-    )
-    return means.make_table(chosen, wanted)
+    runs = ledger_query.ledger_runs(options)
+    selected = ledger_query.filter_runs(runs, options)
+    if not selected:
+        raise DataError(ledger_query.explain_no_match(runs, options))
+    spec = means.MeansSpec(options.rows, options.cols, options.metric, options.split, options.digits, options.paper)
+    return means.make_table(selected, spec)
 
 
-def _misplaced(settings: TableOptions) -> Iterator[str]:
-    """What is wrong with the axes."""
+def _axis_problems(options: TableOptions) -> Iterator[str]:
+    """Yield the problems of the axes."""
     for key in ("rows", "cols"):
-        for name in getattr(settings, key):
+        for name in getattr(options, key):
             if name not in AXES:
                 yield f"{key}={name}: no such axis{did_you_mean(name, AXES)} (allowed: {', '.join(AXES)})"
-    for name, count in Counter([*settings.rows, *settings.cols]).items():
+    for name, count in Counter([*options.rows, *options.cols]).items():
         if count > 1:
-            yield f"rows= and cols= name {name} twice; an axis stands in one place"
-    if not settings.rows:
+            yield f"rows= and cols= name {name} twice; each axis may be named once"
+    if not options.rows:
         yield f"rows= is empty; name at least one of {', '.join(AXES)}"
 
 
-def _make_comparison_table(settings: TableOptions) -> TextTable:
-    unfit = [key for key in ("seed", "status", "metric", "split") if getattr(settings, key)]
-    unfit += ["paper"] if settings.paper and settings.of is not TableKind.domains else []
-    if unfit:
-        name = ", ".join(unfit)
-        raise ConfigError([f"of={settings.of.value} shows comparisons as they were made; leave out {name}"])
-    found = _comparisons(settings)
-    if not found:
-        where = " ".join(str(path) for path in ledger_query.ledgers(settings))
-        raise DataError(f"no comparison in {where} fits; `kdrun compare method=kd seeds=5` makes one")
-    if settings.of is TableKind.domains:
-        if not any(map(domains.names, found)):
-            raise DataError("none of these comparisons is on a task by domain; kdrun compare task=amazon makes one")
-        return domains.make_table(found, settings.method, settings.digits, beside=settings.paper)
-    if settings.of is TableKind.text:
-        if not any(map(generated_text.rows, found)):
-            raise DataError("no run of these comparisons left text behind; kdrun compare method=dfkd_t3 makes some")
-        return generated_text.make_table(found, settings.method, settings.digits)
-    made = comparisons.verdicts if settings.of is TableKind.verdicts else comparisons.arms
-    return made(found, settings.method, settings.digits)
+def _make_comparison_table(options: TableOptions) -> TextTable:
+    excluded = [key for key in ("seed", "status", "metric", "split") if getattr(options, key)]
+    excluded += ["paper"] if options.paper and options.of is not TableKind.domains else []
+    if excluded:
+        names = ", ".join(excluded)
+        raise ConfigError([f"of={options.of.value} shows whole comparisons; leave out {names}"])
+    records = selected_comparisons(options)
+    if not records:
+        where = " ".join(str(path) for path in ledger_query.ledgers(options))
+        raise DataError(f"no comparison in {where} matches; `kdrun compare method=kd seeds=5` runs one")
+    if options.of is TableKind.domains:
+        if not any(map(domains.domain_names, records)):
+            raise DataError("none of these comparisons is on a task by domain; kdrun compare task=amazon runs one")
+        return domains.make_table(records, options.method, options.digits, with_published=options.paper)
+    if options.of is TableKind.text:
+        if not any(map(generated_text.statistic_rows, records)):
+            raise DataError("no run of these comparisons exported text; the runs of kdrun compare method=dfkd_t3 do")
+        return generated_text.make_table(records, options.method, options.digits)
+    build = comparisons.verdict_table if options.of is TableKind.verdicts else comparisons.arm_table
+    return build(records, options.method, options.digits)
 
 
-def _comparisons(settings: TableOptions) -> list[dict[str, Any]]:
-    """The comparisons that fit the filters that a comparison can fit."""
-    oldest = ledger_query.since(settings.since)
+def selected_comparisons(options: TableOptions) -> list[dict[str, Any]]:
+    """Return the comparisons that match the filters that apply to comparisons."""
+    oldest = ledger_query.earliest_start(options.since)
     return [
-        one
-        for one in ledger_query.comparisons(settings)
-        if one["started"] >= oldest
-        and (not settings.task or one["task"] in settings.task)
-        and (not settings.preset or one["preset"] in settings.preset)
-        and (not settings.experiment or ledger_query.value_of(one, "experiment") in settings.experiment)
-        and (not settings.method or any(comparisons.method_of(arm) in settings.method for arm in one["arms"]))
+        record
+        for record in ledger_query.ledger_comparisons(options)
+        if record["started"] >= oldest
+        and (not options.task or record["task"] in options.task)
+        and (not options.preset or record["preset"] in options.preset)
+        and (not options.experiment or ledger_query.filter_value(record, "experiment") in options.experiment)
+        and (not options.method or any(comparisons.method_of(arm) in options.method for arm in record["arms"]))
     ]
 
 
-def markdown(words: list[str]) -> str:
-    """The Markdown of the table that some words ask for, as a block of a document has it.
+def markdown(args: list[str]) -> str:
+    """Return the Markdown of a table for a block of a document.
 
     Raises:
-        ConfigError: a word that a block cannot have.
+        ConfigError: an option that a block cannot have.
     """
-    unfit = [word for word in words if word.partition("=")[0] in ELSEWHERE]
-    if unfit:
-        raise ConfigError([f"{word}: not in a block of a document" for word in unfit])
-    return text(make_table(parse_options(TableOptions, words)[0]), Format.markdown)
+    excluded = [arg for arg in args if arg.partition("=")[0] in NOT_IN_BLOCKS]
+    if excluded:
+        raise ConfigError([f"{arg}: not allowed in a block of a document" for arg in excluded])
+    return render(make_table(parse_options(TableOptions, args)[0]), Format.markdown)

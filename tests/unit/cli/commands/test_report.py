@@ -1,4 +1,4 @@
-"""`kdrun report`: its words, what it prints and refuses, and pages of several runs."""
+"""`kdrun report`: options, output, errors, and pages of several runs."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ from tests.helpers.finished_runs import Parsed, result
 MakeRun = Callable[..., Path]
 
 
-def run(*words: object) -> Parsed:
-    assert subcommands.run_command("report", [str(word) for word in words]) == 0
-    return Parsed(Path(*[w.removeprefix("to=") for w in map(str, words) if w.startswith("to=")]).read_text())
+def run(*args: object) -> Parsed:
+    assert subcommands.run_command("report", [str(word) for word in args]) == 0
+    return Parsed(Path(*[w.removeprefix("to=") for w in map(str, args) if w.startswith("to=")]).read_text())
 
 
 def ledger(folder: Path, *records: dict[str, Any]) -> None:
     rows = []
-    for number, told in enumerate(records):
+    for number, changes in enumerate(records):
         start = {
             "method": "kd",
             "task": "sst2",
@@ -33,21 +33,21 @@ def ledger(folder: Path, *records: dict[str, Any]) -> None:
             "sweep": None,
         }
         rows.append(
-            {"event": "start", "run_id": f"run-{number}", "run_dir": str(folder / f"run-{number}"), **start} | told
+            {"event": "start", "run_id": f"run-{number}", "run_dir": str(folder / f"run-{number}"), **start} | changes
         )
-        if "status" in told:
-            rows.append({"event": "end", "run_id": f"run-{number}", "error": None} | told)
+        if "status" in changes:
+            rows.append({"event": "end", "run_id": f"run-{number}", "error": None} | changes)
     (folder / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def done(score: float, **changes: Any) -> dict[str, Any]:
-    told = result()
-    told["student"]["metrics"]["dev"]["accuracy"] = score
+    record = result()
+    record["student"]["metrics"]["dev"]["accuracy"] = score
     keys = ("headline", "teacher", "student", "retention", "time")
-    return {"status": "done", "data_name": "SST-2", "synthetic": False, **{k: told[k] for k in keys}} | changes
+    return {"status": "done", "data_name": "SST-2", "synthetic": False, **{k: record[k] for k in keys}} | changes
 
 
-def test_it_prints_where_the_page_is(
+def test_the_path_of_the_report_is_printed(
     make_run: MakeRun, make_comparison: MakeRun, capsys: pytest.CaptureFixture
 ) -> None:
     for folder in (make_run(), make_comparison()):
@@ -61,7 +61,7 @@ def test_to_names_the_file(make_run: MakeRun, tmp_path: Path) -> None:
     assert "kd on SST-2" in run(make_run("with=sign"), f"to={target}").text
 
 
-def test_what_is_wrong_is_told_at_once(make_run: MakeRun, tmp_path: Path) -> None:
+def test_errors(make_run: MakeRun, tmp_path: Path) -> None:
     folder = make_run()
     with pytest.raises(ConfigError, match="name a run's folder, a comparison's folder or an output folder"):
         subcommands.run_command("report", [])
@@ -70,11 +70,11 @@ def test_what_is_wrong_is_told_at_once(make_run: MakeRun, tmp_path: Path) -> Non
     assert len(error.value.problems) == 2
     with pytest.raises(ConfigError, match="did you mean 'sweep'"):
         subcommands.run_command("report", [str(folder), "swep=1"])
-    with pytest.raises(ConfigError, match="is a folder; name a file"):
+    with pytest.raises(ConfigError, match=r"to=.* is a folder"):
         subcommands.run_command("report", [str(folder), f"to={tmp_path}"])
-    with pytest.raises(ConfigError, match="picks runs of one output folder"):
+    with pytest.raises(ConfigError, match="sweep=a"):
         subcommands.run_command("report", [str(folder), "sweep=a"])
-    with pytest.raises(KdrunError, match="name another place with to=FILE"):
+    with pytest.raises(KdrunError, match="to=FILE"):
         subcommands.run_command("report", [str(folder), f"to={folder / 'result.json' / 'x.html'}"])
     (folder / "result.json").unlink()
     with pytest.raises(DataError, match="the run did not finish"):
@@ -89,56 +89,56 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         subcommands.run_command("report", [str(tmp_path), "sweep=20261121-b"])
 
 
-def test_several_runs_stand_side_by_side_without_a_verdict(make_run: MakeRun, tmp_path: Path) -> None:
+def test_several_runs_have_no_verdict(make_run: MakeRun, tmp_path: Path) -> None:
     folders = [make_run(f"kd/{seed}", seed=seed) for seed in (1, 2)]
     folders.append(make_run("finetune/1", method="finetune"))
-    found = run(*folders, f"to={tmp_path / 'report.html'}")
-    assert "3 runs: 3 done. They are shown side by side as they are, without a verdict" in found.text
-    assert "kd 1, 2 0.8400 0.8400 0.8400 0.9300" in found.text
-    assert "BEATS" not in found.text
-    assert len(found.all("svg")) == 4
+    parsed = run(*folders, f"to={tmp_path / 'report.html'}")
+    assert "3 runs: 3 done." in parsed.text
+    assert "kd 1, 2 0.8400 0.8400 0.8400 0.9300" in parsed.text
+    assert "BEATS" not in parsed.text
+    assert len(parsed.all("svg")) == 4
     subcommands.run_command(
         "report", [*map(str, folders), str(tmp_path / "report.html")]
-    )  # its own page of last time is passed over
+    )  # the earlier report is skipped
     subcommands.run_command("report", [str(tmp_path / "kd")])
     assert "2 runs: 2 done" in Parsed((tmp_path / "kd" / "report.html").read_text()).text
 
 
-def test_an_output_folder_is_read_by_its_ledger(make_run: MakeRun, tmp_path: Path) -> None:
+def test_an_output_folder_is_read_from_its_ledger(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("run-0", seed=0)
     failed = {"status": "failed", "error": "DataError: <b>no</b> data", "sweep": "s"}
     embedded = done(0.7, data_name=None, synthetic=None, source="embedded", sweep="s")
     ledger(tmp_path, done(0.84), done(0.82), failed, {}, embedded)
-    found = run(tmp_path, f"to={tmp_path / 'report.html'}")
-    assert "5 runs: 3 done, 1 failed, 1 running." in found.text
-    assert "2 run folders gone (run-1, run-4)" in found.text
-    assert "run-2: failed, DataError: <b>no</b> data" in found.text
-    assert "run-1 kd SST-2 embedded 1 done accuracy on dev 0.9300 0.8200 90.3 %" in found.text
-    assert "sst2 (synthetic): accuracy on dev" in found.text
-    marks = [span for span in found.all("span") if span.get("class") == "synthetic"]
+    parsed = run(tmp_path, f"to={tmp_path / 'report.html'}")
+    assert "5 runs: 3 done, 1 failed, 1 running." in parsed.text
+    assert "2 run folders missing (run-1, run-4)" in parsed.text
+    assert "run-2: failed, DataError: <b>no</b> data" in parsed.text
+    assert "run-1 kd SST-2 embedded 1 done accuracy on dev 0.9300 0.8200 90.3 %" in parsed.text
+    assert "sst2 (synthetic): accuracy on dev" in parsed.text
+    marks = [span for span in parsed.all("span") if span.get("class") == "synthetic"]
     assert len(marks) == 2  # the plot and the table of the synthetic run, none of the others
     sweep = run(tmp_path, "sweep=s", f"to={tmp_path / 'report.html'}")
     assert "2 runs: 1 failed, 1 done" in sweep.text
 
 
-def test_settings_of_one_method_are_told_apart(make_run: MakeRun, tmp_path: Path) -> None:
+def test_settings_of_one_method_are_distinguished(make_run: MakeRun, tmp_path: Path) -> None:
     folders = [make_run(name) for name in ("a", "b")]
     config = folders[1] / "config.yaml"
     config.write_text(config.read_text().replace("2.0", "4.0"))
-    found = run(*folders, f"to={tmp_path / 'report.html'}")
-    assert "A: kd method.temperature=2.0" in found.text
-    assert "method.temperature 2.0 4.0" in found.text
-    assert "output_dir" not in found.text
+    parsed = run(*folders, f"to={tmp_path / 'report.html'}")
+    assert "A: kd method.temperature=2.0" in parsed.text
+    assert "method.temperature 2.0 4.0" in parsed.text
+    assert "output_dir" not in parsed.text
 
 
 def test_many_runs_are_folded_and_curves_left_out(tmp_path: Path) -> None:
     ledger(tmp_path, *[done(0.8, method=f"m{number}") for number in range(30)])
-    found = run(tmp_path, f"to={tmp_path / 'report.html'}")
-    assert "All 30 runs" in found.text
-    assert "n/a (30 settings; up to 8 fit into a plot)" in found.text
+    parsed = run(tmp_path, f"to={tmp_path / 'report.html'}")
+    assert "All 30 runs" in parsed.text
+    assert "n/a (30 settings;" in parsed.text
 
 
-def test_help_says_what_it_takes(capsys: pytest.CaptureFixture) -> None:
+def test_help_shows_the_arguments(capsys: pytest.CaptureFixture) -> None:
     assert subcommands.run_command("report", ["--help"]) == 0
     assert "kdrun report PATH… [to=FILE]" in capsys.readouterr().out
 

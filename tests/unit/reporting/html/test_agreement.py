@@ -32,21 +32,21 @@ def test_perfect_confidence_and_perfect_answers_have_no_error() -> None:
 
 
 def test_answers_of_a_split() -> None:
-    found = agreement.answers(predictions(40))
+    found = agreement.make_prediction_pair(predictions(40))
     assert found.labels == ["negative", "positive"]
-    assert found.agreement() == pytest.approx(36 / 40)  # they part where only the student is wrong: 5, 15, 25, 35
+    assert found.agreement() == pytest.approx(36 / 40)  # they differ where only the student is wrong: 5, 15, 25, 35
     teacher = found.calibration("teacher")
     assert teacher is not None
     assert teacher.error == pytest.approx(0.0, abs=1e-12)  # 36 of 40 right at 0.9
     gap = found.gap()
     assert gap is not None
     assert gap[5] == pytest.approx(abs(0.65 - (1 - 0.9)))
-    assert agreement.most(gap, 2) == [35, 25]
+    assert agreement.largest_places(gap, 2) == [35, 25]
 
 
 def test_answers_without_teacher_and_probabilities_measure_nothing() -> None:
     rows = [{k: row[k] for k in ("id", "split", "gold", "prediction")} for row in predictions(4)]
-    found = agreement.answers(rows)
+    found = agreement.make_prediction_pair(rows)
     assert (found.agreement(), found.gap(), found.calibration("student")) == (None, None, None)
     assert found.labels == ["negative", "positive"]
 
@@ -57,7 +57,7 @@ def test_confusion_counts_rows_by_class() -> None:
 
 
 def test_most_leaves_out_rows_without_difference() -> None:
-    assert agreement.most(np.array([0.0, 0.2, 0.2, 0.5]), 9) == [3, 1, 2]
+    assert agreement.largest_places(np.array([0.0, 0.2, 0.2, 0.5]), 9) == [3, 1, 2]
 
 
 def test_interval_of_three_scores_by_hand() -> None:

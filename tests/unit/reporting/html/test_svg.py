@@ -39,7 +39,7 @@ def nasty() -> list[str]:
 
 
 def test_names_from_data_are_text_and_nothing_else(nasty: list[str]) -> None:
-    shown = 0
+    count = 0
     for svg in nasty:
         parsed = Parsed(svg)
         assert not parsed.all("script")
@@ -54,10 +54,10 @@ def test_names_from_data_are_text_and_nothing_else(nasty: list[str]) -> None:
             "clippath",
             "rect",
         }
-        shown += parsed.text.count("<script>alert(1)</script> &")
+        count += parsed.text.count("<script>alert(1)</script> &")
         assert "\x07" not in svg
         svg.encode()  # half a surrogate pair would raise
-    assert shown >= 10
+    assert count >= 10
 
 
 def test_plots_say_what_they_show_to_those_who_cannot_see(nasty: list[str]) -> None:

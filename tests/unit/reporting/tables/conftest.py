@@ -1,4 +1,4 @@
-"""Ledger records as runs and comparisons write them, for the tests of the tables."""
+"""Ledger records of runs and comparisons for the tests of the tables."""
 
 from collections.abc import Callable
 from itertools import count
@@ -12,13 +12,13 @@ NAMES = {"sst2": "SST-2", "cola": "CoLA"}
 
 @pytest.fixture
 def make_run() -> Callable[..., Record]:
-    """A finished run of the older kind: its settings are the words of its command. Keys given replace its own."""
+    """A finished run of an older version, whose settings are its overrides; `keys` replace the defaults."""
     number = count(1)
 
     def make(method: str, task: str, seed: int, score: float | None, *words: str, **keys: Any) -> Record:
         i = next(number)
         metric = "mcc" if task == "cola" else "accuracy"
-        made = {
+        record = {
             "event": "run", "run_id": f"r{i}", "status": "done", "started": float(i), "method": method, "task": task,
             "data_name": NAMES[task], "synthetic": False, "preset": "mini", "seed": seed, "seconds": 60.0,
             "error": None,
@@ -30,14 +30,14 @@ def make_run() -> Callable[..., Record]:
             "provenance": {"code": "c0de" * 4, "data_hash": f"{task}-rows", "torch": "2", "transformers": "5"},
             "checkpoint": {"selected": "best_dev", "split": "dev", "step": 9, "note": None}, "steps": {"student": 9},
         }  # fmt: skip
-        return made | keys
+        return record | keys
 
     return make
 
 
 @pytest.fixture
 def make_comparison() -> Callable[..., Record]:
-    """A comparison of kd against finetune on synthetic sst2 with seeds 1 and 2; keys given replace its own."""
+    """A comparison of kd and finetune on synthetic sst2 with seeds 1 and 2; `keys` replace the defaults."""
 
     def make(**keys: Any) -> Record:
         def arm(name: str, scores: list[float], kept: float | None) -> Record:
@@ -50,7 +50,7 @@ def make_comparison() -> Callable[..., Record]:
             }  # fmt: skip
 
         pair = {"a": "kd", "b": "finetune", "difference": 0.02, "interval": [-0.01, 0.05], "word": "INCONCLUSIVE"}
-        made = {
+        record = {
             "event": "comparison", "comparison_id": "c1", "started": 1.0, "seconds": 9.0, "task": "sst2",
             "data_name": "sst2 (synthetic)", "synthetic": True, "preset": "smoke", "student": "small",
             "teacher": {"name": "big", "score": 0.9}, "guess": 0.5,
@@ -60,6 +60,6 @@ def make_comparison() -> Callable[..., Record]:
             "arms": [arm("finetune", [0.79, 0.81], None), arm("kd", [0.81, 0.83], 0.911)],
             "pairs": [{**pair, "seeds": 2, "seeds_needed": 9, "how": "paired t", "reason": "needs about 9 seeds"}],
         }  # fmt: skip
-        return made | keys
+        return record | keys
 
     return make

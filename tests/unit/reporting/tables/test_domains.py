@@ -42,22 +42,22 @@ def rows(sheet: TextTable) -> dict[str, list[str]]:
     return {row[5]: row[6:] for row in sheet.rows}
 
 
-def test_a_row_a_teacher_and_an_arm(one: dict[str, Any]) -> None:
-    sheet = domains.make_table([one], [], 1, beside=False)
+def test_one_row_per_teacher_and_arm(one: dict[str, Any]) -> None:
+    sheet = domains.make_table([one], [], 1, with_published=False)
     assert sheet.columns[5:] == ["row", "books", "dvd", "mean"]
-    found = rows(sheet)
-    assert list(found)[:4] == ["teacher single", "teacher multi_task", "teacher meta", "finetune"]
-    assert found["teacher single"] == ["90.0", "50.0", "70.0"]
-    assert found["meta_kd"] == ["80.0 ± 1.0", "70.0 ± 1.0", "75.0 ± 2.0"]
-    assert not any("guess" in note for note in sheet.notes)
-    only = rows(domains.make_table([one], ["meta_kd"], 1, beside=False))
-    assert list(only) == ["teacher single", "teacher multi_task", "teacher meta", "meta_kd"]
+    cells = rows(sheet)
+    assert list(cells)[:4] == ["teacher single", "teacher multi_task", "teacher meta", "finetune"]
+    assert cells["teacher single"] == ["90.0", "50.0", "70.0"]
+    assert cells["meta_kd"] == ["80.0 ± 1.0", "70.0 ± 1.0", "75.0 ± 2.0"]
+    assert not any("baseline" in note for note in sheet.notes)
+    kd_rows = rows(domains.make_table([one], ["meta_kd"], 1, with_published=False))
+    assert list(kd_rows) == ["teacher single", "teacher multi_task", "teacher meta", "meta_kd"]
 
 
-def test_published_rows_stand_below_those_that_are_the_same(one: dict[str, Any]) -> None:
-    sheet = domains.make_table([one], [], 1, beside=True)
-    found = {name.removesuffix(", published"): cells for name, cells in rows(sheet).items() if "published" in name}
-    assert found == {
+def test_published_rows_follow_the_rows_with_the_same_setting(one: dict[str, Any]) -> None:
+    sheet = domains.make_table([one], [], 1, with_published=True)
+    published = {name.removesuffix(", published"): cells for name, cells in rows(sheet).items() if "published" in name}
+    assert published == {
         "teacher single": ["87.9", "83.8", "85.85"],
         "teacher meta": ["92.5", "87.0", "89.75"],
         "tinybert_kd domain_strategy=single": ["83.4", "83.2", "83.30"],
@@ -73,36 +73,39 @@ def test_published_rows_stand_below_those_that_are_the_same(one: dict[str, Any])
 
 
 @pytest.mark.parametrize("word", ["method.hold_out_domain=true", "data.train_fraction=0.1", "data.max_train_rows=99"])
-def test_nothing_is_published_of_other_rows(one: dict[str, Any], word: str) -> None:
+def test_other_rows_have_no_published_values(one: dict[str, Any], word: str) -> None:
     one["arms"] = [arm("meta_kd", "meta_kd", "meta", 0.8, word)]
-    assert not any("published" in name for name in rows(domains.make_table([one], [], 1, beside=True)))
+    assert not any("published" in name for name in rows(domains.make_table([one], [], 1, with_published=True)))
     same = word.partition("=")[0] + {"true": "=false", "0.1": "=1", "99": "=null"}[word.partition("=")[2]]
     one["arms"] = [arm("meta_kd", "meta_kd", "meta", 0.8, same)]
-    assert "meta_kd, published" in rows(domains.make_table([one], [], 1, beside=True))
+    assert "meta_kd, published" in rows(domains.make_table([one], [], 1, with_published=True))
 
 
-def test_nothing_is_published_of_synthetic_rows_or_of_one_student_for_all(one: dict[str, Any]) -> None:
-    synthetic = rows(domains.make_table([one | {"synthetic": True}], [], 1, beside=True))
+def test_synthetic_rows_and_one_student_for_all_have_no_published_values(one: dict[str, Any]) -> None:
+    synthetic = rows(domains.make_table([one | {"synthetic": True}], [], 1, with_published=True))
     assert not any("published" in name for name in synthetic)
     mixed = arm("tinybert_kd", "tinybert_kd", "mixed", 0.8) | {"domain": None}
-    found = rows(domains.make_table([one | {"arms": [mixed]}], [], 1, beside=True))
-    assert list(found) == ["teacher mixed", "teacher mixed, published", "tinybert_kd"]
+    cells = rows(domains.make_table([one | {"arms": [mixed]}], [], 1, with_published=True))
+    assert list(cells) == ["teacher mixed", "teacher mixed, published", "tinybert_kd"]
 
 
-def test_teachers_of_one_kind_are_told_apart_by_their_arms(one: dict[str, Any]) -> None:
+def test_teachers_with_equal_lessons_are_named_by_their_arms(one: dict[str, Any]) -> None:
     one["arms"] = [arm("kd a", "kd", "mixed", 0.5, taught="a"), arm("kd b", "kd", "mixed", 0.6, taught="b")]
-    assert list(rows(domains.make_table([one], [], 1, beside=False)))[:2] == ["teacher of kd a", "teacher of kd b"]
+    assert list(rows(domains.make_table([one], [], 1, with_published=False)))[:2] == [
+        "teacher of kd a",
+        "teacher of kd b",
+    ]
 
 
 def test_comparisons_without_domains_are_left_out(one: dict[str, Any], make_comparison: Make) -> None:
     older = make_comparison()
-    assert domains.rows(older) == []
-    sheet = domains.make_table([older, one], [], 1, beside=False)
+    assert domains.domain_rows(older) == []
+    sheet = domains.make_table([older, one], [], 1, with_published=False)
     assert {row[0] for row in sheet.rows} == {"Amazon reviews"}
 
 
 def test_other_tables_show_each_arms_own_teacher_where_they_differ(one: dict[str, Any]) -> None:
-    sheet = comparisons.arms([one], [], 1)
+    sheet = comparisons.arm_table([one], [], 1)
     at = sheet.columns.index("teacher")
     assert [row[at] for row in sheet.rows] == [
         "none", "bert single 70.0", "bert multi_task 75.0", "bert meta 85.0", "bert meta 85.0"
@@ -112,5 +115,5 @@ def test_other_tables_show_each_arms_own_teacher_where_they_differ(one: dict[str
         {"a": "meta_kd", "b": "finetune", "difference": 0.0, "interval": None, "word": "INCONCLUSIVE", "seeds": 1,
          "how": "t", "reason": "one seed shows no spread", "seeds_needed": None}
     ]  # fmt: skip
-    (row,) = comparisons.verdicts([one], [], 1).rows
+    (row,) = comparisons.verdict_table([one], [], 1).rows
     assert row[at] == "bert single 70.0; bert multi_task 75.0; bert meta 85.0"

@@ -22,18 +22,21 @@ WORDS = ("data.dir=/home/al/glue", "teacher.path=../models/minilm", "corpus.dir=
 
 def test_a_run_loses_its_folders_and_keeps_what_it_computed(make_run: Make) -> None:
     run = make_run("kd", "sst2", 1, 0.8, *WORDS, config=CONFIG, pid=7, run_dir="/tmp/out/kd/r1")
-    made = publish.to_published(run)
+    published = publish.to_published(run)
     command = "kdrun method=kd task=sst2 seed=1 data.dir=DATA_DIR teacher.path=TEACHER_PATH corpus.dir=CORPUS_DIR"
-    assert made["command"] == command
-    assert made["config"] == {
+    assert published["command"] == command
+    assert published["config"] == {
         "data": {"name": "folder", "dir": "DATA_DIR"}, "teacher": {"path": "TEACHER_PATH", "hub": "org/minilm"},
         "task": {"folder": {"dir": "SST-2"}}, "corpus": {"dir": "CORPUS_DIR"}, "optim": {"lr": 0.1},
     }  # fmt: skip
-    assert made["path_names"] == {"teacher.path": "minilm", "corpus.dir": "wiki"}
-    assert made["event"] == "run"
-    assert made["student"] == run["student"]
-    assert not {"pid", "run_dir"} & set(made)
-    assert run_facts.run_entry(made, "accuracy", "dev").identity == run_facts.run_entry(run, "accuracy", "dev").identity
+    assert published["path_names"] == {"teacher.path": "minilm", "corpus.dir": "wiki"}
+    assert published["event"] == "run"
+    assert published["student"] == run["student"]
+    assert not {"pid", "run_dir"} & set(published)
+    assert (
+        run_facts.run_entry(published, "accuracy", "dev").identity
+        == run_facts.run_entry(run, "accuracy", "dev").identity
+    )
 
 
 def test_a_second_publication_changes_nothing(make_run: Make) -> None:
@@ -55,39 +58,39 @@ def test_paths_leave_the_text_of_an_error(make_run: Make, error: str, expected: 
 
 
 def test_a_comparison_loses_its_folders(make_comparison: Make) -> None:
-    made = publish.to_published(make_comparison())
-    text = json.dumps(made)
+    published = publish.to_published(make_comparison())
+    text = json.dumps(published)
     assert "/home" not in text
     assert "/tmp" not in text
     assert "OUTPUT_DIR" not in text
-    assert made["arms"][0]["words"] == ["method=finetune", "teacher.path=TEACHER_PATH"]
-    assert made["command"] == "kdrun compare method=kd optim.epochs=3 seeds=2 teacher.path=TEACHER_PATH"
+    assert published["arms"][0]["words"] == ["method=finetune", "teacher.path=TEACHER_PATH"]
+    assert published["command"] == "kdrun compare method=kd optim.epochs=3 seeds=2 teacher.path=TEACHER_PATH"
 
 
-def test_the_figures_of_made_text_stay_as_they_are(make_comparison: Make) -> None:
-    """One of them, the words of a row, is called as the words of a command are."""
-    one = make_comparison()
-    one["arms"][1]["made_text"] = figures = {"distinct_1": 0.2, "words": 25.9, "agreement": None}
-    assert publish.to_published(one)["arms"][1]["made_text"] == figures
+def test_statistics_of_generated_text_are_unchanged(make_comparison: Make) -> None:
+    """The statistic `words` has the same key as the overrides of an arm."""
+    comparison = make_comparison()
+    comparison["arms"][1]["made_text"] = statistics = {"distinct_1": 0.2, "words": 25.9, "agreement": None}
+    assert publish.to_published(comparison)["arms"][1]["made_text"] == statistics
 
 
 def test_a_file_is_added_to_and_read_back(make_run: Make, make_comparison: Make, tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.jsonl"
     first, second = make_run("kd", "sst2", 1, 0.8), make_run("kd", "sst2", 2, 0.8)
-    assert publish.write(path, [first, second]) == (0, 0)
-    assert publish.write(path, [first | {"seconds": 5.0}, make_comparison()]) == (1, 1)
+    assert publish.merge_into(path, [first, second]) == (0, 0)
+    assert publish.merge_into(path, [first | {"seconds": 5.0}, make_comparison()]) == (1, 1)
     assert [(run["run_id"], run["seconds"], run["status"]) for run in read_runs(path)] == [
         ("r1", 5.0, "done"), ("r2", 60.0, "done"),
     ]  # fmt: skip
-    assert [one["comparison_id"] for one in read_comparisons(path)] == ["c1"]
+    assert [comparison["comparison_id"] for comparison in read_comparisons(path)] == ["c1"]
 
 
 def test_a_live_ledger_and_other_files_are_refused(make_run: Make, tmp_path: Path) -> None:
     live, other = tmp_path / "ledger.jsonl", tmp_path / "notes.txt"
     live.write_text(json.dumps({"event": "start", "run_id": "a"}) + "\n")
     other.write_text("dear\n")
-    with pytest.raises(ConfigError, match="a ledger that runs write to"):
-        publish.write(live, [make_run("kd", "sst2", 1, 0.8)])
-    with pytest.raises(DataError, match="is no ledger"):
-        publish.write(other, [make_run("kd", "sst2", 1, 0.8)])
+    with pytest.raises(ConfigError, match=r"export=.*ledger\.jsonl"):
+        publish.merge_into(live, [make_run("kd", "sst2", 1, 0.8)])
+    with pytest.raises(DataError, match=r"export=.*notes\.txt"):
+        publish.merge_into(other, [make_run("kd", "sst2", 1, 0.8)])
     assert other.read_text() == "dear\n"

@@ -18,18 +18,18 @@ from kdrun.reporting.tables import published_values
     ],
 )
 def test_match(match: tuple[str, str, str, str], expected: str) -> None:
-    assert str(published_values.published(*match)) == expected
+    assert str(published_values.method_value(*match)) == expected
 
 
 def test_every_match_names_rows_that_exist_and_every_tag_has_a_meaning() -> None:
-    known = published_values._table()
-    assert len(known) == 110
+    published = published_values._table()
+    assert len(published) == 110
     matched = {
-        *published_values.SAME.values(),
+        *published_values.METHODS.values(),
         *published_values.TEACHERS.values(),
         *published_values.STUDENTS.values(),
     }
-    assert matched <= {(name, row) for name, row, *_ in known}
+    assert matched <= {(name, row) for name, row, *_ in published}
     # every row of Meta-KD's results is matched
-    assert {(name, row) for name, row, *_ in known if name == "meta_kd"} <= matched
-    assert {value.tag for value in known.values()} <= set(published_values.TAGS)
+    assert {(name, row) for name, row, *_ in published if name == "meta_kd"} <= matched
+    assert {value.tag for value in published.values()} <= set(published_values.TAGS)

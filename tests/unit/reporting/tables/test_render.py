@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdrun.reporting.tables.render import Format, TextTable, show, text
+from kdrun.reporting.tables.render import Format, TextTable, print_table, render
 
 SHEET = TextTable(
     "Percent",
@@ -16,25 +16,27 @@ SHEET = TextTable(
 
 
 def test_markdown() -> None:
-    assert text(SHEET, Format.markdown).splitlines() == [
+    assert render(SHEET, Format.markdown).splitlines() == [
         "Percent", "", "| method | a\\|b |", "|---|---:|", "| kd_x [lr=1] | **80.0 ± 1.0 (2)** |", "| finetune | n/a |",
         "", "- A note, 5 %.",
     ]  # fmt: skip
 
 
 def test_csv_has_values_and_empty_fields() -> None:
-    assert text(SHEET, Format.csv).splitlines() == ["method,mean,reason", '"kd, x",80.0,', "finetune,,none"]
+    assert render(SHEET, Format.csv).splitlines() == ["method,mean,reason", '"kd, x",80.0,', "finetune,,none"]
 
 
 def test_latex_escapes() -> None:
-    lines = text(SHEET, Format.latex).splitlines()
+    lines = render(SHEET, Format.latex).splitlines()
     assert lines[:2] == ["% Percent", r"\begin{tabular}{lr}"]
     assert r"kd\_x {[}lr=1{]} & \textbf{80.0 $\pm$ 1.0 (2)} \\" in lines
     assert lines[-2:] == [r"\end{tabular}", "% A note, 5 %."]
 
 
 def test_a_wide_table_is_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    show(TextTable("t", ["name", "value"], [["x" * 300, "[red]0.5[/red]"], ["y", "1"]], left=(0,), best={(1, 1)}))
+    print_table(
+        TextTable("t", ["name", "value"], [["x" * 300, "[red]0.5[/red]"], ["y", "1"]], left=(0,), best={(1, 1)})
+    )
     out = capsys.readouterr().out
     assert "x" * 300 in out
     assert "[red]0.5[/red]" in out

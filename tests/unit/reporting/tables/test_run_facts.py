@@ -1,4 +1,4 @@
-"""What is read from a ledger line, old or new."""
+"""Facts of ledger lines, old and new."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +16,18 @@ def entry(run: dict[str, Any]) -> Entry:
 
 
 def test_an_older_run_is_known_by_the_words_of_its_command(make_run: Make) -> None:
-    made = entry(make_run("kd", "sst2", 1, 0.8, "preset=mini", "student=tiny", "optim.epochs=3.0", "output_dir=/tmp/x"))
-    assert made.words == {"optim.epochs": "3"}
-    assert made.settings == {"student": "tiny", "optim.epochs": "3", "steps": "student 9"}
+    facts = entry(
+        make_run("kd", "sst2", 1, 0.8, "preset=mini", "student=tiny", "optim.epochs=3.0", "output_dir=/tmp/x")
+    )
+    assert facts.words == {"optim.epochs": "3"}
+    assert facts.settings == {"student": "tiny", "optim.epochs": "3", "steps": "student 9"}
 
 
 def test_a_run_with_its_config_is_known_by_that(make_run: Make) -> None:
     config = {"optim": {"epochs": 3.0}, "loss": {"name": None}, "seed": 1, "output_dir": "/tmp/x", "tracker": {"a": 1}}
-    made = entry(make_run("kd", "sst2", 1, 0.8, "optim.epochs=3", "experiment=mine", config=config))
-    assert made.settings == {"optim.epochs": "3", "loss.name": "null", "steps": "student 9"}
-    assert made.words == {"optim.epochs": "3"}
+    facts = entry(make_run("kd", "sst2", 1, 0.8, "optim.epochs=3", "experiment=mine", config=config))
+    assert facts.settings == {"optim.epochs": "3", "loss.name": "null", "steps": "student 9"}
+    assert facts.words == {"optim.epochs": "3"}
 
 
 def test_an_experiment_counts_where_its_content_is_not_known(make_run: Make) -> None:
@@ -41,12 +43,12 @@ def test_seed_place_and_speed_are_no_differences(make_run: Make) -> None:
 @pytest.mark.parametrize(
     "word", ["optim.steps=9", "runtime.precision=bf16", "corpus.dir=/b/wiki", "checkpoint_selection=last", "loss=kl"]
 )
-def test_all_else_is(make_run: Make, word: str) -> None:
+def test_other_settings_are_differences(make_run: Make, word: str) -> None:
     plain, other = make_run("kd", "sst2", 1, 0.8, "corpus.dir=/a/news"), make_run("kd", "sst2", 2, 0.8, word)
     assert entry(plain).identity != entry(other).identity
 
 
-def test_steps_taken_are(make_run: Make) -> None:
+def test_steps_taken_are_differences(make_run: Make) -> None:
     assert (
         entry(make_run("kd", "sst2", 1, 0.8)).identity
         != entry(make_run("kd", "sst2", 2, 0.8, steps={"student": 8})).identity
@@ -61,14 +63,14 @@ def test_folders_are_compared_by_their_last_names_as_published_or_not(make_run: 
 
 
 def test_code_falls_back_to_the_commit(make_run: Make) -> None:
-    assert run_facts.code(make_run("kd", "sst2", 1, 0.8)) == "c0dec0de"
+    assert run_facts.code_version(make_run("kd", "sst2", 1, 0.8)) == "c0dec0de"
     dirty = {"git": "0123456789abcdef", "dirty": True}
-    assert run_facts.code(make_run("kd", "sst2", 1, 0.8, provenance=dirty)) == "01234567+changes"
-    assert run_facts.code(make_run("kd", "sst2", 1, 0.8, provenance=dirty, code="feedfacefeed")) == "feedface"
-    assert run_facts.code(make_run("kd", "sst2", 1, 0.8, provenance={"git": None})) is None
+    assert run_facts.code_version(make_run("kd", "sst2", 1, 0.8, provenance=dirty)) == "01234567+changes"
+    assert run_facts.code_version(make_run("kd", "sst2", 1, 0.8, provenance=dirty, code="feedfacefeed")) == "feedface"
+    assert run_facts.code_version(make_run("kd", "sst2", 1, 0.8, provenance={"git": None})) is None
 
 
-def test_older_lines_lack_keys_and_say_so(make_run: Make) -> None:
+def test_keys_missing_in_older_lines_are_none(make_run: Make) -> None:
     run = make_run("kd", "sst2", 1, 0.8)
     for key in ("provenance", "checkpoint", "steps", "data_name"):
         del run[key]
