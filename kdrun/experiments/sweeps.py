@@ -32,7 +32,7 @@ from kdrun.experiments import reuse
 from kdrun.formatting import number, percent
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MOST_SHOWN, config_differences, read_record
-from kdrun.storage.files import append_jsonl, write_atomic
+from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
 from kdrun.storage.hashing import digest
 from kdrun.storage.key_aliases import rename_config, rename_overrides
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
@@ -225,7 +225,7 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
 
     Args:
         config: of a run with `sweep` set.
-        screen: is told what becomes of it.
+        console: is told what becomes of it.
 
     Raises:
         ConfigError: the cell's folder is of a run that read other rows.
@@ -262,8 +262,8 @@ def cell_statuses(sweep: Sweep) -> list[dict[str, Any]]:
     """What became of each cell: its run's record of the ledger, if it has one, with `cell`, `label` and `status`."""
     runs = {run["run_id"]: run for run in read_runs(sweep.folder.parent.parent / LEDGER)}
     path = sweep.folder / REUSED
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    taken = {one["cell"]: Path(one["run_dir"]) for one in map(json.loads, lines)}
+    lines = read_jsonl(path) if path.exists() else []
+    taken = {line["cell"]: Path(line["run_dir"]) for line in lines}
     found = []
     for cell in sweep.cells:
         record = read_record(sweep.folder / cell.id) or read_record(taken.get(cell.id, sweep.folder))

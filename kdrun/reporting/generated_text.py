@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdrun.formatting import number, percent
@@ -57,7 +58,7 @@ def example_rows(examples: dict[str, list[dict[str, Any]]]) -> list[tuple[str, s
     return rows
 
 
-def warnings(result: dict[str, Any]) -> list[str]:
+def warnings(result: Mapping[str, Any]) -> list[str]:
     """Return warnings for users of the generated text."""
     warnings, counts = [], result["counts"]
     if counts["kept"] < counts["wanted"]:

@@ -16,8 +16,9 @@ from kdrun.data.dataset import TaskDataset
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs.run_dir import RunDirectory
+from kdrun.storage.run_result import GeneratedTextResult, Scores
 from kdrun.tasks.base import Outputs
-from kdrun.tasks.evaluator import Evaluator, Scores
+from kdrun.tasks.evaluator import Evaluator
 from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.step_checks import FirstStepReport
 from kdrun.training.teacher import finetune
@@ -55,7 +56,7 @@ class RunContext:
     _tokens: dict[str, dict[str, TokenizedSplit]] = field(default_factory=dict)
     tracking: MetricLogger | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
-    generated: dict[str, Any] | None = None
+    generated: GeneratedTextResult | None = None
     is_check: bool = False
     checks: list[PreflightCheck] = field(default_factory=list)
     inspections: list[FirstStepReport] = field(default_factory=list)

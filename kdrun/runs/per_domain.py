@@ -11,7 +11,6 @@ split, sums of rows, steps and seconds.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +25,21 @@ from kdrun.data.dataset import TaskDataset
 from kdrun.formatting import number
 from kdrun.runs.provenance import code_digest, provenance
 from kdrun.runs.run_dir import RunDirectory
+from kdrun.storage.files import read_jsonl
 from kdrun.storage.ledger import RunKey, finished_subruns, read_runs
-from kdrun.tasks.evaluator import Scores
+from kdrun.storage.run_result import (
+    RESULT,
+    DataResult,
+    ModelResult,
+    RunResult,
+    Scores,
+    TimeResult,
+    headline_score,
+    read_result,
+)
 
-Runner = Callable[[RunConfig, Console, Sequence[str], str], dict[str, Any] | None]
+Runner = Callable[[RunConfig, Console, Sequence[str], str], RunResult | None]
 """Carries out a run as part of another: its config, where to print, its words, the other's `run_id`."""
-SUMMED = ("train_rows_read", "labels_read", "ood_rows_read")
 
 
 def first_domain_config(config: RunConfig) -> RunConfig:
@@ -53,12 +61,12 @@ def domain_overrides(words: Sequence[str], domain: str) -> list[str]:
 
 def run_domains(
     config: RunConfig, console: Console, words: Sequence[str], folder: RunDirectory, command: str, run: Runner
-) -> Any:
+) -> RunResult:
     """Run every domain of the task and write what they come to.
 
     Args:
         config: with `method.domain=all`.
-        screen: where to print.
+        console: where to print.
         words: the overrides it was composed from.
         folder: of the whole.
         command: that repeats the whole.
@@ -67,7 +75,7 @@ def run_domains(
     Returns:
         The content of result.json.
     """
-    made: dict[str, dict[str, Any]] = {}
+    results: dict[str, RunResult] = {}
     folders: dict[str, Path] = {}
     there = finished_subruns(read_runs(folder.ledger))
     for i, domain in enumerate(config.task.domains):
@@ -77,13 +85,13 @@ def run_domains(
         if known is None:
             known = folder.path / "domains" / domain
             run(part, console, domain_overrides(words, domain), folder.run_id)
-        made[domain] = json.loads((known / "result.json").read_text(encoding="utf-8"))
+        results[domain] = read_result(known / RESULT)
         folders[domain] = known
     data = run_data.load_run_data(config)
     folder.predictions(_predictions(folders, data))
-    result = merge_results(made, data) | {"provenance": provenance(config, data.fingerprint, command)}
-    for domain, place in folders.items():
-        result["domains"][domain]["run_dir"] = Path(os.path.relpath(place, folder.path)).as_posix()
+    run_dirs = {domain: Path(os.path.relpath(place, folder.path)).as_posix() for domain, place in folders.items()}
+    result = merge_results(results, run_dirs, data)
+    result["provenance"] = provenance(config, data.fingerprint, command)
     _report(result, console)
     return result
 
@@ -100,9 +108,8 @@ def _predictions(folders: Mapping[str, Path], data: TaskDataset) -> Iterator[dic
     """The rows of all domains' predictions.jsonl in the order of the whole splits, so that other runs' pair up."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for domain, folder in folders.items():
-        with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
-            for row in map(json.loads, file):
-                found.setdefault((row["split"], domain), []).append(row)
+        for row in read_jsonl(folder / "predictions.jsonl"):
+            found.setdefault((row["split"], domain), []).append(row)
     rows = {key: iter(part) for key, part in found.items()}
     for split in data.task.dev_splits:
         ids = data.splits[split].domains()
@@ -111,69 +118,97 @@ def _predictions(folders: Mapping[str, Path], data: TaskDataset) -> Iterator[dic
             yield next(rows[split, data.task.domains[k]]) | {"id": place}
 
 
-def merge_results(made: dict[str, dict[str, Any]], data: TaskDataset) -> dict[str, Any]:
-    """The results of all domains as one: means of scores, sums of rows, steps and seconds."""
-    results, metrics = list(made.values()), data.task.metrics
-    first = results[0]
-    split, metric = first["headline"]["split"], first["headline"]["metric"]
-    whole = dict(first)
-    for role in ("student", "teacher"):
-        if first[role] is not None:
-            whole[role] = first[role] | {"metrics": _mean([r[role]["metrics"] for r in results], metrics)}
-    whole["guess"] = _mean([result["guess"] for result in results], metrics)
-    value = whole["student"]["metrics"][split][metric]
-    top = whole["teacher"]["metrics"][split][metric] if whole["teacher"] else None
-    whole["retention"] = value / top if value is not None and top else None
-    whole["data"] = first["data"] | {key: sum(r["data"][key] for r in results) for key in SUMMED}
-    whole["data"]["name"] = data.display_name
-    whole["data"]["rows"] = {name: sum(r["data"]["rows"][name] for r in results) for name in first["data"]["rows"]}
-    counts = [r["data"]["rows_by_domain"] for r in results]
-    whole["data"]["rows_by_domain"] = {
-        split: {name: sum(part[split][name] for part in counts) for name in counts[0][split]} for split in counts[0]
-    }
+def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str], data: TaskDataset) -> RunResult:
+    """The results of all domains as one: means of scores, sums of rows, steps and seconds.
+
+    Args:
+        results: domain → its run's result.
+        run_dirs: domain → its run's folder, relative to the whole run's.
+        data: rows of all domains.
+    """
+    parts, metrics = list(results.values()), data.task.metrics
+    first = parts[0]
+    headline = first["headline"]
+    student = _merge_models([part["student"] for part in parts], metrics)
+    teachers = [part["teacher"] for part in parts if part["teacher"] is not None]
+    teacher = _merge_models(teachers, metrics) if teachers else None
+    value, top = headline_score(headline, student), headline_score(headline, teacher)
     note = "of each domain's own" if first["checkpoint"]["split"] else None
-    whole["checkpoint"] = first["checkpoint"] | {"step": None, "note": note}
-    seconds = {key: sum(r["time"][key] or 0 for r in results) for key in ("total_s", "train_s")}
-    seen = sum((r["time"]["examples_per_s"] or 0) * r["time"]["train_s"] for r in results)
-    whole["time"] = seconds | {"examples_per_s": round(seen / seconds["train_s"], 1) if seconds["train_s"] else None}
-    whole["steps"] = {role: sum(r["steps"][role] for r in results) for role in first["steps"]}
-    whole["domains"] = {
-        name: {
-            "score": r["student"]["metrics"][split][metric],
-            "retention": r["retention"],
-        }
-        for name, r in made.items()
+    reasons = {key: text for part in parts for key, text in part["reasons"].items()}
+    return {
+        **first,
+        "student": student,
+        "teacher": teacher,
+        "guess": _mean_scores([part["guess"] for part in parts], metrics),
+        "retention": value / top if value is not None and top else None,
+        "data": _merge_data([part["data"] for part in parts], data.display_name),
+        "checkpoint": {**first["checkpoint"], "step": None, "note": note},
+        "time": _merge_time([part["time"] for part in parts]),
+        "steps": {role: sum(part["steps"][role] for part in parts) for role in first["steps"]},
+        "domains": {
+            name: {
+                "score": headline_score(headline, part["student"]),
+                "retention": part["retention"],
+                "run_dir": run_dirs[name],
+            }
+            for name, part in results.items()
+        },
+        "reasons": {
+            **reasons,
+            "data.train_rows_read_for_teacher": "each domain's own run says what its teacher read",
+        },
     }
-    whole["data"]["train_rows_read_for_teacher"] = None
-    whole["reasons"] = {key: text for result in results for key, text in result["reasons"].items()}
-    whole["reasons"]["data.train_rows_read_for_teacher"] = "each domain's own run says what its teacher read"
-    return whole
 
 
-def _mean(scores: list[Scores], metrics: Sequence[str]) -> Scores:
+def _merge_models(models: list[ModelResult], metrics: Sequence[str]) -> ModelResult:
+    return {**models[0], "metrics": _mean_scores([model["metrics"] for model in models], metrics)}
+
+
+def _merge_data(parts: list[DataResult], name: str) -> DataResult:
+    first = parts[0]
+    return {
+        **first,
+        "name": name,
+        "train_rows_read": sum(part["train_rows_read"] for part in parts),
+        "labels_read": sum(part["labels_read"] for part in parts),
+        "ood_rows_read": sum(part["ood_rows_read"] for part in parts),
+        "train_rows_read_for_teacher": None,
+        "rows": {split: sum(part["rows"][split] for part in parts) for split in first["rows"]},
+        "rows_by_domain": {
+            split: {name: sum(part["rows_by_domain"][split][name] for part in parts) for name in counts}
+            for split, counts in first["rows_by_domain"].items()
+        },
+    }
+
+
+def _merge_time(parts: list[TimeResult]) -> TimeResult:
+    train_s = sum(part["train_s"] or 0 for part in parts)
+    examples = sum((part["examples_per_s"] or 0) * part["train_s"] for part in parts)
+    return {
+        "total_s": sum(part["total_s"] or 0 for part in parts),
+        "train_s": train_s,
+        "examples_per_s": round(examples / train_s, 1) if train_s else None,
+    }
+
+
+def _mean_scores(scores: list[Scores], metrics: Sequence[str]) -> Scores:
     """Each split's metrics: the plain mean over the domains, then each domain's own."""
-    splits: Scores = {}
+    merged: Scores = {}
     for split in scores[0]:
-        found: dict[str, float | None] = {}
+        means: dict[str, float | None] = {}
         for metric in metrics:
             values = [value for part in scores if (value := part[split][metric]) is not None]
-            found[metric] = sum(values) / len(values) if len(values) == len(scores) else None
-        own = {key: value for part in scores for key, value in part[split].items() if key not in metrics}
-        splits[split] = found | own
-    return splits
+            means[metric] = sum(values) / len(values) if len(values) == len(scores) else None
+        by_domain = {key: value for part in scores for key, value in part[split].items() if key not in metrics}
+        merged[split] = means | by_domain
+    return merged
 
 
-def _report(result: dict[str, Any], console: Console) -> None:
+def _report(result: RunResult, console: Console) -> None:
     split, metric = result["headline"]["split"], result["headline"]["metric"]
-    scores = {role: result[role]["metrics"][split] if result[role] else {} for role in ("teacher", "student")}
-    rows = [
-        [
-            name,
-            number(scores["teacher"].get(f"{metric}_{name}")),
-            number(scores["student"].get(f"{metric}_{name}")),
-        ]
-        for name in result["domains"]
-    ]
-    rows.append(["mean", number(scores["teacher"].get(metric)), number(scores["student"][metric])])
+    teacher = result["teacher"]["metrics"][split] if result["teacher"] else {}
+    student = result["student"]["metrics"][split]
+    keys = {name: f"{metric}_{name}" for name in result.get("domains", {})} | {"mean": metric}
+    rows = [[name, number(teacher.get(key)), number(student.get(key))] for name, key in keys.items()]
     title = f"{result['method']} on {result['data']['name']}, {metric} on {split}"
     console.table(title, ["domain", "teacher", "student"], rows)

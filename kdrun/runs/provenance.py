@@ -7,12 +7,12 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import kdrun
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
 from kdrun.storage.hashing import digest
+from kdrun.storage.run_result import Provenance
 
 NON_COMPUTING = ("cli", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py")
 """Rooms and modules that read results or talk to people; a change in them changes no number of a run."""
@@ -46,15 +46,17 @@ def _bare_code(source: str) -> str:
     return ast.dump(tree)
 
 
-def provenance(config: RunConfig, data_hash: str | None, command: str) -> dict[str, Any]:
+def provenance(config: RunConfig, data_hash: str | None, command: str) -> Provenance:
     """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
     commit, dirty = _git()
+    libraries = versions()
     return {
         "code": code_digest(),
         "git": commit,
         "dirty": dirty,
         "python": platform.python_version(),
-        **versions(),
+        "torch": libraries["torch"],
+        "transformers": libraries["transformers"],
         "config_hash": config_hash(config),
         "data_hash": data_hash,
         "command": command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Literal
 
 from kdrun import __version__
 from kdrun.config.runtime import CheckpointSelection
@@ -12,100 +12,132 @@ from kdrun.models import parameters
 from kdrun.runs.context import RunContext
 from kdrun.runs.export.generated_text import plan
 from kdrun.runs.provenance import provenance
-from kdrun.tasks.evaluator import Scores
+from kdrun.storage.run_result import (
+    SCHEMA,
+    CheckpointResult,
+    DataResult,
+    GeneratedOrigin,
+    ModelResult,
+    RunResult,
+    Scores,
+    StoppedRole,
+)
 from kdrun.training.trainer import TrainResult
 
+TRAINED_ROLES: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
 
-def build_result(run: RunContext, scores: Scores, feed: BatchLoader, outcome: TrainResult) -> dict[str, Any]:
-    """The content of result.json; what is null has its reason under `reasons`."""
-    config, student = run.config, run.roles["student"]
-    params = {role: parameters.count_parameters(run.roles[role].model) for role in run.used_roles}
+
+def build_result(run: RunContext, scores: Scores, feed: BatchLoader, outcome: TrainResult) -> RunResult:
+    """The content of result.json; every null has its reason under `reasons`."""
+    config = run.config
     split, metric = config.task.report_split, config.task.headline
-    top = run.teacher_scores[split][metric] if run.teacher_scores else None
-    value = scores[split][metric]
+    student = _model(run, "student", scores)
+    teacher = _model(run, "teacher", run.teacher_scores) if run.teacher_scores is not None else None
+    value, top = scores[split][metric], teacher["metrics"][split][metric] if teacher else None
     rate = outcome.examples / outcome.train_seconds if outcome.train_seconds else None
-    read = dict(run.finetuned_teacher.rows_read or {}) if run.finetuned_teacher else {"all": 0}
-    made: dict[str, Any] = {
+    result: RunResult = {
+        "schema": SCHEMA,
         "kdrun": __version__,
         "status": "done",
         "method": config.method.name,
         "task": config.task.name,
         "preset": config.preset,
-        "data": {
-            "name": run.data.display_name,
-            "source": run.data.source,
-            "synthetic": run.data.synthetic,
-            "train_rows_read": feed.num_rows_seen("train"),
-            "labels_read": feed.num_labels_seen,
-            "ood_rows_read": feed.num_rows_seen("ood"),
-            "generated_rows_read": feed.num_rows_seen("generated"),
-            "generated": _origin(run),
-            "train_rows_read_for_teacher": read.pop("all") if read else None,
-            "rows_read_for_teacher_by_domain": read,
-            "rows": {name: part.num_rows for name, part in run.data.all_splits.items()},
-            "rows_by_domain": {name: run.data.rows_by_domain(name) for name in run.data.splits},
-        },
+        "data": _data(run, feed),
         "seed": config.seed,
         "headline": {"metric": metric, "split": split},
-        "checkpoint": _choice(run.select, outcome, config.task.dev_splits[0], split),
+        "checkpoint": _checkpoint(run.select, outcome, config.task.dev_splits[0], split),
         "guess": run.evaluator.majority_baseline(),
-        "teacher": None,
-        "student": {"name": student.name, "params": params["student"], "metrics": scores},
+        "teacher": teacher,
+        "student": student,
         "retention": value / top if value is not None and top else None,
-        "compression": params["teacher"] / params["student"] if "teacher" in params else None,
+        "compression": teacher["params"] / student["params"] if teacher else None,
         "time": {
             "total_s": round(time.perf_counter() - run.started, 2),
             "train_s": round(outcome.train_seconds, 2),
             "examples_per_s": round(rate, 1) if rate else None,
         },
         "steps": outcome.steps,
-        "rests": outcome.stopped_roles,
+        "rests": [
+            StoppedRole(role=stop["role"], phase=stop["phase"], step=stop["step"], why=stop["why"])
+            for stop in outcome.stopped_roles
+        ],
         "generated": run.generated,
         "provenance": provenance(config, run.data.fingerprint, run.command),
+        "reasons": {},
     }
-    if run.teacher_scores is not None:
-        name = run.roles["teacher"].name
-        made["teacher"] = {"name": name, "params": params["teacher"], "metrics": run.teacher_scores}
-    made["reasons"] = _reasons(made, run)
-    return made
+    result["reasons"] = _reasons(result, run)
+    return result
 
 
-def _origin(run: RunContext) -> dict[str, Any] | None:
-    """How the generated text that the student learnt from was made, and whether by this very teacher's scores."""
+def _model(run: RunContext, role: str, scores: Scores) -> ModelResult:
+    bundle = run.roles[role]
+    return {"name": bundle.name, "params": parameters.count_parameters(bundle.model), "metrics": scores}
+
+
+def _data(run: RunContext, feed: BatchLoader) -> DataResult:
+    """Rows and labels that student and teacher read."""
+    data = run.data
+    by_domain = dict(run.finetuned_teacher.rows_read or {}) if run.finetuned_teacher else {"all": 0}
+    return {
+        "name": data.display_name,
+        "source": data.source,
+        "synthetic": data.synthetic,
+        "train_rows_read": feed.num_rows_seen("train"),
+        "labels_read": feed.num_labels_seen,
+        "ood_rows_read": feed.num_rows_seen("ood"),
+        "generated_rows_read": feed.num_rows_seen("generated"),
+        "generated": _origin(run),
+        "train_rows_read_for_teacher": by_domain.pop("all") if by_domain else None,
+        "rows_read_for_teacher_by_domain": by_domain,
+        "rows": {name: part.num_rows for name, part in data.all_splits.items()},
+        "rows_by_domain": {name: data.rows_by_domain(name) for name in data.splits},
+    }
+
+
+def _origin(run: RunContext) -> GeneratedOrigin | None:
+    """How the student's generated text was made, and whether this run's teacher scored it."""
     card = run.data.card
     if card is None:
         return None
-    origin = {key: card[key] for key in ("method", "seed", "generator")} | {"command": card["provenance"]["command"]}
-    own = run.roles["teacher"].fingerprint == card["teacher"]["fingerprint"] if run.requires.teacher else None
-    return origin | {"teacher": card["teacher"]["name"], "same_teacher": own, "sha256": card["file"]["sha256"]}
+    is_same = run.roles["teacher"].fingerprint == card["teacher"]["fingerprint"] if run.requires.teacher else None
+    return {
+        "method": card["method"],
+        "seed": card["seed"],
+        "generator": card["generator"],
+        "command": card["provenance"]["command"],
+        "teacher": card["teacher"]["name"],
+        "same_teacher": is_same,
+        "sha256": card["file"]["sha256"],
+    }
 
 
-def _reasons(made: dict[str, Any], run: RunContext) -> dict[str, str]:
+def _reasons(result: RunResult, run: RunContext) -> dict[str, str]:
     """Why each null of a result is null."""
     reasons = {}
-    if made["generated"] is None:
+    if result["generated"] is None:
         reasons["generated"] = plan.why_not_exported(run.config)
-    if made["data"]["generated"] is None:
+    if result["data"]["generated"] is None:
         reasons["data.generated"] = "the student did not learn from generated text, or it has no card"
-    if made["data"]["train_rows_read_for_teacher"] is None:
+    if result["data"]["train_rows_read_for_teacher"] is None:
         reasons["data.train_rows_read_for_teacher"] = "the teacher is of an older cache entry, which does not say"
-    if made["teacher"] is None:
-        without = f"method={made['method']} uses no teacher"
+    if result["teacher"] is None:
+        without = f"method={result['method']} uses no teacher"
         reasons |= {"teacher": without, "retention": without, "compression": without}
-    elif made["retention"] is None:
+    elif result["retention"] is None:
         reasons["retention"] = "the headline metric of teacher or student is undefined or zero"
-    for role in run.used_roles:
-        if made.get(role):
-            for part, values in made[role]["metrics"].items():
-                for metric in (m for m, v in values.items() if v is None):
-                    reasons[f"{role}.metrics.{part}.{metric}"] = run.evaluator.task_type.why_undefined()
+    for role in TRAINED_ROLES:
+        model = result[role]
+        for split, values in model["metrics"].items() if model else ():
+            for metric in (name for name, value in values.items() if value is None):
+                reasons[f"{role}.metrics.{split}.{metric}"] = run.evaluator.task_type.why_undefined()
     return reasons
 
 
-def _choice(select: CheckpointSelection, outcome: TrainResult, split: str, reported: str) -> dict[str, Any]:
+def _checkpoint(select: CheckpointSelection, outcome: TrainResult, split: str, reported: str) -> CheckpointResult:
+    """Which checkpoint of the student was evaluated, and how the choosing split relates to the reported one."""
     if select is CheckpointSelection.best_dev:
         same = "the scores reported are of that same split"
-        apart = f"the scores reported are of {reported}, which was scored once, at the end"
-        note = same if split == reported else apart
+        different = f"the scores reported are of {reported}, which was scored once, at the end"
+        note = same if split == reported else different
         return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": note}
     return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}

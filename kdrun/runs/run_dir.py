@@ -20,14 +20,14 @@ from filelock import FileLock, Timeout
 import kdrun
 from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
-from kdrun.errors import BusyError, ConfigError
+from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MOST_SHOWN, RECORD, config_differences, read_record
-from kdrun.storage.files import append_jsonl, write_atomic
+from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
 from kdrun.storage.ledger import LEDGER, read_runs
+from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
 from kdrun.storage.serialization import to_plain
 
-RESULT = "result.json"
 LOCK = ".lock"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 
@@ -95,15 +95,15 @@ class RunDirectory:
             "kdrun": kdrun.__version__,
         }
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> RunResult | None:
         """The result of a run that is finished already; tells the ledger, where it died before it could."""
         path = self.path / RESULT
         if not self.resuming or not path.exists():
             return None
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError([f"{path} is not JSON ({error}); remove it, and the run goes on to its end"]) from None
+            made = read_result(path)
+        except DataError as error:
+            raise ConfigError([f"{error}; remove the file to resume the run"]) from None
         if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
             self.close("done", made)
         return made
@@ -168,7 +168,7 @@ class RunDirectory:
     def last_samples(self) -> list[dict[str, Any]]:
         """The rows of samples.jsonl that were written at one time, last."""
         path = self.path / SAMPLES
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        rows = read_jsonl(path) if path.exists() else []
         return [row for row in rows if row["step"] == rows[-1]["step"]]
 
     def sizes(self) -> dict[str, int]:
@@ -199,15 +199,10 @@ class RunDirectory:
         """Write predictions.jsonl."""
         write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def close(self, status: str, result: dict[str, Any] | None = None, error: str | None = None) -> None:
+    def close(self, status: str, result: RunResult | None = None, error: str | None = None) -> None:
         """Write result.json, if there is one, and the ledger's last line."""
         if result is not None:
             write_atomic(self.path / RESULT, json.dumps(to_plain(result), indent=2) + "\n")
-        summary = {}
-        if result is not None:
-            keys = ("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance")
-            summary = {"data_name": result["data"]["name"], "synthetic": result["data"]["synthetic"]}
-            summary |= {key: result[key] for key in keys}
         append_jsonl(
             self.ledger,
             {
@@ -216,7 +211,7 @@ class RunDirectory:
                 "status": status,
                 "error": error,
                 "seconds": round(time.perf_counter() - self.started, 2),
-                **summary,
+                **(ledger_result(result) if result is not None else {}),
             },
         )
 

@@ -31,6 +31,7 @@ from kdrun.runs.run_dir import RunDirectory
 from kdrun.runs.run_logger import RunLogger
 from kdrun.runs.run_record import RECORD
 from kdrun.storage import cache_eviction, checkpoint_files, hub_offline
+from kdrun.storage.run_result import RunResult
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.tasks.predictor import Predictor
 from kdrun.training import memory, metric_loggers
@@ -43,12 +44,12 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def run(
     config: RunConfig, console: Console | None = None, words: Sequence[str] = (), group: str | None = None
-) -> dict[str, Any] | None:
+) -> RunResult | None:
     """Carry out one run, or what is left of one that was stopped, where `run_dir` is its folder.
 
     Args:
         config: checked by `kdrun.config.compose`.
-        screen: where to print.
+        console: where to print.
         words: the overrides it was composed from, so that the result can say how to repeat it.
         group: `run_id` of the run that it is a part of, if it is.
 
@@ -63,7 +64,7 @@ def run(
         return _run(config, console or Console(), words, group)
 
 
-def _run(config: RunConfig, console: Console, words: Sequence[str], group: str | None) -> dict[str, Any] | None:
+def _run(config: RunConfig, console: Console, words: Sequence[str], group: str | None) -> RunResult | None:
     command = shlex.join(["kdrun", *words])
     metric_loggers.check_installed(config.tracker)
     cache_eviction.cache_limit()  # refused before anything is made
@@ -154,7 +155,7 @@ def _try_out(config: RunConfig, console: Console) -> list[PreflightCheck]:
 
 def _load_and_carry_out(
     config: RunConfig, console: Console, command: str, folder: RunDirectory | None
-) -> dict[str, Any] | None:
+) -> RunResult | None:
     run = prepare(config, console, command, folder)
     try:
         return _execute(run)
@@ -187,7 +188,7 @@ def _release(run: RunContext) -> None:
     memory.release_memory()  # or a comparison's process doubles in size
 
 
-def _execute(run: RunContext) -> dict[str, Any] | None:
+def _execute(run: RunContext) -> RunResult | None:
     config, console = run.config, run.console
     build.build_roles(run)
     summary.print_header(run)

@@ -23,8 +23,8 @@ from kdrun.reporting import generated_text
 from kdrun.runs import build, text_samples
 from kdrun.runs.context import RunContext
 from kdrun.runs.export.generated_text import plan
+from kdrun.storage.run_result import RunResult, Scores
 from kdrun.tasks.base import Outputs
-from kdrun.tasks.evaluator import Scores
 from kdrun.training.teacher.quality import MIN_GAIN_OVER_BASELINE
 
 
@@ -118,7 +118,7 @@ def _by_domain(data: TaskDataset, split: str) -> str:
     return ", ".join(f"{domain} {count}" for domain, count in data.rows_by_domain(split).items() if count)
 
 
-def _knows_nothing(result: dict[str, Any]) -> bool:
+def _knows_nothing(result: RunResult) -> bool:
     """Whether the student is near the constant guess on the headline metric."""
     split, metric = result["headline"]["split"], result["headline"]["metric"]
     value, guess = result["student"]["metrics"][split][metric], result["guess"][split][metric] or 0.0
@@ -135,7 +135,7 @@ def _text(row: dict[str, Any]) -> str:
     return " | ".join(str(row[key]) for key in TEXT_COLUMNS if row.get(key) is not None)
 
 
-def print_summary(run: RunContext, scores: Scores, result: dict[str, Any]) -> None:
+def print_summary(run: RunContext, scores: Scores, result: RunResult) -> None:
     """The last table, and what to do next."""
     config, console, folder = run.config, run.console, run.run_dir
     assert folder is not None

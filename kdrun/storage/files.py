@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from kdrun.errors import DataError
 from kdrun.storage.serialization import to_plain
 
 
@@ -24,6 +26,33 @@ def write_atomic(path: Path, text: str) -> None:
         work.replace(path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Read a file with one JSON object per line; empty lines are skipped.
+
+    Args:
+        path: an existing file.
+        keys: keys that every object must have.
+
+    Raises:
+        DataError: a line is not such an object; the message names file and line.
+    """
+    rows = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):  # U+2028 in a text ends no line
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number} is not a JSON object, got {line[:80]!r}")
+        missing = [key for key in keys if key not in row]
+        if missing:
+            raise DataError(f"{path}, line {number} lacks {', '.join(missing)}, got {line[:80]!r}")
+        rows.append(row)
+    return rows
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:

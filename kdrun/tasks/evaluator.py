@@ -12,12 +12,10 @@ import numpy as np
 from kdrun.config.task import TaskConfig
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
+from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs, TaskType
 from kdrun.tasks.predictor import Predictor
 from kdrun.tasks.task_types import task_type_of
-
-Scores = dict[str, dict[str, float | None]]
-"""split → metric → value, as in result.json; None where a metric is undefined."""
 
 
 @dataclass(frozen=True)

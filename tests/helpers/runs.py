@@ -17,7 +17,7 @@ from kdrun.storage import ledger
 class Finished(NamedTuple):
     """A run that has ended: its result, its folder, its console output."""
 
-    result: dict[str, Any]
+    result: Any
     run_dir: Path
     output: str
 

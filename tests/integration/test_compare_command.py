@@ -76,9 +76,9 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
 
 
 def test_figures_of_made_text_are_means_over_seeds() -> None:
-    none: dict[str, Any] = {"generated": None}
-    one = {"generated": {"quality": {"rows": 10, "confidence": 0.5, "agreement": None, "classes": {"a": 1.0}}}}
-    two = {"generated": {"quality": {"rows": 20, "confidence": 0.75, "agreement": 0.5, "classes": {"a": 0.5}}}}
+    none: Any = {"generated": None}
+    one: Any = {"generated": {"quality": {"rows": 10, "confidence": 0.5, "agreement": None, "classes": {"a": 1.0}}}}
+    two: Any = {"generated": {"quality": {"rows": 20, "confidence": 0.75, "agreement": 0.5, "classes": {"a": 0.5}}}}
     assert record._made_text([none]) is None
     made = record._made_text([one, two])
     assert made is not None

@@ -1,6 +1,7 @@
 """Data-free methods: the student never reads the training rows, and the result counts the rows read."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, 
 @pytest.mark.parametrize(("score", "warned"), [(0.51, True), (None, True), (0.9, False)])
 def test_a_student_that_learnt_nothing_is_named(score: float | None, warned: bool) -> None:
     scores = {"dev": {"accuracy": score}}
-    result = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
+    result: Any = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
     assert summary._knows_nothing(result | {"guess": {"dev": {"accuracy": 0.5}}}) is warned
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdrun import registry
 from kdrun.config import compose, domains
@@ -18,6 +17,7 @@ from kdrun.experiments import reuse
 from kdrun.methods.phases import num_steps
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.ledger import LEDGER, Status, finished, read_runs
+from kdrun.storage.run_result import RESULT, RunResult, read_result
 
 if TYPE_CHECKING:
     from kdrun.data.dataset import TaskDataset
@@ -47,7 +47,7 @@ class Arm:
     swept: str = ""
     left_out: list[str] = field(default_factory=list)
     data_hash: str = ""
-    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    results: dict[int, RunResult] = field(default_factory=dict)
     folders: dict[int, Path] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
@@ -167,5 +167,5 @@ def run_missing(arms: list[Arm], seeds: list[int], console: Console) -> None:
                     console.error(f"{arm.name}, seed {seed}: {error}")
                     continue
                 folder = finished(read_runs(output_dir / LEDGER))[key]
-            arm.results[seed] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            arm.results[seed] = read_result(folder / RESULT)
             arm.folders[seed] = folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,9 @@ from kdrun.errors import DataError
 from kdrun.experiments.compare import significance, teachers
 from kdrun.experiments.compare.arms import Arm
 from kdrun.runs.provenance import code_digest
+from kdrun.storage.files import read_jsonl
 from kdrun.storage.hashing import digest
+from kdrun.storage.run_result import RunResult
 from kdrun.storage.serialization import to_plain
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def build_record(
     }
 
 
-def _score(result: dict[str, Any], split: str, metric: str) -> float | None:
+def _score(result: RunResult, split: str, metric: str) -> float | None:
     return result["student"]["metrics"][split][metric]
 
 
@@ -116,7 +117,7 @@ def _arm(
     }
 
 
-def _made_text(results: list[dict[str, Any]]) -> dict[str, float | None] | None:
+def _made_text(results: list[RunResult]) -> dict[str, float | None] | None:
     """The figures of the text that an arm's runs left behind, means over seeds; None for runs that left none.
 
     A figure that one of the runs lacks is None. Shares by class are left out: they are in each run's result.
@@ -161,8 +162,7 @@ def _resampled(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> di
 
 def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Gold answers and the student's, class indices, scores or texts, and the domains' names where rows have one."""
-    with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
-        rows = [row for row in map(json.loads, file) if row["split"] == split]
+    rows = [row for row in read_jsonl(folder / "predictions.jsonl") if row["split"] == split]
     number = {name: i for i, name in enumerate(task.labels)}
     columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
     if task.labels:

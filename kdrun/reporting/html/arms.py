@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from string import ascii_uppercase
@@ -248,5 +248,5 @@ COST_COLUMNS = [
 ]
 
 
-def _present_values(results: Sequence[dict[str, Any]], *keys: str) -> list[float]:
+def _present_values(results: Sequence[Mapping[str, Any]], *keys: str) -> list[float]:
     return [value for result in results if (value := get_path(result, *keys)) is not None]

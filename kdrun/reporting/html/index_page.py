@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -40,7 +40,7 @@ class Entry:
 
     name: str
     status: str
-    record: dict[str, Any]
+    record: Mapping[str, Any]
     run: FinishedRun | None
 
     @property
@@ -55,13 +55,13 @@ class Entry:
         return get_path(self.record, role, "metrics", split, metric)
 
 
-def data_name(record: dict[str, Any]) -> str:
+def data_name(record: Mapping[str, Any]) -> str:
     """Return the name of the data in a result or ledger line, marked if synthetic."""
     name = get_path(record, "data", "name") or get_path(record, "data_name") or record["task"]
     return f"{name} (synthetic)" if is_synthetic(record) and "synthetic" not in name else name
 
 
-def is_synthetic(record: dict[str, Any]) -> bool:
+def is_synthetic(record: Mapping[str, Any]) -> bool:
     """Return whether a result or ledger line belongs to synthetic data; embedded data is synthetic."""
     return bool(
         get_path(record, "data", "synthetic")

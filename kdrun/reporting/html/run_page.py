@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -49,7 +50,7 @@ def run_page(run: FinishedRun) -> Page:
     return Page(title, subtitle, run.synthetic, sections)
 
 
-def _text(record: dict[str, Any], *keys: str) -> str:
+def _text(record: Mapping[str, Any], *keys: str) -> str:
     value = get_path(record, *keys)
     return NOT_MEASURED if value is None else str(value)
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DataError
+from kdrun.storage.files import read_jsonl
 from kdrun.storage.key_aliases import rename_comparison, rename_config
+from kdrun.storage.run_result import RESULT, DomainResult, RunResult, read_result
 
 
 def get_path(record: Mapping[str, Any], *keys: str) -> Any:
@@ -23,8 +25,7 @@ def get_path(record: Mapping[str, Any], *keys: str) -> Any:
     return value
 
 
-RESULT, COMPARISON = "result.json", "comparison.json"
-RESULT_KEYS = ("method", "task", "headline", "student", "data")
+COMPARISON = "comparison.json"
 COMPARISON_KEYS = ("task", "metric", "split", "arms", "pairs")
 CARD_KEYS = ("file", "counts", "quality", "examples")
 SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
@@ -35,7 +36,7 @@ class FinishedRun:
     """The folder of a finished run; large files are read on first use."""
 
     folder: Path
-    result: dict[str, Any]
+    result: RunResult
 
     @cached_property
     def config_text(self) -> str | None:
@@ -71,9 +72,9 @@ class FinishedRun:
         return _read_object(path, CARD_KEYS) if path.exists() else None
 
     @property
-    def parts(self) -> dict[str, dict[str, Any]]:
+    def parts(self) -> dict[str, DomainResult]:
         """Results of the runs of single domains, by domain; empty for other runs."""
-        return get_path(self.result, "domains") or {}
+        return self.result.get("domains") or {}
 
     @property
     def synthetic(self) -> bool:
@@ -102,7 +103,7 @@ def read_run(folder: Path) -> FinishedRun:
             f"{folder} has no {RESULT}: the run did not finish, so there is nothing to report "
             "(`kdrun runs` shows whether it is running, failed or interrupted)"
         )
-    return FinishedRun(folder, _read_object(path, RESULT_KEYS))
+    return FinishedRun(folder, read_result(path))
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
@@ -131,20 +132,7 @@ def read_lines(path: Path, keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     Raises:
         DataError: a line is not an object, or lacks one of `keys`.
     """
-    rows = []
-    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-        missing = [key for key in keys if not isinstance(row, dict) or key not in row]
-        if missing or not isinstance(row, dict):
-            raise DataError(f"{path}, line {number} must be an object with {', '.join(missing)}, got {line[:80]}")
-        rows.append(row)
-    return rows
+    return read_jsonl(path, keys) if path.exists() else []
 
 
 def parse_config(text: str, path: Path) -> dict[str, Any]:

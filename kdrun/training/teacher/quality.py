@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdrun.errors import TrainingError
-from kdrun.tasks.evaluator import Scores
+from kdrun.storage.run_result import Scores
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
 MIN_GAIN_OVER_BASELINE = 0.02

@@ -20,9 +20,10 @@ def config(tmp_path: Path, *words: str) -> RunConfig:
     return compose.load_config([f"output_dir={tmp_path}/out", *words])
 
 
-def result(score: float) -> dict[str, Any]:
+def result(score: float) -> Any:
     keys = dict.fromkeys(("headline", "teacher", "student", "retention", "time", "steps", "checkpoint", "provenance"))
-    return {**keys, "retention": score, "kdrun": "x", "data": {"name": "sst2 (synthetic)", "synthetic": True}}
+    data = {"name": "sst2 (synthetic)", "synthetic": True}
+    return {**keys, "method": "kd", "task": "sst2", "retention": score, "kdrun": "x", "data": data}
 
 
 def begun(tmp_path: Path, *words: str) -> RunDirectory:

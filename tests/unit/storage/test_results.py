@@ -10,6 +10,7 @@ import pytest
 
 from kdrun.config import compose, identity
 from kdrun.config.schema import RunConfig
+from kdrun.errors import DataError
 from kdrun.runs import provenance
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage import files, ledger, serialization
@@ -51,6 +52,16 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
         files.write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_jsonl_is_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": 1, "text": "a\u2028b"}\n\n{"id": 2}', encoding="utf-8")
+    assert files.read_jsonl(path, ["id"]) == [{"id": 1, "text": "a\u2028b"}, {"id": 2}]
+    for line, problem in (("{", "not JSON"), ("[3]", r"\[3\]"), ('{"text": ""}', "lacks id"), ("\udcff", "not JSON")):
+        path.write_text(f'{{"id": 1}}\n{line}\n', encoding="utf-8", errors="surrogateescape")
+        with pytest.raises(DataError, match=rf"rows\.jsonl, line 2.*{problem}"):
+            files.read_jsonl(path, ["id"])
 
 
 def test_config_hash_ignores_where_and_sees_what(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def card_content(
     """The content of card.json.
 
     Args:
-        this: the run that made the text.
+        run: the run that made the text.
         feed: what it was made of.
         counts: what became of the texts that were made.
         quality: the figures of `kdrun.generation.text_statistics.measure`.

@@ -56,7 +56,7 @@ class RowGenerator:
     """Makes rows until there are enough, or until the generator gives hardly a new text.
 
     Args:
-        this: the run, trained.
+        run: the run, trained.
         method: makes the text.
         feed: the source rows.
         rows: how many are wanted.

@@ -1,6 +1,7 @@
 """Decide whether and how many generated rows a run exports.
 
-What is decided before anything loads is here and imports without torch; `kdrun.data.sources.generated_text` reads the text back.
+These decisions precede loading, so this module imports without torch. `kdrun.data.sources.generated_text` reads the
+exported text.
 """
 
 from __future__ import annotations

@@ -21,16 +21,17 @@ from kdrun.runs.context import RunContext
 from kdrun.runs.export.generated_text import card, plan
 from kdrun.runs.export.generated_text.generate import RowGenerator
 from kdrun.storage.hashing import file_digest
+from kdrun.storage.run_result import GeneratedTextResult
 
 EXAMPLES = 5
 """Rows of each class that the card shows."""
 
 
-def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) -> dict[str, Any] | None:
+def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) -> GeneratedTextResult | None:
     """Make, score, measure and write the text that a run leaves behind.
 
     Args:
-        this: the run, trained, with its folder.
+        run: the run, trained, with its folder.
         method: makes the text.
         feed: the rows that it is made of.
 
@@ -73,7 +74,15 @@ def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) ->
         work.rename(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return {"path": f"{FOLDER}/{FILE}", **told["file"], "counts": told["counts"], "quality": figures}
+    return {
+        "path": f"{FOLDER}/{FILE}",
+        "rows": split.num_rows,
+        "sha256": facts["sha256"],
+        "fingerprint": split.fingerprint,
+        "name": FILE,
+        "counts": told["counts"],
+        "quality": figures,
+    }
 
 
 def _written(rows: Iterable[GeneratedRow], file: IO[str], labels: list[str]) -> Iterator[GeneratedRow]:

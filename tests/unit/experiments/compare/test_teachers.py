@@ -15,7 +15,8 @@ def arm(lessons: str, *books: float) -> Arm:
     made = Arm(f"tinybert_kd {lessons}", "tinybert_kd", [*words, "task.domains=[books,dvd]"])
     for seed, score in enumerate(books, start=1):
         scores = {"accuracy": (score + 0.5) / 2, "accuracy_books": score, "accuracy_dvd": 0.5}
-        made.results[seed] = {"teacher": {"name": "bert", "metrics": {"test": scores}}}
+        result: Any = {"teacher": {"name": "bert", "metrics": {"test": scores}}}
+        made.results[seed] = result
     return made
 
 

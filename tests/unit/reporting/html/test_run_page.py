@@ -182,7 +182,7 @@ def test_broken_files_are_named_with_their_line(make_run: MakeRun, tmp_path: Pat
         report.write_run_report(folder)
     lines(folder / "metrics.jsonl", metrics())
     lines(folder / "predictions.jsonl", [{"id": 0, "split": "dev"}])
-    with pytest.raises(DataError, match=r"line 1 must be an object with gold, prediction"):
+    with pytest.raises(DataError, match=r"predictions.jsonl, line 1 lacks gold, prediction"):
         report.write_run_report(folder)
     lines(folder / "predictions.jsonl", predictions())
     lines(folder / "samples.jsonl", [{**samples(1)[0], "changed": [4]}])

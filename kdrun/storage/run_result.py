@@ -1,0 +1,208 @@
+"""The content of result.json: types, reader, and its projection in the ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, cast
+
+from kdrun.errors import DataError
+from kdrun.storage.key_aliases import rename_run
+
+RESULT = "result.json"
+SCHEMA = 1
+"""Version of the keys below. Files without the key `schema` are of version 0, which has the same keys or fewer."""
+REQUIRED = ("method", "task", "headline", "student", "data")
+"""Keys that every version has."""
+
+Scores = dict[str, dict[str, float | None]]
+"""Split → metric → value; null where a metric is undefined."""
+
+
+class Headline(TypedDict):
+    """The score by which runs are compared."""
+
+    metric: str  # name of the metric
+    split: str  # split that is reported
+
+
+class ModelResult(TypedDict):
+    """A trained model and its scores."""
+
+    name: str  # architecture and origin, for people
+    params: int  # number of parameters
+    metrics: Scores  # scores on every dev split
+
+
+class CheckpointResult(TypedDict):
+    """The checkpoint of the student that was evaluated."""
+
+    selected: str  # best_dev or last
+    split: str | None  # split that chose it; null for last
+    step: int | None  # student steps at which it was saved; null over several domains
+    note: str | None  # relation between the split that chose it and the split reported
+
+
+class TimeResult(TypedDict):
+    """Wall time in seconds."""
+
+    total_s: float  # whole run
+    train_s: float  # training of the student
+    examples_per_s: float | None  # training examples per second
+
+
+class GeneratedOrigin(TypedDict):
+    """Where generated training text comes from, read from its card."""
+
+    method: str  # method that generated it
+    seed: int  # seed of the run that generated it
+    generator: str  # name of the generator
+    command: str  # command of that run
+    teacher: str  # teacher that scored the text
+    same_teacher: bool | None  # whether this run has the same teacher; null without a teacher
+    sha256: str  # checksum of the rows
+
+
+class DataResult(TypedDict):
+    """Rows and labels that the run read."""
+
+    name: str  # task and data, for people
+    source: str  # registered data source
+    synthetic: bool  # whether a grammar made the text
+    train_rows_read: int  # the task's training rows that the student read
+    labels_read: int  # their labels that the student read
+    ood_rows_read: int  # out-of-domain rows that the student read
+    generated_rows_read: int  # generated rows that the student read
+    generated: GeneratedOrigin | None  # origin of the generated rows
+    train_rows_read_for_teacher: int | None  # rows that the teacher was fine-tuned on
+    rows_read_for_teacher_by_domain: dict[str, int]  # the same by domain; empty for a task without domains
+    rows: dict[str, int]  # split → number of rows
+    rows_by_domain: dict[str, dict[str, int]]  # split → domain → number of rows
+
+
+class GeneratedTextResult(TypedDict):
+    """Text that the run exported for other runs."""
+
+    path: str  # file with the rows, relative to the run's folder
+    name: str  # name of that file
+    rows: int  # number of rows
+    sha256: str  # checksum of the file
+    fingerprint: str  # fingerprint of the rows as a split
+    counts: dict[str, int]  # texts generated, kept and dropped by reason
+    quality: dict[str, Any]  # statistics of `kdrun.generation.text_statistics.measure`
+
+
+class DomainResult(TypedDict):
+    """One domain of a run with a student per domain."""
+
+    score: float | None  # headline score of its student
+    retention: float | None  # student's score divided by teacher's
+    run_dir: str  # folder of its run, relative to the whole run's folder
+
+
+class Provenance(TypedDict):
+    """What is needed to repeat the run."""
+
+    code: str  # hash of the code that decides numbers
+    git: str | None  # commit; null when installed without git
+    dirty: bool | None  # whether tracked files had changes
+    python: str  # version
+    torch: str  # version
+    transformers: str  # version
+    config_hash: str  # hash of the config keys that decide numbers
+    data_hash: str | None  # fingerprint of all rows
+    command: str  # command line
+
+
+class StoppedRole(TypedDict):
+    """A role whose training stopped before its budget was spent."""
+
+    role: str  # name of the role
+    phase: str  # phase in which it stopped
+    step: int  # step of that phase
+    why: str  # reason
+
+
+class RunResult(TypedDict):
+    """The content of result.json; every null has a reason under `reasons`."""
+
+    schema: NotRequired[int]  # version of this format; missing in version 0
+    kdrun: str  # version of kdrun
+    status: str  # done
+    method: str  # registered method
+    task: str  # short name of the task
+    preset: str  # preset of the config
+    data: DataResult
+    seed: int  # seed of the student
+    headline: Headline
+    checkpoint: CheckpointResult
+    guess: Scores  # scores of the majority baseline
+    teacher: ModelResult | None  # null for a method without a teacher
+    student: ModelResult
+    retention: float | None  # student's headline score divided by teacher's
+    compression: float | None  # teacher's parameters divided by student's
+    time: TimeResult
+    steps: dict[str, int]  # role → optimizer steps
+    rests: list[StoppedRole]  # roles whose training stopped early
+    generated: GeneratedTextResult | None  # text exported for other runs
+    provenance: Provenance
+    reasons: dict[str, str]  # dotted key → why its value is null
+    domains: NotRequired[dict[str, DomainResult]]  # only in a run with a student per domain
+
+
+class LedgerResult(TypedDict):
+    """Keys of a result that the ledger repeats, so that tables need not open every folder."""
+
+    data_name: str
+    synthetic: bool
+    headline: Headline
+    teacher: ModelResult | None
+    student: ModelResult
+    retention: float | None
+    time: TimeResult
+    steps: dict[str, int]
+    checkpoint: CheckpointResult
+    provenance: Provenance
+
+
+def read_result(path: Path) -> RunResult:
+    """Read a result.json of this version or an older one.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the file is not a result of kdrun, or a newer kdrun wrote it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(missing)}")
+    schema = content.get("schema", 0)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise DataError(f"{path} has schema={schema}, and this kdrun reads schema {SCHEMA} and older; update kdrun")
+    return cast("RunResult", rename_run(content))
+
+
+def ledger_result(result: RunResult) -> LedgerResult:
+    """The part of a result that the run's last line in the ledger repeats."""
+    return {
+        "data_name": result["data"]["name"],
+        "synthetic": result["data"]["synthetic"],
+        "headline": result["headline"],
+        "teacher": result["teacher"],
+        "student": result["student"],
+        "retention": result["retention"],
+        "time": result["time"],
+        "steps": result["steps"],
+        "checkpoint": result["checkpoint"],
+        "provenance": result["provenance"],
+    }
+
+
+def headline_score(headline: Headline, model: ModelResult | None) -> float | None:
+    """A model's score on the headline metric and split; None without a model or where the metric is undefined."""
+    return model["metrics"][headline["split"]][headline["metric"]] if model else None
