@@ -21,7 +21,8 @@ def test_every_package_is_listed() -> None:
 def test_constraints_pin_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    pinned = {line.split("==")[0].lower() for line in (ROOT / "scripts" / "constraints.txt").read_text().splitlines()}
+    lines = (ROOT / "scripts" / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     for requirement in wanted:
         name = requirement.split(">")[0].split("=")[0].split("[")[0].lower()
         assert name in pinned, f"{name} is not pinned in scripts/constraints.txt"

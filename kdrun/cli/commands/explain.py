@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from kdrun.cli.explain.display import print_card
 from kdrun.cli.explain.lookup import UnknownNameError, find_cards, overview
+from kdrun.config.fields import setting
+from kdrun.config.options import parse_options
+from kdrun.errors import ConfigError
 
 
 @dataclass
 class ExplainOptions:
-    """The verb takes names, no settings."""
+    """Options of `kdrun explain`, besides names."""
+
+    to: str | None = setting(None, "write the pages on config keys and commands into this folder instead")
 
 
 OPTIONS = ExplainOptions
@@ -25,7 +31,11 @@ def main(words: list[str]) -> int:
     kdrun explain preset=embedded       where several axes have a choice of that name
     kdrun explain method.temperature    a key
     kdrun explain method                an axis and its choices
+    kdrun explain to=docs/reference     all keys and commands as Markdown pages
     """
+    options, words = parse_options(ExplainOptions, words, others=True)
+    if options.to is not None:
+        return _write_pages(Path(options.to), words)
     found, problems = [] if words else [overview()], []
     for word in words:
         try:
@@ -39,4 +49,17 @@ def main(words: list[str]) -> int:
         if i:
             console.print()
         print_card(card, console)
+    return 0
+
+
+def _write_pages(folder: Path, names: list[str]) -> int:
+    """Write the reference pages, which are about all names."""
+    from kdrun.cli.explain.reference_pages import write_pages
+
+    if names:
+        raise ConfigError([f"to={folder} writes all names; leave out {' '.join(names)}"])
+    if not folder.is_dir():
+        raise ConfigError([f"to={folder}: no such folder"])
+    for path in write_pages(folder):
+        print(path)
     return 0

@@ -1,0 +1,118 @@
+"""Everything in examples/ and the steps of docs/extend, run at smoke size."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
+SMOKE = ["preset=smoke", "teacher.allow_weak=true"]
+BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
+
+
+def copy_project(folder: Path) -> Path:
+    """A copy of kdrun and its configs, to which a test adds files."""
+    for name in ("kdrun", "conf"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def kdrun(*words: str, paths: list[Path], cwd: Path, cache: Path) -> str:
+    """The output of a kdrun command that runs in a process with these import paths."""
+    search_path = os.pathsep.join(str(path) for path in paths)
+    env = {**os.environ, "PYTHONPATH": search_path, "KDRUN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "kdrun", *words]
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_custom_method_as_an_installed_plugin(tmp_path: Path, shared_cache: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copy(EXAMPLES / "custom_method" / "kdrun_margin_kd.py", site)
+    project = (EXAMPLES / "custom_method" / "pyproject.toml").read_text()
+    (entry,) = re.findall(r'\[project.entry-points."kdrun.plugins"\]\n(\w+) = "(\w+)"', project)
+    info = site / "kdrun_margin_kd-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kdrun-margin-kd\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[kdrun.plugins]\n{entry[0]} = {entry[1]}\n")
+    place = {"paths": [site, ROOT], "cwd": tmp_path, "cache": shared_cache}
+    assert "margin" in kdrun("explain", "margin_kd", **place)
+    assert "margin_kd on rte" in kdrun("method=margin_kd", "task=rte", *SMOKE, **place)
+
+
+def test_custom_task(tmp_path: Path, shared_cache: Path) -> None:
+    project = copy_project(tmp_path)
+    shutil.copy(EXAMPLES / "custom_task" / "emotion.yaml", project / "conf" / "task")
+    rows = f"data.dir={EXAMPLES / 'custom_task' / 'rows'}"
+    words = ["method=kd", "task=emotion", "data=folder", rows, *SMOKE]
+    output = kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
+    assert "kd on emotion" in output
+    assert "officially" not in output, "rows in the yaml differ from the files"
+
+
+@pytest.mark.usefixtures("run_env")
+def test_python_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("sweep_temperatures", EXAMPLES / "sweep_temperatures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    scores = module.main([*SMOKE, "data.max_train_rows=64"])
+    assert list(scores) == [1.0, 2.0, 4.0]
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_hub_script_composes(tmp_path: Path) -> None:
+    """The script needs the hub, so its command is composed only."""
+    script = tmp_path / "kdrun"
+    script.write_text(f'#!/usr/bin/env bash\nexec "{sys.executable}" -m kdrun "$@"\n')
+    script.chmod(0o755)
+    env = {**os.environ, "KDRUN": str(script), "PYTHONPATH": str(ROOT)}
+    command = ["bash", str(EXAMPLES / "distil_bert_on_sst2.sh"), "optim.epochs=1", "--cfg", "job"]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "distilbert/distilbert-base-uncased" in done.stdout
+
+
+def test_added_loss(tmp_path: Path, shared_cache: Path) -> None:
+    project = copy_project(tmp_path)
+    page = (ROOT / "docs" / "extend" / "add_a_loss.md").read_text()
+    python, yaml = (re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for kind in ("python", "yaml"))
+    assert python is not None
+    assert yaml is not None
+    with (project / "kdrun" / "losses.py").open("a") as file:
+        file.write(f"\n\n{python[1]}")
+    (project / "conf" / "loss" / "total_variation.yaml").write_text(yaml[1])
+    words = ["method=kd", "task=sst2", "loss=total_variation", *SMOKE]
+    assert "kd (loss total_variation)" in kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
+
+
+def test_added_data_source(tmp_path: Path, shared_cache: Path) -> None:
+    project = copy_project(tmp_path)
+    blocks = dict(BLOCK.findall((ROOT / "docs" / "extend" / "add_a_data_source.md").read_text()))
+    config = project / "kdrun" / "config" / "data.py"
+    text, mark = config.read_text(), "DATA_SOURCES: dict[str, type] = {\n"
+    assert mark in text
+    block = blocks.pop("kdrun/config/data.py")
+    config.write_text(text.replace(mark, f'{block}\n\n{mark}    "parquet": ParquetDataConfig,\n'))
+    for name, content in blocks.items():
+        (project / name).write_text(content)
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    for split, count in (("train", 40), ("dev", 20)):
+        texts = [f"a {'good' if i % 2 else 'bad'} film number {i} of {split}" for i in range(count)]
+        pq.write_table(pa.table({"sentence": texts, "label": [i % 2 for i in range(count)]}), rows / f"{split}.parquet")
+    words = ["method=kd", "task=sst2", "data=parquet", f"data.dir={rows}", *SMOKE]
+    assert "train 40, dev 20" in kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
