@@ -170,9 +170,7 @@ def prepare(config: RunConfig, console: Console, command: str, folder: RunDirect
     accelerator = make_accelerator(config, folder.path if folder else None)
     data = run_data.load_run_data(config)
     dev = {name: data.splits[name] for name in config.task.dev_splits}
-    labels = {name: split.labels() for name, split in dev.items()}
-    domains = {name: ids for name, split in dev.items() if (ids := split.domains()) is not None}
-    evaluator = Evaluator(config.task, labels, Predictor(accelerator, config.runtime.eval_batch_size), domains)
+    evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
     if folder is not None:
         folder.record_environment({"data": data.fingerprint, "device": accelerator.device.type, **versions()})
     return RunContext(config, command, console, accelerator, folder, needs, data, evaluator, started)

@@ -18,7 +18,6 @@ from kdrun.models.domain_embedding import DomainClassifier
 from kdrun.runs import build, summary
 from kdrun.runs.context import RunContext
 from kdrun.tasks.evaluator import Evaluator
-from kdrun.tasks.predictor import Predictor
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.teacher import answers, embeddings, finetune, quality
 
@@ -154,8 +153,7 @@ def _setting(run: RunContext, rows: TaskDataset) -> finetune.TeacherEvaluation:
     """Where the teacher is scored while it learns: on dev rows of the domains that it learns."""
     if rows is run.data or not run.trains_on_task_rows:
         return build.teacher_evaluation(run)
-    names = run.config.task.eval_splits_during_training
-    labels = {name: rows.splits[name].labels() for name in names}
-    ids = {name: found for name in names if (found := rows.splits[name].domains()) is not None}
-    evaluator = Evaluator(run.config.task, labels, Predictor(run.accelerator, run.config.runtime.eval_batch_size), ids)
-    return finetune.TeacherEvaluation(run.config, {n: _tokens(run, rows, n) for n in names}, evaluator, run.accelerator)
+    splits = {name: rows.splits[name] for name in run.config.task.eval_splits_during_training}
+    evaluator = Evaluator.for_splits(run.config.task, splits, run.evaluator.predictor)
+    tokens = {name: _tokens(run, rows, name) for name in splits}
+    return finetune.TeacherEvaluation(run.config, tokens, evaluator, run.accelerator)

@@ -60,12 +60,6 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         yield rename_comparison(record) if record["event"] == "comparison" else rename_run(record)
 
 
-def read_ledger(output_dir: Path, sweep: str | None = None) -> list[dict[str, Any]]:
-    """The runs of an output folder, or those of one sweep; those of single domains count within their whole."""
-    found = top_level_runs(read_runs(output_dir / LEDGER))
-    return [run for run in found if sweep is None or run.get("sweep") == sweep]
-
-
 def top_level_runs(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs without those that are part of another run, which has their numbers too: one domain of all."""
     return [run for run in found if run.get("group") is None]

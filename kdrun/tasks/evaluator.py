@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kdrun.config.task import TaskConfig
+from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
 from kdrun.storage.run_result import Scores
@@ -34,9 +35,21 @@ class Evaluator:
     predictor: Predictor
     domains: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @classmethod
+    def for_splits(cls, task: TaskConfig, splits: Mapping[str, Split], predictor: Predictor) -> Evaluator:
+        """An evaluator for these dev splits.
+
+        Args:
+            task: metrics and headline.
+            splits: by name.
+            predictor: runs the models.
+        """
+        domains = {name: ids for name, split in splits.items() if (ids := split.domains()) is not None}
+        return cls(task, {name: split.labels() for name, split in splits.items()}, predictor, domains)
+
     @cached_property
     def task_type(self) -> TaskType:
-        """What the task asks for."""
+        """The task type."""
         return task_type_of(self.task)
 
     def outputs(self, built: ModelBundle, tokens: TokenizedSplit, limit: int | None = None) -> Outputs:

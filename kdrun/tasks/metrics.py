@@ -1,7 +1,7 @@
 """Metrics on scikit-learn and SciPy; undefined values are None.
 
 Teacher, student and the chance level all come through `compute`. A score that has no value on the given rows
-is None, never a stand-in; `reasons` says why. scikit-learn is imported on the first call, `evaluate` only by
+is None, never a stand-in. scikit-learn is imported on the first call, `evaluate` only by
 `as_evaluate_metric`: both are slow to load.
 """
 
@@ -81,7 +81,7 @@ def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -
 
     Returns:
         A value per name, in the order given; None where the metric has no value on these rows: a correlation
-        of fewer than two rows or with a constant, f1 without a single class 1. `reasons` tells which.
+        of fewer than two rows or with a constant, f1 without a single class 1.
 
     Raises:
         ConfigError: an unknown name.
@@ -90,7 +90,7 @@ def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -
         ValueError: not two vectors of one length, or values that are no classes for a metric of classes.
     """
     pair = _checked(names, predictions, references)
-    return {name: None if _undefined(name, *pair) else _METRICS[name](*pair) for name in names}
+    return {name: None if _is_undefined(name, *pair) else _METRICS[name](*pair) for name in names}
 
 
 def by_domain(
@@ -120,13 +120,6 @@ def by_domain(
         values = [value for part in parts.values() if (value := part[name]) is not None]
         found[name] = sum(values) / len(values) if len(values) == len(parts) else None
     return found | {f"{name}_{domain}": part[name] for name in names for domain, part in parts.items()}
-
-
-def reasons(names: list[str], predictions: np.ndarray, references: np.ndarray) -> dict[str, str]:
-    """Why `compute` gives None, for each name where it does; arguments and errors as there."""
-    pair = _checked(names, predictions, references)
-    found = {name: _undefined(name, *pair) for name in names}
-    return {name: reason for name, reason in found.items() if reason}
 
 
 def majority_baseline(
@@ -205,20 +198,17 @@ def _as_classes(name: str, values: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _undefined(name: str, predictions: np.ndarray, references: np.ndarray) -> str | None:
-    """Why a metric has no value on these rows, or None when it has one."""
+def _is_undefined(name: str, predictions: np.ndarray, references: np.ndarray) -> bool:
+    """Whether a metric has no value on these rows: f1 without class 1, a correlation with a constant or one row."""
     if name == "f1":
         classes = np.union1d(predictions, references)
         if not set(classes.tolist()) <= {0, 1}:
             raise ValueError(f"f1 is of class 1 against class 0, got classes {classes.tolist()}")
-        return None if 1 in classes else "neither predictions nor references hold class 1"
+        return 1 not in classes
     if name in CORRELATIONS:
-        if len(references) < 2:
-            return f"a correlation needs at least 2 rows, got {len(references)}"
-        for what, values in (("predictions", predictions), ("references", references)):
-            if _constant(values, exactly=name == "spearman"):
-                return f"all {what} are {values[0]:g}: nothing varies, so nothing correlates"
-    return None
+        exactly = name == "spearman"
+        return len(references) < 2 or _constant(predictions, exactly) or _constant(references, exactly)
+    return False
 
 
 def _constant(values: np.ndarray, exactly: bool) -> bool:

@@ -14,7 +14,8 @@ from kdrun.cli.commands import compare
 from kdrun.reporting import ledger_query
 from kdrun.reporting.html import index_page, report
 from kdrun.runs import runner
-from kdrun.storage.ledger import read_comparisons, read_ledger, read_runs
+from kdrun.storage.ledger import read_comparisons, read_runs
+from tests.helpers.ledgers import read_ledger
 
 WORDS = ["task=amazon", "method.domain=all", "teacher.domain_strategy=mixed", "preset=smoke", "optim.steps=2"]
 WORDS += ["teacher.finetune_optim.steps=2", "teacher.allow_weak=true", "report=false"]

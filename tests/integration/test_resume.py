@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.stress import killable_runs
 from kdrun import registry
-from kdrun.storage import checkpoint_files, ledger
+from kdrun.storage import checkpoint_files
+from tests.helpers.ledgers import read_ledger
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SOME = ("mate_kd",)
@@ -55,7 +56,7 @@ def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
     again = [f"resume={tmp_path}/killed"] if at % 2 else killed
     assert server.run(*again) == 0, (at, server.output)
     assert killable_runs.differences(killable_runs.outputs(tmp_path / "killed"), wanted) == [], at
-    runs = ledger.read_ledger(tmp_path)
+    runs = read_ledger(tmp_path)
     assert [run["status"] for run in runs] == ["done", "done"]
     assert {p.name for p in (tmp_path / "killed" / "checkpoints").iterdir()} == {"best", "last"}
     assert server.run(*again) == 0
@@ -72,7 +73,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     assert f"go on with: kdrun resume={stopped}" in server.output
     last = stopped / "checkpoints" / "last"
     assert checkpoint_files.read_checkpoint(last).state["step"] == 3
-    (run,) = [run for run in ledger.read_ledger(tmp_path) if run["run_dir"] == str(stopped)]
+    (run,) = [run for run in read_ledger(tmp_path) if run["run_dir"] == str(stopped)]
     assert (run["status"], run["error"]) == ("interrupted", "stopped by SIGTERM")
     assert server.run(f"resume={stopped}", at=2, with_signal=signal.SIGUSR1) == 128 + signal.SIGUSR1
     assert [
@@ -138,4 +139,4 @@ def test_a_run_of_all_domains_goes_on_with_the_domain_it_was_killed_in(
     for domain in ("books", "dvd", "electronics", "kitchen"):
         parts = [killable_runs.outputs(folder / "domains" / domain) for folder in (whole, killed)]
         assert killable_runs.differences(*parts) == [], domain
-    assert [run["status"] for run in ledger.read_ledger(tmp_path)] == ["done", "done"]
+    assert [run["status"] for run in read_ledger(tmp_path)] == ["done", "done"]

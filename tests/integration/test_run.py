@@ -19,8 +19,9 @@ from kdrun import registry
 from kdrun.console import Console
 from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.runs import runner
-from kdrun.storage import ledger, serialization
+from kdrun.storage import serialization
 from kdrun.training.teacher import finetune
+from tests.helpers.ledgers import read_ledger
 from tests.helpers.runs import finish, read_lines, smoke_config
 
 TASKS = ("sst2", "mnli", "stsb")  # a single text, a pair with two dev splits, a score
@@ -187,7 +188,7 @@ def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: P
     config = smoke_config(tmp_path, "teacher.allow_weak=false", "teacher.finetune_optim.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy on dev is 0\.\d+, a constant guess has .*allow_weak=true"):
         runner.run(config, Console(RichConsole(file=io.StringIO())))
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "failed"
     assert "constant guess" in run["error"]
 
@@ -199,7 +200,7 @@ def test_interrupt_ends_cleanly_with_the_ledger_saying_so(tmp_path: Path, monkey
     monkeypatch.setattr(runner, "_train_student", stop)
     with pytest.raises(KeyboardInterrupt):
         runner.run(smoke_config(tmp_path), Console(RichConsole(file=io.StringIO())))
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"
 
 
@@ -234,7 +235,7 @@ def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_ca
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert done.stderr == ""
-    runs = ledger.read_ledger(tmp_path / "out")
+    runs = read_ledger(tmp_path / "out")
     assert sorted((r["method"], r["task"]) for r in runs) == [
         ("finetune", "sst2"), ("finetune", "stsb"), ("kd", "sst2"), ("kd", "stsb"),
     ]  # fmt: skip
@@ -251,7 +252,7 @@ def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
             smoke_config(tmp_path, "data=folder", f"data.dir={tmp_path}/nowhere"),
             Console(RichConsole(file=io.StringIO())),
         )
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "failed"
 
 
@@ -274,5 +275,5 @@ def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None
     assert child.returncode == 130
     assert "interrupted" in shown
     assert "Traceback" not in shown
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"

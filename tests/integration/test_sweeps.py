@@ -16,7 +16,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.errors import ConfigError, DataError
 from kdrun.experiments import sweeps
 from kdrun.runs import runner
-from kdrun.storage import ledger
+from tests.helpers.ledgers import read_ledger
 
 TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.finetune_optim.steps=2", "report=false"]
 
@@ -121,16 +121,16 @@ def test_repeated_it_skips_what_is_done_and_retries_what_failed_when_asked(
     assert server.run(*sweep) == 1
     assert states(tmp_path) == {"teacher.allow_weak=False": "failed", "teacher.allow_weak=True": "done"}
     assert "it has nothing to teach" in server.output.rpartition("sweep ")[2]
-    made = list(ledger.read_ledger(tmp_path))
+    made = list(read_ledger(tmp_path))
 
     assert server.run(*sweep) == 1
     assert "(teacher.allow_weak=True): done" in server.output
     assert "(teacher.allow_weak=False): failed" in server.output
-    assert ledger.read_ledger(tmp_path) == made, "nothing was run again"
+    assert read_ledger(tmp_path) == made, "nothing was run again"
 
     assert server.run(*sweep, "retry=true") == 1
     assert "(teacher.allow_weak=False): was failed, goes on in" in server.output
-    again = ledger.read_ledger(tmp_path)
+    again = read_ledger(tmp_path)
     assert [run["run_id"] for run in again] == [run["run_id"] for run in made]
     assert ["resumed" in run for run in again] == [run["status"] == "failed" for run in again]
 
@@ -147,7 +147,7 @@ def test_killed_in_a_cell_it_goes_on_with_it_and_its_state_is_seen_meanwhile(
     assert server.run(*sweep) == 0, server.output
     assert "(seed=2): was crashed, goes on in" in server.output
     assert set(states(tmp_path).values()) == {"done"}
-    assert len(ledger.read_ledger(tmp_path)) == 3
+    assert len(read_ledger(tmp_path)) == 3
 
 
 def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
@@ -158,7 +158,7 @@ def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
     assert server.run(*sweep) == 0
     assert f"(seed=1): done, {tmp_path}/finetune" in server.output
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "done"}
-    assert len(ledger.read_ledger(tmp_path)) == 2
+    assert len(read_ledger(tmp_path)) == 2
     own = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
     record = json.loads((own / "run.json").read_text())
     (own / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))

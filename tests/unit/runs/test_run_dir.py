@@ -12,8 +12,9 @@ from kdrun.config.schema import RunConfig
 from kdrun.errors import ConfigError
 from kdrun.runs import resume, run_dir
 from kdrun.runs.run_dir import RunDirectory
-from kdrun.storage import files, ledger
+from kdrun.storage import files
 from kdrun.storage.ledger import Status, status_of
+from tests.helpers.ledgers import read_ledger
 
 
 def config(tmp_path: Path, *words: str) -> RunConfig:
@@ -39,7 +40,7 @@ def begun(tmp_path: Path, *words: str) -> RunDirectory:
 def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None:
     folder = RunDirectory(config(tmp_path))
     folder.open("kdrun")
-    runs = ledger.read_ledger(tmp_path / "out")
+    runs = read_ledger(tmp_path / "out")
     assert [run["status"] for run in runs] == ["running"]
     folder.log({"step": 1, "loss": float("nan")})
     folder.close("done", result(0.9))
@@ -48,7 +49,7 @@ def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None
     assert "name: kd" in (folder.path / "config.yaml").read_text()
     assert json.loads((folder.path / "result.json").read_text())["retention"] == 0.9
     assert json.loads((folder.path / "metrics.jsonl").read_text()) == {"step": 1, "loss": None}
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert (run["status"], run["method"], run["retention"], run["synthetic"]) == ("done", "kd", 0.9, True)
     assert len((tmp_path / "out" / "ledger.jsonl").read_text().splitlines()) == 2
 
@@ -66,12 +67,12 @@ def test_a_stopped_run_goes_on_as_the_one_run_it_is(tmp_path: Path) -> None:
     again.open("kdrun something else")
     assert (again.run_id, again.command) == (first.run_id, first.command)
     again.record_environment({"data": "abc", "torch": "2"})
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert (run["status"], run["error"]) == ("running", None)
     assert status_of(run) is Status.running  # though this process is younger than the run
     again.close("done", result(0.9))
     again.release()
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert (run["status"], run["retention"], run["command"]) == ("done", 0.9, first.command)
     assert not (tmp_path / "mine" / ".lock").exists()
 
@@ -84,7 +85,7 @@ def test_a_finished_run_gives_its_result_and_mends_the_ledger(tmp_path: Path) ->
     made = again.result()
     assert made is not None
     assert made["retention"] == 0.8
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "done"
 
 
@@ -94,7 +95,7 @@ def test_a_ledger_that_knows_nothing_of_a_run_is_told(tmp_path: Path) -> None:
     again = RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
     again.open("kdrun")
     again.release()
-    (run,) = ledger.read_ledger(tmp_path / "out")
+    (run,) = read_ledger(tmp_path / "out")
     assert (run["run_id"], run["method"], run["status"]) == (folder.run_id, "kd", "running")
 
 

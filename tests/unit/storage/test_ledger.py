@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from kdrun.config import compose
+from kdrun.runs.run_dir import RunDirectory
+from kdrun.storage import files, ledger
+from tests.helpers.ledgers import read_ledger
+
+
+def test_read_ledger_filters_by_sweep(tmp_path: Path) -> None:
+    for sweep in ("a", "b"):
+        RunDirectory(compose.load_config([f"output_dir={tmp_path}/out", f"sweep={sweep}"])).open("kdrun")
+    assert [run["sweep"] for run in read_ledger(tmp_path / "out", "b")] == ["b"]
+    assert read_ledger(tmp_path / "elsewhere") == []
+
+
+def test_read_comparisons_skips_runs_and_keeps_the_latest(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    for mean in (1, 2):
+        files.append_jsonl(path, {"event": "comparison", "comparison_id": "a", "mean": mean})
+    files.append_jsonl(path, {"event": "start", "run_id": "r"})
+    assert [run["run_id"] for run in ledger.read_runs(path)] == ["r"]
+    assert [(c["comparison_id"], c["mean"]) for c in ledger.read_comparisons(path)] == [("a", 2)]
