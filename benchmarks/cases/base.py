@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from kdrun.data.loader import BatchLoader
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase
+from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.phase_runner import PhaseRunner
 from kdrun.training.trainer import Trainer, TrainerSettings
 
@@ -125,28 +125,6 @@ class Case:
     target: str = ""
 
 
-class Silent:
-    """An observer that looks away."""
-
-    def on_log(self, record: dict[str, Any], total: int) -> None:
-        """Not looked at."""
-
-    def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """Not looked at."""
-
-    def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
-        """Not looked at."""
-
-    def on_first_step(self, found: Any) -> None:
-        """Not looked at."""
-
-
 def rows(count: int | None = None, length: int | None = None) -> tuple[TokenizedSplit, np.ndarray]:
     """Random tokens in rows as long as SST-2's (or all of one length), and random labels."""
     random, count = np.random.default_rng(0), count or SCALE.rows
@@ -198,7 +176,7 @@ def in_loop(make: Callable[[], Method], phase: Phase, feed: BatchLoader, steps: 
         if not begun:
             endless = replace(phase, steps=ENDLESS, evaluated=True)
             settings = TrainerSettings(OptimConfig(lr=1e-5, warmup_ratio=0.0), 0, log_every=ENDLESS, eval_every=ENDLESS)
-            loop = Trainer(make(), [endless], feed, settings, own, lambda: (None, {}), Silent())
+            loop = Trainer(make(), [endless], feed, settings, own, lambda: (None, {}), TrainerCallback())
             loop.context.method.on_phase_start(endless)
             begun.append(PhaseRunner(loop.context, endless, loop.evaluate, loop.checkpoint_if_due))
         begun[0].total = begun[0].step + count

@@ -48,3 +48,30 @@ class TeacherStates(Protocol):
     def batch(self, rows: np.ndarray, device: torch.device) -> Any:
         """`hidden_states` and `attentions` of these rows on the device."""
         ...
+
+
+class BatchSource(Protocol):
+    """Training rows that the trainer draws batches from.
+
+    Attributes:
+        num_rows: number of rows.
+    """
+
+    num_rows: int
+
+    @property
+    def rows_seen(self) -> np.ndarray:
+        """Which rows have been part of a batch, [rows] bool."""
+        ...
+
+    def epoch_batches(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
+        """Row numbers of each micro-batch of an epoch; a function of its arguments and the rows."""
+        ...
+
+    def load_batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
+        """The batch of the given rows."""
+        ...
+
+    def load_state(self, rows_seen: np.ndarray) -> None:
+        """Set which rows have been part of a batch, when a training resumes."""
+        ...

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from kdrun.config.model import PretrainConfig
 from kdrun.config.task import TaskConfig
 from kdrun.data.corpus.corpora import Corpus
+from kdrun.models.pretrained_body import PretrainedBody
 from kdrun.models.t5_base import TaskT5
-from kdrun.storage.checkpoint_manager import CheckpointManager
 
 
 @dataclass
@@ -45,22 +47,34 @@ class ModelBundle:
         return self.model.vocabulary_positions if isinstance(self.model, TaskT5) else 0
 
 
+class Pretrain(Protocol):
+    """Pretrains a model from scratch, or finds it in the cache (`kdrun.training.pretraining.pretrain`)."""
+
+    def __call__(
+        self,
+        model_config: PreTrainedConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PretrainConfig,
+        context: BuildContext,
+    ) -> PretrainedBody:
+        """The pretrained body of a model with this config."""
+        ...
+
+
 @dataclass(frozen=True)
 class BuildContext:
-    """What a builder may know beside its own section.
+    """What a builder may use besides its own section.
 
     Attributes:
         role: teacher, student or generator.
         task: decides the head of a teacher and a student.
         corpus: opens the general text; called only when something is trained on it.
         seed: decides new weights and pretraining.
-        teacher: the teacher before its fine-tuning, where there is one.
+        teacher: the teacher before its fine-tuning, if there is one.
         attn_implementation: that of `kdrun.models.attention_maps` when a method reads attention maps, else `sdpa`.
         max_length: tokens per example, special tokens included.
-        device: where pretraining takes place; models are returned on the CPU.
-        tell: is given a line about what takes a while.
         stray_weight: that of a text-to-text teacher or student.
-        keeper: of the checkpoints that an interrupted pretraining goes on from; they go when it has ended.
+        pretrain: pretrains a body; None where nothing can be trained.
     """
 
     role: str
@@ -70,7 +84,5 @@ class BuildContext:
     teacher: ModelBundle | None = None
     attn_implementation: str = "sdpa"
     max_length: int = 128
-    device: str = "cpu"
-    log: Callable[[str], None] = lambda _: None
     stray_weight: float = 1.0
-    checkpoints: CheckpointManager | None = None
+    pretrain: Pretrain | None = None

@@ -20,7 +20,7 @@ from transformers.activations import ACT2FN
 from kdrun.config.architectures import Architecture
 from kdrun.config.model import ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
-from kdrun.models import families, label_alignment, pretraining, t5_tasks, tokenizer_training
+from kdrun.models import families, label_alignment, pretrained_body, t5_tasks, tokenizer_training
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.from_checkpoint import check_positions
 from kdrun.models.parameters import model_fingerprint
@@ -60,11 +60,12 @@ def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
     settings = model_config(config, tokenizer, context)
     trained = None
     if config.pretrain.steps:
-        trained = pretraining.pretrained(settings, tokenizer, config.pretrain, context)
+        assert context.pretrain is not None, "a run can pretrain"
+        trained = context.pretrain(settings, tokenizer, config.pretrain, context)
     model = _model(settings, tokenizer, context)
     notes = []
     if trained is not None:
-        pretraining.copy_body(trained, model)
+        pretrained_body.copy_body(trained, model)
         notes.append(f"pretrained on {trained.corpus}: {trained.summary}")
     elif context.role == "generator":
         notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")

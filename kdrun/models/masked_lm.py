@@ -16,10 +16,10 @@ from kdrun.models.families import mlm_head
 
 
 class MaskedLMObjective:
-    """Give back the tokens that were masked.
+    """Predict the masked tokens of a text.
 
     Attributes:
-        unit: what the loss is a mean over, in words.
+        unit: unit of the mean loss, in words.
 
     Raises:
         ModelError: the tokenizer has no mask token.
@@ -39,30 +39,34 @@ class MaskedLMObjective:
 
     @staticmethod
     def settings(config: PretrainConfig) -> dict[str, Any]:
-        """Which settings of pretraining play a part."""
+        """The settings of pretraining that matter; part of the cache key."""
         return {name: value for name, value in vars(config).items() if name != "mean_span"}
 
     def new(self, settings: PreTrainedConfig) -> PreTrainedModel:
         """A model with its language-model head and random weights."""
         return AutoModelForMaskedLM.from_config(settings)
 
-    def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, role: str, step: int) -> Tensor:
-        """Mean cross-entropy over the chosen tokens of a batch; the head runs on those alone.
+    def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, phase: str, step: int) -> tuple[Tensor, int]:
+        """Cross-entropy of the chosen tokens of a batch; the head runs on those alone.
 
         Args:
             model: on any device.
-            ids: rows padded to one length, [batch, length].
-            seed: decides, with the next two, which tokens are chosen.
-            role: see seed.
-            step: see seed.
+            ids: rows padded to one length, [batch, length], on the CPU.
+            seed: decides which tokens are chosen, together with the next two.
+            phase: name of the random streams.
+            step: number of the batch.
+
+        Returns:
+            The sum over the chosen tokens in nats, and their number.
         """
-        generator = rng.stream(seed, "mask", role, step)
+        generator = rng.stream(seed, "mask", phase, step)
         maskable = torch.isin(ids, self.special, invert=True)
         changed, targets = mask_tokens(ids, maskable, self.rate, self.mask, self.words, generator)
         changed, attention, targets = (t.to(model.device) for t in (changed, ids.ne(self.pad).long(), targets))
         hidden = model.base_model(input_ids=changed, attention_mask=attention).last_hidden_state
         chosen = targets != IGNORE_INDEX
-        return nn.functional.cross_entropy(mlm_head(model)(hidden[chosen]).float(), targets[chosen])
+        logits = mlm_head(model)(hidden[chosen]).float()
+        return nn.functional.cross_entropy(logits, targets[chosen], reduction="sum"), len(logits)
 
 
 def mask_tokens(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
 from kdrun import rng
@@ -24,7 +24,7 @@ class SpanCorruptionObjective:
     """Write the spans that were replaced by sentinels.
 
     Attributes:
-        unit: what the loss is a mean over, in words.
+        unit: unit of the mean loss, in words.
 
     Raises:
         ModelError: the tokenizer has no sentinels, or no end of a text.
@@ -43,31 +43,42 @@ class SpanCorruptionObjective:
 
     @staticmethod
     def settings(config: PretrainConfig) -> dict[str, Any]:
-        """Which settings of pretraining play a part."""
+        """The settings of pretraining that matter; part of the cache key."""
         return dict(vars(config))
 
     def new(self, settings: T5Config) -> PreTrainedModel:
         """A model with random weights."""
         return init_t5(T5ForConditionalGeneration, settings)
 
-    def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, role: str, step: int) -> Tensor:
-        """Mean cross-entropy over the tokens that the model is to write.
+    def loss(self, model: PreTrainedModel, ids: Tensor, seed: int, phase: str, step: int) -> tuple[Tensor, int]:
+        """Cross-entropy of the tokens that the model has to write.
 
         Args:
             model: on any device.
-            ids: rows that end in the end of text, padded to one length, [batch, length].
-            seed: decides, with the next two, which spans are replaced.
-            role: see seed.
-            step: see seed.
+            ids: rows that end in the end of text, padded to one length, [batch, length], on the CPU.
+            seed: decides which spans are replaced, together with the next two.
+            phase: name of the random streams.
+            step: number of the batch.
+
+        Returns:
+            The sum over the tokens in nats, and their number.
         """
-        drawn, made = rng.numpy_stream(seed, "mask", role, step), []
+        generator, pairs = rng.numpy_stream(seed, "mask", phase, step), []
         for row in ids.numpy():
             text = row[(row != self.pad) & (row != self.end)]
-            mask = span_mask(len(text), self.config.mask_rate, self.config.mean_span, drawn, len(self.sentinels))
-            made.append(corrupt(text, mask, self.sentinels, self.end))
-        sources, targets = _padded([s for s, _ in made], self.pad), _padded([t for _, t in made], IGNORE_INDEX)
+            mask = span_mask(len(text), self.config.mask_rate, self.config.mean_span, generator, len(self.sentinels))
+            pairs.append(corrupt(text, mask, self.sentinels, self.end))
+        sources, targets = _padded([s for s, _ in pairs], self.pad), _padded([t for _, t in pairs], IGNORE_INDEX)
+        count = int((targets != IGNORE_INDEX).sum())
         sources, targets = sources.to(model.device), targets.to(model.device)
-        return model(input_ids=sources, attention_mask=sources.ne(self.pad).long(), labels=targets).loss
+        decoder_inputs = model.prepare_decoder_input_ids_from_labels(targets)  # type: ignore[operator]
+        logits = model(
+            input_ids=sources, attention_mask=sources.ne(self.pad).long(), decoder_input_ids=decoder_inputs
+        ).logits
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
+        )
+        return loss, count
 
 
 def span_mask(length: int, rate: float, mean_span: float, drawn: np.random.Generator, most: int = 100) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.tokenizers import special_ids
 from kdrun.runs.context import RunContext
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
+from kdrun.training import pretraining
 from kdrun.training.teacher import answers, finetune, hidden_states, logits
 
 
@@ -62,9 +64,11 @@ def build_context(run: RunContext, role: str) -> BuildContext:
         teacher=run.roles.get("teacher") if role != "teacher" else None,
         attn_implementation=attention_maps.NAME if run.requires.attentions else "sdpa",
         max_length=config.data.max_length,
-        device=run.accelerator.device.type,
-        log=run.console.print,
-        checkpoints=make_checkpoint_manager(run, f"pretraining-{role}"),
+        pretrain=partial(
+            pretraining.pretrain,
+            accelerator=run.accelerator,
+            make_checkpoints=partial(make_checkpoint_manager, run, f"pretraining-{role}", save_final=False),
+        ),
     )
 
 
@@ -136,20 +140,23 @@ def teacher_evaluation(run: RunContext) -> finetune.TeacherEvaluation:
 
 
 def make_checkpoint_manager(
-    run: RunContext, name: str, journal: Resumable | None = None, settings: Any = None
+    run: RunContext, name: str, journal: Resumable | None = None, model_config: Any = None, *, save_final: bool
 ) -> CheckpointManager | None:
-    """Who keeps a training's checkpoints as `checkpoints/<name>`; nobody in a run that writes nothing.
+    """The manager of a training's checkpoints in `checkpoints/<name>`; None in a run that writes nothing.
 
-    A training without a journal is not the run's own but that of what it begins with (its teacher's fine-tuning, a
-    model's pretraining), of whose end the cache knows.
+    Args:
+        run: the run.
+        name: of the training.
+        journal: other state that goes back to where it was when a checkpoint was saved.
+        model_config: transformers config of the trained model.
+        save_final: whether to save the end of the training too; not where the cache holds the result.
     """
     if run.run_dir is None:
         return None
     place = run.run_dir.path / "checkpoints" / name
-    at_end = journal is not None
     options = run.config.checkpoint
     return CheckpointManager(
-        place, options.every_seconds, options.keep_last, run.console.warning, journal, settings, at_end
+        place, options.every_seconds, options.keep_last, run.console.warning, journal, model_config, save_final
     )
 
 

@@ -55,10 +55,10 @@ class RunLogger(ProgressCallback):
         self._log(record)
         super().on_log(record, total)
 
-    def on_first_step(self, found: FirstStepReport) -> None:
+    def on_first_step(self, report: FirstStepReport) -> None:
         """Keep what was found for `kdrun check`."""
-        self.run.inspections.append(found)
-        super().on_first_step(found)
+        self.run.inspections.append(report)
+        super().on_first_step(report)
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
         """Write the line, the student if it is the best so far, and samples of the text that the method makes."""

@@ -246,7 +246,7 @@ def _train_student(run: RunContext, method: Method, feed: BatchLoader) -> TrainR
     if run.run_dir is not None:
         run.tracking = MetricLogger(config, run.accelerator, run.run_dir.run_id)
     observer = RunLogger(run, method, feed)
-    keeper = build.make_checkpoint_manager(run, "last", observer, student.model.config)
+    keeper = build.make_checkpoint_manager(run, "last", observer, student.model.config, save_final=True)
     try:
         return Trainer(method, phases, feed, settings, run.accelerator, evaluate, observer, keeper).run()
     finally:

@@ -68,7 +68,7 @@ def fine_tune(run: RunContext, kind: DomainStrategy | None) -> None:
     watcher = ProgressCallback(run.console, "teacher", config.task.headline, config.task.dev_splits[0])
     try:
         lessons, context = teacher_training_set(run, rows, kind), build.build_context(run, "teacher")
-        keeper = build.make_checkpoint_manager(run, "teacher")
+        keeper = build.make_checkpoint_manager(run, "teacher", save_final=False)
         run.finetuned_teacher = finetune.load_or_finetune(built, context, _setting(run, rows), lessons, watcher, keeper)
     finally:
         watcher.close()

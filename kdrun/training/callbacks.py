@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from kdrun.training.step_checks import FirstStepReport
 
 
-class TrainerCallback(Protocol):
-    """What the loop tells while it runs."""
+class TrainerCallback:
+    """Receives the events of a training; ignores all of them by default."""
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
-        """Means since the last record: step, phase, role, epoch, terms, lr, rate."""
-        ...
+        """Means since the last record: step, phase, role, epoch, loss terms, learning rate, examples per second.
+
+        Args:
+            record: the means.
+            total: steps of the phase, of all roles together.
+        """
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """An evaluation and whether it is the best so far."""
-        ...
+        """An evaluation, and whether its score is the best so far."""
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """A phase without evaluations has ended: phase, step, role; its last weights go on."""
-        ...
+        """The end of a phase without evaluations, which keeps its last weights: phase, step, role."""
 
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        """The part of a role is over before its budget is spent: role, phase, step, why."""
-        ...
+    def on_role_stopped(self, stop: dict[str, Any]) -> None:
+        """A role stopped before its budget was spent: role, phase, step, why."""
 
-    def on_first_step(self, found: FirstStepReport) -> None:
-        """What the first step of a role in a phase showed."""
-        ...
+    def on_first_step(self, report: FirstStepReport) -> None:
+        """Report on the first step of a role in a phase."""
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
         """Loss terms that may start at zero were zero in every step of the phase that has ended."""
-        ...

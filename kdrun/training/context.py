@@ -11,10 +11,11 @@ from torch import Tensor
 
 from kdrun.config.optim import OptimConfig
 from kdrun.config.runtime import CheckpointSelection
-from kdrun.data.loader import BatchLoader
+from kdrun.data.batch import BatchSource
 from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase
 from kdrun.training.callbacks import TrainerCallback
+from kdrun.training.optim import UpdateRule
 
 
 @dataclass
@@ -48,6 +49,7 @@ class TrainerSettings:
         log_every: optimizer steps of a role between two log records.
         eval_every: steps of the leading role between two evaluations; by default at most once per epoch.
         select: which checkpoint becomes the result.
+        update_rule: turns gradients into steps.
     """
 
     optim: OptimConfig
@@ -55,6 +57,7 @@ class TrainerSettings:
     log_every: int = 20
     eval_every: int | None = None
     select: CheckpointSelection = CheckpointSelection.best_dev
+    update_rule: UpdateRule = field(default_factory=UpdateRule)
 
 
 @dataclass
@@ -76,7 +79,7 @@ class TrainerContext:
 
     method: Method
     phases: list[Phase]
-    loader: BatchLoader
+    loader: BatchSource
     settings: TrainerSettings
     accelerator: Accelerator
     callback: TrainerCallback

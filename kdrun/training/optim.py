@@ -12,6 +12,9 @@ from kdrun import registry
 from kdrun.config.optim import OptimConfig
 from kdrun.registry import register
 
+CLIP_EPS = 1e-6
+"""Leaves a gradient of norm zero as it is, as in PyTorch's own clipping."""
+
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
     """The trainable parameters, each once, in two groups: matrices decay, biases and norms do not."""
@@ -83,3 +86,19 @@ def learning_rate(config: OptimConfig, step: int, total: int) -> float:
         return config.lr * (step + 1) / (warmup + 1)
     progress = (step - warmup) / max(total - warmup, 1)
     return config.lr * registry.get("schedule", config.schedule).target(progress)
+
+
+class UpdateRule:
+    """How gradients become steps: the optimizer, its learning rate and clipping."""
+
+    def make_optimizer(self, modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+        """The optimizer of a role's modules."""
+        return registry.build("optimizer", config.name, list(modules), config)
+
+    def learning_rate(self, config: OptimConfig, step: int, total: int) -> float:
+        """The learning rate of a step of a role, 0 … total − 1."""
+        return learning_rate(config, step, total)
+
+    def clip_factor(self, norm: float, clip_norm: float) -> float:
+        """Factor for gradients of this norm, so that it is at most `clip_norm`; 1 if that is 0."""
+        return min(1.0, clip_norm / (norm + CLIP_EPS)) if clip_norm else 1.0

@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdrun import registry, rng
+from kdrun import rng
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
 from kdrun.training.context import TrainerContext
-from kdrun.training.optim import learning_rate
 from kdrun.training.step_checks import (
     FirstStepReport,
     check_finite_gradient,
@@ -28,9 +27,6 @@ from kdrun.training.step_checks import (
     check_first_step,
     weights_changed,
 )
-
-CLIP_EPS = 1e-6
-"""Keeps a gradient of norm zero as it is; torch's own clipping has the same."""
 
 MOST_EVALUATIONS = 20
 """Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
@@ -171,8 +167,8 @@ class PhaseRunner:
         """A role's optimizer, made when it is first wanted."""
         if role not in self.optimizers:
             config = self.optims[role]
-            modules = list(self.context.method.trainable(role))
-            self.optimizers[role] = registry.build("optimizer", config.name, modules, config)
+            modules = self.context.method.trainable(role)
+            self.optimizers[role] = self.settings.update_rule.make_optimizer(modules, config)
         return self.optimizers[role]
 
     def _take_step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
@@ -183,7 +179,7 @@ class PhaseRunner:
         )
         rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, taken), self.context.accelerator.device)
         optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
-        lr = learning_rate(config, *self._progress(step, turn.role))
+        lr = self.settings.update_rule.learning_rate(config, *self._progress(step, turn.role))
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
         count, divided, total, found = 0, 1, torch.zeros((), device=self.context.accelerator.device), None
@@ -236,7 +232,7 @@ class PhaseRunner:
             found: on a role's first step; told on with whether the step moved anything.
         """
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        factor = (min(1.0, clip / (norm + CLIP_EPS)) if clip else 1.0) / divisor
+        factor = self.settings.update_rule.clip_factor(norm, clip) / divisor
         if factor != 1.0:
             torch._foreach_mul_(_gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
         before = [p.detach().clone() for p in params] if found else []

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kdrun.console import Console
 from kdrun.formatting import number
+from kdrun.training.callbacks import TrainerCallback
+from kdrun.training.step_checks import FirstStepReport
 
-if TYPE_CHECKING:
-    from kdrun.training.step_checks import FirstStepReport
 
-
-class ProgressCallback:
+class ProgressCallback(TrainerCallback):
     """Report one training on the console: a progress bar on a terminal, a line per evaluation elsewhere."""
 
     def __init__(self, console: Console, label: str, headline: str, split: str) -> None:
@@ -53,13 +52,13 @@ class ProgressCallback:
         line = f"  {record['role']}, {record['phase']} step {record['step']}: not evaluated in this phase"
         self.console.print(f"{line}  {self._losses(self.last)}")
 
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
+    def on_role_stopped(self, stop: dict[str, Any]) -> None:
         """Report which role stopped training, and why."""
-        self.console.warning(f"{rest['phase']} step {rest['step']}: stopped training the {rest['role']}: {rest['why']}")
+        self.console.warning(f"{stop['phase']} step {stop['step']}: stopped training the {stop['role']}: {stop['why']}")
 
-    def on_first_step(self, found: FirstStepReport) -> None:
+    def on_first_step(self, report: FirstStepReport) -> None:
         """Print the warnings of a role's first step."""
-        for warning in found.warnings():
+        for warning in report.warnings():
             self.console.warning(warning)
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:

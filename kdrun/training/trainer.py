@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from kdrun import signals
 from kdrun.config.runtime import CheckpointSelection
-from kdrun.data.loader import BatchLoader
+from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase, check_last_phase_evaluated
@@ -50,7 +50,7 @@ class Trainer:
         self,
         method: Method,
         phases: list[Phase],
-        loader: BatchLoader,
+        loader: BatchSource,
         settings: TrainerSettings,
         accelerator: Accelerator,
         evaluate: Callable[[], tuple[float | None, dict[str, Any]]],

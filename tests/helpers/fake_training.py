@@ -10,6 +10,7 @@ from kdrun.config.optim import OptimConfig
 from kdrun.data.batch import Batch
 from kdrun.methods.base import Method, MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn
+from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.step_checks import FirstStepReport
 from kdrun.training.trainer import Trainer, TrainerSettings
 
@@ -50,7 +51,7 @@ class Regress(Method):
 
 
 @dataclass
-class Record:
+class Record(TrainerCallback):
     steps: list[dict[str, Any]] = field(default_factory=list)
     evals: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
@@ -67,14 +68,14 @@ class Record:
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
         self.ends.append(record)
 
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        self.rests.append(rest)
+    def on_role_stopped(self, stop: dict[str, Any]) -> None:
+        self.rests.append(stop)
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
         self.zeros.append((phase, role, terms))
 
-    def on_first_step(self, found: FirstStepReport) -> None:
-        self.looks.append(found)
+    def on_first_step(self, report: FirstStepReport) -> None:
+        self.looks.append(report)
 
 
 def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Record, Method]:

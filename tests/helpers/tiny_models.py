@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from kdrun import registry
 from kdrun.config.architectures import Architecture
 from kdrun.config.model import PretrainedConfig, ScratchConfig
 from kdrun.config.task import TaskConfig
+from kdrun.data.corpus.corpora import Corpus
 from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.training import pretraining
 from tests.helpers.paths import SHARED
 
 SIZES: dict[Architecture, dict[str, Any]] = {
@@ -54,6 +58,21 @@ def corpus_lines() -> Iterator[str]:
         for verb in VERBS:
             for thing in NOUNS:
                 yield f"The {subject} {verb} the {thing}, and the café's naïve owner is happy."
+
+
+def tiny_corpus() -> Corpus:
+    return Corpus("nouns", True, corpus_lines, lambda: "f" * 64)
+
+
+def build_context(
+    role: str = "student",
+    task: TaskConfig = MNLI,
+    make_checkpoints: pretraining.MakeCheckpointManager = lambda history, config: None,
+    **more: Any,
+) -> BuildContext:
+    """A context on the CPU whose models are pretrained on the tiny corpus."""
+    pretrain = partial(pretraining.pretrain, accelerator=Accelerator(cpu=True), make_checkpoints=make_checkpoints)
+    return BuildContext(**{"role": role, "task": task, "corpus": tiny_corpus, "seed": 1, "pretrain": pretrain, **more})
 
 
 def scratch_config(architecture: Architecture = Architecture.bert, **more: Any) -> ScratchConfig:

@@ -14,6 +14,7 @@ from kdrun.config import compose
 from kdrun.config.task import TaskConfig
 from kdrun.console import QuietConsole
 from kdrun.runs import build, runner, teacher_stage
+from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.trainer import Trainer, TrainerSettings
 
 TERMS = (
@@ -46,7 +47,7 @@ def weights(module: nn.Module) -> list[Tensor]:
     return [p.detach().clone() for p in module.parameters()]
 
 
-class Looking:
+class Looking(TrainerCallback):
     """Notes after every step which roles moved."""
 
     def __init__(self, roles: dict[str, nn.Module]) -> None:
@@ -60,20 +61,8 @@ class Looking:
         self.records.append(record)
         self.before = after
 
-    def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """Not looked at."""
-
-    def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
-        """Not looked at."""
-
-    def on_first_step(self, found: Any) -> None:
-        assert found.zero_terms == []
+    def on_first_step(self, report: Any) -> None:
+        assert report.zero_terms == []
 
 
 T5 = ["teacher=t5_smoke", "student=t5_smoke"]

@@ -24,7 +24,7 @@ from kdrun.data.loader import BatchLoader
 from kdrun.data.splits import make_split
 from kdrun.data.tokenization import tokenize
 from kdrun.methods.base import MethodContext
-from kdrun.training.step_checks import FirstStepReport
+from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.trainer import Trainer, TrainerSettings
 
 STEPS = 20
@@ -44,27 +44,12 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-class Losses:
+class Losses(TrainerCallback):
     def __init__(self) -> None:
         self.values: list[float] = []
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
         self.values.append(record["loss"])
-
-    def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """Not looked at."""
-
-    def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_role_stopped(self, rest: dict[str, Any]) -> None:
-        """Not looked at."""
-
-    def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
-        """Not looked at."""
-
-    def on_first_step(self, found: FirstStepReport) -> None:
-        """Not looked at."""
 
 
 @pytest.mark.parametrize("regression", [False, True])

@@ -1,21 +1,14 @@
-"""Fixtures for model tests: a small corpus, a private cache, a build context."""
+"""Fixtures for model tests: a private cache and a build context."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from kdrun.config.task import TaskConfig
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.models.bundle import BuildContext
-from tests.helpers.tiny_models import MNLI, corpus_lines
-
-
-@pytest.fixture
-def corpus() -> Corpus:
-    return Corpus("nouns", True, corpus_lines, lambda: "f" * 64)
+from tests.helpers.tiny_models import build_context, tiny_corpus
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +22,10 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def context(corpus: Corpus) -> Callable[..., BuildContext]:
-    def make(role: str = "student", task: TaskConfig = MNLI, **more: Any) -> BuildContext:
-        return BuildContext(role, task, more.pop("corpus", lambda: corpus), more.pop("seed", 1), **more)
+def corpus() -> Corpus:
+    return tiny_corpus()
 
-    return make
+
+@pytest.fixture
+def context() -> Callable[..., BuildContext]:
+    return build_context

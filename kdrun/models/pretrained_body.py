@@ -1,0 +1,52 @@
+"""Pretrained language-model weights and their transfer into a task's model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kdrun.errors import ModelError
+from kdrun.models.parameters import head_prefix
+
+
+@dataclass(frozen=True)
+class PretrainedBody:
+    """The weights and the loss of a pretrained language model.
+
+    Attributes:
+        weights: by name.
+        corpus: name of the text it was trained on.
+        first_loss: mean loss of the first tenth of the steps, nats per predicted token.
+        last_loss: the same for the last tenth.
+        steps: optimizer steps.
+        unit: which tokens are predicted, in words.
+    """
+
+    weights: dict[str, Tensor] = field(repr=False)
+    corpus: str
+    first_loss: float
+    last_loss: float
+    steps: int
+    unit: str
+
+    @property
+    def summary(self) -> str:
+        """Steps and losses in words."""
+        return f"{self.steps} steps, loss {self.first_loss:.2f} to {self.last_loss:.2f} nats {self.unit}"
+
+
+def copy_body(source: PretrainedBody, model: PreTrainedModel) -> None:
+    """Copy pretrained weights into a model: all of them into a generator, the body into a classifier.
+
+    Raises:
+        ModelError: the model has weights in its body that the pretrained one lacks.
+    """
+    body, weights = head_prefix(model), model.state_dict()
+    common = {name: tensor for name, tensor in source.weights.items() if name in weights}
+    # only a classifier has the pooler; weights tied to another are saved once
+    lacking = [n for n in weights if n.startswith(body) and n not in common and not n.startswith(f"{body}pooler.")]
+    if lacking:
+        raise ModelError(f"the model pretrained on {source.corpus} lacks {lacking[0]}, which this one has in its body")
+    model.load_state_dict(common, strict=False)
