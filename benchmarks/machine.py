@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on."""
+"""Describe the machine of a benchmark."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.cases.base import SCALE
 
 
 def processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """Return the processor's name, where Linux reports it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return the machine and the versions of a measurement."""
     on_gpu = SCALE.device == "cuda"
     return {
         "processor": torch.cuda.get_device_name() if on_gpu else processor(),
@@ -31,5 +31,5 @@ def machine() -> dict[str, Any]:
 
 
 def title() -> str:
-    """The machine in a line."""
+    """Return the machine in one line."""
     return ", ".join(f"{name} {value}" for name, value in machine().items())

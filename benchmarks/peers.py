@@ -1,12 +1,13 @@
-"""The KD step of TextBrewer and of torchdistill beside kdrun's: the same models, batch size and rows, in one run.
+"""Compare the KD step of TextBrewer and torchdistill with kdrun's.
 
     scripts/peers            sets up their environment on first use, then measures
     scripts/peers --json FILE
     scripts/peers --into docs/results/performance.md
 
-A step of each is a batch from its own loader, the loss as the library computes it, backward pass, clipping, AdamW.
-Theirs are loaded as their GLUE examples do it: rows in random order, padded to the longest of the batch. TextBrewer is
-measured with the teacher in the loop and with the logits that it can keep too.
+All libraries have the same models, batch size and rows, in one run. A step is a batch from the library's loader, the
+library's loss, backward pass, clipping and AdamW. TextBrewer and torchdistill load batches as in their GLUE examples:
+rows in random order, padded to the longest row of the batch. TextBrewer is measured both with teacher forward passes
+and with cached logits.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from benchmarks.cases.plain import TEMPERATURE, ours
 from benchmarks.machine import machine, title
 
 STEPS = 24
-"""Steps a round."""
+"""Steps per round."""
 
 
 class Rows(Dataset[Any]):
@@ -56,7 +57,7 @@ class Rows(Dataset[Any]):
 
 
 def together(examples: list[Any]) -> dict[str, Tensor]:
-    """A batch padded to its longest row."""
+    """Collate examples into a batch padded to its longest row."""
     width = max(len(ids) for ids, *_ in examples)
     ids = torch.tensor([ids + [SCALE.pad_id] * (width - len(ids)) for ids, *_ in examples])
     labels = torch.tensor([label for _, label, *_ in examples])
@@ -64,12 +65,12 @@ def together(examples: list[Any]) -> dict[str, Tensor]:
 
 
 def forever(loader: Any) -> Iterator[Any]:
-    """Its batches, pass after pass."""
+    """Iterate over the loader's batches without end."""
     return itertools.chain.from_iterable(loader for _ in itertools.count())
 
 
 def textbrewer(is_cached: bool) -> Callable[[int], None]:
-    """TextBrewer's distiller, whose `train_on_batch` is a step's forward half; the rest is as in its own loop."""
+    """Build steps of TextBrewer: `train_on_batch` is the forward part, the rest follows its training loop."""
     from textbrewer import (  # pyright: ignore[reportMissingImports]
         BasicDistiller,
         DistillationConfig,
@@ -110,21 +111,21 @@ def textbrewer(is_cached: bool) -> Callable[[int], None]:
 
 
 class NoImages(MetaPathFinder, Loader):
-    """Stands in for torchvision, which torchdistill imports for image models alone: every name is `nn.Module`."""
+    """Replace torchvision, which torchdistill imports only for image models: every name is `nn.Module`."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Answers for torchvision and its submodules."""
+        """Find torchvision and its submodules."""
         return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] == "torchvision" else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give every name that is asked for."""
+        """Define every requested name."""
         vars(module)["__getattr__"] = lambda name: torch.nn.Module
 
 
 def torchdistill() -> Callable[[int], None]:
-    """Torchdistill's box: its loader, forward process and post-forward process are a step."""
+    """Build steps of torchdistill's box: its loader, forward process and post-forward process."""
     sys.meta_path.append(NoImages())
-    for part in ("datasets", "models", "transforms"):  # whose classes it looks up as it is imported
+    for part in ("datasets", "models", "transforms"):  # torchdistill looks up their classes at import
         importlib.import_module(f"torchvision.{part}")
     from torchdistill.core.distillation import get_distillation_box  # pyright: ignore[reportMissingImports]
     from torchdistill.core.interfaces.registry import (  # pyright: ignore[reportMissingImports]
@@ -177,40 +178,42 @@ def torchdistill() -> Callable[[int], None]:
 
 
 def main() -> None:
-    """Measure in turns and print one table."""
-    parser = argparse.ArgumentParser(description="the KD step of other libraries beside kdrun's")
+    """Measure all libraries in turn and print one table."""
+    parser = argparse.ArgumentParser(description="the KD step of other libraries compared with kdrun's")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     parser.add_argument("--into", type=Path, help="a document with a block named peers")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     sides = {
         "kdrun": ours("kd").run,
         f"TextBrewer {version('textbrewer')}": textbrewer(is_cached=False),
-        f"TextBrewer {version('textbrewer')}, logits kept": textbrewer(is_cached=True),
+        f"TextBrewer {version('textbrewer')}, cached logits": textbrewer(is_cached=True),
         f"torchdistill {version('torchdistill')}": torchdistill(),
     }
-    took: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(asked.rounds + 1):  # the first round warms up
+    milliseconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(args.rounds + 1):  # the first round warms up
         for name, run in sides.items():
             started = time.perf_counter()
             run(STEPS)
-            took[name].append((time.perf_counter() - started) * 1000 / STEPS)
-    own = took["kdrun"][1:]
-    columns, lines, figures = ["KD step of", "kdrun is faster by", "least … most", "ms"], [], []
-    shown = Table(*columns, title=title())
-    for name, times in took.items():
-        ratios = [theirs / mine for mine, theirs in zip(own, times[1:], strict=True)]
+            milliseconds[name].append((time.perf_counter() - started) * 1000 / STEPS)
+    kdrun_times = milliseconds["kdrun"][1:]
+    columns, lines, figures = ["KD step of", "kdrun is faster by", "min … max", "ms"], [], []
+    rich_table = Table(*columns, title=title())
+    for name, times in milliseconds.items():
+        ratios = [theirs / mine for mine, theirs in zip(kdrun_times, times[1:], strict=True)]
         figures.append({"name": name, "ms": statistics.median(times[1:]), "ratio": statistics.median(ratios)})
         figures[-1] |= {"low": min(ratios), "high": max(ratios)}
-        f = figures[-1]
-        lines.append([name, f"{f['ratio']:.2f}x", f"{f['low']:.2f} … {f['high']:.2f}", f"{f['ms']:.1f}"])
-        shown.add_row(*lines[-1])
-    Console(width=120).print(shown)
-    if asked.into:
+        figure = figures[-1]
+        lines.append(
+            [name, f"{figure['ratio']:.2f}x", f"{figure['low']:.2f} … {figure['high']:.2f}", f"{figure['ms']:.1f}"]
+        )
+        rich_table.add_row(*lines[-1])
+    Console(width=120).print(rich_table)
+    if args.into:
         text = table(columns[:-1], [line[:-1] for line in lines if line[0] != "kdrun"])
-        put(asked.into, "peers", f"{title()}, {asked.rounds} rounds\n\n{text}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
+        put(args.into, "peers", f"{title()}, {args.rounds} rounds\n\n{text}")
+    if args.json:
+        args.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

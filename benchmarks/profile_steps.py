@@ -1,10 +1,10 @@
-"""Where a step's time goes: the operations that take most of it, as shares, of kdrun's own steps.
+"""Profile kdrun's steps: the operations with the largest shares of the time.
 
     .venv/bin/python -m benchmarks.profile_steps
     .venv/bin/python -m benchmarks.profile_steps --into docs/results/performance.md
 
-Shares are of the time that the processor spends in operations of torch, each without those that it calls; what Python
-takes between them is not in them. Cases, models and rows are those of scripts/bench.py.
+Shares refer to the processor time in operations of torch, each without the operations that it calls. Time of Python
+between operations is not included. Cases, models and rows are those of scripts/bench.py.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ STEPS = {
 
 
 def shares(side: Side, steps: int) -> list[tuple[str, float]]:
-    """Operations by the share of the time that they take themselves, largest first; one step before warms up."""
+    """Return operations by their share of the time, largest first, after one warm-up step."""
     side.run(1)
-    with profile(activities=[ProfilerActivity.CPU]) as taken:
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         side.run(steps)
-    own = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in taken.key_averages()}
-    total = sum(own.values())
-    return sorted(((name, time / total) for name, time in own.items()), key=lambda pair: -pair[1])
+    self_times = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in profiler.key_averages()}
+    total = sum(self_times.values())
+    return sorted(((name, time / total) for name, time in self_times.items()), key=lambda pair: -pair[1])
 
 
 def main() -> None:
-    """Profile every step, print the table."""
-    parser = argparse.ArgumentParser(description="the operations that take most of a step")
-    parser.add_argument("--into", type=Path, help="a document with such a block")
-    parser.add_argument("--block", default="profile", help="its name")
-    asked = parser.parse_args()
-    lines = []
+    """Profile every step and print the table."""
+    parser = argparse.ArgumentParser(description="the operations with the largest shares of a step")
+    parser.add_argument("--into", type=Path, help="a document with a block of this name")
+    parser.add_argument("--block", default="profile", help="name of the block")
+    args = parser.parse_args()
+    rows = []
     for name, make in STEPS.items():
         side = make()
-        found = shares(side, side.steps)[:MOST]
-        lines.append([name, ", ".join(f"`{operation}` {100 * share:.0f} %" for operation, share in found)])
-    text = f"{title()}\n\n" + table(["step", "operations"], lines)
+        largest = shares(side, side.steps)[:MOST]
+        rows.append([name, ", ".join(f"`{operation}` {100 * share:.0f} %" for operation, share in largest)])
+    text = f"{title()}\n\n" + table(["step", "operations"], rows)
     print(text)
-    if asked.into:
-        put(asked.into, asked.block, text)
+    if args.into:
+        put(args.into, args.block, text)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How fast kdrun is, as ratios: each case beside a named reference, both measured in this one run.
+"""Measure the speed of kdrun as ratios to named references.
 
-    .venv/bin/python scripts/bench.py                 every case
-    .venv/bin/python scripts/bench.py --only mate_kd  those whose name holds a word
-    .venv/bin/python scripts/bench.py --json FILE     the figures too
+    .venv/bin/python scripts/bench.py                 all cases
+    .venv/bin/python scripts/bench.py --only mate_kd  cases whose name contains a text
+    .venv/bin/python scripts/bench.py --json FILE     also write the measurements to a file
     .venv/bin/python scripts/bench.py --into docs/results/performance.md
-                                                      update the table of the page (with --only: their rows)
+                                                      update the table of the page (with --only: only these rows)
     .venv/bin/python scripts/bench.py --device cuda --precision bf16 --scale roberta
                                                       RoBERTa-large teaches DistilRoBERTa, on a GPU
 
-Rounds alternate between the two sides, so that both meet the same noise; the ratio is the median over rounds of
-reference ÷ kdrun: below 1 where kdrun takes longer, as a method whose step does more than plain kd's does. Peak memory
-is that of one process a side, less what it held before its first step.
+Rounds alternate between kdrun and the reference, so that both have the same noise. The ratio is the median over rounds
+of reference ÷ kdrun. It is below 1 if kdrun takes longer, for example if a method's step does more than the reference
+step. Peak memory is measured in one process per side, without the memory used before the first step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from benchmarks.machine import machine, title
 
 @dataclass
 class Figure:
-    """What a case came to: medians over rounds, the least and largest ratio, and extra peak memory in MiB."""
+    """Measurement of a case: medians over rounds, smallest and largest ratio, extra peak memory in MiB."""
 
     case: str
     reference: str
@@ -56,14 +56,14 @@ class Figure:
 def measure(case: Case, rounds: int) -> Figure:
     """Alternate between the sides; the first round warms up and is not counted."""
     sides = {side: case.make(side) for side in ("kdrun", "reference")}
-    took: dict[str, list[float]] = {side: [] for side in sides}
+    milliseconds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds + 1):
         for name, side in sides.items():
             started = time.perf_counter()
             side.run(side.steps)
             finish()
-            took[name].append(1000 * (time.perf_counter() - started) / side.steps)
-    ours, theirs = took["kdrun"][1:], took["reference"][1:]
+            milliseconds[name].append(1000 * (time.perf_counter() - started) / side.steps)
+    ours, theirs = milliseconds["kdrun"][1:], milliseconds["reference"][1:]
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     memory = {side: peak_of(case.name, side) for side in sides}
     return Figure(
@@ -81,75 +81,77 @@ def measure(case: Case, rounds: int) -> Figure:
 
 
 def finish() -> None:
-    """Wait for what a GPU has still to do."""
+    """Wait for pending work of the GPU."""
     if SCALE.device == "cuda":
         torch.cuda.synchronize()
 
 
 def peak_of(name: str, side: str) -> float:
-    """Extra peak memory of a few steps in a process of their own, in MiB."""
-    words = [sys.executable, __file__, *scale_words(), "--peak", name, side]
-    return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
+    """Return the extra peak memory of a few steps in a separate process, in MiB."""
+    command = [sys.executable, __file__, *scale_options(), "--peak", name, side]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def peak(name: str, side: str) -> None:
-    """Print the extra peak memory of this process, in MiB; for `peak_of`."""
-    made = next(case for case in CASES if case.name == name).make(side)
+    """Print the extra peak memory of this process, in MiB, for `peak_of`."""
+    side_steps = next(case for case in CASES if case.name == name).make(side)
     if SCALE.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        made.run(made.steps)
+        side_steps.run(side_steps.steps)
         print((torch.cuda.max_memory_allocated() - before) / 2**20)
         return
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building the models (Linux, proc(5))
     before = status("VmRSS")
-    made.run(made.steps)
+    side_steps.run(side_steps.steps)
     print((status("VmHWM") - before) / 1024)
 
 
 def status(name: str) -> int:
-    """A line of this process's status, in KiB."""
+    """Return a value of this process's status, in KiB."""
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if name in line)
 
 
-def scale_words() -> list[str]:
-    """The options that make another process measure at the same scale."""
+def scale_options() -> list[str]:
+    """Return the options that make another process measure at the same scale."""
     return ["--device", SCALE.device, "--precision", SCALE.precision, "--scale", SCALE.name]
 
 
 def main() -> None:
-    """Measure the chosen cases and print one table."""
-    parser = argparse.ArgumentParser(description="kdrun's speed as ratios to named references")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    """Measure the selected cases and print one table."""
+    parser = argparse.ArgumentParser(description="speed of kdrun as ratios to named references")
+    parser.add_argument("--only", default="", help="only cases whose name contains this text")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--scale", choices=("small", "roberta"), default="small", help="roberta: large, distilled")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument(
+        "--scale", choices=("small", "roberta"), default="small", help="roberta: RoBERTa-large and DistilRoBERTa"
+    )
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     parser.add_argument("--into", type=Path, help="a document with a block named bench")
     parser.add_argument("--peak", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    SCALE.device, SCALE.precision = asked.device, asked.precision
-    scale_to(asked.scale)
-    if asked.peak:
-        peak(*asked.peak)
+    args = parser.parse_args()
+    SCALE.device, SCALE.precision = args.device, args.precision
+    scale_to(args.scale)
+    if args.peak:
+        peak(*args.peak)
         return
-    with tempfile.TemporaryDirectory() as folder:  # cases that fill a cache fill one of their own
+    with tempfile.TemporaryDirectory() as folder:  # cases with a cache use a temporary one
         os.environ["KDRUN_CACHE"] = folder
-        figures = [measure(case, asked.rounds) for case in CASES if asked.only in case.name]
+        figures = [measure(case, args.rounds) for case in CASES if args.only in case.name]
     show(figures)
-    if asked.into:
-        put(asked.into, "bench", markdown(figures, asked.rounds, asked.into if asked.only else None))
-    if asked.json:
-        found = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    if args.into:
+        put(args.into, "bench", markdown(figures, args.rounds, args.into if args.only else None))
+    if args.json:
+        content = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
-COLUMNS = ["case", "reference", "ratio", "least … most", "wanted", "ms", "ref. ms", "less memory", "MiB", "ref. MiB"]
+COLUMNS = ["case", "reference", "ratio", "min … max", "target", "ms", "ref. ms", "less memory", "MiB", "ref. MiB"]
 
 
 def cells(f: Figure) -> list[str]:
-    """A figure as `COLUMNS` has it."""
+    """Return a measurement as a row of `COLUMNS`."""
     return [
         f.case, f.reference, f"{f.ratio:.2g}x", f"{f.low:.2g} … {f.high:.2g}", f.target, f"{f.kdrun_ms:.0f}",
         f"{f.reference_ms:.0f}", f"{f.reference_mib / max(f.kdrun_mib, 1):.1f}x", f"{f.kdrun_mib:.0f}",
@@ -159,29 +161,31 @@ def cells(f: Figure) -> list[str]:
 
 def show(figures: list[Figure]) -> None:
     """Print the table."""
-    shown = Table(*COLUMNS, title=title())
+    rich_table = Table(*COLUMNS, title=title())
     for figure in figures:
-        shown.add_row(*cells(figure))
-    Console(width=140).print(shown)
+        rich_table.add_row(*cells(figure))
+    Console(width=140).print(rich_table)
 
 
 def markdown(figures: list[Figure], rounds: int, document: Path | None = None) -> str:
-    """The table for a document, without times: those are of one machine.
+    """Format the table for a document, without times, which depend on the machine.
 
-    Where only some cases were measured, they take the places of theirs in the document's table.
+    If only some cases were measured, they replace their rows in the document's table.
 
     Raises:
-        SystemExit: that table is of another machine, or of other versions.
+        SystemExit: the document's table is of another machine or other versions.
     """
-    kept = [i for i, name in enumerate(COLUMNS) if "ms" not in name and "MiB" not in name]
-    rows = [[cells(figure)[i] for i in kept] for figure in figures]
+    columns = [i for i, name in enumerate(COLUMNS) if "ms" not in name and "MiB" not in name]
+    rows = [[cells(figure)[i] for i in columns] for figure in figures]
     heading = f"{title()}, {rounds} rounds"
     if document is not None:
         before = block(document, "bench")
         if before.partition("\n")[0] != heading:
-            raise SystemExit(f"the table in {document} is not of {heading}; measure all cases, without --only")
+            raise SystemExit(
+                f"the table in {document} was not measured on {heading}; measure all cases, without --only"
+            )
         rows = replaced(before, rows)
-    return f"{heading}\n\n" + table([COLUMNS[i] for i in kept], rows)
+    return f"{heading}\n\n" + table([COLUMNS[i] for i in columns], rows)
 
 
 if __name__ == "__main__":

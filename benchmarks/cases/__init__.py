@@ -1,4 +1,4 @@
-"""What scripts/bench.py measures: each case takes steps as kdrun does and as its reference does."""
+"""Cases of scripts/bench.py: each measures steps of kdrun and of a reference."""
 
 from benchmarks.cases import adversarial, distillation, passes, plain, writing
 from benchmarks.cases.base import Case

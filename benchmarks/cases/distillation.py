@@ -1,4 +1,4 @@
-"""Methods that read a teacher's layers beside plain distillation of the same models."""
+"""Intermediate-layer distillation compared with plain distillation."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from kdrun.models.domain_embedding import DomainClassifier
 
 
 def phase_of(name: str, phase: str) -> Side:
-    """Steps of one phase of a method as kdrun takes them, the large model teaching the small one.
+    """Build steps of one phase of a method in kdrun, with the large model as teacher and the small one as student.
 
-    The method has its default settings; the teacher's logits are there already, as from the cache.
+    The method has its default settings; teacher logits are given, as from the cache.
     """
     entry, (table, labels) = registry.get("method", name), rows()
     assert entry.config is not None
-    settings, needs, device = entry.config(), entry.target.requires, torch.device(SCALE.device)
-    implementation = attention_maps.NAME if needs.attentions else "sdpa"
+    settings, requirements, device = entry.config(), entry.target.requires, torch.device(SCALE.device)
+    implementation = attention_maps.NAME if requirements.attentions else "sdpa"
     roles: dict[str, nn.Module] = {
         role: model(shape, attention=implementation)
         for role, shape in (("teacher", SCALE.large), ("student", SCALE.small))
     }
     extras: dict[str, np.ndarray] = {}
-    if needs.meta_teacher:
+    if requirements.meta_teacher:
         domains = np.arange(SCALE.rows) % len(TASK.domains)
         extras = {"domain": domains, "transferability": np.ones(SCALE.rows, np.float32)}
         branch = DomainClassifier(SCALE.large["hidden_size"], len(TASK.domains))
         roles["domain_branch"] = branch.to(device).requires_grad_(False)
-    parts = MethodContext(roles, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
-    taught = np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
-    gold = labels if needs.labels else None
-    feed = BatchLoader(dict.fromkeys(needs.inputs, table), gold, device, taught, extras=extras)
+    context = MethodContext(roles, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
+    teacher_logits = np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
+    task_labels = labels if requirements.labels else None
+    loader = BatchLoader(dict.fromkeys(requirements.inputs, table), task_labels, device, teacher_logits, extras=extras)
     optim = OptimConfig(lr=1e-5, steps=100, batch_size=SCALE.batch)
-    planned = entry.target.phases(settings, optim)
-    chosen = next(one for one in planned if one.name == phase)
-    return in_loop(partial(entry.target, settings, parts), replace(chosen, epochs_before=0.0), feed, 24)
+    phases = entry.target.phases(settings, optim)
+    selected = next(candidate for candidate in phases if candidate.name == phase)
+    return in_loop(partial(entry.target, settings, context), replace(selected, epochs_before=0.0), loader, 24)
 
 
-def beside_kd(name: str, phase: str) -> Case:
-    """A case of one phase of a method beside plain distillation of the same models."""
+def against_kd(name: str, phase: str) -> Case:
+    """Compare one phase of a method with plain distillation of the same models."""
 
     def make(side: str) -> Side:
         return phase_of(name, phase) if side == "kdrun" else phase_of("kd", "train")
@@ -57,8 +57,8 @@ def beside_kd(name: str, phase: str) -> Case:
 
 
 CASES = [
-    beside_kd("tinybert_kd", "intermediate"),
-    beside_kd("tinybert_kd", "logits"),
-    beside_kd("meta_kd", "intermediate"),
-    beside_kd("meta_kd", "logits"),
+    against_kd("tinybert_kd", "intermediate"),
+    against_kd("tinybert_kd", "logits"),
+    against_kd("meta_kd", "intermediate"),
+    against_kd("meta_kd", "logits"),
 ]

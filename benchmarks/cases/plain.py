@@ -1,4 +1,4 @@
-"""Fine-tuning and distillation beside a loop of a few lines, as the usual GLUE scripts have it."""
+"""Fine-tuning and distillation compared with a plain training loop."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from kdrun.models.compile import compile_layers
 TEMPERATURE = 2.0
 
 
-def kept() -> np.ndarray:
-    """Teacher logits as the cache holds them."""
+def cached_logits() -> np.ndarray:
+    """Draw teacher logits, as the cache holds them."""
     return np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
 
 
 def ours(name: str, compiled: bool = False) -> Side:
-    """A step of finetune or kd in kdrun's loop; the teacher's logits come from the cache."""
+    """Build a step of finetune or kd in kdrun's loop, with teacher logits from the cache."""
     (table, labels), entry = rows(), registry.get("method", name)
     assert entry.config is not None
     device = torch.device(SCALE.device)
     student = model(SCALE.small)
     if compiled:
         compile_layers([student])
-    parts = MethodContext({"student": student}, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
-    feed = BatchLoader({"student": table}, labels, device, kept() if name == "kd" else None)
+    context = MethodContext({"student": student}, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
+    loader = BatchLoader({"student": table}, labels, device, cached_logits() if name == "kd" else None)
     phase = Phase("train", (Turn("student"),), steps=1, batch_size=SCALE.batch)
-    return in_loop(partial(entry.target, entry.config(), parts), phase, feed, 24)
+    return in_loop(partial(entry.target, entry.config(), context), phase, loader, 24)
 
 
-def plainly(name: str, is_padded: bool) -> Side:
-    """The same losses in a plain loop.
+def plain_loop(name: str, is_padded: bool) -> Side:
+    """Build the same losses in a plain loop.
 
-    Padded to the maximum, the teacher answers at every step, as the usual scripts do. Given kdrun's buckets, it is
-    given the kept logits too: what is left is the engine alone.
+    With padding to the maximum, the teacher runs in every step, as in common GLUE scripts. With kdrun's buckets, the
+    loop also has the cached logits, so the difference is the engine alone.
     """
     (table, labels), student = rows(), model(SCALE.small).requires_grad_(True).train()
     teacher = model(SCALE.large) if is_padded and name == "kd" else None
-    logits, own = torch.from_numpy(kept()), accelerator()
+    logits, arithmetic = torch.from_numpy(cached_logits()), accelerator()
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-5, fused=not is_padded)
     batches = random_batches(2) if is_padded else _buckets(table.lengths)
 
@@ -58,17 +58,18 @@ def plainly(name: str, is_padded: bool) -> Side:
             chosen = next(batches)
             inputs = table.batch(chosen)
             inputs = on_device(padded(inputs, SCALE.max_length, SCALE.pad_id) if is_padded else inputs)
-            gold, known = torch.from_numpy(labels[chosen]).to(SCALE.device), logits[chosen].to(SCALE.device)
-            with own.autocast():
-                said = student(**inputs).logits
-                loss = cross_entropy(said.float(), gold)
+            gold_labels = torch.from_numpy(labels[chosen]).to(SCALE.device)
+            teacher_logits = logits[chosen].to(SCALE.device)
+            with arithmetic.autocast():
+                student_logits = student(**inputs).logits
+                loss = cross_entropy(student_logits.float(), gold_labels)
                 if name == "kd":
                     if teacher is not None:
                         with torch.no_grad():
-                            known = teacher(**inputs).logits
-                    softer = (said.float() / TEMPERATURE).log_softmax(dim=-1)
-                    wanted = (known.float() / TEMPERATURE).softmax(dim=-1)
-                    loss = (loss + TEMPERATURE**2 * kl_div(softer, wanted, reduction="batchmean")) / 2
+                            teacher_logits = teacher(**inputs).logits
+                    student_log_probs = (student_logits.float() / TEMPERATURE).log_softmax(dim=-1)
+                    teacher_probs = (teacher_logits.float() / TEMPERATURE).softmax(dim=-1)
+                    loss = (loss + TEMPERATURE**2 * kl_div(student_log_probs, teacher_probs, reduction="batchmean")) / 2
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -78,18 +79,18 @@ def plainly(name: str, is_padded: bool) -> Side:
 
 
 def _buckets(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """The batches that kdrun takes."""
+    """Yield the batches of kdrun."""
     epoch = 0
     while True:
         yield from bucketed_batches(lengths, SCALE.batch, 0, epoch, "train")
         epoch += 1
 
 
-def beside_plain(name: str, is_padded: bool) -> Case:
-    """A case of a step beside the plain loop's."""
+def against_plain_loop(name: str, is_padded: bool) -> Case:
+    """Compare a step with the plain loop's."""
 
     def make(side: str) -> Side:
-        return ours(name) if side == "kdrun" else plainly(name, is_padded)
+        return ours(name) if side == "kdrun" else plain_loop(name, is_padded)
 
     reference = "plain loop, padded" if is_padded else "plain loop, same buckets"
     return Case(
@@ -98,6 +99,6 @@ def beside_plain(name: str, is_padded: bool) -> Case:
 
 
 CASES = [
-    *(beside_plain(name, is_padded) for is_padded in (True, False) for name in ("finetune", "kd")),
+    *(against_plain_loop(name, is_padded) for is_padded in (True, False) for name in ("finetune", "kd")),
     Case("kd step, runtime.compile", "the same without", lambda side: ours("kd", compiled=side == "kdrun")),
 ]

@@ -1,4 +1,4 @@
-"""Scripts that measure runs give kdrun words that it takes."""
+"""Benchmarks of whole runs have valid overrides."""
 
 import importlib
 from pathlib import Path
@@ -9,8 +9,8 @@ from kdrun.config import compose
 
 
 @pytest.mark.parametrize("name", ["sweeps", "stream"])
-def test_the_runs_that_are_measured_compose(name: str, tmp_path: Path) -> None:
+def test_the_measured_runs_compose(name: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("A sentence. Another one.\n")
     module = importlib.import_module(f"benchmarks.{name}")
-    words = [*module.RUN, *([f"corpus.dir={tmp_path}"] if name == "stream" else [])]
-    assert compose.load_config(words).method.name in words[0]
+    overrides = [*module.RUN, *([f"corpus.dir={tmp_path}"] if name == "stream" else [])]
+    assert compose.load_config(overrides).method.name in overrides[0]

@@ -1,6 +1,6 @@
-"""Reports in headless Chromium: nothing asked of the network, nothing on the console, nothing wider than the screen.
+"""Reports in headless Chromium: no network requests, no console output, no overflow.
 
-KDRUN_SCREENSHOTS=DIR keeps the screenshots.
+KDRUN_SCREENSHOTS=DIR saves the screenshots.
 """
 
 import http.server
@@ -20,7 +20,7 @@ from tests.helpers.finished_runs import lines, metrics, predictions, samples, sc
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OWN_REQUESTS = re.compile(r"google\.com|googleapis\.com|gvt1\.com")
-"""Requests that Chromium makes on any page, for time and updates."""
+"""Requests that Chromium sends for time and updates, on any page."""
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking",
     "--no-first-run", "--disable-component-update", "--disable-sync", "--virtual-time-budget=3000",
@@ -35,33 +35,33 @@ pytestmark = [
 
 
 class Browser:
-    """Headless Chromium behind a proxy that answers nothing and records requests."""
+    """Headless Chromium behind a proxy that answers nothing and records all requests."""
 
-    def __init__(self, folder: Path, port: int, asked: list[str]) -> None:
-        self.folder, self.port, self.all_asked = folder, port, asked
+    def __init__(self, folder: Path, port: int, requests: list[str]) -> None:
+        self.folder, self.port, self.all_requests = folder, port, requests
 
     def __call__(
         self, page: Path, *flags: str, width: int = 1280, height: int = 1000
     ) -> subprocess.CompletedProcess[str]:
         assert CHROMIUM is not None
-        self.all_asked.clear()
+        self.all_requests.clear()
         proxy = (f"--proxy-server=127.0.0.1:{self.port}", "--proxy-bypass-list=<-loopback>")
-        words = [*FLAGS, *proxy, f"--user-data-dir={self.folder}", f"--window-size={width},{height}", *flags]
-        done = subprocess.run(
-            [CHROMIUM, *words, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        args = [*FLAGS, *proxy, f"--user-data-dir={self.folder}", f"--window-size={width},{height}", *flags]
+        finished = subprocess.run(
+            [CHROMIUM, *args, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
         )
-        self.asked = [url for url in self.all_asked if not OWN_REQUESTS.search(url)]
-        self.console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        return done
+        self.requests = [url for url in self.all_requests if not OWN_REQUESTS.search(url)]
+        self.console = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
+        return finished
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_error(404)
 
         do_CONNECT = do_POST = do_HEAD = do_GET
@@ -72,7 +72,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield Browser(tmp_path / "profile", server.server_port, asked)
+        yield Browser(tmp_path / "profile", server.server_port, requests)
         server.shutdown()
         thread.join()
 
@@ -91,17 +91,17 @@ def report_file(
     return report.write_run_report(make_run(log=log, answers=predictions(text=NASTY), texts=texts, method="mate_kd"))
 
 
-def test_the_watch_sees_requests_and_errors(browser: Browser, tmp_path: Path) -> None:
+def test_requests_and_errors_are_detected(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text("<!doctype html><img src='http://reached.test/a.png'><script>throw new Error('boo')</script>")
     browser(page, f"--screenshot={tmp_path / 'bad.png'}")
-    assert browser.asked == ["http://reached.test/a.png"]
+    assert browser.requests == ["http://reached.test/a.png"]
     assert "boo" in browser.console[0]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 8000), (390, 12000)])
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_report_shows_without_requests_and_errors(
+def test_reports_cause_no_requests_and_errors(
     browser: Browser,
     report_file: Path,
     tmp_path: Path,
@@ -110,23 +110,23 @@ def test_a_report_shows_without_requests_and_errors(
     height: int,
     request: pytest.FixtureRequest,
 ) -> None:
-    kept = Path(os.environ.get("KDRUN_SCREENSHOTS") or tmp_path)
-    kept.mkdir(parents=True, exist_ok=True)
-    kind = request.node.callspec.params["report_file"]
-    shot = kept / f"{kind}-{theme}-{width}.png"
+    folder = Path(os.environ.get("KDRUN_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page_type = request.node.callspec.params["report_file"]
+    screenshot = folder / f"{page_type}-{theme}-{width}.png"
     scheme = f"--blink-settings=preferredColorScheme={int(theme == 'light')}"
-    browser(report_file, f"--screenshot={shot}", scheme, width=width, height=height)
-    assert (browser.asked, browser.console) == ([], [])
-    assert shot.read_bytes()[:4] == b"\x89PNG"
+    browser(report_file, f"--screenshot={screenshot}", scheme, width=width, height=height)
+    assert (browser.requests, browser.console) == ([], [])
+    assert screenshot.read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_wider_than_the_screen(browser: Browser, report_file: Path, width: int) -> None:
     # a frame, because Chromium's own window cannot be as narrow as a phone
     frame = f"<iframe width={width} height=900 style='border:0' srcdoc='{escape(report_file.read_text())}'></iframe>"
-    told = "document.title = 'width ' + frames[0].document.documentElement.scrollWidth"
+    script = "document.title = 'width ' + frames[0].document.documentElement.scrollWidth"
     page = report_file.with_name("measured.html")
-    page.write_text(f"<!doctype html><title>none</title>{frame}<script>onload = () => {{ {told} }}</script>")
-    found = re.search(r"<title>width (\d+)</title>", browser(page, "--dump-dom", width=1400).stdout)
-    assert found
-    assert int(found[1]) <= width
+    page.write_text(f"<!doctype html><title>none</title>{frame}<script>onload = () => {{ {script} }}</script>")
+    match = re.search(r"<title>width (\d+)</title>", browser(page, "--dump-dom", width=1400).stdout)
+    assert match
+    assert int(match[1]) <= width
