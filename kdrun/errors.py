@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
+from typing import Any
 
 
 class KdrunError(Exception):
-    """Anything a user can mend: shown as a message, never as a traceback. The exit code is `code`."""
+    """An error that the user can fix: shown as a message, never as a traceback. The exit code is `code`."""
 
     code = 1
+
+
+class Problem(str):
+    """A sentence about one problem of a configuration, with the key and the value that it is about.
+
+    Attributes:
+        key: dotted, as on the command line; None where the problem is about no single key.
+        value: the value found; None where there is none.
+    """
+
+    key: str | None
+    value: Any
+
+    def __new__(cls, key: str | None, value: Any, text: str) -> Problem:
+        """Make the sentence `text` carry its key and value."""
+        problem = super().__new__(cls, text)
+        problem.key, problem.value = key, value
+        return problem
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.key, self.value, str(self)
 
 
 class ConfigError(KdrunError):
@@ -16,8 +39,8 @@ class ConfigError(KdrunError):
 
     code = 2
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = [p if isinstance(p, Problem) else Problem(None, None, p) for p in problems]
         head = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{head} in the configuration:\n" + "\n".join(f"  - {p}" for p in problems))
 
@@ -39,45 +62,45 @@ class CheckpointError(KdrunError):
 
 
 class CacheError(KdrunError):
-    """An entry of the cache was removed while it was made."""
+    """An entry of the cache was removed while it was being built."""
 
 
 class DiskError(KdrunError):
-    """The disk has no room for what a run writes."""
+    """The disk has no room for the files of a run."""
 
 
 class BusyError(ConfigError):
-    """Another process is at work in the run's folder."""
+    """Another process is using the run's directory."""
 
 
 RECOVERABLE_ERRORS = (KdrunError, RuntimeError, OSError)
-"""What may end one run and leave others worth running: KdrunError, out of memory, a full disk."""
+"""Errors that may end one run while others are still worth running: KdrunError, out of memory, a full disk."""
 
 
 class PathError(KdrunError):
-    """A file or folder cannot be read or written where it is."""
+    """A file or folder cannot be read or written at its path."""
 
 
 PATH_ERRNOS = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
     errno.ENOSPC, errno.EDQUOT,
 )  # fmt: skip
-"""Errors of the system that another place or another right mends."""
+"""System errors that another path or other permissions fix."""
 
 
 def as_path_error(error: OSError) -> PathError | None:
-    """What a user can do about an error of the system; None for one that is no user's to mend."""
+    """The remedy for a system error about a path; None for any other system error."""
     if error.errno not in PATH_ERRNOS:
         return None
     return PathError(
-        f"{error.strerror}: {error.filename}; it reads what the config names, writes into output_dir=…, run_dir=… "
-        "and its cache (KDRUN_CACHE): name places that allow it and have room, or change their rights"
+        f"{error.strerror}: {error.filename}; check permissions and free space, or choose another output_dir=…, "
+        "run_dir=… or KDRUN_CACHE"
     )
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """A `; did you mean 'x'?` ending for an unknown name, or nothing when no known name is close."""
+def did_you_mean(name: str, choices: Sequence[str]) -> str:
+    """The ending `; did you mean 'x'?` for an unknown name; empty when no choice is close."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""

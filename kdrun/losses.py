@@ -3,8 +3,8 @@
 All compute in fp32 whatever the inputs are, take logits (not probabilities), give nats, and reduce nothing
 over the batch. None multiplies by T²: that is the method's choice.
 
-The losses registered under kind `loss` share the signature `(student, teacher, temperature) -> [batch]`;
-`CLASSES_ONLY` names those that make no sense for a single score.
+The losses registered in group `loss` share the signature `(student, teacher, temperature) -> [batch]`;
+`regression=False` marks those that compare distributions: a single score has none, its softmax is always 1.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from kdrun.registry import register
 IGNORE_INDEX = -100
 """Label of positions without a target token, as in transformers and torch."""
 
-CLASSES_ONLY = {"kl", "soft_ce", "reverse_kl"}
-"""Losses that compare distributions: meaningless for a single score, whose softmax is always 1."""
-
 
 def _same_shape(student: Tensor, teacher: Tensor, what: str) -> None:
     if student.shape != teacher.shape:
@@ -39,7 +36,7 @@ def _mask_weights(mask: Tensor, states: Tensor, length_dim: int, what: str) -> T
     return mask.to(torch.float32)
 
 
-@register("loss", "kl")
+@register("loss", "kl", regression=False)
 def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Forward KL(teacher ‖ student) at a temperature.
 
@@ -63,7 +60,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) ->
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
 
 
-@register("loss", "reverse_kl")
+@register("loss", "reverse_kl", regression=False)
 def reverse_kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Reverse KL(student ‖ teacher) at a temperature: seeks the teacher's mode instead of covering it.
 
@@ -73,7 +70,7 @@ def reverse_kl_divergence(student: Tensor, teacher: Tensor, temperature: float =
     return kl_divergence(teacher, student, temperature)
 
 
-@register("loss", "soft_ce")
+@register("loss", "soft_ce", regression=False)
 def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Cross-entropy with the teacher's softened distribution as target: −Σ_c p_c · log q_c.
 

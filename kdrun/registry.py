@@ -1,9 +1,9 @@
 """Registry of components by short name.
 
-Built-in parts register themselves in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`; other packages add theirs
-through the entry-point group `kdrun.plugins` (each entry names a module that calls `register` when imported).
-A module that registers a *method* must import without torch: its config schema is read while the command
-line is checked, and a typo should not cost the three seconds that torch takes to load.
+Built-in components register in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`. Other packages use the
+entry-point group `kdrun.plugins`: each entry names a module that calls `register` when imported.
+A module that registers a *method* must import without torch: its config schema is read while the command line is
+checked, and a typo should not cost the three seconds that torch takes to load.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from kdrun.errors import ConfigError, did_you_mean
+from kdrun.errors import ConfigError, Problem, did_you_mean
 
 GROUPS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
 ENTRY_POINTS = "kdrun.plugins"
 BUILTIN_PACKAGES: dict[str, str] = {"method": "kdrun.methods", "data": "kdrun.data.sources"}
-"""Package whose modules register the parts of a group; a new file there needs no entry anywhere."""
+"""Group → package whose modules register its components; a new file there needs no entry anywhere."""
 BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "teacher": ("kdrun.models.builders",),
     "student": ("kdrun.models.builders",),
@@ -36,34 +36,42 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered part: the callable that builds it (a class or a function) and its config dataclass."""
+    """One registered component.
+
+    Attributes:
+        target: the class or function that builds it.
+        config: the dataclass of its section, if it has one.
+        regression: of a loss, whether it compares scores; a loss that compares classes only does not.
+    """
 
     target: Any
     config: type | None
+    regression: bool = True
 
 
-_entries: dict[str, dict[str, Entry]] = {kind: {} for kind in GROUPS}
+_entries: dict[str, dict[str, Entry]] = {group: {} for group in GROUPS}
 
 
-def register(group: str, name: str, *, config: type | None = None) -> Callable[[T], T]:
+def register(group: str, name: str, *, config: type | None = None, regression: bool = True) -> Callable[[T], T]:
     """Register a class or function under a short name.
 
     Args:
-        kind: one of `KINDS`.
-        name: the word a config uses, e.g. `kd` for `method=kd`.
+        group: one of `GROUPS`.
+        name: the name in a config, e.g. `kd` for `method=kd`.
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
+        regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
 
     Raises:
-        ValueError: for an unknown kind, or a name that another part already has.
+        ValueError: for an unknown group, or a name that another component already has.
     """
     if group not in _entries:
-        raise ValueError(f"unknown kind {group!r}; kinds are {', '.join(GROUPS)}")
+        raise ValueError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
 
     def add(target: T) -> T:
-        known = _entries[group].get(name)
-        if known is not None and known.target is not target:
-            raise ValueError(f"{group} {name!r} is registered twice: {known.target} and {target}")
-        _entries[group][name] = Entry(target, config)
+        registered = _entries[group].get(name)
+        if registered is not None and registered.target is not target:
+            raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
+        _entries[group][name] = Entry(target, config, regression)
         return target
 
     return add
@@ -92,23 +100,25 @@ def _load(group: str) -> None:
 
 
 def entries(group: str) -> dict[str, Entry]:
-    """All parts of a kind, by name, sorted; imports the modules that define them on first use."""
+    """All components of a group by name, sorted; imports the modules that define them on first use."""
     _load(group)
     return dict(sorted(_entries[group].items()))
 
 
 def get(group: str, name: str) -> Entry:
-    """The part registered under a name.
+    """The component registered under a name.
 
     Raises:
-        ConfigError: the name is unknown; the message lists the known ones.
+        ConfigError: the name is unknown; the message lists the names that are registered.
     """
-    known = entries(group)
-    if name not in known:
-        raise ConfigError([f"unknown {group} {name!r}{did_you_mean(name, list(known))} (known: {', '.join(known)})"])
-    return known[name]
+    components = entries(group)
+    if name not in components:
+        names = list(components)
+        text = f"unknown {group} {name!r}{did_you_mean(name, names)} (known: {', '.join(names)})"
+        raise ConfigError([Problem(group, name, text)])
+    return components[name]
 
 
 def build(group: str, name: str, *args: Any, **kwargs: Any) -> Any:
-    """Call the part registered under a name, e.g. `build("student", config.student.name, …)`."""
+    """Call the component registered under a name, e.g. `build("student", config.student.name, …)`."""
     return get(group, name).target(*args, **kwargs)

@@ -1,8 +1,8 @@
 """Named random streams from seed, purpose, phase and index.
 
-Nothing in kdrun draws from a global generator (dropout inside the models excepted: the loop seeds the
-global generator from a stream before every step). So step k can be made again without running steps
-1 … k-1, and two methods with one seed see the same batches and start from the same student.
+Nothing in kdrun draws from a global generator, except dropout inside the models: before every step, the trainer seeds
+the global generator from a stream. So step k can be repeated without steps 1 … k-1, and two methods with one seed see
+the same batches and start from the same student.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def derive(seed: int, purpose: str, phase: str = "", index: int = 0) -> int:
 
 
 def stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> torch.Generator:
-    """A fresh CPU generator for one purpose, e.g. `stream(seed, "mask", "distil", step)`."""
+    """A new CPU generator for one purpose, e.g. `stream(seed, "mask", "distil", step)`."""
     return torch.Generator().manual_seed(derive(seed, purpose, phase, index))
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
-    """Seed the global generators that dropout draws from where these models are.
+    """Seed the global generators that dropout draws from on this device.
 
-    `torch.manual_seed` would do; but it takes down a traceback for every kind of device that is not there, which costs
-    as much as a hundredth of a small student's step.
+    `torch.manual_seed` does more than is needed: it records a traceback for every kind of device that is absent, which
+    costs a hundredth of a small student's step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -46,16 +46,16 @@ def seed_dropout(seed: int, device: torch.device) -> None:
 
 
 def numpy_stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> np.random.Generator:
-    """The same for NumPy, used for data order and subsets."""
+    """A new NumPy generator for one purpose, used for data order and subsets."""
     return np.random.default_rng(derive(seed, purpose, phase, index))
 
 
 @contextmanager
 def seeded_init(seed: int, role: str) -> Iterator[None]:
-    """New weights drawn inside are a function of (seed, role); the global generator is left as it was.
+    """Make the weights drawn inside a function of (seed, role), and restore the global generator afterwards.
 
-    Models initialise themselves from torch's global CPU generator; only that one is seeded, because
-    `torch.manual_seed` would reach the generators of every GPU too.
+    Models initialize themselves from torch's global CPU generator. Only this one is seeded: `torch.manual_seed` would
+    also seed the generators of every GPU.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "init", role))

@@ -1,8 +1,8 @@
 """Graceful shutdown on SIGINT, SIGTERM and SIGUSR1.
 
-Signals belong to the process, so what is known of them does too. While `listening`, a signal raises `Stopped` at once,
-as Ctrl-C does in any program; while `held`, as a training holds it, it waits for the next `check`: between two steps,
-where everything can be saved.
+Signals belong to the process, so their state is global. Inside `handle_signals`, a signal raises `StopRequested` at
+once, as Ctrl-C does in any program. Inside `defer_signals`, as in training, the signal waits for the next
+`raise_if_requested`: between two steps, where everything can be saved.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 
 
 class StopRequested(KeyboardInterrupt):
-    """Somebody asked the run to stop. The exit code is that of shells: 128 and the signal's number."""
+    """A signal asked the run to stop. The exit code follows the shells: 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         self.code = 128 + number
@@ -25,64 +25,67 @@ class StopRequested(KeyboardInterrupt):
         super().__init__("stopped from the keyboard" if number == signal.SIGINT else f"stopped by {name}")
 
 
-class _Asked:
-    """The signal that came, if one did, and whether it has to wait."""
+class _SignalState:
+    """The signal that is pending, if any, and whether signals are handled and deferred."""
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.waits = False
-        self.is_listening = False
+        self.is_deferred = False
+        self.is_handled = False
 
 
-_pending = _Asked()
+_state = _SignalState()
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if not _pending.waits:
+    if not _state.is_deferred:
         raise StopRequested(number)
-    if number == signal.SIGINT and _pending.number == signal.SIGINT:
+    if number == signal.SIGINT and _state.number == signal.SIGINT:
         raise KeyboardInterrupt("stopped from the keyboard, twice, without saving")
-    _pending.number = number
+    _state.number = number
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Hear the signals inside; once is enough, so that a run inside another's changes nothing."""
-    if _pending.is_listening or threading.current_thread() is not threading.main_thread():
+    """Handle the signals inside; a run inside another run's changes nothing."""
+    if _state.is_handled or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
-    _pending.is_listening = True
+    _state.is_handled = True
     try:
         yield
     finally:
-        _pending.is_listening = False
+        _state.is_handled = False
         for number, handler in before.items():
             signal.signal(number, handler)
-        raise_if_requested()  # a run that fails while somebody asks it to stop must not swallow that
+        raise_if_requested()  # a run that fails must not swallow a request to stop
 
 
 @contextmanager
 def defer_signals(wait: bool = True) -> Iterator[None]:
-    """Let signals wait for `check` inside, and not inside `held(False)`; whoever waited is heard at the end."""
-    before = _pending.waits
-    _pending.waits = wait
+    """Defer signals inside until `raise_if_requested`; with `wait=False`, raise them at once again.
+
+    A signal that is still pending at the end is raised then.
+    """
+    before = _state.is_deferred
+    _state.is_deferred = wait
     try:
         if not wait:
             raise_if_requested()
         yield
     finally:
-        _pending.waits = before
+        _state.is_deferred = before
     if not before:
         raise_if_requested()
 
 
 def raise_if_requested() -> None:
-    """Stop here, if somebody asked for it.
+    """Raise the pending signal, if there is one.
 
     Raises:
-        Stopped: somebody did.
+        StopRequested: a signal is pending.
     """
-    number, _pending.number = _pending.number, None
+    number, _state.number = _state.number, None
     if number is not None:
         raise StopRequested(number)

@@ -1,7 +1,6 @@
 """Compose the configuration of a run and report every problem at once.
 
-Hydra composes and would stop at the first mistake with a traceback, so every override is tried on its own
-first. Nothing here imports torch.
+Hydra stops at the first mistake with a traceback, so each override is tried alone first. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -27,19 +26,16 @@ from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation.rules import validate
-from kdrun.errors import ConfigError, did_you_mean
-
-NOT_CHOICES = {"budget", "pace", "tune"}
-"""Folders that `preset` reaches into by itself, by the name of the task, of the student and of the method."""
+from kdrun.errors import ConfigError, Problem, did_you_mean
 
 
 def groups() -> list[str]:
     """The axes of the config tree: `method`, `task`, …"""
-    return sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name not in NOT_CHOICES)
+    return sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir())
 
 
 def choices(group: str) -> list[str]:
-    """The choices of an axis: its yaml files, and for methods those that plugins registered."""
+    """The choices of an axis: its yaml files; for `method` also the methods that plugins registered."""
     names = {p.stem for p in (CONF_DIR / group).glob("*.yaml")}
     if group == "method":
         names |= set(registry.entries("method"))
@@ -48,7 +44,7 @@ def choices(group: str) -> list[str]:
 
 @cache
 def register_schemas() -> None:
-    """Tell Hydra the dataclass behind every section; a plugin's method needs no yaml, its defaults serve."""
+    """Register the dataclass of each section with Hydra; a plugin's method without a yaml uses its defaults."""
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for group, choices in schema.SCHEMAS.items():
@@ -61,9 +57,9 @@ def register_schemas() -> None:
 
 
 def compose(overrides: list[str]) -> DictConfig:
-    """Compose without checking; raises what Hydra raises.
+    """Compose without validation; raises what Hydra raises.
 
-    Hydra takes a sixth of a second, and who checks words composes them before they are used: what was composed is kept.
+    Results are cached: Hydra takes a sixth of a second, and overrides are composed both to validate and to use them.
     """
     register_schemas()
     return copy.deepcopy(_composed(tuple(overrides)))
@@ -76,9 +72,9 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 
 
 def to_config(composed: DictConfig) -> RunConfig:
-    """The dataclasses of a composed config; from here on only these travel.
+    """The dataclasses of a composed config, which the rest of kdrun works with.
 
-    The one place where a run's task becomes the task by domain, for a method that asks for domains.
+    The one place where a run's task becomes the task by domain, for methods that ask for domains.
     """
     result = OmegaConf.to_object(composed)
     assert isinstance(result, RunConfig)
@@ -88,10 +84,10 @@ def to_config(composed: DictConfig) -> RunConfig:
 
 
 def load_config(overrides: list[str]) -> RunConfig:
-    """Compose and check.
+    """Validate overrides and compose them.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: every problem found.
     """
     problems = validate_overrides(overrides, multirun=False)
     if problems:
@@ -99,104 +95,116 @@ def load_config(overrides: list[str]) -> RunConfig:
     return to_config(compose(overrides))
 
 
-def validate_overrides(overrides: list[str], *, multirun: bool) -> list[str]:
-    """Every problem of a command line, as sentences; empty when there is none."""
-    problems: list[str] = []
-    choices: list[tuple[str, list[str]]] = []
-    values: list[tuple[Override, list[str]]] = []
-    hydras: list[str] = []
-    known = groups()
+def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]:
+    """Every problem of a command line; empty when there is none."""
+    problems: list[Problem] = []
+    group_choices: list[tuple[str, list[str]]] = []
+    settings: list[tuple[Override, list[str]]] = []
+    hydra_overrides: list[str] = []
+    axes = groups()
     for text in overrides:
         override = parse_override(text)
-        if isinstance(override, str):
+        if isinstance(override, Problem):
             problems.append(override)
             continue
-        words = override_values(override)
+        key, values = override.key_or_group, override_values(override)
         if is_hydra(override):
-            hydras.append(text)
-            continue
-        if len(words) > 1 and not multirun:
-            problems.append(f"{text} names {len(words)} values: add -m to run each of them")
-        elif override.key_or_group in known:
-            choices.append((override.key_or_group, _known_choices(override.key_or_group, words, problems)))
+            hydra_overrides.append(text)
+        elif len(values) > 1 and not multirun:
+            several = f"{text} names {len(values)} values: add -m to run each of them"
+            problems.append(Problem(key, ",".join(values), several))
+        elif key in axes:
+            group_choices.append((key, _valid_choices(key, values, problems)))
         else:
-            values.append((override, words))
-    choices = [(group, names) for group, names in choices if names]
-    if hydras:
-        _compose_or_explain(hydras, problems)
-    first = [f"{group}={names[0]}" for group, names in choices]
-    base = _compose_or_explain(first, problems)
+            settings.append((override, values))
+    group_choices = [(group, names) for group, names in group_choices if names]
+    if hydra_overrides:
+        _compose_or_explain(hydra_overrides, problems)
+    base = _compose_or_explain([f"{group}={names[0]}" for group, names in group_choices], problems)
     if base is None:
         return problems
-    axes = [[f"{group}={name}" for name in names] for group, names in choices]
-    axes += [fitting for override, words in values if (fitting := _try_values(base, override, words, problems))]
-    first = [axis[0] for axis in axes]
-    # each further value of a sweep is checked in the place of the first, not every combination
-    cells = [first, *([*first[:i], word, *first[i + 1 :]] for i, axis in enumerate(axes) for word in axis[1:])]
-    for cell in cells:
+    alternatives = [[f"{group}={name}" for name in names] for group, names in group_choices]
+    alternatives += [
+        valid for override, values in settings if (valid := _valid_values(base, override, values, problems))
+    ]
+    for cell in _one_at_a_time(alternatives):
         composed = _compose_or_explain(cell, problems)
         if composed is not None:
             missing = [_explain_missing(key) for key in sorted(OmegaConf.missing_keys(composed))]
-            found = missing or validate(to_config(composed))
-            problems += [problem for problem in found if problem not in problems]
+            new = missing or validate(to_config(composed))
+            problems += [problem for problem in new if problem not in problems]
     return problems
 
 
-def _explain_missing(key: str) -> str:
+def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:
+    """The first value of every key, then each further value in the place of the first; not every combination."""
+    first = [values[0] for values in alternatives]
+    return [
+        first,
+        *([*first[:i], value, *first[i + 1 :]] for i, values in enumerate(alternatives) for value in values[1:]),
+    ]
+
+
+def _explain_missing(key: str) -> Problem:
     group, _, name = key.rpartition(".")
     schemas = [*schema.SCHEMAS.get(group, {}).values(), RunConfig]
     docs = [f.metadata["doc"] for schema in schemas for f in dataclasses.fields(schema) if f.name == name]
-    return f"{key} is required ({docs[0]}); set it with {key}=…" if docs else f"{key} is required; set it"
+    text = f"{key} is required ({docs[0]}); set it with {key}=…" if docs else f"{key} is required; set it"
+    return Problem(key, None, text)
 
 
-def _known_choices(group: str, words: list[str], problems: list[str]) -> list[str]:
+def _valid_choices(group: str, values: list[str], problems: list[Problem]) -> list[str]:
     names = choices(group)
-    good = [word for word in words if word in names or (group == "experiment" and word == "null")]
-    for word in words:
-        if word not in good:
-            problems.append(f"{group}={word}: unknown {group}{did_you_mean(word, names)} (allowed: {', '.join(names)})")
-    return good
+    valid = [value for value in values if value in names or (group == "experiment" and value == "null")]
+    for value in values:
+        if value not in valid:
+            ending = f"{did_you_mean(value, names)} (allowed: {', '.join(names)})"
+            problems.append(Problem(group, value, f"{group}={value}: unknown {group}{ending}"))
+    return valid
 
 
-def _compose_or_explain(overrides: list[str], problems: list[str]) -> DictConfig | None:
+def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictConfig | None:
     try:
         return compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
-        problems.append(f"{' '.join(overrides) or 'the defaults'}: {' '.join(str(cause).split())}")
+        text = f"{' '.join(overrides) or 'the defaults'}: {' '.join(str(cause).split())}"
+        problems.append(Problem(None, None, text))
         return None
 
 
-def _try_values(base: DictConfig, override: Override, words: list[str], problems: list[str]) -> list[str]:
-    """The overrides of one key that fit the composed config; what does not fit becomes a problem."""
-    key, good = override.key_or_group, []
+def _valid_values(base: DictConfig, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
+    """The overrides of one key that fit the composed config; a value that does not fit becomes a problem."""
+    key, valid = override.key_or_group, []
     if key.endswith(".name") and key.split(".")[0] in (*schema.SCHEMAS, "method", "task"):
         group = key.split(".")[0]
-        problems.append(f"{key} follows from the choice: write {group}={words[0]}")
+        problems.append(Problem(key, values[0], f"{key} follows from the choice: write {group}={values[0]}"))
         return []
     if override.is_add() and not _is_open(base, key):
-        return _unknown(key, base, problems)
-    for word in words:
+        problems.append(_unknown(key, values[0], base))
+        return []
+    for value in values:
         try:
-            value = OverridesParser.create().parse_override(f"k={word}").value()
+            parsed = OverridesParser.create().parse_override(f"k={value}").value()
             trial = copy.deepcopy(base)
-            OmegaConf.update(trial, key, value, merge=True, force_add=override.is_add())
-            good.append(f"{'+' if override.is_add() else ''}{key}={word}")
+            OmegaConf.update(trial, key, parsed, merge=True, force_add=override.is_add())
+            valid.append(f"{'+' if override.is_add() else ''}{key}={value}")
         except ValidationError as error:
-            problems.append(f"{key}={word}: {str(error).splitlines()[0]}")
+            problems.append(Problem(key, value, f"{key}={value}: {str(error).splitlines()[0]}"))
         except OmegaConfBaseException:
-            return _unknown(key, base, problems)
-    return good
+            problems.append(_unknown(key, value, base))
+            return []
+    return valid
 
 
 def _is_open(base: DictConfig, key: str) -> bool:
-    """Whether keys may be added beside this one: in plain dictionaries such as `sizes`, not in schemas."""
+    """Whether keys may be added next to this one: in plain dictionaries such as `sizes`, not in schemas."""
     parent = OmegaConf.select(base, key.rpartition(".")[0]) if "." in key else None
     return isinstance(parent, DictConfig) and OmegaConf.get_type(parent) is dict
 
 
-def _unknown(key: str, base: DictConfig, problems: list[str]) -> list[str]:
-    """Name what a key may have meant: a near key, another choice that has it, or one that can be added."""
+def _unknown(key: str, value: str, base: DictConfig) -> Problem:
+    """An unknown key, with the nearest key, another choice that has the key, or how to add it."""
     keys, (group, _, name) = _all_keys(OmegaConf.to_container(base)), key.rpartition(".")
     owners = [
         f"{group}={choice}"
@@ -204,21 +212,21 @@ def _unknown(key: str, base: DictConfig, problems: list[str]) -> list[str]:
         if any(field.name == name for field in dataclasses.fields(schema))
     ]
     if owners:
-        problems.append(f"{key} belongs to {' and '.join(owners)}, which this run does not use")
+        text = f"{key} belongs to {' and '.join(owners)}, which this run does not use"
     elif _is_open(base, key):
-        problems.append(f"{key}: not set here{did_you_mean(key, keys)}; +{key}=… adds it{_siblings(key, keys)}")
+        text = f"{key}: not set here{did_you_mean(key, keys)}; +{key}=… adds it{_siblings(key, keys)}"
     else:
-        problems.append(f"{key}: unknown key{did_you_mean(key, keys)}{_siblings(key, keys)}")
-    return []
+        text = f"{key}: unknown key{did_you_mean(key, keys)}{_siblings(key, keys)}"
+    return Problem(key, value, text)
 
 
 def _all_keys(node: Any, prefix: str = "") -> list[str]:
-    found = []
+    keys = []
     for name, value in node.items():
-        found.append(f"{prefix}{name}")
+        keys.append(f"{prefix}{name}")
         if isinstance(value, dict):
-            found += _all_keys(value, f"{prefix}{name}.")
-    return found
+            keys += _all_keys(value, f"{prefix}{name}.")
+    return keys
 
 
 def _siblings(key: str, keys: list[str]) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
+from kdrun.errors import Problem
+
 MISSING = "???"
-"""OmegaConf's mark of a value that must be given."""
+"""OmegaConf's marker for a required value."""
 
 BOUNDS = (("gt", ">", operator.gt), ("ge", ">=", operator.ge), ("lt", "<", operator.lt), ("le", "<=", operator.le))
 
@@ -32,23 +34,24 @@ def setting(
     return field(default=default, metadata=meta)
 
 
-def validate_ranges(section: Any, prefix: str = "") -> Iterator[str]:
-    """Every value of a config (and of the sections in it) that is missing or out of range, as sentences."""
+def validate_ranges(section: Any, prefix: str = "") -> Iterator[Problem]:
+    """Every value of a config, sections in it included, that is missing or out of range."""
     for item in dataclasses.fields(section):
         key, value = f"{prefix}{item.name}", getattr(section, item.name)
         if dataclasses.is_dataclass(value):
             yield from validate_ranges(value, f"{key}.")
         elif value == MISSING:
-            yield f"{key} is required: {item.metadata.get('doc', 'no default')}; set it with {key}=…"
+            doc = item.metadata.get("doc", "no default")
+            yield Problem(key, None, f"{key} is required: {doc}; set it with {key}=…")
         else:
-            for one in value if isinstance(value, list) else [value]:
-                yield from _check_range(key, one, item.metadata)
+            for number in value if isinstance(value, list) else [value]:
+                yield from _check_range(key, number, item.metadata)
 
 
-def _check_range(key: str, value: Any, meta: Any) -> Iterator[str]:
+def _check_range(key: str, value: Any, meta: Any) -> Iterator[Problem]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    wanted = [(sign, meta[name], test) for name, sign, test in BOUNDS if meta.get(name) is not None]
-    if not math.isfinite(value) or not all(test(value, bound) for _, bound, test in wanted):
-        rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in wanted) or "a finite number"
-        yield f"{key} must be {rule}, got {value}"
+    bounds = [(sign, meta[name], test) for name, sign, test in BOUNDS if meta.get(name) is not None]
+    if not math.isfinite(value) or not all(test(value, bound) for _, bound, test in bounds):
+        rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in bounds) or "a finite number"
+        yield Problem(key, value, f"{key} must be {rule}, got {value}")

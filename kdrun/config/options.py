@@ -1,4 +1,4 @@
-"""Parse `key=value` words into a dataclass of settings, for subcommands."""
+"""Parse `key=value` arguments of a subcommand into a dataclass of settings."""
 
 from __future__ import annotations
 
@@ -11,55 +11,56 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun.config import overrides
 from kdrun.config.fields import validate_ranges
-from kdrun.errors import ConfigError, did_you_mean
+from kdrun.errors import ConfigError, Problem, did_you_mean
 
 S = TypeVar("S")
 
 
-def parse_options(schema: type[S], words: list[str], *, others: bool = False) -> tuple[S, list[str]]:
-    """Read `key=value` words into a dataclass made of `setting` fields.
+def parse_options(schema: type[S], args: list[str], *, others: bool = False) -> tuple[S, list[str]]:
+    """Parse `key=value` arguments into a dataclass made of `setting` fields.
 
-    A value may name several things, `method=kd,finetune`, where the field is a list.
+    A field that is a list takes several values: `method=kd,finetune`.
 
     Args:
-        schema: the verb's settings.
-        words: the command line after the verb.
-        others: whether words with other keys are left for the run's own config; otherwise they are unknown.
+        schema: the options of the subcommand.
+        args: the command line after the subcommand.
+        others: whether arguments with other keys are left for the run's config; otherwise they are unknown.
 
     Returns:
-        The settings, and the words that were left.
+        The options, and the arguments that are left.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: every problem found.
     """
     names = [item.name for item in dataclasses.fields(schema)]  # pyright: ignore[reportArgumentType]
     node, rest, problems = OmegaConf.structured(schema), [], []
-    for word in words:
-        key, mark, _ = word.partition("=")
+    for arg in args:
+        key, mark, value = arg.partition("=")
         if key not in names:
             if not others:
                 hint = f"{did_you_mean(key, names)} (allowed: {', '.join(names) or 'none'})"
-                problems.append(f"{word}: unknown key{hint}" if mark else f"{word}: write key=value{hint}")
-            rest.append(word)
+                text = f"{arg}: unknown key{hint}" if mark else f"{arg}: write key=value{hint}"
+                problems.append(Problem(key, value, text))
+            rest.append(arg)
             continue
-        override = overrides.parse_override(word)
-        if isinstance(override, str):
+        override = overrides.parse_override(arg)
+        if isinstance(override, Problem):
             problems.append(override)
             continue
         try:
             OmegaConf.update(node, key, _value(override, is_list=_is_list(node, key)))
         except OmegaConfBaseException as error:
-            problems.append(f"{word}: {str(error).splitlines()[0]}")
+            problems.append(Problem(key, value, f"{arg}: {str(error).splitlines()[0]}"))
     missing = sorted(OmegaConf.missing_keys(node))
     docs = {item.name: item.metadata["doc"] for item in dataclasses.fields(schema)}  # pyright: ignore[reportArgumentType]
-    problems += [f"{name} is required: {docs[name]}; set it with {name}=…" for name in missing]
+    problems += [Problem(name, None, f"{name} is required: {docs[name]}; set it with {name}=…") for name in missing]
     if problems:
         raise ConfigError(problems)
-    made: Any = OmegaConf.to_object(node)
-    problems = list(validate_ranges(made))
+    options: Any = OmegaConf.to_object(node)
+    problems = list(validate_ranges(options))
     if problems:
         raise ConfigError(problems)
-    return made, rest
+    return options, rest
 
 
 def _is_list(node: Any, key: str) -> bool:
@@ -67,7 +68,7 @@ def _is_list(node: Any, key: str) -> bool:
 
 
 def _value(override: Override, *, is_list: bool) -> Any:
-    """The value of one word; several, parted by commas, for a list."""
+    """The value of an override; comma-separated values become a list where the field is one."""
     if override.is_sweep_override():
         values = overrides.override_values(override)
         return values if is_list else ",".join(values)

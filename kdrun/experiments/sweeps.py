@@ -156,7 +156,7 @@ def _name(own: list[Override], swept: set[str], base: list[str]) -> str:
 def _cell(words: list[str], config: RunConfig, swept: set[str]) -> Cell:
     decisive = sorted(word for word in words if key_of(word).partition(".")[0] not in NON_IDENTITY_KEYS)
     label = " ".join(word for word in words if key_of(word) in swept)
-    return Cell(config_hash(config), label or "no word swept", decisive, identity(config), rules.validate(config))
+    return Cell(config_hash(config), label or "no word swept", decisive, identity(config), [*rules.validate(config)])
 
 
 def _written(sweep: Sweep) -> Sweep:

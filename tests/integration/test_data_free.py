@@ -64,7 +64,7 @@ def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisone
 def test_synthetic_text_does_not_stand_in_for_real_text(tmp_path: Path, poisoned: list[str], method: str) -> None:
     words = ["corpus=embedded" if word == "corpus=folder" else word for word in poisoned]
     words = [word for word in words if not word.startswith("corpus.dir=")]
-    with pytest.raises(ConfigError, match="corpus=embedded is synthetic text beside real data"):
+    with pytest.raises(ConfigError, match="corpus=embedded"):
         smoke_config(tmp_path, f"method={method}", *words)
 
 

@@ -74,7 +74,7 @@ def misfit(method: str, task: TaskConfig, kind: str) -> str:
     if task.is_extraction and not needs.extraction:
         return f"method={method} works with a class or a score"
     if task.is_extraction and kind == "encoder":
-        return "an encoder writes no text"
+        return "an encoder generates no text"
     if needs.domains and not task.domains:
         return f"method={method} needs a task with domains"
     if kind == "t5" and (needs.hidden_states or needs.attentions):

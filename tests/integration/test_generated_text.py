@@ -286,11 +286,11 @@ def test_a_generator_that_repeats_itself_ends_the_work(
         (["method=mate_kd", "task=stsb", "generated.rows=5"], "task=stsb has no classes"),
         (["method=finetune", "data=generated"], "data.path is required"),
         (["method=finetune", "task=stsb", "data=generated", "data.path=x"], "task=stsb has none"),
-        (["method=meta_kd", "task=amazon", "data=generated", "data.path=x"], "its rows say no domain"),
+        (["method=meta_kd", "task=amazon", "data=generated", "data.path=x"], "its rows have no domain"),
         (["method=kd", "data=generated", "data.path=x", "data.dev=folder"], "data.dev=folder needs data.dir="),
-        (["data=generated", "data.path=x", "data.dev=hub", "data.dir=y"], "data.dir=y is of data.dev=folder"),
+        (["data=generated", "data.path=x", "data.dev=hub", "data.dir=y"], "data.dir=y belongs to data.dev=folder"),
         (["method=kd", "ood.path=x"], "learns from such text with data=generated data.path="),
-        (["method=kd_ood", "ood.path=x", "data=generated", "data.path=x"], "leave out one"),
+        (["method=kd_ood", "ood.path=x", "data=generated", "data.path=x"], "both name the text to learn from"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_before_anything_loads(words: list[str], told: str) -> None:
@@ -301,7 +301,7 @@ def test_what_does_not_fit_is_refused_before_anything_loads(words: list[str], to
 
 def test_text_in_the_place_of_the_corpus_needs_no_real_corpus() -> None:
     words = ["data=folder", "data.dir=x"]
-    with pytest.raises(ConfigError, match="synthetic text beside real data"):
+    with pytest.raises(ConfigError, match="corpus=embedded"):
         compose.load_config(["method=kd_ood", *words])
     compose.load_config(["method=kd_ood", *words, "ood.path=y"])
 

@@ -24,6 +24,7 @@ NEEDED = {
     "task=conll2003": "preset=t5_writer",
 }
 WITH_CORPUS = {"mini_data_free", "mini_extraction", "mini_text_to_text", "mini_writer_losses"}
+PRESET_AXES = {"by_student": "student", "by_task": "task", "by_method": "method"}
 HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 
@@ -49,13 +50,13 @@ def test_every_yaml_is_reached() -> None:
     """No file escapes the test above: each belongs to a group, or a preset reaches for it by task or student."""
     files = {p.relative_to(paths.CONF_DIR) for p in paths.CONF_DIR.rglob("*.yaml")}
     reached = {Path(group) / f"{name}.yaml" for group, name in CHOICES} | {Path("config.yaml")}
-    assert {p for p in files - reached if p.parts[0] not in compose.NOT_CHOICES} == set()
+    assert {p for p in files - reached if p.parts[:2] not in [("preset", name) for name in PRESET_AXES]} == set()
 
 
-@pytest.mark.parametrize("path", sorted(p for d in compose.NOT_CHOICES for p in (paths.CONF_DIR / d).rglob("*.yaml")))
-def test_budgets_and_paces_take_effect(path: Path) -> None:
-    """Each names a preset and a task, student or method that exist, and changes what is composed."""
-    axis = {"budget": "task", "pace": "student", "tune": "method"}[path.parent.parent.name]
+@pytest.mark.parametrize("path", sorted((paths.CONF_DIR / "preset").glob("*/*/*.yaml")))
+def test_preset_settings_for_one_choice_take_effect(path: Path) -> None:
+    """Each file names a preset and a task, student or method that exist, and changes the composed config."""
+    axis = PRESET_AXES[path.parent.parent.name]
     preset = words_for("preset", path.parent.name)
     assert path.stem in compose.choices(axis)
     text = ["corpus=hub"] if path.parent.name != "embedded" else []  # real data wants real text

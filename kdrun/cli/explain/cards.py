@@ -194,9 +194,8 @@ def _by_domain(config: TaskConfig) -> list[str]:
     scores = f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on beside it"
     if config.is_by_domain:
         return [scores]
-    return [
-        f"{scores}; for methods that ask for domains (method.domain=…), with splits {_rows(domains.by_domain_task(config))}"
-    ]
+    splits = _rows(domains.by_domain_task(config))
+    return [f"{scores}; for methods that ask for domains (method.domain=…), with splits {splits}"]
 
 
 def _example(config: TaskConfig) -> Block:
@@ -220,15 +219,13 @@ def loss_card(name: str) -> Card:
     registered = next((value.text for value in notes.values if value.key == "name"), name)
     blocks = [Block("", notes.header)] if notes.header else []
     if registered != "null":
-        from kdrun import losses
-
-        target = registry.get("loss", registered).target
+        entry = registry.get("loss", registered)
+        target = entry.target
         docs = read_docstring(target)
         blocks.append(Block("", docs.paragraphs or [NONE_GIVEN]))
         for title, entries in docs.sections.items():
             blocks.append(Block(title.lower(), [t for n, t in entries if not n], [(n, [t]) for n, t in entries if n]))
-        only = registered in losses.CLASSES_ONLY
-        blocks.append(Block("tasks", ["with classes only" if only else "with classes or a score"]))
+        blocks.append(Block("tasks", ["with classes or a score" if entry.regression else "with classes only"]))
         blocks.append(Block("defined by", [f"{target.__module__}.{target.__qualname__}"]))
     return Card(f"loss={name}", [*blocks, Block("run", [f"  kdrun method=kd loss={name}"])])
 

@@ -28,8 +28,10 @@ def preset_card(name: str) -> Card:
 
 
 def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
-    # a task with a budget of its own in either preset would be taken for the preset's
-    tasks = [t for t in compose.choices("task") if not any(yaml_of(f"budget/{p}", t).exists() for p in (name, plain))]
+    # the settings that either preset has for one task must not be taken for the preset's
+    tasks = [
+        t for t in compose.choices("task") if not any(yaml_of(f"preset/by_task/{p}", t).exists() for p in (name, plain))
+    ]
     here, there = (config_leaves(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
     entries = []
     for key, value in here.items():
@@ -42,7 +44,7 @@ def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
 
 
 def _reaches(name: str) -> list[Block]:
-    """The files that a preset takes by itself for one task or one student; config.yaml says for which."""
+    """A preset's settings for one student, task or method; config.yaml names their folders."""
     blocks = []
     for group, pattern in read_yaml(paths.CONF_DIR / "config.yaml").choices:
         axis = re.search(r"/\$\{(\w+)\}$", pattern)
@@ -55,7 +57,7 @@ def _reaches(name: str) -> list[Block]:
             said = [f"{v.key} = {v.text}" + (f"   source: {v.comment}" if v.comment else "") for v in found.values]
             entries.append((f"{axis.group(1)}={path.stem}", [*found.header, *said]))
         if entries:
-            blocks.append(Block(f"its {folder} for one {axis.group(1)}", entries=entries))
+            blocks.append(Block(f"its settings for one {axis.group(1)}", entries=entries))
     return blocks
 
 

@@ -6,37 +6,53 @@ from kdrun import registry
 from kdrun.config import domains
 from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.schema import RunConfig
+from kdrun.errors import Problem
 
 
-def generated_text_problems(config: RunConfig) -> list[str]:
-    """What does not fit about the text that a run leaves behind or learns from, as sentences."""
-    entries, found = registry.entries("method"), []
-    method, task = entries[config.method.name].target, config.task
-    if config.generated.rows and not method.generates_text:
+def generated_text_problems(config: RunConfig) -> list[Problem]:
+    """Conflicts about the generated text that a run exports or learns from."""
+    entries, problems = registry.entries("method"), []
+    method, task, name, rows = (
+        entries[config.method.name].target,
+        config.task,
+        config.method.name,
+        config.generated.rows,
+    )
+    if rows and not method.generates_text:
         able = ", ".join(name for name, entry in entries.items() if entry.target.generates_text)
-        found.append(f"generated.rows={config.generated.rows}: method={config.method.name} makes no text ({able} do)")
-    elif config.generated.rows and not task.classes:
-        found.append(f"generated.rows={config.generated.rows}: made text is saved with the teacher's class, and "
-                     f"task={task.name} has no classes")  # fmt: skip
+        text = f"generated.rows={rows}: method={name} generates no text ({able} do)"
+        problems.append(Problem("generated.rows", rows, text))
+    elif rows and not task.classes:
+        text = f"generated.rows={rows}: rows are saved with the teacher's class, and task={task.name} has no classes"
+        problems.append(Problem("generated.rows", rows, text))
     if isinstance(config.data, GeneratedDataConfig):
-        found += _unfit_rows(config, config.data)
-    if config.ood.path is not None and not method.requires.data_free:
-        found.append(f"ood.path={config.ood.path} is for data-free methods; method={config.method.name} learns from "
-                     "such text with data=generated data.path=…")  # fmt: skip
-    return found
+        problems += _row_problems(config, config.data)
+    path = config.ood.path
+    if path is not None and not method.requires.data_free:
+        text = (
+            f"ood.path={path} is for data-free methods; method={name} learns from such text with data=generated "
+            "data.path=…"
+        )
+        problems.append(Problem("ood.path", path, text))
+    return problems
 
 
-def _unfit_rows(config: RunConfig, rows: GeneratedDataConfig) -> list[str]:
-    """What does not fit about a run that learns from generated rows."""
-    found, own = [], rows.task_section.name
+def _row_problems(config: RunConfig, rows: GeneratedDataConfig) -> list[Problem]:
+    """Conflicts of a run that learns from generated rows."""
+    method, problems, source = config.method.name, [], rows.task_section.name
     if not config.task.classes:
-        found.append(f"data=generated: its rows are labelled with classes, and task={config.task.name} has none")
-    if domains.uses_domains(config.method) or registry.get("method", config.method.name).target.requires.domains:
-        found.append(f"data=generated: its rows say no domain, and method={config.method.name} asks for them here")
-    if own == "folder" and rows.dir is None:
-        found.append("data.dev=folder needs data.dir=… (the folder that holds SST-2/dev.tsv and so on)")
-    if own != "folder" and rows.dir is not None:
-        found.append(f"data.dir={rows.dir} is of data.dev=folder, and data.dev={own}; leave one of them out")
+        text = f"data=generated: its rows are labeled with classes, and task={config.task.name} has none"
+        problems.append(Problem("data", "generated", text))
+    if domains.uses_domains(config.method) or registry.get("method", method).target.requires.domains:
+        text = f"data=generated: its rows have no domain, and method={method} needs one"
+        problems.append(Problem("data", "generated", text))
+    if source == "folder" and rows.dir is None:
+        text = "data.dev=folder needs data.dir=… (the folder that holds SST-2/dev.tsv and so on)"
+        problems.append(Problem("data.dev", source, text))
+    if source != "folder" and rows.dir is not None:
+        text = f"data.dir={rows.dir} belongs to data.dev=folder, and data.dev={source}; remove one of them"
+        problems.append(Problem("data.dir", rows.dir, text))
     if config.ood.path is not None:
-        found.append(f"ood.path={config.ood.path} and data=generated both name the text to learn from; leave out one")
-    return found
+        text = f"ood.path={config.ood.path} and data=generated both name the text to learn from; remove one"
+        problems.append(Problem("ood.path", config.ood.path, text))
+    return problems

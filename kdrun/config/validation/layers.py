@@ -9,13 +9,14 @@ from typing import Any
 
 from kdrun.config.architectures import Architecture, FamilySpec, find_family
 from kdrun.config.model import LayersOfConfig, ScratchConfig
+from kdrun.errors import Problem
 
 ANY_DEPTH_KEY = tuple(dict.fromkeys(key for member in Architecture for key in member.spec.depth_keys))
 """Keys that may hold the number of layers in the config of a family without an entry."""
 
 
 def depth_mismatch(student: int, teacher: int) -> str:
-    """Why two depths do not pair up, with those that do; empty where they do."""
+    """Why two depths do not pair up, with the depths that do; empty where they pair up."""
     if student > 0 and teacher % student == 0:
         return ""
     fitting = ", ".join(str(n) for n in range(1, teacher + 1) if teacher % n == 0)
@@ -26,15 +27,15 @@ def depth_mismatch(student: int, teacher: int) -> str:
     )
 
 
-def layer_problems(student: Any, teacher: Any) -> Iterator[str]:
-    """What is wrong with the depths that two model sections name; nothing where one of them is not known yet."""
+def layer_problems(student: Any, teacher: Any) -> Iterator[Problem]:
+    """A mismatch between the depths of two model sections; nothing where one of them is not known yet."""
     depths = num_layers(student), num_layers(teacher)
-    if depths[0] is not None and depths[1] is not None and (problem := depth_mismatch(depths[0], depths[1])):
-        yield problem
+    if depths[0] is not None and depths[1] is not None and (text := depth_mismatch(depths[0], depths[1])):
+        yield Problem("student", depths[0], text)
 
 
 def num_layers(section: Any) -> int | None:
-    """Number of layers of the model that a section asks for; None where only building it will tell."""
+    """Number of layers of a section's model; None where only building the model tells."""
     if isinstance(section, LayersOfConfig):
         return len(section.layers) or None
     path = getattr(section, "path", None)
@@ -44,7 +45,7 @@ def num_layers(section: Any) -> int | None:
 
 
 def _saved_depth(file: Path) -> int | None:
-    """Of a saved model; a folder that cannot be read is reported where it is loaded."""
+    """Depth of a saved model; a folder that cannot be read is reported where it is loaded."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

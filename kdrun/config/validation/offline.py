@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from kdrun.config.runtime import Tracker
 from kdrun.config.schema import RunConfig
+from kdrun.errors import Problem
 
 
-def offline_problems(config: RunConfig) -> Iterator[str]:
-    """What a config asks for that takes a network by its nature."""
+def offline_problems(config: RunConfig) -> Iterator[Problem]:
+    """Settings that need a network."""
     if config.offline and config.tracker not in (Tracker.none, Tracker.tensorboard):
         name = config.tracker.value
-        yield f"tracker={name} talks to a server, and offline=true opens no socket; tracker=tensorboard writes files"
+        text = f"tracker={name} talks to a server, and offline=true opens no socket; tracker=tensorboard writes files"
+        yield Problem("tracker", name, text)

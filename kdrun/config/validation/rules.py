@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import attrgetter
 
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
 from kdrun.config.paths import CONF_DIR
-from kdrun.config.requirements import requirements_of
+from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import domains, extraction, generated_text, layers, offline, teacher, text_to_text
-from kdrun.errors import did_you_mean
+from kdrun.errors import Problem, did_you_mean
 
 
-def validate(config: RunConfig) -> list[str]:
-    """Every problem of a composed config that can be seen before anything loads."""
+def validate(config: RunConfig) -> list[Problem]:
+    """Every problem of a composed config that can be found before anything loads."""
     problems = [*validate_ranges(config), *offline.offline_problems(config)]
-    empty = [key for key in ("output_dir", "run_dir") if getattr(config, key) == ""]
-    problems += [f"{key} is empty; name a folder, or leave it out" for key in empty]
+    for key in ("output_dir", "run_dir"):
+        if getattr(config, key) == "":
+            problems.append(Problem(key, "", f"{key} is empty; name a folder, or leave it out"))
     needs, task = requirements_of(config), config.task
-    unfit = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
-    problems += unfit or list(teacher.domain_strategy_problems(config, needs))
+    domain_problems = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
+    problems += domain_problems or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
-    problems += registry.get("method", config.method.name).target.config_problems(config.method, task)
-    if task.is_regression and not needs.regression:
-        problems.append(f"method={config.method.name} needs classes, and task={task.name} predicts a score")
-    if needs.generator and config.generator.name == "none":
-        problems.append(f"method={config.method.name} needs a generator: set generator=… ")
+    problems += _method_problems(config, needs)
     if needs.paired_layers:
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))
-    from_corpus = needs.data_free and config.data.name != "generated" and config.ood.path is None
-    if from_corpus and config.corpus.name == "embedded" and config.data.name != "embedded":
-        problems.append(
-            f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text beside real "
-            "data: take corpus=folder corpus.dir=PATH (a folder of text files) or corpus=hub (WikiText-103)"
-        )
-    for key, kind in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
-        name = attrgetter(key)(config)
-        if name is not None and name not in _shipped(kind) and name not in registry.entries(kind):
-            known = list(registry.entries(kind))
-            problems.append(f"{key}={name}: unknown{did_you_mean(name, known)} (allowed: {', '.join(known)})")
-    if task.is_regression and config.loss.name in ("kl", "reverse_kl", "soft_ce"):
-        problems.append(
-            f"loss={config.loss.name} compares distributions over classes, and task={task.name} predicts a "
-            "score; use loss=logit_mse or leave it out"
-        )
+    problems += _corpus_problems(config, needs)
+    problems += _name_problems(config)
     return problems
 
 
-def _shipped(kind: str) -> set[str]:
-    """Names known without importing torch, so that only an unusual one costs the import."""
-    if kind == "schedule":
+def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
+    """Conflicts between the method, its own settings, the task and the generator."""
+    method, task = config.method.name, config.task
+    for text in registry.get("method", method).target.config_problems(config.method, task):
+        yield text if isinstance(text, Problem) else Problem("method", method, text)
+    if task.is_regression and not needs.regression:
+        yield Problem("method", method, f"method={method} needs classes, and task={task.name} predicts a score")
+    if needs.generator and config.generator.name == "none":
+        yield Problem("generator", "none", f"method={method} needs a generator: set generator=…")
+
+
+def _corpus_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
+    """Synthetic text in a run on real data."""
+    from_corpus = needs.data_free and config.data.name != "generated" and config.ood.path is None
+    if from_corpus and config.corpus.name == "embedded" and config.data.name != "embedded":
+        text = (
+            f"method={config.method.name} learns from the corpus, and corpus=embedded is synthetic text next to real "
+            "data: take corpus=folder corpus.dir=PATH (a folder of text files) or corpus=hub (WikiText-103)"
+        )
+        yield Problem("corpus", "embedded", text)
+
+
+def _name_problems(config: RunConfig) -> Iterator[Problem]:
+    """Unknown losses, optimizers and schedules, and losses that do not fit the task."""
+    for key, group in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
+        name = attrgetter(key)(config)
+        if name is not None and name not in _shipped(group) and name not in registry.entries(group):
+            names = list(registry.entries(group))
+            ending = f"{did_you_mean(name, names)} (allowed: {', '.join(names)})"
+            yield Problem(key, name, f"{key}={name}: unknown{ending}")
+    loss, task = config.loss.name, config.task
+    if task.is_regression and loss is not None and not _allows_regression(loss):
+        text = (
+            f"loss={loss} compares distributions over classes, and task={task.name} predicts a score; use "
+            "loss=logit_mse or leave it out"
+        )
+        yield Problem("loss", loss, text)
+
+
+def _allows_regression(loss: str) -> bool:
+    entry = registry.entries("loss").get(loss)
+    return entry is None or entry.regression
+
+
+def _shipped(group: str) -> set[str]:
+    """Names known without importing torch, so that only an unusual name costs the import."""
+    if group == "schedule":
         return {"linear", "cosine", "constant"}
-    return {p.stem for p in (CONF_DIR / {"loss": "loss", "optimizer": "optim"}[kind]).glob("*.yaml")} - {"auto"}
+    return {p.stem for p in (CONF_DIR / {"loss": "loss", "optimizer": "optim"}[group]).glob("*.yaml")} - {"auto"}

@@ -14,16 +14,21 @@ from kdrun.config.architectures import find_family, titles
 from kdrun.config.model import LayersOfConfig, ScratchConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
+from kdrun.config.teacher import DomainStrategy
+from kdrun.errors import Problem
 
 
 def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str, bool]:
-    """Which of the roles that take part are text-to-text models, as far as the config says so."""
-    wanted = {"teacher": needs.teacher or config.student.starts_from_teacher, "student": True}
-    wanted["generator"] = needs.generator
-    found = {role: _is_text_to_text(getattr(config, role)) for role, used in wanted.items() if used}
+    """Whether the model of each role that takes part is text-to-text, as far as the config tells."""
+    takes_part = {
+        "teacher": needs.teacher or config.student.starts_from_teacher,
+        "student": True,
+        "generator": needs.generator,
+    }
+    roles = {role: _is_text_to_text(getattr(config, role)) for role, used in takes_part.items() if used}
     if isinstance(config.student, LayersOfConfig) and config.student.path is None:
-        found["student"] = found["teacher"]
-    return {role: known for role, known in found.items() if known is not None}
+        roles["student"] = roles["teacher"]
+    return {role: is_text_to_text for role, is_text_to_text in roles.items() if is_text_to_text is not None}
 
 
 def _is_text_to_text(section: Any) -> bool | None:
@@ -40,43 +45,58 @@ def _is_text_to_text(section: Any) -> bool | None:
     return section.architecture.spec.is_text_to_text if isinstance(section, ScratchConfig) else None
 
 
-def text_to_text_problems(config: RunConfig, needs: Requirements, are: Mapping[str, bool]) -> Iterator[str]:
-    """What text-to-text models cannot do in a run, as sentences.
+def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping[str, bool]) -> Iterator[Problem]:
+    """Requests of a run that text-to-text models cannot fulfil.
 
     Args:
         config: the run's.
-        needs: of its method.
-        are: by role, whether its model is text-to-text; roles that are not known yet are left out.
+        needs: requirements of its method.
+        roles: role → whether its model is text-to-text; roles that are not known yet are left out.
     """
-    method, task = config.method.name, config.task
-    taught = [role for role in ("teacher", "student") if are.get(role)]
-    encoders = [role for role in ("teacher", "student") if are.get(role) is False]
-    for role in taught:
-        if needs.hidden_states or needs.attentions or needs.meta_teacher:
-            yield (
-                f"method={method} compares the inside of encoders, and the {role} is a text-to-text model; take a "
-                f"{titles()} model, or method=kd"
-            )
-    lessons = getattr(config.teacher, "domain_strategy", None)
-    if are.get("teacher") and needs.teacher and lessons is not None and lessons.value in ("multi_task", "meta"):
-        yield (
-            f"teacher.domain_strategy={lessons.value} works on an encoder's states, and the teacher is a text-to-text "
+    yield from _method_problems(config, needs, roles)
+    task = config.task
+    text_to_text = [role for role in ("teacher", "student") if roles.get(role)]
+    encoders = [role for role in ("teacher", "student") if roles.get(role) is False]
+    if config.loss.name == "logit_mse" and text_to_text and encoders and not task.is_regression:
+        text = (
+            f"loss=logit_mse compares logits as they are: those of the {text_to_text[0]} are log-probabilities of "
+            f"label words, those of the {encoders[0]} of any size; take loss=kl"
+        )
+        yield Problem("loss", "logit_mse", text)
+    if text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):
+        text = (
+            f"the {text_to_text[0]} is a text-to-text model, and task={task.name} has no task.prompts and "
+            "task.label_words"
+        )
+        yield Problem("task", task.name, text)
+
+
+def _method_problems(config: RunConfig, needs: Requirements, roles: Mapping[str, bool]) -> Iterator[Problem]:
+    method = config.method.name
+    if needs.hidden_states or needs.attentions or needs.meta_teacher:
+        for role in ("teacher", "student"):
+            if roles.get(role):
+                text = (
+                    f"method={method} compares the inside of encoders, and the {role} is a text-to-text model; take a "
+                    f"{titles()} model, or method=kd"
+                )
+                yield Problem(role, getattr(config, role).name, text)
+    strategy = getattr(config.teacher, "domain_strategy", None)
+    if roles.get("teacher") and needs.teacher and strategy in (DomainStrategy.multi_task, DomainStrategy.meta):
+        text = (
+            f"teacher.domain_strategy={strategy.value} works on an encoder's states, and the teacher is a text-to-text "
             "model"
         )
-    if needs.shared_vocabulary and are.get("generator"):
-        yield (
+        yield Problem("teacher.domain_strategy", strategy.value, text)
+    if needs.shared_vocabulary and roles.get("generator"):
+        text = (
             f"method={method} fills masked tokens, and the generator is a text-to-text model; take generator=tiny or "
             "another masked language model"
         )
-    if needs.text_between and are.get("generator") is False:
-        yield (
-            f"method={method} has its text written by a text-to-text model, and the generator is an encoder; take "
+        yield Problem("generator", config.generator.name, text)
+    if needs.text_between and roles.get("generator") is False:
+        text = (
+            f"method={method} needs a text-to-text generator, and the generator is an encoder; take "
             "generator=t5_tiny, or the folder of a T5 as generator.path"
         )
-    if config.loss.name == "logit_mse" and taught and encoders and not task.is_regression:
-        yield (
-            f"loss=logit_mse compares logits as they are: those of the {taught[0]} are log-probabilities of label "
-            f"words, those of the {encoders[0]} of any size; take loss=kl"
-        )
-    if taught and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):
-        yield f"the {taught[0]} is a text-to-text model, and task={task.name} has no task.prompts and task.label_words"
+        yield Problem("generator", config.generator.name, text)

@@ -170,7 +170,7 @@ def _without(word: str, problems: list[str]) -> str:
 
 
 def _check(words: list[str]) -> list[str]:
-    return compose.validate_overrides(words, multirun=False)
+    return [*compose.validate_overrides(words, multirun=False)]
 
 
 def _has(method: str, section: str) -> bool:

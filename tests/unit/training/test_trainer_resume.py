@@ -145,7 +145,7 @@ def after(count: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def breathe(self: Trainer, stretch: Any) -> None:
         done[0] += 1
         if done[0] == count:
-            signals._pending.number = 15
+            signals._state.number = 15
         real(self, stretch)
 
     monkeypatch.setattr(Trainer, "checkpoint_if_due", breathe)
@@ -222,7 +222,7 @@ def test_a_signal_in_an_evaluation_is_heard_there_and_the_evaluation_made_again(
     def ask() -> None:
         calls[0] += 1
         if calls[0] == 2:
-            assert not signals._pending.waits
+            assert not signals._state.is_deferred
             raise signals.StopRequested(15)
 
     journal = Journal()

@@ -15,25 +15,23 @@ from kdrun.runs import build, runner
 T5 = ("teacher=t5_tiny", "student=t5_tiny")
 
 
-def problems(*words: str) -> str:
-    return " ".join(compose.validate_overrides(["task=sst2", *words], multirun=False))
+def problems(*words: str) -> list[tuple[str | None, object]]:
+    found = compose.validate_overrides(["task=sst2", *words], multirun=False)
+    return [(problem.key, problem.value) for problem in found]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "key", "value"),
     [
-        (("method=tinybert_kd", *T5), "compares the inside of encoders, and the teacher is a text-to-text model"),
-        (("method=tinybert_kd", "student=t5_tiny"), "compares the inside of encoders, and the student is"),
-        (
-            ("method=kd", "teacher=t5_tiny", "loss=logit_mse"),
-            "are log-probabilities of label words, those of the student",
-        ),
-        (("method=zskd", *T5, "generator=t5_tiny"), "fills masked tokens, and the generator is a text-to-text model"),
-        (("method=kd", *T5, "task.label_words=[]"), "no task.prompts and task.label_words"),
+        (("method=tinybert_kd", *T5), "teacher", "scratch"),
+        (("method=tinybert_kd", "student=t5_tiny"), "student", "scratch"),
+        (("method=kd", "teacher=t5_tiny", "loss=logit_mse"), "loss", "logit_mse"),
+        (("method=zskd", *T5, "generator=t5_tiny"), "generator", "scratch"),
+        (("method=kd", *T5, "task.label_words=[]"), "task", "sst2"),
     ],
 )
-def test_what_text_to_text_models_cannot_do_is_refused(words: tuple[str, ...], said: str) -> None:
-    assert said in problems(*words)
+def test_what_text_to_text_models_cannot_do_is_refused(words: tuple[str, ...], key: str, value: str) -> None:
+    assert (key, value) in problems(*words)
 
 
 @pytest.mark.parametrize("method", ["mate_kd", "zskd", "kd_augment"])
@@ -44,12 +42,12 @@ def test_a_text_to_text_model_and_an_encoder_may_read_one_text(method: str, lone
 
 def test_a_teacher_of_several_domains_is_an_encoder() -> None:
     words = ("task=amazon", "method=kd", "method.domain=books", "teacher=t5_tiny", "teacher.domain_strategy=multi_task")
-    assert "works on an encoder's states" in problems(*words)
+    assert ("teacher.domain_strategy", "multi_task") in problems(*words)
 
 
 def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
-    assert "the inside of encoders" in problems("method=tinybert_kd", f"student.path={tmp_path}")
+    assert ("student", "scratch") in problems("method=tinybert_kd", f"student.path={tmp_path}")
     (tmp_path / "config.json").write_text("not JSON")
     assert not problems("method=kd", f"student.path={tmp_path}")
 
