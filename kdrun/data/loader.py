@@ -66,6 +66,7 @@ class BatchLoader:
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
         self.teacher_states, self.targets, self.teacher_forward = teacher_states, targets, teacher_forward
         self.labels, self.split, self.order = None if labels is None else _wide(labels), split, order
+        self.tokenization = _first_role_with_same_tokens(tokens)
         self.num_rows = next(iter(counts.values()))
         self._seen = np.zeros(self.num_rows, dtype=bool)
 
@@ -102,12 +103,11 @@ class BatchLoader:
     def load_batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
         """The given rows on the device."""
         self._seen[rows] = True
-        batches: dict[int, dict[str, torch.Tensor]] = {}
-        inputs = {}
-        for role, table in self.tokens.items():
-            if id(table) not in batches:
-                batches[id(table)] = {name: values.to(self.device) for name, values in table.batch(rows).items()}
-            inputs[role] = batches[id(table)]
+        batches = {
+            name: {key: values.to(self.device) for key, values in self.tokens[name].batch(rows).items()}
+            for name in dict.fromkeys(self.tokenization.values())
+        }
+        inputs = {role: batches[name] for role, name in self.tokenization.items()}
         logits, labels, states = None, None, self.teacher_states
         if self.teacher_logits is not None:
             logits = torch.from_numpy(np.array(self.teacher_logits[rows])).to(self.device)
@@ -128,6 +128,11 @@ class BatchLoader:
             extras={name: torch.from_numpy(values[rows]).to(self.device) for name, values in self.extras.items()},
             teacher_states=partial(states.batch, rows, self.device) if states is not None else None,
         )
+
+
+def _first_role_with_same_tokens(tokens: Mapping[str, TokenizedSplit]) -> dict[str, str]:
+    """The tokenization of each role, named after the first role that has it."""
+    return {role: next(first for first, other in tokens.items() if other is table) for role, table in tokens.items()}
 
 
 def _wide(values: np.ndarray) -> np.ndarray:

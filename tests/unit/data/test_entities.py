@@ -1,4 +1,4 @@
-"""Entities as texts: written and read back, compared, scored by hand-computed examples, and on real CoNLL-2003."""
+"""Entities as text: serialized, parsed, compared, scored on hand-computed examples and on real CoNLL-2003."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.helpers.paths import SHARED
 
 
 @pytest.mark.parametrize(
-    "found",
+    "entities_of_a_text",
     [
         [],
         [("person", "John Smith"), ("location", "Paris")],
@@ -28,8 +28,8 @@ from tests.helpers.paths import SHARED
         [("miscellaneous", "NATO : Part 2"), ("person", "none")],
     ],
 )
-def test_what_is_written_is_read_back(found: list[tuple[str, str]]) -> None:
-    assert parse(serialize(found)) == found
+def test_parse_inverts_serialize(entities_of_a_text: list[tuple[str, str]]) -> None:
+    assert parse(serialize(entities_of_a_text)) == entities_of_a_text
 
 
 def test_the_text_is_the_documented_one() -> None:
@@ -38,19 +38,19 @@ def test_the_text_is_the_documented_one() -> None:
 
 
 @pytest.mark.parametrize("entity", [("person", "a; b"), ("per:son", "a"), ("person", " "), ("", "a")])
-def test_what_could_not_be_read_back_is_refused(entity: tuple[str, str]) -> None:
+def test_ambiguous_entities_are_refused(entity: tuple[str, str]) -> None:
     with pytest.raises(DataError, match="cannot be written"):
         serialize([entity])
 
 
-def test_whatever_a_model_writes_is_read() -> None:
+def test_malformed_texts_are_parsed() -> None:
     assert parse("  NONE ") == parse("") == []
     assert parse("person: ; ; animal: dog;;smith") == [("person", ""), ("animal", "dog"), ("", "smith")]
     assert parse("person john") == [("", "person john")]
     assert parse("location: x: y") == [("location", "x: y")]
 
 
-def test_words_are_compared_without_case_accents_and_blanks() -> None:
+def test_names_are_compared_without_case_accents_and_blanks() -> None:
     assert normalize("U.S. Open") == normalize("u. s. open")
     assert normalize("São  Tomé") == normalize("sao tome")
     assert normalize("Ankara") != normalize("Ankaran")
@@ -61,28 +61,28 @@ GOLD = "person: Ann Lee; location: Rome; location: Rome"
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("predicted", "expected"),
     [
         (GOLD, (3, 3, 3)),
-        ("location : rome ; person : ann lee ; location : rome", (3, 3, 3)),  # order says nothing
-        ("person: Ann Lee; location: Rome", (2, 2, 3)),  # said once, there twice
-        ("location: Rome; location: Rome; location: Rome", (2, 3, 3)),  # said thrice, there twice
-        ("person: Ann; location: Rome", (1, 2, 3)),  # half a name is no name
+        ("location : rome ; person : ann lee ; location : rome", (3, 3, 3)),  # order is ignored
+        ("person: Ann Lee; location: Rome", (2, 2, 3)),  # predicted once, gold twice
+        ("location: Rome; location: Rome; location: Rome", (2, 3, 3)),  # predicted three times, gold twice
+        ("person: Ann; location: Rome", (1, 2, 3)),  # a part of a name is wrong
         ("organization: Rome", (0, 1, 3)),
-        ("city: Rome", (0, 1, 3)),  # a type that is none
-        ("person: Ann Lee; Rome", (1, 2, 3)),  # a piece without type
+        ("city: Rome", (0, 1, 3)),  # an unknown type
+        ("person: Ann Lee; Rome", (1, 2, 3)),  # a part without type
         ("none", (0, 0, 3)),
     ],
 )
-def test_counts_by_hand(said: str, expected: tuple[int, int, int]) -> None:
-    assert count_matches(GOLD, said) == expected
+def test_counts_by_hand(predicted: str, expected: tuple[int, int, int]) -> None:
+    assert count_matches(GOLD, predicted) == expected
 
 
 def test_scores_by_hand() -> None:
-    gold, said = [GOLD, "none", "person: Bo"], ["person: Ann Lee; location: Rome", "person: Bo", "person: Bo"]
-    # right 2 + 0 + 1, said 2 + 1 + 1, there 3 + 0 + 1
-    assert score(gold, said) == {"entity_f1": 6 / 8, "entity_precision": 3 / 4, "entity_recall": 3 / 4}
-    assert matches_by_type(gold, said, ["person", "location", "organization"]) == {
+    gold, predicted = [GOLD, "none", "person: Bo"], ["person: Ann Lee; location: Rome", "person: Bo", "person: Bo"]
+    # correct 2 + 0 + 1, predicted 2 + 1 + 1, gold 3 + 0 + 1
+    assert score(gold, predicted) == {"entity_f1": 6 / 8, "entity_precision": 3 / 4, "entity_recall": 3 / 4}
+    assert matches_by_type(gold, predicted, ["person", "location", "organization"]) == {
         "person": (2, 3, 2),
         "location": (1, 1, 2),
         "organization": (0, 0, 0),
@@ -97,22 +97,22 @@ def test_scores_without_entities_are_undefined_or_zero() -> None:
         score(["none"], [])
 
 
-def test_sentences_whose_score_could_differ_from_one_by_place() -> None:
+def test_ambiguous_sentences() -> None:
     words = ["Bank", "of", "China", "said", "China", "and", "the", "US", "told", "us"]
-    assert is_ambiguous(words, [("location", "China")])  # it also stands in the bank's name
+    assert is_ambiguous(words, [("location", "China")])  # it also occurs in the bank's name
     assert is_ambiguous(words, [("location", "US")])  # as "us", compared without case
     assert not is_ambiguous(words, [("organization", "Bank of China"), ("location", "China"), ("location", "China")])
 
 
-def test_invented_words_are_counted() -> None:
+def test_unsupported_entities_are_counted() -> None:
     assert (
         count_unsupported("Ann Lee went to Rome .", "person: ann lee; person: Bo; location: rom; location: Paris") == 2
     )
 
 
 @pytest.mark.skipif(not (SHARED / "conll2003").is_dir(), reason="needs ../shared/conll2003")
-@pytest.mark.parametrize(("split", "sentences", "unclear"), [("dev", 3250, 31), ("test", 3453, 16)])
-def test_real_conll_is_written_read_and_scored_without_a_loss(split: str, sentences: int, unclear: int) -> None:
+@pytest.mark.parametrize(("split", "sentences", "ambiguous"), [("dev", 3250, 31), ("test", 3453, 16)])
+def test_real_conll_survives_serialize_and_parse(split: str, sentences: int, ambiguous: int) -> None:
     from kdrun.config import compose
     from kdrun.data.sources import conll_folder
 
@@ -123,4 +123,4 @@ def test_real_conll_is_written_read_and_scored_without_a_loss(split: str, senten
     assert [serialize(parse(text)) for text in gold] == gold
     assert score(gold, gold) == dict.fromkeys(entities.METRICS, 1.0)
     (note,) = rows.notes
-    assert note.startswith(f"{unclear} of {sentences} sentences")
+    assert note.startswith(f"{ambiguous} of {sentences} sentences")

@@ -18,7 +18,7 @@ def folder(path: Path, max_lines: int | None = None) -> Corpus:
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "cleaned"),
     [
         (" = Robert = \n", ""),
         (" = = Early life = = \n", ""),
@@ -29,8 +29,8 @@ def folder(path: Path, max_lines: int | None = None) -> Corpus:
         (" me @ home \n", "me @ home"),
     ],
 )
-def test_wikitext_marks_are_cleaned(line: str, wanted: str):
-    assert clean_wikitext(line) == wanted
+def test_wikitext_marks_are_cleaned(line: str, cleaned: str):
+    assert clean_wikitext(line) == cleaned
 
 
 def test_folder_reads_files_by_name_and_drops_blank_lines(tmp_path: Path):
@@ -118,8 +118,8 @@ def test_a_corpus_of_the_hub_is_read_from_a_folder_in_the_same_form(tmp_path: Pa
     (tmp_path / "repo" / "README.md").write_text(f"---\n{card}\n---\n")
 
     def corpus(**more: Any) -> Corpus:
-        given = {"name": "hub", "repo": str(tmp_path / "repo"), "subset": "raw", **more}
-        return registry.build("corpus", "hub", HubCorpusConfig(**given))
+        values = {"name": "hub", "repo": str(tmp_path / "repo"), "subset": "raw", **more}
+        return registry.build("corpus", "hub", HubCorpusConfig(**values))
 
     assert list(corpus().lines()) == ["One , two .", "Three"]
     assert list(corpus(max_lines=1).lines()) == ["One , two ."]
@@ -132,6 +132,6 @@ def test_a_corpus_of_the_hub_is_read_from_a_folder_in_the_same_form(tmp_path: Pa
 
 def test_without_the_hub_other_corpora_are_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hub_datasets, "_hub_answers", lambda: False)
-    made = registry.build("corpus", "hub", HubCorpusConfig("hub", None, "kdrun-test/no-such-text", "raw"))
+    corpus = registry.build("corpus", "hub", HubCorpusConfig("hub", None, "kdrun-test/no-such-text", "raw"))
     with pytest.raises(DataError, match=r"does not answer .* corpus=folder corpus\.dir=PATH .* corpus=embedded"):
-        list(made.lines())
+        list(corpus.lines())

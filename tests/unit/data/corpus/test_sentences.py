@@ -11,7 +11,7 @@ def test_headings_and_blank_lines_are_empty(line: str):
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "natural"),
     [
         (" He had a guest @-@ starring role , twice . \n", "He had a guest-starring role, twice."),
         ("It cost $ 1 @,@ 200 , or 2 @.@ 5 % of all .", "It cost $1,200, or 2.5% of all."),
@@ -26,9 +26,9 @@ def test_headings_and_blank_lines_are_empty(line: str):
         ("Wait , ... what ?", "Wait,... what?"),
     ],
 )
-def test_text_in_tokens_is_put_together(line: str, wanted: str):
-    assert detokenize(line) == wanted
-    assert detokenize(wanted) == wanted, "what is natural by now stays so"
+def test_tokenized_text_is_detokenized(line: str, natural: str):
+    assert detokenize(line) == natural
+    assert detokenize(natural) == natural, "natural text is unchanged"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_soft_hyphens_are_no_letters():
 
 
 @pytest.mark.parametrize(
-    ("paragraph", "wanted"),
+    ("paragraph", "expected"),
     [
         ("One is here. Two is there! Is three? Yes.", ["One is here.", "Two is there!", "Is three?", "Yes."]),
         ("Mr. Smith met J. K. Rowling. Dr. Who left.", ["Mr. Smith met J. K. Rowling.", "Dr. Who left."]),
@@ -67,10 +67,10 @@ def test_soft_hyphens_are_no_letters():
         ("", []),
     ],
 )
-def test_sentences(paragraph: str, wanted: list[str] | int):
-    found = split_sentences(paragraph)
-    assert (len(found) if isinstance(wanted, int) else found) == wanted
-    assert " ".join(found) == paragraph
+def test_sentences(paragraph: str, expected: list[str] | int):
+    pieces = split_sentences(paragraph)
+    assert (len(pieces) if isinstance(expected, int) else pieces) == expected
+    assert " ".join(pieces) == paragraph
 
 
 def test_words_leave_punctuation_outside():

@@ -1,4 +1,4 @@
-"""The grammar of the extraction task: its answers read anew from the sentence, and names that are never in train."""
+"""Grammar of the extraction task: answers derived again from the sentence, and names that are never in train."""
 
 import re
 
@@ -8,7 +8,7 @@ from kdrun.data.embedded import corpus, generate, ner
 from kdrun.data.embedded.lexicon import CITIES, NAMES
 from kdrun.data.entities import parse
 
-# What stands before a name says what it is of; a person needs nothing before it.
+# The words before a name determine its type; a person needs none.
 PLACES, SCHOOL, SONG = r"(?:visited|from| to)", r"the school", r"sang the song"
 JOBS = "|".join(ner.JOBS)
 NAME = r"[a-z]+(?: [a-z]+)?"
@@ -25,57 +25,57 @@ SENTENCE = re.compile(rf"{SUBJECT} {DEED}(?: (?:on monday|on friday|last week|th
 TYPES = {"p": "person", "l": "location", "o": "organization", "m": "miscellaneous"}
 
 
-def reread(text: str) -> list[tuple[str, str]]:
-    """The names of a sentence, worked out from its words alone."""
+def entities_of(text: str) -> list[tuple[str, str]]:
+    """The entities of a sentence, derived from its words alone."""
     match = SENTENCE.fullmatch(text)
     assert match is not None, text
-    found = {k: v for k, v in match.groupdict().items() if v and k != "job"}
-    return [(TYPES[k[0]], v) for k, v in sorted(found.items(), key=lambda item: match.start(item[0]))]
+    names = {k: v for k, v in match.groupdict().items() if v and k != "job"}
+    return [(TYPES[k[0]], v) for k, v in sorted(names.items(), key=lambda item: match.start(item[0]))]
 
 
 def answers(split: str) -> list[str]:
     """The answers of a split."""
-    found = generate("conll2003", split).answer
-    assert found is not None
-    return found
+    texts = generate("conll2003", split).answer
+    assert texts is not None
+    return texts
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_answers_follow_from_the_sentence(split: str) -> None:
     rows = generate("conll2003", split)
     for text, answer in zip(rows.text[:500], answers(split), strict=False):
-        assert parse(answer) == reread(text), text
+        assert parse(answer) == entities_of(text), text
 
 
-def made_up(split: str) -> list[str]:
+def invented_words(split: str) -> list[str]:
     """The words of a split's names that are neither first names, cities nor ordinary words."""
-    named = [words for answer in answers(split) for _, words in parse(answer)]
-    known = {*NAMES, *CITIES, *ner.WORDS}
-    return [word for words in named for word in words.split() if word not in known]
+    names = [name for answer in answers(split) for _, name in parse(answer)]
+    vocabulary = {*NAMES, *CITIES, *ner.WORDS}
+    return [word for name in names for word in name.split() if word not in vocabulary]
 
 
-def test_names_are_kept_out_of_train_and_make_up_half_of_those_in_dev_and_test() -> None:
-    assert not any(map(ner.is_unseen, made_up("train")))
+def test_unseen_names_are_half_of_the_invented_ones_outside_train() -> None:
+    assert not any(map(ner.is_unseen, invented_words("train")))
     for split in ("dev", "test"):
-        found = made_up(split)
-        assert 0.45 < sum(map(ner.is_unseen, found)) / len(found) < 0.55
+        words = invented_words(split)
+        assert 0.45 < sum(map(ner.is_unseen, words)) / len(words) < 0.55
 
 
-def test_a_word_says_nothing_of_the_type() -> None:
-    """The same word is a name of several types: whoever goes by the word alone cannot know."""
+def test_words_do_not_determine_the_type() -> None:
+    """The same word is a name of several types, so the word alone is not enough."""
     types: dict[str, set[str]] = {}
     for answer in answers("train"):
-        for kind, words in parse(answer):
-            for word in words.split():
-                types.setdefault(word, set()).add(kind)
+        for entity_type, name in parse(answer):
+            for word in name.split():
+                types.setdefault(word, set()).add(entity_type)
     assert sum(len(types[word]) >= 3 for word in ner.WORDS) > 0.9 * len(ner.WORDS)
 
 
-def test_some_sentences_name_nobody() -> None:
+def test_some_sentences_have_no_entity() -> None:
     assert 0.02 < answers("dev").count("none") / len(answers("dev")) < 0.1
 
 
-def test_ordinary_words_are_the_corpuss_own() -> None:
-    told = {word for paragraph in corpus() for line in paragraph for word in re.findall(r"[a-z]+", line)}
-    assert set(ner.WORDS) | set(ner.JOBS) <= told
+def test_ordinary_words_occur_in_the_corpus() -> None:
+    words = {word for paragraph in corpus() for line in paragraph for word in re.findall(r"[a-z]+", line)}
+    assert set(ner.WORDS) | set(ner.JOBS) <= words
     assert len(set(ner.WORDS)) == len(ner.WORDS)
