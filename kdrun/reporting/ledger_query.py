@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,9 +135,3 @@ def unmatched_values(runs: list[Record], filters: RunFilters) -> Iterator[str]:
         for value in map(str, getattr(filters, key)):
             if value not in recorded:
                 yield f"{key}={value}: no run has it{did_you_mean(value, recorded)} (recorded: {', '.join(recorded)})"
-
-
-def headline_score(run: Mapping[str, Any], role: str = "student") -> float | None:
-    """Return the headline score of a role, from -1 to 1; None where it is undefined or the run has no such role."""
-    metric, split = run["headline"]["metric"], run["headline"]["split"]
-    return run[role]["metrics"][split][metric] if run.get(role) else None

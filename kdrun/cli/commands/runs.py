@@ -14,8 +14,9 @@ from kdrun.config.fields import setting
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError
 from kdrun.formatting import NOT_MEASURED, number, percent
-from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, headline_score, ledger_runs
+from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, ledger_runs
 from kdrun.storage.ledger import Status
+from kdrun.storage.run_result import headline_score
 
 
 class Format(Enum):
@@ -37,7 +38,8 @@ class RunsOptions(RunFilters):
 def _row(run: Record) -> list[str]:
     score = retention = NOT_MEASURED
     if run["status"] == Status.done.value:
-        score = f"{number(headline_score(run))} {run['headline']['split']} {run['headline']['metric']}"
+        headline = run["headline"]
+        score = f"{number(headline_score(headline, run['student']))} {headline['split']} {headline['metric']}"
         retention = percent(run.get("retention"))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))
     task = run.get("data_name") or run["task"]

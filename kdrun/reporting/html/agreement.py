@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from kdrun.data import entities
+from kdrun.formatting import percent
+from kdrun.reporting.html.blocks import Table
 
 BINS = 15
 
@@ -135,6 +137,25 @@ def _shares(rows: list[dict[str, Any]], key: str, labels: list[str]) -> np.ndarr
     if not all(key in row for row in rows):
         return None
     return np.array([[row[key][label] for label in labels] for row in rows], dtype=float)
+
+
+def correctness_table(caption: str, unit: str, student: np.ndarray, teacher: np.ndarray) -> Table:
+    """Count the rows that both, one or none of the models predict correctly.
+
+    Args:
+        caption: heading of the table.
+        unit: name of a row of the data, in the plural.
+        student: whether the student is correct, [rows].
+        teacher: whether the teacher is correct, [rows].
+    """
+    cases = [
+        ("both correct", student & teacher),
+        ("only the teacher correct", ~student & teacher),
+        ("only the student correct", student & ~teacher),
+        ("both wrong", ~student & ~teacher),
+    ]
+    rows = [[name, str(int(hit.sum())), percent(float(hit.mean()))] for name, hit in cases]
+    return Table(caption, ["", unit, "share"], rows)
 
 
 def confusion(labels: list[str], first: np.ndarray, second: np.ndarray) -> list[list[int]]:

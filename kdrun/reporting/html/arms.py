@@ -232,7 +232,7 @@ def cost_row(arm: RunGroup, seconds: float | None, steps: dict[str, Any] | None)
         count(fmean(rates)) if rates else NOT_MEASURED,
         count(get_path(first, "student", "params")),
         count(get_path(first, "teacher", "params")),
-        number(get_path(first, "compression"), 2),
+        number(first.get("compression"), 2),
     ]
 
 

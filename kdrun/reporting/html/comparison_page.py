@@ -71,13 +71,13 @@ def comparison_page(folder: Path) -> Page:
         Section("provenance", "Provenance", _provenance(record, missing)),
     ]
     arm_names = join_words([arm["name"] for arm in record["arms"]])
-    version, comparison_id = get_path(record, "kdrun"), get_path(record, "comparison_id")
+    version, comparison_id = record.get("kdrun"), record.get("comparison_id")
     subtitle = f"kdrun {version or NOT_MEASURED}, comparison {comparison_id or folder.name}"
-    return Page(f"{arm_names} on {_data(record)}", subtitle, bool(get_path(record, "synthetic")), sections)
+    return Page(f"{arm_names} on {_data(record)}", subtitle, bool(record.get("synthetic")), sections)
 
 
 def _data(record: dict[str, Any]) -> str:
-    return get_path(record, "data_name") or record["task"]
+    return record.get("data_name") or record["task"]
 
 
 def _arms(record: dict[str, Any], folder: Path) -> tuple[list[RunGroup], list[str]]:
@@ -96,12 +96,12 @@ def _arms(record: dict[str, Any], folder: Path) -> tuple[list[RunGroup], list[st
 
 
 def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
-    seeds = get_path(record, "seeds") or []
-    metric, split, margin = record["metric"], record["split"], get_path(record, "margin")
+    seeds = record.get("seeds") or []
+    metric, split, margin = record["metric"], record["split"], record.get("margin")
     question = (
         f"Which of {join_words([arm['name'] for arm in record['arms']])} gives the better student on "
         f"{_data(record)} by {metric} on {split}, over {plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
-        f"preset {get_path(record, 'preset') or NOT_MEASURED}, student {get_path(record, 'student') or NOT_MEASURED}?"
+        f"preset {record.get('preset') or NOT_MEASURED}, student {record.get('student') or NOT_MEASURED}?"
     )
     verdicts = [VerdictLine(pair["word"], _sentence(pair, record)) for pair in record["pairs"]]
     blocks: list[Block] = [Text(question, "lead"), Verdicts(verdicts)]
@@ -110,10 +110,10 @@ def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
     if margin is not None:
         note = f"TIES: the interval is within ±{number(margin)}. INCONCLUSIVE: these seeds do not decide."
         blocks.append(Text(note, "small"))
-    methods = dict.fromkeys(method for pair in record["pairs"] if (method := get_path(pair, "how")))
+    methods = dict.fromkeys(method for pair in record["pairs"] if (method := pair.get("how")))
     blocks += [Text(f"Intervals: {method}.", "small") for method in methods]
     blocks += [Text(text, "warning") for text in _warnings(record, missing)]
-    return [*blocks, Code(get_path(record, "command") or NOT_MEASURED)]
+    return [*blocks, Code(record.get("command") or NOT_MEASURED)]
 
 
 def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
@@ -124,22 +124,22 @@ def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
     else:
         low, high = pair["interval"]
         text += f", {_confidence(record)} interval {signed(low)} to {signed(high)}, {plural(pair['seeds'], 'seed')}"
-    needed, reason = get_path(pair, "seeds_needed"), get_path(pair, "reason")
+    needed, reason = pair.get("seeds_needed"), pair.get("reason")
     text += f"; {reason}" if reason else ""
     return f"{text}. About {plural(needed, 'seed')} would decide." if needed else f"{text}."
 
 
 def _confidence(record: dict[str, Any]) -> str:
-    share = get_path(record, "confidence")
+    share = record.get("confidence")
     return NOT_MEASURED if share is None else f"{100 * share:g} %"
 
 
 def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
-    warnings = list(get_path(record, "uneven_steps") or [])
+    warnings = list(record.get("uneven_steps") or [])
     for arm in record["arms"]:
-        for seed, error in (get_path(arm, "failed") or {}).items():
+        for seed, error in (arm.get("failed") or {}).items():
             warnings.append(f"{arm['name']}, seed {seed} failed: {error}")
-    chosen_on = get_path(record, "chosen_on")
+    chosen_on = record.get("chosen_on")
     if chosen_on is not None:
         if chosen_on == record["split"]:
             consequence = ", which is also the split reported: the scores of every arm are optimistic"
@@ -156,7 +156,7 @@ def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
 
 def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
     labels = {arm.name: arm.label for arm in arms}
-    confidence, teacher = get_path(record, "confidence"), get_path(record, "teacher")
+    confidence, teacher = record.get("confidence"), record.get("teacher")
     rows = []
     for place, arm in enumerate(record["arms"]):
         values = [value for value in arm["scores"].values() if value is not None]
@@ -175,7 +175,7 @@ def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
     pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
     if pairs:
         caption = f"Mean difference over the seeds with its {_confidence(record)} interval; gray: the margin of a tie."
-        svg = plots.differences(f"differences of {title}", pairs, get_path(record, "margin"))
+        svg = plots.differences(f"differences of {title}", pairs, record.get("margin"))
         figures.append(Figure(svg, "differences", caption))
     blocks: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
     return [*color_key(arms), *blocks, _score_table(record, arms), *_domain_tables(record)]
@@ -187,12 +187,12 @@ def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
 
 
 def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
-    seeds = [str(seed) for seed in get_path(record, "seeds") or []]
+    seeds = [str(seed) for seed in record.get("seeds") or []]
     rows = []
     for arm, group in zip(record["arms"], arms, strict=True):
         values = [number(arm["scores"].get(seed)) for seed in seeds]
-        rows.append([group.full_name, number(arm["mean"]), number(arm["sd"]), percent(get_path(arm, "kept")), *values])
-    teacher, teachers = get_path(record, "teacher"), comparisons.distinct_teachers(record)
+        rows.append([group.full_name, number(arm["mean"]), number(arm["sd"]), percent(arm.get("kept")), *values])
+    teacher, teachers = record.get("teacher"), comparisons.distinct_teachers(record)
     for each in teachers if len(teachers) > 1 else [teacher] if teacher else []:
         name = f"teacher ({each['name']})" if len(teachers) < 2 else f"teacher {_owners(record, each)}"
         rows.append([name, number(each["score"]), *["—"] * (2 + len(seeds))])
@@ -232,7 +232,7 @@ def _domain_tables(record: dict[str, Any]) -> list[Block]:
 def _curves(arms: list[RunGroup], record: dict[str, Any]) -> list[Block]:
     """Plot the reported split if it was evaluated during training, otherwise the split that chose the checkpoint."""
     logged = {split for arm in arms for run in arm.runs for line in run.metrics for split in line.get("eval", ())}
-    chosen = get_path(record, "chosen_on")
+    chosen = record.get("chosen_on")
     split = record["split"] if record["split"] in logged or chosen is None else chosen
     split_up = [arm.full_name for arm in arms if any(run.parts for run in arm.runs)]
     note = f"{join_words(split_up)}: one student per domain; the curves are on the pages of their runs."
@@ -251,21 +251,21 @@ def _galleries(arms: list[RunGroup]) -> list[Block]:
 
 def _cost(record: dict[str, Any], arms: list[RunGroup]) -> Table:
     pairs = zip(record["arms"], arms, strict=True)
-    rows = [cost_row(arm, get_path(entry, "seconds"), get_path(entry, "steps")) for entry, arm in pairs]
-    note = f"The comparison took {duration(get_path(record, 'seconds'))}. Times and speeds are means per run."
+    rows = [cost_row(arm, entry.get("seconds"), entry.get("steps")) for entry, arm in pairs]
+    note = f"The comparison took {duration(record.get('seconds'))}. Times and speeds are means per run."
     firsts = [(arm, arm.runs[0].reason("compression")) for arm in arms if arm.runs]
     notes = [f"{arm.full_name}: compression n/a ({reason})." for arm, reason in firsts if reason]
     return Table("Cost of the runs", COST_COLUMNS, rows, [note, *notes])
 
 
 def _arm_overrides(record: dict[str, Any]) -> Table:
-    rows = [[arm["name"], " ".join(get_path(arm, "words") or []) or NOT_MEASURED] for arm in record["arms"]]
+    rows = [[arm["name"], " ".join(arm.get("words") or []) or NOT_MEASURED] for arm in record["arms"]]
     return Table("Overrides of each arm", ["arm", "overrides"], rows, has_numbers=False)
 
 
 def _provenance(record: dict[str, Any], missing: list[str]) -> list[Block]:
     names = {"kdrun": "kdrun", "code": "hash of the sources", "comparison_id": "comparison", "command": "command"}
-    rows = [[name, str(get_path(record, key) or NOT_MEASURED)] for key, name in names.items()]
+    rows = [[name, str(record.get(key) or NOT_MEASURED)] for key, name in names.items()]
     runs = []
     for arm in record["arms"]:
         for seed, name in arm["folders"].items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdrun.data import entities
 from kdrun.formatting import number, percent
-from kdrun.reporting.html.agreement import is_correct
+from kdrun.reporting.html.agreement import correctness_table, is_correct
 from kdrun.reporting.html.blocks import Block, Table
 
 Rows = Sequence[dict[str, Any]]
@@ -57,14 +57,7 @@ def _agreement(splits: Mapping[str, Rows], has_teacher: bool) -> Table:
 
 def _shared_errors(rows: Rows, split: str) -> Table:
     student, teacher = (np.array([is_correct(row, whose) for row in rows]) for whose in ("", "teacher_"))
-    cases = [
-        ("both correct", student & teacher),
-        ("only the teacher correct", ~student & teacher),
-        ("only the student correct", student & ~teacher),
-        ("both wrong", ~student & ~teacher),
-    ]
-    table_rows = [[name, str(int(hit.sum())), percent(float(hit.mean()))] for name, hit in cases]
-    return Table(f"Sentences of {split} with exactly the gold entities", ["", "sentences", "share"], table_rows)
+    return correctness_table(f"Sentences of {split} with exactly the gold entities", "sentences", student, teacher)
 
 
 def _by_type(rows: Rows, split: str, has_teacher: bool) -> Table:

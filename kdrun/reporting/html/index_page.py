@@ -57,17 +57,13 @@ class Entry:
 
 def data_name(record: Mapping[str, Any]) -> str:
     """Return the name of the data in a result or ledger line, marked if synthetic."""
-    name = get_path(record, "data", "name") or get_path(record, "data_name") or record["task"]
+    name = get_path(record, "data", "name") or record.get("data_name") or record["task"]
     return f"{name} (synthetic)" if is_synthetic(record) and "synthetic" not in name else name
 
 
 def is_synthetic(record: Mapping[str, Any]) -> bool:
     """Return whether a result or ledger line belongs to synthetic data; embedded data is synthetic."""
-    return bool(
-        get_path(record, "data", "synthetic")
-        or get_path(record, "synthetic")
-        or get_path(record, "source") == "embedded"
-    )
+    return bool(get_path(record, "data", "synthetic") or record.get("synthetic") or record.get("source") == "embedded")
 
 
 def entries_of_folders(folders: Sequence[Path]) -> list[Entry]:
@@ -154,7 +150,7 @@ def _table(entries: list[Entry]) -> list[Block]:
         ]
         if entry.status == "done":
             _, metric, split = entry.group
-            retention = percent(get_path(record, "retention"))
+            retention = percent(record.get("retention"))
             scores = [number(entry.score("teacher")), number(entry.score("student")), retention]
             row += [f"{metric} on {split}", *scores, duration(get_path(record, "time", "total_s"))]
         else:

@@ -69,14 +69,7 @@ def _agreement_table(pairs: dict[str, PredictionPair]) -> Table:
 
 def _shared_errors(pair: PredictionPair, split: str) -> Table:
     student, teacher = pair.student == pair.gold, pair.teacher == pair.gold
-    cases = [
-        ("both correct", student & teacher),
-        ("only the teacher correct", ~student & teacher),
-        ("only the student correct", student & ~teacher),
-        ("both wrong", ~student & ~teacher),
-    ]
-    rows = [[name, str(int(hit.sum())), percent(float(hit.mean()))] for name, hit in cases]
-    return Table(f"Correct predictions on {split}", ["", "rows", "share"], rows)
+    return agreement.correctness_table(f"Correct predictions on {split}", "rows", student, teacher)
 
 
 def _confusions(pair: PredictionPair, split: str) -> list[Block]:

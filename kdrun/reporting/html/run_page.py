@@ -66,7 +66,7 @@ def _verdict(run: FinishedRun) -> list[Block]:
     headline = f"{metric} on {split}"
     notes = {"guess": headline, "teacher": _model_name(run, "teacher"), "student": _model_name(run, "student")}
     tiles = [Tile(NAMES[role], number(scores[role]), notes[role]) for role in ROLES]
-    retention = with_reason(percent(get_path(result, "retention")), run.reason("retention"))
+    retention = with_reason(percent(result.get("retention")), run.reason("retention"))
     if len(retention) < 12:
         tiles.append(Tile("retention (student / teacher)", retention, headline))
     else:
@@ -105,7 +105,7 @@ def _warnings(run: FinishedRun, scores: dict[str, float | None]) -> list[str]:
         warnings.append("The student is no better than the majority baseline.")
     if teacher is not None and baseline is not None and teacher <= baseline:
         warnings.append("The teacher is no better than the majority baseline: it is too weak to distill from.")
-    chosen_on = get_path(run.result, "checkpoint", "split")
+    chosen_on = run.checkpoint["split"]
     if chosen_on is not None and chosen_on == run.result["headline"]["split"]:
         warnings.append(
             f"The checkpoint was chosen on {chosen_on}, which is also the split reported: the scores are optimistic."
@@ -115,7 +115,7 @@ def _warnings(run: FinishedRun, scores: dict[str, float | None]) -> list[str]:
 
 def _choice(run: FinishedRun) -> list[Block]:
     """Name the split that chose the checkpoint, unless it is the split reported."""
-    chosen_on, reported = get_path(run.result, "checkpoint", "split"), run.result["headline"]["split"]
+    chosen_on, reported = run.checkpoint["split"], run.result["headline"]["split"]
     if chosen_on is None or chosen_on == reported:
         return []
     return [Text(f"The checkpoint was chosen on {chosen_on}; {reported} is reported.", "small")]
@@ -208,10 +208,9 @@ def _term_figure(curves: Curves, term: str, turns: list[Span]) -> Figure:
 
 def _score_figure(run: FinishedRun, curves: Curves, metric: str) -> Figure:
     lines = [Line(split, *points, place) for place, (split, points) in enumerate(curves.scores[metric].items())]
-    step, mark = get_path(run.result, "checkpoint", "step"), None
-    split = get_path(run.result, "checkpoint", "split")
-    if get_path(run.result, "checkpoint", "selected") == "best_dev" and metric == run.result["headline"]["metric"]:
-        points = dict(zip(*curves.scores[metric].get(split, ([], [])), strict=True))
+    mark, step = None, run.checkpoint["step"]
+    if run.checkpoint["selected"] == "best_dev" and metric == run.result["headline"]["metric"]:
+        points = dict(zip(*curves.scores[metric].get(run.checkpoint["split"] or "", ([], [])), strict=True))
         at = curves.phases[-1].start + step if step is not None else None
         mark = (at, points[at], "chosen") if at in points else None
     return _figure(f"Student's {metric}", lines, curves.phases, [], mark)
@@ -225,19 +224,20 @@ def _figure(title: str, lines: list[Line], phases: list[Span], turns: list[Span]
 
 def _cost(run: FinishedRun) -> list[Block]:
     result = run.result
-    rate = with_reason(count(get_path(result, "time", "examples_per_s")), "no training step was timed")
-    compression = with_reason(number(get_path(result, "compression"), 2), run.reason("compression"))
-    steps = get_path(result, "steps") or {}
+    time = run.time
+    rate = with_reason(count(time and time["examples_per_s"]), "no training step was timed")
+    compression = with_reason(number(result.get("compression"), 2), run.reason("compression"))
+    steps, teacher = result.get("steps") or {}, result["teacher"]
     rows = [
-        ["total time", duration(get_path(result, "time", "total_s"))],
-        ["time in training steps", duration(get_path(result, "time", "train_s"))],
+        ["total time", duration(time and time["total_s"])],
+        ["time in training steps", duration(time and time["train_s"])],
         ["training examples per second", rate],
         *([f"steps of the {role}", count(num_steps)] for role, num_steps in steps.items()),
-        ["parameters of the student", count(get_path(result, "student", "params"))],
-        ["parameters of the teacher", with_reason(count(get_path(result, "teacher", "params")), run.reason("teacher"))],
+        ["parameters of the student", count(result["student"]["params"])],
+        ["parameters of the teacher", with_reason(count(teacher and teacher["params"]), run.reason("teacher"))],
         ["compression (teacher's parameters / student's)", compression],
-        ["training rows read", count(get_path(result, "data", "train_rows_read"))],
-        ["labels read", count(get_path(result, "data", "labels_read"))],
+        ["training rows read", count(result["data"].get("train_rows_read"))],
+        ["labels read", count(result["data"].get("labels_read"))],
         *(
             [f"{name} rows read", count(num_rows)]
             for source, name in OTHER_TEXT.items()
@@ -260,7 +260,7 @@ def config_block(run: FinishedRun, title: str = "The resolved config of the run"
 
 def provenance_table(run: FinishedRun) -> Table:
     """Show code, versions and hashes of the run."""
-    record = dict(get_path(run.result, "provenance") or {})
+    record: dict[str, Any] = dict(run.result.get("provenance") or {})
     commit, dirty = record.pop("git", None), record.pop("dirty", None)
     code = "n/a (not run from a git checkout)" if commit is None else commit + (" with changes" if dirty else "")
     rows = [["kdrun", _text(run.result, "kdrun")], ["git commit", code]]

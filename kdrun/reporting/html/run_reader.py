@@ -12,7 +12,7 @@ from typing import Any
 from kdrun.errors import DataError
 from kdrun.storage.files import read_jsonl
 from kdrun.storage.key_aliases import rename_comparison, rename_config
-from kdrun.storage.run_result import RESULT, DomainResult, RunResult, read_result
+from kdrun.storage.run_result import RESULT, CheckpointResult, DomainResult, RunResult, TimeResult, read_result
 
 
 def get_path(record: Mapping[str, Any], *keys: str) -> Any:
@@ -28,6 +28,7 @@ def get_path(record: Mapping[str, Any], *keys: str) -> Any:
 COMPARISON = "comparison.json"
 COMPARISON_KEYS = ("task", "metric", "split", "arms", "pairs")
 CARD_KEYS = ("file", "counts", "quality", "examples")
+UNKNOWN_CHECKPOINT: CheckpointResult = {"selected": "", "split": None, "step": None, "note": None}
 SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
 
 
@@ -77,6 +78,16 @@ class FinishedRun:
         return self.result.get("domains") or {}
 
     @property
+    def checkpoint(self) -> CheckpointResult:
+        """The checkpoint that was evaluated; unknown for older runs."""
+        return self.result.get("checkpoint") or UNKNOWN_CHECKPOINT
+
+    @property
+    def time(self) -> TimeResult | None:
+        """Wall times; None for older runs."""
+        return self.result.get("time")
+
+    @property
     def synthetic(self) -> bool:
         """Whether the data is synthetic."""
         return bool(self.result["data"]["synthetic"])
@@ -88,7 +99,7 @@ class FinishedRun:
 
     def reason(self, key: str) -> str | None:
         """Return why a value of the result is null."""
-        return get_path(self.result, "reasons", key)
+        return (self.result.get("reasons") or {}).get(key)
 
 
 def read_run(folder: Path) -> FinishedRun:

@@ -111,6 +111,13 @@ def settings_of(record: Comparison) -> str:
     return f"preset={record['preset']} {run_facts.other_settings(shlex.join(args))}".rstrip()
 
 
+def leading_cells(record: Comparison) -> list[str]:
+    """Return the cells of the first five columns of `SHARED`."""
+    seeds = ", ".join(str(seed) for seed in record["seeds"])
+    student = record["student"] or NOT_MEASURED
+    return [run_facts.task_name(record), record["metric"], student, settings_of(record), seeds]
+
+
 def _shared_cells(record: Comparison, digits: int, arm: dict[str, Any] | None = None) -> list[str]:
     """Return the cells of `SHARED`, with the teacher of the arm; without an arm, with all distinct teachers."""
     distinct = distinct_teachers(record)
@@ -120,17 +127,7 @@ def _shared_cells(record: Comparison, digits: int, arm: dict[str, Any] | None = 
         teacher = "; ".join(_teacher(teacher, digits) for teacher in distinct)
     else:
         teacher = _teacher(record["teacher"], digits) if record.get("teacher") else "none"
-    seeds = ", ".join(str(seed) for seed in record["seeds"])
-    baseline = percent(record.get("guess"), digits, unit="")
-    return [
-        run_facts.task_name(record),
-        record["metric"],
-        record["student"] or NOT_MEASURED,
-        settings_of(record),
-        seeds,
-        teacher,
-        baseline,
-    ]
+    return [*leading_cells(record), teacher, percent(record.get("guess"), digits, unit="")]
 
 
 def _teacher(teacher: dict[str, Any], digits: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdrun.formatting import NOT_MEASURED, mean_sd
-from kdrun.reporting.tables import comparisons, published_values, run_facts
+from kdrun.reporting.tables import comparisons, published_values
 from kdrun.reporting.tables.published_values import TAGS, Published
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
@@ -88,13 +88,7 @@ def make_table(records: list[Comparison], methods: list[str], digits: int, *, wi
     domains = list(dict.fromkeys(name for record in records for name in domain_names(record)))
     lines, csv_rows, tags = [], [], {}
     for record in records:
-        shared = [
-            run_facts.task_name(record),
-            record["metric"],
-            record["student"] or NOT_MEASURED,
-            comparisons.settings_of(record),
-        ]
-        shared.append(", ".join(str(seed) for seed in record["seeds"]))
+        shared = comparisons.leading_cells(record)
         for row in domain_rows(record):
             if methods and row.method is not None and row.method not in methods:
                 continue

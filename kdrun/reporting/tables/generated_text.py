@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, mean_sd, number
+from kdrun.formatting import mean_sd, number
 from kdrun.reporting.generated_text import format_statistic
-from kdrun.reporting.tables import comparisons, run_facts
+from kdrun.reporting.tables import comparisons
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
@@ -44,13 +44,7 @@ def make_table(records: list[Comparison], methods: list[str], digits: int) -> Te
     lines, csv_rows = [], []
     records = [record for record in records if statistic_rows(record)]
     for record in records:
-        shared = [
-            run_facts.task_name(record),
-            record["metric"],
-            record["student"] or NOT_MEASURED,
-            comparisons.settings_of(record),
-        ]
-        shared.append(", ".join(str(seed) for seed in record["seeds"]))
+        shared = comparisons.leading_cells(record)
         for arm in record["arms"]:
             statistics = arm.get("made_text")
             if statistics is None or (methods and comparisons.method_of(arm) not in methods):

@@ -11,7 +11,7 @@ from typing import Any
 
 from kdrun.errors import ConfigError, DataError
 from kdrun.reporting.tables.run_facts import DATA_FOLDER, config_as_text, is_folder, is_non_identity, typed_overrides
-from kdrun.storage.files import write_atomic
+from kdrun.storage.files import read_jsonl, write_atomic
 
 Record = dict[str, Any]
 MACHINE_KEYS = ("pid", "run_dir", "host", "folders")
@@ -114,17 +114,12 @@ def merge_into(path: Path, records: Iterable[Mapping[str, Any]]) -> tuple[int, i
         ConfigError: the file is the ledger of runs in progress.
         DataError: the file is not a ledger.
     """
-    lines: dict[str, Record] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            old = json.loads(line)
-            lines[_id(old)] = old
-        except (json.JSONDecodeError, KeyError) as error:
-            raise DataError(
-                f"export={path}: the file exists and is not a ledger ({error}); name another file"
-            ) from error
-        if old["event"] == "start":
-            raise ConfigError([f"export={path} is a ledger that runs write to; name another file"])
+    try:
+        lines = {_id(line): line for line in (read_jsonl(path, ("event",)) if path.exists() else [])}
+    except (DataError, KeyError) as error:
+        raise DataError(f"export={path}: the file exists and is not a ledger ({error}); name another file") from error
+    if any(line["event"] == "start" for line in lines.values()):
+        raise ConfigError([f"export={path} is a ledger that runs write to; name another file"])
     before = set(lines)
     new = {_id(record): to_published(record) for record in records}
     path.parent.mkdir(parents=True, exist_ok=True)
