@@ -94,6 +94,9 @@ def test_the_contracts_names_exist() -> None:
 def test_registered_names_and_yamls_agree() -> None:
     for kind in ("data", "corpus", "teacher", "student", "generator"):
         assert set(SCHEMAS[kind]) == set(registry.entries(kind)), kind
+    for group in ("data", "corpus"):
+        configs = {name: entry.config for name, entry in registry.entries(group).items()}
+        assert configs == SCHEMAS[group], group
 
 
 def test_command_line_wins_over_preset_and_budget() -> None:

@@ -68,7 +68,7 @@ class Corpus:
         return self.hash_content()
 
 
-@register("corpus", "embedded")
+@register("corpus", "embedded", config=CorpusConfig)
 def embedded_corpus(config: CorpusConfig) -> Corpus:
     """The synthetic text that ships with kdrun, one paragraph per line."""
 
@@ -78,7 +78,7 @@ def embedded_corpus(config: CorpusConfig) -> Corpus:
     return Corpus("embedded (synthetic)", True, lines, lambda: digest(["embedded", list(lines())]))
 
 
-@register("corpus", "folder")
+@register("corpus", "folder", config=FolderCorpusConfig)
 def folder_corpus(config: FolderCorpusConfig) -> Corpus:
     """The `.txt` and `.tokens` files of a folder in order of name, or one such file.
 
@@ -95,7 +95,7 @@ def folder_corpus(config: FolderCorpusConfig) -> Corpus:
     return Corpus(Path(config.dir).name, False, lines, lambda: _hash_files(files, config.max_lines))
 
 
-@register("corpus", "hub")
+@register("corpus", "hub", config=HubCorpusConfig)
 def hub_corpus(config: HubCorpusConfig) -> Corpus:
     """The rows of a text data set at the hub, or of a folder in the same form, cleaned of WikiText's marks."""
 
