@@ -5,7 +5,10 @@ Terminals get colors and a progress bar; other outputs get plain lines, one per 
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -83,3 +86,35 @@ class QuietConsole(Console):
         if text not in self.printed:
             self.printed.add(text)
             super().warning(text)
+
+
+class ConsoleHandler(logging.Handler):
+    """Print log messages on a console: information as plain lines, anything above as warnings."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        show = self.console.warning if record.levelno >= logging.WARNING else self.console.print
+        show(record.getMessage())
+
+
+@contextmanager
+def log_to(console: Console) -> Iterator[None]:
+    """Print kdrun's log messages on this console inside the block, and not on an outer one."""
+    logger = logging.getLogger("kdrun")
+    level, outer = logger.level, [handler for handler in logger.handlers if isinstance(handler, ConsoleHandler)]
+    handler = ConsoleHandler(console)
+    for other in outer:
+        logger.removeHandler(other)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        for other in outer:
+            logger.addHandler(other)
+        logger.setLevel(level)

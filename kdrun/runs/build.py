@@ -155,9 +155,7 @@ def make_checkpoint_manager(
         return None
     place = run.run_dir.path / "checkpoints" / name
     options = run.config.checkpoint
-    return CheckpointManager(
-        place, options.every_seconds, options.keep_last, run.console.warning, journal, model_config, save_final
-    )
+    return CheckpointManager(place, options.every_seconds, options.keep_last, journal, model_config, save_final)
 
 
 def make_loader(run: RunContext, method: Method) -> BatchLoader:
@@ -174,7 +172,7 @@ def make_loader(run: RunContext, method: Method) -> BatchLoader:
             enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.gradient_accumulation_steps)) + 1
             kept = np.nan_to_num(run.evaluator.predictor.logits(built.model, table, config.task.num_outputs, enough))
         else:
-            kept = logits.cached_logits(built, table, setting, run.console.print)
+            kept = logits.cached_logits(built, table, setting)
     tables = {role: run.tokens(role)["train"] for role in run.requires.inputs}
     labels = lessons.labels() if run.requires.labels else None
     extras = {"domain": lessons.domains(), "transferability": run.transferability} if run.requires.domains else {}
@@ -182,7 +180,7 @@ def make_loader(run: RunContext, method: Method) -> BatchLoader:
     states, wanted = None, method.teacher_states_to_cache()
     if wanted is not None and not config.dry_run:
         table = run.tokens("teacher")["train"]
-        states = hidden_states.cached_states(run.roles["teacher"], table, wanted, run.accelerator, run.console.print)
+        states = hidden_states.cached_states(run.roles["teacher"], table, wanted, run.accelerator)
     order = _batch_order(config)
     return BatchLoader(tables, labels, run.accelerator.device, kept, lessons.name, states, known, order=order)
 
@@ -200,9 +198,7 @@ def _make_seq2seq_loader(run: RunContext) -> BatchLoader:
     elif config.dry_run:
         texts = [entities.NO_ENTITY] * lessons.num_rows  # a dry run's steps do not hang on what is written
     else:
-        texts = answers.cached_answers(
-            run.roles["teacher"], run.tokens("teacher")["train"], run.evaluator, run.console.print
-        )
+        texts = answers.cached_answers(run.roles["teacher"], run.tokens("teacher")["train"], run.evaluator)
     targets = answers.target_sequences(texts, student, config.task.answer_tokens, gold=run.requires.labels)
     if targets.num_truncated:
         run.console.note(

@@ -13,7 +13,7 @@ from typing import Any
 from kdrun import registry, signals
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
-from kdrun.console import Console
+from kdrun.console import Console, log_to
 from kdrun.data import run_data
 from kdrun.data.loader import BatchLoader
 from kdrun.errors import CheckpointError, DiskError, KdrunError
@@ -60,8 +60,9 @@ def run(
         KdrunError: whatever the user can mend.
         KeyboardInterrupt: after all was saved and the ledger has been told.
     """
-    with hub_offline.offline_mode(config.offline):
-        return _run(config, console or Console(), words, group)
+    console = console or Console()
+    with hub_offline.offline_mode(config.offline), log_to(console):
+        return _run(config, console, words, group)
 
 
 def _run(config: RunConfig, console: Console, words: Sequence[str], group: str | None) -> RunResult | None:
@@ -136,7 +137,7 @@ def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
     Raises:
         KdrunError: there is nothing to try: the data cannot be read, the device is not there.
     """
-    with hub_offline.offline_mode(config.offline):
+    with hub_offline.offline_mode(config.offline), log_to(console):
         return _try_out(config, console)
 
 

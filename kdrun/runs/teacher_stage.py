@@ -121,7 +121,7 @@ def _transferability(run: RunContext, rows: TaskDataset) -> tuple[np.ndarray, np
     """
     task, options, whole = run.config.task, run.config.teacher.meta, run.data.all_domains or run.data
     table = _tokens(run, whole, "train")
-    states = embeddings.cached_embeddings(run.roles["teacher"], table, run.accelerator, run.console.print)
+    states = embeddings.cached_embeddings(run.roles["teacher"], table, run.accelerator)
     labels, ids = whole.train.labels(), whole.train.domains()
     assert ids is not None
     count = (len(task.domains), len(task.labels))

@@ -101,7 +101,7 @@ def evict(root: Path) -> list[Path]:
     total, gone = sum(one.size for one in found), []
     for one in found:
         if total > most and _remove(one.folder):
-            log.info("cache entry %s (%d bytes) removed: %s", one.folder, one.size, LIMIT)
+            log.debug("cache entry %s (%d bytes) removed: %s", one.folder, one.size, LIMIT)
             total -= one.size
             gone.append(one.folder)
     if total > most:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from kdrun.errors import CheckpointError
 from kdrun.storage import checkpoint_files
 from kdrun.storage.checkpoint_files import CheckpointData
+
+log = logging.getLogger(__name__)
 
 
 class Resumable(Protocol):
@@ -35,7 +37,6 @@ class CheckpointManager:
         place: folder of the newest, e.g. `checkpoints/last`.
         every_seconds: least time between two checkpoints, in seconds.
         keep_last: checkpoints that are kept.
-        tell: is given a sentence about a checkpoint that cannot be used.
         journal: what is written beside it, if anything is.
         settings: config of the student's model, for whoever reads its weights out of the checkpoint.
         at_end: whether there is to be one of the training's end.
@@ -46,12 +47,11 @@ class CheckpointManager:
         place: Path,
         every_seconds: float,
         keep_last: int,
-        warn: Callable[[str], None],
         journal: Resumable | None = None,
         settings: Any = None,
         save_final: bool = True,
     ) -> None:
-        self.place, self.every_seconds, self.keep_last, self.warn = place, every_seconds, keep_last, warn
+        self.place, self.every_seconds, self.keep_last = place, every_seconds, keep_last
         self.journal, self.settings, self.save_final = journal, settings, save_final
         self.kept: str | None = None
         self._since = time.monotonic()
@@ -94,11 +94,11 @@ class CheckpointManager:
         try:
             content = checkpoint_files.read_checkpoint(folder)
         except CheckpointError as error:
-            self.warn(f"{error}; the one before it is taken, if there is one")
+            log.warning("%s; the checkpoint before it is used, if there is one", error)
             return None
         lacks = self.journal.missing_since(content.state["journal"]) if self.journal else None
         if lacks is not None:
-            self.warn(f"{folder} does not fit the run's other files: {lacks}; the one before it is taken")
+            log.warning("%s does not fit the run's other files: %s; the checkpoint before it is used", folder, lacks)
             return None
         return content
 

@@ -94,8 +94,8 @@ def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path)
     build.build_roles(run)
     told: list[str] = []
     table, teacher = run.tokens("teacher")["train"], run.roles["teacher"]
-    first = answers.cached_answers(teacher, table, run.evaluator, told.append)
-    again = answers.cached_answers(teacher, table, run.evaluator, told.append)
+    first = answers.cached_answers(teacher, table, run.evaluator)
+    again = answers.cached_answers(teacher, table, run.evaluator)
     assert first == again
     assert len(first) == 32
     assert len(told) == 1

@@ -1,10 +1,11 @@
 """What is printed: numbers, markup from data, a terminal and none."""
 
 import io
+import logging
 
 from rich.console import Console as RichConsole
 
-from kdrun.console import Console
+from kdrun.console import Console, QuietConsole, log_to
 from kdrun.runs.summary import score_rows
 from kdrun.training.progress import ProgressCallback
 
@@ -42,3 +43,26 @@ def test_share_kept_is_not_invented() -> None:
         ["dev f1", "n/a", "0.0000", "0.2000", "n/a"],
     ]
     assert score_rows(None, {"dev": {"accuracy": 0.4}}, guess)[0][2:] == ["n/a", "0.4000", "n/a"]
+
+
+def test_log_messages_are_printed_on_the_innermost_console() -> None:
+    (outer, outer_text), (inner, inner_text) = console(), console()
+    log = logging.getLogger("kdrun.test")
+    with log_to(outer):
+        log.info("one %d", 1)
+        with log_to(inner):
+            log.warning("two [red]")
+        log.debug("three")
+    log.info("four")
+    assert outer_text.getvalue() == "one 1\n"
+    assert inner_text.getvalue() == "warning  two [red]\n"
+
+
+def test_a_quiet_console_prints_each_logged_warning_once() -> None:
+    text = io.StringIO()
+    quiet, log = QuietConsole(RichConsole(file=text, width=100)), logging.getLogger("kdrun.test")
+    for _ in range(2):
+        with log_to(quiet):
+            log.info("progress")
+            log.warning("attention")
+    assert text.getvalue() == "warning  attention\n"

@@ -8,6 +8,7 @@ that is decoded once and kept.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
 from kdrun.storage import cache
 from kdrun.tasks.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
 
 FILE = "answers.json"
 
@@ -55,16 +58,13 @@ def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callabl
     return score
 
 
-def cached_answers(
-    built: ModelBundle, tokens: TokenizedSplit, evaluator: Evaluator, tell: Callable[[str], None]
-) -> list[str]:
+def cached_answers(built: ModelBundle, tokens: TokenizedSplit, evaluator: Evaluator) -> list[str]:
     """What the teacher writes of rows, decoded once per (teacher, rows) and read back.
 
     Args:
         built: the teacher.
         tokens: of the rows.
         evaluator: decodes.
-        tell: is given a line about what takes a while.
     """
     limit = evaluator.task.answer_tokens
     key = {
@@ -79,7 +79,7 @@ def cached_answers(
     }
 
     def build(folder: Path) -> None:
-        tell(f"teacher writes what it finds in the {tokens.num_rows} rows that the student learns from, once")
+        log.info("the teacher answers the %d training rows of the student, once", tokens.num_rows)
         texts = [written.text for written in evaluator.outputs(built, tokens)]
         (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,18 @@ from kdrun.models.bundle import ModelBundle
 from kdrun.models.domain_embedding import mean_pool
 from kdrun.storage import cache
 
+log = logging.getLogger(__name__)
+
 BATCH = 64
 
 
-def cached_embeddings(
-    built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator, tell: Callable[[str], None]
-) -> np.ndarray:
+def cached_embeddings(built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
     """h(x): the mean of the last hidden states over a row's tokens, `[CLS]` and padding left out.
 
     Args:
         built: the encoder before any fine-tuning; its head takes no part.
         tokens: the rows.
         accelerator: device and arithmetic.
-        tell: is told of what takes a while.
 
     Returns:
         [rows, width] float32, memory-mapped.
@@ -36,7 +35,7 @@ def cached_embeddings(
     key |= {"precision": accelerator.mixed_precision, "device": accelerator.device.type}
 
     def build(folder: Path) -> None:
-        tell(f"the encoder reads {tokens.num_rows} rows for the prototypes of their domains, once")
+        log.info("the encoder embeds %d rows for the prototypes of their domains, once", tokens.num_rows)
         np.save(folder / "states.npy", _encode(built, tokens, accelerator))
 
     return cache.fetch("states", key, build, lambda folder: np.load(folder / "states.npy", mmap_mode="r"))[0]

@@ -6,8 +6,9 @@ states and one of maps, in half precision.
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,8 @@ from kdrun.errors import DataError
 from kdrun.methods.shared.intermediate_layers import TeacherStateSpec
 from kdrun.models.bundle import ModelBundle
 from kdrun.storage import cache
+
+log = logging.getLogger(__name__)
 
 BATCH = 32
 LOWEST = -60000.0
@@ -70,7 +73,6 @@ def cached_states(
     tokens: TokenizedSplit,
     wanted: TeacherStateSpec,
     accelerator: Accelerator,
-    tell: Callable[[str], None],
 ) -> CachedStates:
     """The teacher's states and maps of all rows, computed once per (teacher, rows, layers) and read memory-mapped.
 
@@ -79,7 +81,6 @@ def cached_states(
         tokens: the rows.
         wanted: which layers, and how their maps.
         accelerator: device and arithmetic.
-        tell: is told how large the files will be, before they are written.
 
     Raises:
         DataError: the disk has no room for them.
@@ -92,7 +93,8 @@ def cached_states(
         shapes = _shapes(built, tokens, wanted)
         size = sum(2 * int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
         _check_disk_space(size, folder)
-        tell(f"the teacher's hidden states and attention maps of {tokens.num_rows} rows: {size / 1e6:,.0f} MB on disk")
+        megabytes = f"{size / 1e6:,.0f} MB"
+        log.info("the teacher's hidden states and attention maps of %d rows: %s on disk", tokens.num_rows, megabytes)
         files = {
             name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape)
             for name, shape in shapes.items()

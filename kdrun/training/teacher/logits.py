@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from kdrun.models.bundle import ModelBundle
 from kdrun.storage import cache
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
+log = logging.getLogger(__name__)
 
-def cached_logits(
-    built: ModelBundle, tokens: TokenizedSplit, setting: TeacherEvaluation, tell: Callable[[str], None]
-) -> np.ndarray:
+
+def cached_logits(built: ModelBundle, tokens: TokenizedSplit, setting: TeacherEvaluation) -> np.ndarray:
     """The teacher's logits on unmodified text, computed once per (teacher, rows) and read back memory-mapped.
 
     Returns:
@@ -26,7 +26,7 @@ def cached_logits(
     key["device"] = setting.accelerator.device.type
 
     def build(folder: Path) -> None:
-        tell(f"teacher scores the {tokens.num_rows} rows that the student learns from, once")
+        log.info("the teacher scores the %d training rows of the student, once", tokens.num_rows)
         np.save(
             folder / "logits.npy",
             setting.evaluator.predictor.logits(built.model, tokens, setting.config.task.num_outputs),

@@ -36,7 +36,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
 
 
 def checkpoints_in(folder: Path, every_seconds: float) -> MakeCheckpointManager:
-    return lambda history, config: CheckpointManager(folder, every_seconds, 2, print, history, config, save_final=False)
+    return lambda history, config: CheckpointManager(folder, every_seconds, 2, history, config, save_final=False)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
