@@ -1,6 +1,7 @@
 """Tasks that are answered with a text through the real entrypoint: files, counts, the data-free baseline, refusals."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -88,17 +89,17 @@ def test_the_teachers_logits_are_its_own_on_the_very_tokens(tmp_path: Path) -> N
     assert batch.teacher_logits.grad_fn is None
 
 
-def test_what_the_teacher_writes_is_decoded_once_and_is_no_label(tmp_path: Path) -> None:
+def test_teacher_answers_are_decoded_once_and_are_no_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = tiny(tmp_path, "method=kd_ood")
     run = runner.prepare(config, QuietConsole(), "", None)
     build.build_roles(run)
-    told: list[str] = []
+    caplog.set_level(logging.INFO, "kdrun")
     table, teacher = run.tokens("teacher")["train"], run.roles["teacher"]
     first = answers.cached_answers(teacher, table, run.evaluator)
     again = answers.cached_answers(teacher, table, run.evaluator)
     assert first == again
     assert len(first) == 32
-    assert len(told) == 1
+    assert len([message for message in caplog.messages if "32 training rows" in message]) == 1
     feed = build.make_loader(run, build.make_method(run))
     batch = feed.load_batch(feed.epoch_batches(4, 1, "train", 0)[0], "train", 0)
     assert batch.labels is None
