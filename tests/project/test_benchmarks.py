@@ -22,9 +22,7 @@ def bench() -> ModuleType:
 
 @pytest.mark.slow
 def test_both_sides_of_every_case_run(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        nn.Module, "compile", lambda *_, **__: None
-    )  # slow; see test_compile.py
+    monkeypatch.setattr(nn.Module, "compile", lambda *_, **__: None)  # slow; see test_compile.py
     assert len({case.name for case in bench.CASES}) == len(bench.CASES)
     for case in bench.CASES:
         for side in ("kdrun", "reference"):

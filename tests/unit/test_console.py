@@ -1,4 +1,4 @@
-"""What is printed: numbers, markup from data, a terminal and none."""
+"""Console output with and without a terminal; markup in data."""
 
 import io
 import logging
@@ -15,27 +15,27 @@ def console(terminal: bool = False) -> tuple[Console, io.StringIO]:
     return Console(RichConsole(file=text, width=100, force_terminal=terminal, highlight=False)), text
 
 
-def test_markup_in_data_is_shown_not_obeyed() -> None:
-    made, text = console()
-    made.key_values("one example", [("text", "[red]not a colour[/red] [/]")])
-    made.table("t", ["a", "b"], [["[bold]x[/bold]", "1"]])
-    assert "[red]not a colour[/red] [/]" in text.getvalue()
+def test_markup_in_data_is_escaped() -> None:
+    output, text = console()
+    output.key_values("one example", [("text", "[red]not a color[/red] [/]")])
+    output.table("t", ["a", "b"], [["[bold]x[/bold]", "1"]])
+    assert "[red]not a color[/red] [/]" in text.getvalue()
     assert "[bold]x[/bold]" in text.getvalue()
 
 
 def test_lines_without_a_terminal_and_a_bar_on_one() -> None:
     record = {"step": 5, "phase": "train", "role": "student", "lr": 0.1, "loss": 0.5, "examples_per_s": 10.0}
     for terminal in (False, True):
-        made, text = console(terminal)
-        watcher = ProgressCallback(made, "student", "accuracy", "dev")
-        watcher.on_log(record, 10)
-        watcher.on_evaluate({"phase": "train", "step": 5, "eval": {"dev": {"accuracy": 0.75}}}, True)
-        watcher.close()
+        output, text = console(terminal)
+        progress = ProgressCallback(output, "student", "accuracy", "dev")
+        progress.on_log(record, 10)
+        progress.on_evaluate({"phase": "train", "step": 5, "eval": {"dev": {"accuracy": 0.75}}}, True)
+        progress.close()
         assert "dev accuracy 0.7500  loss 0.5000  10 examples/s  best so far" in text.getvalue()
         assert ("5/10" in text.getvalue()) == terminal
 
 
-def test_share_kept_is_not_invented() -> None:
+def test_retention_is_not_invented() -> None:
     guess = {"dev": {"accuracy": 0.5, "f1": None}}
     rows = score_rows({"dev": {"accuracy": 0.8, "f1": 0.0}}, {"dev": {"accuracy": 0.4, "f1": 0.2}}, guess)
     assert rows == [

@@ -59,7 +59,7 @@ def _compared(run: Mapping[str, Any], settings: Mapping[str, str], hidden: tuple
 
 
 def is_non_identity(key: str) -> bool:
-    """Return whether a setting only says where a run wrote or what tracked it; `experiment` stands for settings."""
+    """Return whether a setting is only about where a run wrote or what tracked it; `experiment` is not."""
     return key != "experiment" and key.partition(".")[0] in NON_IDENTITY_KEYS
 
 

@@ -10,19 +10,19 @@ from tests.helpers.finished_runs import predictions
 
 
 def test_calibration_of_two_bins_by_hand() -> None:
-    # bins of width 1/15: 0.55 lies in (8/15, 9/15], 0.9 and 0.92 in (13/15, 14/15]
+    # bins of width 1/15: 0.55 is in (8/15, 9/15], 0.9 and 0.92 in (13/15, 14/15]
     confidence = np.array([0.55, 0.9, 0.92, 0.9])
-    found = agreement.calibration(confidence, np.array([False, True, True, False]))
-    assert [(b.rows, round(b.confidence, 4), round(b.accuracy, 4)) for b in found.bins] == [
+    calibration = agreement.calibration(confidence, np.array([False, True, True, False]))
+    assert [(b.rows, round(b.confidence, 4), round(b.accuracy, 4)) for b in calibration.bins] == [
         (1, 0.55, 0.0),
         (3, 0.9067, 0.6667),
     ]
-    assert found.error == pytest.approx((1 * 0.55 + 3 * abs(2 / 3 - 2.72 / 3)) / 4)
+    assert calibration.error == pytest.approx((1 * 0.55 + 3 * abs(2 / 3 - 2.72 / 3)) / 4)
 
 
 def test_calibration_bins_are_closed_above() -> None:
-    found = agreement.calibration(np.array([0.5, 0.500001, 1.0, 0.0]), np.ones(4, dtype=bool), bins=2)
-    assert [b.rows for b in found.bins] == [2, 2]  # 0 and 0.5; 0.500001 and 1
+    calibration = agreement.calibration(np.array([0.5, 0.500001, 1.0, 0.0]), np.ones(4, dtype=bool), bins=2)
+    assert [b.rows for b in calibration.bins] == [2, 2]  # 0 and 0.5; 0.500001 and 1
 
 
 def test_perfect_confidence_and_perfect_answers_have_no_error() -> None:
@@ -32,13 +32,15 @@ def test_perfect_confidence_and_perfect_answers_have_no_error() -> None:
 
 
 def test_answers_of_a_split() -> None:
-    found = agreement.make_prediction_pair(predictions(40))
-    assert found.labels == ["negative", "positive"]
-    assert found.agreement() == pytest.approx(36 / 40)  # they differ where only the student is wrong: 5, 15, 25, 35
-    teacher = found.calibration("teacher")
+    prediction_pair = agreement.make_prediction_pair(predictions(40))
+    assert prediction_pair.labels == ["negative", "positive"]
+    assert prediction_pair.agreement() == pytest.approx(
+        36 / 40
+    )  # they differ where only the student is wrong: 5, 15, 25, 35
+    teacher = prediction_pair.calibration("teacher")
     assert teacher is not None
     assert teacher.error == pytest.approx(0.0, abs=1e-12)  # 36 of 40 right at 0.9
-    gap = found.gap()
+    gap = prediction_pair.gap()
     assert gap is not None
     assert gap[5] == pytest.approx(abs(0.65 - (1 - 0.9)))
     assert agreement.largest_places(gap, 2) == [35, 25]
@@ -46,9 +48,13 @@ def test_answers_of_a_split() -> None:
 
 def test_answers_without_teacher_and_probabilities_measure_nothing() -> None:
     rows = [{k: row[k] for k in ("id", "split", "gold", "prediction")} for row in predictions(4)]
-    found = agreement.make_prediction_pair(rows)
-    assert (found.agreement(), found.gap(), found.calibration("student")) == (None, None, None)
-    assert found.labels == ["negative", "positive"]
+    prediction_pair = agreement.make_prediction_pair(rows)
+    assert (prediction_pair.agreement(), prediction_pair.gap(), prediction_pair.calibration("student")) == (
+        None,
+        None,
+        None,
+    )
+    assert prediction_pair.labels == ["negative", "positive"]
 
 
 def test_confusion_counts_rows_by_class() -> None:

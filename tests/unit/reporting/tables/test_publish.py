@@ -88,9 +88,9 @@ def test_a_file_is_added_to_and_read_back(make_run: Make, make_comparison: Make,
 def test_a_live_ledger_and_other_files_are_refused(make_run: Make, tmp_path: Path) -> None:
     live, other = tmp_path / "ledger.jsonl", tmp_path / "notes.txt"
     live.write_text(json.dumps({"event": "start", "run_id": "a"}) + "\n")
-    other.write_text("dear\n")
+    other.write_text("notes\n")
     with pytest.raises(ConfigError, match=r"export=.*ledger\.jsonl"):
         publish.merge_into(live, [make_run("kd", "sst2", 1, 0.8)])
     with pytest.raises(DataError, match=r"export=.*notes\.txt"):
         publish.merge_into(other, [make_run("kd", "sst2", 1, 0.8)])
-    assert other.read_text() == "dear\n"
+    assert other.read_text() == "notes\n"
