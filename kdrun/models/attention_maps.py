@@ -1,8 +1,8 @@
 """Fused attention that returns attention maps when asked.
 
-transformers' fused attention gives no maps: `output_attentions=True` then returns an empty tuple without a word. Its
-`eager` one gives probabilities after dropout, and slows every pass. Models that a method reads maps of
-(`needs.attentions`) are built with this one, so that only the passes that ask pay for it.
+The fused attention of transformers gives no maps: `output_attentions=True` silently returns an empty tuple. Its
+`eager` attention gives probabilities after dropout, and slows every pass. Models whose maps a method reads
+(`requires.attentions`) are built with this attention, so that only the passes that ask for maps pay for them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 
 NAME = "kdrun_maps"
-"""What transformers knows it by: `attn_implementation=NAME`. No saved model names it."""
+"""Its name in transformers: `attn_implementation=NAME`. No saved model names it."""
 
 
 def attention(
@@ -30,32 +30,32 @@ def attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    **asked: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """One layer's attention: softmax(q·kᵀ/√d)·v, fused unless the model was called with `output_attentions=True`.
 
     Args:
         module: the layer; its mode decides dropout.
-        query: [batch, heads, length, d]; key and value likewise.
-        key: see query.
-        value: see query.
+        query: [batch, heads, length, d].
+        key: likewise.
+        value: likewise.
         attention_mask: True (or a sum of 0) where a token may be attended to, broadcast to
             [batch, heads, length, length]; None for everywhere.
         dropout: rate on the probabilities.
         scaling: 1/√d by default.
-        **asked: what the model was called with beside its inputs. `attention_maps="scores"` asks for the scores
-            before the softmax, the lowest number of the type where masked (what TinyBERT compares);
-            `"probabilities"`, the default, for the softmax before dropout.
+        **options: keyword arguments of the model's call besides its inputs. `attention_maps="scores"` asks for the
+            scores before the softmax, which TinyBERT compares; masked ones are the lowest number of the type.
+            `"probabilities"`, the default, asks for the softmax before dropout.
 
     Returns:
         The output [batch, length, heads, d], and the maps [batch, heads, length, length] or None.
 
     Raises:
-        ModelError: maps were asked of a layer that sees only tokens to its left.
+        ModelError: maps were requested from a layer that attends only to the left.
     """
-    if not asked.get("output_attentions"):
+    if not options.get("output_attentions"):
         return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **asked
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     if attention_mask is None and query.shape[2] > 1 and getattr(module, "is_causal", False):
         raise ModelError(
@@ -67,10 +67,10 @@ def attention(
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     elif attention_mask is not None:
         scores = scores + attention_mask
-    shares = nn.functional.softmax(scores, dim=-1)
-    dropped = nn.functional.dropout(shares, p=dropout, training=module.training)
+    probabilities = nn.functional.softmax(scores, dim=-1)
+    dropped = nn.functional.dropout(probabilities, p=dropout, training=module.training)
     output = torch.matmul(dropped.to(value.dtype), value).transpose(1, 2).contiguous()
-    return output, scores if asked.get("attention_maps") == "scores" else shares
+    return output, scores if options.get("attention_maps") == "scores" else probabilities
 
 
 AttentionInterface.register(NAME, attention)

@@ -18,10 +18,10 @@ from kdrun.registry import register
 @register("student", "pretrained")
 @register("generator", "pretrained")
 def pretrained(config: PretrainedConfig, context: BuildContext) -> ModelBundle:
-    """A checkpoint from a folder (`path`) or the hub (`hub`).
+    """Load a checkpoint from a folder (`path`) or the hub (`hub`).
 
     Raises:
-        ModelError: it cannot be had, or does not fit.
+        ModelError: it cannot be loaded, or does not fit the task.
     """
     if config.path:
         return _from_path(config, context)
@@ -36,27 +36,28 @@ def pretrained(config: PretrainedConfig, context: BuildContext) -> ModelBundle:
 @register("student", "scratch")
 @register("generator", "scratch")
 def scratch_model(config: ScratchConfig, context: BuildContext) -> ModelBundle:
-    """A model built from its sizes; or the folder `path`, where one is named.
+    """Build a model from its sizes, or load the folder `path` if one is named.
 
     Raises:
-        KdrunError: the sizes are wrong, or the folder is.
+        ConfigError: the sizes are wrong.
+        ModelError: the sizes do not fit together, or the folder cannot be loaded.
     """
     return _from_path(config, context) if config.path else from_config.build(config, context)
 
 
 @register("student", "layers_of")
 def layers_of(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
-    """Chosen layers of the model in `path`, or of the teacher before its fine-tuning.
+    """Build a student from layers of the model in `path`, or of the teacher before its fine-tuning.
 
     Raises:
-        ModelError: no such layers, or nothing to cut them from.
+        ModelError: the source has no such layers, or there is no source.
     """
     return from_layers.build(config, context)
 
 
 @register("generator", "none")
 def no_generator(config: NoGeneratorConfig, context: BuildContext) -> None:
-    """No generator."""
+    """Build no generator."""
 
 
 def _from_path(config: ModelConfig, context: BuildContext) -> ModelBundle:
@@ -67,7 +68,7 @@ def _from_path(config: ModelConfig, context: BuildContext) -> ModelBundle:
 
 
 def _may_replace(config: Any, context: BuildContext) -> bool:
-    """Whether a head of another task may give way: a student is trained anyhow, a teacher only when asked."""
+    """Whether a head of another task may be replaced: a student is always trained, a teacher only on request."""
     if context.role == "teacher":
         return getattr(config, "fine_tune", None) is FineTune.always
     return True

@@ -20,13 +20,13 @@ class ModelBundle:
     """A model of one role, ready for the task, with its tokenizer.
 
     Attributes:
-        model: a sequence classifier (T5 as one by label words); for a generator a masked language model or T5 as it
-            is; fp32, on the CPU.
+        model: a sequence classifier, or a T5 that answers the task; for a generator a masked language model or a
+            plain T5. fp32, on the CPU.
         tokenizer: a fast tokenizer.
-        name: what the screen calls it, e.g. `bert 2x128 (scratch)`.
-        fingerprint: hash of weights, config and tokenizer, 64 hex digits; decides cache keys.
-        has_head: the checkpoint came with a classification head for this very task.
-        notes: what a reader of the run should know, one sentence each.
+        name: name on the console, e.g. `bert 2x128 (scratch)`.
+        fingerprint: hash of weights, config and tokenizer, 64 hex digits; part of cache keys.
+        has_head: whether the checkpoint came with a classification head for this task.
+        notes: remarks for the reader of a run, one sentence each.
     """
 
     model: PreTrainedModel
@@ -63,7 +63,7 @@ class Pretrain(Protocol):
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a builder may use besides its own section.
+    """Inputs of a builder besides its own config section.
 
     Attributes:
         role: teacher, student or generator.
@@ -71,9 +71,9 @@ class BuildContext:
         corpus: opens the general text; called only when something is trained on it.
         seed: decides new weights and pretraining.
         teacher: the teacher before its fine-tuning, if there is one.
-        attn_implementation: that of `kdrun.models.attention_maps` when a method reads attention maps, else `sdpa`.
+        attn_implementation: `kdrun.models.attention_maps.NAME` if a method reads attention maps, else `sdpa`.
         max_length: tokens per example, special tokens included.
-        stray_weight: that of a text-to-text teacher or student.
+        stray_weight: weight of the label-mass loss of a text-to-text teacher or student.
         pretrain: pretrains a body; None where nothing can be trained.
     """
 

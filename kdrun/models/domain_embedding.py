@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def mean_pool(hidden: Tensor, mask: Tensor, skip: int = 0) -> Tensor:
-    """The mean of hidden states over the tokens of each row.
+    """Mean of hidden states over the tokens of each row.
 
     Args:
         hidden: [batch, length, width].
         mask: attention mask, [batch, length]; 1 for tokens.
-        skip: leave out so many tokens at the front: 1 leaves out `[CLS]`.
+        skip: number of tokens to leave out at the front: 1 leaves out `[CLS]`.
 
     Returns:
         [batch, width] float32.
@@ -25,9 +25,9 @@ class DomainEmbedding(nn.Module):
     """u(x) = tanh(W · (e_k + content(x)) + b): e_k embeds the row's domain, content(x) is the encoder's.
 
     Args:
-        width: of the encoder, of e_k and of u(x).
-        domains: how many there are, K.
-        std: spread of the new weights, the encoder's `initializer_range`.
+        width: width of the encoder, of e_k and of u(x).
+        domains: number of domains, K.
+        std: standard deviation of the new weights, the encoder's `initializer_range`.
     """
 
     def __init__(self, width: int, domains: int, std: float = 0.02) -> None:
@@ -35,39 +35,39 @@ class DomainEmbedding(nn.Module):
         self.embedding = nn.Embedding(domains, width)
         self.dense = nn.Linear(width, width)
         nn.init.normal_(self.embedding.weight, std=std)
-        _new(self.dense, std)
+        _init_linear(self.dense, std)
 
     def forward(self, content: Tensor, domains: Tensor) -> Tensor:
-        """u(x), [batch, width], from content(x) [batch, width] and domain indices [batch]."""
+        """Compute u(x), [batch, width], from content(x) [batch, width] and domain indices [batch]."""
         return torch.tanh(self.dense(content + self.embedding(domains)))
 
 
 class DomainClassifier(DomainEmbedding):
-    """The domain vector u(x), and a softmax over domains on top of it.
+    """A domain embedding u(x) with a softmax over domains on top.
 
     Args:
-        width: see `DomainVector`; `domains` and `std` likewise.
-        domains: see there.
-        dropout: between u(x) and the softmax.
-        std: see there.
+        width: see `DomainEmbedding`.
+        domains: see `DomainEmbedding`.
+        dropout: dropout between u(x) and the softmax.
+        std: see `DomainEmbedding`.
     """
 
     def __init__(self, width: int, domains: int, dropout: float = 0.1, std: float = 0.02) -> None:
         super().__init__(width, domains, std)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, domains)
-        _new(self.output, std)
+        _init_linear(self.output, std)
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Of the softmax over domains, [batch, K], from u(x) [batch, width]."""
+        """Logits of the softmax over domains, [batch, K], from u(x) [batch, width]."""
         return self.output(self.dropout(vectors))
 
     def average_unseen(self, domain: int, seen: list[int]) -> None:
-        """Let the mean of the domains that were seen stand for one that was not (ours: its own is noise)."""
+        """Set the embedding of a domain that was not seen to the mean of the seen ones [ours; its own is noise]."""
         with torch.no_grad():
             self.embedding.weight[domain] = self.embedding.weight[seen].mean(dim=0)
 
 
-def _new(layer: nn.Linear, std: float) -> None:
+def _init_linear(layer: nn.Linear, std: float) -> None:
     nn.init.normal_(layer.weight, std=std)
     nn.init.zeros_(layer.bias)

@@ -16,6 +16,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 from kdrun.models import families, label_alignment, t5_tasks, weights
 from kdrun.models.bundle import BuildContext, ModelBundle
@@ -27,10 +28,16 @@ from kdrun.rng import seeded_init
 
 
 def from_hub(repo: str, revision: str | None, context: BuildContext, *, replace_head: bool) -> ModelBundle:
-    """Download a checkpoint (or find it in the hub's own cache) and load it.
+    """Download a checkpoint (or find it in the cache of the hub's client) and load it.
+
+    Args:
+        repo: name at the hub.
+        revision: commit or tag.
+        context: role, task, seed, attention.
+        replace_head: see `from_folder`.
 
     Raises:
-        ModelError: it cannot be had, or `from_folder` refuses it.
+        ModelError: the checkpoint cannot be downloaded, or `from_folder` refuses it.
     """
     folder = download(repo, revision, context.role)
     return from_folder(folder, context, name=repo.rpartition("/")[2], replace_head=replace_head)
@@ -40,13 +47,13 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     """Load the model and tokenizer of a folder for a role.
 
     Args:
-        folder: as `save_pretrained` writes it.
+        folder: a folder that `save_pretrained` wrote.
         context: role, task, seed, attention.
-        replace_head: put a new head in the place of one that does not fit the task, instead of refusing.
-        name: what the screen calls the model; default the folder's name.
+        replace_head: replace a head that does not fit the task, instead of refusing the checkpoint.
+        name: name on the console; the folder's name by default.
 
     Raises:
-        ModelError: something is missing or damaged, would run a stranger's code, or does not fit.
+        ModelError: a file is missing or damaged, would run foreign code, or does not fit the task.
     """
     where = f"{context.role}.path={folder}" if name is None else f"{context.role}.hub={name} (in {folder})"
     config = read_config(folder, where)
@@ -57,8 +64,8 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
     if context.task.is_extraction and context.role != "generator":
         raise ModelError(
-            f"{where}: {config.model_type} is an encoder, which writes no text, and task {context.task.name} is "
-            "answered with one; give a T5 model"
+            f"{where}: {config.model_type} is an encoder, which generates no text, and task {context.task.name} is "
+            f"answered with text; give a {titles(text_to_text=True)} model"
         )
     architectures, names = config.architectures, label_alignment.names_of(config)
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
@@ -72,7 +79,7 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     else:
         has_head = False
         if len(loaded.new_head) < loaded.head_size:
-            # a head of another kind, or a part of one: a whole new head, so that the seed decides all of it
+            # part of the head came from the checkpoint: replace all of it, so that it depends only on the seed
             _replace_head(loaded.model, context)
         notes.append(f"{loaded.head_size} weights were new: {', '.join(sorted(loaded.head))}")
     if loaded.new_pooler:
@@ -91,27 +98,27 @@ def _text_to_text(
     replace_head: bool,
     name: str | None,
 ) -> ModelBundle:
-    """A T5 checkpoint: as it is for a generator, as a classifier by label words for a teacher or student.
+    """Load a T5 checkpoint: unchanged for a generator, as a model of the task for a teacher or student.
 
-    It has no head to be new or to be replaced; one that was trained on the task by kdrun says so in its config.
+    A T5 has no classification head. The config of one that kdrun trained on a task holds the task's answers.
     """
-    made_for, its_prompts = t5_tasks.task_signature(config)
+    answers, prompts = t5_tasks.task_signature(config)
     has_head, notes = context.role != "generator" and t5_tasks.was_trained_on(config, context.task), []
     if context.role != "generator":
         t5_tasks.check_prompts(context.task, context.role)
-    if made_for and not has_head and context.role != "generator":
-        apart = f"it was trained to answer {', '.join(made_for)} to {' … '.join(its_prompts)}"
+    if answers and not has_head and context.role != "generator":
+        training = f"it was trained to answer {', '.join(answers)} to {' … '.join(prompts)}"
         if not replace_head:
-            asked = f"{', '.join(t5_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
+            task = f"{', '.join(t5_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
             raise ModelError(
-                f"{where}: {apart}, and {context.task.name} asks for {asked}; give a checkpoint of this task, or let "
-                f"kdrun train this one on it with {context.role}.fine_tune=always"
+                f"{where}: {training}, and {context.task.name} asks for {task}; give a checkpoint of this task, or "
+                f"let kdrun train this one on the task with {context.role}.fine_tune=always"
             )
-        notes.append(f"{apart}; it learns the words of {context.task.name} anew")
+        notes.append(f"{training}; it is trained on the answers of {context.task.name} from here on")
     if has_head and context.role == "student":
         notes.append("the student starts as a checkpoint that was trained on this task")
-    kind = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
-    model, info = weights.read(kind, folder, where, config, context, ATTENTION)
+    model_class = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
+    model, info = weights.read(model_class, folder, where, config, context, ATTENTION)
     weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
     if isinstance(model, TaskT5):
         model.configure_for_task(context.task, tokenizer, context.stray_weight)
@@ -125,16 +132,16 @@ def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBa
     embeddings = getattr(config, "vocab_size", None)
     if isinstance(embeddings, int) and len(tokenizer) > embeddings:
         raise ModelError(
-            f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings; "
-            "they are not of one checkpoint: put the right tokenizer files into the folder"
+            f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings, so they belong "
+            "to different checkpoints; put the right tokenizer files into the folder"
         )
 
 
 def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> None:
-    """Refuse texts that are longer than a model has positions, which otherwise fails deep inside it.
+    """Check that a model has as many positions as texts have tokens; otherwise its first long text fails inside it.
 
     Raises:
-        ModelError: with both numbers.
+        ModelError: there are too few positions.
     """
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
@@ -148,7 +155,15 @@ def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
 
 @dataclass
 class _Loaded:
-    """A model with what its checkpoint lacked."""
+    """A model, and the weights that its checkpoint lacked.
+
+    Attributes:
+        model: in eval mode.
+        head: names of the head's weights.
+        new_head: those of them that the checkpoint lacked.
+        new_pooler: weights of the body's pooler that the checkpoint lacked.
+        reshaped: weights that have another shape in the checkpoint.
+    """
 
     model: PreTrainedModel
     head: set[str]
@@ -158,7 +173,7 @@ class _Loaded:
 
     @property
     def head_size(self) -> int:
-        """How many tensors the head has."""
+        """Number of tensors in the head."""
         return len(self.head)
 
 
@@ -172,17 +187,17 @@ def _weights(folder: Path, where: str, config: PreTrainedConfig, context: BuildC
 
 
 def _sort_keys(model: PreTrainedModel, info: dict[str, Any], where: str) -> _Loaded:
-    """Which weights were new; refuses a checkpoint that lacks a part of the body.
+    """Sort the weights that a checkpoint lacked into head and pooler.
 
     Raises:
-        ModelError: with the names of the missing or misshapen weights.
+        ModelError: weights of the body are missing or have another shape.
     """
     body = head_prefix(model)
     missing = set(info["missing_keys"])
     reshaped = weights.mismatched_weights(info)
     pooler = {key for key in missing if key.startswith(f"{body}pooler.")}
-    lost = {key for key in missing | reshaped if key.startswith(body)} - pooler
-    weights.check_missing_weights(lost, where)
+    missing_body = {key for key in missing | reshaped if key.startswith(body)} - pooler
+    weights.check_missing_weights(missing_body, where)
     head = {key for key in model.state_dict() if not key.startswith(body)}
     return _Loaded(model.eval(), head, missing - pooler, pooler, reshaped)
 
@@ -192,17 +207,17 @@ def _check_language_head(loaded: _Loaded, where: str) -> None:
     if lacking:
         raise ModelError(
             f"{where}: a generator needs a masked-language-model head, and this checkpoint lacks "
-            f"{', '.join(sorted(lacking)[:3])}, …: it would write noise; take a …ForMaskedLM checkpoint"
+            f"{', '.join(sorted(lacking)[:3])}, …, so its text would be noise; take a …ForMaskedLM checkpoint"
         )
 
 
 def _fit_head(
     loaded: _Loaded, names: list[str], where: str, context: BuildContext, replace_head: bool, notes: list[str]
 ) -> bool:
-    """Align a checkpoint's own head with the task. Returns whether it was kept."""
+    """Align the head of a checkpoint with the task, or replace it. Returns whether it was kept."""
     fit = label_alignment.compare(names, context.task)
     if loaded.reshaped and not fit.problem:
-        shapes = f"{', '.join(sorted(loaded.reshaped))} have another shape than config.json says"
+        shapes = f"{', '.join(sorted(loaded.reshaped))} have a different shape in config.json"
         fit = label_alignment.Fit(fit.order, problem=shapes)
     if fit.problem and not replace_head:
         raise ModelError(
@@ -222,9 +237,9 @@ def _fit_head(
 
 
 def _replace_head(model: PreTrainedModel, context: BuildContext) -> None:
-    """Give a model the head it would have had if its checkpoint had none: a function of seed and role."""
+    """Give a model the head that it would have had if its checkpoint had none; it depends only on seed and role."""
     with seeded_init(context.seed, context.role):
-        fresh = AutoModelForSequenceClassification.from_config(model.config)
+        untrained = AutoModelForSequenceClassification.from_config(model.config)
     body = head_prefix(model)
-    head = {key: value for key, value in fresh.state_dict().items() if not key.startswith(body)}
+    head = {key: value for key, value in untrained.state_dict().items() if not key.startswith(body)}
     model.load_state_dict(head, strict=False)

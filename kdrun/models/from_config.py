@@ -40,18 +40,18 @@ FIXED = {
     "use_cache": "the family decides it",
     "tie_word_embeddings": "they are always tied",
 }
-"""Arguments of the config classes that are not sizes."""
+"""Arguments of the config classes that are not sizes, with the reason."""
 
-SHORTEST_ROOM = 128
-"""Least number of positions, so that a change of data.max_length within it leaves the weights as they are."""
+MIN_POSITIONS = 128
+"""Least number of positions, so that weights do not depend on data.max_length up to this length."""
 
 
 def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
-    """A model of the sizes a section asks for.
+    """Build a model of the sizes in a config section.
 
     Raises:
         ConfigError: unknown sizes, or sizes out of range, all in one report.
-        ModelError: the sizes do not go together, or there is no teacher to take the vocabulary from.
+        ModelError: the sizes do not fit together, or there is no teacher to take the vocabulary from.
     """
     problems = check_sizes(config.architecture, config.sizes, f"{context.role}.sizes")
     if problems:
@@ -70,32 +70,37 @@ def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
     elif context.role == "generator":
         notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")
     tokenizer = fitting_tokenizer(tokenizer, model)
-    how = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
-    name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({how})"
+    origin = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
+    name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({origin})"
     return ModelBundle(model, tokenizer, name, model_fingerprint(model, tokenizer), False, notes)
 
 
 def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -> list[str]:
-    """Every size that the family does not know or that cannot be, as sentences.
+    """List sizes that the family does not have or that are out of range, one sentence each.
 
-    The config classes of transformers take a misspelt argument without a word.
+    The config classes of transformers silently accept a misspelled argument.
+
+    Args:
+        architecture: the family.
+        sizes: arguments of its config class.
+        where: key of the sizes, for messages.
     """
-    known = _known(architecture)
+    names = _size_names(architecture)
     problems = []
     for name, value in sizes.items():
         if name in FIXED:
             problems.append(f"{where}.{name} cannot be set: {FIXED[name]}")
-        elif name not in known:
+        elif name not in names:
             problems.append(
-                f"{where}.{name}: {architecture.value} has no such size{did_you_mean(str(name), known)} "
-                f"(known: {', '.join(known)})"
+                f"{where}.{name}: {architecture.value} has no such size{did_you_mean(str(name), names)} "
+                f"(sizes: {', '.join(names)})"
             )
         else:
             problems += _check_value(f"{where}.{name}", name, value)
     return problems
 
 
-def _known(architecture: Architecture) -> list[str]:
+def _size_names(architecture: Architecture) -> list[str]:
     cls = families.config_class(architecture)
     fields = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return sorted({*fields, *cls.attribute_map} - set(FIXED))
@@ -103,8 +108,8 @@ def _known(architecture: Architecture) -> list[str]:
 
 def _check_value(key: str, name: str, value: Any) -> list[str]:
     if name in ("hidden_act", "activation"):
-        known = sorted(ACT2FN)
-        return [] if value in known else [f"{key}={value}: unknown activation{did_you_mean(str(value), known)}"]
+        names = sorted(ACT2FN)
+        return [] if value in names else [f"{key}={value}: unknown activation{did_you_mean(str(value), names)}"]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return []  # the config class checks types
     if "dropout" in name:
@@ -124,7 +129,7 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     assert isinstance(pad, int)
     arguments: dict[str, Any] = dict(family.sizes)
     if family.positions != "relative":
-        room = max(SHORTEST_ROOM, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
+        room = max(MIN_POSITIONS, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
         arguments["max_position_embeddings"] = room + (pad + 1 if family.positions == "after_padding" else 0)
     arguments |= {name: getattr(tokenizer, attribute) for name, attribute in family.special_ids.items()}
     arguments |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
@@ -178,21 +183,21 @@ def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokeni
     )
 
 
-def _model(settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
-    if families.is_text_to_text(settings):
-        return _t5(settings, tokenizer, context)
+def _model(shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+    if families.is_text_to_text(shape):
+        return _t5(shape, tokenizer, context)
     auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
     with seeded_init(context.seed, context.role):
-        return auto.from_config(settings, attn_implementation=context.attn_implementation).eval()
+        return auto.from_config(shape, attn_implementation=context.attn_implementation).eval()
 
 
-def _t5(settings: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
+def _t5(shape: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
     generator = context.role == "generator"
     if not generator:
         t5_tasks.check_prompts(context.task, context.role)
-    kind = T5ForConditionalGeneration if generator else t5_tasks.model_class(context.task)
+    model_class = T5ForConditionalGeneration if generator else t5_tasks.model_class(context.task)
     with seeded_init(context.seed, context.role):
-        model = init_t5(kind, settings)
+        model = init_t5(model_class, shape)
     if isinstance(model, TaskT5):
         model.configure_for_task(context.task, tokenizer, context.stray_weight)
     return model

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from kdrun.config.architectures import titles
 from kdrun.config.model import LayersOfConfig
 from kdrun.errors import ModelError
 from kdrun.models import families, from_checkpoint, label_alignment, t5_base, t5_tasks
@@ -21,16 +22,17 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import head_prefix, model_fingerprint
 from kdrun.rng import seeded_init
 
-OF_FIRST = "relative_attention_bias"
-"""T5's only sense of position: the first block of a stack has it for all of them, whichever block is first."""
+SHARED_BIAS = "relative_attention_bias"
+"""Position bias of a T5, which the first block of a stack holds for all blocks, whichever block is first."""
 
 
 def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
-    """A model with the chosen layers of its source, in the order given, and a new head; of a T5, which has no head,
-    these blocks of its encoder and of its decoder.
+    """Build a model from the selected layers of its source, in that order, with a new head.
+
+    Of a T5, which has no head, these are the blocks of its encoder and of its decoder.
 
     Raises:
-        ModelError: no source, no layers, or layers that the source does not have.
+        ModelError: there is no source, no layer is selected, or the source does not have a layer.
     """
     source = _source(config, context)
     total = _num_layers(source, context.role)
@@ -38,23 +40,23 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     settings = copy.deepcopy(source.model.config)
     settings.num_hidden_layers = len(config.layers)
     with seeded_init(context.seed, context.role):
-        model, body = _fresh(settings, source.tokenizer, context)
+        model, body = _untrained(settings, source.tokenizer, context)
     state = select(source.model.state_dict(), config.layers, families.layer_pattern(source.model.config))
-    kept = {name: tensor for name, tensor in state.items() if name.startswith(body)}
-    lacking = [name for name in model.load_state_dict(kept, strict=False).missing_keys if name.startswith(body)]
+    copied = {name: tensor for name, tensor in state.items() if name.startswith(body)}
+    lacking = [name for name in model.load_state_dict(copied, strict=False).missing_keys if name.startswith(body)]
     if lacking:
         raise ModelError(
-            f"{context.role}: {source.name} has other weights than its config makes ({', '.join(lacking[:3])}, …); "
-            "cut layers from a BERT, DistilBERT, RoBERTa or T5 model"
+            f"{context.role}: {source.name} lacks weights that its config asks for ({', '.join(lacking[:3])}, …); "
+            f"select layers of a {titles()} or {titles(text_to_text=True)} model"
         )
     name = f"layers {','.join(map(str, config.layers))} of {source.name}"
     return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False)
 
 
-def _fresh(
+def _untrained(
     settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext
 ) -> tuple[PreTrainedModel, str]:
-    """A model of these sizes with random weights, and the prefix of the weights that are its body."""
+    """A model of these sizes with random weights, and the name prefix of its body's weights."""
     if families.is_text_to_text(settings):
         settings.num_decoder_layers = settings.num_layers
         model = t5_base.init_t5(t5_tasks.model_class(context.task), settings)
@@ -67,16 +69,22 @@ def _fresh(
 
 
 def select(state: dict[str, Tensor], layers: list[int], pattern: re.Pattern[str]) -> dict[str, Tensor]:
-    """A state dict with only these layers, renumbered from 0; all that belongs to no one layer is kept."""
+    """A state dict with only the selected layers, renumbered from 0, and all weights that belong to no single layer.
+
+    Args:
+        state: weights of the source.
+        layers: the layers, numbered from 0, in their new order.
+        pattern: names of layer weights, from `kdrun.models.families.layer_pattern`.
+    """
     new_index = {old: new for new, old in enumerate(layers)}
-    chosen = {}
+    selected = {}
     for name, tensor in state.items():
         match = pattern.fullmatch(name)
-        if match is None or OF_FIRST in name:
-            chosen[name] = tensor
+        if match is None or SHARED_BIAS in name:
+            selected[name] = tensor
         elif int(match["index"]) in new_index:
-            chosen[f"{match['before']}{new_index[int(match['index'])]}{match['after']}"] = tensor
-    return chosen
+            selected[f"{match['before']}{new_index[int(match['index'])]}{match['after']}"] = tensor
+    return selected
 
 
 def _source(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
@@ -84,7 +92,7 @@ def _source(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
         return from_checkpoint.from_folder(Path(config.path).expanduser(), context, replace_head=True)
     if context.teacher is None:
         raise ModelError(
-            f"{context.role}=layers_of, and there is no teacher to cut layers from; name a folder with "
+            f"{context.role}=layers_of, and there is no teacher to take layers from; name a folder with "
             f"{context.role}.path=FOLDER"
         )
     return context.teacher
@@ -95,14 +103,15 @@ def _num_layers(source: ModelBundle, role: str) -> int:
     if decoders is not None and decoders != _configured(source.model):
         raise ModelError(
             f"{role}: {source.name} has {_configured(source.model)} layers in its encoder and {decoders} in its "
-            f"decoder, and {role}.layers names the same ones of both; choose another student, e.g. student=scratch"
+            f"decoder, and {role}.layers selects the same ones of both; choose another student, e.g. student=scratch"
         )
     pattern = families.layer_pattern(source.model.config)
     indices = {int(match["index"]) for name in source.model.state_dict() if (match := pattern.fullmatch(name))}
     if indices != set(range(_configured(source.model))):
         raise ModelError(
-            f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as in BERT, "
-            "DistilBERT, RoBERTa or T5, so none can be taken out; choose another student, e.g. student=scratch"
+            f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as those of a "
+            f"{titles()} or {titles(text_to_text=True)} model, so none can be selected; choose another student, e.g. "
+            "student=scratch"
         )
     return len(indices)
 
@@ -114,12 +123,12 @@ def _configured(model: PreTrainedModel) -> int:
 def _check(layers: list[int], total: int, name: str, role: str) -> None:
     if not layers:
         raise ModelError(f"{role}.layers is empty; name some of the layers 0 to {total - 1} of {name}")
-    wrong = [layer for layer in layers if not 0 <= layer < total]
-    if wrong:
+    unknown = [layer for layer in layers if not 0 <= layer < total]
+    if unknown:
         raise ModelError(
-            f"{role}.layers={layers} asks for layer {wrong[0]} of a model with {total} layers ({name}); "
+            f"{role}.layers={layers} asks for layer {unknown[0]} of a model with {total} layers ({name}); "
             f"they are numbered 0 to {total - 1}"
         )
-    twice = sorted({layer for layer in layers if layers.count(layer) > 1})
-    if twice:
-        raise ModelError(f"{role}.layers={layers} names layer {twice[0]} more than once; name each layer once")
+    repeated = sorted({layer for layer in layers if layers.count(layer) > 1})
+    if repeated:
+        raise ModelError(f"{role}.layers={layers} names layer {repeated[0]} more than once; name each layer once")

@@ -23,27 +23,35 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 @contextmanager
 def silence_transformers() -> Iterator[None]:
-    """No load report, no progress bar: kdrun says itself what was new in a checkpoint."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    """Turn off load reports and progress bars; kdrun reports itself which weights were new."""
+    level, progress_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
-        if bars:
+        if progress_bars:
             transformers_logging.enable_progress_bar()
 
 
 def download(repo: str, revision: str | None, role: str) -> Path:
-    """The folder of a checkpoint from the hub, or of its copy in the hub's own cache.
+    """Download a checkpoint from the hub, or find its copy in the cache of the hub's client.
+
+    Args:
+        repo: name at the hub.
+        revision: commit or tag.
+        role: teacher, student or generator, for messages.
+
+    Returns:
+        The checkpoint's folder.
 
     Raises:
-        ModelError: it cannot be had; says what to do instead.
+        ModelError: the checkpoint cannot be downloaded.
     """
     otherwise = f"give a folder ({role}.path=FOLDER), or run without downloads (preset=embedded)"
     try:
-        # everything in one call: it fails at once without a network, where a call per file would retry each
+        # one call for all files fails at once without a network; one call per file would retry each
         return Path(
             snapshot_download(
                 repo,
@@ -54,16 +62,16 @@ def download(repo: str, revision: str | None, role: str) -> Path:
             )
         )
     except hub_errors.HFValidationError as error:
-        raise ModelError(f"{role}.hub={repo} is no name at the hub ({error}); {otherwise}") from None
+        raise ModelError(f"{role}.hub={repo} is not a valid name at the hub ({error}); {otherwise}") from None
     except hub_errors.GatedRepoError:
-        raise ModelError(f"{role}.hub={repo} asks for consent to its terms at the hub; {otherwise}") from None
+        raise ModelError(f"{role}.hub={repo} requires accepting its terms at the hub; {otherwise}") from None
     except hub_errors.RepositoryNotFoundError:
-        raise ModelError(f"{role}.hub={repo}: the hub has no such model, or hides it; {otherwise}") from None
+        raise ModelError(f"{role}.hub={repo}: the hub has no such model, or it is private; {otherwise}") from None
     except hub_errors.RevisionNotFoundError:
         raise ModelError(f"{role}.hub={repo} has no revision {revision!r}; leave {role}.revision out") from None
-    except OSError as error:  # no network, a time-out, an answer that is an error: all are OSErrors
+    except OSError as error:  # no network, a time-out and an error response are all OSErrors
         if hub_offline.is_offline():
-            remedy = f"download it once without that, or copy that folder from where it is; or {otherwise}"
+            remedy = f"download it once without offline mode, or copy that folder from another machine; or {otherwise}"
             raise ModelError(
                 f"{role}.hub={repo}: {hub_offline.WHY}, and {_missing(repo, revision, error)}; {remedy}"
             ) from None
@@ -71,86 +79,93 @@ def download(repo: str, revision: str | None, role: str) -> Path:
 
 
 def _missing(repo: str, revision: str | None, error: OSError) -> str:
-    """Which files of a checkpoint the hub's cache lacks, and where it was looked for them."""
+    """The files of a checkpoint that the cache of the hub's client lacks, and where they are expected."""
     place = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
     if isinstance(error, hub_errors.IncompleteSnapshotError):
-        return f"{error.snapshot_path} is not whole ({first_line(error)})"
+        return f"{error.snapshot_path} is incomplete ({first_line(error)})"
     if not place.is_dir():
         return f"config.json, the weights and the tokenizer are missing: there is no folder {place}"
-    wanted = place / "refs" / (revision or constants.DEFAULT_REVISION)
-    return f"{place} has no snapshot of this revision ({wanted} says which, or a folder in {place / 'snapshots'})"
+    ref = place / "refs" / (revision or constants.DEFAULT_REVISION)
+    return f"{place} has no snapshot of this revision (expected {ref}, or a folder in {place / 'snapshots'})"
 
 
 def read_config(folder: Path, where: str) -> PreTrainedConfig:
-    """The config of a checkpoint whose files are all there and run no code.
+    """Read the config of a checkpoint, after checking that its files are complete and run no code.
+
+    Args:
+        folder: the checkpoint.
+        where: config key and folder, for messages.
 
     Raises:
         ModelError: the folder or a file is missing or damaged, or the architecture is unknown.
     """
     if not folder.is_dir():
-        raise ModelError(f"{where}: there is no such folder; give one that save_pretrained wrote")
+        raise ModelError(f"{where}: no such folder; give one that save_pretrained wrote")
     file = folder / "config.json"
     if not file.is_file():
         raise ModelError(f"{where}: config.json is missing ({_listing(folder)}); give a folder save_pretrained wrote")
     raw = _json(file, where)
     if "auto_map" in raw:
         raise ModelError(
-            f"{where}: its config.json names code of its own (auto_map), which kdrun never runs; "
+            f"{where}: its config.json names custom code (auto_map), which kdrun never runs; "
             "use a checkpoint of an architecture that transformers has"
         )
     if (folder / "adapter_config.json").exists():
         raise ModelError(
-            f"{where}: adapter_config.json makes it an adapter of another model, which it names itself; merge the two "
-            "(merge_and_unload in peft) and give the folder of the merged model"
+            f"{where}: adapter_config.json makes it an adapter of another model; merge the two (merge_and_unload in "
+            "peft) and give the folder of the merged model"
         )
-    _must_list_own_weights(folder, where)
+    _check_weight_lists(folder, where)
     weights = sorted(p.name for p in folder.glob("*.safetensors"))
     if not weights:
         pickled = [p.name for p in folder.glob("*.bin")]
-        found = f"only {', '.join(pickled)}, which can run code when it is read" if pickled else _listing(folder)
+        files = f"only {', '.join(pickled)}, which can run code when loaded" if pickled else _listing(folder)
         raise ModelError(
-            f"{where}: no safetensors weights ({found}); convert a checkpoint you trust with "
+            f"{where}: no safetensors weights ({files}); convert a checkpoint you trust with "
             "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)"
         )
     try:
         with silence_transformers():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, hub_errors.StrictDataclassError) as error:
-        kind = raw.get("model_type")
         raise ModelError(
-            f"{where}: config.json (model_type {kind!r}) cannot be used: {first_line(error)}; "
-            "kdrun takes any encoder that transformers can put a classification head on"
+            f"{where}: config.json (model_type {raw.get('model_type')!r}) cannot be used: {first_line(error)}; kdrun "
+            "loads any encoder that transformers can give a classification head"
         ) from None
 
 
-def _must_list_own_weights(folder: Path, where: str) -> None:
-    """Refuse a list of weight files that names another folder's, or files that are no safetensors."""
+def _check_weight_lists(folder: Path, where: str) -> None:
+    """Refuse a weight index that names files outside the folder, or files that are not safetensors."""
     for index in folder.glob("*.safetensors.index.json"):
         listed = _json(index, where).get("weight_map")
         files = listed.values() if isinstance(listed, dict) else [None]
         for file in files:
             if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
                 raise ModelError(
-                    f"{where}: {index.name} names {file!r}, which is no safetensors file of this folder; save the "
-                    "checkpoint anew with save_pretrained"
+                    f"{where}: {index.name} names {file!r}, which is not a safetensors file of this folder; save the "
+                    "checkpoint again with save_pretrained"
                 )
 
 
 def read_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerBase:
-    """The fast tokenizer of a checkpoint.
+    """Read the fast tokenizer of a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        where: config key and folder, for messages.
 
     Raises:
-        ModelError: it is missing, damaged or slow.
+        ModelError: the tokenizer is missing, damaged or slow.
     """
-    # checked first: without files transformers makes up a vocabulary of five tokens
+    # checked first: without files transformers invents a vocabulary of five tokens
     if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
         raise ModelError(
-            f"{where}: no tokenizer ({_listing(folder)}); put tokenizer.json beside the weights "
+            f"{where}: no tokenizer ({_listing(folder)}); put tokenizer.json next to the weights "
             "(tokenizer.save_pretrained(FOLDER))"
         )
     file = folder / "tokenizer.json"
     if file.is_file() and "model" not in _json(file, where):
-        raise ModelError(f"{where}: tokenizer.json holds no tokenizer (it has no 'model'); copy it again")
+        raise ModelError(f"{where}: tokenizer.json contains no tokenizer (no 'model'); copy it again")
     try:
         with silence_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -167,16 +182,16 @@ def _json(file: Path, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{where}: {file.name} is not JSON ({error}); copy it again") from None
     if not isinstance(content, dict):
-        raise ModelError(f"{where}: {file.name} holds no JSON object; copy it again")
+        raise ModelError(f"{where}: {file.name} contains no JSON object; copy it again")
     return content
 
 
 def _listing(folder: Path) -> str:
     names = sorted(p.name for p in folder.iterdir())
-    return f"it holds {', '.join(names[:8])}" if names else "it is empty"
+    return f"the folder has {', '.join(names[:8])}" if names else "the folder is empty"
 
 
 def first_line(error: Exception) -> str:
-    """An error's message, without what follows its first line."""
+    """The first line of an error's message."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

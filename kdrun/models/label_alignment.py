@@ -1,7 +1,7 @@
 """Match a checkpoint's class names to the task's label order.
 
-Fine-tuned checkpoints of one task disagree about the order of its classes (of MNLI's, several orders are in
-use), and a wrong order trains without an error, to a teacher that is confidently wrong.
+Fine-tuned checkpoints of one task disagree about the order of its classes (several orders are in use for MNLI). A
+wrong order raises no error, and gives a teacher that is confidently wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.models.families import output_layer
 
 GENERIC = re.compile(r"label_?\d+|\d+")
+"""Names of classes that say nothing, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Fit:
 
     Attributes:
         order: the checkpoint's output for each class of the task, e.g. [2, 0, 1].
-        note: what was done or assumed, if anything.
-        problem: why they do not fit; then the order means nothing.
+        note: permutation or assumption, for the reader of the run.
+        problem: reason why they do not fit; the order is then meaningless.
     """
 
     order: list[int]
@@ -49,7 +50,7 @@ def set_labels(config: PreTrainedConfig, task: TaskConfig) -> None:
 
 
 def names_of(config: PreTrainedConfig) -> list[str]:
-    """The names of a checkpoint's outputs in their order."""
+    """Names of a checkpoint's outputs, in their order."""
     return [str(name) for _, name in sorted((int(i), name) for i, name in (config.id2label or {}).items())]
 
 
@@ -57,29 +58,34 @@ def _plain(name: str) -> str:
     return re.sub(r"[-\s]+", "_", name.strip().lower())
 
 
-def compare(found: list[str], task: TaskConfig) -> Fit:
-    """How a checkpoint's outputs, by name, fit the task's."""
-    wanted = task_names(task)
-    order = list(range(len(wanted)))
-    if len(found) != len(wanted):
-        has = f"it has {len(found)} outputs ({', '.join(found)})"
-        return Fit(order, problem=f"{has}, {task.name} has {len(wanted)} ({', '.join(wanted)})")
+def compare(names: list[str], task: TaskConfig) -> Fit:
+    """Compare the outputs of a checkpoint with those of the task, by name.
+
+    Args:
+        names: of the checkpoint's outputs, in their order.
+        task: the task.
+    """
+    targets = task_names(task)
+    order = list(range(len(targets)))
+    if len(names) != len(targets):
+        outputs = f"it has {len(names)} outputs ({', '.join(names)})"
+        return Fit(order, problem=f"{outputs}, {task.name} has {len(targets)} ({', '.join(targets)})")
     if task.is_regression:
         return Fit(order)
-    plain, target = [_plain(n) for n in found], [_plain(n) for n in wanted]
-    if plain == target:
+    plain_names, plain_targets = [_plain(name) for name in names], [_plain(name) for name in targets]
+    if plain_names == plain_targets:
         return Fit(order)
-    if all(GENERIC.fullmatch(name) for name in plain):
-        note = f"its classes have no names ({', '.join(found)}): taken in the task's order ({', '.join(wanted)})"
+    if all(GENERIC.fullmatch(name) for name in plain_names):
+        note = f"its classes have no names ({', '.join(names)}): the task's order is assumed ({', '.join(targets)})"
         return Fit(order, note=note)
-    if sorted(plain) == sorted(target):
-        note = f"label order of the checkpoint ({', '.join(found)}) differs: rows permuted to {', '.join(wanted)}"
-        return Fit([plain.index(name) for name in target], note=note)
-    return Fit(order, problem=f"its classes are {', '.join(found)}, those of {task.name} are {', '.join(wanted)}")
+    if sorted(plain_names) == sorted(plain_targets):
+        note = f"label order of the checkpoint ({', '.join(names)}) differs: rows permuted to {', '.join(targets)}"
+        return Fit([plain_names.index(name) for name in plain_targets], note=note)
+    return Fit(order, problem=f"its classes are {', '.join(names)}, those of {task.name} are {', '.join(targets)}")
 
 
 def permute_outputs(model: PreTrainedModel, order: list[int]) -> None:
-    """Reorder a model's outputs in place: output i becomes what output `order[i]` was."""
+    """Reorder a model's outputs in place: the old output `order[i]` becomes output i."""
     if order == sorted(order):
         return
     holder, name = output_layer(model)

@@ -72,24 +72,24 @@ class MaskedLMObjective:
 def mask_tokens(
     ids: Tensor, maskable: Tensor, rate: float, mask_id: int, words: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """BERT's masking: of the chosen tokens 80 % become the mask, 10 % another token, 10 % stay.
+    """Mask tokens as BERT does: of the chosen ones 80 % become the mask token, 10 % another token, 10 % stay.
 
     Args:
         ids: [batch, length].
         maskable: true for tokens that are neither special nor padding, [batch, length].
-        rate: share of them that is chosen; at least one of the batch is.
+        rate: share of maskable tokens to choose; at least one of the batch is chosen.
         mask_id: id of the mask token.
-        words: ids that a random token may be, [number].
-        generator: decides all.
+        words: ids that a random token may have, [n].
+        generator: the random stream.
 
     Returns:
-        The changed ids, and the targets: the original id where chosen, -100 elsewhere.
+        The masked ids, and the targets: the original id of chosen tokens, -100 elsewhere.
     """
     chosen = (torch.rand(ids.shape, generator=generator) < rate) & maskable
     if not chosen.any():
         chosen.view(-1)[maskable.view(-1).nonzero()[:1]] = True
     fate = torch.rand(ids.shape, generator=generator)
     other = words[torch.randint(len(words), ids.shape, generator=generator)]
-    changed = torch.where(chosen & (fate < 0.8), mask_id, ids)
-    changed = torch.where(chosen & (fate >= 0.9), other, changed)
-    return changed, torch.where(chosen, ids, IGNORE_INDEX)
+    masked = torch.where(chosen & (fate < 0.8), mask_id, ids)
+    masked = torch.where(chosen & (fate >= 0.9), other, masked)
+    return masked, torch.where(chosen, ids, IGNORE_INDEX)

@@ -12,21 +12,21 @@ from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.storage.hashing import digest
 
 VOLATILE = ("_name_or_path", "transformers_version", "architectures", "dtype")
-"""Entries of a model's config that say where it came from, not what it computes."""
+"""Entries of a model's config about its origin, which do not change what it computes."""
 
 
 def head_prefix(model: nn.Module) -> str:
-    """What the names of a model's body begin with, e.g. `bert.`; all other weights belong to its head."""
+    """Prefix of the weight names in a model's body, e.g. `bert.`; all other weights belong to its head."""
     return f"{model.base_model_prefix}."
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of weights; tied ones count once."""
+    """Number of parameters; tied ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash of the weights' bytes, the config and the tokenizer, 64 hex digits."""
+    """Hash of the weights' bytes, the config and the tokenizer, 64 hex digits."""
     sums = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         sums.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())

@@ -1,6 +1,6 @@
 """T5 span corruption objective.
 
-Spans of a text are replaced by one sentinel each; the model writes the sentinels and what they stand for.
+Each span of a text is replaced by one sentinel; the target lists the sentinels, each followed by its span.
 """
 
 from __future__ import annotations
@@ -81,62 +81,65 @@ class SpanCorruptionObjective:
         return loss, count
 
 
-def span_mask(length: int, rate: float, mean_span: float, drawn: np.random.Generator, most: int = 100) -> np.ndarray:
-    """Which tokens of a text are in a span: about `rate` of them, in spans that do not touch, at random places.
+def span_mask(
+    length: int, rate: float, mean_span: float, draws: np.random.Generator, max_spans: int = 100
+) -> np.ndarray:
+    """Choose about `rate` of a text's tokens, in spans that do not touch, at random positions.
 
-    Their number is rounded from length and rate, at least one; so is that of the spans. Lengths and places are drawn
-    evenly from all that give these numbers. (T5's own code ends every text in a span.)
+    The number of tokens is rounded from length and rate, the number of spans from tokens and mean length; both are at
+    least one. Lengths and positions are uniform among all that give these numbers. (T5's own code ends every text in a
+    span.)
 
     Args:
         length: tokens of the text, at least one.
         rate: share of the tokens.
         mean_span: mean length of a span.
-        drawn: decides all.
-        most: spans there may be.
+        draws: the random stream.
+        max_spans: largest number of spans.
 
     Returns:
-        [length] bool.
+        True for tokens in a span, [length] bool.
     """
     masked = min(max(1, round(length * rate)), max(1, length - 1))
-    spans = min(max(1, round(masked / mean_span)), masked, length - masked + 1, most)
-    inside = _parts(masked, spans, drawn)
+    spans = min(max(1, round(masked / mean_span)), masked, length - masked + 1, max_spans)
+    inside = _random_parts(masked, spans, draws)
     # the first and the last gap may be empty
-    gaps = _parts(length - masked + 2, spans + 1, drawn)
+    gaps = _random_parts(length - masked + 2, spans + 1, draws)
     gaps[[0, -1]] -= 1
     lengths = np.zeros(2 * spans + 1, np.int64)
     lengths[::2], lengths[1::2] = gaps, inside
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
-def _parts(total: int, count: int, drawn: np.random.Generator) -> np.ndarray:
-    """A total as a sum of so many whole numbers of at least one, each such sum as probable as another."""
-    cuts = np.sort(drawn.choice(total - 1, count - 1, replace=False)) + 1
+def _random_parts(total: int, count: int, draws: np.random.Generator) -> np.ndarray:
+    """Split a total into `count` integers of at least one; all splits are equally likely."""
+    cuts = np.sort(draws.choice(total - 1, count - 1, replace=False)) + 1
     return np.diff(np.concatenate([[0], cuts, [total]]))
 
 
 def corrupt(text: np.ndarray, mask: np.ndarray, sentinels: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
-    """A text with its spans replaced by sentinels, and the text that gives them back.
+    """Replace the spans of a text by sentinels.
 
     Args:
         text: token ids without an end, [length].
         mask: the tokens in spans, [length] bool.
-        sentinels: ids in their order; at least as many as spans.
-        end: what both texts end with.
+        sentinels: ids in order; at least as many as spans.
+        end: id at the end of source and target.
 
     Returns:
-        `a <0> d <1> end` and `<0> b c <1> e end` for a text `a b c d e` with b, c and e in spans.
+        Source and target: `a <0> d <1> end` and `<0> b c <1> e end` for a text `a b c d e` with b, c and e in spans.
     """
     starts = mask & ~np.concatenate([[False], mask[:-1]])
     number = np.cumsum(starts) - 1
     source = np.where(starts, sentinels[number.clip(min=0)], text)[~mask | starts]
-    places = np.flatnonzero(mask)
-    firsts = np.flatnonzero(starts[places])
-    target = np.insert(text[places], firsts, sentinels[: len(firsts)])
+    positions = np.flatnonzero(mask)
+    firsts = np.flatnonzero(starts[positions])
+    target = np.insert(text[positions], firsts, sentinels[: len(firsts)])
     return np.append(source, end), np.append(target, end)
 
 
 def _padded(rows: list[np.ndarray], fill: int) -> Tensor:
-    out = np.full((len(rows), max(map(len, rows))), fill, np.int64)
-    for place, row in enumerate(rows):
-        out[place, : len(row)] = row
-    return torch.from_numpy(out)
+    padded = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return torch.from_numpy(padded)

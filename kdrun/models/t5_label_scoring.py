@@ -1,6 +1,6 @@
 """T5 as a classifier that scores label words (verbalizers).
 
-What a teacher or student from the T5 family is, so that all methods, which ask a model for `logits`, work with it.
+All methods ask a teacher or student for `logits`; this class gives a T5 such logits.
 """
 
 from __future__ import annotations
@@ -24,28 +24,27 @@ class T5LabelScorer(TaskT5):
 
         logit_c = Σ_i log p(word_c,i | word_c,<i, x),  i over the tokens of the word and the end of the text
 
-    over the whole vocabulary, so the logits are log-probabilities of whole answers: e^logit sum to 1 over classes only
-    once the model gives nothing else than label words. Their softmax is the distribution over the classes. Words of
-    more tokens start with lower scores; training takes that away, an untrained model has it.
+    over the whole vocabulary, so the logits are log-probabilities of whole answers: e^logit sum to 1 over the classes
+    only if the model never answers anything but label words. Their softmax is the distribution over the classes. In an
+    untrained model, words of more tokens have lower scores; training removes this bias.
 
-    A score has no classes: the label words are numbers v_c, and `logits` [batch, 1] is Σ_c softmax(scores)_c · v_c, the
-    mean of the numbers that the model would answer [ours; T5 is trained on the nearest number alone].
+    A regression task has no classes: the label words are numbers v_c, and `logits` [batch, 1] is
+    Σ_c softmax(scores)_c · v_c, the mean of the numbers that the model would answer [ours; the original T5 is trained
+    on the nearest number only].
 
-    Training compares label words with one another, through the softmax. T5's own training, cross-entropy at each token
-    of the right word over the whole vocabulary, is that plus −log Σ_c e^logit_c, how improbable it is that the answer
-    is a label word at all:
+    A method's loss compares label words with each other through the softmax. Standard T5 fine-tuning, the
+    cross-entropy over the whole vocabulary at each token of the right word, adds −log Σ_c e^logit_c, the label-mass
+    loss: how improbable it is that the answer is a label word at all.
 
         −logit_y = −log softmax(logits)_y + (−log Σ_c e^logit_c)
 
-    The second term needs no label, so it is added in whatever a method minimises, as `stray`, with weight
-    `stray_weight` [ours]: 1 makes fine-tuning T5's own, 0 leaves it out. Without it a student is as good at telling
-    classes apart, but may answer something else in free generation.
+    The second term needs no label, so it is added to the loss of every method, under the name `stray` and with weight
+    `stray_weight` [ours]: 1 is standard T5 fine-tuning, 0 leaves it out. Without it a student distinguishes the classes
+    equally well, but may answer something else in free generation. In a model with random weights its gradient at
+    first exceeds all others; `teacher=t5_tiny` and `student=t5_tiny` therefore give it a weight of 0.1.
 
-    In a model with random weights that term's gradient drowns the others' at first: `teacher=t5_tiny` and
-    `student=t5_tiny` give it a tenth.
-
-    Weights and config are T5ForConditionalGeneration's own, and saved as such; `label_words` and `prompts` stand in
-    the config. Answers become known with `take_on`, before the first pass.
+    Weights and config are saved as those of a T5ForConditionalGeneration; the config also holds `label_words` and
+    `prompts`. Call `configure_for_task` before the first pass.
     """
 
     answer_inputs: Tensor
@@ -55,25 +54,25 @@ class T5LabelScorer(TaskT5):
     answer_tokens: Tensor
     answer_present: Tensor
     answer_values: Tensor | None
-    _strayed: list[Tensor]
+    _label_mass_losses: list[Tensor]
 
     @property
     def vocabulary_positions(self) -> int:
-        """One per distinct beginning of a label word."""
+        """One per distinct prefix of a label word."""
         return len(self.answer_places)
 
     @property
     def stray_weight(self) -> float:
-        """Weight of `stray` in what is minimised."""
+        """Weight of the label-mass loss."""
         return self.config.stray_weight
 
     def configure_for_task(
         self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0
     ) -> None:
-        """Learn the task's label words, as this tokenizer spells them.
+        """Set up the task's label words in the tokens of this tokenizer.
 
         Raises:
-            ModelError: a word cannot be spelt, or two are the same in tokens.
+            ModelError: a word has no tokens or an unknown one, or two words have the same tokens.
         """
         words = word_ids(task.label_words, tokenizer)
         self.config.label_words, self.config.prompts = list(task.label_words), list(task.prompts)
@@ -86,7 +85,7 @@ class T5LabelScorer(TaskT5):
             self.register_buffer(f"answer_{name}", tensor, persistent=False)
         values = torch.tensor([float(word) for word in task.label_words]) if task.is_regression else None
         self.register_buffer("answer_values", values, persistent=False)
-        self._strayed = []
+        self._label_mass_losses = []
         generation: Any = self.generation_config
         generation.max_new_tokens = max(map(len, words)) + 1
         generation.decoder_start_token_id, generation.eos_token_id = start, end
@@ -98,35 +97,33 @@ class T5LabelScorer(TaskT5):
         attention_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         prompt_mask: Tensor | None = None,
-        **generating: Any,
+        **generation: Any,
     ) -> Any:
         """The log-likelihood of each label word, `logits` [batch, classes] in float32; or the score, [batch, 1].
 
         Args:
-            input_ids: prompt and text, [batch, length]; or
-            inputs_embeds: their embeddings, [batch, length, width].
+            input_ids: prompt and text, [batch, length].
+            inputs_embeds: their embeddings, instead of ids, [batch, length, width].
             attention_mask: 1 on tokens, 0 on padding, [batch, length].
-            prompt_mask: 1 on the tokens of prompts; taken so that a batch can be passed whole, not read.
-            **generating: what T5's own `generate` passes; then this is T5's own pass.
+            prompt_mask: 1 on the tokens of prompts; ignored, accepted so that a whole batch can be passed.
+            **generation: arguments from `generate`; the pass is then that of a plain T5.
         """
         del prompt_mask
-        if generating:
+        if generation:
             ids: Any = input_ids
-            return super().forward(ids, attention_mask, inputs_embeds=inputs_embeds, **generating)
+            return super().forward(ids, attention_mask, inputs_embeds=inputs_embeds, **generation)
         hidden = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds
         ).last_hidden_state
         scores = self._scores(hidden, attention_mask)
         if self.training and torch.is_grad_enabled() and self.stray_weight:
-            self._strayed.append(-scores.logsumexp(dim=-1))
+            self._label_mass_losses.append(-scores.logsumexp(dim=-1))
         logits = scores if self.answer_values is None else scores.softmax(dim=-1) @ self.answer_values[:, None]
         return SequenceClassifierOutput(logits=logits)  # pyright: ignore[reportArgumentType]
 
     def auxiliary_losses(self) -> dict[str, tuple[float, Tensor]]:
-        """What is minimised beside a method's loss: `stray` and its weight, a mean over the rows of training passes
-        since the last call.
-        """
-        passes, self._strayed = self._strayed, []
+        """Weight and value of the label-mass loss: its mean over the rows of training passes since the last call."""
+        passes, self._label_mass_losses = self._label_mass_losses, []
         return {"stray": (self.stray_weight, torch.cat(passes).mean())} if passes else {}
 
     def _scores(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -148,18 +145,18 @@ class T5LabelScorer(TaskT5):
 
 @dataclass(frozen=True)
 class LabelWordLayout:
-    """Label words laid out for one short decoder pass a row.
+    """A trie of label words, laid out as one decoder sequence with a block-diagonal causal mask.
 
-    The decoder's inputs for all words stand one after another in one sequence, in blocks that do not see each other:
-    T5 knows positions by their distance alone, so each block is computed as if it stood alone, and the encoder's
-    states are read once instead of once a class. A block that is the beginning of another is left out, and each
-    distinct beginning of a word is given to the vocabulary's softmax once.
+    One short decoder pass per row scores all words: the decoder inputs of the words follow each other in blocks that
+    do not attend to each other. T5 knows only distances between positions, so each block is computed as if it were
+    alone, and the encoder's states are read once instead of once per class. A block that is a prefix of another is left
+    out, and the softmax over the vocabulary is computed once per distinct prefix (node of the trie).
 
     Attributes:
-        inputs: decoder input ids, [1, places].
-        seen: which place sees which, [1, 1, places, places] bool.
-        places: of each distinct beginning, [beginnings].
-        nodes: per class and token, the number of the beginning that the token follows, [classes, longest].
+        inputs: decoder input ids, [1, positions].
+        seen: which position attends to which, [1, 1, positions, positions] bool.
+        places: position of each node's last token, [nodes].
+        nodes: per class and token, the number of the node that the token follows, [classes, longest].
         tokens: the token, [classes, longest].
         present: 1.0 where a word has such a token, [classes, longest].
     """
@@ -173,52 +170,52 @@ class LabelWordLayout:
 
 
 def layout_label_words(words: list[list[int]], start: int, end: int) -> LabelWordLayout:
-    """Lay out label words.
+    """Lay out label words for one decoder pass.
 
     Args:
-        words: the tokens of each, without an end.
-        start: what the decoder's input begins with.
-        end: what a text ends with. It counts too, so that no word is the beginning of another, and a model that was
-            trained to give a high score stops after the word.
+        words: tokens of each word, without an end.
+        start: id that the decoder's input begins with.
+        end: id of the end of a text. It is scored as well, so that no word is a prefix of another, and a model that
+            gives a word a high score stops after it.
     """
     blocks = sorted({(start, *word) for word in words})
-    blocks = [block for block in blocks if not any(o != block and o[: len(block)] == block for o in blocks)]
+    blocks = [block for block in blocks if not any(b != block and b[: len(block)] == block for b in blocks)]
     offsets = [sum(map(len, blocks[:i])) for i in range(len(blocks))]
     size = sum(map(len, blocks))
     seen = torch.zeros(1, 1, size, size, dtype=torch.bool)
     for offset, block in zip(offsets, blocks, strict=True):
         stop = offset + len(block)
         seen[..., offset:stop, offset:stop] = torch.ones(len(block), len(block), dtype=torch.bool).tril()
-    beginnings = {block[: n + 1]: at + n for at, block in zip(offsets, blocks, strict=True) for n in range(len(block))}
-    number = {beginning: n for n, beginning in enumerate(beginnings)}
+    prefixes = {block[: n + 1]: at + n for at, block in zip(offsets, blocks, strict=True) for n in range(len(block))}
+    number = {prefix: n for n, prefix in enumerate(prefixes)}
     shape = (len(words), max(map(len, words)) + 1)
     nodes, tokens, present = torch.zeros(shape).long(), torch.zeros(shape).long(), torch.zeros(shape)
     for c, word in enumerate(words):
         for i, token in enumerate([*word, end]):
             nodes[c, i], tokens[c, i], present[c, i] = number[(start, *word[:i])], token, 1.0
     inputs = torch.tensor([token for block in blocks for token in block])[None]
-    return LabelWordLayout(inputs, seen, torch.tensor(list(beginnings.values())), nodes, tokens, present)
+    return LabelWordLayout(inputs, seen, torch.tensor(list(prefixes.values())), nodes, tokens, present)
 
 
 def word_ids(words: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The tokens of each label word.
+    """Tokens of each label word.
 
     Raises:
-        ModelError: with every word that has an unknown token or none, and every two that are the same in tokens.
+        ModelError: a word has no tokens or an unknown one, or two words have the same tokens; all are listed.
     """
     problems, by_ids = [], {}
-    spelt = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
-    for word, ids in zip(words, spelt, strict=True):
+    tokens = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+    for word, ids in zip(words, tokens, strict=True):
         if not ids:
             problems.append(f"{word!r} has no tokens")
         elif tokenizer.unk_token_id in ids:
-            problems.append(f"{word!r} has a token that the vocabulary does not know")
+            problems.append(f"{word!r} has a token that is not in the vocabulary")
         elif tuple(ids) in by_ids:
             problems.append(f"{by_ids[tuple(ids)]!r} and {word!r} have the same tokens")
         by_ids[tuple(ids)] = word  # pyright: ignore[reportArgumentType]
     if problems:
         raise ModelError(
-            f"the label words {', '.join(words)} cannot be told apart in the vocabulary of "
-            f"{len(tokenizer)} entries: {'; '.join(problems)}; set task.label_words to others"
+            f"the label words {', '.join(words)} cannot be distinguished in the vocabulary of "
+            f"{len(tokenizer)} entries: {'; '.join(problems)}; choose other words with task.label_words=[…]"
         )
-    return spelt  # pyright: ignore[reportReturnType]
+    return tokens  # pyright: ignore[reportReturnType]

@@ -24,52 +24,51 @@ from kdrun.models.tokenizers import SENTINELS
 from kdrun.storage import cache
 
 FORMAT = 1
-"""Number of the rules below; part of the cache key."""
+"""Version of the rules below; part of the cache key."""
 
 WORDPIECE = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-
-
 BYTE_BPE = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 
 ASCII = string.ascii_lowercase + string.digits + string.punctuation
 SMALLEST = {"wordpiece": 160, "bpe": 300}
-"""Below these a vocabulary is hardly more than its alphabet."""
+"""Least number of entries; a smaller vocabulary is hardly more than its alphabet."""
 
 SHIFT = 0xF0000
-"""Added to a character that continues a word; the results are private-use characters, which no text has."""
+"""Offset of a character that continues a word, into the private-use characters, which occur in no text."""
 
 LONGEST_WORD = 40
+"""Characters; longer words are left out of the training."""
 
 
 def from_corpus(
     architecture: Architecture, corpus: Corpus, vocab_size: int, max_length: int, role: str
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer whose vocabulary was trained on the corpus, from the cache where it is there.
+    """Train a vocabulary on the corpus, or load it from the cache.
 
     Args:
-        architecture: decides kind, special tokens and whether it makes token types.
+        architecture: decides the type of vocabulary, the special tokens and the token types.
         corpus: read once, as a stream.
-        vocab_size: entries, special tokens included; fewer where the corpus does not have so many.
-        max_length: what the tokenizer says of the model's room.
-        role: whose it is, for messages.
+        vocab_size: entries, special tokens included; fewer if the corpus does not have as many.
+        max_length: the tokenizer's `model_max_length`.
+        role: teacher, student or generator, for messages.
 
     Raises:
         ModelError: the vocabulary would be smaller than its alphabet.
     """
-    kind = architecture.spec.vocabulary
-    if vocab_size < SMALLEST[kind]:
+    vocabulary = architecture.spec.vocabulary
+    if vocab_size < SMALLEST[vocabulary]:
         raise ModelError(
-            f"{role}.vocab_size={vocab_size} is too small for a {kind} vocabulary, whose alphabet and special "
-            f"tokens alone take most of {SMALLEST[kind]}; set {role}.vocab_size=2000"
+            f"{role}.vocab_size={vocab_size} is too small for a {vocabulary} vocabulary, whose alphabet and special "
+            f"tokens alone take most of {SMALLEST[vocabulary]}; set {role}.vocab_size=2000"
         )
     key = {
         "format": FORMAT,
-        "kind": kind,
+        "kind": vocabulary,
         "corpus": corpus.fingerprint,
         "vocab_size": vocab_size,
         "tokenizers": tokenizers.__version__,
     }
-    train = _byte_bpe if kind == "bpe" else _wordpiece
+    train = _byte_bpe if vocabulary == "bpe" else _wordpiece
     backend, _ = cache.fetch(
         "vocabulary",
         key,
@@ -80,7 +79,7 @@ def from_corpus(
 
 
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:
-    """A transformers tokenizer around a trained one, with the special tokens and inputs of its family."""
+    """Wrap a trained vocabulary as a transformers tokenizer, with the special tokens and inputs of the family."""
     special = BYTE_BPE if architecture.spec.vocabulary == "bpe" else WORDPIECE
     if architecture.spec.is_text_to_text:
         return _text_to_text(backend, special, max_length)
@@ -103,17 +102,24 @@ def _encoder(
 def for_family(
     tokenizer: PreTrainedTokenizerBase, architecture: Architecture, max_length: int, where: str
 ) -> PreTrainedTokenizerBase:
-    """Another model's tokenizer with the special tokens that a family needs: the ids of words stay as they are.
+    """Give another model's tokenizer the special tokens of a family; the ids of words stay.
 
-    An encoder's becomes T5's by sentinels, in the place of unused entries where it has enough of them, else behind
-    all others. T5's becomes an encoder's where its vocabulary has the encoder's special tokens too.
+    A tokenizer of an encoder becomes one of T5 by adding sentinels: they replace unused entries if there are enough of
+    them, and are appended otherwise. A tokenizer of T5 becomes one of an encoder if its vocabulary has the encoder's
+    special tokens.
+
+    Args:
+        tokenizer: the other model's.
+        architecture: the family.
+        max_length: the new tokenizer's `model_max_length`.
+        where: config key, for messages.
 
     Raises:
-        ModelError: it is T5's without an encoder's special tokens.
+        ModelError: a T5 tokenizer lacks an encoder's special tokens.
     """
     has_sentinels = SENTINELS[0] in tokenizer.get_vocab()
-    own: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-    backend = Tokenizer.from_str(own.to_str())
+    source: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    backend = Tokenizer.from_str(source.to_str())
     text_to_text = architecture.spec.is_text_to_text
     if text_to_text and not has_sentinels:
         special = {role: getattr(tokenizer, f"{role}_token") for role in ("pad", "unk", "sep")}
@@ -123,15 +129,15 @@ def for_family(
     lacking = [token for token in WORDPIECE.values() if backend.token_to_id(token) is None]
     if lacking:
         raise ModelError(
-            f"{where}: the vocabulary is a text-to-text model's and has no {', '.join(lacking)}, which a "
-            f"{architecture.value} model needs; take tokenizer=corpus"
+            f"{where}: the vocabulary belongs to a text-to-text model and has no {', '.join(lacking)}, which a "
+            f"{architecture.value} model needs; set tokenizer=corpus"
         )
     _set_template(backend, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
     return _encoder(backend, WORDPIECE, architecture.spec.token_types, max_length)
 
 
 def _text_to_text(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
-    """T5's tokenizer over an encoder's entries: texts end in what separated them there."""
+    """A T5 tokenizer with an encoder's entries; the encoder's separator ends a text."""
     backend = _with_sentinels(backend)
     end = special["sep"]
     _set_template(backend, f"$A {end}", f"$A {end} $B {end}", [end])
@@ -152,15 +158,15 @@ def _with_sentinels(backend: Tokenizer) -> Tokenizer:
     entries = state["model"]["vocab"]
     unused = sorted((i, name) for name, i in entries.items() if re.fullmatch(r"\[unused\d+\]", name))
     if len(unused) >= len(SENTINELS):
-        taken = dict(zip((name for _, name in unused), SENTINELS, strict=False))
-        state["model"]["vocab"] = {taken.get(name, name): i for name, i in entries.items()}
+        new_names = dict(zip((name for _, name in unused), SENTINELS, strict=False))
+        state["model"]["vocab"] = {new_names.get(name, name): i for name, i in entries.items()}
         backend = Tokenizer.from_str(json.dumps(state))
     backend.add_special_tokens(SENTINELS)
     return backend
 
 
 def _set_template(backend: Tokenizer, single: str, pair: str, special: list[str]) -> None:
-    """What stands around the texts of a row."""
+    """Set the special tokens around the texts of a row."""
     ids = [(token, backend.token_to_id(token)) for token in special]
     backend.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
         single=single, pair=pair, special_tokens=ids
@@ -169,7 +175,7 @@ def _set_template(backend: Tokenizer, single: str, pair: str, special: list[str]
 
 def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
-    # a blank before the first word too, so that a word is the same token wherever it stands in a small vocabulary
+    # a space before the first word too, so that a word is the same token at every position
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
@@ -186,9 +192,9 @@ def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
 def _wordpiece(lines: Iterator[str], vocab_size: int) -> Tokenizer:
     """Train WordPiece entries, the same on every machine.
 
-    `tokenizers`' own WordPiece trainer numbers the `##` characters in the order of a hash table, so that two
-    runs differ. Its BPE trainer does not; WordPiece's training is BPE over words whose continuing characters
-    are marked, so the mark is put into the characters themselves.
+    The WordPiece trainer of `tokenizers` numbers the `##` characters in the order of a hash table, so two runs differ.
+    Its BPE trainer does not. WordPiece training is BPE over words whose continuing characters are marked, so the mark
+    is encoded in the characters (`SHIFT`).
     """
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
@@ -196,11 +202,11 @@ def _wordpiece(lines: Iterator[str], vocab_size: int) -> Tokenizer:
         words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(line)))
     alphabet = _alphabet(words, vocab_size // 8)
     letters = sorted(alphabet) + sorted(chr(ord(char) + SHIFT) for char in alphabet if char.isalnum())
-    spare = vocab_size - len(WORDPIECE)
+    num_entries = vocab_size - len(WORDPIECE)
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
-        vocab_size=spare, min_frequency=2, initial_alphabet=letters, special_tokens=[], show_progress=False
+        vocab_size=num_entries, min_frequency=2, initial_alphabet=letters, special_tokens=[], show_progress=False
     )
     inner.train_from_iterator(_marked(words, alphabet), trainer)
     entries = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
@@ -219,7 +225,7 @@ def _wordpiece_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Nor
 
 
 def _alphabet(words: Counter[str], size: int) -> set[str]:
-    """ASCII, so that a task's plain words can always be spelt, and the corpus's most frequent other characters."""
+    """ASCII, so that plain words have no unknown character, and the corpus's most frequent other characters."""
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for char in word:
@@ -229,15 +235,15 @@ def _alphabet(words: Counter[str], size: int) -> set[str]:
 
 
 def _marked(words: Counter[str], alphabet: set[str]) -> Iterator[str]:
-    """The words as often as they occur, with all but their first characters marked as continuing."""
+    """Yield each word as often as it occurs, with all but its first character marked as continuing."""
     for word, count in sorted(words.items()):
         if len(word) > LONGEST_WORD or not set(word) <= alphabet:
             continue
         marked = word[0] + "".join(chr(ord(char) + SHIFT) for char in word[1:])
         while count:
-            now = min(count, 1000)
-            yield " ".join([marked] * now)
-            count -= now
+            repeats = min(count, 1000)
+            yield " ".join([marked] * repeats)
+            count -= repeats
 
 
 def _unmarked(entry: str) -> str:

@@ -10,13 +10,13 @@ from functools import cache
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NON_WORD_ENTRIES = re.compile(r"\[unused\d+\]|<extra_id_\d+>")
-"""Entries of a vocabulary that no text has: BERT's unused ones, and T5's sentinels of masked spans."""
+"""Entries of a vocabulary that occur in no text: BERT's unused ones, and T5's sentinels of masked spans."""
 
 
 def same_vocabulary(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
-    """Whether both give every word the same id, and special tokens that both have.
+    """Whether both give every word, and every special token that both have, the same id.
 
-    Entries that no text has do not count: BERT's unused ones, which T5 models with BERT's vocabulary use for the
+    Entries that occur in no text do not count: BERT's unused ones, which T5 models with BERT's vocabulary use for the
     sentinels of masked spans, and those sentinels. T5 has no classification and no mask token.
     """
     if first is second:
@@ -31,7 +31,7 @@ def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids of all tokens that are no text, sorted: those with a role, and all others added as special ones."""
+    """Sorted ids of all tokens that are not text: those with a role, and all others that were added as special ones."""
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return sorted(added | set(tokenizer.all_special_ids))
 
@@ -42,7 +42,7 @@ def _accepted(model_class: type) -> frozenset[str]:
 
 
 def fitting_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> PreTrainedTokenizerBase:
-    """The tokenizer, or where it makes token types that the model does not have, a copy that makes none."""
+    """The tokenizer, or a copy without token types if the model has none."""
     types = getattr(model.config, "type_vocab_size", 0) or 0
     if "token_type_ids" not in tokenizer.model_input_names or (types > 1 and _takes_types(model)):
         return tokenizer
@@ -56,10 +56,10 @@ def _takes_types(model: PreTrainedModel) -> bool:
 
 
 SENTINELS = [f"<extra_id_{number}>" for number in range(100)]
-"""T5's tokens for masked spans, in their order."""
+"""T5's tokens for masked spans, in order."""
 
 
 def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids of T5's sentinels in their order; empty where the vocabulary has none."""
+    """Ids of T5's sentinels, in order; empty if the vocabulary has none."""
     entries = tokenizer.get_vocab()
     return [entries[name] for name in SENTINELS if name in entries]

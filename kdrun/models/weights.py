@@ -18,10 +18,21 @@ from kdrun.rng import seeded_init
 def read(
     auto: Any, folder: Path, where: str, config: PreTrainedConfig, context: BuildContext, attention: str
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """A model of a class (or of one of transformers' Auto classes), and what the checkpoint lacked for it.
+    """Load a model, and report the weights that its checkpoint lacked.
+
+    Args:
+        auto: a model class, or one of transformers' Auto classes.
+        folder: the checkpoint.
+        where: config key and folder, for messages.
+        config: the model's config.
+        context: seed and role decide weights that the checkpoint lacks.
+        attention: attention implementation.
+
+    Returns:
+        The model in fp32, and transformers' loading info.
 
     Raises:
-        ModelError: the weights are damaged, or cannot be loaded so.
+        ModelError: the weights are damaged, or do not fit the class.
     """
     try:
         with silence_transformers(), seeded_init(context.seed, context.role):
@@ -40,26 +51,30 @@ def read(
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"{where} cannot be loaded for the {context.role}: {first_line(error)}") from None
     for parameter in model.parameters():
-        # out of the file's memory map, where tensors lie at odd addresses: kernels round differently there, and
-        # a model read back must give the very numbers of the one that was saved
+        # copied out of the file's memory map, where tensors have odd addresses: kernels round differently there, and
+        # a loaded model must give the same numbers as the one that was saved
         parameter.data = parameter.data.clone()
     return model, info
 
 
 def mismatched_weights(info: dict[str, Any]) -> set[str]:
-    """The weights whose shape in the checkpoint is not what its config says."""
+    """Weights whose shape in the checkpoint differs from its config."""
     return {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}
 
 
-def check_missing_weights(lost: set[str], where: str) -> None:
-    """Refuse a checkpoint without a part of the body.
+def check_missing_weights(missing: set[str], where: str) -> None:
+    """Check that a checkpoint has all weights of the body.
+
+    Args:
+        missing: weights that are missing or have another shape.
+        where: config key and folder, for messages.
 
     Raises:
-        ModelError: with the names of the missing or misshapen weights.
+        ModelError: some weights are missing.
     """
-    if lost:
-        some = ", ".join(sorted(lost)[:4])
+    if missing:
+        names = ", ".join(sorted(missing)[:4])
         raise ModelError(
-            f"{where}: {len(lost)} weights of the body are missing or have another shape than config.json says "
-            f"({some}, …), so they would be random; the weights and config.json are not of one checkpoint"
+            f"{where}: {len(missing)} weights of the body are missing or have a different shape in config.json "
+            f"({names}, …), so they would be random; the weights and config.json belong to different checkpoints"
         )

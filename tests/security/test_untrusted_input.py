@@ -102,7 +102,7 @@ def test_code_of_a_model_folder_is_not_run(tmp_path: Path) -> None:
     folder = model_folder(tmp_path, auto_map={"AutoConfig": "evil.Config", "AutoModel": "evil.Model"})
     (folder / "evil.py").write_text(script(folder))
     (folder / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="code of its own"):
+    with pytest.raises(ModelError, match="auto_map"):
         read_config(folder, "teacher.path=model")
     (folder / "tokenizer.json").write_text('{"model": {}}')
     told = {"tokenizer_class": "EvilTokenizer", "auto_map": {"AutoTokenizer": ["evil.Slow", "evil.Fast"]}}

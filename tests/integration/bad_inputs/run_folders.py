@@ -67,11 +67,11 @@ def other(name: str, path: str, content: str, words: str, *says: str, code: int 
 AGAIN = "resume={here}/run"
 CASES: list[Case] = [
     Case("a model folder that is not there", (*SMOKE, "teacher=pretrained", "teacher.path={here}/model"),
-         ("there is no such folder", "save_pretrained")),
+         ("no such folder", "save_pretrained")),
     model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "is missing", "it is empty"),
     model("no config.json", gone("config.json"), "config.json is missing", "save_pretrained"),
     model("a config.json that is no JSON", put("config.json", "{"), "config.json is not JSON", "copy it again"),
-    model("a config.json that is no object", put("config.json", "[]"), "holds no JSON object"),
+    model("a config.json that is no object", put("config.json", "[]"), "JSON object"),
     model("an unknown architecture", edit("config.json", model_type="bort"), "model_type 'bort'", "cannot be used"),
     model("no architecture", edit("config.json", model_type=None), "config.json", "cannot be used"),
     model("sizes that are words", edit("config.json", hidden_size="big"), "cannot be used"),

@@ -1,4 +1,4 @@
-"""Attention maps of the three families: worked out from queries and keys, and free where nobody asks for them."""
+"""Attention maps of all encoders: equal to those from queries and keys, and free unless requested."""
 
 import json
 from collections.abc import Callable
@@ -23,12 +23,12 @@ LOWEST = torch.finfo(torch.float32).min
 def built(
     family: Architecture, context: Context, implementation: str = attention_maps.NAME, **more: Any
 ) -> ModelBundle:
-    """A model whose maps are far from even, so that a wrong one shows."""
-    made = make(scratch_config(family), context(attn_implementation=implementation, **more))
-    for name, parameter in made.model.named_parameters():
+    """A model whose maps are far from uniform, so that a wrong one shows."""
+    bundle = make(scratch_config(family), context(attn_implementation=implementation, **more))
+    for name, parameter in bundle.model.named_parameters():
         if any(part in name for part in ("query", "key", "q_lin", "k_lin")) and parameter.ndim > 1:
             parameter.data.mul_(40)
-    return made
+    return bundle
 
 
 def batch(of: ModelBundle) -> dict[str, Tensor]:
@@ -37,13 +37,13 @@ def batch(of: ModelBundle) -> dict[str, Tensor]:
     return dict(of.tokenizer(texts, padding=True, return_tensors="pt"))
 
 
-def maps(of: ModelBundle, **asked: Any) -> tuple[Tensor, ...]:
+def maps(of: ModelBundle, **options: Any) -> tuple[Tensor, ...]:
     with torch.no_grad():
-        return of.model(**batch(of), output_attentions=True, **asked).attentions
+        return of.model(**batch(of), output_attentions=True, **options).attentions
 
 
 def scores_by_hand(of: ModelBundle) -> list[Tensor]:
-    """q·kᵀ/√d of every layer from what its query and key matrices put out, LOWEST at padded keys."""
+    """q·kᵀ/√d of every layer from the outputs of its query and key matrices, LOWEST at padded keys."""
     seen: dict[str, list[Tensor]] = {"q": [], "k": []}
     handles = [
         module.register_forward_hook(lambda _m, _i, out, kind=kind: seen[kind[0]].append(out))
@@ -58,34 +58,34 @@ def scores_by_hand(of: ModelBundle) -> list[Tensor]:
         handle.remove()
     padded = inputs["attention_mask"] == 0
     assert padded.any()
-    made = []
+    maps_by_layer = []
     for q, k in zip(seen["q"], seen["k"], strict=True):
         rows, length, width = q.shape
         heads = [part.view(rows, length, 2, width // 2) for part in (q, k)]
         scores = torch.einsum("bihd,bjhd->bhij", *heads) / (width // 2) ** 0.5
-        made.append(scores.masked_fill(padded[:, None, None, :], LOWEST))
-    return made
+        maps_by_layer.append(scores.masked_fill(padded[:, None, None, :], LOWEST))
+    return maps_by_layer
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_are_those_of_queries_and_keys_for_every_layer(family: Architecture, context: Context) -> None:
     model = built(family, context)
-    found, wanted = maps(model, attention_maps="scores"), scores_by_hand(model)
-    assert len(found) == len(wanted) == 3
-    for own, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
-        assert own[other > LOWEST].std() > 0.1
+    scores, expected = maps(model, attention_maps="scores"), scores_by_hand(model)
+    assert len(scores) == len(expected) == 3
+    for layer, by_hand in zip(scores, expected, strict=True):
+        torch.testing.assert_close(layer, by_hand, atol=1e-5, rtol=1e-5)
+        assert layer[by_hand > LOWEST].std() > 0.1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_probabilities_are_the_softmax_and_those_of_eager(family: Architecture, context: Context) -> None:
     model, eager = built(family, context), built(family, context, "eager")
-    found = maps(model, attention_maps="probabilities")
-    for own, plain, scores in zip(found, maps(eager), scores_by_hand(model), strict=True):
-        torch.testing.assert_close(own, scores.softmax(dim=-1))
-        torch.testing.assert_close(own, plain)
-    for own, plain in zip(found, maps(model), strict=True):
-        assert torch.equal(own, plain)  # what transformers' word means, when nothing else is said
+    probabilities = maps(model, attention_maps="probabilities")
+    for layer, of_eager, scores in zip(probabilities, maps(eager), scores_by_hand(model), strict=True):
+        torch.testing.assert_close(layer, scores.softmax(dim=-1))
+        torch.testing.assert_close(layer, of_eager)
+    for layer, default in zip(probabilities, maps(model), strict=True):
+        assert torch.equal(layer, default)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -96,13 +96,13 @@ def test_probabilities_are_taken_before_dropout(family: Architecture, context: C
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("asked", [{}, {"output_attentions": True, "attention_maps": "scores"}])
-def test_logits_are_those_of_fused_attention(family: Architecture, asked: dict[str, Any], context: Context) -> None:
-    """Asked for maps or not, in the values and in the gradients."""
-    own, fused = built(family, context), built(family, context, "sdpa")
+@pytest.mark.parametrize("options", [{}, {"output_attentions": True, "attention_maps": "scores"}])
+def test_logits_are_those_of_fused_attention(family: Architecture, options: dict[str, Any], context: Context) -> None:
+    """Values and gradients, with maps and without."""
+    with_maps, fused = built(family, context), built(family, context, "sdpa")
     answers, gradients = [], []
-    for model, words in ((own, asked), (fused, {})):
-        answers.append(model.model(**batch(model), **words).logits)
+    for model, arguments in ((with_maps, options), (fused, {})):
+        answers.append(model.model(**batch(model), **arguments).logits)
         answers[-1].square().sum().backward()
         gradients.append({name: p.grad for name, p in model.model.named_parameters() if p.grad is not None})
     torch.testing.assert_close(answers[0], answers[1], atol=1e-5, rtol=0)
@@ -112,7 +112,7 @@ def test_logits_are_those_of_fused_attention(family: Architecture, asked: dict[s
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_only_who_asks_pays(family: Architecture, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_requested_maps_cost(family: Architecture, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     model, fused = built(family, context), attention_maps.sdpa_attention_forward
     calls: list[nn.Module] = []
 
@@ -142,13 +142,13 @@ def test_a_saved_model_is_a_plain_one(family: Architecture, context: Context, tm
         torch.testing.assert_close(again(**batch(model)).logits, model.model(**batch(model)).logits)
 
 
-def test_layers_that_look_left_only_are_refused() -> None:
-    class LooksLeft(nn.Module):
+def test_causal_layers_are_refused() -> None:
+    class CausalLayer(nn.Module):
         is_causal = True
 
     q = torch.zeros(1, 1, 3, 2)
-    with pytest.raises(ModelError, match=r"LooksLeft .*BERT, DistilBERT or RoBERTa"):
-        attention_maps.attention(LooksLeft(), q, q, q, None, output_attentions=True)
+    with pytest.raises(ModelError, match=r"CausalLayer .*BERT, DistilBERT or RoBERTa"):
+        attention_maps.attention(CausalLayer(), q, q, q, None, output_attentions=True)
 
 
 def test_a_mask_of_numbers_is_added() -> None:

@@ -40,7 +40,7 @@ def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("role", ["teacher", "generator"])
-def test_saved_and_loaded_it_is_the_same(family: Architecture, role: str, context: Context, tmp_path: Path) -> None:
+def test_a_saved_model_loads_unchanged(family: Architecture, role: str, context: Context, tmp_path: Path) -> None:
     built = make(scratch_config(family), context(role))
     saving.save_pretrained(built.model, built.tokenizer, tmp_path / "saved")
     loaded = from_path(tmp_path / "saved", context(role, seed=9))
@@ -84,12 +84,12 @@ def test_a_base_gets_a_new_seeded_head(folder: Path, context: Context) -> None:
     assert first.notes == ["2 weights were new: classifier.bias, classifier.weight"]
 
 
-def test_a_head_of_another_kind_is_not_taken_for_a_classifier(folder: Path, context: Context) -> None:
+def test_a_token_classification_head_is_replaced(folder: Path, context: Context) -> None:
     edit(folder, architectures=["BertForTokenClassification"])
-    old = load_file(folder / "model.safetensors")["classifier.weight"]
+    checkpoint_head = load_file(folder / "model.safetensors")["classifier.weight"]
     built = from_path(folder, context("teacher", seed=2))
     assert not built.has_head
-    assert not torch.equal(built.model.state_dict()["classifier.weight"], old)
+    assert not torch.equal(built.model.state_dict()["classifier.weight"], checkpoint_head)
 
 
 def test_a_missing_pooler_is_noted(folder: Path, context: Context) -> None:
@@ -106,30 +106,30 @@ def test_a_missing_part_of_the_body_is_refused(folder: Path, context: Context) -
 
 def test_a_body_of_another_shape_is_refused(folder: Path, context: Context) -> None:
     edit(folder, intermediate_size=48)
-    with pytest.raises(ModelError, match="weights of the body are missing or have another shape"):
+    with pytest.raises(ModelError, match=r"teacher\.path=.*weights of the body .*different shape"):
         from_path(folder, context("teacher"))
 
 
 def test_a_generator_needs_its_language_head(folder: Path, context: Context) -> None:
-    with pytest.raises(ModelError, match="a generator needs a masked-language-model head, and this checkpoint lacks"):
+    with pytest.raises(ModelError, match=r"generator\.path=.*masked-language-model head"):
         from_path(folder, context("generator"))
 
 
 def test_a_missing_folder(context: Context, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"teacher\.path=.*nowhere: there is no such folder"):
+    with pytest.raises(ModelError, match=r"teacher\.path=.*nowhere"):
         from_path(tmp_path / "nowhere", context("teacher"))
 
 
 @pytest.mark.parametrize(
-    ("gone", "message"),
+    ("missing", "message"),
     [
         ("config.json", "config.json is missing"),
         ("tokenizer.json", "no tokenizer"),
         ("model.safetensors", "no safetensors weights"),
     ],
 )
-def test_a_missing_file(gone: str, message: str, folder: Path, context: Context) -> None:
-    (folder / gone).unlink()
+def test_a_missing_file(missing: str, message: str, folder: Path, context: Context) -> None:
+    (folder / missing).unlink()
     with pytest.raises(ModelError, match=message):
         from_path(folder, context("teacher"))
 
@@ -140,9 +140,9 @@ def test_pickled_weights_are_refused(folder: Path, context: Context) -> None:
         from_path(folder, context("teacher"))
 
 
-def test_code_of_strangers_is_refused(folder: Path, context: Context) -> None:
+def test_custom_code_is_refused(folder: Path, context: Context) -> None:
     edit(folder, auto_map={"AutoModel": "modeling.Mine"})
-    with pytest.raises(ModelError, match=r"names code of its own \(auto_map\), which kdrun never runs"):
+    with pytest.raises(ModelError, match="auto_map"):
         from_path(folder, context("teacher"))
 
 
@@ -157,7 +157,7 @@ def test_code_of_strangers_is_refused(folder: Path, context: Context) -> None:
 )
 def test_an_unusable_config(changes: dict[str, Any], message: str, folder: Path, context: Context) -> None:
     edit(folder, **changes)
-    shutil.move(folder, folder.with_name("other"))  # transformers guesses a family from the folder's name
+    shutil.move(folder, folder.with_name("other"))  # transformers infers a family from the folder's name
     with pytest.raises(ModelError, match=message):
         from_path(folder.with_name("other"), context("teacher"))
 
@@ -177,7 +177,7 @@ def test_a_tokenizer_larger_than_the_embeddings(folder: Path, context: Context) 
 
 
 def test_too_long_texts(folder: Path, context: Context) -> None:
-    with pytest.raises(ModelError, match=r"has room for 128 tokens, data\.max_length is 200; set data\.max_length=128"):
+    with pytest.raises(ModelError, match=r"128 tokens, data\.max_length is 200; set data\.max_length=128"):
         from_path(folder, context("teacher", max_length=200))
 
 
@@ -188,19 +188,19 @@ def test_nothing_to_load(hub: str, context: Context) -> None:
 
 
 @pytest.mark.parametrize("role", ["teacher", "student", "generator"])
-def test_no_hub_fails_fast_and_says_what_to_do(
+def test_a_missing_hub_checkpoint_fails_fast_with_a_remedy(
     role: str, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     started = time.perf_counter()
     with pytest.raises(ModelError, match=rf"{role}\.path=FOLDER.*preset=embedded"):
-        make(PretrainedConfig(name="pretrained", hub="nobody/nothing"), context(role))
+        make(PretrainedConfig(name="pretrained", hub="owner/missing"), context(role))
     assert time.perf_counter() - started < 10
 
 
-def test_a_name_that_no_hub_has(context: Context) -> None:
-    with pytest.raises(ModelError, match=r"teacher\.hub=a/b/c is no name at the hub"):
+def test_an_invalid_hub_name_is_refused(context: Context) -> None:
+    with pytest.raises(ModelError, match=r"teacher\.hub=a/b/c .*teacher\.path=FOLDER"):
         make(PretrainedConfig(name="pretrained", hub="a/b/c"), context("teacher"))
 
 
@@ -224,7 +224,7 @@ def test_a_real_encoder(context: Context) -> None:
 def test_a_real_generator_fills_a_mask(context: Context) -> None:
     built = from_path(shared("minilm-l3-mlm"), context("generator"))
     batch = built.tokenizer("He was born in [MASK] in the city of London.", return_tensors="pt")
-    place = int((batch["input_ids"][0] == built.tokenizer.mask_token_id).nonzero())
+    position = int((batch["input_ids"][0] == built.tokenizer.mask_token_id).nonzero())
     with torch.no_grad():
-        best = built.model(**batch).logits[0, place].topk(20).indices
+        best = built.model(**batch).logits[0, position].topk(20).indices
     assert "london" in built.tokenizer.convert_ids_to_tokens(best)

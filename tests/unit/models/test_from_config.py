@@ -56,7 +56,7 @@ def test_weights_are_a_function_of_seed_and_role_and_the_global_generator_stays(
     assert make(scratch_config(), context("teacher", seed=3)).fingerprint != first.fingerprint
 
 
-def test_max_length_does_not_move_the_weights(context: Context) -> None:
+def test_max_length_does_not_change_the_weights(context: Context) -> None:
     short, longer = (make(scratch_config(), context(max_length=n)) for n in (32, 128))
     assert torch.equal(embeddings(short), embeddings(longer))
 
@@ -125,7 +125,7 @@ def test_a_student_takes_its_teachers_vocabulary(family: Architecture, context: 
     assert logits(student).isfinite().all()
 
 
-def test_no_teacher_to_take_a_vocabulary_from(context: Context) -> None:
+def test_a_vocabulary_without_a_teacher_is_refused(context: Context) -> None:
     with pytest.raises(ModelError, match=r"student\.tokenizer=teacher, and there is no teacher .*tokenizer=corpus"):
         make(scratch_config(tokenizer=TokenizerSource.teacher), context())
 

@@ -1,4 +1,4 @@
-"""Span corruption against hand-made texts, and the counts it promises."""
+"""Span corruption: texts by hand, numbers of tokens and spans, the loss of T5."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ SENTINELS = np.array([90, 91, 92])
         ([1, 0, 1, 0, 1], [90, 12, 91, 14, 92, 1], [90, 11, 91, 13, 92, 15, 1]),
     ],
 )
-def test_spans_become_sentinels_and_are_given_back(mask: list[int], source: list[int], target: list[int]) -> None:
-    made = span_corruption.corrupt(np.arange(11, 16), np.array(mask, bool), SENTINELS, 1)
-    assert [part.tolist() for part in made] == [source, target]
+def test_spans_become_sentinels(mask: list[int], source: list[int], target: list[int]) -> None:
+    pair = span_corruption.corrupt(np.arange(11, 16), np.array(mask, bool), SENTINELS, 1)
+    assert [part.tolist() for part in pair] == [source, target]
 
 
 @pytest.mark.parametrize(
     ("length", "rate", "mean", "masked", "spans"),
     [(20, 0.15, 3, 3, 1), (40, 0.3, 3, 12, 4), (1, 0.15, 3, 1, 1), (4, 0.5, 1, 2, 2)],
 )
-def test_as_many_tokens_and_spans_as_asked_for(length: int, rate: float, mean: float, masked: int, spans: int) -> None:
+def test_numbers_of_masked_tokens_and_spans(length: int, rate: float, mean: float, masked: int, spans: int) -> None:
     seen = np.zeros(length, int)
     for step in range(200):
         mask = span_corruption.span_mask(length, rate, mean, rng.numpy_stream(1, "mask", "t", step))
@@ -49,7 +49,7 @@ def test_as_many_tokens_and_spans_as_asked_for(length: int, rate: float, mean: f
 
 
 def test_no_more_spans_than_sentinels() -> None:
-    mask = span_corruption.span_mask(100, 0.5, 1, rng.numpy_stream(1, "mask"), most=7)
+    mask = span_corruption.span_mask(100, 0.5, 1, rng.numpy_stream(1, "mask"), max_spans=7)
     assert (np.diff(np.concatenate([[0], mask.astype(int)])) == 1).sum() == 7
 
 

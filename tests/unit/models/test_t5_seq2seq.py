@@ -1,4 +1,4 @@
-"""T5 as a writer: plain T5 underneath, a config that tells what it was taught, and what is refused."""
+"""AnswerT5: logits of a plain T5, a config that holds the task, refused checkpoints."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -54,23 +54,23 @@ def test_logits_are_those_of_the_plain_model(writer: ModelBundle) -> None:
     assert ours.past_key_values is None
 
 
-def test_logits_behind_an_end_are_not_computed_and_the_others_are_as_ever(writer: ModelBundle) -> None:
-    """Also their gradients: the loss of a batch is that of its rows one by one, whose answers have no padding."""
+def test_logits_behind_an_end_are_nan_and_the_others_unchanged(writer: ModelBundle) -> None:
+    """The gradients agree too: the loss of a batch equals that of its rows one by one, without padding."""
     model, end = writer.model.double(), writer.tokenizer.eos_token_id
     ids = writer.tokenizer(["anna visited rome."] * 3, return_tensors="pt")["input_ids"]
     assert isinstance(ids, torch.Tensor)
-    # what is read of three answers: "7 8 9", cut before its end; "7" and its end; the end alone
-    read = torch.tensor([[0, 7, 8], [0, 7, end], [0, end, 5]])
-    found = model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=read).logits
+    # decoder inputs of three answers: "7 8 9", cut before its end; "7" and its end; the end alone
+    decoder_inputs = torch.tensor([[0, 7, 8], [0, 7, end], [0, end, 5]])
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=decoder_inputs).logits
     lengths = [3, 2, 1]
-    assert (~found[..., 0].isnan()).sum(dim=1).tolist() == lengths
-    found[~found.isnan()].square().sum().backward()
+    assert (~logits[..., 0].isnan()).sum(dim=1).tolist() == lengths
+    logits[~logits.isnan()].square().sum().backward()
     together = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     for row, length in enumerate(lengths):
-        own = {"input_ids": ids[:1], "attention_mask": torch.ones_like(ids[:1])}
-        alone = model(**own, decoder_input_ids=read[row : row + 1, :length]).logits
-        torch.testing.assert_close(alone[0], found[row, :length])
+        inputs = {"input_ids": ids[:1], "attention_mask": torch.ones_like(ids[:1])}
+        alone = model(**inputs, decoder_input_ids=decoder_inputs[row : row + 1, :length]).logits
+        torch.testing.assert_close(alone[0], logits[row, :length])
         alone.square().sum().backward()
     assert len(together) > 10
     for name, p in model.named_parameters():
@@ -80,12 +80,12 @@ def test_logits_behind_an_end_are_not_computed_and_the_others_are_as_ever(writer
 
 def test_a_start_that_is_also_the_end_ends_nothing(writer: ModelBundle) -> None:
     end = writer.tokenizer.eos_token_id
-    given = batch(writer) | {"decoder_input_ids": torch.tensor([[end, 7, end, 8]])}
+    inputs = batch(writer) | {"decoder_input_ids": torch.tensor([[end, 7, end, 8]])}
     with torch.no_grad():
-        assert writer.model(**given).logits[0, :, 0].isnan().tolist() == [False, False, True, True]
+        assert writer.model(**inputs).logits[0, :, 0].isnan().tolist() == [False, False, True, True]
 
 
-def test_it_is_saved_as_what_anybody_can_read_and_read_back_as_taught(writer: ModelBundle, tmp_path: Path) -> None:
+def test_a_saved_model_is_a_plain_t5_and_loads_with_its_task(writer: ModelBundle, tmp_path: Path) -> None:
     save_pretrained(writer, None, tmp_path)
     plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
     assert type(plain) is T5ForConditionalGeneration
@@ -99,17 +99,17 @@ def test_it_is_saved_as_what_anybody_can_read_and_read_back_as_taught(writer: Mo
         torch.testing.assert_close(plain(**batch(writer)).logits, again.model(**batch(writer)).logits, rtol=0, atol=0)
 
 
-def test_a_checkpoint_of_another_task_is_refused_or_taught_anew(writer: ModelBundle, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_task_is_refused_or_trained_again(writer: ModelBundle, tmp_path: Path) -> None:
     save_pretrained(writer, None, tmp_path)
     section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
     other = replace(TASK, name="other", entities=["gene"])
     with pytest.raises(ModelError, match=r"trained to answer person, .* other asks for gene"):
         registry.build("teacher", "pretrained", section, context(other, "teacher"))
-    anew = registry.build(
+    bundle = registry.build(
         "teacher", "pretrained", replace(section, fine_tune=FineTune.always), context(other, "teacher")
     )
-    assert not anew.has_head
-    assert anew.model.config.entities == ["gene"]
+    assert not bundle.has_head
+    assert bundle.model.config.entities == ["gene"]
 
 
 def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_env: None) -> None:
@@ -117,10 +117,10 @@ def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_e
     save_pretrained(tiny, None, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"never read")
     section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
-    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is an encoder, which writes no text"):
+    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is an encoder.*conll2003.*T5"):
         registry.build("teacher", "pretrained", section, context(role="teacher"))
 
 
-def test_a_task_without_a_prompt_cannot_be_taught() -> None:
+def test_a_task_without_a_prompt_is_refused() -> None:
     with pytest.raises(ModelError, match="has 0 prompts for 1 texts"):
         check_prompts(replace(TASK, prompts=[]), "student")

@@ -45,23 +45,23 @@ def test_special_tokens_and_their_places(family: Architecture, corpus: Corpus) -
         assert sum(pair["token_type_ids"]) == len(tokenizer("the dog")["input_ids"]) - 1
 
 
-def test_words_are_learnt_and_unseen_ascii_is_spelt(corpus: Corpus) -> None:
+def test_frequent_words_are_entries_and_unseen_ascii_is_spelled(corpus: Corpus) -> None:
     tokenizer = tokenizer_training.from_corpus(Architecture.bert, corpus, 400, 64, "student")
     assert tokenizer.tokenize("The MOUNTAIN's garden") == ["the", "mountain", "'", "s", "garden"]
-    spelt = tokenizer.tokenize("zyzzyva #42!")
-    assert tokenizer.unk_token not in spelt
-    assert "".join(spelt).replace("##", "") == "zyzzyva#42!"
-    assert all(piece.startswith("##") for piece in spelt[1:6])
+    pieces = tokenizer.tokenize("zyzzyva #42!")
+    assert tokenizer.unk_token not in pieces
+    assert "".join(pieces).replace("##", "") == "zyzzyva#42!"
+    assert all(piece.startswith("##") for piece in pieces[1:6])
     assert tokenizer.tokenize("漢") == [tokenizer.unk_token]
 
 
-def test_byte_level_spells_everything(corpus: Corpus) -> None:
+def test_byte_level_bpe_represents_any_text(corpus: Corpus) -> None:
     tokenizer = tokenizer_training.from_corpus(Architecture.roberta, corpus, 400, 64, "student")
     text = " Größe 漢字 🙂"
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
 
-def test_no_more_entries_than_asked_for_and_ids_without_a_gap(corpus: Corpus) -> None:
+def test_ids_have_no_gap_and_entries_are_limited(corpus: Corpus) -> None:
     for family, size in ((Architecture.bert, 200), (Architecture.roberta, 300)):
         vocab = tokenizer_training.from_corpus(family, corpus, size, 64, "student").get_vocab()
         assert len(vocab) <= size
@@ -77,7 +77,7 @@ def test_training_is_the_same_in_every_process() -> None:
     assert [json.loads(line) for line in other.stdout.splitlines()] == here
 
 
-def test_it_is_trained_once(corpus: Corpus) -> None:
+def test_a_vocabulary_is_trained_once(corpus: Corpus) -> None:
     passes = []
 
     def lines():
@@ -98,7 +98,7 @@ def test_too_small_a_vocabulary_is_refused(family: Architecture, least: int, cor
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_saved_and_read_back_it_is_identical(family: Architecture, context: Context, tmp_path: Path) -> None:
+def test_a_saved_tokenizer_loads_unchanged(family: Architecture, context: Context, tmp_path: Path) -> None:
     built = make(scratch_config(family), context())
     saving.save_pretrained(built, None, tmp_path / "saved")
     again = AutoTokenizer.from_pretrained(tmp_path / "saved")
@@ -108,7 +108,7 @@ def test_saved_and_read_back_it_is_identical(family: Architecture, context: Cont
     assert again("the cat", "a dog") == built.tokenizer("the cat", "a dog")
 
 
-def test_other_vocabularies_are_told_apart(corpus: Corpus) -> None:
+def test_different_vocabularies_are_distinguished(corpus: Corpus) -> None:
     small, large = (tokenizer_training.from_corpus(Architecture.bert, corpus, n, 64, "student") for n in (165, 250))
     assert not tokenizers.same_vocabulary(small, large)
 
@@ -129,21 +129,21 @@ def test_a_tokenizer_changes_family_and_keeps_the_ids_of_words(corpus: Corpus) -
     bert, t5 = (
         tokenizer_training.from_corpus(a, corpus, 250, 64, "student") for a in (Architecture.bert, Architecture.t5)
     )
-    there = tokenizer_training.for_family(bert, Architecture.t5, 64, "x")
-    assert tokenizer_fingerprint(there) == tokenizer_fingerprint(t5)
-    assert tokenizer_training.for_family(there, Architecture.t5, 64, "x") is there
+    with_sentinels = tokenizer_training.for_family(bert, Architecture.t5, 64, "x")
+    assert tokenizer_fingerprint(with_sentinels) == tokenizer_fingerprint(t5)
+    assert tokenizer_training.for_family(with_sentinels, Architecture.t5, 64, "x") is with_sentinels
     assert tokenizer_training.for_family(bert, Architecture.bert, 64, "x") is bert
-    back = tokenizer_training.for_family(t5, Architecture.bert, 64, "x")
-    assert back("the cat", "a dog") == bert("the cat", "a dog")
-    assert back.mask_token == "[MASK]"
+    without_sentinels = tokenizer_training.for_family(t5, Architecture.bert, 64, "x")
+    assert without_sentinels("the cat", "a dog") == bert("the cat", "a dog")
+    assert without_sentinels.mask_token == "[MASK]"
     roberta = tokenizer_training.from_corpus(Architecture.roberta, corpus, 400, 64, "student")
-    made = tokenizer_training.for_family(roberta, Architecture.t5, 64, "x")
-    assert made("the cat")["input_ids"][-1] == roberta.sep_token_id == made.eos_token_id
-    with pytest.raises(ModelError, match=r"x: the vocabulary is a text-to-text model's and has no \[PAD\]"):
-        tokenizer_training.for_family(made, Architecture.bert, 64, "x")
+    of_roberta = tokenizer_training.for_family(roberta, Architecture.t5, 64, "x")
+    assert of_roberta("the cat")["input_ids"][-1] == roberta.sep_token_id == of_roberta.eos_token_id
+    with pytest.raises(ModelError, match=r"x: .*\[PAD\].*tokenizer=corpus"):
+        tokenizer_training.for_family(of_roberta, Architecture.bert, 64, "x")
 
 
-def test_sentinels_take_the_place_of_unused_entries(corpus: Corpus) -> None:
+def test_sentinels_replace_unused_entries(corpus: Corpus) -> None:
     bert = tokenizer_training.from_corpus(Architecture.bert, corpus, 250, 64, "student")
     backend: Any = bert.backend_tokenizer
     state = json.loads(backend.to_str())
