@@ -78,9 +78,9 @@ def a_pickle_by_another_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arm", "expected"),
     [
-        (only_pickles, "pytorch_model.bin, which can run code when it is read"),
-        (a_list_of_pickles, "names 'pytorch_model.bin', which is no safetensors file of this folder"),
-        (a_list_of_others, r"names '../../private/model.safetensors', which is no safetensors file"),
+        (only_pickles, "pytorch_model.bin, which can run code"),
+        (a_list_of_pickles, "names 'pytorch_model.bin', which is not a safetensors file of this folder"),
+        (a_list_of_others, r"names '../../private/model.safetensors', which is not a safetensors file"),
         (a_pickle_by_another_name, "teacher.path="),
     ],
 )
