@@ -1,10 +1,10 @@
 """Distillation and supervised losses: pure functions that return one value per example.
 
-All compute in fp32 whatever the inputs are, take logits (not probabilities), give nats, and reduce nothing
-over the batch. None multiplies by T²: that is the method's choice.
+All compute in fp32 for inputs of any precision, take logits (not probabilities), return nats, and do not reduce
+over the batch. None multiplies by T²: that is up to the method.
 
 The losses registered in group `loss` share the signature `(student, teacher, temperature) -> [batch]`;
-`regression=False` marks those that compare distributions: a single score has none, its softmax is always 1.
+`regression=False` marks those that compare distributions: the softmax of a single score is always 1.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ IGNORE_INDEX = -100
 """Label of positions without a target token, as in transformers and torch."""
 
 
-def _same_shape(student: Tensor, teacher: Tensor, what: str) -> None:
+def _check_same_shape(student: Tensor, teacher: Tensor, name: str) -> None:
     if student.shape != teacher.shape:
-        raise ValueError(f"{what}: student {list(student.shape)} and teacher {list(teacher.shape)} differ in shape")
+        raise ValueError(f"{name}: student {list(student.shape)} and teacher {list(teacher.shape)} differ in shape")
 
 
-def _mask_weights(mask: Tensor, states: Tensor, length_dim: int, what: str) -> Tensor:
-    wanted = (states.shape[0], states.shape[length_dim])
-    if mask.shape != wanted:
+def _mask_weights(mask: Tensor, states: Tensor, length_dim: int, name: str) -> Tensor:
+    expected = (states.shape[0], states.shape[length_dim])
+    if mask.shape != expected:
         raise ValueError(
-            f"{what}: mask {list(mask.shape)} must be [batch, length] = {list(wanted)}; another shape would broadcast"
+            f"{name}: mask {list(mask.shape)} must be [batch, length] = {list(expected)}; another shape would broadcast"
         )
     return mask.to(torch.float32)
 
@@ -54,7 +54,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) ->
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape(student, teacher, "kl_divergence")
+    _check_same_shape(student, teacher, "kl_divergence")
     log_q = F.log_softmax(student.float() / temperature, dim=-1)
     log_p = F.log_softmax(teacher.float() / temperature, dim=-1)
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
@@ -62,11 +62,11 @@ def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) ->
 
 @register("loss", "reverse_kl", regression=False)
 def reverse_kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Reverse KL(student ‖ teacher) at a temperature: seeks the teacher's mode instead of covering it.
+    """Reverse KL(student ‖ teacher) at a temperature: mode-seeking instead of mode-covering.
 
     Arguments, result and errors as `kl_divergence`.
     """
-    _same_shape(student, teacher, "reverse_kl_divergence")
+    _check_same_shape(student, teacher, "reverse_kl_divergence")
     return kl_divergence(teacher, student, temperature)
 
 
@@ -74,11 +74,10 @@ def reverse_kl_divergence(student: Tensor, teacher: Tensor, temperature: float =
 def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Cross-entropy with the teacher's softened distribution as target: −Σ_c p_c · log q_c.
 
-    Equals KL(teacher ‖ student) + H(teacher): the same gradient for the student, but not for whatever made
-    the input that both see (MATE-KD's authors use this form). Arguments, result and errors as
-    `kl_divergence`.
+    Equals KL(teacher ‖ student) + H(teacher): the same gradient for the student, but another one for a generator
+    of their input (the authors of MATE-KD use this form). Arguments, result and errors as `kl_divergence`.
     """
-    _same_shape(student, teacher, "soft_cross_entropy")
+    _check_same_shape(student, teacher, "soft_cross_entropy")
     log_q = F.log_softmax(student.float() / temperature, dim=-1)
     return -(F.softmax(teacher.float() / temperature, dim=-1) * log_q).sum(dim=-1)
 
@@ -101,7 +100,7 @@ def logit_mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Ten
     Raises:
         ValueError: the shapes differ (a silent broadcast would compare every pair of rows).
     """
-    _same_shape(student, teacher, "logit_mse")
+    _check_same_shape(student, teacher, "logit_mse")
     return ((student.float() - teacher.float()) / temperature).square().mean(dim=-1)
 
 
@@ -116,10 +115,12 @@ def hard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         Nats, [batch].
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"hard_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
+        raise ValueError(
+            f"hard_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not match"
+        )
     return F.cross_entropy(logits.float(), labels, reduction="none")
 
 
@@ -134,7 +135,7 @@ def score_mse(scores: Tensor, labels: Tensor) -> Tensor:
         [batch].
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     return logit_mse(scores, labels.float().unsqueeze(-1))
 
@@ -151,9 +152,9 @@ def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         [batch]; an example's value does not depend on how far its batch was padded.
 
     Raises:
-        ValueError: the shapes differ, or the mask's does not fit.
+        ValueError: the shapes differ, or that of the mask does not match.
     """
-    _same_shape(student, teacher, "hidden_mse")
+    _check_same_shape(student, teacher, "hidden_mse")
     weights = _mask_weights(mask, student, 1, "hidden_mse")
     # masked before squaring: a weight of 0 would not silence an inf or NaN in the padding
     difference = (student.float() - teacher.float()).masked_fill(weights[..., None] == 0, 0.0)
@@ -168,16 +169,16 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         student: [batch, heads, length, length].
-        teacher: the same shape; average over heads first where the numbers of heads differ.
+        teacher: the same shape; average over heads first if the numbers of heads differ.
         mask: attention mask [batch, length], 1 for tokens.
 
     Returns:
         [batch].
 
     Raises:
-        ValueError: the shapes differ, or the mask's does not fit.
+        ValueError: the shapes differ, or that of the mask does not match.
     """
-    _same_shape(student, teacher, "attention_mse")
+    _check_same_shape(student, teacher, "attention_mse")
     weights = _mask_weights(mask, student, 2, "attention_mse")
     pairs = weights[:, None, :, None] * weights[:, None, None, :]
 
@@ -191,40 +192,42 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with the tokens of a text, a mean over the tokens that are there.
+    """Cross-entropy with the tokens of a text, averaged over its tokens.
 
-    (1/n) · Σ_i −log softmax(logits_i)[label_i] over the n places whose label is not −100; so a long text weighs as much
-    as a short one, and padding nothing.
+    (1/n) · Σ_i −log softmax(logits_i)[label_i] over the n positions whose label is not −100. A long text has the same
+    weight as a short one, and padding has none.
 
     Args:
         logits: [batch, length, vocabulary].
-        labels: token ids [batch, length], int64; −100 is no token.
+        labels: token ids [batch, length], int64; −100 for padding.
 
     Returns:
-        Nats a token, [batch]; 0 for a row without tokens.
+        Nats per token, [batch]; 0 for a row without tokens.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"token_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not fit")
+        raise ValueError(
+            f"token_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} do not match"
+        )
     present = labels != IGNORE_INDEX
     return _masked_mean(F.cross_entropy(logits[present].float(), labels[present], reduction="none"), present)
 
 
 def per_token(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
-    """A registered loss on the tokens of a text, a mean over the tokens that are there.
+    """Apply a registered loss to every token of a text, and average over the tokens.
 
     Args:
         loss: takes logits [..., vocabulary] of student and teacher.
 
     Returns:
-        A loss of logits [batch, length, vocabulary], in nats a token, [batch]. The teacher's say where no token is:
-        they are NaN there, so that whoever forgets about padding gets no number at all.
+        A loss of logits [batch, length, vocabulary], in nats per token, [batch]. The teacher's logits mark padding:
+        they are NaN there, so that a loss that ignores padding is NaN too.
     """
 
     def averaged(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-        _same_shape(student, teacher, "over_tokens")
+        _check_same_shape(student, teacher, "per_token")
         present = ~teacher[..., 0].isnan()
         return _masked_mean(loss(student[present], teacher[present], temperature), present)
 
@@ -232,16 +235,16 @@ def per_token(loss: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tens
 
 
 def _masked_mean(values: Tensor, present: Tensor) -> Tensor:
-    """The mean of each row's values [present places, in order] over the places [batch, length] where it has some."""
+    """Mean per row of values [tokens], which belong to the true positions of `present` [batch, length] in order."""
     filled = values.new_zeros(present.shape).masked_scatter(present, values)
     return filled.sum(dim=-1) / present.sum(dim=-1).clamp(min=1)
 
 
 def default_loss(name: str | None, is_regression: bool) -> str:
-    """The distillation loss that a run uses: the named one, else kl for classes and logit_mse for a score."""
+    """Name of the run's distillation loss: the given one, else kl for classes and logit_mse for a score."""
     return name or ("logit_mse" if is_regression else "kl")
 
 
 def hard_loss(is_regression: bool) -> Callable[[Any, Any], Tensor]:
-    """The loss on gold labels that fits the task."""
+    """Loss on gold labels: squared error for a score, cross-entropy for classes."""
     return score_mse if is_regression else hard_cross_entropy

@@ -14,27 +14,31 @@ from kdrun.config.fields import setting
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FEWEST_TEXTS = 64
-"""Texts below which nothing is judged: a handful can be of one class by chance."""
+MIN_TEXTS = 64
+"""Number of texts needed for a report: a few texts can be of one class by chance."""
 
 
 @dataclass
 class CollapseLimits:
-    """What counts as a collapse of the generator; shares of the texts of a student turn."""
+    """Limits beyond which a generator has collapsed, as shares of the texts of a student turn."""
 
-    largest_class: float = setting(0.98, "share of one class, by the teacher, above which text is of one class", gt=0)
-    fewest_distinct: float = setting(0.05, "share of different texts below which it is one text", ge=0, le=1)
-    most_empty: float = setting(0.5, "share of texts without a word above which it is no text", ge=0, le=1)
+    largest_class: float = setting(
+        0.98, "share of the teacher's most frequent class above which the text is of one class", gt=0
+    )
+    fewest_distinct: float = setting(
+        0.05, "share of different texts below which the generator repeats itself", ge=0, le=1
+    )
+    most_empty: float = setting(0.5, "share of texts without a token above which the text is empty", ge=0, le=1)
 
 
 @dataclass(frozen=True)
 class CollapseReport:
-    """What a stretch of made text came to.
+    """Agreement and collapse of the text generated since the previous report.
 
     Attributes:
-        agreement: share of texts that the teacher finds of the class they were written for: the mean over the wanted
-            classes, so that text of one class alone gets 1 / classes, however often that class was wanted.
-        collapse: what is wrong with it, in words; empty where nothing is.
+        agreement: share of texts whose teacher class is their target class, averaged over the target classes. Text of
+            a single class gets 1 / classes, however often that class was the target.
+        collapse: description of the problems; empty if there are none.
     """
 
     agreement: float
@@ -42,18 +46,18 @@ class CollapseReport:
 
 
 class CollapseMonitor:
-    """Gathers what is made between two looks at it.
+    """Statistics of the text generated between two reports.
 
     Args:
-        limits: what counts as a collapse.
+        limits: beyond which the generator has collapsed.
         labels: names of the classes.
     """
 
     def __init__(self, limits: CollapseLimits, labels: list[str]) -> None:
         self.limits, self.labels = limits, labels
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         size = len(self.labels)
         self._pairs = np.zeros((size, size), np.int64)
         self._source = np.zeros(size, np.int64)
@@ -61,7 +65,7 @@ class CollapseMonitor:
         self._texts: set[str] = set()
 
     def state(self) -> dict[str, Any]:
-        """What was seen since the last verdict, as JSON has it."""
+        """Statistics since the last report, as JSON data."""
         return {
             "pairs": self._pairs.tolist(),
             "source": self._source.tolist(),
@@ -70,72 +74,77 @@ class CollapseMonitor:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
         self._pairs, self._source = np.array(state["pairs"], np.int64), np.array(state["source"], np.int64)
         self._empty, self._texts = state["empty"], set(state["texts"])
 
     @property
-    def seen(self) -> int:
-        """Texts since the last verdict."""
+    def num_texts(self) -> int:
+        """Number of texts since the last report."""
         return int(self._pairs.sum())
 
-    def update(self, wanted: Tensor, made: Tensor, source: Tensor, ids: Tensor, changed: Tensor) -> None:
-        """Take in a batch.
+    def update(
+        self, target_classes: Tensor, predicted_classes: Tensor, source_classes: Tensor, ids: Tensor, changed: Tensor
+    ) -> None:
+        """Add a batch.
 
         Args:
-            wanted: the class each text was written for, [batch].
-            made: the teacher's class of it, [batch].
-            source: the teacher's class of the text it was made of, [batch].
-            ids: the text's tokens, [batch, length].
-            changed: which of them the generator made, [batch, length].
+            target_classes: class that each text was generated for, [batch].
+            predicted_classes: the teacher's class of the text, [batch].
+            source_classes: the teacher's class of its source text, [batch].
+            ids: tokens of the text, [batch, length].
+            changed: tokens from the generator, [batch, length] bool.
         """
-        np.add.at(self._pairs, (wanted.cpu().numpy(), made.cpu().numpy()), 1)
-        np.add.at(self._source, source.cpu().numpy(), 1)
+        np.add.at(self._pairs, (target_classes.cpu().numpy(), predicted_classes.cpu().numpy()), 1)
+        np.add.at(self._source, source_classes.cpu().numpy(), 1)
         counts = changed.sum(dim=1)
         self._empty += int((counts == 0).sum())
-        words = np.split(ids[changed].cpu().numpy(), counts.cumsum(dim=0).cpu().numpy()[:-1])
-        self._texts |= {hashlib.blake2b(own.tobytes(), digest_size=8).hexdigest() for own in words}
+        texts = np.split(ids[changed].cpu().numpy(), counts.cumsum(dim=0).cpu().numpy()[:-1])
+        self._texts |= {hashlib.blake2b(tokens.tobytes(), digest_size=8).hexdigest() for tokens in texts}
 
     def assess(self) -> CollapseReport | None:
-        """What was seen since the last verdict; None where that is too little to judge by."""
-        total = self.seen
-        if total < FEWEST_TEXTS:
+        """Report on the text since the last report; None if there are fewer than `MIN_TEXTS` texts."""
+        total = self.num_texts
+        if total < MIN_TEXTS:
             return None
-        by_wanted = self._pairs.sum(axis=1)
-        asked = by_wanted > 0
-        agreement = float((self._pairs.diagonal()[asked] / by_wanted[asked]).mean())
-        found = CollapseReport(agreement, "; ".join(self._complaints(total)))
-        self._forget()
-        return found
+        by_target = self._pairs.sum(axis=1)
+        requested = by_target > 0
+        agreement = float((self._pairs.diagonal()[requested] / by_target[requested]).mean())
+        report = CollapseReport(agreement, "; ".join(self._problems(total)))
+        self._reset()
+        return report
 
-    def _complaints(self, total: int) -> list[str]:
-        limits, complaints = self.limits, []
+    def _problems(self, total: int) -> list[str]:
+        limits, problems = self.limits, []
         shares, source = self._pairs.sum(axis=0) / total, self._source / total
         top = int(shares.argmax())
-        # a corpus that is itself of one class to the teacher is not the generator's doing
+        # a corpus of one class, by the teacher, is no collapse of the generator
         if shares[top] > max(limits.largest_class, source[top]):
-            complaints.append(
-                f"the teacher calls {shares[top]:.1%} of its last {total} texts {self.labels[top]} "
-                f"(of the corpus {source[top]:.1%})"
+            problems.append(
+                f"the teacher classifies {shares[top]:.1%} of its last {total} texts as {self.labels[top]} "
+                f"({source[top]:.1%} of the corpus)"
             )
         distinct = len(self._texts) / total
         if distinct < limits.fewest_distinct:
-            complaints.append(f"of its last {total} texts {len(self._texts)} are different ({distinct:.1%})")
+            problems.append(f"only {len(self._texts)} of its last {total} texts are different ({distinct:.1%})")
         if self._empty / total > limits.most_empty:
-            complaints.append(f"{self._empty / total:.1%} of its last {total} texts have no word")
-        return complaints
+            problems.append(f"{self._empty / total:.1%} of its last {total} texts are empty")
+        return problems
 
 
 class CollapseGuard:
-    """Keeps the best generator there was, and says when one has collapsed.
+    """Detector of a collapse that keeps the weights of the best generator.
 
-    The best is the last one with the highest agreement (`Verdict`), so far as any was measured; before that, the one
-    that training began with.
+    The best generator is the most recent one with the highest agreement (`CollapseReport`). Before the first report it
+    is the one that training started from.
 
     Args:
         model: the generator.
-        limits: what counts as a collapse.
+        limits: beyond which the generator has collapsed.
         labels: names of the classes.
+
+    Attributes:
+        reason: description of the collapse; empty while there is none.
     """
 
     def __init__(self, model: nn.Module, limits: CollapseLimits, labels: list[str]) -> None:
@@ -145,39 +154,39 @@ class CollapseGuard:
         self._agreement: float | None = None
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold: the best weights, as `best/<name>`, and what the next verdict goes by."""
+        """State for a checkpoint: the best weights, as `best/<name>`, and the statistics for the next report."""
         best = {f"best/{name}": value for name, value in self._best.items()}
         return {"watch": self.monitor.state(), "best_agreement": self._agreement, "why": self.reason, **best}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
         self.monitor.load_state(state["watch"])
         self.reason, self._agreement = state["why"], state["best_agreement"]
         self._best = {name: state[f"best/{name}"].to(value.device) for name, value in self._best.items()}
 
     def check(self) -> str:
-        """Judge the text seen since the last time, which the model must have written as it is now.
+        """Assess the text since the last check, which the model must have generated with its current weights.
 
         Returns:
-            What is wrong with it; empty while nothing is. A collapse is for good: the best model is put back then.
+            Description of a collapse; empty while there is none. A collapse is permanent: it restores the best model.
         """
-        verdict = None if self.reason else self.monitor.assess()
-        if verdict is None:
+        report = None if self.reason else self.monitor.assess()
+        if report is None:
             return self.reason
-        if verdict.collapse:
-            good = "as it came" if self._agreement is None else f"{self._agreement:.1%} of its text of the wanted class"
+        if report.collapse:
+            best = "initial weights" if self._agreement is None else f"agreement {self._agreement:.1%}"
             self.reason = (
-                f"its text has collapsed: {verdict.collapse}; the last good generator ({good}) writes from here on. "
+                f"its text has collapsed: {report.collapse}; the last good generator ({best}) is used from now on. "
                 "A lower method.generator_optim.lr, or a higher method.reference_kl_weight or "
                 "method.class_balance_weight, may prevent it"
             )
             self.restore_best()
-        elif self._agreement is None or verdict.agreement >= self._agreement:
-            self._best, self._agreement = _weights(self.model), verdict.agreement
+        elif self._agreement is None or report.agreement >= self._agreement:
+            self._best, self._agreement = _weights(self.model), report.agreement
         return self.reason
 
     def restore_best(self) -> None:
-        """Give the model the weights of the best there was."""
+        """Load the weights of the best generator into the model."""
         self.model.load_state_dict(self._best)
 
 

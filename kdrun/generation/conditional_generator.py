@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig
     from kdrun.data.tokenization import TextTokenizer
 
-READERS = ("teacher", "student")
-"""Who reads what the generator writes."""
-PROBE = ("a",)
-"""A row that shows a role's frame: one letter, which every vocabulary has."""
+READER_ROLES = ("teacher", "student")
+"""Roles that read generated text."""
+PROBE_TEXT = ("a",)
+"""A row that shows the special tokens a role adds around a text: one letter, which every vocabulary has."""
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Writing into spans of the source: the share of its tokens that they cover, and their mean length in tokens."""
+    """Infilling of spans of the source: the share of its tokens that they cover, and their mean length in tokens."""
 
     rate: float
     mean_length: float
@@ -35,11 +35,11 @@ class Spans:
 
 @dataclass(frozen=True)
 class ReaderInputs:
-    """A made text as a role reads it.
+    """Generated text as a role reads it.
 
     Attributes:
-        inputs: the keyword arguments of its model.
-        mask: the made tokens in it, [batch, length] bool; None where the text was read as text.
+        inputs: keyword arguments of the role's model.
+        mask: the generated tokens among them, [batch, length] bool; None if the text was tokenized again.
     """
 
     inputs: dict[str, Tensor]
@@ -47,177 +47,190 @@ class ReaderInputs:
 
 
 class ConditionalGenerator:
-    """Writes with a generator, and hands what it wrote to those who read it.
+    """Generator of text of given classes, encoded for the roles that read it.
 
     Args:
         generator: a `T5ForConditionalGeneration`.
-        readers: of generator, teacher and student.
+        tokenizers: of generator, teacher and student.
         task: names the classes.
-        style: into spans of the source, or new texts of such lengths.
-        seed: of spans and words.
-        special_ids: of the vocabulary that all share, ids that no text may hold; None where vocabularies differ, and
+        style: infilling of spans, or new texts within length limits.
+        seed: decides spans and tokens.
+        special_ids: ids of the shared vocabulary that no text may contain; None if vocabularies differ, so that plain
             text passes between the models.
 
     Raises:
-        ModelError: the generator is no T5, has no sentinels, or reads the names of two classes alike.
+        ModelError: the generator is no T5, has no sentinels, or encodes the prompts of two classes alike.
     """
 
     def __init__(
         self,
         generator: nn.Module,
-        readers: Mapping[str, TextTokenizer],
+        tokenizers: Mapping[str, TextTokenizer],
         task: TaskConfig,
         style: Spans | LengthLimits,
         seed: int,
         special_ids: Tensor | None,
     ) -> None:
-        self.generator, self.readers, self.style, self.seed = generator, readers, style, seed
+        self.generator, self.tokenizers, self.style, self.seed = generator, tokenizers, style, seed
         self.num_texts = len(task.text)
-        self.shared, tokenizer = special_ids is not None, readers["generator"].tokenizer
-        self.marks = span_infilling.marks(generator, tokenizer, special_ids)
-        said = [tokenizer(words, add_special_tokens=False)["input_ids"] for words in prompts(task)]
-        _must_differ(prompts(task), said)
-        width, device = max(map(len, said)), self.marks.banned.device
-        padded = torch.tensor([ids + [-1] * (width - len(ids)) for ids in said], device=device)
-        self._prompts = {
-            "input_ids": padded.clamp(min=0),  # what stands where nothing is seen does not matter
-            "attention_mask": (padded >= 0).long(),
-        }
+        self.shared, tokenizer = special_ids is not None, tokenizers["generator"].tokenizer
+        self.special_ids = span_infilling.t5_special_ids(generator, tokenizer, special_ids)
+        encoded = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in class_prompts(task)]
+        _check_prompts_differ(class_prompts(task), encoded)
+        width, device = max(map(len, encoded)), self.special_ids.banned.device
+        padded = torch.tensor([ids + [-1] * (width - len(ids)) for ids in encoded], device=device)
+        # padding is masked, so any id serves
+        self._prompts = {"input_ids": padded.clamp(min=0), "attention_mask": (padded >= 0).long()}
 
     def generate(
         self,
         inputs: Mapping[str, dict[str, Tensor]],
-        wanted: Tensor,
-        moment: tuple[str, int],
+        target_classes: Tensor,
+        rng_position: tuple[str, int],
         temperature: float | None = None,
     ) -> GeneratedTokens:
-        """Text of the wanted classes.
+        """Generate text of the target classes.
 
         Args:
-            inputs: the source by role, as a batch has it.
-            wanted: a class a row, [batch].
-            moment: phase and step, which spans and words are a function of.
-            temperature: τ of the Gumbel-softmax, where a gradient through soft tokens is wanted.
+            inputs: the source text by role, as in a batch.
+            target_classes: one class per row, [batch].
+            rng_position: phase and step; spans and tokens are functions of it and the seed.
+            temperature: τ of the Gumbel-softmax, for a gradient through soft tokens; None for no relaxation.
         """
         source = inputs["generator"]
-        prompt = {name: values[wanted] for name, values in self._prompts.items()}
-        draws = rng.numpy_stream(self.seed, "write", *moment)
+        prompt = {name: values[target_classes] for name, values in self._prompts.items()}
+        stream = rng.numpy_stream(self.seed, "write", *rng_position)
         if isinstance(self.style, LengthLimits):
-            return t5_sampling.decode(self.generator, source, prompt, self.marks, self.style, draws, temperature)
-        # soft tokens must stand in every role's reading
-        read_by = inputs if self.shared else {"generator": source}
-        free = masking.common_maskable(read_by, self.marks.banned)["generator"]
-        most, spans = len(self.marks.sentinels), rng.numpy_stream(self.seed, "mask", *moment)
-        mask = span_infilling.draw_spans(free, self.style.rate, self.style.mean_length, most, spans)
-        return t5_sampling.infill(self.generator, source, mask, prompt, self.marks, draws, temperature)
+            return t5_sampling.decode(self.generator, source, prompt, self.special_ids, self.style, stream, temperature)
+        # soft tokens need a place in the inputs of every role
+        candidates = masking.common_maskable(inputs if self.shared else {"generator": source}, self.special_ids.banned)
+        max_spans, span_stream = len(self.special_ids.sentinels), rng.numpy_stream(self.seed, "mask", *rng_position)
+        mask = span_infilling.draw_spans(
+            candidates["generator"], self.style.rate, self.style.mean_length, max_spans, span_stream
+        )
+        return t5_sampling.infill(self.generator, source, mask, prompt, self.special_ids, stream, temperature)
 
     def encode_for_readers(
-        self, inputs: Mapping[str, dict[str, Tensor]], made: GeneratedTokens
+        self, inputs: Mapping[str, dict[str, Tensor]], generated: GeneratedTokens
     ) -> dict[str, ReaderInputs]:
-        """What was written as teacher and student read it.
+        """Inputs of teacher and student for the generated text.
 
         Args:
-            inputs: the source by role, as for `write`.
-            made: from `write`.
+            inputs: the source text by role, as for `generate`.
+            generated: from `generate`.
         """
         if not self.shared:
-            own, count = self.readers["generator"], self.num_texts
-            texts = [
-                own.decode_texts(ids[is_text].tolist(), count)
-                for ids, is_text in zip(made.ids, made.present, strict=True)
-            ]
-            device = made.ids.device
-            read = {role: self.readers[role].batch(texts) for role in READERS}
-            return {
-                r: ReaderInputs({name: part.to(device) for name, part in own.items()}, None) for r, own in read.items()
-            }
-        special = self.marks.banned
+            return self._tokenize_again(generated)
+        special = self.special_ids.banned
         if isinstance(self.style, LengthLimits):
-            return {role: add_special_tokens(self.readers[role], made, special, role) for role in READERS}
-        free = masking.common_maskable(inputs, special)
-        masks = {role: masking.transfer_mask(made.generated_mask, free["generator"], free[role]) for role in READERS}
-        read = {
-            role: masking.fill_masked_inputs(inputs[role], mask, made.generated_ids) for role, mask in masks.items()
+            return {role: add_special_tokens(self.tokenizers[role], generated, special, role) for role in READER_ROLES}
+        maskable = masking.common_maskable(inputs, special)
+        encoded = {}
+        for role in READER_ROLES:
+            mask = masking.transfer_mask(generated.generated_mask, maskable["generator"], maskable[role])
+            filled = masking.fill_masked_inputs(inputs[role], mask, generated.generated_ids)
+            filled.pop("decoder_input_ids", None)  # the answer of the source text is not that of the generated text
+            encoded[role] = ReaderInputs(filled, mask)
+        return encoded
+
+    def _tokenize_again(self, generated: GeneratedTokens) -> dict[str, ReaderInputs]:
+        """Inputs by role, tokenized from the decoded text."""
+        tokenizer, device = self.tokenizers["generator"], generated.ids.device
+        texts = [
+            tokenizer.decode_texts(ids[is_text].tolist(), self.num_texts)
+            for ids, is_text in zip(generated.ids, generated.present, strict=True)
+        ]
+        batches = {role: self.tokenizers[role].batch(texts) for role in READER_ROLES}
+        return {
+            role: ReaderInputs({name: values.to(device) for name, values in batch.items()}, None)
+            for role, batch in batches.items()
         }
-        for own in read.values():
-            own.pop("decoder_input_ids", None)  # the source's answer is none to what was made of it
-        return {role: ReaderInputs(own, masks[role]) for role, own in read.items()}
 
 
 def reader_logits(
-    models: Mapping[str, nn.Module], readings: Mapping[str, ReaderInputs], made: GeneratedTokens, *, soft: bool
+    models: Mapping[str, nn.Module],
+    reader_inputs: Mapping[str, ReaderInputs],
+    generated: GeneratedTokens,
+    *,
+    soft: bool,
 ) -> dict[str, Tensor]:
-    """Logits of the classes that readers give to what was written, [batch, classes] each.
+    """Class logits of each reader on generated text, [batch, classes] each.
 
     Args:
-        models: a classifier for each reader.
-        readings: from `Writer.readings`.
-        made: from `Writer.write`.
-        soft: whether a gradient is to reach the generator through them, as far as they read its tokens.
+        models: a classifier per reader.
+        reader_inputs: from `ConditionalGenerator.encode_for_readers`.
+        generated: from `ConditionalGenerator.generate`.
+        soft: whether a gradient reaches the generator through the soft tokens.
     """
-    found = {}
+    logits = {}
     with torch.set_grad_enabled(soft):
-        for role, reading in readings.items():
-            if made.soft is None or reading.mask is None:
-                found[role] = models[role](**reading.inputs).logits
+        for role, encoded in reader_inputs.items():
+            if generated.soft is None or encoded.mask is None:
+                logits[role] = models[role](**encoded.inputs).logits
             else:
-                found[role] = soft_tokens.soft_logits(
-                    models[role], reading.inputs, reading.mask, made.generated_ids, made.soft
+                logits[role] = soft_tokens.soft_logits(
+                    models[role], encoded.inputs, encoded.mask, generated.generated_ids, generated.soft
                 )
-    return found
+    return logits
 
 
-def prompts(task: TaskConfig) -> list[str]:
-    """What stands before a source text, for each class: `<task> <class>:`."""
+def class_prompts(task: TaskConfig) -> list[str]:
+    """Prompt per class that precedes a source text: `<task> <class>:`."""
     return [f"{task.name} {word}:" for word in task.label_words or task.classes]
 
 
-def _must_differ(words: list[str], said: list[list[int]]) -> None:
-    """The generator can write for a class only what its prompt tells apart from the others."""
+def _check_prompts_differ(prompts: list[str], encoded: list[list[int]]) -> None:
+    """Check that the generator can distinguish the prompts of all classes."""
     seen: dict[tuple[int, ...], str] = {}
-    for prompt, ids in zip(words, said, strict=True):
+    for prompt, ids in zip(prompts, encoded, strict=True):
         if tuple(ids) in seen:
             raise ModelError(
-                f"the generator is told what to write by a prompt, and in its vocabulary the prompts "
-                f"{seen[tuple(ids)]!r} and {prompt!r} are the same; name the classes otherwise (task.label_words)"
+                f"the generator's vocabulary encodes the prompts {seen[tuple(ids)]!r} and {prompt!r} alike, so it "
+                "cannot tell their classes apart; rename the classes (task.label_words)"
             )
         seen[tuple(ids)] = prompt
 
 
-def add_special_tokens(reader: TextTokenizer, made: GeneratedTokens, special_ids: Tensor, role: str) -> ReaderInputs:
-    """A text of its own in a role's frame: the special tokens or the prompt that a text stands between there.
+def add_special_tokens(
+    tokenizer: TextTokenizer, generated: GeneratedTokens, special_ids: Tensor, role: str
+) -> ReaderInputs:
+    """Add the special tokens or the prompt that a role expects around a text.
 
     Args:
-        reader: the role's; of the vocabulary that the text was written in.
-        made: from `kdrun.generation.t5_sampling.decode`.
-        special_ids: as `kdrun.generation.masking.maskable` takes them.
+        tokenizer: of the role, with the vocabulary that the text was generated in.
+        generated: from `kdrun.generation.t5_sampling.decode`.
+        special_ids: as for `kdrun.generation.masking.maskable`.
         role: for messages.
 
     Raises:
-        ModelError: with its frame the longest text is longer than the role reads.
+        ModelError: with its special tokens the longest text exceeds the role's maximum length.
     """
-    probe = {name: values.to(made.ids.device) for name, values in reader.batch([PROBE]).items()}
+    probe = {name: values.to(generated.ids.device) for name, values in tokenizer.batch([PROBE_TEXT]).items()}
     places = masking.maskable(probe, special_ids)[0].nonzero()[:, 0]
     if not len(places):
-        raise ModelError(f"the {role}'s vocabulary has no token for {PROBE[0]!r}, so nothing shows its frame")
-    first, behind = int(places[0]), int(places[-1]) + 1
-    if (whole := probe["input_ids"].shape[1] - (behind - first) + made.ids.shape[1]) > reader.max_length:
         raise ModelError(
-            f"made texts have up to {made.ids.shape[1]} tokens, which the {role} reads as {whole}, and "
-            f"data.max_length is {reader.max_length}; lower method.max_tokens or raise data.max_length"
+            f"the {role}'s vocabulary has no token for {PROBE_TEXT[0]!r}, so its special tokens cannot be located; "
+            "take a model with another vocabulary"
         )
-    count = len(made.ids)
-    around = [
-        torch.ones(count, n, dtype=torch.bool, device=made.ids.device)
-        for n in (first, len(probe["input_ids"][0]) - behind)
-    ]
-    kept = torch.cat([around[0], made.present, around[1]], dim=1)
-    inside = torch.cat([~around[0], made.present, ~around[1]], dim=1)
-    order, width = span_infilling.left_pack_order(kept)
+    start, end = int(places[0]), int(places[-1]) + 1
+    length = probe["input_ids"].shape[1] - (end - start) + generated.ids.shape[1]
+    if length > tokenizer.max_length:
+        raise ModelError(
+            f"generated texts have up to {generated.ids.shape[1]} tokens, {length} with the special tokens of the "
+            f"{role}, and data.max_length is {tokenizer.max_length}; lower method.max_tokens or raise data.max_length"
+        )
+    count = len(generated.ids)
+    before, after = (
+        torch.ones(count, n, dtype=torch.bool, device=generated.ids.device)
+        for n in (start, len(probe["input_ids"][0]) - end)
+    )
+    keep = torch.cat([before, generated.present, after], dim=1)
+    is_generated = torch.cat([~before, generated.present, ~after], dim=1)
+    order, width = span_infilling.left_pack_order(keep)
     inputs = {}
     for name, values in probe.items():
-        content = made.ids if name == "input_ids" else values[:, first, None].expand_as(made.ids)
-        row = torch.cat([values[:, :first].expand(count, -1), content, values[:, behind:].expand(count, -1)], dim=1)
-        filler = reader.tokenizer.pad_token_id if name == "input_ids" else 0
-        inputs[name] = row.masked_fill(~kept, filler).gather(1, order)[:, :width]
-    return ReaderInputs(inputs, inside.gather(1, order)[:, :width])
+        content = generated.ids if name == "input_ids" else values[:, start, None].expand_as(generated.ids)
+        row = torch.cat([values[:, :start].expand(count, -1), content, values[:, end:].expand(count, -1)], dim=1)
+        padding = tokenizer.tokenizer.pad_token_id if name == "input_ids" else 0
+        inputs[name] = row.masked_fill(~keep, padding).gather(1, order)[:, :width]
+    return ReaderInputs(inputs, is_generated.gather(1, order)[:, :width])

@@ -7,27 +7,27 @@ import torch
 from torch import Tensor
 
 BLOCK = 128
-"""Ids of a vocabulary that are summed up together for a draw."""
+"""Ids per block of the two-level inverse-CDF lookup."""
 ROWS_AT_ONCE = 16
 
 
-def gumbel(count: int, size: int, generator: np.random.Generator, device: torch.device) -> Tensor:
+def gumbel_noise(count: int, size: int, generator: np.random.Generator, device: torch.device) -> Tensor:
     """Standard Gumbel noise −log(−log u), [count, size] float32, from a CPU stream (`kdrun.rng.numpy_stream`).
 
-    −log u is an exponential variate, which NumPy draws five times faster than torch does; it is kept off zero, as
-    the authors' 1e-20 inside both logarithms does.
+    −log u is an exponential variate, which NumPy draws five times faster than torch. It is clamped above zero, like the
+    1e-20 inside both logarithms of the authors' code.
     """
     exponential = torch.from_numpy(generator.standard_exponential((count, size), dtype=np.float32))
     return exponential.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_().to(device)
 
 
-def sample(logits: Tensor, noise: Tensor) -> Tensor:
-    """The token ids that Gumbel-softmax chooses: argmax of logit plus noise, [masked] int64."""
+def gumbel_argmax(logits: Tensor, noise: Tensor) -> Tensor:
+    """Token ids that Gumbel-softmax samples: argmax of logit plus noise, [masked] int64."""
     return (logits + noise).argmax(dim=-1)
 
 
 def sample_tokens(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Token ids from the same distribution as `sample`, where no gradient is wanted: [masked] int64.
+    """Token ids from the same distribution as `gumbel_argmax`, without a relaxation, [masked] int64.
 
     Args:
         logits: [masked, vocabulary].
@@ -37,10 +37,10 @@ def sample_tokens(logits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def inverse_cdf_sample(logits: Tensor, uniform: Tensor) -> Tensor:
-    """The tokens that uniform numbers choose, looked up in the cumulative distribution: [masked] int64.
+    """Inverse-CDF sampling: look uniform numbers up in the cumulative distribution, [masked] int64.
 
-    One number a token, in place of a vocabulary's worth of Gumbel noise: all that a student turn needs of the
-    straight-through sample. Ids of probability 0 are never given.
+    It needs one number per token instead of Gumbel noise for the whole vocabulary, and is sufficient where no gradient
+    reaches the generator. Ids of probability 0 are never sampled.
 
     Args:
         logits: [masked, vocabulary].
@@ -49,30 +49,30 @@ def inverse_cdf_sample(logits: Tensor, uniform: Tensor) -> Tensor:
     uniform = uniform.to(logits.device)
     if not len(logits):
         return uniform.long()
-    # a few rows at a time, which stay in the processor's cache
-    parts = zip(logits.split(ROWS_AT_ONCE), uniform.split(ROWS_AT_ONCE), strict=True)
-    return torch.cat([_looked_up(some, wanted[:, None])[:, 0] for some, wanted in parts])
+    # a few rows at a time, so that they stay in the processor's cache
+    chunks = zip(logits.split(ROWS_AT_ONCE), uniform.split(ROWS_AT_ONCE), strict=True)
+    return torch.cat([_two_level_lookup(rows, numbers[:, None])[:, 0] for rows, numbers in chunks])
 
 
-def _looked_up(logits: Tensor, uniform: Tensor) -> Tensor:
-    """`drawn_at` for [rows, 1]: first the block of ids, by the blocks' sums, then the id in it, [rows, 1].
+def _two_level_lookup(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Inverse-CDF sampling in two levels: the block of ids by the sums of blocks, then the id in the block, [rows, 1].
 
-    A running sum over a whole vocabulary cannot be taken side by side, and costs more than all the rest.
+    A running sum over the whole vocabulary is sequential and would cost more than everything else.
     """
     size, blocks = logits.shape[1], logits.shape[1] // BLOCK
     weights = (logits - logits.amax(dim=1, keepdim=True)).exp_()
     whole = weights[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).sum(dim=-1)
     ends = torch.cat([whole, weights[:, blocks * BLOCK :].sum(dim=-1, keepdim=True)], dim=1).cumsum(dim=1)
     # a uniform number is at most 1 - 2^-24, so its product stays below the total, and the lookup inside the blocks
-    wanted = uniform * ends[:, -1:]
-    block = torch.searchsorted(ends, wanted, right=True)
+    threshold = uniform * ends[:, -1:]
+    block = torch.searchsorted(ends, threshold, right=True)
     before = torch.where(block > 0, ends.gather(1, (block - 1).clamp(min=0)), 0.0)
     ids = block * BLOCK + torch.arange(BLOCK, device=logits.device)
     inside = weights.gather(1, ids.clamp(max=size - 1)).masked_fill(ids >= size, 0.0).cumsum(dim=1)
-    # rounding must not lead out of the block, nor to an id of probability 0
+    # rounding must lead neither out of the block nor to an id of probability 0
     below = torch.nextafter(inside[:, -1:], inside.new_zeros(()))
     return block * BLOCK + torch.searchsorted(
-        inside, torch.minimum((wanted - before).clamp(min=0.0), below), right=True
+        inside, torch.minimum((threshold - before).clamp(min=0.0), below), right=True
     )
 
 

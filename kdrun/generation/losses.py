@@ -1,8 +1,8 @@
 """Losses of the text-to-text generator.
 
-The paper (arXiv 2311.01689) names the two aims, text that is specific to the task and text that is diverse, and text
-that serves compression; its formulas were not found. Each term here is a loss to be made small, except `friendliness`,
-which a generator makes large. Logits in, nats out.
+The paper (arXiv 2311.01689) names three aims: text that is specific to the task, text that is diverse, and text that
+serves compression. Its formulas were not found. A generator minimizes each term here, except `adversarial_divergence`,
+which it maximizes. Inputs are logits, results are in nats.
 """
 
 from __future__ import annotations
@@ -15,81 +15,81 @@ from torch import Tensor
 from kdrun import losses
 
 
-def log_odds_hinge(teacher: Tensor, wanted: Tensor, enough: float) -> Tensor:
-    """How far the teacher is from recognising the class that a text was written for: max(0, m − log p/(1 − p)).
+def log_odds_hinge(teacher: Tensor, target_classes: Tensor, margin: float) -> Tensor:
+    """Hinge on the teacher's log-odds of the target class: max(0, m − log p/(1 − p)), p = T(x′)[target].
 
-    p is T(x′)[wanted]. Of two classes the log-odds of one are those of the other, negated, and while both are below m
-    the slope is the same everywhere. So what a text gains by being of one class it loses where the other was wanted: a
-    generator that ignores the class it is told has nothing to win. By `surprise` it has: a teacher that is sure costs
-    more when it is wrong than it saves when it is right, and text on which it is unsure is cheaper, whatever the class.
-    Of more classes, or of a teacher surer than m, this holds in part.
-
-    Args:
-        teacher: its logits on the made text, [batch, classes], two classes at least.
-        wanted: the class each text was to be of, [batch].
-        enough: m, in nats.
-
-    Returns:
-        Nats, [batch]; 0 where the teacher's log-odds of the wanted class are m or more.
-    """
-    own = torch.nn.functional.one_hot(wanted, teacher.shape[-1]).bool()
-    others = teacher.float().masked_fill(own, -torch.inf).logsumexp(dim=-1)
-    return (enough - (teacher.float()[own] - others)).clamp(min=0)
-
-
-def target_cross_entropy(teacher: Tensor, wanted: Tensor) -> Tensor:
-    """The same as −log T(x′)[wanted].
+    With two classes the log-odds of one are the negated log-odds of the other, and below m the slope is constant. So a
+    text that gains for one target class loses as much for the other, and a generator that ignores its target class
+    gains nothing. With `target_cross_entropy` it does gain: a confident teacher costs more when it disagrees than it
+    saves when it agrees, so text on which the teacher is unsure is cheaper for every class. With more classes, or a
+    teacher more confident than m, this holds in part.
 
     Args:
-        teacher: its logits on the made text, [batch, classes].
-        wanted: the class each text was to be of, [batch].
+        teacher: logits on the generated text, [batch, classes], at least two classes.
+        target_classes: class that each text was generated for, [batch].
+        margin: m, in nats.
 
     Returns:
-        Nats, [batch]; 0 where the teacher is certain of the wanted class.
+        Nats, [batch]; 0 where the teacher's log-odds of the target class are m or more.
     """
-    return losses.hard_cross_entropy(teacher, wanted)
+    is_target = torch.nn.functional.one_hot(target_classes, teacher.shape[-1]).bool()
+    others = teacher.float().masked_fill(is_target, -torch.inf).logsumexp(dim=-1)
+    return (margin - (teacher.float()[is_target] - others)).clamp(min=0)
+
+
+def target_cross_entropy(teacher: Tensor, target_classes: Tensor) -> Tensor:
+    """Cross-entropy of the teacher with the target class: −log T(x′)[target].
+
+    Args:
+        teacher: logits on the generated text, [batch, classes].
+        target_classes: class that each text was generated for, [batch].
+
+    Returns:
+        Nats, [batch]; 0 where the teacher is certain of the target class.
+    """
+    return losses.hard_cross_entropy(teacher, target_classes)
 
 
 def class_balance(teacher: Tensor) -> Tensor:
-    """How one-sided a batch is to the teacher: log C − H(m), m the mean over the batch of softmax(T(x′)).
+    """Imbalance of the teacher's classes in a batch: log C − H(m), m the mean over the batch of softmax(T(x′)).
 
-    This is KL(m ‖ uniform): 0 where the C classes have equal shares, log C where all is of one class. It differs from
-    −H(m) by a constant.
+    This is KL(m ‖ uniform): 0 where the C classes have equal shares, log C where all texts are of one class. It differs
+    from −H(m) by a constant.
 
     Args:
-        teacher: logits on the made text, [batch, classes].
+        teacher: logits on the generated text, [batch, classes].
 
     Returns:
-        Nats, a scalar: it is a property of the batch.
+        Nats, one scalar for the batch.
     """
     return _from_uniform(teacher.float().softmax(dim=-1).mean(dim=0))
 
 
 def class_balance_reward(teacher: Tensor) -> Tensor:
-    """What each text adds to `class_imbalance`, to first order: Σ_c p_c · log m_c, p = softmax(T(x′)).
+    """Contribution of each text to `class_balance`, to first order: Σ_c p_c · log m_c, p = softmax(T(x′)).
 
-    For a batch of B the derivative of B · KL(m ‖ uniform) by one text's p_c is log m_c + 1 (m is a mean, so B cancels),
-    and the 1 sums to a constant, as p sums to 1. Taken with m held fixed it is a reward of single texts, which a
-    score-function gradient needs; the terms of higher order in 1/B are left out.
+    For a batch of B texts the derivative of B · KL(m ‖ uniform) by p_c of one text is log m_c + 1 (m is a mean, so B
+    cancels), and the 1 sums to a constant because p sums to 1. With m held fixed it is a reward of single texts, as a
+    score-function gradient needs. Terms of higher order in 1/B are left out.
 
     Args:
-        teacher: logits on the made text, [batch, classes].
+        teacher: logits on the generated text, [batch, classes].
 
     Returns:
-        Nats (0 or less), [batch]; the smaller, the rarer the text's class is in the batch. Without a gradient.
+        Nats (0 or less), [batch]; smaller for texts whose class is rare in the batch. Without a gradient.
     """
     shares = teacher.detach().float().softmax(dim=-1)
     return (shares * _log(shares.mean(dim=0))).sum(dim=-1)
 
 
 def token_diversity(logits: Tensor) -> Tensor:
-    """How few words a batch is made of: log V − H(m), m the mean over its tokens of the generator's distributions.
+    """Repetition of tokens in a batch: log V − H(m), m the mean of the generator's distributions over its tokens.
 
-    KL(m ‖ uniform over the V tokens that can be given). It has a gradient of its own, whatever the interface to the
-    teacher is.
+    This is KL(m ‖ uniform over the V tokens that can be generated). Its gradient does not pass through the teacher, so
+    it is the same with soft tokens and with plain text.
 
     Args:
-        logits: of every made token, [tokens, vocabulary]; −inf for tokens that are never given.
+        logits: of every generated token, [tokens, vocabulary]; −inf for tokens that are never generated.
 
     Returns:
         Nats, a scalar; 0 without tokens.
@@ -102,10 +102,10 @@ def token_diversity(logits: Tensor) -> Tensor:
 
 
 def adversarial_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """How much a text has to teach: KL(T(x′) ‖ S(x′)) at a temperature. The generator makes it large.
+    """Disagreement of teacher and student: KL(T(x′) ‖ S(x′)) at a temperature. The generator maximizes it.
 
     Args:
-        student: logits on the made text, [batch, classes].
+        student: logits on the generated text, [batch, classes].
         teacher: likewise.
         temperature: τ of both.
 
@@ -116,28 +116,28 @@ def adversarial_divergence(student: Tensor, teacher: Tensor, temperature: float 
 
 
 def reference_kl(logits: Tensor, reference: Tensor, rows: Tensor, batch: int) -> Tensor:
-    """How far the generator has gone from the language it came with: KL(G ‖ G₀), a mean over a row's made tokens.
+    """KL of the generator from its initial weights: KL(G ‖ G₀), averaged over the generated tokens of each row.
 
-    At each made token the divergence is exact, over the whole vocabulary, given the text before it. Where that text is
-    made too (`decode`), its own dependence on the generator is left out of the gradient.
+    At each generated token the divergence is exact, over the whole vocabulary, given the text before it. If that text
+    is generated too (`decode`), the gradient leaves out its dependence on the generator.
 
     Args:
         logits: of the generator G, [tokens, vocabulary].
-        reference: of its frozen copy G₀, likewise, −inf at the same tokens.
-        rows: the row each token is in, [tokens].
-        batch: how many rows there are.
+        reference: of its frozen initial copy G₀, likewise, −inf at the same tokens.
+        rows: row of each token, [tokens].
+        batch: number of rows.
 
     Returns:
-        Nats, [batch]; 0 for a row without made tokens.
+        Nats, [batch]; 0 for a row without generated tokens.
     """
     log_p, log_q = (part.float().log_softmax(dim=-1).clamp(min=-1e30) for part in (logits, reference))
-    apart = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-    total = apart.new_zeros(batch).index_add(0, rows, apart)
+    kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    total = kl.new_zeros(batch).index_add(0, rows, kl)
     return total / torch.bincount(rows, minlength=batch).clamp(min=1)
 
 
 def _from_uniform(shares: Tensor, possible: int | None = None) -> Tensor:
-    """KL(shares ‖ uniform) over so many entries (all of them by default), a scalar."""
+    """KL(shares ‖ uniform) over `possible` entries (by default all), a scalar."""
     return math.log(possible or len(shares)) + (shares * _log(shares)).sum()
 
 

@@ -11,50 +11,50 @@ Inputs = Mapping[str, Tensor]
 
 
 def maskable(inputs: Inputs, special_ids: Tensor) -> Tensor:
-    """Which tokens may be changed: neither padding, special nor of a prompt, [batch, length] bool.
+    """Tokens that may be masked: neither padding, special nor part of a prompt, [batch, length] bool.
 
     Args:
-        inputs: `input_ids` and `attention_mask`, [batch, length], and `prompt_mask` where rows have prompts.
+        inputs: `input_ids` and `attention_mask`, [batch, length], and `prompt_mask` if rows have prompts.
         special_ids: ids that never change, [k].
     """
     free = inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], special_ids)
     return free & ~inputs["prompt_mask"].bool() if "prompt_mask" in inputs else free
 
 
-def common_maskable(rows: Mapping[str, Inputs], special_ids: Tensor) -> dict[str, Tensor]:
-    """The maskable tokens that several readings of one text have in common, in each of them.
+def common_maskable(inputs_by_role: Mapping[str, Inputs], special_ids: Tensor) -> dict[str, Tensor]:
+    """Maskable tokens that the tokenizations of one text for several roles have in common.
 
-    Models of one vocabulary may frame a text differently: an encoder's special tokens, a text-to-text model's prompts,
-    and so another place where a long text is cut. Runs of maskable tokens answer to one another in order, and within a
-    run its first token to the first.
+    Models with one vocabulary may add different special tokens or prompts, and therefore truncate a long text at
+    different places. Runs of maskable tokens correspond to each other in order, and so do the tokens within a run.
 
     Args:
-        rows: by role, `input_ids` and `attention_mask`, [batch, length] each (lengths may differ).
+        inputs_by_role: by role, `input_ids` and `attention_mask`, [batch, length] each (lengths may differ).
         special_ids: ids that never change, [k].
 
     Returns:
-        By role, [batch, length] bool; a row has as many in every reading, the same tokens in the same order.
+        By role, [batch, length] bool. A row has the same tokens in the same order for every role.
     """
-    readings = {id(inputs): inputs for inputs in rows.values()}
-    free = {key: maskable(inputs, special_ids) for key, inputs in readings.items()}
-    if len(readings) > 1:
-        tokens = {key: _by_run(inputs["input_ids"], free[key]) for key, inputs in readings.items()}
-        runs = max(found.shape[1] for found, _ in tokens.values())
-        width = max(found.shape[2] for found, _ in tokens.values())
-        # a token that one reading lacks, or that another has differently, is in no reading's share
+    # roles with one tokenization share the object
+    tokenizations = {id(inputs): inputs for inputs in inputs_by_role.values()}
+    free = {key: maskable(inputs, special_ids) for key, inputs in tokenizations.items()}
+    if len(tokenizations) > 1:
+        tokens = {key: _by_run(inputs["input_ids"], free[key]) for key, inputs in tokenizations.items()}
+        runs = max(grid.shape[1] for grid, _ in tokens.values())
+        width = max(grid.shape[2] for grid, _ in tokens.values())
+        # a token that is missing or different for one role is maskable for none
         grids = [
-            nn.functional.pad(found, (0, width - found.shape[2], 0, runs - found.shape[1]), value=-1)
-            for found, _ in tokens.values()
+            nn.functional.pad(grid, (0, width - grid.shape[2], 0, runs - grid.shape[1]), value=-1)
+            for grid, _ in tokens.values()
         ]
         same = (torch.stack(grids) == grids[0]).all(dim=0) & (grids[0] >= 0)
         for key, (_, (batch, run, place, column)) in tokens.items():
             free[key] = torch.zeros_like(free[key])
             free[key][batch, column] = same[batch, run, place]
-    return {role: free[id(inputs)] for role, inputs in rows.items()}
+    return {role: free[id(inputs)] for role, inputs in inputs_by_role.items()}
 
 
 def _by_run(ids: Tensor, free: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Free tokens by run and place in it, [batch, runs, longest], −1 elsewhere; of each its row, run, place, column."""
+    """Free tokens by run and place, [batch, runs, longest], −1 elsewhere; and row, run, place and column of each."""
     starts = free & ~nn.functional.pad(free, (1, 0))[:, :-1]
     columns = torch.arange(free.shape[1], device=free.device).expand_as(free)
     first = torch.where(starts, columns, 0).cummax(dim=1).values
@@ -66,38 +66,38 @@ def _by_run(ids: Tensor, free: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Te
     return grid, (batch, run, place, column)
 
 
-def transfer_mask(mask: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """A mask on one reading of a text as a mask on another.
+def transfer_mask(mask: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Transfer a mask from one tokenization of a text to another.
 
     Args:
-        mask: among the tokens `own`, [batch, length] bool.
-        own: the tokens that both readings have in common, in the first, from `maskable_in_all`.
-        other: the same tokens in the second, [batch, other length] bool.
+        mask: a subset of `source`, [batch, length] bool.
+        source: tokens that both tokenizations have in common, in the first, from `common_maskable`.
+        target: the same tokens in the second, [batch, other length] bool.
     """
-    if own is other:
+    if source is target:
         return mask
-    found = torch.zeros_like(other)
-    found[other] = mask[own]
-    return found
+    transferred = torch.zeros_like(target)
+    transferred[target] = mask[source]
+    return transferred
 
 
-def draw_mask(free: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Each free token independently with probability `rate`, [batch, length] bool.
+def draw_mask(maskable_tokens: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Mask each maskable token independently with probability `rate`, [batch, length] bool.
 
     Args:
-        free: from `maskable`, [batch, length].
+        maskable_tokens: from `maskable`, [batch, length].
         rate: between 0 and 1.
         generator: a CPU stream (`kdrun.rng.stream`), so that the mask is the same on every device.
     """
-    drawn = torch.rand(free.shape, generator=generator) < rate
-    return drawn.to(free.device) & free
+    drawn = torch.rand(maskable_tokens.shape, generator=generator) < rate
+    return drawn.to(maskable_tokens.device) & maskable_tokens
 
 
 def fill_masked_ids(input_ids: Tensor, mask: Tensor, ids: Tensor) -> Tensor:
-    """The text with the masked positions filled by `ids` [masked], [batch, length]."""
+    """Text whose masked positions are filled with `ids` [masked], [batch, length]."""
     return input_ids.masked_scatter(mask, ids)
 
 
 def fill_masked_inputs(inputs: Inputs, mask: Tensor, ids: Tensor) -> dict[str, Tensor]:
-    """A model's inputs with the masked positions of their text filled by `ids` [masked]."""
+    """Inputs of a model whose masked positions are filled with `ids` [masked]."""
     return {**inputs, "input_ids": fill_masked_ids(inputs["input_ids"], mask, ids)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def reinforce_loss(log_prob: Tensor, reward: Tensor, baseline: float) -> Tensor:
-    """A loss whose gradient is −(r − b) · ∇ log p for each example; its value means nothing.
+    """Surrogate loss with the gradient −(r − b) · ∇ log p per example; its value has no meaning.
 
     Args:
         log_prob: log-probability of each text under its generator, with a gradient, [batch].
@@ -24,7 +24,9 @@ def reinforce_loss(log_prob: Tensor, reward: Tensor, baseline: float) -> Tensor:
         ValueError: the shapes differ.
     """
     if log_prob.shape != reward.shape:
-        raise ValueError(f"surrogate: log_prob {list(log_prob.shape)} and reward {list(reward.shape)} differ in shape")
+        raise ValueError(
+            f"reinforce_loss: log_prob {list(log_prob.shape)} and reward {list(reward.shape)} differ in shape"
+        )
     return -(reward.detach() - baseline) * log_prob
 
 
@@ -32,19 +34,20 @@ def sequence_log_prob(logits: Tensor, ids: Tensor, rows: Tensor, batch: int) -> 
     """Σ log p of the tokens drawn in each row, [batch].
 
     Args:
-        logits: what each token was drawn from, [tokens, vocabulary].
+        logits: logits that each token was drawn from, [tokens, vocabulary].
         ids: the tokens, [tokens].
-        rows: the row each is in, [tokens].
-        batch: how many rows there are.
+        rows: row of each token, [tokens].
+        batch: number of rows.
     """
-    own = logits.log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
-    return own.new_zeros(batch).index_add(0, rows, own)
+    log_probs = logits.log_softmax(dim=-1).gather(1, ids[:, None])[:, 0]
+    return log_probs.new_zeros(batch).index_add(0, rows, log_probs)
 
 
 class MovingBaseline:
-    """b ← m · b + (1 − m) · mean reward, after each use.
+    """Moving mean of rewards: b ← m · b + (1 − m) · mean reward, after each use.
 
-    The first batch stands for its own past: of B texts that shrinks its gradient by 1/B and does not turn it.
+    The first batch is its own baseline, which scales the gradient of its B texts by 1 − 1/B in expectation and does not
+    change its direction.
 
     Args:
         momentum: m, from 0 (the last batch) to 1.
@@ -58,7 +61,7 @@ class MovingBaseline:
         self.value: float | None = None
 
     def use(self, reward: Tensor) -> float:
-        """The baseline for these rewards [batch]; afterwards they are part of it."""
+        """Return the baseline for these rewards [batch], then update it with them."""
         mean = float(reward.detach().mean())
         before = mean if self.value is None else self.value
         self.value = self.momentum * before + (1 - self.momentum) * mean

@@ -1,9 +1,9 @@
 """Soft tokens as differentiable input embeddings of any model.
 
-What adversarial text needs (MATE-KD, arXiv 2105.05912; ZSKD, arXiv 2012.15495) in the form that costs least:
-the language-model head and the noise are computed at masked positions only, and a soft token enters a model as
-one row of `y @ table`, never as a one-hot over the whole text. The values equal the textbook form (tested).
-Positions are given as one flat index of the masked tokens, `mask.nonzero()` order, throughout.
+Adversarial text (MATE-KD, arXiv 2105.05912; ZSKD, arXiv 2012.15495) in its cheapest form: the language-model head and
+the noise are computed at masked positions only, and a soft token enters a model as one row of `y @ table`, never as a
+one-hot matrix of the whole text. The values equal those of the textbook form (tested). Values per masked token have
+one flat index, in the order of `mask.nonzero()`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def masked_logits(model: nn.Module, inputs: Inputs, mask: Tensor, mask_id: int |
         inputs: of the unmasked text.
         mask: positions to replace by the mask token and to predict, [batch, length] bool.
         mask_id: id of the mask token.
-        banned_ids: ids it may never give (special ones), [k]: their logit is −inf.
+        banned_ids: ids that are never generated (special ones), [k]: their logit is −inf.
 
     Raises:
         ModelError: a family without a known head, or no mask token.
@@ -47,10 +47,10 @@ def soft_embeddings(model: nn.Module, input_ids: Tensor, mask: Tensor, ids: Tens
     """Word embeddings of a text whose masked tokens are straight-through samples, [batch, length, hidden].
 
     The value is that of the discrete text: E[ids] at masked positions, E[x] elsewhere. The gradient is that of
-    the soft tokens: ∂/∂y of y·E, with the model's own table E.
+    the soft tokens: ∂/∂y of y·E, with the embedding table E of the model.
 
     Args:
-        model: whose table; any architecture with `get_input_embeddings`.
+        model: any architecture with `get_input_embeddings`.
         input_ids: the unmasked text, [batch, length].
         mask: [batch, length] bool.
         ids: the sampled tokens, [masked].
@@ -63,10 +63,10 @@ def soft_embeddings(model: nn.Module, input_ids: Tensor, mask: Tensor, ids: Tens
 
 
 def straight_through(table: Tensor, ids: Tensor, soft: Tensor | None) -> Tensor:
-    """Embeddings of sampled tokens whose gradient is that of soft ones, [n, hidden].
+    """Embeddings of sampled tokens with the gradient of soft tokens, [n, hidden].
 
     Args:
-        table: [entries, hidden]; entries that only one of table and `soft` has are never sampled.
+        table: [entries, hidden]; entries beyond the shorter of table and `soft` are never sampled.
         ids: the tokens, [n].
         soft: their relaxation, [n, vocabulary]; None leaves plain embeddings.
     """
@@ -74,13 +74,13 @@ def straight_through(table: Tensor, ids: Tensor, soft: Tensor | None) -> Tensor:
     if soft is None:
         return hard
     shared = min(len(table), soft.shape[1])
-    pulled = soft[:, :shared].to(table.dtype) @ table[:shared].detach()
-    # the value is exactly `hard`; the sample's gradient comes from the soft product alone
-    return hard + (pulled - pulled.detach())
+    mixed = soft[:, :shared].to(table.dtype) @ table[:shared].detach()
+    # the value is exactly `hard`; the gradient of the sample comes from the soft product alone
+    return hard + (mixed - mixed.detach())
 
 
 def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[str, Tensor]:
-    """Keyword arguments that give a model these embeddings in place of ids.
+    """Keyword arguments that pass embeddings to a model instead of ids.
 
     A family that derives positions from ids gets them too. (A generator never gives special ids, so the discrete text
     has the same positions.)
@@ -93,7 +93,7 @@ def soft_inputs(model: nn.Module, inputs: Inputs, embeddings: Tensor) -> dict[st
 def soft_logits(model: nn.Module, inputs: Inputs, mask: Tensor, ids: Tensor, soft: Tensor) -> Tensor:
     """A classifier's logits on a text whose masked tokens are straight-through samples, [batch, outputs].
 
-    Arguments as `soft_embeddings` and `soft_inputs` take them.
+    Arguments as for `soft_embeddings` and `soft_inputs`.
     """
     embeddings = soft_embeddings(model, inputs["input_ids"], mask, ids, soft)
     return model(**soft_inputs(model, inputs, embeddings)).logits

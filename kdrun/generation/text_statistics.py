@@ -20,45 +20,45 @@ class GeneratedRow:
 
     Attributes:
         texts: one text, or two for a pair.
-        source_texts: the texts that it was made of.
-        probabilities: the teacher's of every class, [classes].
-        source: number of the row that it was made of.
-        wanted: the class that it was to be of; None where the method asks for none.
-        answer: what the teacher writes of it; None of a task that is answered with a class.
+        source_texts: the texts that it was generated from.
+        probabilities: the teacher's probability of every class, [classes].
+        source: index of the source row.
+        target_class: class that it was generated for; None for methods without target classes.
+        answer: the teacher's answer; None for tasks that are answered with a class.
     """
 
     texts: tuple[str, ...]
     source_texts: tuple[str, ...]
     probabilities: np.ndarray
     source: int
-    wanted: int | None = None
+    target_class: int | None = None
     answer: str | None = None
 
     @property
     def label(self) -> int:
-        """The teacher's most probable class; the first of equals."""
+        """The teacher's most probable class; the first one on ties."""
         return int(self.probabilities.argmax())
 
 
 def words(text: str) -> list[str]:
-    """The words and the single signs of a text in lower case, however it was tokenised: `Don't` → `don`, `'`, `t`."""
+    """Words and punctuation marks of a text in lower case, independent of tokenization: `Don't` → `don`, `'`, `t`."""
     return WORD.findall(text.casefold())
 
 
 def ngrams(texts: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
-    """All runs of `n` words of each text; none reaches from one text into the other."""
+    """All n-grams of words within each text; none spans two texts."""
     for text in texts:
-        found = words(text)
-        yield from (tuple(found[i : i + n]) for i in range(len(found) - n + 1))
+        tokens = words(text)
+        yield from (tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
 
-def copied(made: Iterable[Any], source: Iterable[Any]) -> int:
-    """How many of the made n-grams the source has too; one that it has once counts once. The order plays no part."""
-    return (Counter(made) & Counter(source)).total()
+def copied(generated: Iterable[Any], source: Iterable[Any]) -> int:
+    """Number of generated n-grams that also occur in the source, counted as multisets, in any order."""
+    return (Counter(generated) & Counter(source)).total()
 
 
 def normalized_entropy(shares: Sequence[float]) -> float:
-    """Entropy of a distribution as a share of the largest possible: 1 when all classes are alike, 0 with one class."""
+    """Entropy of a distribution divided by its maximum: 1 for equal shares, 0 for a single class."""
     if len(shares) < 2:
         return 1.0
     return -sum(share * math.log(share) for share in shares if share) / math.log(len(shares)) + 0.0
@@ -66,7 +66,7 @@ def normalized_entropy(shares: Sequence[float]) -> float:
 
 @dataclass
 class _Grams:
-    """N-grams of one length, as they come."""
+    """Running counts of n-grams of one length."""
 
     size: int
     total: int = 0
@@ -76,51 +76,52 @@ class _Grams:
     source_seen: set[tuple[str, ...]] = field(default_factory=set)
 
     def add(self, row: GeneratedRow) -> None:
-        made, source = list(ngrams(row.texts, self.size)), list(ngrams(row.source_texts, self.size))
-        self.total, self.source_total = self.total + len(made), self.source_total + len(source)
-        self.copied += copied(made, source)
-        self.seen.update(made)
+        generated, source = list(ngrams(row.texts, self.size)), list(ngrams(row.source_texts, self.size))
+        self.total, self.source_total = self.total + len(generated), self.source_total + len(source)
+        self.copied += copied(generated, source)
+        self.seen.update(generated)
         self.source_seen.update(source)
 
 
 def measure(rows: Iterable[GeneratedRow], labels: Sequence[str]) -> dict[str, Any]:
-    """The figures of generated text. Reads the rows once.
+    """Statistics of generated text, in one pass over the rows.
 
-    distinct_n is the number of different n-grams divided by the number of n-grams (Li et al. 2016, arXiv 1510.03055):
-    it falls as text gets longer, so it is held against that of the source rows, one for each made row. copied_n is the
-    share of the made n-grams that the source row has too. Rates are over all rows together, not means of rows' rates.
+    distinct_n is the number of different n-grams divided by the number of n-grams (Li et al. 2016, arXiv 1510.03055).
+    It decreases with the length of text, so it is compared with that of the source rows, one per generated row.
+    copied_n is the share of the generated n-grams that also occur in the source row. Rates are computed over all rows
+    together; they are not means of per-row rates.
 
     Args:
-        rows: any number of rows, at least one.
+        rows: at least one row.
         labels: names of the classes.
 
     Returns:
         rows; distinct_1, distinct_2, and the same of the source; copied_1, copied_2; unchanged (share of the rows with
-        just the words of their source); words and source_words (a row); confidence (mean of the teacher's largest
-        probability); classes (share of the rows by the teacher's class) and evenness; wanted (share of the rows by the
-        class asked for) and agreement (share of the rows whose teacher's class is that). None where there is nothing to
-        divide by, or no class was asked for.
+        exactly the words of their source); words and source_words (per row); confidence (mean of the teacher's largest
+        probability); classes (share of the rows by the teacher's class) and evenness; wanted (share of the rows by
+        target class) and agreement (share of the rows whose teacher's class is the target class). None for a rate
+        without a denominator, and for wanted without target classes.
 
     Raises:
         ValueError: there are no rows.
     """
     grams = (_Grams(1), _Grams(2))
     count = unchanged = agreed = 0
-    confidence, classes, wanted = 0.0, np.zeros(len(labels), int), np.zeros(len(labels), int)
+    confidence, classes, targets = 0.0, np.zeros(len(labels), int), np.zeros(len(labels), int)
     for row in rows:
         count += 1
-        for each in grams:
-            each.add(row)
+        for counts in grams:
+            counts.add(row)
         unchanged += [words(text) for text in row.texts] == [words(text) for text in row.source_texts]
         confidence += float(row.probabilities.max())
         classes[row.label] += 1
-        if row.wanted is not None:
-            wanted[row.wanted] += 1
-            agreed += row.wanted == row.label
+        if row.target_class is not None:
+            targets[row.target_class] += 1
+            agreed += row.target_class == row.label
     if not count:
         raise ValueError("there are no rows to measure")
     single, double = grams
-    asked = int(wanted.sum())
+    requested = int(targets.sum())
     shares = (classes / count).tolist()
     return {
         "rows": count,
@@ -134,9 +135,9 @@ def measure(rows: Iterable[GeneratedRow], labels: Sequence[str]) -> dict[str, An
         "words": single.total / count,
         "source_words": single.source_total / count,
         "confidence": confidence / count,
-        "agreement": _ratio(agreed, asked),
+        "agreement": _ratio(agreed, requested),
         "classes": dict(zip(labels, shares, strict=True)),
-        "wanted": dict(zip(labels, (wanted / asked).tolist(), strict=True)) if asked else None,
+        "wanted": dict(zip(labels, (targets / requested).tolist(), strict=True)) if requested else None,
         "evenness": normalized_entropy(shares),
     }
 

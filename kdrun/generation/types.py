@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SharedVocabulary:
-    """What a method that changes tokens must know of the vocabulary that its models share.
+    """Special ids of the vocabulary that the models of a run share, for methods that change tokens.
 
     Attributes:
-        mask_id: id of the mask token, where a model has one: T5 does not.
-        special_ids: ids that are never changed and never made, [k], on the models' device.
+        mask_id: id of the mask token; None for models without one, such as T5.
+        special_ids: ids that are never changed and never generated, [k], on the models' device.
     """
 
     mask_id: int | None
@@ -24,14 +24,14 @@ class SharedVocabulary:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """Text that a method made of a batch, x′.
+    """Text x′ that a method generated from a batch.
 
     Attributes:
-        ids: as the generator wrote it, [batch, length].
-        present: which of these tokens are not padding, [batch, length] bool.
-        changed: which of them are the generator's, not the source's, [batch, length] bool.
-        inputs: x′ as teacher and student read it: the keyword arguments of their models, by role.
-        wanted: the class it was written for, [batch]; None where it was written for none.
+        ids: tokens in the generator's vocabulary, [batch, length].
+        present: tokens that are not padding, [batch, length] bool.
+        generated_mask: tokens from the generator instead of the source, [batch, length] bool.
+        inputs: x′ for teacher and student: keyword arguments of their models, by role.
+        target_class: class that each text was generated for, [batch]; None for methods without target classes.
     """
 
     ids: Tensor

@@ -1,14 +1,14 @@
 """Base class of methods: losses, roles, phases and requirements.
 
-A method never touches an optimizer, `requires_grad`, accumulation, clipping or a checkpoint: the loop does.
-This module imports without torch, so that a method's schema can be read while the command line is checked.
+A method never touches an optimizer, `requires_grad`, accumulation, clipping or a checkpoint; the trainer does.
+This module imports without torch, so that the schema of a method can be read while the command line is checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
@@ -31,11 +31,11 @@ else:
 
 @dataclass
 class StepOutput:
-    """What a step returns: the loss summed over its examples, how many they were, and its terms for the log.
+    """Result of a step: the loss summed over its examples, their count, and its terms for the log.
 
-    The loop divides the gradient by the count over all micro-batches of a step, which keeps accumulation
-    exact when the last micro-batch is smaller. Terms are sums over the examples too; so is what is watched,
-    which is logged beside them but is no part of the loss.
+    The trainer divides the gradient by the count over all micro-batches of a step, which keeps accumulation
+    exact when the last micro-batch is smaller. Loss terms and metrics are sums over the examples too. Metrics are
+    logged with the loss terms and are no part of the loss.
     """
 
     loss: Tensor
@@ -46,11 +46,17 @@ class StepOutput:
 
 @dataclass
 class MethodContext:
-    """What a method is given: the models by role, the task, the distillation loss and the seed.
+    """Models by role, task, losses and seed of a run, as methods get them.
 
-    `vocabulary` is there for methods whose models share one (`needs.shared_vocabulary`, and where it is so,
-    `needs.text_between`); `readers` turn texts into a role's inputs.
-    `loss(student_logits, teacher_logits, temperature)` returns one value per example.
+    Attributes:
+        roles: models by role.
+        task: of the run.
+        loss: `loss(student_logits, teacher_logits, temperature)`, one value per example; None without a teacher.
+        hard_loss: `hard_loss(logits, labels)`, one value per example.
+        seed: of the run.
+        device: that the models are on.
+        vocabulary: the one that all models share; None where the method does not need one or vocabularies differ.
+        tokenizers: by role; they turn texts into a role's inputs.
     """
 
     roles: Mapping[str, nn.Module]
@@ -68,19 +74,34 @@ class MethodContext:
         Raises:
             ModelError: the models cannot tell the task's classes apart.
         """
-        config, reader = getattr(self.roles.get("teacher"), "config", None), self.tokenizers.get("teacher")
-        tokenizer = reader.tokenizer if reader else None
-        return task_types.task_type_of(self.task).class_view(tokenizer, getattr(config, "decoder_start_token_id", None))
+        teacher: Any = self.roles["teacher"]
+        tokenizer = self.tokenizers["teacher"].tokenizer if "teacher" in self.tokenizers else None
+        decoder_start_id = getattr(teacher.config, "decoder_start_token_id", None)
+        return task_types.task_type_of(self.task).class_view(tokenizer, decoder_start_id)
+
+
+@runtime_checkable
+class HasAuxiliaryLosses(Protocol):
+    """A model that adds losses of its last forward passes to those of the method, such as T5 scoring label words."""
+
+    def auxiliary_losses(self) -> Mapping[str, tuple[float, Tensor]]:
+        """By name, the weight and the mean over the rows of the passes since the last call."""
+        ...
 
 
 class Method:
-    """Base of all methods. A subclass sets `needs` and writes `phases` and `step`."""
+    """Base of all methods. A subclass sets `requires` and defines `step`; several define `phases`.
+
+    Args:
+        config: the settings of the method.
+        context: models, task, losses and seed.
+    """
 
     requires: Requirements = Requirements()
     generates_text: bool = False
-    """Whether the method makes text (`made_text`), of which a run then keeps samples."""
+    """Whether the method generates text (`generate_text`), of which a run then keeps samples."""
     may_start_at_zero: frozenset[str] = frozenset()
-    """Loss terms that may be zero on their first batch: a distance from where training starts."""
+    """Loss terms that may be zero on their first batch, such as a distance from the initial weights."""
 
     def __init__(self, config: Any, context: MethodContext) -> None:
         self.config = config
@@ -89,7 +110,7 @@ class Method:
 
     @classmethod
     def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
-        """Phases in order; by default one, in which the student learns on the task's rows.
+        """Phases in order; by default one, in which the student trains on the task's rows.
 
         Args:
             config: the method's settings.
@@ -98,11 +119,11 @@ class Method:
         return [Phase.from_budget("train", (Turn("student"),), optim)]
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
-        """The optimizer of each role that trains in a phase; `optim` is the run's, for the student."""
+        """Optimizers of the roles that train in a phase; `optim` is the run's, for the student."""
         return {"student": optim}
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Called once before a phase: prototypes, caches."""
+        """Prepare a phase; called once before it starts."""
 
     def teacher_states_to_cache(self) -> Any:
         """Hidden states and attention maps of the teacher to cache on disk; None for none.
@@ -112,60 +133,55 @@ class Method:
         return None
 
     def generate_text(self, batch: Batch) -> GeneratedText:
-        """Text made from a batch, without a gradient; for `makes_text` methods."""
-        raise TypeError(f"{type(self).__name__} makes no text")
+        """Text generated from a batch, without a gradient; for methods with `generates_text`."""
+        raise TypeError(f"{type(self).__name__} generates no text")
 
     def generate_for_export(self, batch: Batch) -> GeneratedText:
-        """Text to be kept, once training is over: by the generator that the method chose, where it chose one."""
+        """Text to export after training, by the generator that the method chose if it chooses one."""
         return self.generate_text(batch)
 
     def stop_reason(self, role: str) -> str:
-        """Why the part of a role is over, so that its turns are passed over; empty while it is not.
+        """Reason to stop training a role for the rest of the phase; empty to continue.
 
-        Asked before each step of the role, when no gradient is under way. The leading role of a phase never rests.
+        Called before each step of the role, between gradient computations. The leading role of a phase never stops.
         """
         return ""
 
     @classmethod
     def config_problems(cls, config: Any, task: TaskConfig) -> list[str]:
-        """What of the method's settings does not fit the task, beside `needs`; asked before anything loads."""
+        """Conflicts between the method's settings and the task, besides `requires`; checked before anything loads."""
         return []
 
     def trainable(self, role: str) -> Iterable[nn.Module]:
-        """The modules that a turn of this role trains: its model, by default; projections are added here."""
+        """Modules that a turn of this role trains: by default its model; subclasses add projections."""
         return [self.roles[role]]
 
     def state(self) -> dict[str, Any]:
-        """What a method carries from step to step, such as a moving mean, so that a checkpoint can hold it.
+        """State that a method carries from step to step, such as a moving mean, for checkpoints.
 
-        Weights of the roles, of what `trainable` names, and their optimizers are the loop's to keep; what `begin` makes
-        of the config and the seed alone need not be here.
+        The trainer saves the weights of the roles and of the modules of `trainable`, and their optimizers. State that
+        `on_phase_start` derives from the config and the seed alone does not belong here.
 
         Returns:
-            By name, tensors or plain data as JSON has it.
+            By name, tensors or plain JSON data.
         """
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave, in a run that goes on; called after `begin` of the phase it goes on in."""
+        """Restore what `state` returned, in a resumed run; called after `on_phase_start` of the current phase."""
         if state:
-            raise TypeError(f"{type(self).__name__} gives a state() and has no load_state() to take it up")
+            raise TypeError(f"{type(self).__name__} defines state() without load_state()")
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The loss of one micro-batch in one turn."""
+        """Loss of one micro-batch in one turn."""
         raise TypeError(f"{type(self).__name__} defines no step()")
 
     def total_loss(self, batch: Batch, turn: Turn) -> StepOutput:
-        """What the loop minimises: the step's loss, and what the models it trains ask for beside it.
-
-        A model with `own_terms` (a classifier by label words) gives {name: (weight, mean over the rows of its passes)}.
-        """
+        """Loss that the trainer minimizes: the step's loss plus auxiliary losses of the trained models."""
         output = self.step(batch, turn)
         for module in self.trainable(turn.role):
-            auxiliary: Callable[[], Mapping[str, tuple[float, Tensor]]] | None = getattr(
-                module, "auxiliary_losses", None
-            )
-            for name, (weight, mean) in (auxiliary() if auxiliary else {}).items():
+            auxiliary = module.auxiliary_losses() if isinstance(module, HasAuxiliaryLosses) else {}
+            for name, (weight, mean) in auxiliary.items():
                 output.loss = output.loss + weight * output.count * mean
                 output.loss_terms[name] = output.count * mean.detach()
         return output

@@ -14,27 +14,27 @@ from kdrun.registry import register
 
 @dataclass
 class FinetuneConfig:
-    """Fine-tuning has no settings of its own."""
+    """Fine-tuning has no settings."""
 
     name: str = setting("finetune", "registered method")
 
 
 @register("method", "finetune", config=FinetuneConfig)
 class Finetune(Method):
-    """Minimise over the student:
+    """Minimize over the student:
 
         L = hard(S(x), y)
 
     Cross-entropy for classes, squared error for a score. No teacher.
 
     Cost:
-        student: one forward and one backward pass a row.
+        student: one forward and one backward pass per row.
     """
 
     requires = Requirements(teacher=False, extraction=True)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed hard loss of one micro-batch."""
+        """Summed hard loss of one micro-batch."""
         assert batch.labels is not None
         logits = self.roles["student"](**batch.inputs["student"]).logits
         loss = self.context.hard_loss(logits, batch.labels).sum()

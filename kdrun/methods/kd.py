@@ -24,24 +24,24 @@ class KDConfig:
 
 @register("method", "kd", config=KDConfig)
 class KD(Method):
-    """Minimise over the student:
+    """Minimize over the student:
 
         L = hard_weight · hard(S(x), y) + soft_weight · T² · D(T(x)/T, S(x)/T)
 
-    T² keeps the soft gradient's size when T changes (section 2 of the paper), whatever the weights.
-    D is the run's loss: KL(teacher ‖ student) by default. With `logit_mse` the two T cancel, which is the
-    high-temperature limit of the same section. For a score, hard and soft are squared errors.
+    T² keeps the size of the soft gradient when T changes (section 2 of the paper), for all weights. D is the run's
+    loss: KL(teacher ‖ student) by default. With `logit_mse` the temperatures cancel, which is the high-temperature
+    limit of the same section. For a score, hard and soft losses are squared errors.
 
     Cost:
-        student: one forward and one backward pass a row.
-        teacher: one forward pass a row in all, kept in the cache; none in the loop.
+        student: one forward and one backward pass per row.
+        teacher: one forward pass per row, cached; none during training.
     """
 
     requires = Requirements(teacher_logits=True, extraction=True)
     config: KDConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The weighted, summed loss of one micro-batch."""
+        """Weighted, summed loss of one micro-batch."""
         assert batch.teacher_logits is not None
         assert batch.labels is not None
         assert self.context.loss is not None

@@ -1,7 +1,7 @@
 """KD on text augmented by a frozen masked language model.
 
-The same masked text as MATE-KD's, filled by a masked language model that stays as it is: what an untrained
-adversary is worth.
+The text is masked as in MATE-KD and filled by a frozen masked language model. The difference between the two methods
+is the effect of training the adversary.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class KDAugmentConfig:
 
 @register("method", "kd_augment", config=KDAugmentConfig)
 class KDAugment(PseudoTextMethod):
-    """Minimise, with x′ filled by a frozen masked language model:
+    """Minimize, with x′ filled by a frozen masked language model:
 
         L = hard_weight · hard(S(x), y) + soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
 
-    D is the run's loss at temperature τ, times τ². Mask, sampling and weights are MATE-KD's, so that the two differ
-    in the generator's training alone.
+    D is the run's loss at temperature τ, times τ². Mask, sampling and weights are those of MATE-KD, so that the two
+    methods differ only in the training of the generator.
 
     Cost:
-        student: one forward and one backward pass over two texts a row.
-        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row, its head at masked tokens only.
+        student: one forward and one backward pass over two texts per row.
+        teacher: one forward pass per row and step on x′; its logits on x are cached.
+        generator: one forward pass per row, its head at masked tokens only.
     """
 
     requires = Requirements(
@@ -50,6 +50,6 @@ class KDAugment(PseudoTextMethod):
     config: KDAugmentConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch."""
+        """Summed loss of one micro-batch."""
         c = self.config
         return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)

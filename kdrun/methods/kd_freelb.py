@@ -1,6 +1,6 @@
 """KD with adversarial noise on the word embeddings (FreeLB).
 
-A rival of MATE-KD: the adversary moves the student's word embeddings by a little instead of choosing other words.
+An alternative to MATE-KD: the adversary perturbs the student's word embeddings instead of replacing words.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class KDFreeLBConfig:
     temperature: float = setting(2.0, "T: softens teacher and student alike", gt=0)
     hard_weight: float = setting(0.5, "weight of the loss on the labels", ge=0)
     soft_weight: float = setting(0.5, "weight of the loss on the teacher's logits", ge=0)
-    passes: int = setting(2, "K: forward-backward passes a step", gt=0)
+    passes: int = setting(2, "K: forward-backward passes per step", gt=0)
     ascent_rate: float = setting(0.1, "α: how far the noise moves between passes, as an L2 norm per example", gt=0)
     init_magnitude: float = setting(0.6, "of the first noise: uniform ± this / √(tokens × width)", ge=0)
     max_norm: float = setting(0.5, "ε: radius of the ball per example that the noise stays in; 0 for none", ge=0)
@@ -42,40 +42,40 @@ class KDFreeLBConfig:
 
 @register("method", "kd_freelb", config=KDFreeLBConfig)
 class KDFreeLB(Method):
-    """Minimise the loss of KD averaged over K passes, with noise δ_k on the student's word embeddings E[x]:
+    """Minimize the loss of KD averaged over K passes, with noise δ_k on the student's word embeddings E[x]:
 
         L = 1/K · Σ_k [ hard_weight · hard(S(E[x] + δ_k), y) + soft_weight · T² · D(T(x), S(E[x] + δ_k)) ]
 
     δ_1 is uniform and zero on padding; δ_(k+1) = δ_k + α · g/‖g‖₂ with g the gradient of pass k's loss, norms over all
-    positions of an example, then brought back into ‖δ‖₂ ≤ ε. All passes of a step share their dropout. The teacher
-    scores the clean text, once: its logits come from the cache.
+    positions of an example, then projected back onto ‖δ‖₂ ≤ ε. All passes of a step share their dropout. The teacher
+    sees the clean text only, once: its logits come from the cache.
 
     Differences:
-        - FreeLB's own loss is that on the labels alone; the KD terms are ours.
-        - the authors add up the gradients of the K passes as they go; here one backward pass goes through all K, with
-            the same gradient.
+        - FreeLB's loss is that on the labels alone; the KD terms are ours.
+        - the authors accumulate the gradients of the K passes one by one; here one backward pass goes through all K,
+            with the same gradient.
 
     Cost:
-        student: K forward passes a row, K backward passes, and K − 1 more for the noise.
-        teacher: one forward pass a row in all, kept in the cache; none in the loop.
+        student: K forward passes per row, K backward passes, and K − 1 more for the noise.
+        teacher: one forward pass per row, cached; none during training.
     """
 
     requires = Requirements(teacher_logits=True)
     config: KDFreeLBConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch, a mean over the passes."""
+        """Summed loss of one micro-batch, averaged over the passes."""
         c, student, inputs = self.config, self.roles["student"], batch.inputs["student"]
         clean = student.get_input_embeddings()(inputs["input_ids"])  # pyright: ignore[reportCallIssue]
         noise, totals = self._initial_noise(batch, clean), []
         dropout = rng.derive(self.context.seed, "dropout", f"{batch.phase}/freelb", batch.step)
-        for number in range(1, c.passes + 1):
+        for pass_number in range(1, c.passes + 1):
             rng.seed_dropout(dropout, self.context.device)
             noise.requires_grad_(True)
             logits = student(**soft_tokens.soft_inputs(student, inputs, clean + noise)).logits
             hard, soft = self._terms(batch, logits)
             totals.append(torch.stack([hard, soft]))
-            if number < c.passes:
+            if pass_number < c.passes:
                 loss = c.hard_weight * hard + c.soft_weight * soft
                 (gradient,) = torch.autograd.grad(loss, noise, retain_graph=True)
                 noise = ascend(noise.detach(), gradient, c.ascent_rate, c.max_norm)
@@ -94,14 +94,14 @@ class KDFreeLB(Method):
     def _initial_noise(self, batch: Batch, clean: Tensor) -> Tensor:
         """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""
         stream = rng.stream(self.context.seed, "noise", batch.phase, batch.step)
-        drawn = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
+        uniform = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
         present = batch.inputs["student"]["attention_mask"][..., None].float()
         size = (present.sum(dim=(1, 2), keepdim=True) * clean.shape[-1]).sqrt()
-        return drawn * present * self.config.init_magnitude / size
+        return uniform * present * self.config.init_magnitude / size
 
 
 def ascend(noise: Tensor, gradient: Tensor, rate: float, max_norm: float) -> Tensor:
-    """One step of each example's noise up its gradient, and back into the ball.
+    """Move each example's noise one step along its gradient, then project it onto the ball.
 
     Args:
         noise: [batch, length, width].
@@ -110,8 +110,8 @@ def ascend(noise: Tensor, gradient: Tensor, rate: float, max_norm: float) -> Ten
         max_norm: radius of the ball; 0 for none.
     """
     norm = gradient.norm(dim=(1, 2), keepdim=True).clamp_min(1e-8)
-    moved = noise + rate * gradient / norm
+    ascended = noise + rate * gradient / norm
     if not max_norm:
-        return moved
-    size = moved.norm(dim=(1, 2), keepdim=True)
-    return moved * (max_norm / size.clamp_min(max_norm))
+        return ascended
+    size = ascended.norm(dim=(1, 2), keepdim=True)
+    return ascended * (max_norm / size.clamp_min(max_norm))

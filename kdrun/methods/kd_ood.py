@@ -22,23 +22,23 @@ class KDOODConfig:
 
 @register("method", "kd_ood", config=KDOODConfig)
 class KDOOD(Method):
-    """Minimise on text x from outside the task, which nobody labelled but the teacher:
+    """Minimize on text x from outside the task, labeled by the teacher only:
 
         L = τ² · D(T(x), S(x))
 
-    D is the run's loss at temperature τ. The rows are the `ood` section's: sentences of the corpus in the task's
-    format. The task's training rows and labels are out of the student's reach.
+    D is the run's loss at temperature τ. The rows are those of the `ood` section: sentences of the corpus in the
+    format of the task. The student never sees the training rows or labels of the task.
 
     Cost:
-        student: one forward and one backward pass a row.
-        teacher: one forward pass a row, once; its logits are kept in the cache.
+        student: one forward and one backward pass per row.
+        teacher: one forward pass per row; its logits are cached.
     """
 
     requires = Requirements(labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True)
     config: KDOODConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch."""
+        """Summed loss of one micro-batch."""
         assert batch.teacher_logits is not None
         assert self.context.loss is not None
         temperature = self.config.temperature

@@ -1,7 +1,7 @@
 """MATE-KD: masked adversarial text (Rashid et al. 2021).
 
-Beside its training text the student learns from text x′ whose masked tokens a generator fills so that teacher
-and student disagree most; generator and student take turns.
+Besides its training text the student learns from text x′ whose masked tokens a generator fills such that teacher and
+student disagree most. Generator and student train in turn.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class MateKDConfig(AlternatingSettings):
     hard_weight: float = setting(1 / 3, "weight of the loss on the labels", ge=0)
     soft_weight: float = setting(1 / 3, "weight of the divergence on the training text", ge=0)
     pseudo_weight: float = setting(1 / 3, "weight of the divergence on the adversarial text", ge=0)
-    divergence: Divergence = setting(Divergence.ce, "what the generator maximises")
+    divergence: Divergence = setting(Divergence.ce, "divergence that the generator maximizes")
 
 
 @register("method", "mate_kd", config=MateKDConfig)
 class MateKD(PseudoTextMethod):
-    """Generator φ and student θ pull the same divergence apart and together, with x′ made by the generator.
+    """Generator φ maximizes and student θ minimizes the divergence on text x′ from the generator:
 
         max over φ:  D(T(x′), S(x′))
         min over θ:  L = hard_weight · hard(S(x), y) + soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
@@ -43,17 +43,17 @@ class MateKD(PseudoTextMethod):
     Gumbel-softmax sample of the generator, which enters teacher and student through their own embedding tables.
 
     Differences:
-        divergence: the paper writes KL; the authors' code maximises soft cross-entropy, which for the generator also
+        divergence: the paper writes KL; the authors' code maximizes soft cross-entropy, which for the generator also
             raises the teacher's entropy on x′. `ce` is the code's.
-        schedule_over: the authors' code makes both schedules for all batches but steps each in its own turns only,
-            so the student ends near 9 % of its peak learning rate (`all_batches`); here they decay over own steps.
+        schedule_over: the authors' code plans both schedules for all batches but advances each in its own turns only,
+            so the student ends near 9 % of its peak learning rate (`all_batches`); here each decays over its own steps.
         - the code keeps the generator's dropout on in student turns; here only the role whose turn it is trains.
         - the code has no τ²; at its τ = 1 there is no difference.
 
     Cost:
-        student: one forward and one backward pass over two texts a row.
-        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row, its head at masked tokens only; and generator_steps_per_cycle steps to
+        student: one forward and one backward pass over two texts per row.
+        teacher: one forward pass per row and step on x′; its logits on x are cached.
+        generator: one forward pass per row, its head at masked tokens only; and generator_steps_per_cycle steps to
             student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
             student.
     """
@@ -65,17 +65,17 @@ class MateKD(PseudoTextMethod):
 
     @classmethod
     def phases(cls, config: MateKDConfig, optim: OptimConfig) -> list[Phase]:
-        """One phase: the generator's turn, then the student's, over and over."""
+        """One phase of alternating turns: generator, then student."""
         return alternating_phases(config, optim)
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
-        """The run's for the student, `generator_optim` for the generator."""
+        """Optimizers of student and generator."""
         return alternating_optimizers(self.config, optim)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch: −D for the generator, L for the student."""
+        """Summed loss of one micro-batch: −D for the generator, L for the student."""
         c = self.config
         if turn.role == "student":
             return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)
-        apart = self.adversarial(batch, c.divergence)[0].sum()
-        return StepOutput(-apart, len(batch.ids), {"divergence": apart.detach()})
+        divergence = self.adversarial_divergence(batch, c.divergence)[0].sum()
+        return StepOutput(-divergence, len(batch.ids), {"divergence": divergence.detach()})

@@ -1,6 +1,6 @@
 """Phases, turns and step budgets of a training.
 
-This module imports without torch, like `kdrun.methods.base`.
+It imports without torch, like `kdrun.methods.base`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ScheduleSpan(Enum):
-    """The steps that learning rates decay over, where roles take turns: each role's own, or all of the phase's."""
+    """Steps that learning rates decay over where roles alternate: each role's own steps, or all steps of the phase."""
 
     own_steps = "own_steps"
     all_batches = "all_batches"
@@ -23,7 +23,7 @@ class ScheduleSpan(Enum):
 
 @dataclass(frozen=True)
 class Turn:
-    """So many optimizer steps of one role, before the next turn of the phase."""
+    """A number of optimizer steps of one role, followed by the next turn of the phase."""
 
     role: str
     steps: int = 1
@@ -31,11 +31,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training. Its turns repeat until the budget is spent.
+    """A part of training whose turns repeat until the budget is spent.
 
-    The budget is that of the leading role, so that methods with one `optim` section train the student for
+    The budget is that of the leading role, so that all methods with the same `optim` section train the student for
     equally many steps: `epochs` counts its passes over the training rows; `steps`, when given, counts its
-    optimizer steps and wins. Turns of other roles come on top.
+    optimizer steps and takes precedence. Steps of other roles are not counted.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Phase:
     gradient_accumulation_steps: int = 1
     schedule_over: ScheduleSpan = ScheduleSpan.own_steps
     evaluated: bool = True
-    """Whether the dev score means something in this phase. Where not (the head is not trained, or another model is),
-    the loop neither evaluates nor chooses a checkpoint, and the last weights go on (`must_end_scored`)."""
+    """Whether the dev score means something in this phase. If not (the head is not trained, or another model is), the
+    trainer neither evaluates nor selects a checkpoint, and the next phase starts from the last weights."""
     epochs_before: float = 0.0
-    """Passes that earlier phases took of the same budget: parts of it are rounded so that they add up to the whole."""
+    """Passes of the same budget in earlier phases: parts of a budget are rounded so that they add up to the whole."""
     budget_fraction: float | None = field(default=None, compare=False)
     """Share of the run's budget that `epochs` and `steps` are; None where they are the phase's own."""
     run_batches: bool = field(default=False, compare=False)
@@ -102,12 +102,12 @@ class Phase:
             steps: of the leading role.
             evaluated: see the class.
         """
-        whole = cls.from_budget(name, turns, optim, evaluated=evaluated)
-        return replace(whole, epochs=1.0, steps=steps, budget_fraction=None)
+        phase = cls.from_budget(name, turns, optim, evaluated=evaluated)
+        return replace(phase, epochs=1.0, steps=steps, budget_fraction=None)
 
     @property
     def leading_role(self) -> str:
-        """The student where it takes part, else the role of the first turn."""
+        """The student if it has a turn, else the role of the first turn."""
         roles = [turn.role for turn in self.turns]
         return "student" if "student" in roles else roles[0]
 
@@ -116,21 +116,21 @@ class Phase:
         return self.name if role == self.leading_role else f"{self.name}/{role}"
 
 
-def steps_per_epoch(plan: Phase | OptimConfig, rows: int) -> int:
-    """Optimizer steps of one pass over so many rows; the last micro-batch and the last step may be smaller."""
-    return math.ceil(math.ceil(rows / plan.batch_size) / plan.gradient_accumulation_steps)
+def steps_per_epoch(budget: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps of one pass over `rows` rows; the last micro-batch and the last step may be smaller."""
+    return math.ceil(math.ceil(rows / budget.batch_size) / budget.gradient_accumulation_steps)
 
 
-def num_steps(plan: Phase | OptimConfig, rows: int) -> int:
-    """Optimizer steps that a budget comes to: `steps` where given, else `epochs` passes over so many rows."""
-    if plan.steps:
-        return plan.steps
-    per_epoch, before = steps_per_epoch(plan, rows), plan.epochs_before if isinstance(plan, Phase) else 0.0
-    return max(1, round((before + plan.epochs) * per_epoch) - round(before * per_epoch))
+def num_steps(budget: Phase | OptimConfig, rows: int) -> int:
+    """Optimizer steps of a budget: `steps` if given, else `epochs` passes over `rows` rows."""
+    if budget.steps:
+        return budget.steps
+    per_epoch, before = steps_per_epoch(budget, rows), budget.epochs_before if isinstance(budget, Phase) else 0.0
+    return max(1, round((before + budget.epochs) * per_epoch) - round(before * per_epoch))
 
 
 def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
-    """The turn that a step of a phase belongs to; the turns repeat."""
+    """Turn that a step of a phase belongs to; the turns repeat."""
     position = step % sum(turn.steps for turn in turns)
     for turn in turns:
         if position < turn.steps:
@@ -141,26 +141,26 @@ def turn_at(turns: tuple[Turn, ...], step: int) -> Turn:
 
 def steps_by_role(phase: Phase, budget: int) -> dict[str, int]:
     """Steps of each role when the phase's leading role takes `budget` of them."""
-    planned, step = {turn.role: 0 for turn in phase.turns}, 0
-    while planned[phase.leading_role] < budget:
-        planned[turn_at(phase.turns, step).role] += 1
+    counts, step = {turn.role: 0 for turn in phase.turns}, 0
+    while counts[phase.leading_role] < budget:
+        counts[turn_at(phase.turns, step).role] += 1
         step += 1
-    return planned
+    return counts
 
 
 def check_last_phase_evaluated(phases: list[Phase]) -> None:
-    """Without a score at its end, nothing would say what the student has come to, or which checkpoint is its best.
+    """Check that the last phase of the student is evaluated; otherwise no checkpoint could be selected.
 
     Raises:
-        ValueError: the last phase that trains the student is not scored.
+        ValueError: the last phase that trains the student is not evaluated.
     """
-    taught = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
-    if taught and not taught[-1].evaluated:
-        raise ValueError(f"phase {taught[-1].name!r} is the last to train the student, so it must be scored")
+    student_phases = [phase for phase in phases if any(turn.role == "student" for turn in phase.turns)]
+    if student_phases and not student_phases[-1].evaluated:
+        raise ValueError(f"phase {student_phases[-1].name!r} is the last to train the student, so it must be evaluated")
 
 
 def truncate_to_one_step(phase: Phase) -> Phase:
-    """The phase cut to one step of each turn, for a dry run; the leading role's turn comes last, as it ends it."""
+    """Phase with one step per turn, for a dry run; the leading role's turn is last, because it ends the phase."""
     turns = tuple(replace(turn, steps=1) for turn in phase.turns)
     ordered = sorted(turns, key=lambda turn: turn.role == phase.leading_role)
     return replace(phase, turns=tuple(ordered), steps=sum(turn.role == phase.leading_role for turn in turns))

@@ -1,7 +1,7 @@
 """TinyBERT task distillation (Jiao et al. 2020).
 
-The student first learns to work as the teacher does, layer by layer, and only then to answer as it does. Here without
-the paper's general distillation and data augmentation. Meta-KD's students are distilled this way too.
+The student first learns the teacher's hidden states and attention maps, layer by layer, and then its logits. The
+paper's general distillation and data augmentation are left out. Meta-KD distills its students in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TinyBertKDConfig(IntermediateSettings, DomainSettings):
 
 @register("method", "tinybert_kd", config=TinyBertKDConfig)
 class TinyBertKD(IntermediateLayerMethod):
-    """Minimise over the student and a projection (W, b), then over the student alone:
+    """Minimize over the student and a projection (W, b), then over the student alone:
 
         intermediate:  L = Σ MSE(H_S^i · W + b, H_T^(i·r)),  i = 0 … L_S
                          + Σ MSE(A_S^i, A_T^((i+1)·r − 1)),  i = 0 … L_S − 1
@@ -35,9 +35,9 @@ class TinyBertKD(IntermediateLayerMethod):
 
     r = L_T / L_S must be a whole number. H^0 are the embeddings, H^k the output of the k-th layer; A are attention
     scores before the softmax, layers counted from 0. One projection to the teacher's width serves all hidden states.
-    Means run over an example's own tokens; where the numbers of heads differ, maps are averaged over heads first.
-    A student is best cut from the layers it is compared with: student.layers=[1,3,5] for 3 of 6 (of MiniLM they start
-    with a quarter of the attention error of the preset's [0,2,5]).
+    Means are over the tokens of an example; if the numbers of heads differ, maps are averaged over heads first.
+    A student is best initialized from the layers it is compared with: student.layers=[1,3,5] for 3 of 6 (for MiniLM
+    the initial attention error is a quarter of that of the preset's [0,2,5]).
     D is the run's loss, without T² and without labels (`loss=soft_ce` is the code's, with the same gradient); for a
     score it is the squared difference from the teacher's.
 
@@ -46,14 +46,13 @@ class TinyBertKD(IntermediateLayerMethod):
         intermediate_fraction: TinyBERT spends 5 to 50 epochs by task on the first phase and 3 on the second, Meta-KD 10
             on each.
         - the paper has a second projection for the embeddings; its code has one for all, as here.
-        - the code's means run over padding too, so that an example's loss hangs on the batch it is in.
-        - the code leaves the teacher's dropout on, and the learning rate constant in the first phase.
-        - the code fits a score to the gold one, not to the teacher's.
+        - the means of the code include padding, so that the loss of an example depends on its batch.
+        - the code keeps the teacher's dropout on, and the learning rate constant in the first phase.
+        - the code fits a score to the gold score, not to the teacher's.
 
     Cost:
-        student: one forward and one backward pass a row, with attention maps in the first phase.
-        teacher: one forward pass a row and step of the first phase, with attention maps; its logits are kept in the
-            cache.
+        student: one forward and one backward pass per row, with attention maps in the first phase.
+        teacher: one forward pass per row and step of the first phase, with attention maps; its logits are cached.
     """
 
     requires = Requirements(
@@ -68,11 +67,11 @@ class TinyBertKD(IntermediateLayerMethod):
     config: TinyBertKDConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch."""
+        """Summed loss of one micro-batch."""
         if batch.phase != INTERMEDIATE:
             soft = self.logit_loss(batch).sum()
             return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})
-        found = self.layer_losses(batch)
-        hidden, attention = found["hidden"].sum(), found["attention"].sum()
+        losses = self.layer_losses(batch)
+        hidden, attention = losses["hidden"].sum(), losses["attention"].sum()
         terms = {"hidden": hidden.detach(), "attention": attention.detach()}
         return StepOutput(hidden + attention, len(batch.ids), terms)

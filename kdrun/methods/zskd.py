@@ -1,8 +1,8 @@
 """ZSKD: zero-shot distillation without task data (Rashid et al. 2020).
 
-The student learns from out-of-domain text that the teacher labels, and from text that a generator makes of it so
-that teacher and student disagree. No code was released: the losses and turns here follow the paper's description
-and, where that is silent, MATE-KD, its authors' continuation.
+The student learns from out-of-domain text that the teacher labels, and from text that a generator derives from it so
+that teacher and student disagree. No code was released. The losses and turns follow the paper's description and,
+where it gives no details, MATE-KD, the authors' later work.
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ class ZSKDConfig(AlternatingSettings):
     temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
     soft_weight: float = setting(0.5, "weight of the divergence on the out-of-domain text", ge=0)
     pseudo_weight: float = setting(0.5, "weight of the divergence on the adversarial text", ge=0)
-    divergence: Divergence = setting(Divergence.kl, "what the generator maximises")
-    mlm_weight: float = setting(1.0, "β: weight of the generator's language modelling of the text it masks", ge=0)
-    warm_start_steps: int = setting(0, "steps of language modelling the generator takes before the first cycle", ge=0)
+    divergence: Divergence = setting(Divergence.kl, "divergence that the generator maximizes")
+    mlm_weight: float = setting(1.0, "β: weight of the generator's language-modeling loss on the text it masks", ge=0)
+    warm_start_steps: int = setting(0, "language-modeling steps of the generator before the first cycle", ge=0)
     warm_start_lr: float = setting(5e-6, "peak learning rate of those steps", gt=0)
 
 
 @register("method", "zskd", config=ZSKDConfig)
 class ZSKD(PseudoTextMethod):
-    """Generator φ and student θ, on text x from outside the task and text x′ that the generator makes of it.
+    """Generator φ and student θ, on text x from outside the task and text x′ that the generator derives from it.
 
         min over φ:  L_G = −D(T(x′), S(x′)) + β · L_MLM(φ; x)
         min over θ:  L_S = soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′))
 
     D is KL (the student's is the run's loss) at temperature τ, times τ² for the student. x′: every token that is
     neither special nor padding is masked with probability ρ, and filled by a straight-through Gumbel-softmax sample
-    of the generator. L_MLM is the generator's cross-entropy at the same masked tokens, a mean over those of a row:
-    our reading of the paper's pull towards the out-of-domain text. There is no label anywhere: the rows are the
-    `ood` section's, and the task's training rows are out of the student's reach.
+    of the generator. L_MLM is the generator's cross-entropy at the same masked tokens, averaged per row: our reading
+    of the paper's attraction to the out-of-domain text. No labels are used: the rows are those of the `ood` section,
+    and the student never sees the training rows of the task.
 
     Differences:
-        mlm_weight: the paper says that generated text stays close to the out-of-domain text, not by which term;
-            here it is the loss that the generator was pretrained with, weight 1.
+        mlm_weight: the paper says that generated text stays close to the out-of-domain text, but not by which loss;
+            here it is the loss that the generator was pretrained with, with weight 1.
         generator_steps_per_cycle: turns, mask rate and the generator's learning rate were not found; they are
             MATE-KD's, by the same authors.
 
     Cost:
-        student: one forward and one backward pass over two texts a row.
-        teacher: one forward pass a row and step on x′; its logits on x are kept in the cache.
-        generator: one forward pass a row, its head at masked tokens only; and generator_steps_per_cycle steps to
+        student: one forward and one backward pass over two texts per row.
+        teacher: one forward pass per row and step on x′; its logits on x are cached.
+        generator: one forward pass per row, its head at masked tokens only; and generator_steps_per_cycle steps to
             student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
             student.
     """
@@ -82,40 +82,39 @@ class ZSKD(PseudoTextMethod):
 
     @classmethod
     def phases(cls, config: ZSKDConfig, optim: OptimConfig) -> list[Phase]:
-        """The generator's turn, then the student's, over and over; before them the warm start, if asked for."""
+        """Alternating turns of generator and student, after a warm start of the generator if there is one."""
         return alternating_phases(config, optim, config.warm_start_steps)
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
-        """The run's for the student; `generator_optim` for the generator, in its warm start at another rate."""
+        """Optimizers of student and generator; in the warm start the generator has another learning rate."""
         optimizers = alternating_optimizers(self.config, optim)
         if phase.name == WARM_START:
             optimizers["generator"] = replace(optimizers["generator"], lr=self.config.warm_start_lr)
         return optimizers
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The summed loss of one micro-batch."""
+        """Summed loss of one micro-batch."""
         c = self.config
         if turn.role == "student":
             return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
         if batch.phase == WARM_START:
             mask, logits = self.mask_and_score(batch)
-            near = self._mlm_loss(batch, logits, mask)
-            return StepOutput(near, len(batch.ids), {"mlm": near.detach()})
-        per_example, logits, mask = self.adversarial(batch, c.divergence)
-        apart = per_example.sum()
-        near = self._mlm_loss(batch, logits, mask)
-        terms = {"divergence": apart.detach(), "mlm": near.detach()}
-        return StepOutput(c.mlm_weight * near - apart, len(batch.ids), terms)
+            mlm_loss = self._mlm_loss(batch, logits, mask)
+            return StepOutput(mlm_loss, len(batch.ids), {"mlm": mlm_loss.detach()})
+        per_example, logits, mask = self.adversarial_divergence(batch, c.divergence)
+        divergence, mlm_loss = per_example.sum(), self._mlm_loss(batch, logits, mask)
+        terms = {"divergence": divergence.detach(), "mlm": mlm_loss.detach()}
+        return StepOutput(c.mlm_weight * mlm_loss - divergence, len(batch.ids), terms)
 
     def _mlm_loss(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
-        """L_MLM: the mean over a row's masked tokens of −log p(token), summed over the rows.
+        """L_MLM: −log p(token), averaged over the masked tokens of a row and summed over the rows.
 
         Args:
-            batch: its text.
+            batch: rows with their text.
             logits: of the generator at the masked tokens, [masked, vocabulary].
             mask: [batch, length].
         """
-        wanted = batch.inputs["generator"]["input_ids"][mask]
-        surprise = F.cross_entropy(logits, wanted, reduction="none")
+        targets = batch.inputs["generator"]["input_ids"][mask]
+        token_losses = F.cross_entropy(logits, targets, reduction="none")
         counts = mask.sum(dim=1).clamp(min=1)
-        return (surprise / counts.repeat_interleave(mask.sum(dim=1))).sum()
+        return (token_losses / counts.repeat_interleave(mask.sum(dim=1))).sum()

@@ -249,7 +249,7 @@ def test_other_shapes_that_would_broadcast_are_refused() -> None:
     mask = torch.ones(2, 3)
     with pytest.raises(ValueError, match="differ in shape"):
         losses.score_mse(torch.zeros(8), torch.zeros(8))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         losses.hard_cross_entropy(torch.zeros(8, 2), torch.zeros(8, 1, dtype=torch.long))
     with pytest.raises(ValueError, match="differ in shape"):
         losses.hidden_mse(states, states[:1], mask)

@@ -1,7 +1,7 @@
 """The card of a method.
 
-It is read from the method's docstrings, its config dataclass, `phases()` and the tags of its yaml
-(`kdrun.cli.explain.notes` has the conventions); nothing is built, and torch is not imported.
+Its content comes from the method's docstrings, its config dataclass, `phases()` and the tags of its yaml
+(`kdrun.cli.explain.notes` has the conventions). It builds no model and does not import torch.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from kdrun.formatting import plural
 from kdrun.methods.phases import Phase
 
 CONTROL = "kd"
-"""The method that the costs of the others stand beside."""
+"""Method that the costs of the others are compared with."""
 
 
 def card(name: str) -> Card:
-    """All that is known of a registered method."""
+    """Card of a registered method."""
     entry = registry.get("method", name)
     docs = read_docstring(entry.target)
     idea = read_docstring(inspect.getmodule(entry.target)).paragraphs
     blocks = [
         Block("idea", idea or [NONE_GIVEN]),
-        Block("minimises", docs.paragraphs or [NONE_GIVEN]),
+        Block("minimizes", docs.paragraphs or [NONE_GIVEN]),
         _phases(name, entry),
         _needs(entry.target.requires),
         _settings(name, entry),
@@ -45,7 +45,7 @@ def card(name: str) -> Card:
 
 
 def switch(name: str) -> str:
-    """The key that an entry of `Differences:` names: one of the method's own, unless it has a dot."""
+    """Key that an entry of `Differences:` names: a setting of the method, unless it has a dot."""
     if not name:
         return "no switch"
     return name if "." in name else f"method.{name}"
@@ -62,11 +62,11 @@ def _settings(name: str, entry: registry.Entry) -> Block:
             value = "required" if missing else keys.written(OmegaConf.select(node, key.path))
             source = f"source: {tag_of(key.path, notes) or NONE_GIVEN}"
             entries.append((f"method.{key.path} = {value}   ({key.allowed})", [key.doc, source]))
-    return Block("settings", [] if entries else ["none of its own"], entries)
+    return Block("settings", [] if entries else ["none"], entries)
 
 
 def _needs(needs: Requirements) -> Block:
-    """What it asks of a run, by the docs of the fields; `regression` and `extraction` are permissions, not needs."""
+    """Requirements of the method, with the docs of their fields; `regression` and `extraction` are permissions."""
     docs, entries = field_docs(Requirements), []
     for item in dataclasses.fields(needs):
         value = getattr(needs, item.name)
@@ -112,15 +112,15 @@ def _phase(phase: Phase) -> tuple[str, list[str]]:
 
 
 def _cost(name: str, docs: Docs) -> Block:
-    """Passes by role, beside those of plain distillation."""
-    own = docs.sections.get("Cost", [])
-    if not own:
+    """Passes by role, compared with those of plain distillation."""
+    costs = docs.sections.get("Cost", [])
+    if not costs:
         return Block("cost", [NONE_GIVEN])
     if name == CONTROL:
-        return Block("cost", entries=[(role, [text]) for role, text in own])
-    other = dict(read_docstring(registry.get("method", CONTROL).target).sections["Cost"])
+        return Block("cost", entries=[(role, [text]) for role, text in costs])
+    control_costs = dict(read_docstring(registry.get("method", CONTROL).target).sections["Cost"])
     entries = []
-    for role in dict.fromkeys([*dict(own), *other]):
-        here, there = dict(own).get(role, "none"), other.get(role, "none")
-        entries.append((role, [here, f"{CONTROL}: {'the same' if here == there else there}"]))
-    return Block(f"cost, beside {CONTROL}", entries=entries)
+    for role in dict.fromkeys([*dict(costs), *control_costs]):
+        cost, control = dict(costs).get(role, "none"), control_costs.get(role, "none")
+        entries.append((role, [cost, f"{CONTROL}: {'the same' if cost == control else control}"]))
+    return Block(f"cost, compared with {CONTROL}", entries=entries)

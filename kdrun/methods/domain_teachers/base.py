@@ -15,32 +15,42 @@ from kdrun.tasks.predictor import Predictor
 
 
 class DomainTeacherMethod(Method):
-    """A way to fine-tune a teacher; like a method, with the teacher in the student's place.
+    """Base of methods that fine-tune a teacher, which has the role `student` in them.
 
-    `config` is `teacher.meta`; rows come with `extras["domain"]` and `extras["transferability"]`.
+    `config` is `teacher.meta`; batches have `extras["domain"]` and `extras["transferability"]`.
+
+    Args:
+        config: settings of the teacher.
+        context: models, task, losses and seed.
+        seen: indices of the domains of the training rows, sorted.
     """
 
     requires = Requirements(teacher=False, domains=True)
     cache_name: ClassVar[str]
     """Names the class in the cache key of its teachers; never changes."""
 
-    def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
-        """As a method's, with the domains that the rows are of, sorted."""
-        super().__init__(config, parts)
+    def __init__(self, config: Any, context: MethodContext, seen: list[int]) -> None:
+        super().__init__(config, context)
         self.seen = seen
 
     def logits(self, predictor: Predictor, tokens: TokenizedSplit, domains: np.ndarray) -> np.ndarray:
-        """The teacher's logits on dev rows of these domains, [rows, classes]."""
+        """Logits of the teacher on dev rows of the given domains, [rows, classes]."""
         return predictor.logits(self.roles["student"], tokens, self.context.task.num_outputs)
 
     def save_extra_modules(self, folder: Path) -> None:
-        """Called before the model is saved: write what lies outside of it into the folder."""
+        """Write modules that are not part of the model into its folder; called before the model is saved."""
 
     @staticmethod
     def load_for_domain(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
-        """Turn a model read back from the folder into the teacher of one domain; None where the student is of all.
+        """Turn a model loaded from the folder into the teacher of one domain.
+
+        Args:
+            model: as saved.
+            folder: of the model.
+            domain: index of the student's domain; None for a student of all domains.
+            config: settings of the teacher.
 
         Returns:
-            Modules beside the model, by the role that a method knows them by.
+            Further modules, by role.
         """
         raise NotImplementedError

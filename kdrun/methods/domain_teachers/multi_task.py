@@ -24,42 +24,42 @@ FILE = "heads.safetensors"
 
 
 class MultiTaskTeacher(DomainTeacherMethod):
-    """Shared encoder, one output layer a domain; each row is scored by the layer of its own domain.
+    """Shared encoder with one output layer per domain; each row uses the layer of its domain.
 
         min over θ, W_1 … W_K:  CE(W_k · f_θ(x), y)    for x of domain k
 
-    In training the layers are one wide linear layer, [K · classes, width], of which a row's domain takes its part.
+    In training the layers are one wide linear layer, [K · classes, width]; each row uses the part of its domain.
     """
 
     cache_name = "MultiTask"
 
-    def __init__(self, config: Any, parts: MethodContext, seen: list[int]) -> None:
-        super().__init__(config, parts, seen)
+    def __init__(self, config: Any, context: MethodContext, seen: list[int]) -> None:
+        super().__init__(config, context, seen)
         self.holder, self.name = output_layer(self.roles["student"])
         plain = getattr(self.holder, self.name)
-        self.plain, self.count = plain, len(parts.task.domains)
+        self.plain, self.count = plain, len(context.task.domains)
         settings: Any = self.roles["student"].config
-        with seeded_init(parts.seed, "heads"):
+        with seeded_init(context.seed, "heads"):
             wide = nn.Linear(plain.in_features, self.count * plain.out_features)
             nn.init.normal_(wide.weight, std=settings.initializer_range)
             nn.init.zeros_(wide.bias)
-        setattr(self.holder, self.name, wide.to(parts.device))
+        setattr(self.holder, self.name, wide.to(context.device))
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """Cross-entropy of the own domain's layer, summed."""
+        """Summed cross-entropy of the layer of each row's domain."""
         assert batch.labels is not None
         logits = self.roles["student"](**batch.inputs["student"]).logits.view(len(batch.ids), self.count, -1)
-        own = logits[torch.arange(len(logits), device=logits.device), batch.extras["domain"]]
-        loss = cross_entropy(own.float(), batch.labels, reduction="sum")
+        domain_logits = logits[torch.arange(len(logits), device=logits.device), batch.extras["domain"]]
+        loss = cross_entropy(domain_logits.float(), batch.labels, reduction="sum")
         return StepOutput(loss, len(batch.ids), {"hard": loss.detach()})
 
     def logits(self, predictor: Predictor, tokens: TokenizedSplit, domains: np.ndarray) -> np.ndarray:
-        """Of the layer of each row's own domain, [rows, classes]."""
+        """Logits of the layer of each row's domain, [rows, classes]."""
         wide = predictor.logits(self.roles["student"], tokens, self.count * self.plain.out_features)
         return wide.reshape(len(wide), self.count, -1)[np.arange(len(wide)), domains]
 
     def save_extra_modules(self, folder: Path) -> None:
-        """Write the layers, and give the model its plain one back, which `part` fills for a domain."""
+        """Write the layers, and restore the plain layer of the model, which `load_for_domain` fills."""
         wide = getattr(self.holder, self.name)
         heads = {name: value.detach().cpu().contiguous() for name, value in wide.state_dict().items()}
         save_file(heads, folder / FILE)
@@ -67,7 +67,7 @@ class MultiTaskTeacher(DomainTeacherMethod):
 
     @staticmethod
     def load_for_domain(model: nn.Module, folder: Path, domain: int | None, config: Any) -> dict[str, nn.Module]:
-        """Give the model the output layer of a domain."""
+        """Load the output layer of a domain into the model."""
         assert domain is not None
         holder, name = output_layer(model)
         layer, heads = getattr(holder, name), load_file(folder / FILE)

@@ -23,7 +23,7 @@ else:
 
 
 class Divergence(Enum):
-    """What a generator maximises: cross-entropy with the teacher's distribution, or KL."""
+    """Divergence that a generator maximizes: cross-entropy with the teacher's distribution, or KL."""
 
     ce = "ce"
     kl = "kl"
@@ -32,40 +32,41 @@ class Divergence(Enum):
 class PseudoTextMethod(Method):
     """Base of methods whose student also learns from x′: the text x with masked tokens filled by a generator.
 
-    Every free token is masked with probability `config.mask_rate`, afresh at each step, and filled from the
-    generator's distribution. Subclasses say what the generator minimises, if anything. Masks and
-    noise are functions of (seed, stream of the role's batches, step).
+    Every maskable token is masked with probability `config.mask_rate`, drawn again at each step, and filled from the
+    generator's distribution. Subclasses define the generator's loss, if it trains. Masks and noise are functions of
+    (seed, stream of the role's batches, step).
 
-    In student turns nothing needs a gradient through generator or teacher: x′ is plain ids, and x and x′ pass
-    through the student as one batch.
+    In student turns no gradient passes through generator or teacher: x′ is plain ids, and x and x′ pass through the
+    student as one batch.
     """
 
     generates_text = True
 
-    def __init__(self, config: Any, parts: MethodContext) -> None:
-        super().__init__(config, parts)
-        self.answering = parts.class_view()
+    def __init__(self, config: Any, context: MethodContext) -> None:
+        super().__init__(config, context)
+        self.class_view = context.class_view()
 
     def mask_and_score(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which tokens of the generator's reading of a batch are masked, [batch, length], and what it says of them.
+        """Draw a mask on the generator's tokens, and predict the masked tokens.
 
         Returns:
-            The mask, and the generator's logits there, [masked, vocabulary], with a gradient where one is taken.
+            The mask, [batch, length] bool, and the generator's logits at the masked tokens, [masked, vocabulary].
         """
-        words = self.context.vocabulary
-        assert words is not None
-        assert words.mask_id is not None
-        free = masking.common_maskable(batch.inputs, words.special_ids)["generator"]
+        vocabulary = self.context.vocabulary
+        assert vocabulary is not None
+        assert vocabulary.mask_id is not None
+        maskable = masking.common_maskable(batch.inputs, vocabulary.special_ids)["generator"]
         stream = rng.stream(self.context.seed, "mask", batch.phase, batch.step)
-        mask = masking.draw_mask(free, self.config.mask_rate, stream)
+        mask = masking.draw_mask(maskable, self.config.mask_rate, stream)
         inputs, generator = batch.inputs["generator"], self.roles["generator"]
-        return mask, soft_tokens.masked_logits(generator, inputs, mask, words.mask_id, words.special_ids)
+        return mask, soft_tokens.masked_logits(generator, inputs, mask, vocabulary.mask_id, vocabulary.special_ids)
 
     def masks_by_role(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
-        """A mask on the generator's reading of a batch as a mask on each role's."""
+        """Transfer a mask on the generator's tokens to the tokens of each role."""
         assert self.context.vocabulary is not None
-        free = masking.common_maskable(batch.inputs, self.context.vocabulary.special_ids)
-        return {role: masking.transfer_mask(mask, free["generator"], own) for role, own in free.items()}
+        maskable = masking.common_maskable(batch.inputs, self.context.vocabulary.special_ids)
+        source = maskable["generator"]
+        return {role: masking.transfer_mask(mask, source, target) for role, target in maskable.items()}
 
     def generate_text(self, batch: Batch) -> GeneratedText:
         """x′: the masked tokens filled from the generator's distribution."""
@@ -75,80 +76,81 @@ class PseudoTextMethod(Method):
         return self.fill(batch, mask, ids)
 
     def fill(self, batch: Batch, mask: Tensor, ids: Tensor) -> GeneratedText:
-        """x′ as every role reads it: these ids [masked] in the places of a mask on the generator's reading."""
-        own = batch.inputs["generator"]
-        read = {
-            role: masking.fill_masked_inputs(batch.inputs[role], at, ids)
-            for role, at in self.masks_by_role(batch, mask).items()
+        """x′ for every role: `ids` [masked] at the positions of a mask on the generator's tokens."""
+        present = batch.inputs["generator"]["attention_mask"].bool()
+        filled = {
+            role: masking.fill_masked_inputs(batch.inputs[role], role_mask, ids)
+            for role, role_mask in self.masks_by_role(batch, mask).items()
         }
-        return GeneratedText(read.pop("generator")["input_ids"], own["attention_mask"].bool(), mask, read)
+        return GeneratedText(filled.pop("generator")["input_ids"], present, mask, filled)
 
     def student_step(self, batch: Batch, hard_weight: float, soft_weight: float, pseudo_weight: float) -> StepOutput:
-        """The student's loss on x and x′, summed over the rows.
+        """Loss of the student on x and x′, summed over the rows.
 
             hard_weight · hard(S(x), y) + τ² · (soft_weight · D(T(x), S(x)) + pseudo_weight · D(T(x′), S(x′)))
 
-        D is the run's loss; the teacher's logits on x come with the batch. `flipped` is the share of rows whose
+        D is the run's loss; the teacher's logits on x are those of the batch. `flipped` is the share of rows whose
         teacher's class differs between x and x′.
         """
         assert batch.teacher_logits is not None
         assert self.context.loss is not None
-        made, temperature, count = self.generate_text(batch), self.config.temperature, len(batch.ids)
+        generated, temperature, count = self.generate_text(batch), self.config.temperature, len(batch.ids)
         with torch.no_grad():
-            read, taught = self.answering.teacher_targets(self.roles["teacher"], made.inputs)
-        clean, pseudo = self._both(batch.inputs["student"], read["student"])
+            inputs, teacher_logits = self.class_view.teacher_targets(self.roles["teacher"], generated.inputs)
+        clean_logits, pseudo_logits = self._student_logits(batch.inputs["student"], inputs["student"])
         scale = temperature**2
-        soft = scale * self.context.loss(clean, batch.teacher_logits, temperature).sum()
-        apart = scale * self.context.loss(pseudo, taught, temperature).sum()
-        loss, terms = soft_weight * soft + pseudo_weight * apart, {"soft": soft.detach(), "pseudo": apart.detach()}
+        soft = scale * self.context.loss(clean_logits, batch.teacher_logits, temperature).sum()
+        pseudo = scale * self.context.loss(pseudo_logits, teacher_logits, temperature).sum()
+        loss, terms = soft_weight * soft + pseudo_weight * pseudo, {"soft": soft.detach(), "pseudo": pseudo.detach()}
         if hard_weight:
             assert batch.labels is not None
-            hard = self.context.hard_loss(clean, batch.labels).sum()
+            hard = self.context.hard_loss(clean_logits, batch.labels).sum()
             loss, terms = loss + hard_weight * hard, {"hard": hard.detach()} | terms
-        return StepOutput(loss, count, terms, self.student_metrics(batch, made, taught))
+        return StepOutput(loss, count, terms, self.student_metrics(batch, generated, teacher_logits))
 
-    def student_metrics(self, batch: Batch, made: GeneratedText, taught: Tensor) -> dict[str, Tensor]:
-        """What a student step logs beside its losses, sums over the rows.
+    def student_metrics(self, batch: Batch, generated: GeneratedText, teacher_logits: Tensor) -> dict[str, Tensor]:
+        """Metrics that a student step logs with its losses, sums over the rows.
 
         Args:
             batch: the rows.
-            made: x′.
-            taught: the teacher's logits on it, as `batch.teacher_logits` are those on the rows.
+            generated: x′.
+            teacher_logits: of the teacher on x′, like `batch.teacher_logits` on the rows.
         """
         assert batch.teacher_logits is not None
         if self.context.task.is_regression:
             return {}
-        after, before = self.answering.class_logits(taught), self.answering.class_logits(batch.teacher_logits)
+        after, before = self.class_view.class_logits(teacher_logits), self.class_view.class_logits(batch.teacher_logits)
         return {"flipped": (after.argmax(dim=-1) != before.argmax(dim=-1)).sum()}
 
-    def _both(self, own: dict[str, Tensor], made: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The student's logits on x and on x′: in one pass, where both are equally long."""
+    def _student_logits(self, clean: dict[str, Tensor], pseudo: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of the student on x and x′, in one pass if both have one length."""
         student = self.roles["student"]
-        if any(value.shape != made[name].shape for name, value in own.items()):
-            return student(**own).logits, student(**made).logits
-        both = {name: torch.cat([value, made[name]]) for name, value in own.items()}
-        first, second = student(**both).logits.split(len(own["input_ids"]))
-        return first, second
+        if any(value.shape != pseudo[name].shape for name, value in clean.items()):
+            return student(**clean).logits, student(**pseudo).logits
+        both = {name: torch.cat([value, pseudo[name]]) for name, value in clean.items()}
+        clean_logits, pseudo_logits = student(**both).logits.split(len(clean["input_ids"]))
+        return clean_logits, pseudo_logits
 
-    def adversarial(self, batch: Batch, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
-        """What a generator's turn is made of: how far teacher and student disagree on x′, with a gradient to it.
+    def adversarial_divergence(self, batch: Batch, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
+        """Disagreement of teacher and student on x′, with a gradient to the generator.
 
-        x′ is the straight-through Gumbel-softmax sample, in each model's own embeddings; teacher and student are
+        x′ is the straight-through Gumbel-softmax sample, embedded with each model's own table. Teacher and student are
         frozen, and the gradient passes through them.
 
         Returns:
-            D(T(x′), S(x′)) per example, [batch] (squared error for a score, whatever `divergence` says); the
-            generator's logits at the masked tokens, [masked, vocabulary]; the mask, [batch, length].
+            D(T(x′), S(x′)) per example, [batch] (for a score always the squared error); the generator's logits at the
+            masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
         name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
         loss = registry.get("loss", "logit_mse" if self.context.task.is_regression else name).target
         mask, logits = self.mask_and_score(batch)
         stream = rng.numpy_stream(self.context.seed, "gumbel", batch.phase, batch.step)
-        drawn = gumbel.gumbel(logits.shape[0], logits.shape[1], stream, logits.device)
-        ids, soft = gumbel.sample(logits, drawn), gumbel.gumbel_softmax(logits, drawn, self.config.gumbel_temperature)
-        places = self.masks_by_role(batch, mask)
-        answers = {
-            role: soft_tokens.soft_logits(self.roles[role], batch.inputs[role], places[role], ids, soft)
+        noise = gumbel.gumbel_noise(logits.shape[0], logits.shape[1], stream, logits.device)
+        ids = gumbel.gumbel_argmax(logits, noise)
+        soft = gumbel.gumbel_softmax(logits, noise, self.config.gumbel_temperature)
+        masks = self.masks_by_role(batch, mask)
+        outputs = {
+            role: soft_tokens.soft_logits(self.roles[role], batch.inputs[role], masks[role], ids, soft)
             for role in ("teacher", "student")
         }
-        return loss(answers["student"], answers["teacher"], self.config.temperature), logits, mask
+        return loss(outputs["student"], outputs["teacher"], self.config.temperature), logits, mask

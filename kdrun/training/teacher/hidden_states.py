@@ -61,9 +61,10 @@ class CachedStates:
             maps[i, :n, :n] = self.maps[self.first_map[row] : self.first_map[row + 1]].reshape(n, n, *maps.shape[3:])
         hidden, attention = torch.from_numpy(states).to(device), torch.from_numpy(maps).to(device)
         return SimpleNamespace(
-            hidden_states={layer: hidden[:, :, i].float() for i, layer in enumerate(self.wanted.states)},
+            hidden_states={layer: hidden[:, :, i].float() for i, layer in enumerate(self.wanted.hidden_states)},
             attentions={
-                layer: attention[:, :, :, i].permute(0, 3, 1, 2).float() for i, layer in enumerate(self.wanted.layers)
+                layer: attention[:, :, :, i].permute(0, 3, 1, 2).float()
+                for i, layer in enumerate(self.wanted.attention_layers)
             },
         )
 
@@ -85,8 +86,8 @@ def cached_states(
     Raises:
         DataError: the disk has no room for them.
     """
-    key = {"format": 1, "teacher": built.fingerprint, "tokens": tokens.fingerprint, "states": wanted.states}
-    key |= {"layers": wanted.layers, "maps": wanted.maps, "averaged": wanted.averaged}
+    key = {"format": 1, "teacher": built.fingerprint, "tokens": tokens.fingerprint, "states": wanted.hidden_states}
+    key |= {"layers": wanted.attention_layers, "maps": wanted.maps, "averaged": wanted.average_heads}
     key |= {"precision": accelerator.mixed_precision, "device": accelerator.device.type}
 
     def build(folder: Path) -> None:
@@ -108,10 +109,10 @@ def cached_states(
 
 def _shapes(built: ModelBundle, tokens: TokenizedSplit, wanted: TeacherStateSpec) -> dict[str, tuple[int, ...]]:
     lengths = tokens.lengths.astype(np.int64)
-    heads = 1 if wanted.averaged else int(built.model.config.num_attention_heads)
+    heads = 1 if wanted.average_heads else int(built.model.config.num_attention_heads)
     return {
-        "states": (int(lengths.sum()), len(wanted.states), int(built.model.config.hidden_size)),
-        "maps": (int((lengths**2).sum()), len(wanted.layers), heads),
+        "states": (int(lengths.sum()), len(wanted.hidden_states), int(built.model.config.hidden_size)),
+        "maps": (int((lengths**2).sum()), len(wanted.attention_layers), heads),
     }
 
 
@@ -139,10 +140,10 @@ def _fill(
     with torch.inference_mode(), accelerator.autocast():
         for rows in longest_first_batches(tokens.lengths, BATCH):
             inputs = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
-            out = wanted.look(model, inputs)
-            states = torch.stack([out.hidden_states[i].float() for i in wanted.states], dim=2)
-            maps = [out.attentions[i].float() for i in wanted.layers]
-            maps = [each.mean(dim=1, keepdim=True) if wanted.averaged else each for each in maps]
+            out = wanted.forward(model, inputs)
+            states = torch.stack([out.hidden_states[i].float() for i in wanted.hidden_states], dim=2)
+            maps = [out.attentions[i].float() for i in wanted.attention_layers]
+            maps = [each.mean(dim=1, keepdim=True) if wanted.average_heads else each for each in maps]
             maps = torch.stack(maps, dim=1).permute(0, 3, 4, 1, 2).clamp(min=LOWEST)
             found, seen = states.half().cpu().numpy(), maps.half().cpu().numpy()
             for i, row in enumerate(rows):

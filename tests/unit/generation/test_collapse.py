@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdrun.generation.collapse import FEWEST_TEXTS, CollapseGuard, CollapseLimits, CollapseMonitor, CollapseReport
+from kdrun.generation.collapse import MIN_TEXTS, CollapseGuard, CollapseLimits, CollapseMonitor, CollapseReport
 
 LABELS = ["bad", "good"]
 
@@ -37,7 +37,7 @@ def test_agreement_is_a_mean_over_the_wanted_classes() -> None:
 def test_one_class_is_a_collapse() -> None:
     found = judged([1] * 99 + [0], MIXED, MIXED)
     assert found is not None
-    assert "99.0% of its last 100 texts good" in found.collapse
+    assert "99.0% of its last 100 texts as good" in found.collapse
 
 
 def test_one_class_is_none_where_the_corpus_is_of_that_class_too() -> None:
@@ -49,13 +49,13 @@ def test_one_class_is_none_where_the_corpus_is_of_that_class_too() -> None:
 def test_one_text_is_a_collapse() -> None:
     found = judged(MIXED, MIXED, MIXED, same=True)
     assert found is not None
-    assert "1 are different (1.0%)" in found.collapse
+    assert "only 1 of its last 100 texts are different (1.0%)" in found.collapse
 
 
 def test_no_text_is_a_collapse() -> None:
     found = judged(MIXED, MIXED, MIXED, empty=True)
     assert found is not None
-    assert "100.0% of its last 100 texts have no word" in found.collapse
+    assert "100.0% of its last 100 texts are empty" in found.collapse
 
 
 def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
@@ -66,21 +66,21 @@ def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
     watch.update(mixed, mixed, mixed, ids, changed)
     found = watch.assess()
     assert found is not None
-    assert "1 are different" in found.collapse
+    assert "only 1 of" in found.collapse
 
 
-@pytest.mark.parametrize("count", [FEWEST_TEXTS - 1, FEWEST_TEXTS])
+@pytest.mark.parametrize("count", [MIN_TEXTS - 1, MIN_TEXTS])
 def test_a_handful_is_not_judged_and_waits_for_more(count: int) -> None:
     watch = CollapseMonitor(CollapseLimits(), LABELS)
     for _ in range(2):
         classes = torch.zeros(count, dtype=torch.long)
         watch.update(classes, classes, classes, classes[:, None], torch.ones(count, 1, dtype=torch.bool))
-        if count == FEWEST_TEXTS:
+        if count == MIN_TEXTS:
             assert watch.assess() is not None
-            assert watch.seen == 0
+            assert watch.num_texts == 0
             return
-        assert watch.seen in (count, 2 * count)
-        assert (watch.assess() is None) == (watch.seen == count)
+        assert watch.num_texts in (count, 2 * count)
+        assert (watch.assess() is None) == (watch.num_texts == count)
 
 
 def test_a_generator_that_collapses_before_it_was_measured_goes_back_to_where_it_came_from() -> None:
@@ -93,5 +93,5 @@ def test_a_generator_that_collapses_before_it_was_measured_goes_back_to_where_it
     guard.monitor.update(
         torch.tensor(MIXED), ones, torch.tensor(MIXED), torch.arange(100)[:, None], ones[:, None].bool()
     )
-    assert "the last good generator (as it came)" in guard.check()
+    assert "the last good generator (initial weights)" in guard.check()
     assert torch.equal(model.weight, came)

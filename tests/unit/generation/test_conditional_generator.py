@@ -17,9 +17,9 @@ from tests.helpers.tiny_dfkd import LETTERS, PAIR, SINGLE, WAYS, batch, made
 def test_the_soft_path_gives_the_logits_of_the_discrete_text(settings: dict[str, Any], teacher: str) -> None:
     method = made(teacher=teacher, **settings)
     given = batch(method)
-    written = method.writer.generate(given.inputs, method.wanted(given), ("train", 0), temperature=0.7)
+    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=0.7)
     assert written.soft is not None
-    for role, reading in method.writer.encode_for_readers(given.inputs, written).items():
+    for role, reading in method.text_generator.encode_for_readers(given.inputs, written).items():
         assert reading.mask is not None
         hard = method.roles[role](**reading.inputs).logits
         soft = soft_tokens.soft_logits(
@@ -50,7 +50,8 @@ def test_a_class_changes_what_is_written() -> None:
     method = made()
     given = batch(method)
     logits = [
-        method.writer.generate(given.inputs, torch.full((3,), c), ("train", 0), temperature=1.0).logits for c in (0, 1)
+        method.text_generator.generate(given.inputs, torch.full((3,), c), ("train", 0), temperature=1.0).logits
+        for c in (0, 1)
     ]
     assert not torch.allclose(logits[0], logits[1], atol=1e-2)
 
@@ -72,11 +73,11 @@ def test_text_passes_between_different_vocabularies(task: TaskConfig) -> None:
 
 def test_classes_that_the_generator_cannot_tell_apart_are_refused() -> None:
     task = TaskConfig(name="sst2", text=["sentence"], labels=["bad", "good"], label_words=["one", "two"])
-    with pytest.raises(ModelError, match=r"'sst2 one:' and 'sst2 two:' are the same"):
+    with pytest.raises(ModelError, match=r"'sst2 one:' and 'sst2 two:' alike"):
         made(task)
 
 
 def test_texts_longer_than_a_role_reads_are_refused() -> None:
     method = made(mode=Mode.decode, max_tokens=31, min_tokens=31)
-    with pytest.raises(ModelError, match=r"the teacher reads as 33, and data\.max_length is 32"):
+    with pytest.raises(ModelError, match=r"33 with the special tokens of the teacher.*data\.max_length is 32"):
         method.generate_text(batch(method))

@@ -26,7 +26,7 @@ def test_only_by_its_surprise_a_text_gains_without_being_of_the_wanted_class() -
     """A text that the teacher is sure of, when both classes are wanted in turn: which way is downhill?"""
     slopes = {}
     for name, loss in {
-        "log_odds": partial(generator_losses.log_odds_hinge, enough=6.0),
+        "log_odds": partial(generator_losses.log_odds_hinge, margin=6.0),
         "surprise": generator_losses.target_cross_entropy,
     }.items():
         sure = torch.tensor([[2.0, 0.0]] * 2, requires_grad=True)

@@ -18,9 +18,9 @@ def test_only_free_tokens_are_masked_and_special_ones_never_come_out() -> None:
     assert torch.isneginf(logits[:, SPECIAL]).all()
     assert torch.isfinite(logits).sum() == logits.numel() - len(logits) * len(SPECIAL)
     for seed in range(20):
-        noise = gumbel.gumbel(len(logits), VOCAB, rng.numpy_stream(seed, "gumbel"), torch.device("cpu"))
+        noise = gumbel.gumbel_noise(len(logits), VOCAB, rng.numpy_stream(seed, "gumbel"), torch.device("cpu"))
         assert not torch.isin(gumbel.sample_tokens(logits, rng.stream(seed, "fill")), SPECIAL).any()
-        ids = gumbel.sample(logits, noise)
+        ids = gumbel.gumbel_argmax(logits, noise)
         assert not torch.isin(ids, SPECIAL).any()
         filled = masking.fill_masked_ids(inputs["input_ids"], every, ids)
         assert torch.equal(filled[~every], inputs["input_ids"][~every])

@@ -47,7 +47,9 @@ def test_both_turns_are_the_textbooks(family: str, name: str, turn: str) -> None
 
     mask, _ = method.mask_and_score(given)
     if turn == "generator":
-        noise = gumbel.gumbel(int(mask.sum()), VOCAB, rng.numpy_stream(1, "gumbel", "train", 0), torch.device("cpu"))
+        noise = gumbel.gumbel_noise(
+            int(mask.sum()), VOCAB, rng.numpy_stream(1, "gumbel", "train", 0), torch.device("cpu")
+        )
     else:  # noise that leaves no choice but the tokens that were drawn
         noise = 1e6 * nn.functional.one_hot(method.generate_text(given).ids[mask], VOCAB)
     everywhere = torch.zeros(3, 18, VOCAB)
@@ -78,8 +80,8 @@ def test_the_soft_path_gives_the_logits_of_the_discrete_text(family: str) -> Non
     inputs = text()
     mask = masked(inputs)
     logits = soft_tokens.masked_logits(generator, inputs, mask, MASK, SPECIAL)
-    noise = gumbel.gumbel(len(logits), VOCAB, rng.numpy_stream(3, "gumbel"), torch.device("cpu"))
-    ids = gumbel.sample(logits, noise)
+    noise = gumbel.gumbel_noise(len(logits), VOCAB, rng.numpy_stream(3, "gumbel"), torch.device("cpu"))
+    ids = gumbel.gumbel_argmax(logits, noise)
     embeds = soft_tokens.soft_embeddings(
         student, inputs["input_ids"], mask, ids, gumbel.gumbel_softmax(logits, noise, 1.0)
     )
@@ -94,7 +96,7 @@ def test_a_text_without_masked_tokens_is_left_as_it_is() -> None:
     none = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
     logits = soft_tokens.masked_logits(generator, inputs, none, MASK, SPECIAL)
     assert logits.shape == (0, VOCAB)
-    ids = gumbel.sample(logits, logits)
+    ids = gumbel.gumbel_argmax(logits, logits)
     embeds = soft_tokens.soft_embeddings(student, inputs["input_ids"], none, ids, logits.softmax(dim=-1))
     assert torch.equal(embeds, student.get_input_embeddings()(inputs["input_ids"]))
 

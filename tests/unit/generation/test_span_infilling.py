@@ -45,7 +45,7 @@ def test_every_row_with_a_free_token_gets_a_span_and_none_more_than_there_are_se
 
 def test_marks_ban_what_no_text_holds() -> None:
     entries = {"[PAD]": 0, "[UNK]": 1, "</s>": 2, "a": 3, "[unused7]": 4, "<extra_id_1>": 6, "<extra_id_0>": 5, "b": 7}
-    found = span_infilling.marks(t5(vocab=10), Tokenizer(entries, [0, 1, 2]), torch.tensor([7]))
+    found = span_infilling.t5_special_ids(t5(vocab=10), Tokenizer(entries, [0, 1, 2]), torch.tensor([7]))
     assert found.sentinels.tolist() == [5, 6]
     assert found.banned.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert (found.start, found.end) == (0, 2)
@@ -53,7 +53,7 @@ def test_marks_ban_what_no_text_holds() -> None:
 
 def test_other_models_are_refused_by_name() -> None:
     bert = BertForMaskedLM(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
-    with pytest.raises(ModelError, match="architecture 'bert'"):
-        span_infilling.marks(bert, Tokenizer({}, []))
+    with pytest.raises(ModelError, match="architecture is 'bert'"):
+        span_infilling.t5_special_ids(bert, Tokenizer({}, []))
     with pytest.raises(ModelError, match="no sentinels"):
-        span_infilling.marks(t5(), Tokenizer({"a": 1}, []))
+        span_infilling.t5_special_ids(t5(), Tokenizer({"a": 1}, []))

@@ -78,7 +78,7 @@ def test_a_decoded_text_has_the_probability_of_its_tokens_and_its_end() -> None:
         decoder = torch.tensor([[0, 20, *own]])
         logits = model(input_ids=torch.tensor([source]), decoder_input_ids=decoder).logits[0, 1:].detach()
         for place, token in enumerate([*own, END]):
-            banned = [b for b in WORDS.banned.tolist() if b != END or place < lengths.shortest]
+            banned = [b for b in WORDS.banned.tolist() if b != END or place < lengths.min_tokens]
             total += float(logits[place].index_fill(0, torch.tensor(banned), -torch.inf).log_softmax(-1)[token])
         assert float(made.log_prob[i].detach()) == pytest.approx(total, rel=1e-4)
 

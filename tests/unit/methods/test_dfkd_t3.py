@@ -22,7 +22,7 @@ def test_the_students_loss_is_on_both_texts_without_a_label() -> None:
     out = method.step(given, STUDENT)
     torch.testing.assert_close(out.loss, 0.3 * soft + 0.6 * pseudo, rtol=1e-5, atol=1e-5)
     assert set(out.loss_terms) == {"soft", "pseudo"}
-    wanted = method.wanted(given)
+    wanted = method.target_classes(given)
     assert out.metrics["agreement"] == (teacher.argmax(-1) == wanted).sum()
     assert out.metrics["called_bad"] + out.metrics["called_good"] == 3
     assert 0 < float(out.metrics["distinct_tokens"]) <= 3
@@ -50,13 +50,13 @@ def test_the_first_generator_is_kept_beside_the_one_that_learns() -> None:
 
 def test_classes_are_wanted_evenly_and_by_step() -> None:
     method = made()
-    drawn = [method.wanted(batch(method, step=step)) for step in range(200)]
+    drawn = [method.target_classes(batch(method, step=step)) for step in range(200)]
     assert abs(float(torch.stack(drawn).float().mean()) - 0.5) < 0.06
-    assert torch.equal(method.wanted(batch(method, step=3)), drawn[3])
+    assert torch.equal(method.target_classes(batch(method, step=3)), drawn[3])
 
 
 def test_soft_tokens_need_one_vocabulary() -> None:
-    with pytest.raises(ModelError, match="different vocabularies"):
+    with pytest.raises(ModelError, match=r"method\.gradient=soft.*student\.tokenizer=teacher"):
         made(apart=True, gradient=Gradient.soft)
 
 
@@ -100,8 +100,8 @@ def test_a_collapse_ends_the_generators_part_with_the_last_good_one() -> None:
     turn_to(method, 4.0)
     shown(method, [1], [0, 1])
     why = method.stop_reason("generator")
-    assert "the teacher calls 100.0% of its last 80 texts good" in why
-    assert "100.0% of its text of the wanted class" in why
+    assert "the teacher classifies 100.0% of its last 80 texts as good" in why
+    assert "agreement 100.0%" in why
     assert marked(method) == 2.0
     turn_to(method, 5.0)  # nothing puts it back again
     assert method.stop_reason("generator") == why
@@ -113,7 +113,7 @@ def test_without_new_text_there_is_no_new_verdict() -> None:
     method = made()
     shown(method, [0, 1], [0, 1], repeat=True)
     first = method.stop_reason("generator")
-    assert "1 are different" in first
+    assert "only 1 of" in first
     assert made().stop_reason("generator") == ""
 
 

@@ -61,14 +61,14 @@ def test_the_generators_turn_is_the_textbooks(
     found = {name: p.grad for name, p in method.roles["generator"].named_parameters() if p.grad is not None}
     method.roles["generator"].zero_grad()
 
-    written = method.writer.generate(given.inputs, method.wanted(given), ("train", 0), temperature=1.0)
+    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=1.0)
     free = torch.ones(VOCAB, dtype=torch.bool)
-    free[method.writer.marks.banned] = False
+    free[method.text_generator.special_ids.banned] = False
     logits = written.logits
-    noise = gumbel.gumbel(len(logits), VOCAB, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
+    noise = gumbel.gumbel_noise(len(logits), VOCAB, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
     soft = (logits + noise).softmax(dim=-1)  # τ half way between 2 and ½ is 1
     y = one_hot(soft.argmax(dim=-1), VOCAB) - soft.detach() + soft
-    read = method.writer.encode_for_readers(given.inputs, written)
+    read = method.text_generator.encode_for_readers(given.inputs, written)
     said = {}
     for role, reading in read.items():
         assert reading.mask is not None
@@ -77,7 +77,7 @@ def test_the_generators_turn_is_the_textbooks(
         ids = ids.masked_scatter(reading.mask[..., None], y)
         rest = {name: value for name, value in reading.inputs.items() if name != "input_ids"}
         said[role] = model(inputs_embeds=ids @ model.get_input_embeddings().weight, **rest).logits
-    rows, wanted = len(given.ids), method.wanted(given)
+    rows, wanted = len(given.ids), method.target_classes(given)
     specific = lacking(kind, said["teacher"], wanted).sum()
     mean = said["teacher"].softmax(-1).mean(0)
     imbalance = rows * (mean * (2 * mean).log()).sum()
@@ -111,7 +111,7 @@ def test_the_relaxed_path_against_finite_differences(
     method = in_double(made(**settings, **weights, gumbel_temperature=3.0))
     given = batch(method)
     if settings["mode"] is Mode.decode:  # how long texts are is discrete
-        monkeypatch.setattr(method.writer, "style", type(method.writer.style)(6, 6))
+        monkeypatch.setattr(method.text_generator, "style", type(method.text_generator.style)(6, 6))
 
     def loss() -> Tensor:
         return method.step(given, GENERATOR).loss
@@ -150,7 +150,7 @@ def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict
     found = found.clone()
     method.roles["generator"].zero_grad()
 
-    written = method.writer.generate(given.inputs, method.wanted(given), ("train", 0))
+    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0))
     text = method.generate_text(given)
     assert torch.equal(text.ids, written.ids)
     own = method.context.tokenizers["generator"]
@@ -158,7 +158,7 @@ def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict
     with torch.no_grad():
         teacher, student = answers(method, {role: method.context.tokenizers[role].batch(words) for role in text.inputs})
     shares = teacher.softmax(-1)
-    specific = lacking(method.config.specificity, teacher, method.wanted(given))
+    specific = lacking(method.config.specificity, teacher, method.target_classes(given))
     apart_by = losses.kl_divergence(student, teacher)
     reward = -0.7 * specific - 0.9 * (shares * shares.mean(0).log()).sum(-1) + 1.1 * apart_by
     loss = -((reward - reward.mean()) * written.log_prob).sum()
@@ -176,7 +176,7 @@ def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradien
     """Every filling of two gaps, or every text of at most two words: probabilities sum to 1, gradients agree."""
     method = made()
     method.roles["generator"].get_parameter("shared.weight").data.mul_(0.3)
-    marks, generator = method.writer.marks, method.roles["generator"]
+    marks, generator = method.text_generator.special_ids, method.roles["generator"]
     free = [i for i in range(VOCAB) if i not in marks.banned.tolist()]
     if way == "infill":
         texts = torch.cartesian_prod(torch.tensor(free), torch.tensor(free))

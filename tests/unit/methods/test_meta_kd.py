@@ -52,11 +52,13 @@ def test_every_example_is_weighted_by_its_own_expertise() -> None:
     """Weights that fell together into their mean would give another loss: the rows' errors differ."""
     made, given = method(domain_weight=0.25), rows()
     errors = made.layer_losses(given)
-    own, taught = made.states(given)
+    own, taught = made.compute_states(given)
     mask = given.inputs["student"]["attention_mask"]
     branch: Any = made.roles["domain_branch"]
     wanted = branch(mean_pool(taught.hidden_states[-1], mask), given.extras["domain"])
-    found = made.widen(made.vector(mean_pool(own.hidden_states[-1], mask), given.extras["domain"]))
+    found = made.projection_to_teacher(
+        made.domain_embedding(mean_pool(own.hidden_states[-1], mask), given.extras["domain"])
+    )
     total = errors["hidden"] + errors["attention"] + 0.25 * (found - wanted).square().mean(dim=-1)
     gold = [math.exp(3) / (math.exp(3) + math.exp(-2)), math.e / (1 + math.e), 1 / (1 + math.exp(4))]
     weight = torch.tensor([(1 + t) / (math.exp((p - 1) ** 2) + 1) for t, p in zip([0.9, 0.1, -0.5], gold, strict=True)])
@@ -78,9 +80,14 @@ def test_what_trains_in_each_phase() -> None:
     made, given = method(), rows()
     first, second = made.phases(made.config, compose.load_config([]).optim)
     made.on_phase_start(first)
-    assert list(made.trainable("student")) == [made.roles["student"], made.projection, made.vector, made.widen]
+    assert list(made.trainable("student")) == [
+        made.roles["student"],
+        made.projection,
+        made.domain_embedding,
+        made.projection_to_teacher,
+    ]
     made.step(given, Turn("student")).loss.backward()
-    for module in (made.vector.dense, made.widen, made.projection):
+    for module in (made.domain_embedding.dense, made.projection_to_teacher, made.projection):
         assert all(p.grad is not None and p.grad.any() for p in module.parameters())
     assert all(p.grad is None for role in ("teacher", "domain_branch") for p in made.roles[role].parameters())
     made.on_phase_start(second)

@@ -50,7 +50,7 @@ def extraction(**settings: Any) -> DFKDT3:
 def rows(method: DFKDT3) -> Batch:
     """Rows with the teacher's own answers, as the feed has them."""
     texts = [("c d e f g h",), ("i j k l m",), ("n o p q r s t a",)]
-    read, taught = method.answering.teacher_targets(
+    read, taught = method.class_view.teacher_targets(
         method.roles["teacher"], {role: reader.batch(texts) for role, reader in method.context.tokenizers.items()}
     )
     return Batch(torch.arange(3), {r: dict(own) for r, own in read.items()}, None, taught.detach(), "train", 0)
@@ -62,11 +62,11 @@ def test_the_class_is_the_slice_of_the_models_first_step() -> None:
     with torch.no_grad():
         plain = model(input_ids=given["input_ids"], attention_mask=given["attention_mask"],
                       decoder_input_ids=torch.zeros(3, 1).long()).logits  # fmt: skip
-        found = method.answering.as_classifier(model)(**given).logits
+        found = method.class_view.as_classifier(model)(**given).logits
         whole = model(**given).logits
     sliced = plain[:, 0].log_softmax(-1)[:, FIRST]
     torch.testing.assert_close(found.log_softmax(-1), sliced - sliced.logsumexp(-1, keepdim=True))
-    torch.testing.assert_close(method.answering.class_logits(whole), found)
+    torch.testing.assert_close(method.class_view.class_logits(whole), found)
     assert found.std(dim=0).min() > 1e-3
 
 
@@ -101,7 +101,7 @@ def test_types_that_begin_alike_are_refused_by_name() -> None:
 
 def test_the_teachers_lesson_is_its_own_answer_with_its_logits_at_every_token() -> None:
     method = extraction()
-    teacher, answering = method.roles["teacher"], method.answering
+    teacher, answering = method.roles["teacher"], method.class_view
     assert isinstance(answering, FirstTokenClassView)
     given = {role: reader.batch([("c d e f",), ("i",)]) for role, reader in method.context.tokenizers.items()}
     ids, ended = greedy_decode(teacher, given["teacher"], 5)
@@ -159,10 +159,10 @@ def test_the_generators_gradient_passes_through_the_first_word() -> None:
     out.loss.backward()
     found = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
     generator.zero_grad()
-    written = method.writer.generate(given.inputs, method.wanted(given), ("train", 0), temperature=1.0)
+    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=1.0)
     assert written.soft is not None
     said = {}
-    for role, reading in method.writer.encode_for_readers(given.inputs, written).items():
+    for role, reading in method.text_generator.encode_for_readers(given.inputs, written).items():
         assert reading.mask is not None
         model: Any = method.roles[role]
         table = model.get_input_embeddings().weight
@@ -170,7 +170,7 @@ def test_the_generators_gradient_passes_through_the_first_word() -> None:
         soft = (hard - written.soft.detach() + written.soft) @ table
         said[role] = by_hand(model, table[reading.inputs["input_ids"]].masked_scatter(reading.mask[..., None], soft),
                              reading.inputs)  # fmt: skip
-    specific = torch.nn.functional.cross_entropy(said["teacher"], method.wanted(given), reduction="sum")
+    specific = torch.nn.functional.cross_entropy(said["teacher"], method.target_classes(given), reduction="sum")
     apart = losses.kl_divergence(said["student"], said["teacher"]).sum()
     loss = 0.7 * specific - 1.1 * apart
     torch.testing.assert_close(out.loss, loss, rtol=1e-5, atol=1e-5)
@@ -185,17 +185,17 @@ def test_a_view_leaves_the_model_as_it_is() -> None:
     method = extraction()
     for training in (True, False):
         model = method.roles["student"].train(training)
-        view = method.answering.as_classifier(model)
+        view = method.class_view.as_classifier(model)
         assert view.training is model.training is training
     labelled = made()
-    assert labelled.answering.as_classifier(labelled.roles["student"]) is labelled.roles["student"]
-    read, taught = labelled.answering.teacher_targets(labelled.roles["teacher"], batch(labelled).inputs)
+    assert labelled.class_view.as_classifier(labelled.roles["student"]) is labelled.roles["student"]
+    read, taught = labelled.class_view.teacher_targets(labelled.roles["teacher"], batch(labelled).inputs)
     assert "decoder_input_ids" not in read["student"]
     assert taught.shape == (3, 2)
 
 
 def test_the_generator_is_told_the_types_and_none() -> None:
-    from kdrun.generation.conditional_generator import prompts
+    from kdrun.generation.conditional_generator import class_prompts
 
-    assert prompts(NAMES) == ["mrpc yes:", "mrpc no:", "mrpc none:"]
-    assert prompts(replace(SINGLE, label_words=[])) == ["sst2 bad:", "sst2 good:"]
+    assert class_prompts(NAMES) == ["mrpc yes:", "mrpc no:", "mrpc none:"]
+    assert class_prompts(replace(SINGLE, label_words=[])) == ["sst2 bad:", "sst2 good:"]

@@ -150,8 +150,8 @@ def test_epochs_give_steps_and_fractions_are_allowed() -> None:
 class WithProjection(Regress):
     """A method that trains a module beside the student."""
 
-    def __init__(self, config: Any, parts: MethodContext) -> None:
-        super().__init__(config, parts)
+    def __init__(self, config: Any, context: MethodContext) -> None:
+        super().__init__(config, context)
         self.projection = nn.Linear(1, 1)
 
     def trainable(self, role: str) -> list[nn.Module]:
@@ -264,8 +264,8 @@ def test_many_short_epochs_are_not_scored_one_by_one() -> None:
 class Tiring(Regress):
     """Two roles in turn; the second stops after some of its steps."""
 
-    def __init__(self, config: Any, parts: MethodContext) -> None:
-        super().__init__(config, parts)
+    def __init__(self, config: Any, context: MethodContext) -> None:
+        super().__init__(config, context)
         self.left = 3
 
     @classmethod

@@ -46,8 +46,8 @@ class Feed(RowFeed):
 class Everything(Method):
     """Two roles in turns, a projection in the first phase, dropout, a moving mean, and a phase without scores."""
 
-    def __init__(self, config: Any, parts: MethodContext) -> None:
-        super().__init__(config, parts)
+    def __init__(self, config: Any, context: MethodContext) -> None:
+        super().__init__(config, context)
         with torch.random.fork_rng():
             torch.manual_seed(5)
             self.projection = nn.Linear(1, 1)

@@ -96,7 +96,7 @@ def line(row: GeneratedRow, labels: list[str]) -> dict[str, Any]:
     """A row as `kdrun.data.sources.generated_text` reads it."""
     shares = {name: round(float(share), 6) for name, share in zip(labels, row.probabilities, strict=True)}
     made: dict[str, Any] = dict(zip(TEXT_COLUMNS, row.texts, strict=False))
-    wanted = None if row.wanted is None else labels[row.wanted]
+    wanted = None if row.target_class is None else labels[row.target_class]
     answer = {} if row.answer is None else {"answer": row.answer}
     return made | {"wanted": wanted, "teacher": shares, **answer, "source": row.source}
 

@@ -70,8 +70,10 @@ def made_ids(method: Any, given: Batch) -> tuple[Tensor, Tensor]:
 def adversarial_ids(method: Any, given: Batch) -> Tensor:
     """The text of a generator's turn: Gumbel samples at the masked tokens."""
     mask, logits = method.mask_and_score(given)
-    noise = gumbel.gumbel(len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu"))
-    return masking.fill_masked_ids(given.inputs["student"]["input_ids"], mask, gumbel.sample(logits, noise))
+    noise = gumbel.gumbel_noise(
+        len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu")
+    )
+    return masking.fill_masked_ids(given.inputs["student"]["input_ids"], mask, gumbel.gumbel_argmax(logits, noise))
 
 
 @pytest.mark.parametrize("task", [CLASSES, SCORE])
