@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from kdrun.config.compose import load_config
-from kdrun.runs.runner import run
+import kdrun
 
 
 def main(overrides: list[str]) -> dict[float, float | None]:
@@ -22,8 +21,7 @@ def main(overrides: list[str]) -> dict[float, float | None]:
     """
     scores = {}
     for temperature in (1.0, 2.0, 4.0):
-        words = ["method=kd", "task=sst2", f"method.temperature={temperature}", *overrides]
-        result = run(load_config(words), words=words)
+        result = kdrun.run(["method=kd", "task=sst2", f"method.temperature={temperature}", *overrides])
         assert result is not None  # only a dry run has none
         scores[temperature] = result["student"]["metrics"]["dev"]["accuracy"]
     return scores

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["__version__", "run"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(overrides: Sequence[str] = ()) -> dict[str, Any] | None:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdrun.config.fields import setting
-from kdrun.config.requirements import Requirements
-from kdrun.data.batch import Batch
-from kdrun.methods.base import Method, StepOutput
-from kdrun.methods.phases import Turn
-from kdrun.registry import register
+from kdrun.methods import Batch, Method, Requirements, StepOutput, Turn, register, setting
 
 
 @dataclass

@@ -24,6 +24,7 @@ ROOT_PAGES = [
     "CHANGELOG.md",
     "conf/experiment/README.md",
     "examples/README.md",
+    "benchmarks/README.md",
 ]
 PAGES = [*ROOT_PAGES, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 GENERATED = {path.name: path for path in (ROOT / "docs" / "reference").glob("*.md")}
@@ -149,7 +150,7 @@ PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "parquet", "emotion")
 """Parts that a reader is told to add; the tests of the examples run them."""
 
 
-@pytest.mark.parametrize("name", ["config.md", "commands.md"])
+@pytest.mark.parametrize("name", ["config.md", "commands.md", "result_schema.md"])
 def test_reference_pages_are_up_to_date(name: str, tmp_path: Path) -> None:
     reference_pages.write_pages(tmp_path)
     message = "run: kdrun explain to=docs/reference"
