@@ -3,8 +3,8 @@
 An entry is a folder named by the hash of a *key*: everything that decides its content, as plain data. It is
 built in a temporary folder and renamed into place, so a half-written entry is never read; two processes that
 want the same entry build it once (file lock). Sizes and checksums are verified when it is read, once a process
-for files that did not change since, and an entry that fails is built again, loudly. Delete any of it at any time;
-`KDRUN_CACHE_LIMIT` has it delete by itself what was not used for longest (`kdrun.storage.cache_eviction`).
+for files that did not change since, and an entry that fails is built again, loudly. Any entry can be deleted at any
+time; with `KDRUN_CACHE_LIMIT` the least recently used ones are deleted automatically (`kdrun.storage.cache_eviction`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def cache_root() -> Path:
     """The cache folder: `KDRUN_CACHE`, else `~/.cache/kdrun`.
 
     Raises:
-        PlaceError: neither is known.
+        PathError: neither is known.
     """
     named = os.environ.get("KDRUN_CACHE")
     if named:
@@ -53,21 +53,20 @@ def cache_root() -> Path:
 def fetch(
     namespace: str, key: dict[str, Any], build: Callable[[Path], None], read: Callable[[Path], T]
 ) -> tuple[T, bool]:
-    """What an entry holds, built first if it is not there.
+    """Read an entry, and build it first if it does not exist.
 
     Args:
-        kind: a short word for the kind of entry, e.g. `tokens`; part of the path.
+        namespace: a short name of the type of entry, e.g. `tokens`; part of the path.
         key: everything that decides the content, as plain data; written beside the content.
         build: writes the content into the empty folder it is given, once at most. If it raises, nothing is kept.
-        read: takes what is wanted from the entry's folder, of which nothing may be used later: it may be gone then.
-            What it opened, as a memory map, stays readable.
+        read: reads the entry's folder, which may be deleted afterwards; open memory maps stay readable.
 
     Returns:
-        What `read` gave, and whether the entry was there already.
+        The value of `read`, and whether the entry existed.
 
     Raises:
-        CacheError: somebody removed the entry while it was made.
-        PlaceError: the cache folder cannot be written to.
+        CacheError: another process removed the entry while it was built.
+        PathError: the cache folder is not writable.
     """
     while True:
         folder, was_there = _entry(namespace, key, build)

@@ -1,8 +1,8 @@
 """Write, verify, rotate and read checkpoint folders (safetensors and JSON).
 
-A run's `checkpoints/` has two: `best`, the student as it was when it scored best on dev, and `last`, all that it takes
-to go on (`kdrun.storage.checkpoint_manager`), with the ones before it as `last.1`, `last.2` … In both the student's weights are
-`model.safetensors` beside their `config.json`.
+A run's `checkpoints/` has `best`, the student with the best dev score, and `last`, the complete state of the training
+(`kdrun.storage.checkpoint_manager`). Earlier ones are `last.1`, `last.2` … The student's weights are in
+`model.safetensors`, next to their `config.json`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ STATE = "state.json"
 
 @dataclass
 class CheckpointData:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes:
         tensors: file name without its ending → name → tensor.
         state: plain data, for `state.json`.
-        settings: config of the model in `model.safetensors`, where plain transformers is to read it.
+        settings: config of the model in `model.safetensors`, for plain transformers.
     """
 
     tensors: dict[str, dict[str, Tensor]]
@@ -41,12 +41,12 @@ class CheckpointData:
 
 
 def write_checkpoint(folder: Path, content: CheckpointData, keep: int = 1) -> None:
-    """Write a checkpoint into a temporary folder, see it to the disk, and rename it into place.
+    """Write a checkpoint to a temporary folder, sync it and rename it into place.
 
     Args:
         folder: e.g. `checkpoints/last`.
-        content: what it holds.
-        keep: how many there are to be then: those before it move to `last.1`, `last.2` …
+        content: tensors and state.
+        keep: number of checkpoints to keep; earlier ones move to `last.1`, `last.2` …
 
     Raises:
         CheckpointError: it cannot be written, as on a full disk; those before it stay as they are.
@@ -80,7 +80,7 @@ def read_checkpoint(folder: Path) -> CheckpointData:
     """Read a checkpoint, tensors on the CPU, if every file is what was written.
 
     Raises:
-        CheckpointError: it is not whole.
+        CheckpointError: a file is damaged or missing.
     """
     wrong = manifest.verify(folder)
     if wrong is not None:

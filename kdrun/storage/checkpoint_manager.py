@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 
 
 class Resumable(Protocol):
-    """What a run writes while it trains: it goes back to where it was when a checkpoint was saved."""
+    """State outside the trainer that goes back to a checkpoint when a run resumes."""
 
     def state(self) -> dict[str, Any]:
-        """Where it stands, as plain data."""
+        """The state, as plain data."""
         ...
 
     def missing_since(self, state: dict[str, Any]) -> str | None:
-        """What is missing of what it had written then, or None."""
+        """Why the state cannot be restored; None if it can."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to where it stood; to the beginning, for an empty state."""
+        """Restore a state; start over for an empty one."""
         ...
 
 
@@ -37,9 +37,9 @@ class CheckpointManager:
         place: folder of the newest, e.g. `checkpoints/last`.
         every_seconds: least time between two checkpoints, in seconds.
         keep_last: checkpoints that are kept.
-        journal: what is written beside it, if anything is.
-        settings: config of the student's model, for whoever reads its weights out of the checkpoint.
-        at_end: whether there is to be one of the training's end.
+        journal: other state that is saved and restored with it.
+        settings: transformers config of the model, saved with its weights.
+        save_final: whether to save the end of the training too.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class CheckpointManager:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last one is old enough."""
+        """Whether the interval since the last checkpoint is over."""
         return time.monotonic() - self._since >= self.every_seconds
 
     def save(self, content: CheckpointData) -> None:
-        """Save one, of a position that its state says as `phase` and `step`.
+        """Save a checkpoint whose state contains `phase` and `step`.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -74,7 +74,7 @@ class CheckpointManager:
         self._note(self.place, state)
 
     def load_latest(self) -> CheckpointData | None:
-        """The newest that is whole, after the journal went back to it; None where the training starts anew."""
+        """The latest valid checkpoint, after restoring the journal; None to start from the beginning."""
         content = None
         for folder in checkpoint_files.list_checkpoints(self.place):
             content = self._read(folder)
@@ -87,7 +87,7 @@ class CheckpointManager:
 
     @property
     def last(self) -> str:
-        """Which checkpoint is there, for whoever has to stop, as part of a sentence."""
+        """Describe the last checkpoint, as the end of an error message."""
         return f"the last checkpoint is of {self.kept}" if self.kept else "no checkpoint was saved before"
 
     def _read(self, folder: Path) -> CheckpointData | None:

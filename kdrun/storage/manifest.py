@@ -18,13 +18,13 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def seal(folder: Path, facts: dict[str, Any]) -> None:
-    """Write sizes and checksums of a folder's files into its manifest, beside some facts; `damage` compares them."""
+    """Write sizes, checksums and other facts of a folder's files to its manifest, for `verify`."""
     manifest = facts | {"files": _files(folder)}
     _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
 
 
 def verify(folder: Path) -> str | None:
-    """What is wrong with the files of a sealed folder, or None when they are what was written."""
+    """The problem with a sealed folder's files; None if they are as written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         for name, wanted in manifest["files"].items():

@@ -39,16 +39,16 @@ from kdrun.training.trainer import Trainer, TrainerSettings
 
 @dataclass(frozen=True)
 class TeacherTrainingSet:
-    """The training rows as a teacher reads them, and how it learns from them where they are of several domains.
+    """Training rows of a teacher, and its strategy for several domains.
 
     Attributes:
         tokens: of the rows.
-        labels: the gold labels; None of a task that is answered with a text.
-        targets: these texts.
-        kind: how it learns; None for a task without domains.
+        labels: the gold labels; None for a task that is answered with text.
+        targets: the gold answers of such a task.
+        kind: domain strategy; None for a task without domains.
         domains: index of each row's domain, where rows have one.
         transferability: t(x) of each row, for a meta-teacher.
-        target: the student's domain, whose teacher is wanted of one that learns several at once.
+        target: the student's domain, for a strategy that trains several teachers at once.
     """
 
     tokens: TokenizedSplit
@@ -61,7 +61,7 @@ class TeacherTrainingSet:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the answers that are learnt."""
+        """Hash of the labels or answers."""
         if self.targets is not None:
             return self.targets.fingerprint
         assert self.labels is not None
@@ -69,12 +69,12 @@ class TeacherTrainingSet:
 
     @property
     def strategy_class(self) -> type[DomainTeacherMethod] | None:
-        """What fine-tunes the teacher, where it is more than the classifier's own loss."""
+        """The method of the strategy; None for plain fine-tuning."""
         return None if self.kind is None else STRATEGY_CLASSES.get(self.kind)
 
     @property
     def extras(self) -> dict[str, np.ndarray]:
-        """What batches carry for such a way."""
+        """Values per row that batches carry for the strategy."""
         if self.strategy_class is None:
             return {}
         found = {"domain": self.domains, "transferability": self.transferability}
@@ -96,10 +96,10 @@ class FineTunedTeacher:
 
     Attributes:
         built: the model, frozen.
-        from_cache: whether it was there already.
-        modules: that belong to it, by the role that methods know them by.
-        rows_read: how many different rows its fine-tuning read, of each domain where rows have one; None for one
-            of an older cache entry, which does not say.
+        from_cache: whether the cache had it.
+        modules: additional modules of the teacher, by the role under which methods find them.
+        rows_read: number of different rows that its fine-tuning read, in all and per domain; None for an older
+            cache entry without it.
     """
 
     built: ModelBundle
@@ -110,7 +110,7 @@ class FineTunedTeacher:
 
 @dataclass(frozen=True)
 class TeacherEvaluation:
-    """Where teachers work: the run's config, dev tokens as the teacher reads them, and the evaluator."""
+    """The run's config, the teacher's dev tokens and the evaluator."""
 
     config: RunConfig
     dev: dict[str, TokenizedSplit]
@@ -119,16 +119,16 @@ class TeacherEvaluation:
 
     @property
     def watched(self) -> dict[str, TokenizedSplit]:
-        """Dev tokens of the splits that are scored while training."""
+        """Dev tokens of the splits that are evaluated during training."""
         return {split: self.dev[split] for split in self.config.task.eval_splits_during_training}
 
     def outputs(self, built: ModelBundle) -> dict[str, Outputs]:
-        """What the model says of every dev split."""
+        """The model's outputs on every dev split."""
         return {split: self.evaluator.outputs(built, table) for split, table in self.dev.items()}
 
 
 def needs_finetuning(options: TeacherOptions, built: ModelBundle) -> bool:
-    """Whether kdrun trains this teacher: said by `teacher.fine_tune`, else whether it lacks a head."""
+    """Whether kdrun trains this teacher: by `teacher.fine_tune`, or because it lacks a head."""
     if options.fine_tune is FineTune.auto:
         return not built.has_head
     return options.fine_tune is FineTune.always
@@ -137,66 +137,66 @@ def needs_finetuning(options: TeacherOptions, built: ModelBundle) -> bool:
 def load_or_finetune(
     built: ModelBundle,
     context: BuildContext,
-    setting: TeacherEvaluation,
-    lessons: TeacherTrainingSet,
-    observer: TrainerCallback,
-    keeper: CheckpointManager | None = None,
+    evaluation: TeacherEvaluation,
+    training_set: TeacherTrainingSet,
+    callback: TrainerCallback,
+    checkpoints: CheckpointManager | None = None,
 ) -> FineTunedTeacher:
-    """The teacher fine-tuned on the task, from the cache when it is there.
+    """Fetch the teacher fine-tuned on the task from the cache, or fine-tune it.
 
     Args:
-        built: the model before it; trained in place where the cache has none.
-        context: as it was built with.
-        setting: the dev rows that its checkpoint is chosen on.
-        lessons: its training rows.
-        observer: is told of its steps.
-        keeper: of the checkpoints that an interrupted fine-tuning goes on from; they go when it has ended.
+        built: the base model; trained in place unless the cache has the teacher.
+        context: that it was built with.
+        evaluation: dev rows that choose its checkpoint.
+        training_set: its training rows.
+        callback: receives the events of its training.
+        checkpoints: checkpoints of an interrupted fine-tuning; deleted at its end.
     """
-    options: TeacherOptions = setting.config.teacher
+    options: TeacherOptions = evaluation.config.teacher
 
     def build(folder: Path) -> None:
-        report = _fine_tune(built, setting, lessons, observer, folder, keeper)
+        report = _fine_tune(built, evaluation, training_set, callback, folder, checkpoints)
         saving.save_pretrained(built.model, built.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
-        memory.release_memory()  # or gradients, moments and activations stay beside all that follows
+        memory.release_memory()  # otherwise gradients, moments and activations stay allocated
 
     key = {
         "format": 1,
         "base": built.fingerprint,
-        "train": lessons.tokens.fingerprint,
-        "labels": lessons.fingerprint,
-        "dev": {split: table.fingerprint for split, table in setting.watched.items()},
+        "train": training_set.tokens.fingerprint,
+        "labels": training_set.fingerprint,
+        "dev": {split: table.fingerprint for split, table in evaluation.watched.items()},
         "optim": {CACHED_NAMES.get(name, name): value for name, value in to_plain(options.finetune_optim).items()},
         "seed": options.seed,
-        "precision": setting.config.runtime.precision.value,
-        "device": setting.accelerator.device.type,
+        "precision": evaluation.config.runtime.precision.value,
+        "device": evaluation.accelerator.device.type,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    if lessons.strategy_class is not None:
-        extras = {name: hashing.digest(values.tolist()) for name, values in lessons.extras.items()}
-        key |= {"lessons": lessons.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
-    # what was just trained is read back too, so that a first and a second run use the very same bytes
-    taught, hit = cache.fetch(
-        "teachers", key, build, lambda folder: _read(folder, built.name, context, options, lessons)
+    if training_set.strategy_class is not None:
+        extras = {name: hashing.digest(values.tolist()) for name, values in training_set.extras.items()}
+        key |= {"lessons": training_set.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
+    # a teacher that was just trained is read back too, so that both runs use the same bytes
+    teacher, hit = cache.fetch(
+        "teachers", key, build, lambda folder: _read(folder, built.name, context, options, training_set)
     )
-    if keeper is not None:
-        checkpoint_files.delete_checkpoints(keeper.place, newest=True)
-    for module in (taught.built.model, *taught.modules.values()):
-        module.to(setting.accelerator.device).requires_grad_(False).eval()
-    return replace(taught, from_cache=hit)
+    if checkpoints is not None:
+        checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
+    for module in (teacher.built.model, *teacher.modules.values()):
+        module.to(evaluation.accelerator.device).requires_grad_(False).eval()
+    return replace(teacher, from_cache=hit)
 
 
 def _read(
-    folder: Path, name: str, context: BuildContext, options: TeacherOptions, lessons: TeacherTrainingSet
+    folder: Path, name: str, context: BuildContext, options: TeacherOptions, training_set: TeacherTrainingSet
 ) -> FineTunedTeacher:
-    """A teacher from its entry of the cache, under the name that it was built with."""
+    """Read a teacher from its cache entry, with the name of its base model."""
     place = PretrainedConfig(name="pretrained", path=str(folder), hub="")
     loaded = registry.build("teacher", "pretrained", place, context)
     modules: dict[str, nn.Module] = {}
     fingerprint = loaded.fingerprint
-    if lessons.strategy_class is not None:
-        modules = lessons.strategy_class.load_for_domain(loaded.model, folder, lessons.target, options.meta)
+    if training_set.strategy_class is not None:
+        modules = training_set.strategy_class.load_for_domain(loaded.model, folder, training_set.target, options.meta)
         fingerprint = built_fingerprint(loaded.model, loaded.tokenizer)
     report = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return FineTunedTeacher(replace(loaded, name=name, fingerprint=fingerprint), True, modules, report.get("rows_read"))
@@ -204,62 +204,68 @@ def _read(
 
 def _fine_tune(
     built: ModelBundle,
-    setting: TeacherEvaluation,
-    lessons: TeacherTrainingSet,
-    observer: TrainerCallback,
+    evaluation: TeacherEvaluation,
+    training_set: TeacherTrainingSet,
+    callback: TrainerCallback,
     folder: Path,
-    keeper: CheckpointManager | None,
+    checkpoints: CheckpointManager | None,
 ) -> dict[str, Any]:
-    options: TeacherOptions = setting.config.teacher
-    task, device = setting.config.task, setting.accelerator.device
-    hard = setting.evaluator.task_type.hard_loss
+    options: TeacherOptions = evaluation.config.teacher
+    task, device = evaluation.config.task, evaluation.accelerator.device
+    hard = evaluation.evaluator.task_type.hard_loss
     parts = MethodContext({"student": built.model.to(device)}, task, None, hard, options.seed, device)
-    if lessons.strategy_class is not None:
-        method: Method = lessons.strategy_class(options.meta, parts, np.unique(lessons.extras["domain"]).tolist())
+    if training_set.strategy_class is not None:
+        method: Method = training_set.strategy_class(
+            options.meta, parts, np.unique(training_set.extras["domain"]).tolist()
+        )
     else:
         entry = registry.get("method", "finetune")
         assert entry.config is not None
         method = entry.target(entry.config(), parts)
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
-        scores = setting.evaluator.score(_dev_outputs(built, setting, method))
-        return setting.evaluator.headline(scores), scores
+        scores = evaluation.evaluator.score(_dev_outputs(built, evaluation, method))
+        return evaluation.evaluator.headline(scores), scores
 
-    runtime = setting.config.runtime
-    feed = BatchLoader(
-        {"student": lessons.tokens}, lessons.labels, device, extras=lessons.extras, targets=lessons.targets
+    runtime = evaluation.config.runtime
+    loader = BatchLoader(
+        {"student": training_set.tokens},
+        training_set.labels,
+        device,
+        extras=training_set.extras,
+        targets=training_set.targets,
     )
-    loop = Trainer(
+    trainer = Trainer(
         method,
         method.phases(method.config, options.finetune_optim),
-        feed,
+        loader,
         TrainerSettings(options.finetune_optim, options.seed, runtime.log_every, runtime.eval_every),
-        setting.accelerator,
+        evaluation.accelerator,
         evaluate,
-        observer,
-        keeper,
+        callback,
+        checkpoints,
     )
-    outcome = loop.run()
+    result = trainer.run()
     if isinstance(method, DomainTeacherMethod):
         method.save_extra_modules(folder)
-    report = {"best": outcome.best, "best_step": outcome.best_step, "train_seconds": outcome.train_seconds}
-    return report | {"rows_read": _rows_read(feed, lessons, setting.config.task.domains)}
+    report = {"best": result.best, "best_step": result.best_step, "train_seconds": result.train_seconds}
+    return report | {"rows_read": _rows_read(loader, training_set, evaluation.config.task.domains)}
 
 
-def _rows_read(feed: BatchLoader, lessons: TeacherTrainingSet, domains: list[str]) -> dict[str, int]:
-    """How many different rows were handed out: in all, and of each domain where rows have one."""
-    counts = {"all": feed.num_rows_seen("train")}
-    if lessons.domains is not None:
-        counts |= {name: int((lessons.domains[feed.rows_seen] == k).sum()) for k, name in enumerate(domains)}
+def _rows_read(loader: BatchLoader, training_set: TeacherTrainingSet, domains: list[str]) -> dict[str, int]:
+    """Number of different rows that were read: in all, and per domain if rows have one."""
+    counts = {"all": loader.num_rows_seen("train")}
+    if training_set.domains is not None:
+        counts |= {name: int((training_set.domains[loader.rows_seen] == k).sum()) for k, name in enumerate(domains)}
     return counts
 
 
-def _dev_outputs(built: ModelBundle, setting: TeacherEvaluation, method: Method) -> dict[str, Outputs]:
-    """What a teacher in training says of the watched splits; one that learns by domain says it its own way."""
+def _dev_outputs(built: ModelBundle, evaluation: TeacherEvaluation, method: Method) -> dict[str, Outputs]:
+    """Outputs of a teacher in training on the splits that choose its checkpoint."""
     if not isinstance(method, DomainTeacherMethod):
-        return {name: setting.evaluator.outputs(built, table) for name, table in setting.watched.items()}
-    domains = setting.evaluator.domains
+        return {name: evaluation.evaluator.outputs(built, table) for name, table in evaluation.watched.items()}
+    domains = evaluation.evaluator.domains
     return {
-        name: method.logits(setting.evaluator.predictor, table, domains[name])
-        for name, table in setting.watched.items()
+        name: method.logits(evaluation.evaluator.predictor, table, domains[name])
+        for name, table in evaluation.watched.items()
     }
