@@ -18,21 +18,21 @@ USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
 
   kdrun method=kd task=sst2                 one run: teacher, student, evaluation (embedded data, tiny models)
-  kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end; repeated, it does
-                                            what is left of it (with retry=true what failed, too)
-  kdrun resume=RUN_FOLDER                   go on with a run that was stopped, as if it had not been
-  kdrun dry_run=true …                      build everything, one step of each turn, stop
+  kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end; repeat the command to
+                                            resume it (retry=true also repeats failed runs)
+  kdrun resume=RUN_DIR                      resume a stopped run; the result is the same as without the stop
+  kdrun dry_run=true …                      build everything, run one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
 
-Verbs (kdrun VERB --help says more)
-{verbs}
+Subcommands (details: kdrun SUBCOMMAND --help)
+{subcommands}
 
 Choices
 {choices}
 
-Any value can be set by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
+Set any value by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
 Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
-offline=true opens no socket, and says which file is missing where.
+offline=true opens no socket; an error names any file that is missing.
 """
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 
@@ -44,29 +44,29 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
 
 
-def run(words: list[str]) -> int:
-    """Carry out a command line.
+def run(args: list[str]) -> int:
+    """Run a command line.
 
     Returns:
         The exit code: 0 done, 1 a run failed, 2 the command line or config is wrong, 130 interrupted.
     """
     try:
-        if words and words[0] in subcommands.COMMANDS:
-            return subcommands.run_command(words[0], words[1:])
-        if words and "=" not in words[0] and not words[0].startswith(("-", "~")):
-            known = list(subcommands.COMMANDS)
-            hint = f"{did_you_mean(words[0], known)} (verbs: {', '.join(known)}; a run takes key=value)"
-            raise ConfigError([f"unknown verb {words[0]!r}{hint}"])
-        flags, overrides, unknown = _split(words)
+        if args and args[0] in subcommands.COMMANDS:
+            return subcommands.run_command(args[0], args[1:])
+        if args and "=" not in args[0] and not args[0].startswith(("-", "~")):
+            names = list(subcommands.COMMANDS)
+            hint = f"{did_you_mean(args[0], names)} (subcommands: {', '.join(names)}; a run takes key=value)"
+            raise ConfigError([f"unknown subcommand {args[0]!r}{hint}"])
+        flags, overrides, unknown = _split(args)
         if unknown:
-            known = "flags are -m, --help, --version, --cfg job"
-            raise ConfigError([f"unknown flag {word}; {known}" for word in unknown])
+            allowed = "flags are -m, --help, --version, --cfg job"
+            raise ConfigError([f"unknown flag {flag}; {allowed}" for flag in unknown])
         if "help" in flags:
             sys.stdout.write(help_text())
         elif "version" in flags:
@@ -76,30 +76,30 @@ def run(words: list[str]) -> int:
     except KdrunError as error:
         return _print_error(error)
     except OSError as error:
-        if (told := as_path_error(error)) is None:
+        if (path_error := as_path_error(error)) is None:
             raise
-        return _print_error(told)
+        return _print_error(path_error)
     except KeyboardInterrupt as stop:
         sys.stderr.write("interrupted\n")
         return getattr(stop, "code", 130)
     return 0
 
 
-def _split(words: list[str]) -> tuple[set[str], list[str], list[str]]:
-    """Flags, overrides, and what is neither."""
-    flags, overrides, unknown, rest = set(), [], [], list(words)
+def _split(args: list[str]) -> tuple[set[str], list[str], list[str]]:
+    """Flags, overrides and unknown flags."""
+    flags, overrides, unknown, rest = set(), [], [], list(args)
     while rest:
-        word = rest.pop(0)
-        if word in FLAGS:
-            flags.add(FLAGS[word])
-        elif word in ("--cfg", "-c"):
+        arg = rest.pop(0)
+        if arg in FLAGS:
+            flags.add(FLAGS[arg])
+        elif arg in ("--cfg", "-c"):
             flags.add("cfg")
             if rest and rest[0] == "job":
                 rest.pop(0)
-        elif word.startswith("-"):
-            unknown.append(word)
+        elif arg.startswith("-"):
+            unknown.append(arg)
         else:
-            overrides.append(word)
+            overrides.append(arg)
     return flags, overrides, unknown
 
 
@@ -110,8 +110,8 @@ def help_text() -> str:
     lines = [
         f"  {group:<11}{', '.join(compose.choices(group))}" for group in compose.groups() if compose.choices(group)
     ]
-    told = [f"  {verb:<11}{line}" for verb, (_, line) in subcommands.COMMANDS.items()]
-    return USAGE.format(version=__version__, verbs="\n".join(told), choices="\n".join(lines))
+    commands = [f"  {name:<11}{line}" for name, (_, line) in subcommands.COMMANDS.items()]
+    return USAGE.format(version=__version__, subcommands="\n".join(commands), choices="\n".join(lines))
 
 
 def _print_error(error: KdrunError) -> int:
@@ -141,7 +141,7 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 
 
 def _sweep(overrides: list[str]) -> int:
-    """Carry out what is left of a sweep; one table of all its cells, whichever process ran them."""
+    """Run the remaining cells of a sweep and print one table of all its cells."""
     from kdrun.config.overrides import quote_path
     from kdrun.console import Console
     from kdrun.experiments import sweeps
@@ -151,25 +151,25 @@ def _sweep(overrides: list[str]) -> int:
         _hydra(["-m", *overrides])
         return max(_exit_codes, default=0)
     counts = Counter(cell["status"] for cell in sweeps.cell_statuses(sweep))
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console.print(f"sweep {sweep.name}: {told}; see it any time: {sweep.command}")
-    words = [word for word in overrides if not word.startswith("sweep=")] + [f"sweep={sweep.name}"]
-    if not any(word.startswith("hydra.sweep.dir=") for word in words):
-        words.append(f"hydra.sweep.dir={quote_path(sweep.folder)}")
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+    console.print(f"sweep {sweep.name}: {statuses}; to list its cells: {sweep.command}")
+    overrides = [override for override in overrides if not override.startswith("sweep=")] + [f"sweep={sweep.name}"]
+    if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
+        overrides.append(f"hydra.sweep.dir={quote_path(sweep.folder)}")
     try:
-        _hydra(["-m", *words])
-    except SystemExit:  # of Hydra, which has shown what kdrun does not know, after it carried out the other cells
+        _hydra(["-m", *overrides])
+    except SystemExit:  # raised by Hydra after the other cells, once it has printed an error that kdrun does not handle
         _exit_codes.append(1)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
+        console.print("stopped; repeat the command to resume")
         raise
-    found = sweeps.cell_statuses(sweep)
-    sweeps.print_sweep(sweep, found, console)
-    return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in found))
+    cells = sweeps.cell_statuses(sweep)
+    sweeps.print_sweep(sweep, cells, console)
+    return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in cells))
 
 
-def _hydra(words: list[str]) -> None:
-    """Hand over to Hydra, which composes again and launches one job, or one a cell of the sweep."""
+def _hydra(args: list[str]) -> None:
+    """Let Hydra compose and launch one job, or one job per cell of a sweep."""
     import hydra
 
     from kdrun.config.compose import register_schemas
@@ -178,7 +178,7 @@ def _hydra(words: list[str]) -> None:
     register_schemas()
     _exit_codes.clear()
     before = sys.argv
-    sys.argv = ["kdrun", *words]
+    sys.argv = ["kdrun", *args]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
     finally:
@@ -186,7 +186,7 @@ def _hydra(words: list[str]) -> None:
 
 
 def hydra_job(composed: DictConfig) -> None:
-    """One run. What a user can mend is shown as a message; a sweep goes on with its next cell."""
+    """One run. An error that the user can fix is printed as a message, and a sweep continues with its next cell."""
     from hydra.core.hydra_config import HydraConfig
 
     from kdrun.config.compose import to_config
@@ -196,25 +196,26 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.runs import runner
 
     console, config = Console(), to_config(composed)
-    is_cell, words = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
+    is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
     try:
         problems = validate(config)
         if problems:
             raise ConfigError(problems)
-        left = resolve_cell(config, console) if is_cell else config
-        if left is not None:
-            runner.run(left, console, [word for word in words if not word.startswith(("sweep=", "retry="))])
+        remaining = resolve_cell(config, console) if is_cell else config
+        if remaining is not None:
+            recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
+            runner.run(remaining, console, recorded)
     except RECOVERABLE_ERRORS as error:
-        told = as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (told is None and not is_cell):
+        known = as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
+        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (known is None and not is_cell):
             raise
         if is_cell and isinstance(error, BusyError):
-            console.print(f"left to the process that has it: {error.problems[0]}")
+            console.print(f"skipped, already running in another process: {error.problems[0]}")
             return
-        console.error(f"{type(error).__name__}: {error}" if told is None else str(told))
-        _exit_codes.append(1 if told is None else told.code)
+        console.error(f"{type(error).__name__}: {error}" if known is None else str(known))
+        _exit_codes.append(1 if known is None else known.code)
     except KeyboardInterrupt as stop:
-        console.error("interrupted; the ledger says so")
+        console.error("interrupted; recorded in the ledger")
         _exit_codes.append(getattr(stop, "code", 130))
         if config.sweep is not None:
             raise

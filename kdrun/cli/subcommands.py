@@ -1,6 +1,6 @@
 """Subcommands of `kdrun` and their help.
 
-A verb is a module with a dataclass of settings (`kdrun.config.fields.setting`) and `main(words) -> exit code`.
+A subcommand is a module with `OPTIONS`, a dataclass of `setting` fields, and `main(args) -> exit code`.
 Nothing here imports torch.
 """
 
@@ -18,38 +18,41 @@ from kdrun.config.fields import MISSING
 COMMANDS = {
     "compare": (
         "kdrun.cli.commands.compare",
-        "methods over seeds on one budget, with verdicts: kdrun compare method=kd seeds=5",
+        "compare methods over seeds with equal budgets: kdrun compare method=kd seeds=5",
     ),
-    "runs": ("kdrun.cli.commands.runs", "what was run: kdrun runs method=kd status=failed"),
+    "runs": ("kdrun.cli.commands.runs", "list runs: kdrun runs method=kd status=failed"),
     "table": (
         "kdrun.cli.commands.table",
-        "mean ± sd of finished runs: kdrun table rows=method cols=task format=markdown",
+        "tabulate finished runs (mean ± sd): kdrun table rows=method cols=task format=markdown",
     ),
-    "report": ("kdrun.cli.commands.report", "one HTML file of a run or a comparison: kdrun report outputs/kd/sst2/…"),
-    "explain": ("kdrun.cli.commands.explain", "a card of a method, task, loss or preset: kdrun explain kd"),
-    "check": ("kdrun.cli.commands.check", "is this run sound, before it is paid for: kdrun check method=kd task=sst2"),
+    "report": (
+        "kdrun.cli.commands.report",
+        "write a run or a comparison as one HTML file: kdrun report outputs/kd/sst2/…",
+    ),
+    "explain": ("kdrun.cli.commands.explain", "describe a method, task, loss, preset or key: kdrun explain kd"),
+    "check": ("kdrun.cli.commands.check", "check a run before it is started: kdrun check method=kd task=sst2"),
 }
-"""Verb → the module that carries it out, and a line for the help."""
+"""Subcommand → its module, and a line for the help."""
 
 
-def run_command(verb: str, words: list[str]) -> int:
-    """Carry out a verb; `--help` after it prints what it takes.
+def run_command(name: str, args: list[str]) -> int:
+    """Run a subcommand; `--help` prints its usage.
 
     Raises:
-        KdrunError: whatever the user can mend.
+        KdrunError: an error that the user can fix.
     """
-    module = importlib.import_module(COMMANDS[verb][0])
-    if "--help" in words or "-h" in words:
-        print(usage(verb, module))
+    module = importlib.import_module(COMMANDS[name][0])
+    if "--help" in args or "-h" in args:
+        print(usage(name, module))
         return 0
-    return module.main(words)
+    return module.main(args)
 
 
 def current_overrides(overrides: Sequence[str]) -> list[str]:
-    """Overrides with the keys of now; keys of the version before are accepted, with a note on stderr.
+    """Replace old names of keys in overrides, with a note on stderr.
 
     Raises:
-        ConfigError: a key is given under its old and under its new name.
+        ConfigError: a key is given under both names.
     """
     from kdrun.config.overrides import rename_old_keys
 
@@ -60,9 +63,9 @@ def current_overrides(overrides: Sequence[str]) -> list[str]:
     return renamed
 
 
-def usage(verb: str, module: Any) -> str:
-    """A verb's help: what its `main` says of itself, and its settings."""
-    lines = [f"kdrun {verb}: {(module.main.__doc__ or '').strip()}", ""]
+def usage(name: str, module: Any) -> str:
+    """The help of a subcommand: the docstring of its `main`, and its options."""
+    lines = [f"kdrun {name}: {(module.main.__doc__ or '').strip()}", ""]
     for item in dataclasses.fields(module.OPTIONS):
         default = item.default if item.default is not dataclasses.MISSING else item.default_factory()  # pyright: ignore
         shown = default.value if isinstance(default, Enum) else default

@@ -27,7 +27,7 @@ def setting(
     lt: float | None = None,
     le: float | None = None,
 ) -> Any:
-    """A dataclass field with its meaning and its allowed range (bounds apply to every item of a list)."""
+    """A dataclass field with its meaning and allowed range; bounds apply to every item of a list."""
     meta = {"doc": doc, "gt": gt, "ge": ge, "lt": lt, "le": le}
     if isinstance(default, list | dict) or dataclasses.is_dataclass(default):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=meta)

@@ -12,11 +12,11 @@ NON_IDENTITY_KEYS = (
     "output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint",
     "generated", "offline",
 )  # fmt: skip
-"""Config keys that do not change a run's scores, only what it leaves behind, so they are left out of its hash."""
+"""Config keys that change a run's outputs but not its scores, so they are left out of its hash."""
 
 
 def identity(config: Any) -> dict[str, Any]:
-    """Everything in a config, or in one as plain data, that decides what the run computes."""
+    """The part of a config, as plain data, that decides a run's results."""
     return {key: value for key, value in to_plain(config).items() if key not in NON_IDENTITY_KEYS}
 
 

@@ -11,7 +11,7 @@ from kdrun.config.fields import setting
 
 
 class TokenizerSource(Enum):
-    """Where a scratch model's vocabulary comes from: trained on the corpus, or the teacher's own."""
+    """Source of a scratch model's vocabulary: trained on the corpus, or the teacher's."""
 
     corpus = "corpus"
     teacher = "teacher"
@@ -24,24 +24,26 @@ class PretrainConfig:
     steps: int = setting(0, "optimizer steps; 0 starts from random weights", ge=0)
     batch_size: int = setting(64, "sequences per step", gt=0)
     max_length: int = setting(64, "tokens per sequence", gt=2)
-    mask_rate: float = setting(0.15, "share of the tokens that are predicted", gt=0, lt=1)
-    mean_span: float = setting(3.0, "T5 alone: mean number of tokens that one sentinel stands for", ge=1)
+    mask_rate: float = setting(0.15, "fraction of the tokens that are predicted", gt=0, lt=1)
+    mean_span: float = setting(3.0, "T5 only: mean number of tokens that one sentinel replaces", ge=1)
     lr: float = setting(1e-3, "peak learning rate", gt=0)
 
 
 @dataclass
 class ModelConfig:
-    """What every model section has."""
+    """Settings of every model section."""
 
     name: str = setting(doc="registered builder")
-    path: str | None = setting(None, "a folder that holds the model; wins over what else is set here")
+    path: str | None = setting(None, "a folder that holds the model; wins over the other keys of this section")
     label_mass_weight: float = setting(
-        1.0, "T5 alone: weight of answering with label words at all in its training; 1 is T5's own", ge=0
+        1.0,
+        "T5 only: weight of the loss that keeps probability mass on the label words (1 = standard T5 fine-tuning)",
+        ge=0,
     )
 
     @property
     def starts_from_teacher(self) -> bool:
-        """Whether building it takes the teacher's base model: for its vocabulary or its layers."""
+        """Whether building the model needs the teacher's base model, for its vocabulary or its layers."""
         return False
 
 
@@ -59,25 +61,25 @@ class ScratchConfig(ModelConfig):
 
     architecture: Architecture = setting(Architecture.bert, "family of models")
     sizes: dict[str, Any] = setting({}, "arguments of the family's transformers config class, checked by name")
-    tokenizer: TokenizerSource = setting(TokenizerSource.corpus, "whose vocabulary")
-    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus, T5's sentinels left out", gt=10)
+    tokenizer: TokenizerSource = setting(TokenizerSource.corpus, "source of the vocabulary")
+    vocab_size: int = setting(2000, "entries of a vocabulary trained on the corpus, without T5's sentinels", gt=10)
     pretrain: PretrainConfig = setting(PretrainConfig(), "pretraining on the corpus")
 
     @property
     def starts_from_teacher(self) -> bool:
-        """With the teacher's vocabulary, unless a folder replaces it."""
+        """True with the teacher's vocabulary, unless a folder replaces the model."""
         return self.tokenizer is TokenizerSource.teacher and self.path is None
 
 
 @dataclass
 class LayersOfConfig(ModelConfig):
-    """A student cut out of another model: its embeddings and chosen layers (as DistilBERT and PKD start)."""
+    """A student made from the embeddings and chosen layers of another model (as in DistilBERT and PKD)."""
 
     layers: list[int] = setting([], "layers kept, counted from 0, in this order", ge=0)
 
     @property
     def starts_from_teacher(self) -> bool:
-        """Unless `path` names another model to cut from."""
+        """True unless `path` names another model to take layers from."""
         return self.path is None
 
 

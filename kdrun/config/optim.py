@@ -18,9 +18,9 @@ class OptimConfig:
     beta2: float = setting(0.999, "decay of the second moment", ge=0, lt=1)
     eps: float = setting(1e-8, "term added to the denominator", gt=0)
     schedule: str = setting("linear", "registered schedule: linear, cosine or constant")
-    warmup_ratio: float = setting(0.1, "share of the role's own steps spent warming up", ge=0, lt=1)
-    warmup_steps: int | None = setting(None, "the same as a number of steps; wins over the ratio", ge=0)
-    max_grad_norm: float = setting(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
+    warmup_ratio: float = setting(0.1, "fraction of the role's steps spent warming up", ge=0, lt=1)
+    warmup_steps: int | None = setting(None, "warm-up as a number of steps; wins over the ratio", ge=0)
+    max_grad_norm: float = setting(1.0, "largest gradient norm; 0 turns clipping off", ge=0)
     epochs: float = setting(3.0, "passes over the training rows", gt=0)
     steps: int | None = setting(None, "optimizer steps; wins over epochs", gt=0)
     batch_size: int = setting(32, "examples per micro-batch", gt=0)
@@ -29,6 +29,6 @@ class OptimConfig:
 
 @dataclass
 class LossConfig:
-    """How the student is pulled to the teacher."""
+    """Divergence between student and teacher."""
 
     name: str | None = setting(None, "registered loss; null is kl for classes and logit_mse for a score")

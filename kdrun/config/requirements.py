@@ -10,18 +10,18 @@ from kdrun.config.schema import RunConfig
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a method asks of the run; checked for every method in one place before anything heavy loads."""
+    """Requirements of a method; validation checks them before anything heavy loads."""
 
     teacher: bool = True
     """A teacher that has learnt the task."""
     labels: bool = True
     """The gold labels of the training rows."""
     data_free: bool = False
-    """The student learns from out-of-domain text; training rows and labels of the task are out of its reach."""
+    """The student learns from out-of-domain text and never sees training rows or labels of the task."""
     generator: bool = False
-    """A model that makes text."""
+    """A model that generates text."""
     teacher_logits: bool = False
-    """The teacher's logits on the unmodified training text; computed once and kept."""
+    """The teacher's logits on the unmodified training text; computed once and cached."""
     hidden_states: bool = False
     """Hidden states of teacher and student."""
     attentions: bool = False
@@ -29,9 +29,9 @@ class Requirements:
     paired_layers: bool = False
     """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
     domains: bool = False
-    """Rows that say their domain: a task that has domains, by its protocol for them."""
+    """Rows with domains: a task that has domains, by its protocol for them."""
     meta_teacher: bool = False
-    """A teacher that learnt what transfers between domains, with its domain branch and the rows' transferability."""
+    """A meta-teacher, with its domain classifier and the rows' transferability."""
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     text_between: bool = False

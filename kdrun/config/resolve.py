@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def resolve_domain_strategy(config: RunConfig, needs: Requirements) -> DomainStrategy | None:
-    """How a run's teacher learns from domains; None where its rows have none.
+    """The domain strategy of a run's teacher; None where its rows have no domains.
 
-    By itself a meta-teacher where the method asks for one, else one of the student's own rows: a single domain's, or
-    all domains mixed.
+    The default is a meta-teacher where the method requires one, else a teacher of the student's rows: of a single
+    domain, or of all domains mixed.
     """
     from kdrun.config import domains
 

@@ -1,4 +1,4 @@
-"""Runtime, checkpoint and tracker sections: they change speed and logging, not results."""
+"""Runtime, checkpoint and tracker sections: speed and logging, not results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Precision(Enum):
 
 
 class Device(Enum):
-    """Where to run; `auto` takes the best one present and the run says which."""
+    """Device to run on; `auto` takes the best one present, which the run reports."""
 
     auto = "auto"
     cpu = "cpu"
@@ -24,14 +24,14 @@ class Device(Enum):
 
 
 class CheckpointSelection(Enum):
-    """Which checkpoint becomes the result: the best on the dev split, or the last."""
+    """Checkpoint that becomes the result: the best on the dev split, or the last."""
 
     best_dev = "best_dev"
     last = "last"
 
 
 class Tracker(Enum):
-    """Where metrics go beside metrics.jsonl, through Accelerate."""
+    """Destination of metrics besides metrics.jsonl, through Accelerate."""
 
     none = "none"
     tensorboard = "tensorboard"
@@ -41,25 +41,25 @@ class Tracker(Enum):
 
 @dataclass
 class RuntimeConfig:
-    """Speed and logging: changes how a run is carried out, not what it computes beyond rounding."""
+    """Speed and logging: these settings change no result beyond rounding."""
 
-    device: Device = setting(Device.auto, "where to run")
+    device: Device = setting(Device.auto, "device to run on")
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
-    threads: int | None = setting(None, "CPU threads; null leaves torch's choice", gt=0)
-    deterministic: bool = setting(False, "refuse operations whose result may differ from run to run (GPU: slower)")
+    threads: int | None = setting(None, "CPU threads; null uses torch's default", gt=0)
+    deterministic: bool = setting(False, "refuse operations with results that may differ from run to run (GPU: slower)")
     compile: bool = setting(
         False, "torch.compile the models' layers: half a minute and more at the start, then somewhat faster steps"
     )
     log_every: int = setting(20, "optimizer steps between lines of metrics.jsonl", gt=0)
     eval_every: int | None = setting(
-        None, "optimizer steps between evaluations; null is once an epoch, at most 20 times a phase", gt=0
+        None, "optimizer steps between evaluations; null is once per epoch, at most 20 times per phase", gt=0
     )
     eval_batch_size: int = setting(256, "examples per evaluation batch", gt=0)
 
 
 @dataclass
 class CheckpointConfig:
-    """Checkpoints that a run can go on from (`kdrun resume=RUN_FOLDER`); they change nothing that it computes."""
+    """Checkpoints to resume a run from (`kdrun resume=RUN_DIR`); they change no result."""
 
-    every_seconds: float = setting(300.0, "seconds of training between them; 0 saves after every step", ge=0)
-    keep_last: int = setting(2, "how many, in case the newest is damaged", gt=0)
+    every_seconds: float = setting(300.0, "seconds of training between checkpoints; 0 saves after every step", ge=0)
+    keep_last: int = setting(2, "number of checkpoints kept, in case the newest is damaged", gt=0)

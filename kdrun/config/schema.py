@@ -1,7 +1,7 @@
 """Root configuration of a run and registered schema of every section.
 
-Values of a paper live in `conf/*.yaml` with their source. Every field is made by `setting`, so that its range
-and meaning travel with it.
+Values of a paper are in `conf/*.yaml` with their source. Every field is made by `setting`, which holds its range and
+meaning.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ class RunConfig:
     """A whole run."""
 
     method: Any = setting(doc="how the student is trained")
-    task: TaskConfig = setting(TaskConfig(), "what is learnt")
-    data: Any = setting(doc="where the rows come from")
+    task: TaskConfig = setting(TaskConfig(), "the task to learn")
+    data: Any = setting(doc="source of the task's rows")
     teacher: Any = setting(doc="the model that teaches")
     student: Any = setting(doc="the model that learns")
-    generator: Any = setting(doc="the model that makes text, where a method needs one")
-    loss: LossConfig = setting(LossConfig(), "how the student is pulled to the teacher")
+    generator: Any = setting(doc="the model that generates text, where a method needs one")
+    loss: LossConfig = setting(LossConfig(), "divergence between student and teacher")
     optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of the student")
     corpus: Any = setting(doc="general text")
-    ood: OODConfig = setting(OODConfig(), "out-of-domain rows made of the corpus, for data-free methods")
-    generated: GeneratedConfig = setting(GeneratedConfig(), "text left behind by methods that make some")
+    ood: OODConfig = setting(OODConfig(), "out-of-domain rows from the corpus, for data-free methods")
+    generated: GeneratedConfig = setting(GeneratedConfig(), "export of generated text")
     runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
-    checkpoint: CheckpointConfig = setting(CheckpointConfig(), "what an interrupted run goes on from")
-    preset: str = setting(doc="which models, data and budget go together")
-    experiment: str | None = setting(None, "the published run this one repeats")
-    seed: int = setting(1, "decides every random choice", ge=0)
+    checkpoint: CheckpointConfig = setting(CheckpointConfig(), "checkpoints to resume an interrupted run from")
+    preset: str = setting(doc="a set of models, data and budget")
+    experiment: str | None = setting(None, "the published run to repeat")
+    seed: int = setting(1, "seed of every random choice", ge=0)
     checkpoint_selection: CheckpointSelection | None = setting(
-        None, "which checkpoint becomes the result; null is best_dev, last if data-free"
+        None, "checkpoint that becomes the result; null is best_dev, or last for data-free methods"
     )
-    output_dir: str = setting("outputs", "where run folders and the ledger go")
-    run_dir: str | None = setting(None, "this run's folder; null is <output_dir>/<method>/<task>/<time>-<id>")
-    sweep: str | None = setting(None, "of `kdrun -m`: the sweep's name; null is made of what it varies and its base")
-    retry: bool = setting(False, "of `kdrun -m`: run its failed cells again too")
-    report: bool = setting(True, "leave report.html in the run's folder")
-    tracker: Tracker = setting(Tracker.none, "send metrics to a tracker too; metrics.jsonl is always written")
+    output_dir: str = setting("outputs", "folder of run directories and the ledger")
+    run_dir: str | None = setting(None, "the run's directory; null is <output_dir>/<method>/<task>/<time>-<id>")
+    sweep: str | None = setting(
+        None, "with `kdrun -m`: the sweep's name; null is derived from the swept keys and the other overrides"
+    )
+    retry: bool = setting(False, "with `kdrun -m`: also repeat failed cells")
+    report: bool = setting(True, "write report.html into the run's directory")
+    tracker: Tracker = setting(Tracker.none, "also send metrics to a tracker; metrics.jsonl is always written")
     offline: bool = setting(
         False,
-        "open no socket: models and data from the hub must lie in its caches, or the run says which file is missing",
+        "open no socket: models and data from the hub must be in its caches; an error names any missing file",
     )
     dry_run: bool = setting(False, "build everything, run one step of each turn and one evaluation batch, stop")
     debug: bool = setting(False, "show tracebacks")

@@ -13,24 +13,26 @@ NO_ENTITY = "none"
 
 @dataclass
 class TaskConfig:
-    """A task of the table: where its text and labels are, and how it is scored."""
+    """A task: its text and labels, and how it is scored."""
 
     name: str = setting(doc="short name, e.g. sst2")
     text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
     labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
     range: list[float] = setting([], "lowest and highest score of a regression task")
-    entities: list[str] = setting([], "types of the entities that an extraction task writes out; empty for others")
-    answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, its end included", gt=1)
-    metrics: list[str] = setting([], "what the task is scored by")
+    entities: list[str] = setting([], "entity types of an extraction task; empty for other tasks")
+    answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, including its end", gt=1)
+    metrics: list[str] = setting([], "metrics of the task")
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
     rows: dict[str, int] = setting({}, "official number of rows per split")
-    prompts: list[str] = setting([], "what a text-to-text model reads before each text column")
-    label_words: list[str] = setting([], "what it answers: a word or words per label; numbers for a score")
-    domains: list[str] = setting([], "names of the domains that its rows come from; empty for most tasks")
-    reported: str | None = setting(None, "the split that results are about; null is the first dev split")
+    prompts: list[str] = setting([], "prompt of a text-to-text model before each text column")
+    label_words: list[str] = setting(
+        [], "answers of a text-to-text model: a word or words per label; numbers for a score"
+    )
+    domains: list[str] = setting([], "names of the domains of its rows; empty for most tasks")
+    reported: str | None = setting(None, "the split that results are reported on; null is the first dev split")
     by_domain: dict[str, Any] = setting(
-        {}, "rows, files and reported split of its protocol by domain, where it has a plain one too"
+        {}, "rows, files and reported split of its protocol by domain, where it also has a plain one"
     )
 
     @property
@@ -45,8 +47,8 @@ class TaskConfig:
 
     @property
     def classes(self) -> list[str]:
-        """What answers are told apart by: the labels; of an extraction task the word that an answer begins with, a type
-        of entities or `none` [ours]; nothing for a score.
+        """Classes of the answers: the labels; for an extraction task the first word of an answer, an entity type or
+        `none` [ours]; none for a score.
         """
         return [*self.entities, NO_ENTITY] if self.entities else list(self.labels)
 
@@ -62,12 +64,12 @@ class TaskConfig:
 
     @property
     def report_split(self) -> str:
-        """The split that results are about."""
+        """The split that results are reported on."""
         return self.reported or self.dev_splits[0]
 
     @property
     def eval_splits_during_training(self) -> list[str]:
-        """The splits that are scored while training: not one that is kept back for the report."""
+        """The splits that are evaluated during training; not the reported split, unless it also chooses checkpoints."""
         chooses = self.dev_splits[0]
         return [name for name in self.dev_splits if name == chooses or name != self.report_split]
 

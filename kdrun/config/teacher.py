@@ -11,7 +11,7 @@ from kdrun.config.optim import OptimConfig
 
 
 class DomainStrategy(Enum):
-    """What a teacher is fine-tuned on, where the task has domains, and how.
+    """The rows that a teacher is fine-tuned on where the task has domains, and how.
 
     `single`: the student's domain alone. `mixed`: all domains as one task. `multi_task`: all domains, one output
     layer each on a shared encoder. `meta`: all domains, towards what transfers between them (Meta-KD).
@@ -24,14 +24,14 @@ class DomainStrategy(Enum):
 
 
 class PrototypeLevel(Enum):
-    """What a prototype is the mean of: the rows of one class in a domain, or all rows of a domain."""
+    """Rows that a prototype is the mean of: those of one class in a domain, or all rows of a domain."""
 
     class_ = "class"
     domain = "domain"
 
 
 class DomainCorruption(Enum):
-    """Which domain the meta-teacher's domain branch is taught: a wrong one, or the batch's permuted."""
+    """Target of the meta-teacher's domain classifier: a wrong domain, or the permuted domains of the batch."""
 
     wrong = "wrong"
     permuted = "permuted"
@@ -41,11 +41,11 @@ class DomainCorruption(Enum):
 class MetaTeacherConfig:
     """Settings of the meta-teacher (arXiv 2012.01266)."""
 
-    own_weight: float = setting(0.5, "α: share of the own domain's prototype in a row's transferability", ge=0, le=1)
+    own_weight: float = setting(0.5, "α: weight of the own domain's prototype in a row's transferability", ge=0, le=1)
     domain_weight: float = setting(0.5, "γ₁: weight of the domain corruption", ge=0)
-    prototypes: PrototypeLevel = setting(PrototypeLevel.class_, "what a prototype is the mean of")
-    corruption: DomainCorruption = setting(DomainCorruption.wrong, "which domain the domain branch is taught")
-    dropout: float = setting(0.1, "dropout between domain vector and its softmax", ge=0, lt=1)
+    prototypes: PrototypeLevel = setting(PrototypeLevel.class_, "rows that a prototype is the mean of")
+    corruption: DomainCorruption = setting(DomainCorruption.wrong, "target of the domain classifier")
+    dropout: float = setting(0.1, "dropout between the domain embedding and its softmax", ge=0, lt=1)
 
 
 class FineTune(Enum):
@@ -58,14 +58,16 @@ class FineTune(Enum):
 
 @dataclass
 class TeacherOptions:
-    """What a teacher has beside its model."""
+    """Settings of a teacher besides its model."""
 
-    fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes it on the task")
+    fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes the teacher on the task")
     finetune_optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
-    allow_weak: bool = setting(False, "go on even when the teacher is near the majority guess")
-    seed: int = setting(1, "of its fine-tuning; apart from the run's, so that a sweep over seeds shares it", ge=0)
+    allow_weak: bool = setting(False, "continue even if the teacher is close to the majority baseline")
+    seed: int = setting(
+        1, "seed of the fine-tuning; separate from the run's, so that a sweep over seeds shares the teacher", ge=0
+    )
     domain_strategy: DomainStrategy | None = setting(
-        None, "the domains it learns from, and how; null is meta where the method asks, else single or mixed"
+        None, "the domains it learns from, and how; null is meta where the method requires it, else single or mixed"
     )
     meta: MetaTeacherConfig = setting(MetaTeacherConfig(), "how a meta-teacher learns")
 

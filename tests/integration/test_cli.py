@@ -86,7 +86,7 @@ def test_config_errors_come_without_torch_and_without_traceback(tmp_path: Path) 
         (["loss.name=klx"], ["did you mean 'kl'?"]),
         (["optim.schedule=linnear"], ["did you mean 'linear'?"]),
         (["--config-dir=x"], ["unknown flag --config-dir=x"]),
-        (["word"], ["unknown verb 'word'", "key=value"]),
+        (["word"], ["unknown subcommand 'word'", "key=value"]),
         (["-m", "seed=1,-2", "method=finetune,kdd"], ["2 problems", "seed must be >= 0, got -2", "unknown method"]),
         (["-m", "task=sst2,stsb", "loss=kl"], ["task=stsb predicts a score"]),
     ],

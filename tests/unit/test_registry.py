@@ -89,7 +89,7 @@ def test_the_same_name_in_two_kinds_is_two_parts() -> None:
 
 
 def test_an_unknown_group_is_refused() -> None:
-    with pytest.raises(ValueError, match="'losses'.*method, "):
+    with pytest.raises(ValueError, match=r"'losses'.*method, "):
         registry.register("losses", "x")
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass
 class CheckOptions:
-    """All words of `kdrun check` belong to the run's own config."""
+    """No options: all arguments of `kdrun check` are overrides of the run."""
 
 
 OPTIONS = CheckOptions
 
 
-def main(words: list[str]) -> int:
-    """Show whether a run is sound, without running it.
+def main(overrides: list[str]) -> int:
+    """Check a run without training the student.
 
-    Builds everything, fine-tunes (or fetches) and scores the teacher, takes one step of each turn on the longest
-    rows, and prints what passed and what failed, with the remedy. Takes the words of a run, e.g.
+    Builds everything, fine-tunes (or loads) and evaluates the teacher, takes one step of each turn on the longest
+    rows, and prints the checks that passed and failed, with remedies. Takes the overrides of a run, e.g.
     kdrun check method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER
     """
     from kdrun.cli.subcommands import current_overrides
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     from kdrun.console import Console
     from kdrun.runs import runner
 
-    console, config = Console(), compose.load_config(current_overrides(words))
+    console, config = Console(), compose.load_config(current_overrides(overrides))
     checks = runner.preflight(config, console)
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.found) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)

@@ -12,16 +12,16 @@ from kdrun.experiments.compare.options import CompareOptions
 OPTIONS = CompareOptions
 
 
-def main(words: list[str]) -> int:
+def main(args: list[str]) -> int:
     """Compare methods over seeds.
 
-    Runs the baselines and the named methods with seeds 1 … N: per seed all start from the same student, see the
-    same batches and take the same number of student steps. Finished runs with the same config, code and data are
-    taken up, so a repeated command goes on where it stopped. Then says who beats whom. All other words are those of
-    a run: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
+    Runs the baselines and the named methods with seeds 1 … N. For each seed, all methods start from the same student,
+    see the same batches and take the same number of student steps. Finished runs with the same config, code and data
+    are reused, so a repeated command resumes the comparison. The last table tells which method beats which. All other
+    arguments are overrides of the runs: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
 
-    One key beside method may take several values: each method then has an arm for each value that fits it, named
-    after the method, the last part of the key and the value; values that do not fit a method are said and left out.
+    One key besides method may take several values. Each method then has one arm per value that fits it, named after
+    the method, the last part of the key and the value. Values that do not fit a method are reported and left out.
     kdrun compare method=kd task=sst2 method.temperature=1,2,4
     kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all \\
@@ -37,8 +37,8 @@ def main(words: list[str]) -> int:
     from kdrun.storage.files import append_jsonl, write_atomic
     from kdrun.storage.ledger import LEDGER
 
-    started, words = time.perf_counter(), current_overrides(words)
-    settings, rest = options.parse_options(CompareOptions, words, others=True)
+    started, args = time.perf_counter(), current_overrides(args)
+    settings, rest = options.parse_options(CompareOptions, args, others=True)
     console, seeds = Console(), list(range(1, settings.seeds + 1))
     arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
     config = arms[0].config(1)
@@ -49,9 +49,9 @@ def main(words: list[str]) -> int:
     try:
         run_missing(arms, seeds, console)
     except KeyboardInterrupt:
-        console.error("stopped; the same command goes on from here")
+        console.error("stopped; repeat the command to resume")
         raise
-    command = shlex.join(["kdrun", "compare", *words])
+    command = shlex.join(["kdrun", "compare", *args])
     record = build_record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)
     folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]

@@ -24,8 +24,8 @@ class ExplainOptions:
 OPTIONS = ExplainOptions
 
 
-def main(words: list[str]) -> int:
-    """What a name stands for; without a name, all that can be explained.
+def main(args: list[str]) -> int:
+    """Describe a name; without a name, list all names.
 
     kdrun explain kd                    a method; likewise a task, a loss, a preset, a model …
     kdrun explain preset=embedded       where several axes have a choice of that name
@@ -33,19 +33,19 @@ def main(words: list[str]) -> int:
     kdrun explain method                an axis and its choices
     kdrun explain to=docs/reference     all keys and commands as Markdown pages
     """
-    options, words = parse_options(ExplainOptions, words, others=True)
+    options, names = parse_options(ExplainOptions, args, others=True)
     if options.to is not None:
-        return _write_pages(Path(options.to), words)
-    found, problems = [] if words else [overview()], []
-    for word in words:
+        return _write_pages(Path(options.to), names)
+    cards, problems = [] if names else [overview()], []
+    for name in names:
         try:
-            found += find_cards(word)
+            cards += find_cards(name)
         except UnknownNameError as error:
             problems.append(str(error))
     if problems:
         raise UnknownNameError("; ".join(problems))
     console = Console(highlight=False, soft_wrap=True)
-    for i, card in enumerate(found):
+    for i, card in enumerate(cards):
         if i:
             console.print()
         print_card(card, console)

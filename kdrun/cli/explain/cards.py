@@ -27,7 +27,7 @@ SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 @dataclass
 class Block:
-    """A part of a card: text, then entries, each a line and what stands under it."""
+    """A part of a card: text, then entries, each a line with the lines under it."""
 
     heading: str = ""
     text: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Block:
 
 @dataclass
 class Card:
-    """What is known of one name."""
+    """The description of one name."""
 
     title: str
     blocks: list[Block]
@@ -54,7 +54,7 @@ def notes_of(group: str, name: str) -> YamlNotes:
 
 
 def tag_of(key: str, notes: YamlNotes) -> str:
-    """The comment beside a key of a file, or beside the section it is in; empty when there is none."""
+    """The comment on the line of a key, or of the section it is in; empty when there is none."""
     found, above = next((value.comment for value in notes.values if value.key == key), ""), key
     while not found and "." in above:
         above = above.rpartition(".")[0]
@@ -80,7 +80,7 @@ def choice_card(group: str, name: str) -> Card:
     blocks = [Block("", header + notes.remarks), chooses(notes)]
     shown = [value for value in notes.values if value.key != "name"]
     entries = [(f"{prefix}{v.key} = {v.text}", meaning(f"{prefix}{v.key}") + source(v.comment)) for v in shown]
-    blocks.append(Block("sets", [] if entries else ["nothing beside the defaults"], entries))
+    blocks.append(Block("sets", [] if entries else ["only the defaults"], entries))
     if schema is None:
         blocks.append(run_with(f"{group}={name}"))
     else:
@@ -190,8 +190,10 @@ def _rows(config: TaskConfig) -> str:
 
 
 def _by_domain(config: TaskConfig) -> list[str]:
-    """How a task is scored by domain, and when; a protocol of its own for that has its own splits."""
-    scores = f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on beside it"
+    """How a task is scored by domain; a separate protocol has its own splits."""
+    scores = (
+        f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on are reported too"
+    )
     if config.is_by_domain:
         return [scores]
     splits = _rows(domains.by_domain_task(config))
@@ -246,7 +248,7 @@ def axis_doc(name: str) -> str:
 
 
 def _about(axis: str, name: str) -> list[str]:
-    """A line on a choice; a loss is told by its function, which costs the import of torch."""
+    """A line about a choice; a loss is described by its function, which costs the import of torch."""
     registered = next((v.text for v in notes_of(axis, name).values if v.key == "name"), name)
     if axis == "loss" and registered != "null":
         return read_docstring(registry.get("loss", registered).target).paragraphs[:1]

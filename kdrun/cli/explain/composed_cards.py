@@ -35,7 +35,7 @@ def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
     here, there = (config_leaves(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
     entries = []
     for key, value in here.items():
-        # what only the other section has and nobody set is no difference
+        # a key that only the other section has, at its default, is no difference
         if key == "preset" or there.get(key) == value:
             continue
         other = f"   (there {keys.written(there[key])})" if key in there else ""

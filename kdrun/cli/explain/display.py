@@ -15,7 +15,7 @@ WIDEST = 100
 
 INDENT = "  "
 SHORT = 18
-"""Names up to this length stand beside their text."""
+"""Names up to this length share a line with their text."""
 
 
 def print_card(card: Card, console: Console) -> None:
@@ -33,7 +33,7 @@ def print_card(card: Card, console: Console) -> None:
 
 
 def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:
-    """The lines of a block with their styles; short names stand beside their text, long ones above it."""
+    """The lines of a block with their styles; short names share a line with their text, long ones have their own."""
     for text in block.text:
         yield from _wrap(text, INDENT, INDENT, width)
     longest = max((len(head) for head, _ in block.entries), default=0)
@@ -51,8 +51,8 @@ def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:
 
 def _wrap(text: str, first: str, under: str, width: int) -> Iterator[tuple[str, str]]:
     # an indented text (a command, a formula) keeps its indent
-    own = " " * (len(text) - len(text.lstrip()))
-    wrapper = textwrap.TextWrapper(width, initial_indent=first + own, subsequent_indent=under + own)
+    indent = " " * (len(text) - len(text.lstrip()))
+    wrapper = textwrap.TextWrapper(width, initial_indent=first + indent, subsequent_indent=under + indent)
     wrapper.break_long_words = wrapper.break_on_hyphens = False
     style = "dim" if text.startswith("source: ") else ""
     yield from ((line, style) for line in wrapper.wrap(text.strip()))

@@ -37,7 +37,7 @@ class Key:
 
 
 def written(value: Any) -> str:
-    """A value as the command line would take it."""
+    """A value as it is written on the command line."""
     if isinstance(value, Enum):
         return str(value.value)
     if value is None or isinstance(value, bool):
@@ -87,7 +87,7 @@ def sections() -> dict[str, dict[str, type]]:
 
 
 def find(path: str) -> dict[str, Key]:
-    """The meanings of a key, by what it belongs to: `method=kd`; `""` where every run has it."""
+    """The meanings of a key by the choice it belongs to, such as `method=kd`; `""` for a key of every run."""
     section, _, _ = path.partition(".")
     if section == path:
         return dict(zip([""], (key for key in fields(RunConfig) if key.path == path), strict=False))
@@ -101,7 +101,7 @@ def find(path: str) -> dict[str, Key]:
 
 
 def every() -> list[str]:
-    """The paths of all keys, whatever a run chooses."""
+    """The paths of all keys of all choices."""
     top = [key.path for key in fields(RunConfig) if "." not in key.path]
     inner = [key.path for name, known in sections().items() for s in known.values() for key in fields(s, f"{name}.")]
     return list(dict.fromkeys(top + inner))

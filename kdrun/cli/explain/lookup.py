@@ -17,36 +17,36 @@ SPECIAL: dict[str, Callable[[str], Card]] = {
     "loss": cards.loss_card,
     "preset": composed_cards.preset_card,
 }
-"""Axes with a card of their own; the others show their file."""
+"""Axes with a special card; the others show the file of the choice."""
 
 
 class UnknownNameError(KdrunError):
-    """Nothing has the name that was asked for."""
+    """Nothing has the requested name."""
 
     code = 2
 
 
-def find_cards(word: str) -> list[Card]:
-    """The cards of a name: one for each thing that has it.
+def find_cards(query: str) -> list[Card]:
+    """The cards of a name: one for each choice or key that has the name.
 
     Raises:
-        UnknownNameError: nothing has it; the nearest name is said.
+        UnknownNameError: nothing has the name; the message suggests the nearest one.
     """
-    group, mark, name = word.partition("=")
+    group, mark, name = query.partition("=")
     if mark and group in compose.groups():
         if name in compose.choices(group) or (group == "loss" and name in registry.entries("loss")):
             return [_choice(group, name)]
-        raise UnknownNameError(f"there is no {word}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
-    if word in compose.groups():
-        return [cards.axis_card(word)]
-    found = [_choice(axis, word) for axis in compose.groups() if word in compose.choices(axis)]
+        raise UnknownNameError(f"there is no {query}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
+    if query in compose.groups():
+        return [cards.axis_card(query)]
+    found = [_choice(axis, query) for axis in compose.groups() if query in compose.choices(axis)]
     key = group if keys.find(group) else current_key(group, RENAMED_METHOD_KEYS)
     if not found and keys.find(key):
         found = [composed_cards.key_card(key)]
     if not found:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
-        near = did_you_mean(word, [*choices, *compose.groups(), *keys.every()])
-        raise UnknownNameError(f"nothing here is called {word!r}{near}{_listing('')}")
+        near = did_you_mean(query, [*choices, *compose.groups(), *keys.every()])
+        raise UnknownNameError(f"nothing here is called {query!r}{near}{_listing('')}")
     return found
 
 
@@ -62,5 +62,5 @@ def overview() -> Card:
     """Every axis with its choices."""
     entries = [(axis, [cards.axis_doc(axis), ", ".join(compose.choices(axis))]) for axis in compose.groups()]
     single = ", ".join(key for key in keys.every() if "." not in key and key not in compose.groups())
-    about = f"any key of a run, e.g. optim.lr or method.temperature; beside the axes: {single}"
+    about = f"any key of a run, e.g. optim.lr or method.temperature; at the top level, besides the axes: {single}"
     return Card("kdrun explain NAME", [Block("names", entries=entries), Block("keys", [about])])

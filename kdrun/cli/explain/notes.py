@@ -6,8 +6,8 @@ Conventions that `kdrun explain` reads and the tests hold every shipped method t
   (passes a student step takes); its `Differences:` section, where paper and authors' code differ, has one entry a
   setting that chooses between them.
 - A value in `conf/` ends in a comment that opens with where it comes from: `[paper §3]`, `[code]`, `[ours]`, or
-  several of them, then words where needed. Behind `{…}` it holds for what is written there; behind the key of a
-  section, for all of the section that has no tag of its own, values left at their defaults included.
+  several of them, then words where needed. After `{…}` the tag holds for the values in the braces. After the key of
+  a section it holds for every value of the section without a separate tag, defaults included.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Docs:
 
 
 def read_docstring(of: object) -> Docs:
-    """A docstring by paragraphs and sections; empty lists for an object that has none of its own."""
+    """A docstring by paragraphs and sections; empty lists for an object without one."""
     # a subclass without a docstring must not show its base's
     own = inspect.cleandoc(getattr(of, "__doc__", None) or "")
     before, sections, lines = [], {}, own.splitlines()
@@ -60,7 +60,7 @@ def read_docstring(of: object) -> Docs:
 
 
 def reflow(text: str) -> list[str]:
-    """The paragraphs of a text, each in one line; indented lines and points of a list keep a line of their own."""
+    """The paragraphs of a text, each in one line; indented lines and list items keep separate lines."""
     found, fresh = [], True
     for line in text.splitlines():
         apart = line.startswith(" ")
@@ -159,7 +159,7 @@ def _collect(notes: YamlNotes, text: str, pair: tuple[yaml.Node, yaml.Node], pre
     """Add what a key and its node set; `above` is the comment of the section they are in."""
     key, node = pair
     path = f"{prefix}{key.value}"
-    # a block starts on the line after its key: its comment stands beside the key; all else ends before its comment
+    # a block starts after the line of its key, which has its comment; any other node ends before its comment
     is_block = isinstance(node, yaml.CollectionNode) and not node.flow_style
     mark = key.end_mark if is_block else node.end_mark
     rest = text.splitlines()[mark.line][mark.column :].lstrip(" :,}]")

@@ -9,9 +9,9 @@ from kdrun.config.fields import setting
 
 @dataclass
 class CompareOptions:
-    """What a comparison has beside the words of its runs."""
+    """Options of a comparison, besides the overrides of its runs."""
 
-    method: list[str] = setting([], "the methods to judge, e.g. method=kd_augment,mate_kd")
-    baselines: list[str] = setting(["finetune", "kd"], "the methods they are judged against")
+    method: list[str] = setting([], "methods to compare, e.g. method=kd_augment,mate_kd")
+    baselines: list[str] = setting(["finetune", "kd"], "methods to compare them with")
     seeds: int = setting(3, "runs per method: seeds 1 … N", gt=0)
     margin: float = setting(0.01, "differences within ± this count as a tie, in units of the metric", ge=0)

@@ -20,7 +20,7 @@ def test_the_help_lists_the_verbs() -> None:
 
 def test_an_unknown_verb_names_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["comparee", "method=kd"]) == 2
-    assert "unknown verb 'comparee'; did you mean 'compare'?" in capsys.readouterr().err
+    assert "unknown subcommand 'comparee'; did you mean 'compare'?" in capsys.readouterr().err
 
 
 def test_problems_of_a_verb_end_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:

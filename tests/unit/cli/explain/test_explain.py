@@ -126,7 +126,7 @@ def test_a_made_up_method_has_a_whole_card() -> None:
         "play in turn: generator 10 steps, student 100 steps; the budget counts those of the student "
         "30 passes over the training rows per step: 8 rows × 2 batches",
         "tasks: with classes teacher",
-        "generator A model that makes text.",
+        "generator A model that generates text.",
         "shared_vocabulary One vocabulary for all models",
         "inputs: student, teacher",
         "method.rho = 0.3 (number >= 0 and <= 1) share of [bold]masked[/bold] tokens source: none given",
