@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdrun.storage.run_result import RunResult
 
 __all__ = ["__version__", "run"]
 
 __version__ = "0.2.0"
 
 
-def run(overrides: Sequence[str] = ()) -> dict[str, Any] | None:
+def run(overrides: Sequence[str] = ()) -> RunResult | None:
     """Run one experiment, as `kdrun OVERRIDE …` does.
 
     Args:
