@@ -29,4 +29,4 @@ def run(overrides: Sequence[str] = ()) -> RunResult | None:
     from kdrun.config.compose import load_config
     from kdrun.runs import runner
 
-    return runner.run(load_config([*overrides]), words=overrides)
+    return runner.run(load_config([*overrides]), overrides=overrides)

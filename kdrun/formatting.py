@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 NOT_MEASURED = "n/a"
 """Shown in place of a value that is undefined or was not measured."""
+SYNTHETIC_NOTE = "synthetic, made by a grammar; no number here is a GLUE score"
+"""Shown with every result on embedded data."""
 MINUS_SIGN = "\N{MINUS SIGN}"
 GIB, MIB = 2**30, 2**20
 

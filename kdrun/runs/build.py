@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from kdrun import registry
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
+from kdrun.data.dataset import TaskDataset
 from kdrun.data.loader import BatchLoader, BatchOrder
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TextTokenizer
@@ -23,166 +25,199 @@ from kdrun.methods.shared import layer_mapping
 from kdrun.models import attention_maps, compile, families, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.tokenizers import special_ids
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
+from kdrun.tasks.evaluator import Evaluator
 from kdrun.training import pretraining
 from kdrun.training.teacher import answers, finetune, hidden_states, logits
 
 
-def build_roles(run: RunContext) -> None:
-    """Build teacher (where the method or the student needs one), student and generator."""
-    config = run.config
-    wanted = {"teacher": run.requires.teacher or config.student.starts_from_teacher, "student": True}
-    wanted["generator"] = run.requires.generator
-    for role in (role for role, needed in wanted.items() if needed):
+def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> PreparedRun:
+    """Build the models of a run.
+
+    Raises:
+        ConfigError: a model from the hub does not fit the task or the method.
+        ModelError: models do not fit each other.
+    """
+    roles = _build_roles(context)
+    if context.requires.shared_vocabulary:
+        _check_same_vocabulary(roles)
+    elif evaluator.task_type.generates_text and context.requires.teacher:
+        _check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
+    if context.requires.paired_layers:
+        layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
+    for bundle in roles.values():
+        bundle.model.to(context.accelerator.device)
+    return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles)
+
+
+def _build_roles(context: RunContext) -> dict[str, ModelBundle]:
+    """Build teacher (if the method or the student needs one), student and generator."""
+    config, requires = context.config, context.requires
+    needed = {
+        "teacher": requires.teacher or config.student.starts_from_teacher,
+        "student": True,
+        "generator": requires.generator,
+    }
+    roles: dict[str, ModelBundle] = {}
+    for role in (role for role, is_needed in needed.items() if is_needed):
         section = getattr(config, role)
-        run.roles[role] = registry.build(role, section.name, section, build_context(run, role))
-    unfit = list(
-        text_to_text.text_to_text_problems(config, run.requires, {r: _is_text_to_text(b) for r, b in run.roles.items()})
-    )
-    if unfit:  # of models from the hub, whose family their download told
-        raise ConfigError(unfit)
-    if run.requires.shared_vocabulary:
-        _same_vocabulary(run.roles)
-    elif run.evaluator.task_type.generates_text and run.requires.teacher:
-        _same_vocabulary({role: run.roles[role] for role in ("teacher", "student")})
-    if run.requires.paired_layers:
-        layer_facts(run)
-    for built in run.roles.values():
-        built.model.to(run.accelerator.device)
+        build_context = make_build_context(context, role, roles.get("teacher"))
+        roles[role] = registry.build(role, section.name, section, build_context)
+    is_text_to_text = {role: families.is_text_to_text(bundle.model.config) for role, bundle in roles.items()}
+    problems = list(text_to_text.text_to_text_problems(config, requires, is_text_to_text))
+    if problems:  # of models from the hub, whose family is known only after their download
+        raise ConfigError(problems)
+    return roles
 
 
-def build_context(run: RunContext, role: str) -> BuildContext:
-    """What a builder is told beside its own section."""
-    config = run.config
+def make_build_context(context: RunContext, role: str, teacher: ModelBundle | None = None) -> BuildContext:
+    """Everything that a model builder needs besides its own config section.
+
+    Args:
+        context: of the run.
+        role: role of the model.
+        teacher: whose vocabulary or layers the model may take.
+    """
+    config = context.config
     return BuildContext(
         role=role,
         stray_weight=getattr(getattr(config, role), "label_mass_weight", 0.0),
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,
-        teacher=run.roles.get("teacher") if role != "teacher" else None,
-        attn_implementation=attention_maps.NAME if run.requires.attentions else "sdpa",
+        teacher=teacher,
+        attn_implementation=attention_maps.NAME if context.requires.attentions else "sdpa",
         max_length=config.data.max_length,
         pretrain=partial(
             pretraining.pretrain,
-            accelerator=run.accelerator,
-            make_checkpoints=partial(make_checkpoint_manager, run, f"pretraining-{role}", save_final=False),
+            accelerator=context.accelerator,
+            make_checkpoints=partial(make_checkpoint_manager, context, f"pretraining-{role}", save_final=False),
         ),
     )
 
 
-def layer_facts(run: RunContext) -> list[tuple[str, str]]:
-    """Which layers of teacher and student are compared, for the screen.
-
-    Raises:
-        ModelError: their depths do not pair up.
-    """
+def layer_facts(run: PreparedRun) -> list[tuple[str, str]]:
+    """Which layers of student and teacher are compared, for the console."""
     return layer_mapping.describe(run.roles["student"].model.config, run.roles["teacher"].model.config)
 
 
-def _is_text_to_text(built: ModelBundle) -> bool:
-    return families.is_text_to_text(built.model.config)
-
-
-def _same_vocabulary(roles: dict[str, ModelBundle]) -> None:
-    first = roles["student"]
-    for role, built in roles.items():
-        if not tokenizers.same_vocabulary(first.tokenizer, built.tokenizer):
+def _check_same_vocabulary(roles: Mapping[str, ModelBundle]) -> None:
+    student = roles["student"]
+    for role, bundle in roles.items():
+        if not tokenizers.same_vocabulary(student.tokenizer, bundle.tokenizer):
             raise ModelError(
-                "this method's models read one another's tokens or are compared token by token, so they must share "
-                f"one vocabulary: the student ({first.name}, {len(first.tokenizer)} entries) and the {role} "
-                f"({built.name}, {len(built.tokenizer)} entries) do not; student.tokenizer=teacher, for a student "
-                "from scratch, takes the teacher's"
+                "this method's models read each other's tokens or are compared token by token, so they must share "
+                f"one vocabulary, but the student ({student.name}, {len(student.tokenizer)} entries) and the {role} "
+                f"({bundle.name}, {len(bundle.tokenizer)} entries) do not; for a student from scratch, "
+                "student.tokenizer=teacher uses the teacher's"
             )
 
 
-def make_method(run: RunContext) -> Method:
-    """The method with the models it may use: the teacher only where it needs one."""
-    config = run.config
-    entry = registry.get("method", config.method.name)
-    loss = None
-    if run.requires.teacher:
-        loss = run.evaluator.task_type.soft_loss(config.loss.name)
+def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Method:
+    """The method with the models it may use: the teacher only if it needs one."""
+    config, requires, task_type = run.config, run.requires, run.evaluator.task_type
+    loss = task_type.soft_loss(config.loss.name) if requires.teacher else None
     roles: dict[str, nn.Module] = {role: run.roles[role].model for role in run.used_roles}
     if config.runtime.compile:
         compile.compile_layers(roles.values())
-    roles |= run.finetuned_teacher.modules if run.finetuned_teacher else {}
-    device = run.accelerator.device
-    between, length = run.requires.text_between, config.data.max_length
-    words = _vocabulary(run) if run.requires.shared_vocabulary or (between and shares_vocabulary(run)) else None
-    read = {r: TextTokenizer(b.tokenizer, length, b.prompts) for r, b in run.roles.items() if between and r in roles}
-    parts = MethodContext(roles, config.task, loss, run.evaluator.task_type.hard_loss, config.seed, device, words, read)
-    return entry.target(config.method, parts)
+    roles |= teacher.modules if teacher else {}
+    is_shared = requires.shared_vocabulary or (requires.text_between and shares_vocabulary(run))
+    readers = {
+        role: TextTokenizer(bundle.tokenizer, config.data.max_length, bundle.prompts)
+        for role, bundle in run.roles.items()
+        if requires.text_between and role in roles
+    }
+    context = MethodContext(
+        roles,
+        config.task,
+        loss,
+        task_type.hard_loss,
+        config.seed,
+        run.accelerator.device,
+        _shared_vocabulary(run) if is_shared else None,
+        readers,
+    )
+    return registry.get("method", config.method.name).target(config.method, context)
 
 
-def shares_vocabulary(run: RunContext) -> bool:
+def shares_vocabulary(run: PreparedRun) -> bool:
     """Whether all models of a run have one vocabulary."""
     first, *others = (run.roles[role].tokenizer for role in run.used_roles)
     return all(tokenizers.same_vocabulary(first, other) for other in others)
 
 
-def _vocabulary(run: RunContext) -> SharedVocabulary:
-    """The vocabulary that the roles share: its mask token, and the ids that are no word for any of them."""
+def _shared_vocabulary(run: PreparedRun) -> SharedVocabulary:
+    """The roles' vocabulary: its mask token, and the ids that are a word for none of them."""
     tokenizers = {role: run.roles[role].tokenizer for role in run.used_roles}
     masks = [mask for tokenizer in tokenizers.values() if isinstance(mask := tokenizer.mask_token_id, int)]
     special = {index for tokenizer in tokenizers.values() for index in special_ids(tokenizer)}
     if "generator" in tokenizers:
-        # T5's table has more rows than its vocabulary entries; and what lies behind the table it cannot give anyway
+        # T5's embedding has more rows than its vocabulary has entries; ids beyond the embedding cannot be generated
         size = int(run.roles["generator"].model.config.vocab_size)
         special = {i for i in special | set(range(len(tokenizers["generator"]), size)) if i < size}
     return SharedVocabulary(masks[0] if masks else None, torch.tensor(sorted(special), device=run.accelerator.device))
 
 
-def teacher_evaluation(run: RunContext) -> finetune.TeacherEvaluation:
-    """Where the teacher is scored."""
+def teacher_evaluation(run: PreparedRun) -> finetune.TeacherEvaluation:
+    """Dev rows and metrics by which the teacher is evaluated."""
     return finetune.TeacherEvaluation(run.config, run.dev_tokens("teacher"), run.evaluator, run.accelerator)
 
 
 def make_checkpoint_manager(
-    run: RunContext, name: str, journal: Resumable | None = None, model_config: Any = None, *, save_final: bool
+    context: RunContext, name: str, journal: Resumable | None = None, model_config: Any = None, *, save_final: bool
 ) -> CheckpointManager | None:
-    """The manager of a training's checkpoints in `checkpoints/<name>`; None in a run that writes nothing.
+    """Manager of a training's checkpoints in `checkpoints/<name>`; None in a run that writes nothing.
 
     Args:
-        run: the run.
+        context: of the run.
         name: of the training.
-        journal: other state that goes back to where it was when a checkpoint was saved.
+        journal: other state that is restored with a checkpoint.
         model_config: transformers config of the trained model.
-        save_final: whether to save the end of the training too; not where the cache holds the result.
+        save_final: whether to save the end of the training too; not if the cache holds the result.
     """
-    if run.run_dir is None:
+    if context.run_dir is None:
         return None
-    place = run.run_dir.path / "checkpoints" / name
-    options = run.config.checkpoint
+    place = context.run_dir.path / "checkpoints" / name
+    options = context.config.checkpoint
     return CheckpointManager(place, options.every_seconds, options.keep_last, journal, model_config, save_final)
 
 
-def make_loader(run: RunContext, method: Method) -> BatchLoader:
-    """The rows the student learns from, with what is kept of the teacher on them as far as the method needs it."""
-    config, lessons, kept = run.config, run.data.student_rows, None
+def make_loader(run: PreparedRun, method: Method, teacher: TeacherResult | None = None) -> BatchLoader:
+    """Batches of the student's training rows, with the teacher's cached outputs that the method needs."""
     if run.evaluator.task_type.generates_text:
         return _make_seq2seq_loader(run)
-    if run.requires.teacher_logits:
-        setting, built, table = teacher_evaluation(run), run.roles["teacher"], run.tokens("teacher")["train"]
-        if config.dry_run:  # a step's worth of the longest rows, which a dry run trains on
-            sizes = np.cumsum(
-                [len(rows) for rows in longest_first_batches(table.lengths, run.evaluator.predictor.batch_size)]
-            )
-            enough = int(np.searchsorted(sizes, config.optim.batch_size * config.optim.gradient_accumulation_steps)) + 1
-            kept = np.nan_to_num(run.evaluator.predictor.logits(built.model, table, config.task.num_outputs, enough))
-        else:
-            kept = logits.cached_logits(built, table, setting)
-    tables = {role: run.tokens(role)["train"] for role in run.requires.inputs}
-    labels = lessons.labels() if run.requires.labels else None
-    extras = {"domain": lessons.domains(), "transferability": run.transferability} if run.requires.domains else {}
-    known = {name: values for name, values in extras.items() if values is not None}
-    states, wanted = None, method.teacher_states_to_cache()
-    if wanted is not None and not config.dry_run:
-        table = run.tokens("teacher")["train"]
-        states = hidden_states.cached_states(run.roles["teacher"], table, wanted, run.accelerator)
-    order = _batch_order(config)
-    return BatchLoader(tables, labels, run.accelerator.device, kept, lessons.name, states, known, order=order)
+    config, requires, rows = run.config, run.requires, run.data.student_rows
+    extras: dict[str, np.ndarray | None] = {}
+    if requires.domains:
+        extras = {"domain": rows.domains(), "transferability": teacher.transferability if teacher else None}
+    states, spec = None, method.teacher_states_to_cache()
+    teacher_logits = _teacher_logits(run) if requires.teacher_logits else None
+    if spec is not None and not config.dry_run:
+        tokens = run.tokens("teacher")["train"]
+        states = hidden_states.cached_states(run.roles["teacher"], tokens, spec, run.accelerator)
+    return BatchLoader(
+        {role: run.tokens(role)["train"] for role in requires.inputs},
+        rows.labels() if requires.labels else None,
+        run.accelerator.device,
+        teacher_logits,
+        rows.name,
+        states,
+        {name: values for name, values in extras.items() if values is not None},
+        order=_batch_order(config),
+    )
+
+
+def _teacher_logits(run: PreparedRun) -> np.ndarray:
+    """The teacher's logits on the student's rows, [rows, outputs]; a dry run computes those of its own steps only."""
+    config, bundle, tokens = run.config, run.roles["teacher"], run.tokens("teacher")["train"]
+    if not config.dry_run:
+        return logits.cached_logits(bundle, tokens, teacher_evaluation(run))
+    predictor = run.evaluator.predictor
+    sizes = np.cumsum([len(rows) for rows in longest_first_batches(tokens.lengths, predictor.batch_size)])
+    needed = config.optim.batch_size * config.optim.gradient_accumulation_steps
+    num_batches = int(np.searchsorted(sizes, needed)) + 1
+    return np.nan_to_num(predictor.logits(bundle.model, tokens, config.task.num_outputs, num_batches))
 
 
 def _batch_order(config: RunConfig) -> BatchOrder:
@@ -190,31 +225,31 @@ def _batch_order(config: RunConfig) -> BatchOrder:
     return "longest_first" if config.dry_run else "bucketed"
 
 
-def _make_seq2seq_loader(run: RunContext) -> BatchLoader:
-    """The same of a task that is answered with a text: gold ones, or where the method sees no labels the teacher's."""
-    config, lessons, student = run.config, run.data.student_rows, run.roles["student"]
-    if run.requires.labels:
-        texts = lessons.labels().tolist()
+def _make_seq2seq_loader(run: PreparedRun) -> BatchLoader:
+    """Batches with target texts: gold answers, or the teacher's for a method without labels."""
+    config, requires, rows = run.config, run.requires, run.data.student_rows
+    if requires.labels:
+        texts = rows.labels().tolist()
     elif config.dry_run:
-        texts = [entities.NO_ENTITY] * lessons.num_rows  # a dry run's steps do not hang on what is written
+        texts = [entities.NO_ENTITY] * rows.num_rows  # a dry run does not depend on the texts
     else:
-        texts = answers.cached_answers(run.roles["teacher"], run.tokens("teacher")["train"], run.evaluator)
-    targets = answers.target_sequences(texts, student, config.task.answer_tokens, gold=run.requires.labels)
+        tokens = run.tokens("teacher")["train"]
+        texts = answers.cached_answers(run.roles["teacher"], tokens, run.evaluator)
+    targets = answers.target_sequences(texts, run.roles["student"], config.task.answer_tokens, gold=requires.labels)
     if targets.num_truncated:
         run.console.note(
             f"{targets.num_truncated} of {targets.num_rows} answers are longer than "
-            f"task.answer_tokens={targets.limit}: the rest of them is not learned"
+            f"task.answer_tokens={targets.limit} and were truncated"
         )
-    live, roles = None, dict.fromkeys(run.requires.inputs)
-    if run.requires.teacher_logits:
-        live, roles = answers.teacher_forward(run.roles["teacher"].model, run.accelerator), roles | {"teacher": None}
-    tables = {role: run.tokens(role)["train"] for role in roles}
+    forward, roles = None, dict.fromkeys(requires.inputs)
+    if requires.teacher_logits:
+        forward, roles = answers.teacher_forward(run.roles["teacher"].model, run.accelerator), roles | {"teacher": None}
     return BatchLoader(
-        tables,
+        {role: run.tokens(role)["train"] for role in roles},
         None,
         run.accelerator.device,
-        split=lessons.name,
+        split=rows.name,
         targets=targets,
-        teacher_forward=live,
+        teacher_forward=forward,
         order=_batch_order(config),
     )

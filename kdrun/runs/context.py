@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from torch import nn
 
 from kdrun.config.requirements import Requirements
 from kdrun.config.runtime import CheckpointSelection
@@ -15,18 +17,17 @@ from kdrun.console import Console
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.models.bundle import ModelBundle
-from kdrun.runs.run_dir import RunDirectory
-from kdrun.storage.run_result import GeneratedTextResult, Scores
+from kdrun.runs.run_dir import RunDirectory, Stopwatch
+from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
-from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.step_checks import FirstStepReport
-from kdrun.training.teacher import finetune
+from kdrun.training.trainer import TrainResult
 
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One thing that must be so for a run to be sound: what was looked at, what was found, what mends it."""
+    """One condition of a sound run: its name, whether it holds, the value found, and the remedy."""
 
     name: str
     ok: bool
@@ -34,13 +35,19 @@ class PreflightCheck:
     remedy: str = ""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """A run in progress: its config, what it has loaded so far, and where it writes.
+    """Facts of a run that are known before anything is loaded.
 
-    `is_check` marks a dry run whose teacher is real: `kdrun check`. `generated` is what is known of the text that the
-    run leaves behind, `taught` the teacher as it was fine-tuned; `transferability` is that of the student's rows, for a
-    method that needs a meta-teacher.
+    Attributes:
+        config: checked.
+        command: command line that repeats the run.
+        console: where to print.
+        accelerator: device and precision.
+        run_dir: the run's folder; None for a dry run.
+        requires: needs of the method.
+        stopwatch: time of the run; a resumed run counts the time before.
+        is_check: whether this is the dry run with a real teacher of `kdrun check`.
     """
 
     config: RunConfig
@@ -49,29 +56,36 @@ class RunContext:
     accelerator: Accelerator
     run_dir: RunDirectory | None
     requires: Requirements
+    stopwatch: Stopwatch
+    is_check: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun(RunContext):
+    """A run with its data, its evaluator and its models.
+
+    Attributes:
+        data: rows of the run.
+        evaluator: scores models on the dev splits.
+        roles: role → model; the teacher is fine-tuned once `prepare_teacher` has run.
+    """
+
     data: TaskDataset
     evaluator: Evaluator
-    started: float
-    roles: dict[str, ModelBundle] = field(default_factory=dict)
-    _tokens: dict[str, dict[str, TokenizedSplit]] = field(default_factory=dict)
-    tracking: MetricLogger | None = None
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    generated: GeneratedTextResult | None = None
-    is_check: bool = False
-    checks: list[PreflightCheck] = field(default_factory=list)
-    inspections: list[FirstStepReport] = field(default_factory=list)
-    teacher_outputs: dict[str, Outputs] = field(default_factory=dict)
-    teacher_scores: Scores | None = None
-    finetuned_teacher: finetune.FineTunedTeacher | None = None
-    transferability: np.ndarray | None = None
+    roles: Mapping[str, ModelBundle]
+    _tokens: dict[str, dict[str, TokenizedSplit]] = field(default_factory=dict, repr=False)
 
     @property
     def used_roles(self) -> list[str]:
-        """The roles that take part: a teacher that only lent its vocabulary or layers does not."""
+        """Roles that take part; a teacher that only lent its vocabulary or layers does not."""
         return [role for role in self.roles if role != "teacher" or self.requires.teacher]
 
+    def with_teacher(self, bundle: ModelBundle) -> PreparedRun:
+        """The same run with a fine-tuned teacher."""
+        return replace(self, roles={**self.roles, "teacher": bundle})
+
     def tokens(self, role: str) -> dict[str, TokenizedSplit]:
-        """Tokens of the dev splits and, as `train`, of the rows that the student learns from.
+        """Tokens of the dev splits and, as `train`, of the student's training rows.
 
         Roles with the same tokenizer and the same prompts share them.
         """
@@ -94,12 +108,49 @@ class RunContext:
 
     @property
     def select(self) -> CheckpointSelection:
-        """Which checkpoint becomes the result: a run without the task's rows has none to choose by, unless told to."""
+        """Which checkpoint is the result; by default the last one in a run without the task's training rows."""
         return self.config.checkpoint_selection or (
             CheckpointSelection.best_dev if self.trains_on_task_rows else CheckpointSelection.last
         )
 
     @property
     def trains_on_task_rows(self) -> bool:
-        """Whether the student learns from the task's own rows; where not, at most its teacher reads them."""
+        """Whether the student trains on the task's own rows; otherwise at most its teacher reads them."""
         return "train" in self.data.splits
+
+
+@dataclass(frozen=True)
+class TeacherResult:
+    """The teacher of a run, ready to teach.
+
+    Attributes:
+        bundle: the frozen model.
+        outputs: split → its outputs on the dev rows; empty in a dry run.
+        scores: scores of these outputs; None in a dry run.
+        modules: modules besides the model that methods use, by role.
+        rows_read: number of distinct rows of its fine-tuning, by domain or as `all`; None if an older cache entry
+            does not record it.
+        transferability: weight of each student row, [rows]; None without a meta-teacher.
+    """
+
+    bundle: ModelBundle
+    outputs: Mapping[str, Outputs] = field(default_factory=dict)
+    scores: Scores | None = None
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    rows_read: Mapping[str, int] | None = field(default_factory=lambda: {"all": 0})
+    transferability: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class StudentResult:
+    """A finished training of the student.
+
+    Attributes:
+        training: steps, examples, seconds and the chosen checkpoint.
+        samples: generated text of the last evaluation.
+        first_steps: reports of the first step of each role.
+    """
+
+    training: TrainResult
+    samples: list[dict[str, Any]]
+    first_steps: list[FirstStepReport]

@@ -60,16 +60,15 @@ def domain_overrides(words: Sequence[str], domain: str) -> list[str]:
 
 
 def run_domains(
-    config: RunConfig, console: Console, words: Sequence[str], folder: RunDirectory, command: str, run: Runner
+    config: RunConfig, console: Console, overrides: Sequence[str], run_dir: RunDirectory, run: Runner
 ) -> RunResult:
     """Run every domain of the task and write what they come to.
 
     Args:
         config: with `method.domain=all`.
         console: where to print.
-        words: the overrides it was composed from.
-        folder: of the whole.
-        command: that repeats the whole.
+        overrides: overrides that it was composed from.
+        run_dir: folder of the whole run.
         run: carries out one domain's run as part of this one.
 
     Returns:
@@ -77,21 +76,21 @@ def run_domains(
     """
     results: dict[str, RunResult] = {}
     folders: dict[str, Path] = {}
-    there = finished_subruns(read_runs(folder.ledger))
+    there = finished_subruns(read_runs(run_dir.ledger))
     for i, domain in enumerate(config.task.domains):
-        part = of_domain(config, domain, folder.path)
+        part = of_domain(config, domain, run_dir.path)
         known, told = _finished(part, there), f"domain {i + 1} of {len(config.task.domains)}: {domain}"
         console.print(told if known is None else f"{told}, taken from {known}")
         if known is None:
-            known = folder.path / "domains" / domain
-            run(part, console, domain_overrides(words, domain), folder.run_id)
+            known = run_dir.path / "domains" / domain
+            run(part, console, domain_overrides(overrides, domain), run_dir.run_id)
         results[domain] = read_result(known / RESULT)
         folders[domain] = known
     data = run_data.load_run_data(config)
-    folder.predictions(_predictions(folders, data))
-    run_dirs = {domain: Path(os.path.relpath(place, folder.path)).as_posix() for domain, place in folders.items()}
+    run_dir.predictions(_predictions(folders, data))
+    run_dirs = {domain: Path(os.path.relpath(place, run_dir.path)).as_posix() for domain, place in folders.items()}
     result = merge_results(results, run_dirs, data)
-    result["provenance"] = provenance(config, data.fingerprint, command)
+    result["provenance"] = provenance(config, data.fingerprint, run_dir.command)
     _report(result, console)
     return result
 

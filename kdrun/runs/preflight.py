@@ -1,4 +1,4 @@
-"""Preflight checks: is this run sound before it is paid for?"""
+"""Preflight checks of a run: models, vocabularies, disk and memory."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from typing import TYPE_CHECKING, Any
 from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 from kdrun.formatting import num_bytes
-from kdrun.runs.context import PreflightCheck
+from kdrun.runs.context import PreflightCheck, PreparedRun, TeacherResult
 from kdrun.training.step_checks import FirstStepReport
 
 if TYPE_CHECKING:
     from kdrun.models.bundle import ModelBundle
-    from kdrun.runs.context import RunContext
 
-STORED_COPIES, COPIES_TO_GO_ON = 2, 4
-"""Times a run keeps its student on disk: student/ and checkpoints/best; and in each checkpoint to go on from, with the
+STORED_COPIES, COPIES_PER_CHECKPOINT = 2, 4
+"""Copies of the student's size on disk: student/ and checkpoints/best; and per checkpoint, which also holds the
 optimizer's two moments and the best weights."""
 
 
-def checks_before_training(run: RunContext) -> list[PreflightCheck]:
-    """What can be seen once models, method and feed are built: cheap, so every run does it."""
-    checks = [*_teacher(run), *(_labels(role, run) for role in run.used_roles if role != "generator")]
+def checks_before_training(run: PreparedRun, teacher: TeacherResult | None) -> list[PreflightCheck]:
+    """Check models, vocabularies, outputs and disk space; cheap, so every run does it."""
+    checks = [*_teacher(run, teacher), *(_labels(role, run) for role in run.used_roles if role != "generator")]
     checks += [_vocabulary(run), *_outputs(run), *_domains(run), _modes(run), _disk(run)]
     return checks
 
 
 def raise_if_failed(checks: list[PreflightCheck]) -> None:
-    """Stop where a check failed.
+    """Stop if a check failed.
 
     Raises:
         ModelError: with every failed check and its remedy.
@@ -43,59 +42,60 @@ def raise_if_failed(checks: list[PreflightCheck]) -> None:
         raise ModelError("\n".join(failed))
 
 
-def checks_after_first_step(run: RunContext) -> list[PreflightCheck]:
-    """What one step of each turn showed: loss terms, gradients, memory."""
-    return [check for found in run.inspections for check in _inspected(found)] + [_memory(run)]
+def checks_after_first_step(run: PreparedRun, first_steps: list[FirstStepReport]) -> list[PreflightCheck]:
+    """Check loss terms, gradients and memory after one step of each turn."""
+    trained = {report.role for report in first_steps}
+    return [check for report in first_steps for check in _first_step(report)] + [_memory(run, trained)]
 
 
-def _teacher(run: RunContext) -> Iterator[PreflightCheck]:
-    """A weak teacher was refused before; this is its score for the table."""
+def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[PreflightCheck]:
+    """Report the teacher's score; a weak teacher was already refused."""
     if not run.requires.teacher:
         yield PreflightCheck("teacher", ok=True, found="none needed")
-    elif run.teacher_scores is not None:
-        split, metric = run.config.task.dev_splits[0], run.config.task.headline  # what it was refused or passed by
-        value = run.teacher_scores[split][metric]
+    elif teacher is not None and teacher.scores is not None:
+        split, metric = run.config.task.dev_splits[0], run.config.task.headline  # which decide whether it is too weak
+        value = teacher.scores[split][metric]
         found = "undefined" if value is None else f"{value:.4f}"
         yield PreflightCheck("teacher's score", ok=True, found=f"{split} {metric} {found}")
 
 
-def _labels(role: str, run: RunContext) -> PreflightCheck:
-    """What a model says it answers: class names in the order of the task's, one output for a score, entities."""
+def _labels(role: str, run: PreparedRun) -> PreflightCheck:
+    """Compare a model's outputs with the task: class names in order, one output for a score, entities."""
     kind = run.evaluator.task_type
     fits, found = kind.matches_model(run.roles[role].model.config)
-    remedy = f"the task has {kind.describe_outputs()}, in this order; name the model's answers so"
+    remedy = f"the task has {kind.describe_outputs()}, in this order; set the model's id2label to match"
     return PreflightCheck(f"labels of the {role}", ok=fits, found=found, remedy=remedy)
 
 
-def _vocabulary(run: RunContext) -> PreflightCheck:
-    """Methods that need one vocabulary refuse differing ones when roles are built; here it is said."""
+def _vocabulary(run: PreparedRun) -> PreflightCheck:
+    """Report the vocabularies; a method that needs one vocabulary already refused different ones."""
     sizes = ", ".join(f"{role} {len(run.roles[role].tokenizer)}" for role in run.used_roles)
-    shared = "one, as the method needs" if run.requires.shared_vocabulary else "each role reads its own ids"
+    shared = "one vocabulary, as the method needs" if run.requires.shared_vocabulary else "each role has its own ids"
     return PreflightCheck("vocabularies", ok=True, found=f"{sizes} entries; {shared}")
 
 
-def _outputs(run: RunContext) -> Iterator[PreflightCheck]:
-    """Hidden states and attention maps: transformers gives empty tuples under fused attention, silently."""
+def _outputs(run: PreparedRun) -> Iterator[PreflightCheck]:
+    """Check hidden states and attention maps: under fused attention, transformers silently returns empty tuples."""
     import numpy as np
     import torch
 
-    wanted = [kind for kind in ("hidden_states", "attentions") if getattr(run.requires, kind)]
-    for role in ("teacher", "student") if wanted else ():
+    requested = [kind for kind in ("hidden_states", "attentions") if getattr(run.requires, kind)]
+    for role in ("teacher", "student") if requested else ():
         model = run.roles[role].model
         batch = run.tokens(role)["train"].batch(np.array([0]))
         with torch.inference_mode():
-            out = model(**{k: v.to(run.accelerator.device) for k, v in batch.items()}, **_flags(wanted))
-        for kind in wanted:
+            out = model(**{k: v.to(run.accelerator.device) for k, v in batch.items()}, **_flags(requested))
+        for kind in requested:
             count = len(out[kind] or ())
             enough = model.config.num_hidden_layers + (kind == "hidden_states")  # the embeddings are one more
-            remedy = f"the {role}'s architecture does not give its {kind}; take a {titles()} model"
+            remedy = f"the {role}'s architecture does not return {kind}; use a {titles()} model"
             yield PreflightCheck(
                 f"{kind} of the {role}", ok=count == enough, found=f"{count} of {enough}", remedy=remedy
             )
 
 
-def _domains(run: RunContext) -> Iterator[PreflightCheck]:
-    """Where rows say their domain: how many of each there are."""
+def _domains(run: PreparedRun) -> Iterator[PreflightCheck]:
+    """Report the rows per domain, for rows with a domain."""
     counts = {name: run.data.rows_by_domain(name) for name in run.data.splits}
     if not any(counts.values()):
         return
@@ -103,24 +103,23 @@ def _domains(run: RunContext) -> Iterator[PreflightCheck]:
     yield PreflightCheck("domains", ok=True, found="; ".join(f"{name}: {part}" for name, part in parts.items()))
 
 
-def _flags(wanted: list[str]) -> dict[str, bool]:
-    return {f"output_{kind}": True for kind in wanted}
+def _flags(requested: list[str]) -> dict[str, bool]:
+    return {f"output_{kind}": True for kind in requested}
 
 
-def _modes(run: RunContext) -> PreflightCheck:
+def _modes(run: PreparedRun) -> PreflightCheck:
     training = run.requires.teacher and run.roles["teacher"].model.training
     found = "none" if not run.requires.teacher else "training" if training else "evaluation, without dropout"
     return PreflightCheck(
-        "teacher's mode", ok=not training, found=found, remedy="a teacher with dropout gives random answers"
+        "teacher's mode", ok=not training, found=found, remedy="a teacher with dropout has random outputs"
     )
 
 
-def _disk(run: RunContext) -> PreflightCheck:
-    """Space for what the run writes: the student, its checkpoints, and the cached teacher and its logits."""
-    sizes = {role: _weights(built) for role, built in run.roles.items()}
-    copies = STORED_COPIES + COPIES_TO_GO_ON * (
-        run.config.checkpoint.keep_last + 1
-    )  # the newest before the oldest goes
+def _disk(run: PreparedRun) -> PreflightCheck:
+    """Check the disk space for the student, its checkpoints, the cached teacher and its logits."""
+    sizes = {role: _weights(bundle) for role, bundle in run.roles.items()}
+    num_checkpoints = run.config.checkpoint.keep_last + 1  # the newest is written before the oldest is deleted
+    copies = STORED_COPIES + COPIES_PER_CHECKPOINT * num_checkpoints
     needed = copies * sizes["student"] + sizes.get("teacher", 0) * run.requires.teacher
     if run.requires.teacher_logits and not run.evaluator.task_type.generates_text:
         needed += 4 * run.data.student_rows.num_rows * run.config.task.num_outputs
@@ -128,68 +127,69 @@ def _disk(run: RunContext) -> PreflightCheck:
     place = next(p for p in (place, *place.parents) if p.exists())
     free = shutil.disk_usage(place).free
     found = f"about {num_bytes(needed)} needed, {num_bytes(free)} free"
-    remedy = "free some space, or name another place with output_dir=… and KDRUN_CACHE"
+    remedy = "free some space, or choose another place with output_dir=… and KDRUN_CACHE"
     return PreflightCheck("disk", ok=free > needed, found=found, remedy=remedy)
 
 
-def _weights(built: ModelBundle) -> int:
+def _weights(bundle: ModelBundle) -> int:
     """Bytes of a model's weights in fp32."""
-    return 4 * sum(p.numel() for p in built.model.parameters())
+    return 4 * sum(p.numel() for p in bundle.model.parameters())
 
 
-def _inspected(found: FirstStepReport) -> Iterator[PreflightCheck]:
+def _first_step(found: FirstStepReport) -> Iterator[PreflightCheck]:
+    """Check the loss terms of a first step, and report its gradients."""
     where = f"{found.phase}, {found.role}'s turn"
     terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
-    remedy = f"{', '.join(found.zero_terms)} teaches nothing: is its weight 0, or is the student the teacher?"
+    remedy = f"{', '.join(found.zero_terms)} is zero: check its weight, and that student and teacher differ"
     yield PreflightCheck(f"loss terms ({where})", ok=not found.zero_terms, found=terms or "none logged", remedy=remedy)
     unused = f"; {len(found.unreached)} unused: {', '.join(found.unreached[:3])}" if found.unreached else ""
     reached = f"{found.reached} tensors of the {found.role}{unused}; none of another role"
     yield PreflightCheck(f"gradients ({where})", ok=True, found=reached)
 
 
-def _memory(run: RunContext) -> PreflightCheck:
-    """Peak memory: an estimate from sizes beside what one step on the longest rows really took."""
+def _memory(run: PreparedRun, trained: set[str]) -> PreflightCheck:
+    """Compare memory with an estimate from sizes and with the measured peak of one step on the longest rows."""
     import torch
 
-    estimate = _estimated_memory(run)
+    estimate = _estimated_memory(run, trained)
     if run.accelerator.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-        room, what = torch.cuda.get_device_properties(run.accelerator.device).total_memory, "on the GPU"
+        available, measured_on = torch.cuda.get_device_properties(run.accelerator.device).total_memory, "on the GPU"
     else:
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        room, what = _physical_memory(), "of the process, libraries included"
-    found = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {what}"
-    found += f"; {num_bytes(room)} there"
+        available, measured_on = _physical_memory(), "of the process, libraries included"
+    found = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {measured_on}"
+    found += f"; {num_bytes(available)} available"
     remedy = "lower optim.batch_size and raise optim.gradient_accumulation_steps, or lower data.max_length"
-    return PreflightCheck("memory", ok=max(peak, estimate) < room, found=found, remedy=remedy)
+    return PreflightCheck("memory", ok=max(peak, estimate) < available, found=found, remedy=remedy)
 
 
 def _physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _estimated_memory(run: RunContext) -> int:
+def _estimated_memory(run: PreparedRun, trained: set[str]) -> int:
     """Weights, gradients, two Adam moments, and a step's activations.
 
     Activations of a trained model's layer: length · batch · hidden · (34 + 5 · heads · length / hidden) bytes in
     16 bits (Korthikanti et al. 2022, arXiv 2205.05198, equation 1), twice that in 32 bits; an upper bound under
-    fused attention, which keeps no maps.
+    fused attention, which stores no maps.
     """
 
-    config, trained = run.config, {found.role for found in run.inspections}
+    config = run.config
     wide = 1 if run.accelerator.mixed_precision == "bf16" else 2
     total = 0
     for role in run.used_roles:
-        built = run.roles[role]
-        total += _weights(built) * (4 if role in trained else 1)
+        bundle = run.roles[role]
+        total += _weights(bundle) * (4 if role in trained else 1)
         if role in trained:
-            shape: Any = built.model.config
+            shape: Any = bundle.model.config
             length = int(run.tokens(role)["train"].lengths.max())
             per_unit = 34 + 5 * shape.num_attention_heads * length / shape.hidden_size
             layer = length * config.optim.batch_size * shape.hidden_size * per_unit
             total += int(wide * layer * shape.num_hidden_layers)
-            # of label words: logits over the vocabulary in fp32, and their gradient
-            words = built.vocabulary_positions
-            total += 2 * 4 * config.optim.batch_size * words * shape.vocab_size
+            # label words: logits over the vocabulary in fp32, and their gradient
+            positions = bundle.vocabulary_positions
+            total += 2 * 4 * config.optim.batch_size * positions * shape.vocab_size
     return total

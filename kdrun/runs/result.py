@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from kdrun import __version__
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.loader import BatchLoader
 from kdrun.models import parameters
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.export.generated_text import plan
 from kdrun.runs.provenance import provenance
 from kdrun.storage.run_result import (
@@ -17,6 +16,7 @@ from kdrun.storage.run_result import (
     CheckpointResult,
     DataResult,
     GeneratedOrigin,
+    GeneratedTextResult,
     ModelResult,
     RunResult,
     Scores,
@@ -27,14 +27,30 @@ from kdrun.training.trainer import TrainResult
 TRAINED_ROLES: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
 
 
-def build_result(run: RunContext, scores: Scores, feed: BatchLoader, outcome: TrainResult) -> RunResult:
-    """The content of result.json; every null has its reason under `reasons`."""
+def build_result(
+    run: PreparedRun,
+    teacher: TeacherResult | None,
+    scores: Scores,
+    loader: BatchLoader,
+    training: TrainResult,
+    generated: GeneratedTextResult | None,
+) -> RunResult:
+    """The content of result.json; every null has its reason under `reasons`.
+
+    Args:
+        run: with its models.
+        teacher: evaluated; None without a teacher.
+        scores: of the student.
+        loader: counts the rows that the student read.
+        training: of the student.
+        generated: exported text.
+    """
     config = run.config
     split, metric = config.task.report_split, config.task.headline
     student = _model(run, "student", scores)
-    teacher = _model(run, "teacher", run.teacher_scores) if run.teacher_scores is not None else None
-    value, top = scores[split][metric], teacher["metrics"][split][metric] if teacher else None
-    rate = outcome.examples / outcome.train_seconds if outcome.train_seconds else None
+    teacher_model = _model(run, "teacher", teacher.scores) if teacher and teacher.scores else None
+    value, top = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
+    rate = training.examples / training.train_seconds if training.train_seconds else None
     result: RunResult = {
         "schema": SCHEMA,
         "kdrun": __version__,
@@ -42,26 +58,26 @@ def build_result(run: RunContext, scores: Scores, feed: BatchLoader, outcome: Tr
         "method": config.method.name,
         "task": config.task.name,
         "preset": config.preset,
-        "data": _data(run, feed),
+        "data": _data(run, teacher, loader),
         "seed": config.seed,
         "headline": {"metric": metric, "split": split},
-        "checkpoint": _checkpoint(run.select, outcome, config.task.dev_splits[0], split),
+        "checkpoint": _checkpoint(run.select, training, config.task.dev_splits[0], split),
         "guess": run.evaluator.majority_baseline(),
-        "teacher": teacher,
+        "teacher": teacher_model,
         "student": student,
         "retention": value / top if value is not None and top else None,
-        "compression": teacher["params"] / student["params"] if teacher else None,
+        "compression": teacher_model["params"] / student["params"] if teacher_model else None,
         "time": {
-            "total_s": round(time.perf_counter() - run.started, 2),
-            "train_s": round(outcome.train_seconds, 2),
+            "total_s": round(run.stopwatch.seconds(), 2),
+            "train_s": round(training.train_seconds, 2),
             "examples_per_s": round(rate, 1) if rate else None,
         },
-        "steps": outcome.steps,
+        "steps": training.steps,
         "rests": [
             StoppedRole(role=stop["role"], phase=stop["phase"], step=stop["step"], why=stop["why"])
-            for stop in outcome.stopped_roles
+            for stop in training.stopped_roles
         ],
-        "generated": run.generated,
+        "generated": generated,
         "provenance": provenance(config, run.data.fingerprint, run.command),
         "reasons": {},
     }
@@ -69,23 +85,23 @@ def build_result(run: RunContext, scores: Scores, feed: BatchLoader, outcome: Tr
     return result
 
 
-def _model(run: RunContext, role: str, scores: Scores) -> ModelResult:
+def _model(run: PreparedRun, role: str, scores: Scores) -> ModelResult:
     bundle = run.roles[role]
     return {"name": bundle.name, "params": parameters.count_parameters(bundle.model), "metrics": scores}
 
 
-def _data(run: RunContext, feed: BatchLoader) -> DataResult:
+def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) -> DataResult:
     """Rows and labels that student and teacher read."""
     data = run.data
-    by_domain = dict(run.finetuned_teacher.rows_read or {}) if run.finetuned_teacher else {"all": 0}
+    by_domain = dict(teacher.rows_read or {}) if teacher else {"all": 0}
     return {
         "name": data.display_name,
         "source": data.source,
         "synthetic": data.synthetic,
-        "train_rows_read": feed.num_rows_seen("train"),
-        "labels_read": feed.num_labels_seen,
-        "ood_rows_read": feed.num_rows_seen("ood"),
-        "generated_rows_read": feed.num_rows_seen("generated"),
+        "train_rows_read": loader.num_rows_seen("train"),
+        "labels_read": loader.num_labels_seen,
+        "ood_rows_read": loader.num_rows_seen("ood"),
+        "generated_rows_read": loader.num_rows_seen("generated"),
         "generated": _origin(run),
         "train_rows_read_for_teacher": by_domain.pop("all") if by_domain else None,
         "rows_read_for_teacher_by_domain": by_domain,
@@ -94,7 +110,7 @@ def _data(run: RunContext, feed: BatchLoader) -> DataResult:
     }
 
 
-def _origin(run: RunContext) -> GeneratedOrigin | None:
+def _origin(run: PreparedRun) -> GeneratedOrigin | None:
     """How the student's generated text was made, and whether this run's teacher scored it."""
     card = run.data.card
     if card is None:
@@ -111,7 +127,7 @@ def _origin(run: RunContext) -> GeneratedOrigin | None:
     }
 
 
-def _reasons(result: RunResult, run: RunContext) -> dict[str, str]:
+def _reasons(result: RunResult, run: PreparedRun) -> dict[str, str]:
     """Why each null of a result is null."""
     reasons = {}
     if result["generated"] is None:
@@ -133,11 +149,11 @@ def _reasons(result: RunResult, run: RunContext) -> dict[str, str]:
     return reasons
 
 
-def _checkpoint(select: CheckpointSelection, outcome: TrainResult, split: str, reported: str) -> CheckpointResult:
+def _checkpoint(select: CheckpointSelection, training: TrainResult, split: str, reported: str) -> CheckpointResult:
     """Which checkpoint of the student was evaluated, and how the choosing split relates to the reported one."""
     if select is CheckpointSelection.best_dev:
         same = "the scores reported are of that same split"
         different = f"the scores reported are of {reported}, which was scored once, at the end"
         note = same if split == reported else different
-        return {"selected": "best_dev", "split": split, "step": outcome.best_step, "note": note}
-    return {"selected": "last", "split": None, "step": sum(outcome.steps.values()), "note": None}
+        return {"selected": "best_dev", "split": split, "step": training.best_step, "note": note}
+    return {"selected": "last", "split": None, "step": sum(training.steps.values()), "note": None}

@@ -32,6 +32,21 @@ LOCK = ".lock"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 
 
+class Stopwatch:
+    """Seconds since a run began, including those before it was stopped and resumed."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._started
+
+    def add(self, seconds: float) -> None:
+        """Count seconds of an earlier process."""
+        self._started -= seconds
+
+
 class RunDirectory:
     """The folder of one run and its lines of the ledger.
 
@@ -55,7 +70,7 @@ class RunDirectory:
         self.path = Path(config.run_dir) if config.run_dir else default
         self.ledger = Path(config.output_dir) / LEDGER
         self._lock = FileLock(self.path / LOCK)
-        self.started = time.perf_counter()
+        self.stopwatch = Stopwatch()
         before = read_record(self.path)
         self.resuming = before is not None
         if before is not None:
@@ -171,7 +186,7 @@ class RunDirectory:
         rows = read_jsonl(path) if path.exists() else []
         return [row for row in rows if row["step"] == rows[-1]["step"]]
 
-    def sizes(self) -> dict[str, int]:
+    def log_sizes(self) -> dict[str, int]:
         """Bytes of the logs that grow while training; they are on the disk then."""
         found = {}
         for name in (METRICS, SAMPLES):
@@ -181,15 +196,15 @@ class RunDirectory:
                     found[name] = file.seek(0, os.SEEK_END)
         return found
 
-    def missing_since(self, sizes: dict[str, int]) -> str | None:
+    def missing_log_bytes(self, sizes: dict[str, int]) -> str | None:
         """What is missing of logs that once had these sizes, or None."""
-        now = self.sizes()
+        now = self.log_sizes()
         short = [name for name, size in sizes.items() if now.get(name, 0) < size]
         return f"{short[0]} has {now.get(short[0], 0)} bytes of {sizes[short[0]]}" if short else None
 
-    def cut(self, sizes: dict[str, int]) -> None:
+    def truncate_logs(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to these sizes; one that is not named goes."""
-        for name in self.sizes():
+        for name in self.log_sizes():
             if name in sizes:
                 os.truncate(self.path / name, sizes[name])
             else:
@@ -210,7 +225,7 @@ class RunDirectory:
                 "run_id": self.run_id,
                 "status": status,
                 "error": error,
-                "seconds": round(time.perf_counter() - self.started, 2),
+                "seconds": round(self.stopwatch.seconds(), 2),
                 **(ledger_result(result) if result is not None else {}),
             },
         )

@@ -2,75 +2,86 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from kdrun.data.loader import BatchLoader
 from kdrun.methods.base import Method
 from kdrun.runs import text_samples
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun
 from kdrun.storage import checkpoint_files, state_tensors
+from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.step_checks import FirstStepReport
 
 
 class RunLogger(ProgressCallback):
-    """The screen's watcher, which also writes metrics.jsonl, checkpoints and samples, and tells the tracker."""
+    """Progress on the console, and the run's logs, checkpoints and samples.
 
-    def __init__(self, run: RunContext, method: Method, feed: BatchLoader) -> None:
+    Args:
+        run: with its models.
+        method: generates the samples.
+        loader: rows that samples are generated from.
+        tracker: metric loggers of the run; None in a dry run.
+
+    Attributes:
+        samples: generated text of the last evaluation.
+        first_steps: reports of the first step of each role.
+    """
+
+    def __init__(self, run: PreparedRun, method: Method, loader: BatchLoader, tracker: MetricLogger | None) -> None:
         super().__init__(run.console, "student", run.config.task.headline, run.config.task.dev_splits[0])
-        self.run, self.method, self.feed = run, method, feed
+        self.run, self.method, self.loader, self.tracker = run, method, loader, tracker
+        self.samples: list[dict[str, Any]] = []
+        self.first_steps: list[FirstStepReport] = []
 
     def _log(self, record: dict[str, Any]) -> None:
         if self.run.run_dir is not None:
             self.run.run_dir.log(record)
-        if self.run.tracking is not None:
-            self.run.tracking.log(record)
+        if self.tracker is not None:
+            self.tracker.log(record)
 
     def state(self) -> dict[str, Any]:
-        """Where the run's logs and clocks stand."""
+        """Sizes of the run's logs, state of the metric loggers, and seconds so far."""
         assert self.run.run_dir is not None
-        tracked = self.run.tracking.state() if self.run.tracking else None
-        seconds = time.perf_counter() - self.run.started
-        return {"logs": self.run.run_dir.sizes(), "tracked": tracked, "seconds": seconds}
+        tracked = self.tracker.state() if self.tracker else None
+        return {"logs": self.run.run_dir.log_sizes(), "tracked": tracked, "seconds": self.run.stopwatch.seconds()}
 
     def missing_since(self, state: dict[str, Any]) -> str | None:
-        """What is missing of the logs as they were then."""
+        """Description of what the logs lack compared with a state; None if nothing."""
         assert self.run.run_dir is not None
-        return self.run.run_dir.missing_since(state["logs"])
+        return self.run.run_dir.missing_log_bytes(state["logs"])
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Cut the logs back to where they stood, and count the time that it took to come there."""
-        folder = self.run.run_dir
-        assert folder is not None
-        folder.cut(state.get("logs", {}))
-        self.run.samples = folder.last_samples()
-        if self.run.tracking is not None and state.get("tracked"):
-            self.run.tracking.load_state(state["tracked"])
-        for clock in (self.run, folder):
-            clock.started -= state.get("seconds", 0.0)
+        """Truncate the logs to their sizes in a state, and count the seconds that the run took until then."""
+        run_dir = self.run.run_dir
+        assert run_dir is not None
+        run_dir.truncate_logs(state.get("logs", {}))
+        self.samples = run_dir.last_samples()
+        if self.tracker is not None and state.get("tracked"):
+            self.tracker.load_state(state["tracked"])
+        for stopwatch in (self.run.stopwatch, run_dir.stopwatch):
+            stopwatch.add(state.get("seconds", 0.0))
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
-        """Write the line."""
+        """Write the record."""
         self._log(record)
         super().on_log(record, total)
 
     def on_first_step(self, report: FirstStepReport) -> None:
-        """Keep what was found for `kdrun check`."""
-        self.run.inspections.append(report)
+        """Keep the report for `kdrun check`."""
+        self.first_steps.append(report)
         super().on_first_step(report)
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """Write the line, the student if it is the best so far, and samples of the text that the method makes."""
+        """Write the record, the best student so far, and samples of generated text."""
         self._log(record)
-        if is_best and self.run.run_dir is not None:
+        run_dir = self.run.run_dir
+        if is_best and run_dir is not None:
             model = self.run.roles["student"].model
-            content = checkpoint_files.CheckpointData(
-                {"model": state_tensors.module_tensors(model)}, record, model.config
-            )
-            checkpoint_files.write_checkpoint(self.run.run_dir.path / "checkpoints" / "best", content)
-        if self.run.run_dir is not None and self.method.generates_text:
-            made = text_samples.sample_texts(self.run, self.method, self.feed, record["step"])
-            self.run.run_dir.samples(made)
-            self.run.samples = made
+            tensors = {"model": state_tensors.module_tensors(model)}
+            content = checkpoint_files.CheckpointData(tensors, record, model.config)
+            checkpoint_files.write_checkpoint(run_dir.path / "checkpoints" / "best", content)
+        if run_dir is not None and self.method.generates_text:
+            self.samples = text_samples.sample_texts(self.run, self.method, self.loader, record["step"])
+            run_dir.samples(self.samples)
         super().on_evaluate(record, is_best)

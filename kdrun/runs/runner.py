@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+
+from accelerate.utils import release_memory as release_device_memory
 
 from kdrun import registry, signals
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
 from kdrun.data import run_data
+from kdrun.data.dataset import TaskDataset
 from kdrun.data.loader import BatchLoader
 from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.methods.base import Method
@@ -22,12 +24,12 @@ from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
 from kdrun.reporting.html import report
 from kdrun.runs import build, per_domain, summary, teacher_stage
-from kdrun.runs.context import PreflightCheck, RunContext
+from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
 from kdrun.runs.provenance import versions
 from kdrun.runs.result import build_result
-from kdrun.runs.run_dir import RunDirectory
+from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.runs.run_logger import RunLogger
 from kdrun.runs.run_record import RECORD
 from kdrun.storage import cache_eviction, checkpoint_files, hub_offline
@@ -37,199 +39,231 @@ from kdrun.tasks.predictor import Predictor
 from kdrun.training import memory, metric_loggers
 from kdrun.training.accelerator import make_accelerator
 from kdrun.training.metric_loggers import MetricLogger
-from kdrun.training.trainer import Trainer, TrainerSettings, TrainResult
+from kdrun.training.trainer import Trainer, TrainerSettings
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(
-    config: RunConfig, console: Console | None = None, words: Sequence[str] = (), group: str | None = None
+    config: RunConfig, console: Console | None = None, overrides: Sequence[str] = (), group: str | None = None
 ) -> RunResult | None:
-    """Carry out one run, or what is left of one that was stopped, where `run_dir` is its folder.
+    """Run an experiment, or resume a stopped one if `run_dir` is its folder.
 
     Args:
         config: checked by `kdrun.config.compose`.
         console: where to print.
-        words: the overrides it was composed from, so that the result can say how to repeat it.
-        group: `run_id` of the run that it is a part of, if it is.
+        overrides: overrides that the config was composed from, for the command in the result.
+        group: `run_id` of the run that this one is a part of.
 
     Returns:
         The content of result.json; None for a dry run.
 
     Raises:
-        KdrunError: whatever the user can mend.
-        KeyboardInterrupt: after all was saved and the ledger has been told.
+        KdrunError: a problem that the user can fix.
+        KeyboardInterrupt: after everything was saved and the ledger was updated.
     """
     console = console or Console()
     with hub_offline.offline_mode(config.offline), log_to(console):
-        return _run(config, console, words, group)
+        return _run(config, console, overrides, group)
 
 
-def _run(config: RunConfig, console: Console, words: Sequence[str], group: str | None) -> RunResult | None:
-    command = shlex.join(["kdrun", *words])
+def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: str | None) -> RunResult | None:
     metric_loggers.check_installed(config.tracker)
-    cache_eviction.cache_limit()  # refused before anything is made
+    cache_eviction.cache_limit()  # an invalid limit is refused before any work
     if config.dry_run:
-        return _load_and_carry_out(per_domain.first_domain_config(config), console, command, None)
-    folder = RunDirectory(config, group)
-    result = folder.result()
+        command = shlex.join(["kdrun", *overrides])
+        return _load_and_execute(per_domain.first_domain_config(config), console, command, None)
+    run_dir = RunDirectory(config, group)
+    result = run_dir.result()
     if result is not None:
-        console.print(f"{folder.path} is of this run, which is finished: its result stands")
+        console.print(f"{run_dir.path} already holds the finished result of this run; nothing to do")
         return result
-    with _explain_interruption(folder, console):
-        folder.open(command)
-        with _record_outcome(folder):
+    with _explain_interruption(run_dir, console):
+        run_dir.open(shlex.join(["kdrun", *overrides]))
+        with _record_outcome(run_dir):
             if domains.is_per_domain(config.method):
-                result = per_domain.run_domains(config, console, words, folder, folder.command, run)
+                result = per_domain.run_domains(config, console, overrides, run_dir, run)
             else:
-                result = _load_and_carry_out(config, console, folder.command, folder)
-            folder.close("done", result)
-        checkpoint_files.delete_checkpoints(folder.path / "checkpoints" / "last", newest=False)
+                result = _load_and_execute(config, console, run_dir.command, run_dir)
+            run_dir.close("done", result)
+        checkpoint_files.delete_checkpoints(run_dir.path / "checkpoints" / "last", newest=False)
         if config.report:
-            console.print(f"report: {report.write_run_report(folder.path)}")
+            console.print(f"report: {report.write_run_report(run_dir.path)}")
     return result
 
 
 @contextmanager
-def _explain_interruption(folder: RunDirectory, console: Console) -> Iterator[None]:
-    """Listen to whoever asks the run to stop, and say how to go on with a run that had to."""
-    go_on = f"go on with: {shlex.join(['kdrun', f'resume={folder.path}'])}"
+def _explain_interruption(run_dir: RunDirectory, console: Console) -> Iterator[None]:
+    """Handle signals, and print how to resume a run that stops early."""
+    resume = f"resume with: {shlex.join(['kdrun', f'resume={run_dir.path}'])}"
     try:
         with signals.handle_signals():
             yield
     except (KeyboardInterrupt, CheckpointError):
-        console.print(go_on)
+        console.print(resume)
         raise
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL:
             raise
-        if (folder.path / RECORD).exists():
-            console.print(go_on)
+        if (run_dir.path / RECORD).exists():
+            console.print(resume)
         raise DiskError(
-            f"no room for what {folder.path} needs: {error}; make some, or another place (output_dir=…, run_dir=…, "
-            "KDRUN_CACHE for the cache), then go on"
+            f"no space left for {run_dir.path}: {error}; free some space or choose another place (output_dir=…, "
+            "run_dir=…, KDRUN_CACHE for the cache), then resume"
         ) from error
 
 
 @contextmanager
-def _record_outcome(folder: RunDirectory) -> Iterator[None]:
-    """Tell the ledger how a run ended that did not come to its end, and let others into the folder."""
+def _record_outcome(run_dir: RunDirectory) -> Iterator[None]:
+    """Record in the ledger how an unfinished run ended, and release the folder."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        with suppress(OSError):  # a full disk has no room for this line either: the ledger then shows a crash
-            folder.close("interrupted", error=str(stop) or "stopped from the keyboard")
+        with suppress(OSError):  # a full disk has no space for this line either: the ledger then shows a crash
+            run_dir.close("interrupted", error=str(stop) or "stopped from the keyboard")
         raise
     except BaseException as error:
         with suppress(OSError):
-            folder.close("failed", error=f"{type(error).__name__}: {error}")
+            run_dir.close("failed", error=f"{type(error).__name__}: {error}")
         raise
     finally:
-        folder.release()
+        run_dir.release()
 
 
 def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
-    """Build everything with a real teacher, take one step of each turn and evaluate a batch, for `kdrun check`.
+    """Build everything with a real teacher, train one step per turn and evaluate one batch, for `kdrun check`.
 
     Returns:
-        What was looked at; the last one failed where the run could not go on.
+        All checks; the last one failed if the run could not continue.
 
     Raises:
-        KdrunError: there is nothing to try: the data cannot be read, the device is not there.
+        KdrunError: the data cannot be read or the device is missing, so nothing can be checked.
     """
+    config = replace(per_domain.first_domain_config(config), dry_run=True)
     with hub_offline.offline_mode(config.offline), log_to(console):
-        return _try_out(config, console)
+        metric_loggers.check_installed(config.tracker)
+        context = _start(config, console, "", None, is_check=True)
+        data, evaluator = _load_data(context)
+        try:
+            return _check_run(context, data, evaluator)
+        finally:
+            _release()
 
 
-def _try_out(config: RunConfig, console: Console) -> list[PreflightCheck]:
-    metric_loggers.check_installed(config.tracker)
-    run = prepare(replace(per_domain.first_domain_config(config), dry_run=True), console, "", None)
-    run.is_check = True
+def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> list[PreflightCheck]:
+    checks: list[PreflightCheck] = []
     try:
-        _execute(run)
-        return [*run.checks, *checks_after_first_step(run)]
+        run = build.build_run(context, data, evaluator)
+        summary.print_header(run)
+        run, teacher = _prepare_teacher(run)
+        method = build.make_method(run, teacher)
+        loader = build.make_loader(run, method, teacher)
+        checks += checks_before_training(run, teacher)
+        student = train_student(run, method, loader)
+        return [*checks, *checks_after_first_step(run, student.first_steps)]
     except KdrunError as error:
-        return [*run.checks, PreflightCheck("the run starts", ok=False, found=str(error), remedy="see what was found")]
-    finally:
-        _release(run)
+        return [*checks, PreflightCheck("the run starts", ok=False, found=str(error), remedy="fix the problem found")]
 
 
-def _load_and_carry_out(
-    config: RunConfig, console: Console, command: str, folder: RunDirectory | None
+def _load_and_execute(
+    config: RunConfig, console: Console, command: str, run_dir: RunDirectory | None
 ) -> RunResult | None:
-    run = prepare(config, console, command, folder)
     try:
-        return _execute(run)
+        return _execute(prepare(config, console, command, run_dir))
     finally:
-        _release(run)
+        _release()
 
 
-def prepare(config: RunConfig, console: Console, command: str, folder: RunDirectory | None) -> RunContext:
-    """Load the data, create the accelerator and the evaluator of a run."""
-    started = time.perf_counter()
-    needs = registry.get("method", config.method.name).target.requires
-    accelerator = make_accelerator(config, folder.path if folder else None)
+def prepare(config: RunConfig, console: Console, command: str = "", run_dir: RunDirectory | None = None) -> PreparedRun:
+    """Load a run's data and build its evaluator and models; the teacher is not fine-tuned yet."""
+    context = _start(config, console, command, run_dir)
+    return build.build_run(context, *_load_data(context))
+
+
+def _start(
+    config: RunConfig, console: Console, command: str, run_dir: RunDirectory | None, is_check: bool = False
+) -> RunContext:
+    stopwatch = Stopwatch()
+    return RunContext(
+        config=config,
+        command=command,
+        console=console,
+        accelerator=make_accelerator(config, run_dir.path if run_dir else None),
+        run_dir=run_dir,
+        requires=registry.get("method", config.method.name).target.requires,
+        stopwatch=stopwatch,
+        is_check=is_check,
+    )
+
+
+def _load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
+    """Load the rows and make the evaluator; a resumed run must find the rows and libraries it had before."""
+    config, accelerator, run_dir = context.config, context.accelerator, context.run_dir
     data = run_data.load_run_data(config)
     dev = {name: data.splits[name] for name in config.task.dev_splits}
     evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
-    if folder is not None:
-        folder.record_environment({"data": data.fingerprint, "device": accelerator.device.type, **versions()})
-    return RunContext(config, command, console, accelerator, folder, needs, data, evaluator, started)
+    if run_dir is not None:
+        run_dir.record_environment({"data": data.fingerprint, "device": accelerator.device.type, **versions()})
+    return data, evaluator
 
 
-def _release(run: RunContext) -> None:
-    """Free the models and the cache: jobs of a sweep share one process."""
-    if run.tracking is not None:
-        run.tracking.close()
-    run.roles.clear()
-    run.accelerator.free_memory()
+def _release() -> None:
+    """Free memory and cache entries: jobs of a sweep share one process."""
+    release_device_memory()
     cache_eviction.release_all()
     memory.release_memory()  # or a comparison's process doubles in size
 
 
-def _execute(run: RunContext) -> RunResult | None:
-    config, console = run.config, run.console
-    build.build_roles(run)
+def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | None]:
+    """The run with its final teacher, and the teacher's result; None without a teacher."""
+    if not run.requires.teacher:
+        return run, None
+    teacher = teacher_stage.prepare_teacher(run)
+    return run.with_teacher(teacher.bundle), teacher
+
+
+def _execute(run: PreparedRun) -> RunResult | None:
+    """Train, evaluate and export; the result, or None for a dry run."""
     summary.print_header(run)
-    if run.requires.teacher:
-        teacher_stage.prepare_teacher(run)
-    method = build.make_method(run)
-    feed = build.make_loader(run, method)
-    run.checks = checks_before_training(run)
-    if not run.is_check:
-        raise_if_failed(run.checks)
-    outcome = _train_student(run, method, feed)
-    if config.dry_run:
-        if not run.is_check:
-            console.print("dry run: everything composes, builds, trains one step of each turn and evaluates")
+    run, teacher = _prepare_teacher(run)
+    method = build.make_method(run, teacher)
+    loader = build.make_loader(run, method, teacher)
+    raise_if_failed(checks_before_training(run, teacher))
+    student = train_student(run, method, loader)
+    if run.config.dry_run:
+        run.console.print("dry run: everything composes, builds, trains one step per turn and evaluates")
         return None
-    student = run.roles["student"]
-    tables = run.dev_tokens("student")
-    outputs = {split: run.evaluator.outputs(student, table) for split, table in tables.items()}
+    tables, bundle = run.dev_tokens("student"), run.roles["student"]
+    outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
     scores = run.evaluator.score(outputs)
     summary.print_notes(run, "student", outputs)
+    _write_student(run, teacher, outputs)
+    generated = export_generated_text(run, method, loader, teacher)
+    result = build_result(run, teacher, scores, loader, student.training, generated)
+    summary.print_summary(run, result, student.samples)
+    return result
+
+
+def _write_student(run: PreparedRun, teacher: TeacherResult | None, outputs: dict[str, Any]) -> None:
+    """Write the student and its predictions, with the teacher's."""
     assert run.run_dir is not None
+    student = run.roles["student"]
     saving.save_pretrained(student.model, student.tokenizer, run.run_dir.path / "student")
+    teacher_outputs = teacher.outputs if teacher else {}
     run.run_dir.predictions(
         row
         for split, values in outputs.items()
         for row in prediction_rows(
-            config.task, split, run.data.splits[split].table.to_pydict(), values, run.teacher_outputs.get(split)
+            run.config.task, split, run.data.splits[split].table.to_pydict(), values, teacher_outputs.get(split)
         )
     )
-    run.generated = export_generated_text(run, method, feed)
-    result = build_result(run, scores, feed, outcome)
-    summary.print_summary(run, scores, result)
-    return result
 
 
-def _train_student(run: RunContext, method: Method, feed: BatchLoader) -> TrainResult:
+def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> StudentResult:
+    """Train the student with a method; a dry run takes one step per turn."""
     config, student = run.config, run.roles["student"]
-    tables = {
-        name: table
-        for name, table in run.dev_tokens("student").items()
-        if name in config.task.eval_splits_during_training
-    }
+    splits = config.task.eval_splits_during_training
+    tables = {name: table for name, table in run.dev_tokens("student").items() if name in splits}
     limit = 1 if config.dry_run else None
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
@@ -244,11 +278,13 @@ def _train_student(run: RunContext, method: Method, feed: BatchLoader) -> TrainR
         phases = [truncate_to_one_step(phase) for phase in phases]
     runtime = config.runtime
     settings = TrainerSettings(config.optim, config.seed, runtime.log_every, runtime.eval_every, run.select)
-    if run.run_dir is not None:
-        run.tracking = MetricLogger(config, run.accelerator, run.run_dir.run_id)
-    observer = RunLogger(run, method, feed)
-    keeper = build.make_checkpoint_manager(run, "last", observer, student.model.config, save_final=True)
+    tracker = None if run.run_dir is None else MetricLogger(config, run.accelerator, run.run_dir.run_id)
+    callback = RunLogger(run, method, loader, tracker)
+    checkpoints = build.make_checkpoint_manager(run, "last", callback, student.model.config, save_final=True)
     try:
-        return Trainer(method, phases, feed, settings, run.accelerator, evaluate, observer, keeper).run()
+        training = Trainer(method, phases, loader, settings, run.accelerator, evaluate, callback, checkpoints).run()
     finally:
-        observer.close()
+        callback.close()
+        if tracker is not None:
+            tracker.close()
+    return StudentResult(training, callback.samples, callback.first_steps)

@@ -17,117 +17,122 @@ from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.sources.generated_text import CARD
 from kdrun.data.splits import TEXT_COLUMNS
-from kdrun.formatting import number, param_count, plural
+from kdrun.formatting import SYNTHETIC_NOTE, number, param_count, percent, plural
 from kdrun.models import families, parameters
 from kdrun.reporting import generated_text
 from kdrun.runs import build, text_samples
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
-from kdrun.storage.run_result import RunResult, Scores
+from kdrun.storage.run_result import GeneratedTextResult, RunResult, Scores, headline_score
 from kdrun.tasks.base import Outputs
 from kdrun.training.teacher.quality import MIN_GAIN_OVER_BASELINE
 
 
-def score_rows(teacher: Scores | None, student: Scores, guess: dict[str, dict[str, float | None]]) -> list[list[str]]:
-    """One row a split and metric: constant guess, teacher, student, share kept."""
+def score_rows(teacher: Scores | None, student: Scores, baseline: Scores) -> list[list[str]]:
+    """One row per split and metric: majority baseline, teacher, student, retention."""
     rows = []
     for split, values in student.items():
         for metric, value in values.items():
             top = teacher[split][metric] if teacher else None
-            kept = f"{100 * value / top:.1f} %" if value is not None and top else "n/a"
-            rows.append(
-                [
-                    f"{split} {metric}",
-                    number(guess[split].get(metric)),
-                    number(top),
-                    number(value),
-                    kept,
-                ]
-            )
+            retention = percent(value / top if value is not None and top else None)
+            scores = [baseline[split].get(metric), top, value]
+            rows.append([f"{split} {metric}", *map(number, scores), retention])
     return rows
 
 
-def print_header(run: RunContext) -> None:
-    """Say what is about to run, with one example before and after tokenisation."""
+def print_header(run: PreparedRun) -> None:
+    """Print method, data, models and device, notes, and one example before and after tokenization."""
     config, data, console = run.config, run.data, run.console
-    kind = run.evaluator.task_type
-    taught = f" (loss {kind.loss_name(config.loss.name)})" if run.requires.teacher else " (no teacher)"
-    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
-    synthetic = " — synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else ""
-    facts = [
-        ("method", config.method.name + taught),
-        ("task", f"{data.display_name}: {kind.describe_outputs()}; rows: {rows}"),
-        ("data", f"{data.source}{_scored_on(run)}{synthetic}"),
-    ]
-    if any(data.rows_by_domain(name) for name in data.splits):
-        facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
-    for role in run.used_roles:
-        built = run.roles[role]
-        facts.append((role, f"{built.name}, {param_count(parameters.count_parameters(built.model))} parameters"))
-    device, precision = run.accelerator.device.type, config.runtime.precision.value
-    facts.append(("runtime", f"{device}, {precision}, {plural(torch.get_num_threads(), 'thread')}, seed {config.seed}"))
-    console.key_values(
-        f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}", facts
-    )
-    if data.synthetic and data.generated is None and config.preset == kind.synthetic_preset:
-        words = f"kdrun method={config.method.name} task={config.task.name}"
-        console.print("  Tiny models on synthetic data. The real thing:")
-        if dataset.unsupported_source(config.task, "hub") is None:
-            console.print(f"    {words} preset=paper                        the paper's models and data, from the hub")
-        in_glue = "label" in config.task.folder and "pool" not in config.task.folder
-        place = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
-        console.print(f"    {words} preset={kind.real_preset} data.dir={place}    small models on real data, on a CPU")
+    title = f"kdrun {__version__}: {config.method.name} on {data.display_name}, preset {config.preset}"
+    console.key_values(title, _facts(run))
+    if data.synthetic and data.generated is None and config.preset == run.evaluator.task_type.synthetic_preset:
+        _print_real_commands(run)
     if run.requires.text_between:
-        shared = "all models share one vocabulary: soft tokens can pass between them, and a gradient through them"
-        apart = "vocabularies differ: text passes between the models, and the generator learns by a score function"
-        console.note(shared if build.shares_vocabulary(run) else apart)
+        shared = "all models share one vocabulary: soft tokens and gradients pass between them"
+        different = "the vocabularies differ: models exchange text, and the generator learns with REINFORCE gradients"
+        console.note(shared if build.shares_vocabulary(run) else different)
     if run.requires.paired_layers:
         console.key_values("layers compared, student–teacher", build.layer_facts(run))
     for note in [*data.notes, *(f"{role}: {note}" for role in run.used_roles for note in run.roles[role].notes)]:
         console.note(note)
     if data.ood is not None:
-        console.key_values(
-            "out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in ood_text.example_rows(data.ood, 3)]
-        )
-    text = _text(data.student_rows.row(0))
+        examples = ood_text.example_rows(data.ood, 3)
+        console.key_values("out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in examples])
     ids = run.tokens("student")["train"].batch(np.array([0]))["input_ids"][0].tolist()
-    shown = " ".join(run.roles["student"].tokenizer.convert_ids_to_tokens(ids))
-    console.key_values("one example", [("text", text), ("tokens", shown)])
+    tokens = " ".join(run.roles["student"].tokenizer.convert_ids_to_tokens(ids))
+    console.key_values("one example", [("text", _text(data.student_rows.row(0))), ("tokens", tokens)])
 
 
-def _scored_on(run: RunContext) -> str:
-    """Where the dev rows are from, if not from where the run's rows are."""
-    own = run.config.data.task_section.name
-    return f" (dev rows: {own})" if own != run.data.source else ""
+def _facts(run: PreparedRun) -> list[tuple[str, str]]:
+    config, data, task_type = run.config, run.data, run.evaluator.task_type
+    loss = f" (loss {task_type.loss_name(config.loss.name)})" if run.requires.teacher else " (no teacher)"
+    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
+    synthetic = f" — {SYNTHETIC_NOTE}" if data.synthetic else ""
+    facts = [
+        ("method", config.method.name + loss),
+        ("task", f"{data.display_name}: {task_type.describe_outputs()}; rows: {rows}"),
+        ("data", f"{data.source}{_dev_source(run)}{synthetic}"),
+    ]
+    if any(data.rows_by_domain(name) for name in data.splits):
+        facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
+    for role in run.used_roles:
+        bundle = run.roles[role]
+        facts.append((role, f"{bundle.name}, {param_count(parameters.count_parameters(bundle.model))} parameters"))
+    device, precision = run.accelerator.device.type, config.runtime.precision.value
+    threads = plural(torch.get_num_threads(), "thread")
+    return [*facts, ("runtime", f"{device}, {precision}, {threads}, seed {config.seed}")]
 
 
-def _loader(run: RunContext) -> str:
-    """The class of transformers that reads the student."""
-    text_to_text = families.is_text_to_text(run.roles["student"].model.config)
-    return f"AutoModelFor{'Seq2SeqLM' if text_to_text else 'SequenceClassification'}"
+def _print_real_commands(run: PreparedRun) -> None:
+    """Print the commands of the same run on real data."""
+    config, task_type = run.config, run.evaluator.task_type
+    command = f"kdrun method={config.method.name} task={config.task.name}"
+    run.console.print("  Tiny models on synthetic data. For real data:")
+    if dataset.unsupported_source(config.task, "hub") is None:
+        run.console.print(
+            f"    {command} preset=paper                        the paper's models and data, from the hub"
+        )
+    in_glue = "label" in config.task.folder and "pool" not in config.task.folder
+    folder = "GLUE_FOLDER" if in_glue else f"FOLDER_WITH_{config.task.folder['dir']}"
+    run.console.print(
+        f"    {command} preset={task_type.real_preset} data.dir={folder}    small models on real data, on a CPU"
+    )
 
 
-def print_notes(run: RunContext, role: str, outputs: Mapping[str, Outputs]) -> None:
-    """Say what of a role's outputs a reader of its scores should know."""
+def _dev_source(run: PreparedRun) -> str:
+    """The source of the dev rows, if it is not the source of the run's rows."""
+    source = run.config.data.task_section.name
+    return f" (dev rows: {source})" if source != run.data.source else ""
+
+
+def _loader_class(run: PreparedRun) -> str:
+    """The class of transformers that loads the student."""
+    is_text_to_text = families.is_text_to_text(run.roles["student"].model.config)
+    return f"AutoModelFor{'Seq2SeqLM' if is_text_to_text else 'SequenceClassification'}"
+
+
+def print_notes(run: PreparedRun, role: str, outputs: Mapping[str, Outputs]) -> None:
+    """Print remarks on a role's outputs for readers of its scores."""
     for split, values in outputs.items():
-        for told in run.evaluator.task_type.notes_on(values, run.data.splits[split].table.column("text").to_pylist()):
-            run.console.note(f"{role} on {split}: {told}")
+        texts = run.data.splits[split].table.column("text").to_pylist()
+        for note in run.evaluator.task_type.notes_on(values, texts):
+            run.console.note(f"{role} on {split}: {note}")
 
 
 def _by_domain(data: TaskDataset, split: str) -> str:
     return ", ".join(f"{domain} {count}" for domain, count in data.rows_by_domain(split).items() if count)
 
 
-def _knows_nothing(result: RunResult) -> bool:
-    """Whether the student is near the constant guess on the headline metric."""
+def _is_near_baseline(result: RunResult) -> bool:
+    """Whether the student is near the majority baseline on the headline metric."""
     split, metric = result["headline"]["split"], result["headline"]["metric"]
-    value, guess = result["student"]["metrics"][split][metric], result["guess"][split][metric] or 0.0
-    return value is None or value < guess + MIN_GAIN_OVER_BASELINE
+    score, baseline = headline_score(result["headline"], result["student"]), result["guess"][split][metric] or 0.0
+    return score is None or score < baseline + MIN_GAIN_OVER_BASELINE
 
 
-def _remedy(run: RunContext) -> str:
+def _remedy(run: PreparedRun) -> str:
     if run.data.ood is not None:
-        return "the out-of-domain text holds too little of what the task is about; try more of it, or another corpus"
+        return "the out-of-domain text is too far from the task; use more of it, or another corpus"
     return "train it longer (optim.epochs or optim.steps), or change optim.lr"
 
 
@@ -135,45 +140,67 @@ def _text(row: dict[str, Any]) -> str:
     return " | ".join(str(row[key]) for key in TEXT_COLUMNS if row.get(key) is not None)
 
 
-def print_summary(run: RunContext, scores: Scores, result: RunResult) -> None:
-    """The last table, and what to do next."""
-    config, console, folder = run.config, run.console, run.run_dir
-    assert folder is not None
-    title = f"{config.method.name} on {run.data.display_name}"
-    columns = ["score", "constant guess", "teacher", "student", "kept"]
-    console.table(title, columns, score_rows(run.teacher_scores, scores, result["guess"]))
-    chosen, seconds = result["checkpoint"], result["time"]
-    line = f"checkpoint: {chosen['selected']}, step {chosen['step']}"
-    if chosen["split"]:
+def print_summary(run: PreparedRun, result: RunResult, samples: list[dict[str, Any]]) -> None:
+    """Print the scores, generated text and the next commands.
+
+    Args:
+        run: finished.
+        result: of the run.
+        samples: generated text of the last evaluation.
+    """
+    console = run.console
+    teacher = result["teacher"]["metrics"] if result["teacher"] else None
+    columns = ["score", "majority baseline", "teacher", "student", "retention"]
+    rows = score_rows(teacher, result["student"]["metrics"], result["guess"])
+    console.table(f"{result['method']} on {run.data.display_name}", columns, rows)
+    console.print(_checkpoint_line(result))
+    if _is_near_baseline(result):
+        console.warning(f"the student scores like the majority baseline: {_remedy(run)}")
+    if samples:
+        console.print(f"text generated at step {samples[-1]['step']} (samples.jsonl has {len(samples)} per evaluation)")
+        for line in text_samples.format_samples(samples):
+            console.print(line)
+    if result["generated"] is not None:
+        _print_generated(run, result["generated"])
+    console.key_values("next", _next_steps(run, result["generated"]))
+
+
+def _checkpoint_line(result: RunResult) -> str:
+    checkpoint, seconds = result["checkpoint"], result["time"]
+    line = f"checkpoint: {checkpoint['selected']}, step {checkpoint['step']}"
+    if checkpoint["split"]:
         reported = result["headline"]["split"]
-        line += f" (chosen on {chosen['split']}, {'the split' if chosen['split'] == reported else reported} reported)"
+        is_same = checkpoint["split"] == reported
+        line += f" (chosen on {checkpoint['split']}, {'the split' if is_same else reported} reported)"
     if result["compression"]:
         line += f"; {result['compression']:.1f}x smaller than the teacher"
-    console.print(f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s")
-    if _knows_nothing(result):
-        console.warning(f"the student scores like a constant guess: {_remedy(run)}")
-    if run.samples:
-        console.print(
-            f"text made at step {run.samples[-1]['step']} (samples.jsonl has {len(run.samples)} an evaluation)"
-        )
-        for line in text_samples.format_samples(run.samples):
-            console.print(line)
-    if run.generated is not None:
-        card = json.loads((folder.path / run.generated["path"]).with_name(CARD).read_text(encoding="utf-8"))
-        console.key_values("generated text", generated_text.statistics_rows(run.generated["quality"]))
-        console.key_values("examples, by the teacher's class", generated_text.example_rows(card["examples"]))
-        for line in generated_text.warnings(run.generated):
-            console.warning(line)
-    path = folder.path
-    own = [word for word in shlex.split(run.command)[1:] if not word.startswith(("seed=", "run_dir="))]
+    return f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s"
+
+
+def _print_generated(run: PreparedRun, generated: GeneratedTextResult) -> None:
+    assert run.run_dir is not None
+    card = json.loads((run.run_dir.path / generated["path"]).with_name(CARD).read_text(encoding="utf-8"))
+    run.console.key_values("generated text", generated_text.statistics_rows(generated["quality"]))
+    run.console.key_values("examples, by the teacher's class", generated_text.example_rows(card["examples"]))
+    for line in generated_text.warnings(generated):
+        run.console.warning(line)
+
+
+def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list[tuple[str, str]]:
+    """Where the results are, and commands that build on them."""
+    config = run.config
+    assert run.run_dir is not None
+    path = run.run_dir.path
+    overrides = [arg for arg in shlex.split(run.command)[1:] if not arg.startswith(("seed=", "run_dir="))]
     if domains.target_domain(config.method) is not None:  # the baselines are students of all domains
-        own = [word for word in own if not word.startswith("method.domain=")] + [f"method.domain={domains.ALL}"]
-    facts = [
+        overrides = [arg for arg in overrides if not arg.startswith("method.domain=")]
+        overrides.append(f"method.domain={domains.ALL}")
+    steps = [
         ("result", str(path / "result.json")),
-        ("student", f'{_loader(run)}.from_pretrained("{path / "student"}")'),
-        ("compare", shlex.join(["kdrun", "compare", *own, "seeds=3"])),
+        ("student", f'{_loader_class(run)}.from_pretrained("{path / "student"}")'),
+        ("compare", shlex.join(["kdrun", "compare", *overrides, "seeds=3"])),
     ]
-    if run.generated is not None:
-        facts.append(("generated", f"{run.generated['rows']} rows: {path / run.generated['path']}"))
-        facts.append(("learn from it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
-    console.key_values("next", facts)
+    if generated is not None:
+        steps.append(("generated", f"{generated['rows']} rows: {path / generated['path']}"))
+        steps.append(("learn from it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
+    return steps

@@ -16,141 +16,165 @@ from kdrun.errors import ConfigError
 from kdrun.methods.domain_teachers.transferability import transferability
 from kdrun.models.domain_embedding import DomainClassifier
 from kdrun.runs import build, summary
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.teacher import answers, embeddings, finetune, quality
 
 
-def prepare_teacher(run: RunContext) -> None:
-    """Fine-tune or fetch the teacher, score it, refuse one that knows nothing."""
-    config, built = run.config, run.roles["teacher"]
-    setting = build.teacher_evaluation(run)
+def prepare_teacher(run: PreparedRun) -> TeacherResult:
+    """Fine-tune the teacher or load it from the cache, evaluate it, and refuse one that is too weak.
+
+    A dry run uses the teacher as it was built, without scores.
+
+    Raises:
+        ConfigError: a domain strategy is configured, and the teacher is not to be fine-tuned.
+    """
+    config, bundle = run.config, run.roles["teacher"]
     is_real = run.is_check or not config.dry_run
-    wants = finetune.needs_finetuning(config.teacher, built)
-    kind = resolve_domain_strategy(config, run.requires)
-    if kind in (DomainStrategy.multi_task, DomainStrategy.meta) and not wants:
+    needs_finetuning = finetune.needs_finetuning(config.teacher, bundle)
+    strategy = resolve_domain_strategy(config, run.requires)
+    if strategy in (DomainStrategy.multi_task, DomainStrategy.meta) and not needs_finetuning:
         raise ConfigError(
             [
-                f"teacher.domain_strategy={kind.value} is a way of fine-tuning, and the teacher {built.name} has its "
-                "head already: give its base model, or teacher.fine_tune=always"
+                f"teacher.domain_strategy={strategy.value} is a way of fine-tuning, and the teacher {bundle.name} "
+                "already has a head: use its base model, or teacher.fine_tune=always"
             ]
         )
-    if wants and is_real:
-        fine_tune(run, kind)
-    run.roles["teacher"].model.requires_grad_(False).eval()
-    if not is_real:
-        _dry_run_placeholder(run)
-        return
-    run.teacher_outputs = setting.outputs(run.roles["teacher"])
-    run.teacher_scores = run.evaluator.score(run.teacher_outputs)
-    summary.print_notes(run, "teacher", run.teacher_outputs)
-    warning = quality.check_teacher_quality(run.teacher_scores, setting)
+    teacher = fine_tune(run, strategy) if needs_finetuning and is_real else TeacherResult(bundle)
+    teacher.bundle.model.requires_grad_(False).eval()
+    return _evaluate(run, teacher) if is_real else _with_placeholders(run, teacher)
+
+
+def _evaluate(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
+    """Score the teacher on the dev rows.
+
+    Raises:
+        TrainingError: the teacher is too weak to distil from.
+    """
+    evaluation = build.teacher_evaluation(run)
+    outputs = evaluation.outputs(teacher.bundle)
+    scores = run.evaluator.score(outputs)
+    summary.print_notes(run, "teacher", outputs)
+    warning = quality.check_teacher_quality(scores, evaluation)
     if warning:
         run.console.warning(warning)
+    return replace(teacher, outputs=outputs, scores=scores)
 
 
-def _dry_run_placeholder(run: RunContext) -> None:
-    """What a dry run takes for a meta-teacher's own, whose values no step of it depends on."""
+def _with_placeholders(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
+    """Add untrained parts of a meta-teacher for a dry run, whose steps do not depend on their values."""
     if not run.requires.meta_teacher:
-        return
-    built, options = run.roles["teacher"], run.config.teacher.meta
-    branch = DomainClassifier(built.model.config.hidden_size, len(run.config.task.domains), options.dropout)
+        return teacher
+    dropout = run.config.teacher.meta.dropout
+    branch = DomainClassifier(teacher.bundle.model.config.hidden_size, len(run.config.task.domains), dropout)
     branch.to(run.accelerator.device).requires_grad_(False).eval()
-    run.finetuned_teacher = finetune.FineTunedTeacher(built, False, {"domain_branch": branch}, None)
-    run.transferability = np.ones(run.data.student_rows.num_rows, np.float32)
+    ones = np.ones(run.data.student_rows.num_rows, np.float32)
+    return replace(teacher, modules={"domain_branch": branch}, rows_read=None, transferability=ones)
 
 
-def fine_tune(run: RunContext, kind: DomainStrategy | None) -> None:
-    """Fine-tune the teacher, or find it in the cache; afterwards it is in its role."""
-    config, built = run.config, run.roles["teacher"]
-    rows = teacher_rows(run, kind)
-    watcher = ProgressCallback(run.console, "teacher", config.task.headline, config.task.dev_splits[0])
+def fine_tune(run: PreparedRun, strategy: DomainStrategy | None) -> TeacherResult:
+    """Fine-tune the teacher, or load it from the cache.
+
+    Args:
+        run: with the teacher before fine-tuning, which is trained in place.
+        strategy: how it learns from several domains; None for a task without domains.
+    """
+    config, bundle = run.config, run.roles["teacher"]
+    rows = teacher_rows(run, strategy)
+    callback = ProgressCallback(run.console, "teacher", config.task.headline, config.task.dev_splits[0])
     try:
-        lessons, context = teacher_training_set(run, rows, kind), build.build_context(run, "teacher")
-        keeper = build.make_checkpoint_manager(run, "teacher", save_final=False)
-        run.finetuned_teacher = finetune.load_or_finetune(built, context, _setting(run, rows), lessons, watcher, keeper)
+        training_set, student_weights = teacher_training_set(run, rows, strategy)
+        context = build.make_build_context(run, "teacher")
+        checkpoints = build.make_checkpoint_manager(run, "teacher", save_final=False)
+        teacher = finetune.load_or_finetune(
+            bundle, context, _evaluation(run, rows), training_set, callback, checkpoints
+        )
     finally:
-        watcher.close()
-    found = "read from the cache" if run.finetuned_teacher.from_cache else "fine-tuned and kept in the cache"
-    of = "" if kind is None else f" (lessons: {kind.value}, on {rows.display_name})"
-    run.console.print(f"teacher {found}{of}")
-    run.roles["teacher"] = run.finetuned_teacher.built
+        callback.close()
+    origin = "loaded from the cache" if teacher.from_cache else "fine-tuned and saved in the cache"
+    domain_note = "" if strategy is None else f" (domain_strategy={strategy.value}, on {rows.display_name})"
+    run.console.print(f"teacher {origin}{domain_note}")
+    return TeacherResult(
+        teacher.built, modules=teacher.modules, rows_read=teacher.rows_read, transferability=student_weights
+    )
 
 
-def teacher_rows(run: RunContext, kind: DomainStrategy | None) -> TaskDataset:
-    """The rows that the teacher is fine-tuned on, and the dev rows that its checkpoint is chosen on.
+def teacher_rows(run: PreparedRun, strategy: DomainStrategy | None) -> TaskDataset:
+    """The teacher's training rows, and the dev rows that choose its checkpoint.
 
-    In a run on other text they are read here, for the teacher alone, and let go with it.
+    In a run on other text, the task's rows are read only here and freed with the teacher's training.
     """
     if not run.trains_on_task_rows:
         return run_data.load_task_data(run.config)
-    whole = run.data.all_domains
-    if whole is None or kind in (None, DomainStrategy.single):
+    all_domains = run.data.all_domains
+    if all_domains is None or strategy in (None, DomainStrategy.single):
         return run.data
     target = domains.target_domain(run.config.method)
-    held_out = getattr(run.config.method, "hold_out_domain", False)
-    return whole.without_domain(target) if held_out and target is not None else whole
+    is_held_out = getattr(run.config.method, "hold_out_domain", False)
+    return all_domains.without_domain(target) if is_held_out and target is not None else all_domains
 
 
 def teacher_training_set(
-    run: RunContext, rows: TaskDataset, kind: DomainStrategy | None
-) -> finetune.TeacherTrainingSet:
-    """The teacher's training rows, with what its lessons want of each; the student's are weighed on the way."""
+    run: PreparedRun, rows: TaskDataset, strategy: DomainStrategy | None
+) -> tuple[finetune.TeacherTrainingSet, np.ndarray | None]:
+    """The teacher's training rows with what its strategy needs of each, and the student's transferability.
+
+    Returns:
+        The training set; transferability of each student row, [rows], None without a meta-teacher.
+    """
     train = rows.train
     target = domains.target_domain(run.config.method)
     index = None if target is None else run.config.task.domains.index(target)
     labels, targets = train.labels(), None
     if run.evaluator.task_type.generates_text:
-        built, limit = run.roles["teacher"], run.config.task.answer_tokens
-        labels, targets = None, answers.target_sequences(labels.tolist(), built, limit, gold=True)
-    made = finetune.TeacherTrainingSet(
-        _tokens(run, rows, "train"), labels, targets, kind, train.domains(), target=index
-    )
-    if kind is not DomainStrategy.meta:
-        return made
+        bundle, limit = run.roles["teacher"], run.config.task.answer_tokens
+        labels, targets = None, answers.target_sequences(labels.tolist(), bundle, limit, gold=True)
+    tokens = _tokens(run, rows, "train")
+    training_set = finetune.TeacherTrainingSet(tokens, labels, targets, strategy, train.domains(), target=index)
+    if strategy is not DomainStrategy.meta:
+        return training_set, None
     of_teacher, of_student = _transferability(run, rows)
-    run.transferability = of_student
-    return replace(made, transferability=of_teacher)
+    return replace(training_set, transferability=of_teacher), of_student
 
 
-def _transferability(run: RunContext, rows: TaskDataset) -> tuple[np.ndarray, np.ndarray]:
+def _transferability(run: PreparedRun, rows: TaskDataset) -> tuple[np.ndarray, np.ndarray]:
     """t(x) of the teacher's rows, among themselves, and of the student's rows, among those of all domains.
 
-    A teacher whose student's domain is held out knows no prototype of it; its student's rows have their own.
+    If the student's domain is held out, the teacher has no prototype of it; the student's rows have their own.
     """
-    task, options, whole = run.config.task, run.config.teacher.meta, run.data.all_domains or run.data
-    table = _tokens(run, whole, "train")
-    states = embeddings.cached_embeddings(run.roles["teacher"], table, run.accelerator)
-    labels, ids = whole.train.labels(), whole.train.domains()
+    task, options, dataset = run.config.task, run.config.teacher.meta, run.data.all_domains or run.data
+    tokens = _tokens(run, dataset, "train")
+    states = embeddings.cached_embeddings(run.roles["teacher"], tokens, run.accelerator)
+    labels, ids = dataset.train.labels(), dataset.train.domains()
     assert ids is not None
-    count = (len(task.domains), len(task.labels))
+    counts = (len(task.domains), len(task.labels))
 
     def among(chosen: np.ndarray) -> np.ndarray:
         parts = np.asarray(states[chosen], np.float64), labels[chosen], ids[chosen]
-        return transferability(*parts, count, options.prototypes, options.own_weight)
+        return transferability(*parts, counts, options.prototypes, options.own_weight)
 
-    seen, own = (np.isin(ids, _present(part)) for part in (rows, run.data))
-    everything = among(np.arange(len(ids)))
-    return (everything if seen.all() else among(np.flatnonzero(seen))), everything[own]
+    in_teacher, in_student = (np.isin(ids, _domain_ids(part)) for part in (rows, run.data))
+    all_rows = among(np.arange(len(ids)))
+    return (all_rows if in_teacher.all() else among(np.flatnonzero(in_teacher))), all_rows[in_student]
 
 
-def _present(rows: TaskDataset) -> np.ndarray:
-    """The domains that training rows are of."""
+def _domain_ids(rows: TaskDataset) -> np.ndarray:
+    """The domains of training rows, without repeats."""
     ids = rows.train.domains()
     assert ids is not None
     return np.unique(ids)
 
 
-def _tokens(run: RunContext, rows: TaskDataset, split: str) -> TokenizedSplit:
+def _tokens(run: PreparedRun, rows: TaskDataset, split: str) -> TokenizedSplit:
     if rows is run.data:
         return run.tokens("teacher")[split]
-    built = run.roles["teacher"]
-    return tokenize(rows.splits[split], built.tokenizer, run.config.data.max_length, built.prompts)
+    bundle = run.roles["teacher"]
+    return tokenize(rows.splits[split], bundle.tokenizer, run.config.data.max_length, bundle.prompts)
 
 
-def _setting(run: RunContext, rows: TaskDataset) -> finetune.TeacherEvaluation:
-    """Where the teacher is scored while it learns: on dev rows of the domains that it learns."""
+def _evaluation(run: PreparedRun, rows: TaskDataset) -> finetune.TeacherEvaluation:
+    """Dev rows that choose the teacher's checkpoint: those of the domains that it is fine-tuned on."""
     if rows is run.data or not run.trains_on_task_rows:
         return build.teacher_evaluation(run)
     splits = {name: rows.splits[name] for name in run.config.task.eval_splits_during_training}

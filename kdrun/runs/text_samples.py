@@ -14,7 +14,7 @@ from kdrun.data.batch import Batch
 from kdrun.data.loader import BatchLoader
 from kdrun.generation.types import GeneratedText
 from kdrun.methods.base import Method
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun
 from kdrun.tasks.base import softmax_by_name
 
 ROWS = 8
@@ -25,15 +25,15 @@ ROLES = ("teacher", "student")
 Sample = dict[str, Any]
 
 
-def sample_texts(run: RunContext, method: Method, feed: BatchLoader, step: int) -> list[Sample]:
+def sample_texts(run: PreparedRun, method: Method, loader: BatchLoader, step: int) -> list[Sample]:
     """What the method makes of a few training rows now, and what teacher and student say before and after.
 
     Returns:
         One sample a row: step, original, text, changed (indices of words of `text`), and per role the classes
         `before` and `after`; of a task that is answered with a text also `answers`, what each role writes of `text`.
     """
-    rows = rng.numpy_stream(run.config.seed, "samples").permutation(feed.num_rows)[:ROWS]
-    batch = feed.load_batch(np.sort(rows), "samples", step)
+    rows = rng.numpy_stream(run.config.seed, "samples").permutation(loader.num_rows)[:ROWS]
+    batch = loader.load_batch(np.sort(rows), "samples", step)
     for module in method.roles.values():
         module.eval()
     with torch.no_grad(), run.accelerator.autocast():
@@ -55,7 +55,7 @@ def sample_texts(run: RunContext, method: Method, feed: BatchLoader, step: int) 
 
 
 def _before_and_after(
-    run: RunContext, method: Method, batch: Batch, made: GeneratedText, role: str
+    run: PreparedRun, method: Method, batch: Batch, made: GeneratedText, role: str
 ) -> list[list[dict[str, float]]]:
     task, found = run.config.task, []
     model = method.context.class_view().as_classifier(method.roles[role])
@@ -68,7 +68,7 @@ def _before_and_after(
     return found
 
 
-def _answers(run: RunContext, made: GeneratedText, role: str) -> list[str]:
+def _answers(run: PreparedRun, made: GeneratedText, role: str) -> list[str]:
     """What a model writes of made texts."""
     from kdrun.generation.greedy import greedy_decode
 

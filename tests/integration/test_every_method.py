@@ -109,14 +109,12 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
         assert any(unfit in problem for problem in problems)
         return
     assert problems == []
-    run = runner.prepare(config, QuietConsole(), "", None)
-    build.build_roles(run)
+    run = runner.prepare(config, QuietConsole())
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
-    if run.requires.meta_teacher:
-        teacher_stage.prepare_teacher(run)
-    made = build.make_method(run)
-    feed = build.make_loader(run, made)
+    teacher = teacher_stage.prepare_teacher(run) if run.requires.meta_teacher else None
+    made = build.make_method(run, teacher)
+    feed = build.make_loader(run, made, teacher)
     looking = Looking(dict(made.roles))
     settings = TrainerSettings(config.optim, config.seed, log_every=1)
     phases = made.phases(made.config, config.optim)

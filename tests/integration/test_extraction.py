@@ -73,8 +73,7 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
 
 
 def test_the_teachers_logits_are_its_own_on_the_very_tokens(tmp_path: Path) -> None:
-    run = runner.prepare(tiny(tmp_path, "method=kd"), QuietConsole(), "", None)
-    build.build_roles(run)
+    run = runner.prepare(tiny(tmp_path, "method=kd"), QuietConsole())
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
     feed = build.make_loader(run, build.make_method(run))
@@ -92,7 +91,6 @@ def test_the_teachers_logits_are_its_own_on_the_very_tokens(tmp_path: Path) -> N
 def test_teacher_answers_are_decoded_once_and_are_no_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = tiny(tmp_path, "method=kd_ood")
     run = runner.prepare(config, QuietConsole(), "", None)
-    build.build_roles(run)
     caplog.set_level(logging.INFO, "kdrun")
     table, teacher = run.tokens("teacher")["train"], run.roles["teacher"]
     first = answers.cached_answers(teacher, table, run.evaluator)

@@ -75,8 +75,7 @@ def poisoned(tmp_path: Path) -> list[str]:
 def built(taught: Path) -> tuple[Any, Method, Any]:
     """A run of kd_augment before its training, its method and its rows."""
     words = [f"teacher.path={taught}", "student.tokenizer=teacher", "generator.tokenizer=teacher"]
-    run = runner.prepare(compose.load_config([*SMOKE, "method=kd_augment", *words]), QuietConsole(), "", None)
-    build.build_roles(run)
+    run = runner.prepare(compose.load_config([*SMOKE, "method=kd_augment", *words]), QuietConsole())
     method = build.make_method(run)
     return run, method, build.make_loader(run, method)
 

@@ -47,8 +47,7 @@ def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(t
 
 def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -> None:
     config = smoke(tmp_path, "task=rte", "optim.steps=60", "optim.lr=5e-3", "student=layers_of", "student.layers=[1]")
-    run = runner.prepare(config, QuietConsole(), "", None)
-    build.build_roles(run)
+    run = runner.prepare(config, QuietConsole())
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
     made = build.make_method(run)

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
-from kdrun.formatting import NOT_MEASURED, mean_sd, number, percent, signed
+from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, mean_sd, number, percent, signed
 from kdrun.reporting.tables import comparisons, domains, generated_text
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def interval(pair: dict[str, Any]) -> str:
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
     """Say what is compared, on what."""
-    synthetic = "synthetic, made by a grammar; no number here is a GLUE score" if data.synthetic else data.source
+    synthetic = SYNTHETIC_NOTE if data.synthetic else data.source
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {synthetic}")]
     facts += [(arm.name, shlex.join(["kdrun", *arm.words])) for arm in arms]

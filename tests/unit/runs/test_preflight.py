@@ -15,9 +15,9 @@ from kdrun.training.step_checks import FirstStepReport
 
 def test_a_zero_term_fails_and_says_why() -> None:
     found = FirstStepReport("train", "student", {"hard": 0.5, "soft": 0.0}, 3, ["student.pooler.weight"])
-    terms, gradients = preflight._inspected(found)
+    terms, gradients = preflight._first_step(found)
     assert not terms.ok
-    assert "soft teaches nothing" in terms.remedy
+    assert "soft is zero" in terms.remedy
     assert gradients.ok
     assert "1 unused: student.pooler.weight" in gradients.found
 

@@ -140,20 +140,20 @@ def test_a_folder_whose_run_died_before_it_began_is_free(tmp_path: Path) -> None
 
 def test_logs_are_cut_back_to_where_they_stood(tmp_path: Path) -> None:
     folder = begun(tmp_path)
-    assert folder.sizes() == {}
+    assert folder.log_sizes() == {}
     folder.log({"step": 1})
     folder.samples([{"step": 1, "text": "ä"}])
-    then = folder.sizes()
+    then = folder.log_sizes()
     folder.log({"step": 2})
     folder.samples([{"step": 2, "text": "b"}, {"step": 2, "text": "c"}])
     assert [row["text"] for row in folder.last_samples()] == ["b", "c"]
-    assert folder.missing_since(then) is None
-    folder.cut(then)
-    assert folder.sizes() == then
+    assert folder.missing_log_bytes(then) is None
+    folder.truncate_logs(then)
+    assert folder.log_sizes() == then
     assert [row["text"] for row in folder.last_samples()] == ["ä"]
-    assert folder.missing_since({"metrics.jsonl": 99}) == f"metrics.jsonl has {then['metrics.jsonl']} bytes of 99"
-    folder.cut({})
-    assert folder.sizes() == {}
+    assert folder.missing_log_bytes({"metrics.jsonl": 99}) == f"metrics.jsonl has {then['metrics.jsonl']} bytes of 99"
+    folder.truncate_logs({})
+    assert folder.log_sizes() == {}
     assert folder.last_samples() == []
 
 

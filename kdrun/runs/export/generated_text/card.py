@@ -8,7 +8,7 @@ from kdrun import __version__
 from kdrun.data.loader import BatchLoader
 from kdrun.data.sources.generated_text import FILE
 from kdrun.reporting.generated_text import STATISTICS, format_statistic
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.provenance import provenance
 from kdrun.storage.serialization import to_plain
 
@@ -17,8 +17,9 @@ FORMAT = 1
 
 
 def card_content(
-    run: RunContext,
-    feed: BatchLoader,
+    run: PreparedRun,
+    teacher: TeacherResult,
+    loader: BatchLoader,
     counts: dict[str, int],
     quality: dict[str, Any],
     file: dict[str, Any],
@@ -28,7 +29,8 @@ def card_content(
 
     Args:
         run: the run that made the text.
-        feed: what it was made of.
+        teacher: that scored the text.
+        loader: what it was made of.
         counts: what became of the texts that were made.
         quality: the figures of `kdrun.generation.text_statistics.measure`.
         file: of the rows: how many, checksum, fingerprint as a split.
@@ -49,7 +51,7 @@ def card_content(
         "teacher": {
             "name": run.roles["teacher"].name,
             "fingerprint": run.roles["teacher"].fingerprint,
-            "metrics": run.teacher_scores,
+            "metrics": teacher.scores,
         },
         "generator": run.roles["generator"].name,
         "source": {
@@ -57,8 +59,8 @@ def card_content(
             "origin": lessons.origin,
             "rows": lessons.num_rows,
             "fingerprint": lessons.fingerprint,
-            "task_rows_read": feed.num_rows_seen("train"),
-            "task_labels_read": feed.num_labels_seen,
+            "task_rows_read": loader.num_rows_seen("train"),
+            "task_labels_read": loader.num_labels_seen,
         },
         "settings": {name: to_plain(getattr(config, name)) for name in settings},
         "counts": counts,

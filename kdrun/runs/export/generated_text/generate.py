@@ -22,7 +22,7 @@ from kdrun.data.splits import SEPARATOR, TEXT_COLUMNS
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.generation.text_statistics import GeneratedRow
 from kdrun.methods.base import Method
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun
 from kdrun.runs.text_samples import text_spans
 
 PHASE = "generated"
@@ -58,12 +58,12 @@ class RowGenerator:
     Args:
         run: the run, trained.
         method: makes the text.
-        feed: the source rows.
+        loader: the source rows.
         rows: how many are wanted.
     """
 
-    def __init__(self, run: RunContext, method: Method, feed: BatchLoader, rows: int) -> None:
-        self.run, self.method, self.feed, self.wanted = run, method, feed, rows
+    def __init__(self, run: PreparedRun, method: Method, loader: BatchLoader, rows: int) -> None:
+        self.run, self.method, self.loader, self.wanted = run, method, loader, rows
         self.counts = GenerationCounts()
         self._tokenizer: Any = run.roles["generator"].tokenizer
         teacher = run.roles["teacher"]
@@ -74,13 +74,13 @@ class RowGenerator:
     def rows(self) -> Iterator[GeneratedRow]:
         """The rows: each pass draws source rows at random, with fresh noise, as many as are still wanted."""
         self.method.roles["generator"].eval()
-        number, lengths = count(), self.feed.tokens["student"].lengths
+        number, lengths = count(), self.loader.tokens["student"].lengths
         for attempt in count():
             before, size = (self.counts.made, self.counts.kept), self.run.evaluator.predictor.batch_size
             self.counts.passes += 1
             stream = rng.numpy_stream(self.run.config.seed, PHASE, index=attempt)
             # at least a batch: of a few rows, all may be repeats by chance
-            chosen = stream.permutation(self.feed.num_rows)[: max(self.wanted - self.counts.kept, size)]
+            chosen = stream.permutation(self.loader.num_rows)[: max(self.wanted - self.counts.kept, size)]
             batches = [chosen[places] for places in longest_first_batches(lengths[chosen], size)]
             for i in stream.permutation(len(batches)):
                 for row in self._scored(self._made(batches[i], next(number))):
@@ -94,7 +94,7 @@ class RowGenerator:
 
     def _made(self, rows: np.ndarray, number: int) -> list[GeneratedRow]:
         """New texts made of these source rows, not yet scored; no more than are wanted."""
-        batch = self.feed.load_batch(rows, PHASE, number)
+        batch = self.loader.load_batch(rows, PHASE, number)
         with torch.no_grad(), self.run.accelerator.autocast():
             made = self.method.generate_for_export(batch)
         classes = [None] * len(rows) if made.target_class is None else made.target_class.tolist()

@@ -17,7 +17,7 @@ from kdrun.data.sources.generated_text import CARD, FILE, FOLDER, read_generated
 from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.generation.text_statistics import GeneratedRow, measure
 from kdrun.methods.base import Method
-from kdrun.runs.context import RunContext
+from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.export.generated_text import card, plan
 from kdrun.runs.export.generated_text.generate import RowGenerator
 from kdrun.storage.hashing import file_digest
@@ -27,24 +27,28 @@ EXAMPLES = 5
 """Rows of each class that the card shows."""
 
 
-def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) -> GeneratedTextResult | None:
+def export_generated_text(
+    run: PreparedRun, method: Method, loader: BatchLoader, teacher: TeacherResult | None
+) -> GeneratedTextResult | None:
     """Make, score, measure and write the text that a run leaves behind.
 
     Args:
         run: the run, trained, with its folder.
         method: makes the text.
-        feed: the rows that it is made of.
+        loader: source rows.
+        teacher: scores the text.
 
     Returns:
         For result.json: where it is, counts, figures, and the fingerprint of the rows as another run reads them. None
         where none is asked for, or the generator gave no text.
     """
-    assert run.run_dir is not None
-    rows = plan.num_rows_to_export(run.config, feed.num_rows)
+    rows = plan.num_rows_to_export(run.config, loader.num_rows)
     if not rows:
         return None
+    assert run.run_dir is not None
+    assert teacher is not None
     run.console.print(f"generator makes {rows} rows of text, the teacher scores them")
-    maker, task = RowGenerator(run, method, feed, rows), run.config.task
+    maker, task = RowGenerator(run, method, loader, rows), run.config.task
     classes = task.classes
     shown = ReservoirExamples(classes, run.config.seed)
     place = run.run_dir.path / FOLDER
@@ -63,13 +67,12 @@ def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) ->
             figures = measure(_again(first, lines), classes)
             file.flush()
             os.fsync(file.fileno())
-        split = read_generated(
-            str(work / FILE), task
-        )  # what was written can be read, and this is what it will be known by
-        facts = {"rows": split.num_rows, "sha256": file_digest(work / FILE), "fingerprint": split.fingerprint}
-        told = card.card_content(run, feed, asdict(maker.counts) | {"wanted": rows}, figures, facts, shown.found())
-        (work / CARD).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (work / "README.md").write_text(card.card_markdown(told), encoding="utf-8")
+        split = read_generated(str(work / FILE), task)  # the rows as another run reads them
+        file_facts = {"rows": split.num_rows, "sha256": file_digest(work / FILE), "fingerprint": split.fingerprint}
+        counts = asdict(maker.counts) | {"wanted": rows}
+        content = card.card_content(run, teacher, loader, counts, figures, file_facts, shown.found())
+        (work / CARD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (work / "README.md").write_text(card.card_markdown(content), encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)  # of a process that died between here and the result
         work.rename(place)
     finally:
@@ -77,10 +80,10 @@ def export_generated_text(run: RunContext, method: Method, feed: BatchLoader) ->
     return {
         "path": f"{FOLDER}/{FILE}",
         "rows": split.num_rows,
-        "sha256": facts["sha256"],
+        "sha256": file_facts["sha256"],
         "fingerprint": split.fingerprint,
         "name": FILE,
-        "counts": told["counts"],
+        "counts": counts,
         "quality": figures,
     }
 

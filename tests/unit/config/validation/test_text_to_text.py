@@ -10,7 +10,7 @@ import pytest
 from kdrun.config import compose
 from kdrun.console import QuietConsole
 from kdrun.errors import ConfigError
-from kdrun.runs import build, runner
+from kdrun.runs import runner
 
 T5 = ("teacher=t5_tiny", "student=t5_tiny")
 
@@ -57,4 +57,4 @@ def test_models_whose_family_their_files_tell_are_refused_before_any_training(mo
     monkeypatch.setattr("kdrun.config.validation.text_to_text.known_text_to_text_roles", lambda *_: {})
     config = compose.load_config(["method=zskd", "task=sst2", "preset=smoke", "generator=t5_smoke"])
     with pytest.raises(ConfigError, match="fills masked tokens"):
-        build.build_roles(runner.prepare(config, QuietConsole(), "", None))
+        runner.prepare(config, QuietConsole())
