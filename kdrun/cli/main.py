@@ -7,9 +7,9 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from kdrun import __version__
 from kdrun.cli import subcommands
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
+from kdrun.version import __version__
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -8,7 +8,6 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import kdrun
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
 from kdrun.storage.hashing import digest
@@ -17,7 +16,7 @@ from kdrun.storage.run_result import Provenance
 NON_COMPUTING = ("cli", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py")
 """Rooms and modules that read results or talk to people; a change in them changes no number of a run."""
 
-PACKAGE = Path(kdrun.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @cache

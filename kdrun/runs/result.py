@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kdrun import __version__
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.loader import BatchLoader
 from kdrun.models import parameters
@@ -23,6 +22,7 @@ from kdrun.storage.run_result import (
     StoppedRole,
 )
 from kdrun.training.trainer import TrainResult
+from kdrun.version import __version__
 
 TRAINED_ROLES: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-import kdrun
 from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
@@ -27,6 +26,7 @@ from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
 from kdrun.storage.ledger import LEDGER, read_runs
 from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
 from kdrun.storage.serialization import to_plain
+from kdrun.version import __version__
 
 LOCK = ".lock"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
@@ -107,7 +107,7 @@ class RunDirectory:
             "config": to_plain(c),
             "config_hash": config_hash(c),
             "code": code_digest(),
-            "kdrun": kdrun.__version__,
+            "kdrun": __version__,
         }
 
     def result(self) -> RunResult | None:

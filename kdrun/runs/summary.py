@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import __version__
 from kdrun.config import domains
 from kdrun.data import dataset
 from kdrun.data.corpus import ood_text
@@ -26,6 +25,7 @@ from kdrun.runs.export.generated_text import plan
 from kdrun.storage.run_result import GeneratedTextResult, RunResult, Scores, headline_score
 from kdrun.tasks.base import Outputs
 from kdrun.training.teacher.quality import MIN_GAIN_OVER_BASELINE
+from kdrun.version import __version__
 
 
 def score_rows(teacher: Scores | None, student: Scores, baseline: Scores) -> list[list[str]]:

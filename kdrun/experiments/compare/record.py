@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import kdrun
 from kdrun.config.identity import config_hash
 from kdrun.errors import DataError
 from kdrun.experiments.compare import significance, teachers
@@ -19,6 +18,7 @@ from kdrun.storage.files import read_jsonl
 from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import RunResult
 from kdrun.storage.serialization import to_plain
+from kdrun.version import __version__
 
 if TYPE_CHECKING:
     from kdrun.config.schema import RunConfig
@@ -75,7 +75,7 @@ def build_record(
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": to_plain(config),
-        "kdrun": kdrun.__version__,
+        "kdrun": __version__,
         "command": command,
     }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun import __version__
 from kdrun.data.loader import BatchLoader
 from kdrun.data.sources.generated_text import FILE
 from kdrun.reporting.generated_text import STATISTICS, format_statistic
 from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.provenance import provenance
 from kdrun.storage.serialization import to_plain
+from kdrun.version import __version__
 
 FORMAT = 1
 """Number of the format of rows and card."""

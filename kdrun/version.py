@@ -1,0 +1,3 @@
+"""Version of kdrun."""
+
+__version__ = "0.2.0"
