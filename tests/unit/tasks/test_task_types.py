@@ -84,7 +84,7 @@ def test_gradients_reach_the_tokens_that_are_there_alone() -> None:
 
 @pytest.mark.parametrize("wrong", [torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, dtype=torch.long)])
 def test_labels_that_do_not_fit_are_refused(wrong: Tensor) -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"logits \[2.*labels \[2"):
         KIND.hard_loss(torch.zeros(2, 4, 5), wrong)
 
 
@@ -184,7 +184,7 @@ class Diverged(Parrot):
 
 def test_a_model_that_has_diverged_is_named() -> None:
     ids = torch.zeros(1, 1, dtype=torch.long)
-    with pytest.raises(TrainingError, match="logits that are not finite"):
+    with pytest.raises(TrainingError, match=r"logits.*not finite"):
         greedy_decode(Diverged().eval(), {"input_ids": ids, "attention_mask": ids}, 3)
 
 
