@@ -1,4 +1,4 @@
-"""Settings of the test session: one cache of its own, no hub."""
+"""Settings of the test session: one private cache, no hub."""
 
 import os
 import sys

@@ -1,3 +1,5 @@
+"""A regression method, a row loader and a recording callback for trainer tests."""
+
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What kdrun leaves in run and comparison folders, made; and a reader of pages."""
+"""Folders of finished runs and comparisons without training, and an HTML reader."""
 
 import json
 import math

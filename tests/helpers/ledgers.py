@@ -1,4 +1,4 @@
-"""Read the ledger of an output folder."""
+"""Reader of the ledger of an output folder."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Folders that tests read."""
+"""Paths that tests read from."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whole runs on models of a few thousand weights, and the files they leave."""
+"""Whole runs on models of a few thousand weights, and readers of their files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""DFKD-T3 on tiny models, for its tests: every way from the generator to those who read it."""
+"""DFKD-T3 on tiny models, for each type of generator and reader."""
 
 from collections.abc import Mapping
 from typing import Any

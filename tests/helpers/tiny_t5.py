@@ -1,4 +1,4 @@
-"""A tiny T5 and a few rows, for tests of what it writes."""
+"""A tiny T5 and a few rows, for generation tests."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Damage to cache entries of every namespace is detected, repaired and changes no run."""
+"""Damaged cache entries of every namespace: detected, rebuilt, without effect on runs."""
 
 import io
 import random

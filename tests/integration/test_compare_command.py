@@ -1,4 +1,4 @@
-"""Comparisons of tiny real runs: fair arms, reuse, interruption, failure, and what is printed."""
+"""Comparisons of tiny real runs: fair arms, reuse, interruption, failure, output."""
 
 import io
 import json
@@ -148,10 +148,10 @@ def test_a_methods_own_keys_go_to_the_arms_that_have_them() -> None:
     assert kd.config(3).seed == 3
 
 
-def test_the_help_tells_of_a_key_with_several_values() -> None:
-    told = subcommands.usage("compare", compare)
-    assert "One key beside method may take several values" in told
-    assert "kdrun compare method=kd task=sst2 method.temperature=1,2,4" in told
+def test_the_help_describes_a_key_with_several_values() -> None:
+    usage = subcommands.usage("compare", compare)
+    assert "method may take several values" in usage
+    assert "kdrun compare method=kd task=sst2 method.temperature=1,2,4" in usage
 
 
 def test_notes_say_which_split_chose() -> None:

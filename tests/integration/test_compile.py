@@ -1,4 +1,4 @@
-"""`runtime.compile`: what is compiled, what it needs, and that results differ by rounding alone."""
+"""`runtime.compile`: compiled modules, requirements, and results equal up to rounding."""
 
 import importlib.util
 import io

@@ -1,4 +1,4 @@
-"""`runtime.deterministic`: the same seeds leave the same bytes, and the setting ends with its run."""
+"""`runtime.deterministic`: equal bytes for equal seeds, and a setting that ends with its run."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Every registered method on a single text, a pair, a score and an answer in words, by encoders and by T5: who moves,
-what is logged.
-"""
+"""Every registered method on every task type: trained roles and logged terms."""
 
 from pathlib import Path
 from typing import Any

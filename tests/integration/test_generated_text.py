@@ -1,4 +1,4 @@
-"""Text that a run leaves behind, end to end: made, written, described, and learnt from by other runs."""
+"""Generated text of a run: written, described, and used to train other runs."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Twenty steps of every method, compared with a stored trajectory.
+"""Twenty steps of every method against a stored trajectory.
 
 A change of numbers is deliberate: run `KDRUN_WRITE_GOLDEN=1 scripts/test integration/test_golden.py`, look at the
 difference, and commit the files with the reason. The tolerance covers other processors and library builds.

@@ -1,4 +1,4 @@
-"""Fine-tuning by the loop against a plain transformers loop of a dozen lines: the same losses."""
+"""Fine-tuning losses against a plain transformers loop."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Plain methods on a task with domains, from the entrypoint to every page that tells of it."""
+"""Plain methods on a task with domains, from the entry point to every page."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""bf16 changes a run's arithmetic, not what it learns: losses and answers stay within bounds of those in fp32."""
+"""Losses and predictions in bf16, within bounds of those in fp32."""
 
 import io
 from pathlib import Path

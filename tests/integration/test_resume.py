@@ -1,4 +1,4 @@
-"""Real processes, killed at optimizer steps drawn at random, go on and leave what an undisturbed run leaves."""
+"""Resume after a kill at a random optimizer step, against an undisturbed run."""
 
 import json
 import random
@@ -70,7 +70,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     # no checkpoint is due
     code = server.run(*words, f"run_dir={stopped}", "checkpoint.every_seconds=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
-    assert f"go on with: kdrun resume={stopped}" in server.output
+    assert f"kdrun resume={stopped}" in server.output
     last = stopped / "checkpoints" / "last"
     assert checkpoint_files.read_checkpoint(last).state["step"] == 3
     (run,) = [run for run in read_ledger(tmp_path) if run["run_dir"] == str(stopped)]
@@ -100,7 +100,7 @@ def test_a_full_disk_is_said_and_costs_nothing(
         assert limited.run(f"resume={tmp_path}/full") == 1
         assert "could not be written" in limited.output
         assert "the last checkpoint is of phase 'train', step 3" in limited.output
-        assert f"go on with: kdrun resume={tmp_path}/full" in limited.output
+        assert f"kdrun resume={tmp_path}/full" in limited.output
         assert "Traceback" not in limited.output
     assert server.run(f"resume={tmp_path}/full") == 0, server.output
     assert killable_runs.differences(killable_runs.outputs(tmp_path / "full"), whole_kd) == []

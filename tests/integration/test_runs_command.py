@@ -1,4 +1,4 @@
-"""`kdrun runs`: what is listed, and what became of runs that never ended."""
+"""`kdrun runs`: listed runs, and the status of runs that never ended."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sweeps: ids that stay, what a repeated command does of each cell, and several processes at one sweep."""
+"""Sweeps: stable ids, repeated commands, and several processes in one sweep."""
 
 import json
 import re
@@ -73,18 +73,11 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "problem"),
-    [
-        ("run_dir=somewhere", "every cell of a sweep has a folder of its own"),
-        ("output_dir=a,b", "all cells of a sweep have one output_dir"),
-        ("checkpoint.every_seconds=1,2", "all cells of a sweep have one checkpoint.every_seconds"),
-        ("sweep=a/b", "the name is a folder's"),
-        ("sweep=..", "the name is a folder's"),
-    ],
+    "override", ["run_dir=somewhere", "output_dir=a,b", "checkpoint.every_seconds=1,2", "sweep=a/b", "sweep=.."]
 )
-def test_what_cannot_be_a_sweep_is_refused(tmp_path: Path, word: str, problem: str) -> None:
-    with pytest.raises(ConfigError, match=problem):
-        sweeps.plan_sweep([*words(tmp_path), "seed=1,2", word])
+def test_an_override_that_no_sweep_can_have_is_an_error(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(override)):
+        sweeps.plan_sweep([*words(tmp_path), "seed=1,2", override])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,9 +85,9 @@ def test_another_base_is_refused_with_what_differs(tmp_path: Path) -> None:
     base = words(tmp_path, "sweep=mine", "method=kd")
     plan(*base, "seed=1,2")
     assert len(plan(*base, "seed=2,3").cells) == 3
-    with pytest.raises(ConfigError, match=r"(?s)began with another base.*optim.lr=0.01 was not among its words"):
+    with pytest.raises(ConfigError, match=r"(?s)sweep=NAME.*optim\.lr=0\.01"):
         plan(*base, "seed=1,2", "optim.lr=0.01")
-    with pytest.raises(ConfigError, match=r"(?s)sweep=NAME.*method=kd was among.*method=finetune was not among"):
+    with pytest.raises(ConfigError, match=r"(?s)sweep=NAME.*method=kd .*method=finetune "):
         plan(*base[:-1], "method=finetune", "seed=4,5")
 
 
@@ -109,7 +102,7 @@ def test_a_default_that_changed_is_another_base_and_so_is_other_code(tmp_path: P
     with pytest.raises(ConfigError, match=r"optim\.lr was 0\.25, is 0\.0005"):
         plan(*words(tmp_path, "seed=1,2"))
     path.write_text(json.dumps(record | {"code": "0" * 16}))
-    with pytest.raises(ConfigError, match=r"code is another than it began with \(code 0000"):
+    with pytest.raises(ConfigError, match=r"code.*\b0000"):
         plan(*words(tmp_path, "seed=1,2"))
     assert plan(*words(tmp_path, "seed=1,2", "sweep=again")).cells == made.cells
 

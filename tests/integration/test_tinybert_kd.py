@@ -1,4 +1,4 @@
-"""TinyBERT's task distillation through the real entrypoint, on models of a few thousand weights."""
+"""TinyBERT's task distillation through the real entry point, on tiny models."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Benchmarks of whole runs have valid overrides."""
+"""Valid overrides of the benchmarks of whole runs."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark script at a tiny scale: both sides of every case run."""
+"""The benchmark script at a tiny scale, both sides of every case."""
 
 from types import ModuleType
 

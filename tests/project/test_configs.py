@@ -1,4 +1,4 @@
-"""Every shipped config composes, alone on the defaults; found recursively, and counted."""
+"""Every shipped config, composed alone on the defaults."""
 
 import io
 from pathlib import Path

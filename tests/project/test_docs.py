@@ -1,4 +1,4 @@
-"""The documentation is true: links, names, commands, generated pages, code."""
+"""Links, names, commands, generated pages and code of the documentation."""
 
 import importlib
 import re
@@ -96,7 +96,7 @@ EXAMPLES_OF_NAMES = {
     "conf/loss/total_variation.yaml", "conf/method/margin_kd.yaml", "kdrun/methods/margin_kd.py",
     "conf/method/mine.yaml", "kdrun/methods/mine.py", "conf/data/parquet.yaml", "kdrun/data/sources/parquet_folder.py",
 }  # fmt: skip
-"""Files that a reader is told to create."""
+"""Files that the documentation asks a reader to create."""
 
 
 def is_name(name: str) -> bool:
@@ -147,7 +147,7 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
 
 
 PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "parquet", "emotion")
-"""Parts that a reader is told to add; the tests of the examples run them."""
+"""Parts that the documentation asks a reader to add; the tests of the examples run them."""
 
 
 @pytest.mark.parametrize("name", ["config.md", "commands.md", "result_schema.md"])

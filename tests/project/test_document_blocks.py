@@ -1,4 +1,4 @@
-"""Blocks of a document that scripts fill."""
+"""Generated blocks of a document."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.blocks import block, put, replaced, table
 
-COLUMNS, ROWS = ["case", "beside", "ratio"], [["a", "x", "2x"], ["b", "", "3x"]]
+COLUMNS, ROWS = ["case", "baseline", "ratio"], [["a", "x", "2x"], ["b", "", "3x"]]
 
 
 def test_a_block_is_replaced_and_read_and_the_rest_stays(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything in examples/ and the steps of docs/extend, run at smoke size."""
+"""Everything in examples/ and the steps of docs/extend, at smoke size."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""The layout of the project: layers, sizes, first lines of docstrings, who imports what."""
+"""Layout of the project: layers, sizes, first lines of docstrings, imports."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Every command and every piece of code of the README and the quickstart, run."""
+"""Every command and code block of the README and the quickstart."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
 
 
 LONG = ("zskd", "mate_kd", "meta_kd", "kdrun -m")
-"""Of these commands one each is a test of its own elsewhere, on smaller models."""
+"""Commands that take long here; other tests run one command of each group on smaller models."""
 
 
 @pytest.mark.usefixtures("run_env")

@@ -1,4 +1,4 @@
-"""The stress script counts its disturbances."""
+"""The disturbance counts of the stress script."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a wheel holds, and that it runs from any folder."""
+"""Contents of the wheel, and its use from any folder."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Attacks on what SECURITY.md claims: things from strangers that try to run code, write elsewhere, or carry secrets."""
+"""Attacks on the claims of SECURITY.md: foreign code, foreign paths, leaked secrets."""
 
 import ast
 import io

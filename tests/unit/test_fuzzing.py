@@ -1,4 +1,4 @@
-"""Made-up words and files: never a traceback, never a row that is dropped in silence."""
+"""Random overrides and files: no traceback, no row dropped silently."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_attention_mse_counts_masked_scores_as_zero() -> None:
 @pytest.mark.parametrize("junk", [0.0, 1e6, float("inf"), float("nan")])
 @pytest.mark.parametrize("dtype", [torch.long, torch.bool, torch.float32])
 def test_mask_equals_deletion(junk: float, dtype: torch.dtype) -> None:
-    """An example's value and gradient are those it has alone, whatever the padding holds."""
+    """An example's value and gradient equal those without padding, for any padding values."""
     lengths, longest = (2, 5, 3), 5
     mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).to(dtype)
     hidden = [logits(3, longest, 4, seed=s) for s in (0, 1)]

@@ -1,4 +1,4 @@
-"""Registered names: what is known, what is refused, and parts that another package adds."""
+"""Registered names: valid names, errors, and parts of other packages."""
 
 from __future__ import annotations
 

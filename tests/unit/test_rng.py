@@ -1,4 +1,4 @@
-"""Random streams: a function of their arguments alone, in any process, and of nothing global."""
+"""Random streams: functions of their arguments alone, in any process."""
 
 from __future__ import annotations
 

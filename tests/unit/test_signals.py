@@ -1,4 +1,4 @@
-"""Signals: at once, or between two steps."""
+"""Signals: immediate, or deferred to the next step."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def break_off(number: int = 0) -> None:
     with signals.defer_signals(False):
         if number:
             send(number)
-        pytest.fail("nobody heard")
+        pytest.fail("no handler raised")
 
 
 def fail_after(number: int) -> None:

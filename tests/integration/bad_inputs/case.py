@@ -1,4 +1,4 @@
-"""One kind of bad input: how it is made, the command that meets it, and what must be said."""
+"""One case of bad input: setup, command and expected message."""
 
 from __future__ import annotations
 

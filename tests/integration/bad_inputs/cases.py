@@ -1,4 +1,4 @@
-"""All kinds of bad input that are tried."""
+"""All cases of bad input."""
 
 from tests.integration.bad_inputs import configs, environment, files, run_folders
 

@@ -1,4 +1,7 @@
-"""Places that cannot be written, no room, no home. Tests may run as root, whom no right stops: rights are simulated."""
+"""Unwritable places, full disks, no home directory.
+
+Tests may run as root, which ignores permissions, so permission errors are simulated.
+"""
 
 import builtins
 import errno

@@ -1,4 +1,4 @@
-"""Model folders, run folders, checkpoints and ledgers: a finished run's own, with one thing wrong each."""
+"""Damaged model folders, run folders, checkpoints and ledgers: one defect per case."""
 
 import json
 import shutil

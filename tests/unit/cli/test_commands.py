@@ -1,4 +1,4 @@
-"""The words of a verb: typed, checked, with every problem in one report."""
+"""Arguments of subcommands: types, checks, all problems in one report."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Domains: the protocol of a task, and what does not fit between a method, its task and the source."""
+"""Domains: the protocol of a task, and conflicts of method, task and source."""
 
 from dataclasses import dataclass, replace
 

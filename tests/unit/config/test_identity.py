@@ -1,3 +1,5 @@
+"""The config hash."""
+
 from pathlib import Path
 
 from kdrun.config import compose, identity

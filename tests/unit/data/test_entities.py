@@ -1,4 +1,4 @@
-"""Entities as text: serialized, parsed, compared, scored on hand-computed examples and on real CoNLL-2003."""
+"""Entities as text: serialized, parsed, compared and scored."""
 
 import pytest
 

@@ -1,3 +1,5 @@
+"""Batch samplers: row order, similar lengths, token bounds."""
+
 from __future__ import annotations
 
 import numpy as np

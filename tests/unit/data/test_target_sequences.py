@@ -1,4 +1,4 @@
-"""Target sequences as batches: labels, decoder inputs, and the loader that returns them."""
+"""Batches of target sequences: labels, decoder inputs, loader."""
 
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Tokenization: batches, padding, cache, truncation."""
+
 from __future__ import annotations
 
 from pathlib import Path

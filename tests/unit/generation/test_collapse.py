@@ -1,4 +1,4 @@
-"""What counts as a collapse of a generator."""
+"""Collapse of a generator."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a generator writes, as teacher and student read it: in soft tokens, and as text."""
+"""Generated text as teacher and student receive it, in soft tokens and as text."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_the_soft_path_gives_the_logits_of_the_discrete_text(settings: dict[str,
 @pytest.mark.parametrize("teacher", ["encoder", "t5"])
 @pytest.mark.parametrize("settings", WAYS)
 def test_a_text_in_soft_tokens_is_the_text_that_is_read_as_text(settings: dict[str, Any], teacher: str) -> None:
-    """The two interfaces meet: ids put into a role's frame, and the words written out and tokenised for the role."""
+    """Both interfaces agree: ids in a role's frame, and decoded text tokenized for the role."""
     method = made(teacher=teacher, **settings)
     given = batch(method)
     text = method.generate_text(given)

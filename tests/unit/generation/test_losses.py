@@ -1,4 +1,4 @@
-"""The generator's losses: by hand, at their bounds, their gradients against finite differences."""
+"""The generator's losses: values by hand, bounds, numerical gradients."""
 
 import math
 from functools import partial
@@ -57,7 +57,7 @@ def test_class_imbalance_at_its_bounds() -> None:
 
 
 def test_the_reward_of_single_texts_is_the_first_order_of_the_batch() -> None:
-    """A small change of one text's shares changes the batch's term, times the rows, by the change of its own share."""
+    """A small change of one text's shares changes the batch's term, times the rows, by the change of that share."""
     shares = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]], dtype=torch.float64)
     rows, step = len(shares), 1e-5
     for i in range(rows):

@@ -1,4 +1,4 @@
-"""Masks: which tokens may be masked, at what rate, and across tokenizations."""
+"""Masks: maskable tokens, mask rates, several tokenizations."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The score-function gradient on a language so small that every text of it can be written down."""
+"""The score-function gradient, against a sum over all texts of a tiny language."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Soft masked text against the textbook form, for every family of models."""
+"""Soft masked text against the textbook form, for every model family."""
 
 import pytest
 import torch

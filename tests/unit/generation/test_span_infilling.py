@@ -1,4 +1,4 @@
-"""Gaps by hand, the spans that they come from, and the ids that are no words."""
+"""Span infilling: gaps by hand, source spans, and ids that are no words."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.helpers.tiny_t5 import WORDS, Tokenizer, mask_of, prompt, rows, t5
 
 
 def test_gaps_by_hand() -> None:
-    """T5's own format: one sentinel a gap in the text; in the decoder each sentinel and the words of its gap."""
+    """T5's format: one sentinel per gap in the text; in the decoder each sentinel and the tokens of its gap."""
     given, mask = rows(), mask_of(".xx.x...", "x......x")
     mask[1, 7] = False
     cut = span_infilling.build_infilling_inputs(given["input_ids"], given["attention_mask"], mask, prompt(), WORDS)

@@ -1,4 +1,4 @@
-"""Text from a tiny T5: one pass against T5's own, token by token against a teacher-forced pass."""
+"""Text from a tiny T5, against T5's own pass and a teacher-forced pass."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.helpers.tiny_t5 import END, VOCAB, WORDS, mask_of, prompt, rows, t5
 
 
 def test_the_logits_of_a_gap_are_t5s_own() -> None:
-    """The head at the words of the gaps alone, against the whole model's forward pass, row by row without padding."""
+    """The head at the tokens of the gaps alone, against the full forward pass, row by row without padding."""
     model, given, mask = t5(), rows(), mask_of(".xx.x...", "xx...x..")
     cut = span_infilling.build_infilling_inputs(given["input_ids"], given["attention_mask"], mask, prompt(), WORDS)
     found, place = t5_sampling.infill_logits(model, cut, WORDS.banned), 0
@@ -66,7 +66,7 @@ def test_decoding_with_kept_states_equals_one_teacher_forced_pass(temperature: f
 
 def test_a_decoded_text_has_the_probability_of_its_tokens_and_its_end() -> None:
     model = t5()
-    model.shared.weight.data.mul_(0.2)  # near even, so that texts end by themselves
+    model.shared.weight.data.mul_(0.2)  # near even, so that texts reach their end token
     lengths = LengthLimits(2, 60)
     made = t5_sampling.decode(model, rows(), prompt(), WORDS, lengths, rng.numpy_stream(1, "w", index=0))
     counts = made.present.sum(dim=1)

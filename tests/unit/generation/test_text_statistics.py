@@ -1,4 +1,4 @@
-"""Figures of generated text, counted by hand."""
+"""Statistics of generated text, counted by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The steps of fine-tuning and plain distillation, against their formulas worked out in NumPy."""
+"""Steps of fine-tuning and plain distillation, against their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_finetune_is_the_summed_cross_entropy() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
 @pytest.mark.parametrize(("hard", "soft"), [(0.5, 0.5), (0.25, 3.0), (0.0, 1.0), (1.0, 0.0)])
 def test_kd_is_the_papers_formula(temperature: float, hard: float, soft: float) -> None:
-    """T² stays whatever the weights are."""
+    """T² applies for all weights."""
     config = KDConfig(temperature=temperature, hard_weight=hard, soft_weight=soft)
     out = KD(config, parts(CLASSES, STUDENT)).step(batch(LABELS, TEACHER), TURN)
     expected = hard * hard_by_hand() + soft * soft_by_hand(temperature)

@@ -1,4 +1,4 @@
-"""DFKD-T3 on tiny models: its student's turn, what is wanted and what collapses, what is refused."""
+"""DFKD-T3 on tiny models: student steps, target classes, collapse, errors."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_a_collapse_ends_the_generators_part_with_the_last_good_one() -> None:
     shown(method, [0, 1], [0, 1])
     assert (method.stop_reason("generator"), method.stop_reason("student")) == ("", "")
     turn_to(method, 3.0)
-    shown(method, [0, 1], [1, 0])  # no collapse, but nobody's best
+    shown(method, [0, 1], [1, 0])  # no collapse, but not the best agreement
     assert method.stop_reason("generator") == ""
     turn_to(method, 4.0)
     shown(method, [1], [0, 1])

@@ -1,4 +1,4 @@
-"""The gradient of DFKD-T3's generator: the textbook's, finite differences, a sum over all texts there are."""
+"""The generator's gradient in DFKD-T3, against finite differences and a full sum."""
 
 from collections.abc import Callable
 from typing import Any

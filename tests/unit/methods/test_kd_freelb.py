@@ -1,4 +1,4 @@
-"""FreeLB around KD: the ascent worked out by hand, the ball, and what one pass comes to."""
+"""FreeLB around KD: the ascent by hand, the ball, and one pass."""
 
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Models from checkpoints: weights, heads, labels, errors."""
+
 import json
 import shutil
 import time

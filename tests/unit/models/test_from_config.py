@@ -1,3 +1,5 @@
+"""Models from sizes: families, seeds, errors."""
+
 from collections.abc import Callable
 
 import pytest

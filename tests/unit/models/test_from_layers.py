@@ -1,3 +1,5 @@
+"""Models from chosen layers of another model."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,3 +1,5 @@
+"""Alignment of a checkpoint's labels with the task's."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

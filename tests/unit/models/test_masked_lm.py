@@ -1,3 +1,5 @@
+"""Masking for masked language modeling."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Training of tokenizers on a corpus."""
+
 import json
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`kdrun check`: what passes, what fails, and with which remedy."""
+"""`kdrun check`: checks that pass, checks that fail, remedies."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -34,9 +34,9 @@ def test_labels_in_another_order_fail() -> None:
 def test_failed_checks_stop_a_run_all_in_one_report() -> None:
     checks = [
         PreflightCheck("a", True, "fine"),
-        PreflightCheck("b", False, "b is odd", "mend b"),
-        PreflightCheck("c", False, "c is odd", "mend c"),
+        PreflightCheck("b", False, "b is odd", "fix b"),
+        PreflightCheck("c", False, "c is odd", "fix c"),
     ]
     with pytest.raises(ModelError) as error:
         preflight.raise_if_failed(checks)
-    assert str(error.value) == "b: b is odd; mend b\nc: c is odd; mend c"
+    assert str(error.value) == "b: b is odd; fix b\nc: c is odd; fix c"

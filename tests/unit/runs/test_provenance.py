@@ -1,3 +1,5 @@
+"""Provenance: versions and the digest of the code."""
+
 from pathlib import Path
 
 from kdrun.config import compose

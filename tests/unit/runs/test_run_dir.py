@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and a run that goes on in it."""
+"""The folder of a run: files, and runs that resume in it."""
 
 import json
 import shlex
@@ -56,7 +56,7 @@ def test_a_run_leaves_config_result_and_two_ledger_lines(tmp_path: Path) -> None
 
 def test_run_dir_must_be_empty(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    (tmp_path / "mine" / "thesis.txt").write_text("draft")
     with pytest.raises(ConfigError, match=r"mine is not an empty folder"):
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine"))
 

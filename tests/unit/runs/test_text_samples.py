@@ -1,4 +1,4 @@
-"""Samples of made text: which words changed, what is kept, what is shown."""
+"""Samples of generated text: changed words, stored rows, printed rows."""
 
 import pytest
 

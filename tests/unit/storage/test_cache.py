@@ -1,4 +1,4 @@
-"""The store: built once, whole or not at all, verified on every read."""
+"""The cache: one build per entry, complete entries, verification on every read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes first when the cache is full, and what never does."""
+"""Eviction order of a full cache, and entries that always stay."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, and seen for what they are when they are not."""
+"""Checkpoint files: complete or absent, with damage detected."""
 
 import contextlib
 import errno
@@ -25,7 +25,7 @@ class Tied(nn.Module):
 
 
 class Died(BaseException):
-    """Stands for SIGKILL."""
+    """A simulated SIGKILL."""
 
 
 def content(step: int) -> CheckpointData:

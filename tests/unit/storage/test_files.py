@@ -1,3 +1,5 @@
+"""Atomic writes, appended lines and JSONL files."""
+
 import json
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Old config keys: every alias, and records of the version before."""
+"""Old config keys: every alias, and records of the previous version."""
 
 import json
 from collections.abc import Iterator

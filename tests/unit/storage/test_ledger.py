@@ -1,3 +1,5 @@
+"""Readers of the ledger."""
+
 from pathlib import Path
 
 from kdrun.config import compose

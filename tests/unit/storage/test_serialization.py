@@ -1,3 +1,5 @@
+"""Flattening of nested values."""
+
 from kdrun.storage import serialization
 
 

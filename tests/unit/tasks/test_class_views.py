@@ -1,4 +1,4 @@
-"""Made text of a task that is answered with a text: its class is an answer's first word, its lesson the whole."""
+"""Class views of extraction tasks: first word as class, whole answer as target."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Scores: values computed by hand, what has no value, what is refused, and the `evaluate` wrapper."""
+"""Metrics: values by hand, undefined values, errors, and the `evaluate` wrapper."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_a_mean_over_domains_is_undefined_where_one_of_them_is() -> None:
 def test_the_guess_by_domain_is_one_for_all_domains() -> None:
     task = replace(CLASSES, domains=["a", "b"])
     found = metrics.majority_baseline(task, np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]))
-    # the guess is 1, which b has once in three rows
+    # the majority class is 1, which b has once in three rows
     assert found["accuracy_b"] == pytest.approx(1 / 3)
     assert found["accuracy"] == pytest.approx((1 + 1 / 3) / 2)
 

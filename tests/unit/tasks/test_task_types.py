@@ -1,4 +1,4 @@
-"""Kinds of tasks: losses over tokens by hand, padding that counts for nothing, texts as outputs."""
+"""Task types: token losses by hand, padding without effect, text outputs."""
 
 import math
 from types import SimpleNamespace

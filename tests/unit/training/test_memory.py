@@ -1,4 +1,4 @@
-"""Giving free memory back to the system."""
+"""Return of free memory to the system."""
 
 import ctypes
 import platform
@@ -9,7 +9,7 @@ import pytest
 from kdrun.training import memory
 
 SIZE, COUNT = 64 << 10, 2000
-"""Blocks that the C library serves from its heap and not with pages of their own: 125 MiB of them."""
+"""Blocks that the C library serves from its heap, not with separate pages: 125 MiB in total."""
 
 
 def resident() -> int:

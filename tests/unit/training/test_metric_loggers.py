@@ -1,4 +1,4 @@
-"""Trackers: off by default, named when missing, and told what metrics.jsonl holds."""
+"""Trackers: off by default, named when missing, same values as metrics.jsonl."""
 
 import importlib.util
 from typing import Any
@@ -19,7 +19,7 @@ def test_a_missing_package_is_named_before_anything_is_paid_for(monkeypatch: pyt
 
 
 class Recorder:
-    """Stands in for Accelerate's tracking."""
+    """A fake of Accelerate's tracking."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[dict[str, Any], int]] = []

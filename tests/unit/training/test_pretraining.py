@@ -1,3 +1,5 @@
+"""Pretraining: learning, resume, reuse and errors."""
+
 import logging
 import math
 import os

@@ -1,4 +1,4 @@
-"""What the first step of a turn must show."""
+"""Checks of the first step of a turn."""
 
 from dataclasses import replace
 

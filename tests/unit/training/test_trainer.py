@@ -148,7 +148,7 @@ def test_epochs_give_steps_and_fractions_are_allowed() -> None:
 
 
 class WithProjection(Regress):
-    """A method that trains a module beside the student."""
+    """A method that trains another module with the student."""
 
     def __init__(self, config: Any, context: MethodContext) -> None:
         super().__init__(config, context)
@@ -223,7 +223,7 @@ def test_gradient_that_reaches_nothing_is_an_error() -> None:
 
 
 def test_dropout_of_a_step_depends_on_seed_and_step_only() -> None:
-    """The global generator is set before every step, so a step draws the same noise whatever came before."""
+    """The global generator is set before every step, so the noise of a step does not depend on earlier steps."""
 
     drawn: list[float] = []
 
@@ -280,7 +280,7 @@ class Tiring(Regress):
 
 
 def test_a_role_that_rests_is_passed_over_and_stays_as_it_is() -> None:
-    """Of six generator steps three are taken; the student takes all of its own, at the same rates as ever."""
+    """Three of six generator steps run; the student runs all its steps, at unchanged learning rates."""
     loop, watcher, method = make(Tiring)
     seen: list[tuple[str, list[torch.Tensor]]] = []
     step = method.step

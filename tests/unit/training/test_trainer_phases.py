@@ -1,4 +1,4 @@
-"""Several phases in the loop: those that are not scored, and budgets in parts."""
+"""Several phases in the trainer: unscored phases and shared budgets."""
 
 from dataclasses import replace
 from typing import Any

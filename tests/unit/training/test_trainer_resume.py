@@ -1,4 +1,4 @@
-"""A training that is stopped after any step, or in any evaluation, and goes on: as if it had never stopped."""
+"""Resume after a stop at any step or evaluation, without effect on results."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class Everything(Method):
 
 @dataclass
 class Journal:
-    """Records what is told, and cuts it back."""
+    """A recorder of callbacks that can return to an earlier state."""
 
     record: Record = field(default_factory=Record)
 

@@ -1,4 +1,4 @@
-"""Cards of made-up methods, and of all that is shipped: nothing that a card shows may be left untold."""
+"""Cards of fictional methods and of everything shipped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MadeConfig:
 
 
 class Made(Method):
-    """Minimise over the student, maximise over the generator:
+    """Minimize over the student, maximize over the generator:
 
         L = hard(S(x), y) + D(T(x'), S(x'))
 
@@ -57,8 +57,8 @@ class Made(Method):
         optim.batch_size: 32 in the paper, 8 in the code as released.
 
     Cost:
-        student: two forward and backward passes a row.
-        generator: one forward and backward pass a row of its own turns.
+        student: two forward and backward passes per row.
+        generator: one forward and backward pass per row of its turns.
     """
 
     requires = Requirements(generator=True, shared_vocabulary=True, regression=False, inputs=("student", "teacher"))
@@ -106,7 +106,7 @@ def printed(card: cards.Card, *, terminal: bool = False, width: int = 80) -> str
 
 
 def told(name: str) -> str:
-    """A card as one line of single blanks, so that a test does not hang on where lines break."""
+    """Return a card as one line, so that a test does not depend on line breaks."""
     return " ".join(" ".join(printed(card) for card in lookup.find_cards(name)).split())
 
 
@@ -114,7 +114,7 @@ def told(name: str) -> str:
 def test_a_made_up_method_has_a_whole_card() -> None:
     text = told("made")
     for part in (
-        "idea Cards of made-up methods",
+        "idea Cards of fictional methods",
         "L = hard(S(x), y) + D(T(x'), S(x'))",
         "warm the generator in every step 77 steps per step: 64 rows half",
         "half the student in every step 0.5 × optim.epochs passes over the training rows, "
@@ -134,9 +134,9 @@ def test_a_made_up_method_has_a_whole_card() -> None:
         "method.generator.lr = 0.0005 (number > 0)",
         "method.divergence the paper writes KL",
         "optim.batch_size 32 in the paper, 8 in the code",
-        "student two forward and backward passes a row. kd: one forward and one backward pass per row.",
+        "student two forward and backward passes per row. kd: one forward and one backward pass per row.",
         "teacher none kd: one forward pass per row, cached",
-        "generator one forward and backward pass a row of its own turns. kd: none",
+        "generator one forward and backward pass per row of its turns. kd: none",
     ):
         assert part in text, part
     assert "hidden_states" not in text
@@ -252,7 +252,7 @@ def test_preset_is_what_it_changes() -> None:
         "kdrun preset=mini data.dir=…",
     ):
         assert part in text
-    # sst2 is the plain run's task and has a budget of its own, which is not the preset's
+    # sst2 is the plain run's task and has its own budget, which differs from the preset's
     assert "optim.epochs = 1 (there" not in text
     assert "optim.lr = 2e-05 (there 0.001) source: [code]" in told("paper")
     assert "optim.steps = 800" in told("preset=embedded")

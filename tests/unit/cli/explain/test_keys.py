@@ -1,4 +1,4 @@
-"""The keys of a config in words."""
+"""Explanations of config keys."""
 
 from dataclasses import dataclass, field
 from enum import Enum

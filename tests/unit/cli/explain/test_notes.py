@@ -9,7 +9,7 @@ from kdrun.cli.explain.notes import TAG, Value, field_docs, read_docstring, read
 
 
 class Documented:
-    """Minimise over the student:
+    """Minimize over the student:
 
         L = a · hard
           + b · soft
@@ -48,7 +48,7 @@ class Fields:
 def test_docstring_by_paragraphs_and_sections() -> None:
     docs = read_docstring(Documented)
     assert docs.paragraphs == [
-        "Minimise over the student:",
+        "Minimize over the student:",
         "    L = a · hard",
         "      + b · soft",
         "A paragraph that goes on in a second line.",

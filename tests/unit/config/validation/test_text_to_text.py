@@ -1,4 +1,4 @@
-"""Text-to-text models where they do not fit: refused by name, from the config or once their family is known."""
+"""Text-to-text models where they do not fit, rejected from config or family."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Corpora from folders, the hub and the package."""
+
 from __future__ import annotations
 
 import json

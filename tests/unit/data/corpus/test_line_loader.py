@@ -1,3 +1,5 @@
+"""Batches of corpus lines."""
+
 from itertools import count, islice
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Sentence splitting and detokenization."""
+
 from __future__ import annotations
 
 import pytest

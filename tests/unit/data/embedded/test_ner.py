@@ -1,4 +1,4 @@
-"""Grammar of the extraction task: answers derived again from the sentence, and names that are never in train."""
+"""Grammar of the extraction task: answers derived from the sentence, unseen names."""
 
 import re
 
@@ -8,7 +8,7 @@ from kdrun.data.embedded import corpus, generate, ner
 from kdrun.data.embedded.lexicon import CITIES, NAMES
 from kdrun.data.entities import parse
 
-# The words before a name determine its type; a person needs none.
+# The text before a name determines its type; a person needs none.
 PLACES, SCHOOL, SONG = r"(?:visited|from| to)", r"the school", r"sang the song"
 JOBS = "|".join(ner.JOBS)
 NAME = r"[a-z]+(?: [a-z]+)?"
@@ -48,7 +48,7 @@ def test_answers_follow_from_the_sentence(split: str) -> None:
 
 
 def invented_words(split: str) -> list[str]:
-    """The words of a split's names that are neither first names, cities nor ordinary words."""
+    """Return words in a split's names that are neither first names, cities nor ordinary words."""
     names = [name for answer in answers(split) for _, name in parse(answer)]
     vocabulary = {*NAMES, *CITIES, *ner.WORDS}
     return [word for name in names for word in name.split() if word not in vocabulary]

@@ -1,4 +1,4 @@
-"""A bag-of-words model must not solve the synthetic tasks."""
+"""Bag-of-words models, which must not solve the synthetic tasks."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ def answers(root: Path, *words: str) -> str:
 
 
 def test_a_sentence_becomes_a_text_and_its_entities(tmp_path: Path) -> None:
-    split = read(tmp_path, "-DOCSTART- -X- O\n\n" + ANN + "\n\n" + sentence("Nobody/O", "came/O").rstrip())["train"]
+    split = read(tmp_path, "-DOCSTART- -X- O\n\n" + ANN + "\n\n" + sentence("Someone/O", "came/O").rstrip())["train"]
     assert split.table.to_pylist() == [
         {"text": "Ann Lee left Rome .", "label": "person: Ann Lee; location: Rome"},
-        {"text": "Nobody came", "label": "none"},
+        {"text": "Someone came", "label": "none"},
     ]
     assert split.notes == ()
 

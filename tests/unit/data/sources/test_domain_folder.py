@@ -1,4 +1,4 @@
-"""Tasks by domain from folders: pooled and split again, or by a column; and the real files if available."""
+"""Tasks by domain from folders: splits, domain columns, real files if available."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The GLUE folder layout: parsing, headers, problems by line."""
+
 from __future__ import annotations
 
 from pathlib import Path

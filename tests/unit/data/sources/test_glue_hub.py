@@ -1,3 +1,5 @@
+"""GLUE tasks from the hub: splits, columns, labels, errors."""
+
 from __future__ import annotations
 
 import json

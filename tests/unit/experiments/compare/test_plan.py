@@ -1,4 +1,4 @@
-"""From words to arms: which values of a key fit which method, and what the arms are called."""
+"""Arms from overrides: values of a key by method, and names of arms."""
 
 import pytest
 

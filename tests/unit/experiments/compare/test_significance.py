@@ -1,4 +1,4 @@
-"""Verdicts: metrics on resamples, the words, and their error rates by simulation."""
+"""Verdicts: metrics on resamples, wording, and error rates by simulation."""
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_the_interval_without_noise_of_examples_is_the_paired_t_interval() -> No
 def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> tuple[float, np.ndarray]:
     """Share of comparisons that end in BEATS or LOSES, and their words, on examples drawn afresh each time.
 
-    An example has a difficulty that all runs share; a run has a level of its own. Arm a's level is `gain` higher.
+    An example has a difficulty that all runs share; a run has its own level. Arm a's level is `gain` higher.
     """
     stream, words = np.random.default_rng(11), []
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""Who taught the arms."""
+"""The teachers of the arms."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from kdrun.reporting.tables.comparisons import teacher_key
 
 
 def arm(lessons: str, *books: float) -> Arm:
-    """An arm on two of amazon's domains with a run a score of the teacher; the other domain's is 0.5."""
+    """Return an arm on two of amazon's domains, one run per teacher score; the other domain's score is 0.5."""
     words = ["method=tinybert_kd", "task=amazon", "method.domain=all", f"teacher.domain_strategy={lessons}"]
     made = Arm(f"tinybert_kd {lessons}", "tinybert_kd", [*words, "task.domains=[books,dvd]"])
     for seed, score in enumerate(books, start=1):

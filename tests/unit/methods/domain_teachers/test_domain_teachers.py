@@ -1,4 +1,4 @@
-"""The meta-teacher and the multi-task teacher: losses by hand, what is trained, and what is read back."""
+"""The meta-teacher and the multi-task teacher: losses, trained parameters, reloaded weights."""
 
 from __future__ import annotations
 

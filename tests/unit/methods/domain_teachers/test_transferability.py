@@ -1,4 +1,4 @@
-"""Prototypes and transferability: values worked out by hand on vectors of two numbers."""
+"""Prototypes and transferability by hand, on vectors of two numbers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_class_level_transferability_by_hand() -> None:
 
 
 def test_the_others_share_what_is_left() -> None:
-    # three domains of one class, along the axes: a row is at cosine 1 of its own prototype and 0 of the two others
+    # three domains of one class, along the axes: a row has cosine 1 with its own prototype and 0 with the two others
     states = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     found = transferability(states, np.zeros(3, int), np.arange(3), (3, 1), own_weight=0.5)
     # ζ = (1 − ½)/2 = ¼: the second row is at cosine √½ of the third, and the third of the second

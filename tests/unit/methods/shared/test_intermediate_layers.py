@@ -1,4 +1,4 @@
-"""Intermediate distillation: losses by hand, phases, the projection, and what a model must give."""
+"""Intermediate distillation: losses by hand, phases, projection, required model outputs."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pairs of layers from depths alone, and depths that a config names."""
+"""Layer pairs from depths alone, and depths from a config."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""MATE-KD and plain augmentation on tiny models, against the equations worked out step by step."""
+"""MATE-KD and plain augmentation on tiny models, against their equations."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Agreement, confusion and calibration against values worked out by hand."""
+"""Agreement, confusion and calibration against values by hand."""
 
 import math
 

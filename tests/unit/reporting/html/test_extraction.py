@@ -1,4 +1,4 @@
-"""Agreement, gaps and scores by type of extraction, computed by hand."""
+"""Agreement, gaps and scores by entity type, computed by hand."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Only runs that differ in nothing but the seed are averaged."""
+"""Means over runs that differ only in the seed."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Published lines hold nothing of one machine, and make the same tables."""
+"""Published lines: no traces of one machine, and the same tables."""
 
 import json
 from collections.abc import Callable

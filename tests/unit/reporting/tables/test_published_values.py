@@ -1,4 +1,4 @@
-"""Published values are matched exactly or not at all."""
+"""Published values, matched exactly or not at all."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How tables are written."""
+"""Rendering of tables."""
 
 import pytest
 
