@@ -1,8 +1,8 @@
 """Named random streams from seed, purpose, phase and index.
 
-Nothing in kdrun draws from a global generator, except dropout inside the models: before every step, the trainer seeds
-the global generator from a stream. So step k can be repeated without steps 1 … k-1, and two methods with one seed see
-the same batches and start from the same student.
+Only dropout inside the models draws from a global generator, which the trainer seeds from a stream before every step.
+So step k can be repeated without steps 1 … k-1, and two methods with the same seed see the same batches and start from
+the same student.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> torch.Ge
 def seed_dropout(seed: int, device: torch.device) -> None:
     """Seed the global generators that dropout draws from on this device.
 
-    `torch.manual_seed` does more than is needed: it records a traceback for every kind of device that is absent, which
-    costs a hundredth of a small student's step.
+    `torch.manual_seed` would also record a traceback for every type of device that is absent, which takes 1 % of the
+    time of a small student's step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -52,7 +52,7 @@ def numpy_stream(seed: int, purpose: str, phase: str = "", index: int = 0) -> np
 
 @contextmanager
 def seeded_init(seed: int, role: str) -> Iterator[None]:
-    """Make the weights drawn inside a function of (seed, role), and restore the global generator afterwards.
+    """Make the weights drawn inside the context a function of (seed, role), and restore the global generator.
 
     Models initialize themselves from torch's global CPU generator. Only this one is seeded: `torch.manual_seed` would
     also seed the generators of every GPU.

@@ -1,8 +1,8 @@
 """Graceful shutdown on SIGINT, SIGTERM and SIGUSR1.
 
-Signals belong to the process, so their state is global. Inside `handle_signals`, a signal raises `StopRequested` at
-once, as Ctrl-C does in any program. Inside `defer_signals`, as in training, the signal waits for the next
-`raise_if_requested`: between two steps, where everything can be saved.
+Signals belong to the process, so their state is global. Inside `handle_signals`, a signal raises `StopRequested`
+immediately, as Ctrl-C does in any program. Inside `defer_signals`, as in training, the signal stays pending until the
+next `raise_if_requested`: between two steps, where everything can be saved.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 
 
 class StopRequested(KeyboardInterrupt):
-    """A signal asked the run to stop. The exit code follows the shells: 128 plus the signal's number."""
+    """A signal asked the run to stop. The exit code follows the shell convention: 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         self.code = 128 + number
@@ -26,7 +26,7 @@ class StopRequested(KeyboardInterrupt):
 
 
 class _SignalState:
-    """The signal that is pending, if any, and whether signals are handled and deferred."""
+    """The pending signal, if any, and whether signals are handled and deferred."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -47,7 +47,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Handle the signals inside; a run inside another run's changes nothing."""
+    """Handle signals inside the context; a nested context changes nothing."""
     if _state.is_handled or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -59,14 +59,14 @@ def handle_signals() -> Iterator[None]:
         _state.is_handled = False
         for number, handler in before.items():
             signal.signal(number, handler)
-        raise_if_requested()  # a run that fails must not swallow a request to stop
+        raise_if_requested()  # a failing run must not swallow a request to stop
 
 
 @contextmanager
 def defer_signals(wait: bool = True) -> Iterator[None]:
-    """Defer signals inside until `raise_if_requested`; with `wait=False`, raise them at once again.
+    """Defer signals inside the context until `raise_if_requested`; with `wait=False`, raise them immediately again.
 
-    A signal that is still pending at the end is raised then.
+    A signal that is still pending at the end of the context is raised there.
     """
     before = _state.is_deferred
     _state.is_deferred = wait

@@ -48,7 +48,7 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
     except (OSError, ValueError) as error:
         # `datasets` raises either for an unknown name, an unknown subset, and a data set missing from its cache
         if remote and is_off:
-            why = f"{hub_offline.WHY}, and {_missing(repo, subset)}"
+            why = f"{hub_offline.REASON}, and {_missing(repo, subset)}"
         elif unreachable:
             why = "the hub does not answer and the cache has no copy"
         elif isinstance(error, ValueError):

@@ -73,7 +73,7 @@ def download(repo: str, revision: str | None, role: str) -> Path:
         if hub_offline.is_offline():
             remedy = f"download it once without offline mode, or copy that folder from another machine; or {otherwise}"
             raise ModelError(
-                f"{role}.hub={repo}: {hub_offline.WHY}, and {_missing(repo, revision, error)}; {remedy}"
+                f"{role}.hub={repo}: {hub_offline.REASON}, and {_missing(repo, revision, error)}; {remedy}"
             ) from None
         raise ModelError(f"{role}.hub={repo} cannot be downloaded ({first_line(error)}); {otherwise}") from None
 

@@ -1,8 +1,8 @@
-"""Keep the cache within KDRUN_CACHE_LIMIT by removing the least recently used entries.
+"""Keep the cache within KDRUN_CACHE_LIMIT by deleting the least recently used entries.
 
-Beside each entry lies an empty file `<entry>.used`: the time it was written is that of the last use (the access times
-of a file system are often switched off), and a run holds a shared lock on it from when it looks the entry up until its
-end. The system lets such a lock go with the process, however that dies.
+Next to each entry is an empty file `<entry>.used`. Its modification time is the time of the last use, because many file
+systems record no access times. A run that has looked an entry up holds a shared lock on this file until the run ends.
+The operating system releases the lock when the process ends, even after a crash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 log = logging.getLogger(__name__)
 
 _held: dict[Path, int] = {}
-"""Entries in use by this process, and the descriptor that holds the lock of each."""
+"""Entries in use by this process → file descriptor that holds the lock."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Entry:
     """An entry of the cache.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         size: bytes of its files.
-        used: when it was last looked up, Unix time.
+        used: Unix time of its last use.
     """
 
     folder: Path
@@ -43,22 +43,22 @@ class Entry:
 
 
 def cache_limit() -> int | None:
-    """The most bytes that the cache may hold, from `KDRUN_CACHE_LIMIT`; None where it is not set: no limit.
+    """The largest size of the cache in bytes, from `KDRUN_CACHE_LIMIT`; None without a limit.
 
     Raises:
-        ConfigError: it is no size.
+        ConfigError: the variable is not a size.
     """
     text = os.environ.get(LIMIT, "").strip()
     if not text:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B)?", text, re.IGNORECASE)
     if match is None:
-        raise ConfigError([f"{LIMIT}={text} is no size; write a number and KB, MB, GB or TB: {LIMIT}=20GB"])
+        raise ConfigError([f"{LIMIT}={text} is not a size; write a number and KB, MB, GB or TB: {LIMIT}=20GB"])
     return int(float(match[1]) * UNITS[(match[2] or "").upper()])
 
 
 def mark_used(folder: Path) -> None:
-    """Note that an entry is used now, and keep it until `let_go`. The caller holds the entry's own lock."""
+    """Mark an entry as used now, and protect it until `release_all`. The caller holds the entry's build lock."""
     if folder not in _held:
         handle = os.open(_mark(folder), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -67,63 +67,63 @@ def mark_used(folder: Path) -> None:
 
 
 def release_all() -> None:
-    """At a run's end: nothing of the cache is in use by this process any more."""
+    """Release every entry that this process uses, at the end of a run."""
     while _held:
         os.close(_held.popitem()[1])
 
 
 def entries(root: Path) -> list[Entry]:
-    """What the cache holds, least recently used first."""
-    found = []
+    """The entries of the cache, least recently used first."""
+    cached = []
     for folder in root.glob("*/*"):
         if folder.is_dir() and ".tmp-" not in folder.name:
             mark = _mark(folder)
             try:
-                # an entry of before there were marks was last used, as far as anybody knows, when it was made
+                # an entry from an older version has no mark: its creation counts as its last use
                 used = (mark if mark.exists() else folder).stat().st_mtime
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            except FileNotFoundError:  # somebody removes it at this moment
+            except FileNotFoundError:  # another process is deleting it
                 continue
-            found.append(Entry(folder, size, used))
-    return sorted(found, key=lambda one: one.used)
+            cached.append(Entry(folder, size, used))
+    return sorted(cached, key=lambda entry: entry.used)
 
 
 def evict(root: Path) -> list[Path]:
-    """Remove least recently used entries until the cache is within its limit, if it has one.
+    """Delete least recently used entries until the cache is within its limit, if there is one.
 
     Returns:
-        Folders of the entries that were removed.
+        Folders of the deleted entries.
     """
-    most = cache_limit()
-    if most is None:
+    limit = cache_limit()
+    if limit is None:
         return []
-    found = entries(root)
-    total, gone = sum(one.size for one in found), []
-    for one in found:
-        if total > most and _remove(one.folder):
-            log.debug("cache entry %s (%d bytes) removed: %s", one.folder, one.size, LIMIT)
-            total -= one.size
-            gone.append(one.folder)
-    if total > most:
-        held = f"the cache {root} holds {total / 1e6:,.1f} MB, more than {LIMIT}={os.environ[LIMIT]}"
-        log.warning("%s: the rest is in use by runs", held)
-    return gone
+    cached = entries(root)
+    total, deleted = sum(entry.size for entry in cached), []
+    for entry in cached:
+        if total > limit and _delete(entry.folder):
+            log.debug("cache entry %s (%d bytes) deleted: %s", entry.folder, entry.size, LIMIT)
+            total -= entry.size
+            deleted.append(entry.folder)
+    if total > limit:
+        size = f"the cache {root} holds {total / 1e6:,.1f} MB, more than {LIMIT}={os.environ[LIMIT]}"
+        log.warning("%s: running processes use the remaining entries", size)
+    return deleted
 
 
-def _remove(folder: Path) -> bool:
-    """Remove an entry, unless somebody uses or makes it."""
+def _delete(folder: Path) -> bool:
+    """Delete an entry, unless a process is using or building it; whether it was deleted."""
     try:
         with FileLock(f"{folder}.lock", timeout=0):
             handle = os.open(_mark(folder), os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                away = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-                folder.rename(away)  # so that no process that dies leaves half of it
-                shutil.rmtree(away, ignore_errors=True)
+                work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+                folder.rename(work)  # so that a crash leaves no half-deleted entry
+                shutil.rmtree(work, ignore_errors=True)
                 _mark(folder).unlink(missing_ok=True)
             finally:
                 os.close(handle)
-    except (Timeout, BlockingIOError, FileNotFoundError):  # at work there, in use, removed already
+    except (Timeout, BlockingIOError, FileNotFoundError):  # being built, in use, already deleted
         return False
     return True
 

@@ -1,8 +1,8 @@
 """Write, verify, rotate and read checkpoint folders (safetensors and JSON).
 
-A run's `checkpoints/` has `best`, the student with the best dev score, and `last`, the complete state of the training
-(`kdrun.storage.checkpoint_manager`). Earlier ones are `last.1`, `last.2` … The student's weights are in
-`model.safetensors`, next to their `config.json`.
+A run's folder `checkpoints/` holds `best`, the student with the best dev score, and `last`, the complete state of the
+training (`kdrun.storage.checkpoint_manager`). Older checkpoints are `last.1`, `last.2` … In each, `model.safetensors`
+holds the student's weights and `config.json` its config.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class CheckpointData:
     """Content of a checkpoint.
 
     Attributes:
-        tensors: file name without its ending → name → tensor.
-        state: plain data, for `state.json`.
-        settings: config of the model in `model.safetensors`, for plain transformers.
+        tensors: file name without its suffix → name → tensor.
+        state: plain data, saved as `state.json`.
+        settings: transformers config of the model in `model.safetensors`.
     """
 
     tensors: dict[str, dict[str, Tensor]]
@@ -46,30 +46,30 @@ def write_checkpoint(folder: Path, content: CheckpointData, keep: int = 1) -> No
     Args:
         folder: e.g. `checkpoints/last`.
         content: tensors and state.
-        keep: number of checkpoints to keep; earlier ones move to `last.1`, `last.2` …
+        keep: number of checkpoints to keep; older ones move to `last.1`, `last.2` …
 
     Raises:
-        CheckpointError: it cannot be written, as on a full disk; those before it stay as they are.
+        CheckpointError: it cannot be written, e.g. on a full disk; older checkpoints are unchanged.
     """
     work, old = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old")
     try:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         for name, tensors in content.tensors.items():
-            own = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
-            save_file(own, work / f"{name}.safetensors", metadata={"format": "pt"})
+            contiguous = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+            save_file(contiguous, work / f"{name}.safetensors", metadata={"format": "pt"})
         (work / STATE).write_text(json.dumps(to_plain(content.state), indent=1), encoding="utf-8")
         if content.settings is not None:
             content.settings.save_pretrained(work)
         manifest.seal(work, {"kind": "checkpoint"})
-        _sync(work)
-        _make_room([folder, *(_before(folder, age) for age in range(1, keep)), old])
+        _sync_folder(work)
+        _rotate([folder, *(folder.with_name(f"{folder.name}.{age}") for age in range(1, keep)), old])
         work.rename(folder)
-        _sync_one(folder.parent)
+        _sync(folder.parent)
     except (OSError, SafetensorError) as error:
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(_existing_parent(folder)).free
         raise CheckpointError(
-            f"the checkpoint {folder} could not be written: {error} ({free / 2**20:.0f} MiB are free there)"
+            f"the checkpoint {folder} could not be written: {error} ({free / 2**20:.0f} MiB free)"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -77,58 +77,57 @@ def write_checkpoint(folder: Path, content: CheckpointData, keep: int = 1) -> No
 
 
 def read_checkpoint(folder: Path) -> CheckpointData:
-    """Read a checkpoint, tensors on the CPU, if every file is what was written.
+    """Verify a checkpoint's files and read them, with tensors on the CPU.
 
     Raises:
         CheckpointError: a file is damaged or missing.
     """
-    wrong = manifest.verify(folder)
-    if wrong is not None:
-        raise CheckpointError(f"{folder} is damaged: {wrong}")
+    problem = manifest.verify(folder)
+    if problem is not None:
+        raise CheckpointError(f"{folder} is damaged: {problem}")
     tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
     return CheckpointData(tensors, json.loads((folder / STATE).read_text(encoding="utf-8")))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """A checkpoint and those before it that are there, newest first."""
+    """The folders of a checkpoint and of the older ones kept next to it, newest first."""
     older = {int(p.suffix[1:]): p for p in folder.parent.glob(f"{folder.name}.*") if p.suffix[1:].isdigit()}
-    # a process that died while it made room may have left the only one under this name
-    found = [folder, *(older[age] for age in sorted(older)), folder.with_name(f".{folder.name}.old")]
-    return [path for path in found if path.is_dir()]
+    # after a crash during rotation, the only checkpoint may have this name
+    candidates = [folder, *(older[age] for age in sorted(older)), folder.with_name(f".{folder.name}.old")]
+    return [path for path in candidates if path.is_dir()]
 
 
 def delete_checkpoints(folder: Path, *, newest: bool) -> None:
-    """Remove what came before a checkpoint, and what a process that died left behind; the newest too, if asked."""
-    found = [path for path in list_checkpoints(folder) if newest or path != folder]
-    for path in [*found, folder.with_name(f".{folder.name}.tmp")]:
+    """Delete older checkpoints and the leftovers of crashed processes; with `newest`, the newest checkpoint too."""
+    obsolete = [path for path in list_checkpoints(folder) if newest or path != folder]
+    for path in [*obsolete, folder.with_name(f".{folder.name}.tmp")]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _make_room(names: list[Path]) -> None:
-    """Move each to the next name, from the first that is free on; what has the last name goes, if it is needed."""
-    taken = next((i for i, path in enumerate(names) if not path.exists()), len(names))
-    if taken == len(names):
+def _rotate(names: list[Path]) -> None:
+    """Free the first name: rename each folder to the next name, up to the first free name.
+
+    If no name is free, the folder with the last name is deleted.
+    """
+    free = next((i for i, path in enumerate(names) if not path.exists()), len(names))
+    if free == len(names):
         shutil.rmtree(names[-1])
-        taken -= 1
-    for i in reversed(range(taken)):
+        free -= 1
+    for i in reversed(range(free)):
         names[i].rename(names[i + 1])
 
 
-def _before(folder: Path, age: int) -> Path:
-    return folder.with_name(f"{folder.name}.{age}")
-
-
-def _existing(folder: Path) -> Path:
+def _existing_parent(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     for path in folder.iterdir():
-        _sync_one(path)
-    _sync_one(folder)
+        _sync(path)
+    _sync(folder)
 
 
-def _sync_one(path: Path) -> None:
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -22,7 +22,7 @@ class Resumable(Protocol):
         ...
 
     def missing_since(self, state: dict[str, Any]) -> str | None:
-        """Why the state cannot be restored; None if it can."""
+        """The reason why the state cannot be restored; None if it can."""
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -31,15 +31,15 @@ class Resumable(Protocol):
 
 
 class CheckpointManager:
-    """The checkpoints of one training.
+    """Saves and loads the checkpoints of one training.
 
     Args:
-        place: folder of the newest, e.g. `checkpoints/last`.
-        every_seconds: least time between two checkpoints, in seconds.
-        keep_last: checkpoints that are kept.
-        journal: other state that is saved and restored with it.
+        place: folder of the newest checkpoint, e.g. `checkpoints/last`.
+        every_seconds: minimum time between two checkpoints, in seconds.
+        keep_last: number of checkpoints to keep.
+        journal: state outside the trainer that is saved and restored with each checkpoint.
         settings: transformers config of the model, saved with its weights.
-        save_final: whether to save the end of the training too.
+        save_final: whether to save the state at the end of the training too.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class CheckpointManager:
     ) -> None:
         self.place, self.every_seconds, self.keep_last = place, every_seconds, keep_last
         self.journal, self.settings, self.save_final = journal, settings, save_final
-        self.kept: str | None = None
-        self._since = time.monotonic()
+        self._last: str | None = None
+        self._last_time = time.monotonic()
 
     @property
     def is_due(self) -> bool:
-        """Whether the interval since the last checkpoint is over."""
-        return time.monotonic() - self._since >= self.every_seconds
+        """Whether the interval since the last checkpoint has passed."""
+        return time.monotonic() - self._last_time >= self.every_seconds
 
     def save(self, content: CheckpointData) -> None:
         """Save a checkpoint whose state contains `phase` and `step`.
@@ -71,7 +71,7 @@ class CheckpointManager:
         checkpoint_files.write_checkpoint(
             self.place, CheckpointData(content.tensors, state, self.settings), self.keep_last
         )
-        self._note(self.place, state)
+        self._record(self.place, state)
 
     def load_latest(self) -> CheckpointData | None:
         """The latest valid checkpoint, after restoring the journal; None to start from the beginning."""
@@ -79,7 +79,7 @@ class CheckpointManager:
         for folder in checkpoint_files.list_checkpoints(self.place):
             content = self._read(folder)
             if content is not None:
-                self._note(folder, content.state)
+                self._record(folder, content.state)
                 break
         if self.journal is not None:
             self.journal.load_state(content.state["journal"] if content else {})
@@ -87,20 +87,21 @@ class CheckpointManager:
 
     @property
     def last(self) -> str:
-        """Describe the last checkpoint, as the end of an error message."""
-        return f"the last checkpoint is of {self.kept}" if self.kept else "no checkpoint was saved before"
+        """A description of the last checkpoint, for the end of an error message."""
+        return f"the last checkpoint is of {self._last}" if self._last else "no checkpoint was saved before"
 
     def _read(self, folder: Path) -> CheckpointData | None:
         try:
             content = checkpoint_files.read_checkpoint(folder)
         except CheckpointError as error:
-            log.warning("%s; the checkpoint before it is used, if there is one", error)
+            log.warning("%s; using the previous checkpoint, if there is one", error)
             return None
-        lacks = self.journal.missing_since(content.state["journal"]) if self.journal else None
-        if lacks is not None:
-            log.warning("%s does not fit the run's other files: %s; the checkpoint before it is used", folder, lacks)
+        problem = self.journal.missing_since(content.state["journal"]) if self.journal else None
+        if problem is not None:
+            log.warning("%s does not match the run's other files: %s; using the previous checkpoint", folder, problem)
             return None
         return content
 
-    def _note(self, folder: Path, state: dict[str, Any]) -> None:
-        self.kept, self._since = f"phase {state['phase']!r}, step {state['step']} ({folder})", time.monotonic()
+    def _record(self, folder: Path, state: dict[str, Any]) -> None:
+        self._last = f"phase {state['phase']!r}, step {state['step']} ({folder})"
+        self._last_time = time.monotonic()

@@ -16,7 +16,7 @@ from kdrun.storage.serialization import to_plain
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary file beside it, synced, then renamed."""
+    """Write a file completely or not at all: write a temporary file next to it, sync and rename."""
     work = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with work.open("w", encoding="utf-8") as file:
@@ -36,10 +36,11 @@ def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
         keys: keys that every object must have.
 
     Raises:
-        DataError: a line is not such an object; the message names file and line.
+        DataError: a line is not a JSON object with these keys; the message names file and line.
     """
     rows = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):  # U+2028 in a text ends no line
+    # `splitlines` would also split at U+2028 inside a text
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -56,14 +57,15 @@ def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line under a lock, so that runs side by side never mix their lines.
+    """Append one JSON line under a lock, so that concurrent runs never mix their lines.
 
-    A line that cannot be written whole, as on a full disk, is cut off again; so is one of a process that died.
+    A line that cannot be written completely, e.g. on a full disk, is removed again. So is the incomplete line of a
+    process that crashed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(to_plain(record)) + "\n").encode()
     with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
-        size = _whole_lines(file)
+        size = _size_of_complete_lines(file)
         file.truncate(size)
         written = 0
         try:
@@ -74,14 +76,14 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
             raise
 
 
-def _whole_lines(file: FileIO) -> int:
-    """Bytes of a file up to the end of its last whole line."""
+def _size_of_complete_lines(file: FileIO) -> int:
+    """Size in bytes of a file up to the end of its last complete line."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
         file.seek(start)
-        place = file.read(end - start).rfind(b"\n")
-        if place >= 0:
-            return start + place + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0

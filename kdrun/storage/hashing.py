@@ -9,7 +9,7 @@ from typing import Any
 
 
 def digest(value: Any) -> str:
-    """A hash of plain data (dicts, lists, strings, numbers) that is the same on every machine, 64 hex digits."""
+    """The SHA-256 of plain data (dicts, lists, strings, numbers), the same on every machine, 64 hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

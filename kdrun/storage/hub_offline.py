@@ -1,7 +1,7 @@
 """Switch downloads off in every Hugging Face library.
 
-They keep their switches where they were imported, so these are set too, beside the environment that libraries which
-are imported later, and processes that are started, read.
+The libraries read environment variables when they are imported, and keep the values in module constants. So the
+constants of imported libraries are set too. The environment serves libraries that are imported later, and subprocesses.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ SWITCHES = (
     ("datasets.config", "HF_DATASETS_OFFLINE"),
     ("evaluate.config", "HF_EVALUATE_OFFLINE"),
 )
-"""Modules and their names for it; transformers asks huggingface_hub each time."""
+"""Modules and their constants; transformers asks huggingface_hub each time."""
 
-WHY = "downloads are off (offline=true, or HF_HUB_OFFLINE=1)"
-"""Begins what is said of a file that is not here."""
+REASON = "downloads are off (offline=true, or HF_HUB_OFFLINE=1)"
+"""The start of a message about a missing file."""
 
 
 def is_offline() -> bool:
-    """Whether nothing may be downloaded: by `switched`, or by the environment (HF_HUB_OFFLINE=1)."""
+    """Whether downloads are off, by `offline_mode` or by the environment (HF_HUB_OFFLINE=1)."""
     from huggingface_hub import constants
 
     return constants.is_offline_mode()
 
 
 @contextmanager
-def offline_mode(on: bool) -> Iterator[None]:
-    """Download nothing inside, if `on`; otherwise all stays as it was outside, or as the environment says."""
-    if not on:
+def offline_mode(enabled: bool) -> Iterator[None]:
+    """Switch downloads off inside the context, if `enabled`; otherwise change nothing."""
+    if not enabled:
         yield
         return
-    outside = is_offline()
+    was_offline = is_offline()
     before = {switch: getattr(sys.modules[switch[0]], switch[1]) for switch in _imported()}
     variables = {name: os.environ.get(name) for _, name in SWITCHES}
     os.environ.update(dict.fromkeys(variables, "1"))
@@ -50,8 +50,8 @@ def offline_mode(on: bool) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        for module, name in _imported():  # one that was imported inside read the switches of inside
-            setattr(sys.modules[module], name, before.get((module, name), outside))
+        for module, name in _imported():  # a library imported inside the context read the changed environment
+            setattr(sys.modules[module], name, before.get((module, name), was_offline))
 
 
 def _imported() -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""Config keys that were renamed: one table for the command line and for stored records.
+"""Renamed config keys: one table for the command line and for stored records.
 
 The command line accepts an old key for one version (`kdrun.config.overrides.rename_old_keys`). Ledgers, `run.json`,
-`config.yaml`, sweeps, comparisons and published results keep the keys that they were written with; they are renamed as
-they are read, so that runs of both versions have equal settings.
+`config.yaml`, sweeps, comparisons and published results keep the keys that they were written with. These keys are
+renamed when the files are read, so that runs of both versions have equal settings.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RENAMED_KEYS: dict[str, str] = {
         for old, new in _OPTIMIZER_KEYS.items()
     },
 }
-"""Old key → key; sections in front of an old name have their new names."""
+"""Old key → current key; the sections in front of an old name have their current names."""
 RENAMED_METHOD_KEYS: dict[str, dict[str, str]] = {
     "mate_kd": _ALTERNATING_KEYS,
     "zskd": _ALTERNATING_KEYS,
@@ -53,7 +53,7 @@ RENAMED_METHOD_KEYS: dict[str, dict[str, str]] = {
         "method.longest": "method.max_tokens",
     },
 }
-"""Method → its renamed keys: a plugin's method may have a key of an old name."""
+"""Method → its renamed keys. They apply to these methods only: a plugin's method may use such a name for a key."""
 
 _OLD_NAME = re.compile(
     r"\b({})\b".format(
@@ -69,11 +69,11 @@ _OLD_NAME = re.compile(
 
 
 def current_key(key: str, methods: Iterable[str] = ()) -> str:
-    """The name that a config key has now; the key itself where it was never renamed.
+    """The current name of a config key; the key itself if it was never renamed.
 
     Args:
-        key: dotted, `teacher.fine_tuning.lr`; old and new names may be mixed.
-        methods: the methods whose keys `method.…` may be.
+        key: dotted key, e.g. `teacher.fine_tuning.lr`; old and current names may be mixed.
+        methods: methods whose keys may appear under `method`.
     """
     tables = [RENAMED_KEYS, *(RENAMED_METHOD_KEYS[name] for name in methods if name in RENAMED_METHOD_KEYS)]
     path = ""
@@ -86,7 +86,7 @@ def current_key(key: str, methods: Iterable[str] = ()) -> str:
 
 
 def rename_config(config: Mapping[str, Any], methods: Iterable[str], prefix: str = "") -> dict[str, Any]:
-    """A nested config with the keys of now."""
+    """A nested config with current keys."""
     renamed: dict[str, Any] = {}
     for name, value in config.items():
         key = current_key(f"{prefix}{name}", methods)
@@ -96,7 +96,7 @@ def rename_config(config: Mapping[str, Any], methods: Iterable[str], prefix: str
 
 
 def rename_overrides(overrides: Iterable[str]) -> list[str]:
-    """Overrides (`key=value`) with the keys of now, in their order; anything else stays as it is."""
+    """Overrides (`key=value`) with current keys, in their order; other arguments are unchanged."""
     overrides = list(overrides)
     methods = [
         name
@@ -114,19 +114,19 @@ def _rename_override(override: str, methods: list[str]) -> str:
 
 
 def rename_command(command: str) -> str:
-    """A recorded command line with the keys of now."""
+    """A recorded command line with current keys."""
     if not _OLD_NAME.search(command):
         return command
     try:
         args = shlex.split(command)
-    except ValueError:  # whoever reads the command reports it
+    except ValueError:  # reported where the command is used
         return command
     renamed = rename_overrides(args)
     return command if renamed == args else shlex.join(renamed)
 
 
 def rename_run(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's line of a ledger, or its `run.json`, with the keys of now in its config and its command."""
+    """A ledger line or `run.json` of a run with current keys in its config and command."""
     renamed = dict(record)
     if isinstance(record.get("config"), Mapping):
         renamed["config"] = rename_config(record["config"], [str(record.get("method"))])
@@ -138,7 +138,7 @@ def rename_run(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rename_comparison(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison's record with the keys of now; arms that are named after an old key are renamed too."""
+    """A record of a comparison with current keys; arms named after an old key are renamed too."""
     arms = [_rename_arm(arm) for arm in record["arms"]]
     names = {old["name"]: new["name"] for old, new in zip(record["arms"], arms, strict=True)}
     method = ((record.get("config") or {}).get("method") or {}).get("name")

@@ -15,10 +15,10 @@ LEDGER = "ledger.jsonl"
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The runs of a ledger file, oldest first: each run's start line updated by its end line, if it has one.
+    """The runs of a ledger file, oldest first: each run's start line, updated by its end line.
 
     Returns:
-        One record a run; `status` is `running` when there is no end line (running, or crashed).
+        One record per run; `status` is `running` without an end line (the run is active or crashed).
     """
     runs: dict[str, dict[str, Any]] = {}
     for record in _records(path):
@@ -29,69 +29,71 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 
 
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
-    """The comparisons of a ledger file, oldest first; of one repeated, only the last."""
-    found: dict[str, dict[str, Any]] = {}
+    """The comparisons of a ledger file, oldest first; only the last record of a repeated comparison."""
+    comparisons: dict[str, dict[str, Any]] = {}
     for record in _records(path):
         if record["event"] == "comparison":
-            found.pop(record["comparison_id"], None)
-            found[record["comparison_id"]] = record
-    return list(found.values())
+            comparisons.pop(record["comparison_id"], None)
+            comparisons[record["comparison_id"]] = record
+    return list(comparisons.values())
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a ledger file with the config keys of now; none where there is no file.
+    """The records of a ledger file with current config keys; none without a file.
 
-    A last line without an end is being written, or its writer died.
+    A last line without a newline is skipped: it is still being written, or its process crashed.
 
     Raises:
-        DataError: a line is not what kdrun writes.
+        DataError: a line is not a ledger record.
     """
     text = path.read_bytes() if path.exists() else b""
-    whole, ended, _ = text.rpartition(b"\n")
-    for number, line in enumerate((whole if ended else text).split(b"\n"), 1):
+    complete, newline, _ = text.rpartition(b"\n")
+    for number, line in enumerate((complete if newline else text).split(b"\n"), 1):
         if not line:
             continue
         try:
             record = json.loads(line)
             _ = record["comparison_id" if record["event"] == "comparison" else "run_id"]
         except (ValueError, KeyError, TypeError) as error:
-            told = f"line {number}: {type(error).__name__}: {error}"
-            raise DataError(f"{path} is not a ledger ({told}); each line is a JSON object; mend or move it") from None
+            reason = f"line {number}: {type(error).__name__}: {error}"
+            raise DataError(
+                f"{path} is not a ledger ({reason}); each line must be a JSON object; fix or move the file"
+            ) from None
         yield rename_comparison(record) if record["event"] == "comparison" else rename_run(record)
 
 
-def top_level_runs(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs without those that are part of another run, which has their numbers too: one domain of all."""
-    return [run for run in found if run.get("group") is None]
+def top_level_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that are not part of a run per domain, which repeats the numbers of its parts."""
+    return [run for run in runs if run.get("group") is None]
 
 
 RunKey = tuple[str, str, str]
-"""What must be equal for one run to stand for another: config hash, code, data."""
+"""Config hash, code hash and data hash: a run can replace another run with the same key."""
 
 
-def finished(found: list[dict[str, Any]]) -> dict[RunKey, Path]:
-    """The folders of finished runs whose predictions are still there; the newest of equals.
+def finished(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
+    """The folders of finished runs that still have their predictions; per key, the newest.
 
     Args:
-        found: runs as `read_runs` gives them.
+        runs: records from `read_runs`.
     """
     folders = {}
-    for run in found:
+    for run in runs:
         folder = Path(run["run_dir"])
         if run["status"] == "done" and (folder / "predictions.jsonl").exists():
-            made = run["provenance"]
-            folders[made["config_hash"], made.get("code", ""), made["data_hash"]] = folder
+            provenance = run["provenance"]
+            folders[provenance["config_hash"], provenance.get("code", ""), provenance["data_hash"]] = folder
     return folders
 
 
-def finished_subruns(found: list[dict[str, Any]]) -> dict[RunKey, Path]:
-    """The folders of finished runs that are part of a run that was stopped or failed."""
-    whole = {run["run_id"] for run in found if run["status"] == "done"}
-    return finished([run for run in found if run.get("group") is not None and run["group"] not in whole])
+def finished_subruns(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
+    """The folders of finished runs that are part of an unfinished run."""
+    done = {run["run_id"] for run in runs if run["status"] == "done"}
+    return finished([run for run in runs if run.get("group") is not None and run["group"] not in done])
 
 
 class Status(Enum):
-    """What became of a run."""
+    """Status of a run."""
 
     running = "running"
     done = "done"
@@ -101,7 +103,7 @@ class Status(Enum):
 
 
 def status_of(run: Mapping[str, Any]) -> Status:
-    """What became of a run: without an end line it is running, or crashed when its process is gone."""
+    """The status of a run: without an end line, running while its process exists, else crashed."""
     status = Status(run["status"])
     if status is not Status.running:
         return status
@@ -110,7 +112,7 @@ def status_of(run: Mapping[str, Any]) -> Status:
 
 
 def _is_alive(pid: int | None, started: float) -> bool:
-    """Whether the process is still there; one that began after the run merely has its number."""
+    """Whether the run's process still exists; a process that started after the run only has the same id."""
     import psutil
 
     if pid is None:

@@ -13,28 +13,28 @@ MANIFEST = "entry.json"
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
-    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in found}
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
+    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in paths}
 
 
 def seal(folder: Path, facts: dict[str, Any]) -> None:
-    """Write sizes, checksums and other facts of a folder's files to its manifest, for `verify`."""
+    """Write the sizes and checksums of a folder's files, and other facts, to its manifest."""
     manifest = facts | {"files": _files(folder)}
     _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
 
 
 def verify(folder: Path) -> str | None:
-    """The problem with a sealed folder's files; None if they are as written."""
+    """The problem with a sealed folder's files; None if they match the manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        for name, wanted in manifest["files"].items():
+        for name, expected in manifest["files"].items():
             path = folder / name
             if not path.is_file():
                 return f"{name} is missing"
-            if path.stat().st_size != wanted["bytes"]:
-                return f"{name} has {path.stat().st_size} bytes, {wanted['bytes']} were written"
-            if file_digest(path) != wanted["sha256"]:
-                return f"{name} does not have the checksum it was written with"
+            if path.stat().st_size != expected["bytes"]:
+                return f"{name} has {path.stat().st_size} bytes, expected {expected['bytes']}"
+            if file_digest(path) != expected["sha256"]:
+                return f"{name} does not match its checksum"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its manifest cannot be read ({error})"
     return None

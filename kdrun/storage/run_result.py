@@ -101,7 +101,7 @@ class DomainResult(TypedDict):
 
 
 class Provenance(TypedDict):
-    """What is needed to repeat the run."""
+    """Facts needed to repeat the run."""
 
     code: str  # hash of the code that decides numbers
     git: str | None  # commit; null when installed without git

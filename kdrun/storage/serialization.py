@@ -29,7 +29,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "", *, keep_empty: bool = F
 
     Args:
         values: mappings down to the leaves; a list is a leaf.
-        prefix: put in front of every key.
+        prefix: prefix of every key.
         keep_empty: whether an empty mapping is a leaf; without it, empty mappings leave no key.
     """
     flat: dict[str, Any] = {}

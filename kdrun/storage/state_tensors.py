@@ -12,47 +12,54 @@ from kdrun.errors import CheckpointError
 
 
 def module_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """A module's weights and buffers by name, on its own storage; tied ones once, by their first name."""
-    found: dict[str, Tensor] = {}
+    """A module's weights and buffers by name, without copies; tied tensors once, by their first name."""
+    tensors: dict[str, Tensor] = {}
     seen: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     for name, tensor in module.state_dict().items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if place not in seen or tensor.numel() == 0:
-            seen.add(place)
-            found[name] = tensor
-    return found
+        identity = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if identity not in seen or tensor.numel() == 0:
+            seen.add(identity)
+            tensors[name] = tensor
+    return tensors
 
 
-def load_module_tensors(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copy what `tensors_of` gave into a module of the same shape.
+def load_module_tensors(module: nn.Module, tensors: Mapping[str, Tensor], label: str) -> None:
+    """Copy tensors from `module_tensors` into a module of the same shapes.
+
+    Args:
+        module: the module to load into.
+        tensors: name → tensor.
+        label: name of the module in an error message.
 
     Raises:
-        CheckpointError: it is of another shape.
+        CheckpointError: names or shapes differ.
     """
-    own = module_tensors(module)
-    shapes = [{name: tuple(tensor.shape) for name, tensor in each.items()} for each in (own, tensors)]
+    current = module_tensors(module)
+    shapes = [{name: tuple(tensor.shape) for name, tensor in each.items()} for each in (current, tensors)]
     if shapes[0] != shapes[1]:
-        unlike = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
-        raise CheckpointError(f"the checkpoint's {what} is of another model: they differ in {', '.join(unlike[:3])}")
+        differing = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
+        raise CheckpointError(
+            f"the checkpoint's {label} is from another model: they differ in {', '.join(differing[:3])}"
+        )
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in current.items():
             tensor.copy_(tensors[name])
 
 
 def split_tensors(values: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, for safetensors, and the rest, for JSON."""
+    """Split values into tensors, for safetensors, and other data, for JSON."""
     tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
     return tensors, {name: value for name, value in values.items() if name not in tensors}
 
 
 def optimizer_tensors(optimizer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What an optimizer has gathered, under names such as `12.exp_avg`: tensors, and the rest."""
+    """An optimizer's state by names such as `12.exp_avg`: tensors, and other data."""
     state = optimizer.state_dict()["state"]
     return split_tensors({f"{i}.{name}": value for i, values in state.items() for name, value in values.items()})
 
 
 def load_optimizer_tensors(optimizer: Any, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Give `optimizer_state` back to an optimizer of the same parameters; its rates and other settings stay."""
+    """Load state from `optimizer_tensors` into an optimizer of the same parameters; its settings are unchanged."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **plain}.items():
         number, _, name = key.partition(".")

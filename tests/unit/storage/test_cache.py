@@ -126,13 +126,13 @@ def key_of_another(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (truncate, "more.bin has 100 bytes, 256 were written"),
-        (flip, "more.bin does not have the checksum"),
+        (truncate, "more.bin has 100 bytes, expected 256"),
+        (flip, "more.bin does not match its checksum"),
         (delete_file, "data.txt is missing"),
         (delete_manifest, "manifest cannot be read"),
         (cut_manifest, "manifest cannot be read"),
         (foreign_manifest, "manifest cannot be read"),
-        (key_of_another, "manifest is of another key"),
+        (key_of_another, "manifest has another key"),
     ],
 )
 def test_damage_is_seen_and_built_again(
@@ -199,7 +199,7 @@ def removed_and_made_anew(folder: Path) -> None:
 
 @pytest.mark.parametrize("build", [removed, removed_and_made_anew])
 def test_a_cache_removed_while_an_entry_is_made_keeps_no_half_of_it(build: Callable[[Path], None], root: Path) -> None:
-    with pytest.raises(CacheError, match="was removed while it was made; the same command makes it again"):
+    with pytest.raises(CacheError, match="was deleted while it was built; run the same command again"):
         cache.fetch("toy", KEY, build, Path)
     assert not (root / "toy").exists() or entries(root) == []
     assert cache.fetch("toy", KEY, Builder(), Path)[1] is False
@@ -215,7 +215,7 @@ def test_a_build_that_lacks_a_file_of_its_own_says_which(tmp_path: Path) -> None
 
 def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
     build = Builder()
-    with pytest.raises(CacheError, match="was removed while it was made"):
+    with pytest.raises(CacheError, match="was deleted while it was built"):
         cache.fetch("toy", KEY, build, lambda folder: shutil.rmtree(folder) or (folder / "data.txt").read_text())
     assert build.calls == 1  # it may train a model in place
 
@@ -223,7 +223,7 @@ def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
 def test_a_cache_that_cannot_be_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "file"))
-    with pytest.raises(PathError, match="set KDRUN_CACHE to a folder that can be written to"):
+    with pytest.raises(PathError, match="cannot be used; set KDRUN_CACHE"):
         cache.fetch("toy", KEY, Builder(), Path)
 
 

@@ -57,7 +57,7 @@ def test_tied_weights_are_kept_once_and_put_back() -> None:
     assert sorted(kept) == ["count", "first.weight"]
     state_tensors.load_module_tensors(other, kept, "student")
     assert torch.equal(other.last.weight, module.first.weight)
-    with pytest.raises(CheckpointError, match=r"student is of another model: they differ in bias, count, first"):
+    with pytest.raises(CheckpointError, match=r"student is from another model: they differ in bias, count, first"):
         state_tensors.load_module_tensors(nn.Linear(2, 2), kept, "student")
 
 
@@ -104,7 +104,7 @@ def test_a_full_disk_costs_no_checkpoint(
         checkpoint_files.write_checkpoint(place, content(step), keep=2)
     with monkeypatch.context() as patch:
         patch.setattr(where, fails)
-        with pytest.raises(CheckpointError, match=r"last could not be written: .*No space left .*MiB are free there"):
+        with pytest.raises(CheckpointError, match=r"last could not be written: .*No space left .*MiB free"):
             checkpoint_files.write_checkpoint(place, content(3), keep=2)
     assert steps(place) == [2, 1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last", "last.1"]

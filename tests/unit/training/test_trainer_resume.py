@@ -308,7 +308,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path, monkeypatch: p
     loop, method = make(tmp_path / "last", Journal(journal.record))
     loop.checkpoints.journal = None  # type: ignore[union-attr]
     method.roles["student"] = nn.Linear(4, 1)  # type: ignore[index]
-    with pytest.raises(CheckpointError, match="student is of another model: they differ in weight"):
+    with pytest.raises(CheckpointError, match="student is from another model: they differ in weight"):
         loop.run()
 
 
