@@ -64,7 +64,7 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
     assert "did not end within task.answer_tokens=6 and were cut" in console
     assert "AutoModelForSeq2SeqLM.from_pretrained" in console
-    assert ("text made at step" in console) == (method == "dfkd_t3")
+    assert ("text generated at step" in console) == (method == "dfkd_t3")
     page = (folder / "report.html").read_text()
     assert ("writes</span>" in page) == (method == "dfkd_t3")
     assert "Entities of test by type" in page

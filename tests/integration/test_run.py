@@ -135,7 +135,7 @@ def test_teacher_is_trained_once_and_its_logits_are_kept(tmp_path: Path, monkeyp
     finish(smoke_config(tmp_path))
     monkeypatch.setattr(finetune, "_fine_tune", lambda *_: pytest.fail("trained twice"))
     _, _, console = finish(smoke_config(tmp_path, "seed=2"))
-    assert "teacher read from the cache" in console
+    assert "teacher loaded from the cache" in console
 
 
 def test_different_tokenizers_for_teacher_and_student(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_interrupt_ends_cleanly_with_the_ledger_saying_so(tmp_path: Path, monkey
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_train_student", stop)
+    monkeypatch.setattr(runner, "train_student", stop)
     with pytest.raises(KeyboardInterrupt):
         runner.run(smoke_config(tmp_path), Console(RichConsole(file=io.StringIO())))
     (run,) = read_ledger(tmp_path / "out")

@@ -26,4 +26,4 @@ def test_a_run_keeps_and_prints_samples(
             for answer in sample[role].values():
                 assert sum(answer.values()) == pytest.approx(1, abs=1e-4) or list(answer) == ["score"]
     assert any(sample["changed"] for sample in kept)
-    assert "text made at step 4" in capsys.readouterr().out
+    assert "text generated at step 4" in capsys.readouterr().out
