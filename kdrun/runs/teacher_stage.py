@@ -96,7 +96,7 @@ def fine_tune(run: PreparedRun, strategy: DomainStrategy | None) -> TeacherResul
     domain_note = "" if strategy is None else f" (domain_strategy={strategy.value}, on {rows.display_name})"
     run.console.print(f"teacher {origin}{domain_note}")
     return TeacherResult(
-        teacher.built, modules=teacher.modules, rows_read=teacher.rows_read, transferability=student_weights
+        teacher.bundle, modules=teacher.modules, rows_read=teacher.rows_read, transferability=student_weights
     )
 
 

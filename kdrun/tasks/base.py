@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from kdrun.tasks.predictor import Predictor
 
 Outputs = np.ndarray
-"""What a model says of the rows of a split, one item a row: logits [rows, outputs], or `Written` objects [rows]."""
+"""A model's outputs on the rows of a split: logits [rows, outputs], or `GeneratedAnswer` objects [rows]."""
 
 
 def softmax_by_name(logits: np.ndarray, names: Sequence[str]) -> list[dict[str, float]]:
-    """Probabilities by name, rounded to six digits for files: a softmax of each row.
+    """Softmax of each row, as probabilities by class name, rounded to six digits for files.
 
     Args:
         logits: [rows, classes].
-        names: of the classes.
+        names: names of the classes.
     """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    parts = shifted / shifted.sum(axis=-1, keepdims=True)
-    return [{name: round(float(p), 6) for name, p in zip(names, row, strict=True)} for row in parts]
+    probabilities = shifted / shifted.sum(axis=-1, keepdims=True)
+    return [{name: round(float(p), 6) for name, p in zip(names, row, strict=True)} for row in probabilities]
 
 
 class TaskType(ABC):
-    """What follows from what a task asks for.
+    """Loss, prediction, metrics and records of a kind of task.
 
     Attributes:
         task: the task.
         synthetic_preset: tiny models on the embedded data.
         real_preset: small models on real data from a folder.
-        writes: whether the answer is a text: batches then carry what is to be written, the teacher's logits are of
-            each token and computed as they are needed, and models that are compared share a vocabulary.
+        generates_text: whether the answer is a text. Batches then carry the target text, the teacher's logits are per
+            token and computed per batch, and teacher and student share a vocabulary.
     """
 
     synthetic_preset: str = "embedded"
@@ -53,39 +53,39 @@ class TaskType(ABC):
 
     @abstractmethod
     def describe_outputs(self) -> str:
-        """What is to be answered, for the screen: the classes, a score, the types of entities."""
+        """Describe the answers for the console: the classes, a score, the types of entities."""
 
     @abstractmethod
     def loss_name(self, name: str | None) -> str:
-        """The registered distillation loss that a run uses: the named one, else this kind's own."""
+        """Name of the run's distillation loss: the given name, or the default of the task type."""
 
     @abstractmethod
     def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """That loss: `(student_logits, teacher_logits, temperature)` to one value per example, [batch]."""
+        """The distillation loss: `(student_logits, teacher_logits, temperature)` to one value per example, [batch]."""
 
     @abstractmethod
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss on a batch's labels, [batch]."""
+        """The loss on a batch's labels, one value per example, [batch]."""
 
     @abstractmethod
-    def outputs(self, predictor: Predictor, built: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
-        """What a model says of rows, in row order; with a limit only of so many batches."""
+    def outputs(self, predictor: Predictor, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
+        """A model's outputs in row order; with a limit, of that many batches only."""
 
     @abstractmethod
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """The task's metrics."""
+        """The task's metrics; with domains, also per domain."""
 
     @abstractmethod
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """The same of the best answer that is the same for every row."""
+        """The metrics of the best constant prediction."""
 
     @abstractmethod
     def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """What outputs say of each row, for predictions.jsonl: `prediction` and what belongs to it.
+        """A record per row for predictions.jsonl: `prediction` and related values.
 
         Args:
-            outputs: of a split.
-            texts: its rows' (first) texts.
+            outputs: a model's outputs on a split.
+            texts: the (first) text of each row.
         """
 
     @abstractmethod
@@ -97,26 +97,26 @@ class TaskType(ABC):
         """View of the task's models as classifiers, for methods that generate text.
 
         Args:
-            tokenizer: of teacher and student.
-            decoder_start_id: id that the teacher's decoder starts with; None for a model without a decoder.
+            tokenizer: tokenizer of teacher and student.
+            decoder_start_id: id of the first token of the teacher's decoder; None for a model without a decoder.
 
         Raises:
-            ModelError: the models cannot tell the task's classes apart.
+            ModelError: the models cannot distinguish the task's classes.
         """
 
     @abstractmethod
     def matches_model(self, config: Any) -> tuple[bool, str]:
-        """Whether a model's config says that it answers this task, and what it says."""
+        """Whether a model's config has this task's outputs, and a description of the config's outputs."""
 
     def why_undefined(self) -> str:
-        """Why a metric may have no value."""
+        """Reason for an undefined metric."""
         return "undefined: the predictions are constant"
 
     def notes_on(self, outputs: Outputs, texts: Sequence[str]) -> list[str]:
-        """What of a model's outputs a reader of its scores should know, as ends of sentences; most often nothing.
+        """Notes on a model's outputs for a reader of the scores, each the end of a sentence; usually none.
 
         Args:
-            outputs: of a split.
-            texts: its rows' texts.
+            outputs: a model's outputs on a split.
+            texts: the text of each row.
         """
         return []

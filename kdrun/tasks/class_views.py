@@ -1,8 +1,8 @@
 """View any model as a classifier, and label new text.
 
-Methods that make text ask in classes: which class is a text wanted to be of, does the teacher find it. A task that is
-answered with a class gives these as they are. One that is answered with a text has them too, in this project's own way
-[ours]: the class of a text is the word that its answer begins with, `person`, `location`, … or `none`.
+Methods that generate text need classes: a target class for the text, and the teacher's class of it. For a task that is
+answered with a class, these are the task's classes. For a task that is answered with a text, the class of an input is
+the first word of its answer: `person`, `location`, … or `none` [ours].
 """
 
 from __future__ import annotations
@@ -27,49 +27,51 @@ Rows = Mapping[str, dict[str, Tensor]]
 
 
 class ClassView:
-    """Of a task that is answered with a class or a score: a model's logits are the answer."""
+    """Class view for tasks that are answered with a class or a score: a model's logits are the answer."""
 
     def as_classifier(self, model: nn.Module) -> nn.Module:
-        """A model as a classifier: called with its own arguments, its `logits` are of the classes, [batch, classes]."""
+        """A model as a classifier: takes the model's arguments, returns class `logits` [batch, classes]."""
         return model
 
     def class_logits(self, logits: Tensor) -> Tensor:
-        """The same of logits that are there already, [batch, classes]."""
+        """Class logits from a model's logits, [batch, classes]."""
         return logits
 
     def teacher_targets(self, teacher: nn.Module, rows: Rows) -> tuple[Rows, Tensor]:
-        """What the student is told of new text.
+        """The student's targets on new text.
 
         Args:
-            teacher: the model.
-            rows: the text as each role reads it.
+            teacher: the teacher's model.
+            rows: the inputs of each role for the text.
 
         Returns:
-            The text as each role reads it to answer, and the teacher's logits, as the run's loss takes them.
+            The inputs of each role for answering the text, and the teacher's logits for the run's loss.
         """
         return rows, teacher(**rows["teacher"]).logits
 
 
 class FirstTokenClassView(ClassView):
-    """Of a task that is answered with a text: the first word is the class, the whole text is what is learnt [ours].
+    """Class view for tasks that are answered with a text: the answer's first word is the class [ours].
 
         class_logits(x)_c = logits(x)_1[first token of the word c]
 
-    over the vocabulary at the first place of the answer, of which the tokens of the classes' words are taken; their
-    softmax is the model's distribution over these words, renormalised. It costs one decoder step, and its gradient
-    passes through soft tokens like any classifier's. An answer names entities in the order of the sentence, so a text's
-    class is the type of its first entity.
+    `logits(x)_1` are the logits over the vocabulary at the first position of the answer. The softmax of the class
+    logits is the model's distribution over the class words, renormalized. The gradient passes through soft tokens as
+    in any classifier. An answer names entities in the order of the sentence, so the class of a sentence is the type of
+    the first entity.
 
-    The teacher answers new text in full, greedily, and the student learns the teacher's distribution at every token of
-    that answer, as it does of text whose answers are kept.
+    The teacher answers new text in full, greedily. The student learns the teacher's distribution at every token of
+    that answer, as on text with cached answers.
+
+    Cost: one decoder step per class prediction.
 
     Args:
-        task: names the classes; `answer_tokens` bounds an answer.
-        tokenizer: of teacher and student.
-        start: id of what their decoders begin with.
+        task: gives the classes and `answer_tokens`, the limit of an answer.
+        tokenizer: tokenizer of teacher and student.
+        start: id of the first token of their decoders.
 
     Raises:
-        ModelError: two of the words begin with the same token, or one has none.
+        ModelError: two class words begin with the same token, or a class word begins with an unknown token.
     """
 
     def __init__(self, task: TaskConfig, tokenizer: Any, start: int) -> None:
@@ -77,28 +79,28 @@ class FirstTokenClassView(ClassView):
         self.tokens = first_tokens(task.classes, tokenizer)
 
     def as_classifier(self, model: nn.Module) -> nn.Module:
-        """The model asked for the first token of its answer."""
+        """The model as a classifier by the first token of its answer."""
         return FirstTokenClassifier(model, self.start, self.tokens)
 
     def class_logits(self, logits: Tensor) -> Tensor:
-        """From logits at every token of an answer, [batch, answer length, vocabulary]."""
+        """Class logits from logits at every token of an answer, [batch, answer length, vocabulary]."""
         return logits[:, 0, self.tokens.to(logits.device)]
 
     def teacher_targets(self, teacher: nn.Module, rows: Rows) -> tuple[Rows, Tensor]:
-        """The teacher writes its answers; its logits at each of their tokens are NaN behind the ends."""
+        """Decode the teacher's answers; the teacher's logits at each answer token, NaN after an answer's end."""
         ids, _ = greedy_decode(teacher, rows["teacher"], self.limit)
-        _, read = shift_right(ids, torch.ones_like(ids, dtype=torch.bool), self.start)
-        told = {role: {**own, "decoder_input_ids": read} for role, own in rows.items()}
-        return told, teacher(**told["teacher"]).logits
+        _, decoder_inputs = shift_right(ids, torch.ones_like(ids, dtype=torch.bool), self.start)
+        answered = {role: {**inputs, "decoder_input_ids": decoder_inputs} for role, inputs in rows.items()}
+        return answered, teacher(**answered["teacher"]).logits
 
 
 class FirstTokenClassifier(nn.Module):
-    """A view of a model that writes as a classifier by the first token of its answer; it has no weights of its own.
+    """View of a text-generating model as a classifier by the first token of the answer; adds no weights.
 
     Args:
-        model: a `TextWriter`.
-        start: id of what its decoder begins with.
-        tokens: of the classes, [classes].
+        model: an `AnswerT5`.
+        start: id of the decoder's first token.
+        tokens: id of the first token of each class word, [classes].
     """
 
     def __init__(self, model: nn.Module, start: int, tokens: Tensor) -> None:
@@ -108,48 +110,49 @@ class FirstTokenClassifier(nn.Module):
 
     @property
     def config(self) -> Any:
-        """The model's."""
+        """Config of the model."""
         return self.model.config
 
     def get_input_embeddings(self) -> nn.Module:
-        """The model's."""
-        found: nn.Module = self.model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
-        return found
+        """Input embeddings of the model."""
+        embeddings: nn.Module = self.model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
+        return embeddings
 
     def forward(self, decoder_input_ids: Tensor | None = None, **inputs: Tensor) -> Any:
-        """`logits` [batch, classes]; an answer that comes with a batch is not read."""
+        """Return `logits` [batch, classes]; an answer in the batch is ignored."""
         del decoder_input_ids
-        given = inputs["attention_mask"]
-        begin = torch.full((len(given), 1), self.start, device=given.device)
-        logits = self.model(**inputs, decoder_input_ids=begin).logits
+        mask = inputs["attention_mask"]
+        start_ids = torch.full((len(mask), 1), self.start, device=mask.device)
+        logits = self.model(**inputs, decoder_input_ids=start_ids).logits
         return SimpleNamespace(logits=logits[:, 0, self.tokens.to(logits.device)])
 
 
 def first_tokens(classes: Sequence[str], tokenizer: Any) -> Tensor:
-    """The token that an answer of each class begins with, [classes].
+    """Id of the first token of an answer of each class, [classes].
 
     Args:
         classes: types of entities, and `none`.
-        tokenizer: that spells answers.
+        tokenizer: tokenizer of the answers.
 
     Raises:
-        ModelError: with every two classes whose answers begin with the same token, or one that is no word.
+        ModelError: two classes begin with the same token, or a class begins with an unknown token; lists all such
+            classes.
     """
     openings = [name if name == entities.NO_ENTITY else f"{name}{entities.TYPE_END}" for name in classes]
-    spelt = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in openings]
-    problems, seen = [], {}
-    for name, ids in zip(classes, spelt, strict=True):
+    token_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in openings]
+    problems, name_by_token = [], {}
+    for name, ids in zip(classes, token_ids, strict=True):
         first = ids[0] if ids else tokenizer.unk_token_id
         if first == tokenizer.unk_token_id:
             problems.append(f"{name!r} begins with a token that the vocabulary does not know")
-        elif first in seen:
-            shown = tokenizer.convert_ids_to_tokens(first)
-            problems.append(f"{seen[first]!r} and {name!r} both begin with {shown!r}")
-        seen.setdefault(first, name)
+        elif first in name_by_token:
+            token = tokenizer.convert_ids_to_tokens(first)
+            problems.append(f"{name_by_token[first]!r} and {name!r} both begin with {token!r}")
+        name_by_token.setdefault(first, name)
     if problems:
         raise ModelError(
-            "a text's class is the first token of its answer here, and in the vocabulary of "
-            f"{len(tokenizer)} entries {'; '.join(problems)}; take models whose vocabulary tells them apart, or other "
-            "names of the types (task.entities, task.folder.tags)"
+            "the class of a text is the first token of its answer, but in the vocabulary of "
+            f"{len(tokenizer)} entries {'; '.join(problems)}; choose models whose vocabulary distinguishes them, or "
+            "other names of the types (task.entities, task.folder.tags)"
         )
-    return torch.tensor([ids[0] for ids in spelt])
+    return torch.tensor([ids[0] for ids in token_ids])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ClassificationTask(TaskType):
-    """A class of several, or a score."""
+    """Task type of classification and regression: the answer is one of several classes, or a score."""
 
     def describe_outputs(self) -> str:
         """The classes by name, or a score."""
@@ -39,33 +39,33 @@ class ClassificationTask(TaskType):
         """Cross-entropy for classes, squared error for a score."""
         return losses.hard_loss(self.task.is_regression)(logits, labels)
 
-    def outputs(self, predictor: Predictor, built: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
+    def outputs(self, predictor: Predictor, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
         """Logits, [rows, outputs]."""
-        return predictor.logits(built.model, tokens, self.task.num_outputs, limit)
+        return predictor.logits(bundle.model, tokens, self.task.num_outputs, limit)
 
     def predictions(self, outputs: Outputs) -> np.ndarray:
         """Class indices, or scores for a regression task, [rows]."""
         return outputs[:, 0] if self.task.is_regression else outputs.argmax(axis=-1)
 
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """The task's metrics; given the rows' domains, their plain mean over these, and each domain's own."""
-        names, found = list(self.task.metrics), self.predictions(outputs)
+        """The task's metrics; with domains, their unweighted mean and the value per domain."""
+        names, predictions = list(self.task.metrics), self.predictions(outputs)
         if domains is None:
-            return metrics.compute(names, found, labels)
-        return metrics.by_domain(names, found, labels, domains, self.task.domains)
+            return metrics.compute(names, predictions, labels)
+        return metrics.by_domain(names, predictions, labels, domains, self.task.domains)
 
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """Of the most frequent class, or the mean score."""
+        """The metrics of the most frequent class, or of the mean score."""
         return metrics.majority_baseline(self.task, labels, domains)
 
     def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
         """`prediction`, and for classes `probabilities` by name."""
         if self.task.is_regression:
             return [{"prediction": float(value)} for value in outputs[:, 0]]
-        found = softmax_by_name(outputs, self.task.labels)
+        probabilities = softmax_by_name(outputs, self.task.labels)
         return [
             {"prediction": self.task.labels[best], "probabilities": row}
-            for best, row in zip(self.predictions(outputs).tolist(), found, strict=True)
+            for best, row in zip(self.predictions(outputs).tolist(), probabilities, strict=True)
         ]
 
     def label_name(self, label: Any) -> str | float:
@@ -73,13 +73,13 @@ class ClassificationTask(TaskType):
         return float(label) if self.task.is_regression else self.task.labels[int(label)]
 
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
-        """Classes as the models give them."""
+        """View with the models' classes unchanged."""
         from kdrun.tasks.class_views import ClassView
 
         return ClassView()
 
     def matches_model(self, config: Any) -> tuple[bool, str]:
-        """The classes' names in the task's order, or one output for a score."""
+        """Compare the names of the classes in order, or check for one output for a score."""
         if self.task.is_regression:
             return config.num_labels == 1, f"{config.num_labels} output(s) for a score"
         names = [config.id2label[i] for i in range(config.num_labels)]

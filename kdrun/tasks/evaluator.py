@@ -25,9 +25,9 @@ class Evaluator:
 
     Attributes:
         task: metrics and headline.
-        labels: per split, class indices, scores or texts, [rows].
+        labels: class indices, scores or texts of each split, [rows].
         predictor: runs the models.
-        domains: per split whose rows say their domain, the index of each row's, [rows].
+        domains: index of each row's domain, for each split with domains, [rows].
     """
 
     task: TaskConfig
@@ -41,7 +41,7 @@ class Evaluator:
 
         Args:
             task: metrics and headline.
-            splits: by name.
+            splits: the dev splits by name.
             predictor: runs the models.
         """
         domains = {name: ids for name, split in splits.items() if (ids := split.domains()) is not None}
@@ -52,28 +52,28 @@ class Evaluator:
         """The task type."""
         return task_type_of(self.task)
 
-    def outputs(self, built: ModelBundle, tokens: TokenizedSplit, limit: int | None = None) -> Outputs:
-        """What a model says of rows, in row order: logits [rows, outputs], or of a task that asks for a text `Written`.
+    def outputs(self, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None = None) -> Outputs:
+        """A model's outputs in row order: logits [rows, outputs], or `GeneratedAnswer` objects [rows] for text answers.
 
         Args:
-            built: model and tokenizer.
+            bundle: model and tokenizer.
             tokens: the rows.
-            limit: only so many batches, for a dry run.
+            limit: number of batches to run, for a dry run; None for all.
 
         Raises:
             TrainingError: a logit is not finite, which an argmax would hide.
         """
-        return self.task_type.outputs(self.predictor, built, tokens, limit)
+        return self.task_type.outputs(self.predictor, bundle, tokens, limit)
 
     def score(self, outputs: Mapping[str, Outputs]) -> Scores:
-        """The task's metrics per split; where rows have domains, their mean and each domain's."""
+        """The task's metrics per split; with domains, their mean and the value per domain."""
         return {
             split: self.task_type.score(values, self.labels[split], self.domains.get(split))
             for split, values in outputs.items()
         }
 
     def majority_baseline(self) -> Scores:
-        """What a constant guess scores on every split."""
+        """The metrics of the best constant prediction on every split."""
         return {
             split: self.task_type.majority_baseline(gold, self.domains.get(split))
             for split, gold in self.labels.items()
@@ -91,34 +91,34 @@ def prediction_rows(
     student: Outputs,
     teacher: Outputs | None = None,
 ) -> list[dict[str, Any]]:
-    """The lines of predictions.jsonl, one a row of a dev split.
+    """The lines of predictions.jsonl, one per row of a dev split.
 
     Args:
-        task: names of the classes.
+        task: the task.
         split: name of the split.
-        rows: the split's columns: `text`, perhaps `text_pair`, `label`, perhaps `domain`.
-        student: its outputs.
-        teacher: its outputs on the same rows, where one took part.
+        rows: columns of the split: `text`, `label`, optionally `text_pair` and `domain`.
+        student: the student's outputs.
+        teacher: the teacher's outputs on the same rows; None for a run without a teacher.
 
     Returns:
-        id, split, domain (where rows have one), text, text_pair (for pairs), gold, prediction, what belongs to it by
-        kind (`Kind.answers`: probabilities by class name, `written`), and the same of the teacher's with `teacher_`.
+        id, split, domain (if rows have domains), text, text_pair (for pairs), gold, and the values of
+        `TaskType.prediction_records` for the student, and with the prefix `teacher_` for the teacher.
     """
-    texts = [name for name in ("text", "text_pair") if name in rows]
-    made = []
-    gold, kind = rows["label"], task_type_of(task)
-    said = {
-        whose: kind.prediction_records(outputs, rows[texts[0]])
-        for whose, outputs in (("", student), ("teacher_", teacher))
+    text_columns = [name for name in ("text", "text_pair") if name in rows]
+    lines = []
+    gold, task_type = rows["label"], task_type_of(task)
+    records = {
+        prefix: task_type.prediction_records(outputs, rows[text_columns[0]])
+        for prefix, outputs in (("", student), ("teacher_", teacher))
         if outputs is not None
     }
     for i in range(len(student)):
-        row: dict[str, Any] = {"id": i, "split": split}
+        line: dict[str, Any] = {"id": i, "split": split}
         if "domain" in rows:
-            row["domain"] = task.domains[rows["domain"][i]]
-        row |= {name: rows[name][i] for name in texts}
-        row["gold"] = kind.label_name(gold[i])
-        for whose, found in said.items():
-            row |= {f"{whose}{key}": value for key, value in found[i].items()}
-        made.append(row)
-    return made
+            line["domain"] = task.domains[rows["domain"][i]]
+        line |= {name: rows[name][i] for name in text_columns}
+        line["gold"] = task_type.label_name(gold[i])
+        for prefix, of_model in records.items():
+            line |= {f"{prefix}{key}": value for key, value in of_model[i].items()}
+        lines.append(line)
+    return lines

@@ -1,4 +1,4 @@
-"""Entity extraction: the model writes the entities as text."""
+"""Entity extraction: the model generates the entities as text."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GeneratedAnswer:
-    """An answer, and whether its end was reached before `task.answer_tokens`."""
+    """A generated answer, and whether it ended within `task.answer_tokens`."""
 
     text: str
     finished: bool
 
 
 class ExtractionTask(TaskType):
-    """Entities with their types, as `kdrun.data.entities` writes them.
+    """Task type of entity extraction: the answer is a text in the format of `kdrun.data.entities`.
 
-    Losses are means over the tokens of an answer, so that rows weigh alike; the answers that a model is scored by are
-    the ones it decodes greedily, not the likelihood of the gold ones.
+    Losses are means over the tokens of an answer, so all rows have the same weight. Metrics compare the greedily
+    decoded answers with the gold ones; the likelihood of the gold answers is not a metric.
     """
 
     synthetic_preset = extraction.EXTRACTION_PRESET
@@ -50,76 +50,81 @@ class ExtractionTask(TaskType):
         return losses.default_loss(name, is_regression=False)
 
     def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """The registered loss at every token, a mean over these."""
+        """The registered loss at every token, averaged over the tokens of an answer."""
         return losses.per_token(registry.get("loss", self.loss_name(name)).target)
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy at every token, a mean over these."""
+        """Cross-entropy at every token, averaged over the tokens of an answer."""
         return losses.token_cross_entropy(logits, labels)
 
-    def outputs(self, predictor: Predictor, built: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
-        """What the model writes, greedily, `Written` objects [rows]; rows beyond the limit say nothing."""
+    def outputs(self, predictor: Predictor, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
+        """Greedily decoded answers, `GeneratedAnswer` objects [rows]; empty for rows beyond the limit."""
         from kdrun.generation.greedy import greedy_decode
 
         out = np.full(tokens.num_rows, GeneratedAnswer("", True), dtype=object)
         device = predictor.accelerator.device
-        with predictor.inference_mode(built.model):
+        with predictor.inference_mode(bundle.model):
             for rows in predictor.batches(tokens)[:limit]:
                 batch = {name: values.to(device) for name, values in tokens.batch(rows).items()}
-                ids, is_whole = greedy_decode(built.model, batch, self.task.answer_tokens)
-                texts = built.tokenizer.batch_decode(ids, skip_special_tokens=True)
-                for row, text, whole in zip(rows, texts, is_whole.tolist(), strict=True):
-                    out[row] = GeneratedAnswer(text, whole)
+                ids, finished = greedy_decode(bundle.model, batch, self.task.answer_tokens)
+                texts = bundle.tokenizer.batch_decode(ids, skip_special_tokens=True)
+                for row, text, is_finished in zip(rows, texts, finished.tolist(), strict=True):
+                    out[row] = GeneratedAnswer(text, is_finished)
         return out
 
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """Micro F1, precision and recall of entities."""
-        found = entities.score(labels.tolist(), [written.text for written in outputs])
-        return {name: found[name] for name in self.task.metrics}
+        scores = entities.score(labels.tolist(), [answer.text for answer in outputs])
+        return {name: scores[name] for name in self.task.metrics}
 
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """Zero: no answer that reads no text finds an entity, but by naming one that most sentences happen to have."""
+        """Zero: a constant answer finds entities only by chance."""
         return dict.fromkeys(self.task.metrics, 0.0)
 
     def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """`prediction`, in the spelling of the sentence; `written`, to the letter; `cut` where it has no end."""
-        made = []
-        for text, said in zip(texts, outputs, strict=True):
-            row = {"prediction": entities.restore_spelling(text, said.text), "written": said.text}
-            made.append(row if said.finished else row | {"cut": True})
-        return made
+        """`prediction` in the spelling of the sentence, `written` as decoded, and `cut` for an unfinished answer."""
+        records = []
+        for text, answer in zip(texts, outputs, strict=True):
+            record = {"prediction": entities.restore_spelling(text, answer.text), "written": answer.text}
+            records.append(record if answer.finished else record | {"cut": True})
+        return records
 
     def label_name(self, label: Any) -> str | float:
-        """The text itself."""
+        """The answer's text."""
         return str(label)
 
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
-        """By the first word of an answer; the whole of it is learnt."""
+        """View by the first word of an answer."""
         from kdrun.tasks.class_views import FirstTokenClassView
 
-        assert decoder_start_id is not None, "a model that writes text has a decoder"
+        assert decoder_start_id is not None, "a text-generating model has a decoder"
         return FirstTokenClassView(self.task, tokenizer, decoder_start_id)
 
     def matches_model(self, config: Any) -> tuple[bool, str]:
-        """The types of entities that the model was told of."""
-        found = list(getattr(config, "entities", None) or [])
-        return found == list(self.task.entities), ", ".join(found) or "none"
+        """Compare the types of entities that the model was trained on."""
+        names = list(getattr(config, "entities", None) or [])
+        return names == list(self.task.entities), ", ".join(names) or "none"
 
     def why_undefined(self) -> str:
-        """Why a metric may have no value."""
-        return "undefined: no entity was said, so there is no share of right ones"
+        """Reason for an undefined metric."""
+        return "undefined: no entity was predicted, so there is no precision"
 
     def notes_on(self, outputs: Outputs, texts: Sequence[str]) -> list[str]:
-        """How many answers were cut, and how many entities have words that their text does not have."""
-        cut = sum(not written.finished for written in outputs)
-        made_up = sum(
-            entities.count_unsupported(text, written.text) for text, written in zip(texts, outputs, strict=True)
+        """Number of truncated answers, and of entities with words that are missing from their sentence."""
+        num_truncated = sum(not answer.finished for answer in outputs)
+        num_unsupported = sum(
+            entities.count_unsupported(text, answer.text) for text, answer in zip(texts, outputs, strict=True)
         )
-        said = sum(len(entities.parse(written.text)) for written in outputs)
-        found = []
-        if cut:
+        num_predicted = sum(len(entities.parse(answer.text)) for answer in outputs)
+        notes = []
+        if num_truncated:
             limit = self.task.answer_tokens
-            found.append(f"{cut} of {len(outputs)} answers did not end within task.answer_tokens={limit} and were cut")
-        if made_up:
-            found.append(f"{made_up} of {said} entities it named have words that their sentence does not have")
-        return found
+            notes.append(
+                f"{num_truncated} of {len(outputs)} answers did not end within task.answer_tokens={limit} and were "
+                "truncated"
+            )
+        if num_unsupported:
+            notes.append(
+                f"{num_unsupported} of {num_predicted} predicted entities have words that are not in the sentence"
+            )
+        return notes

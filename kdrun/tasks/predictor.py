@@ -58,10 +58,11 @@ class Predictor:
             for rows in self.batches(tokens)[:limit]:
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
-        broken = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []
-        if len(broken):
+        bad_rows = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []
+        if len(bad_rows):
             raise TrainingError(
-                f"the {type(model).__name__} gives logits that are not finite on {len(broken)} of {len(out)} rows (the "
-                f"first is row {broken[0]}): it has diverged; lower the learning rate, or try runtime.precision=fp32"
+                f"the {type(model).__name__} gives logits that are not finite on {len(bad_rows)} of {len(out)} rows "
+                f"(the first is row {bad_rows[0]}): the model has diverged; lower the learning rate, or try "
+                "runtime.precision=fp32"
             )
         return out

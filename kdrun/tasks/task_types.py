@@ -1,6 +1,6 @@
 """Choose the task type of a task.
 
-`kind_of` is the one place that asks a task which it is; whoever trains, scores or shows asks the kind.
+`task_type_of` is the only place that chooses by the task's config; all other code calls methods of the task type.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from kdrun.tasks.extraction import ExtractionTask
 
 
 def task_type_of(task: TaskConfig) -> TaskType:
-    """The kind of a task."""
+    """The task type of a task."""
     return ExtractionTask(task) if task.is_extraction else ClassificationTask(task)

@@ -16,25 +16,29 @@ from kdrun.models import compile
 from kdrun.training import metric_loggers
 
 
-def make_accelerator(config: RunConfig, run_folder: Path | None) -> Accelerator:
-    """Device, arithmetic and tracker; jobs of a sweep share a process, so the last job's state is dropped first."""
+def make_accelerator(config: RunConfig, run_dir: Path | None) -> Accelerator:
+    """Create the Accelerator; first reset its global state, which jobs of a sweep share.
+
+    Raises:
+        ConfigError: `runtime.device=cuda` without a GPU, or no compiler for `runtime.compile`.
+    """
     runtime, tracker = config.runtime, config.tracker
     if runtime.device is Device.cuda and not torch.cuda.is_available():
-        raise ConfigError(["runtime.device=cuda, and torch sees no GPU here; use runtime.device=auto or cpu"])
+        raise ConfigError(["runtime.device=cuda, but torch finds no GPU; use runtime.device=auto or cpu"])
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    if runtime.deterministic:  # read by cuBLAS when it starts: without it, its products are refused
+    if runtime.deterministic:  # cuBLAS reads it at its start; deterministic mode needs it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     precision = "bf16" if runtime.precision is Precision.bf16 else "no"
-    made = Accelerator(
+    accelerator = Accelerator(
         cpu=runtime.device is Device.cpu,
         mixed_precision=precision,
         log_with=None if tracker is Tracker.none else tracker.value,
-        project_dir=metric_loggers.log_dir(config, run_folder),
+        project_dir=metric_loggers.log_dir(config, run_dir),
     )
     if runtime.compile:
-        compile.check_compiler(made.device)
-    return made
+        compile.check_compiler(accelerator.device)
+    return accelerator

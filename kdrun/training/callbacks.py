@@ -11,24 +11,25 @@ class TrainerCallback:
     """Receives the events of a training; ignores all of them by default."""
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
-        """Means since the last record: step, phase, role, epoch, loss terms, learning rate, examples per second.
+        """Receive a log record of one role.
 
         Args:
-            record: the means.
+            record: means since the last record: step, phase, role, epoch, loss terms, learning rate, examples per
+                second.
             total: steps of the phase, of all roles together.
         """
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """An evaluation, and whether its score is the best so far."""
+        """Receive the scores of an evaluation, and whether the headline is the best so far."""
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
-        """The end of a phase without evaluations, which keeps its last weights: phase, step, role."""
+        """Receive the end of a phase without evaluations, which keeps its last weights: phase, step, role."""
 
     def on_role_stopped(self, stop: dict[str, Any]) -> None:
-        """A role stopped before its budget was spent: role, phase, step, why."""
+        """Receive a role that stopped before the end of its budget: role, phase, step, why."""
 
     def on_first_step(self, report: FirstStepReport) -> None:
-        """Report on the first step of a role in a phase."""
+        """Receive the report on the first step of a role in a phase."""
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
-        """Loss terms that may start at zero were zero in every step of the phase that has ended."""
+        """Receive the loss terms that may start at zero and were zero in every step of a finished phase."""

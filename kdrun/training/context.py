@@ -28,7 +28,7 @@ class TrainResult:
         train_seconds: time in training steps, without evaluations.
         best: headline score of the checkpoint chosen in the last evaluated phase, if one was chosen by score.
         best_step: step of that checkpoint.
-        stopped_roles: each role that stopped before its budget was spent: `role`, `phase`, `step`, `why`.
+        stopped_roles: each role that stopped before the end of its budget: `role`, `phase`, `step`, `why`.
     """
 
     steps: dict[str, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class TrainerContext:
         accelerator: device and arithmetic.
         callback: receives steps and evaluations.
         last_checkpoint_note: describes the newest checkpoint, as the end of an error message.
-        result: what the training has reached so far.
+        result: result of the training so far.
         phase_number: number of the phase in progress, from 0.
         best_state: best weights in this phase of each module that trains with the student.
     """

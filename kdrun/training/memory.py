@@ -8,9 +8,9 @@ from contextlib import suppress
 
 
 def release_memory() -> None:
-    """Drop what nobody refers to, and give freed memory back to the system, which glibc does not do by itself.
+    """Collect garbage and return freed memory to the operating system, which glibc otherwise keeps.
 
-    Takes tenths of a second: for the end of a training, not for its steps.
+    Cost: tenths of a second, so call it at the end of a training, not per step.
     """
     gc.collect()
     with suppress(OSError, AttributeError):  # another system, or another C library

@@ -14,14 +14,14 @@ from kdrun.errors import ConfigError
 from kdrun.storage.serialization import flatten, to_plain
 
 PROJECT = "kdrun"
-"""Name under which trackers file the runs."""
+"""Name of the project in a tracker."""
 
 
 def check_installed(tracker: Tracker) -> None:
-    """See that a tracker's package is there before anything is paid for.
+    """Check for a tracker's package, before any expensive step.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: the package is not installed.
     """
     if tracker is not Tracker.none and importlib.util.find_spec(tracker.value) is None:
         name = tracker.value
@@ -29,58 +29,58 @@ def check_installed(tracker: Tracker) -> None:
 
 
 class MetricLogger:
-    """One run at a tracker; does nothing for `tracker=none`.
+    """One run in a tracker; does nothing for `tracker=none`.
 
     Args:
-        config: of the run; its values are filed with it, flattened.
-        accelerator: made with `log_with` of the tracker.
-        run_id: names the run there.
+        config: the run's config; its values are logged, flattened.
+        accelerator: created with `log_with` for the tracker.
+        run_id: name of the run in the tracker.
     """
 
     def __init__(self, config: RunConfig, accelerator: Accelerator, run_id: str) -> None:
         self.accelerator, self.active = accelerator, config.tracker is not Tracker.none
-        self.phase, self.before, self.last = "", 0, 0
+        self.phase, self.earlier_steps, self.last_step = "", 0, 0
         if not self.active:
             return
-        own: dict[str, dict[str, Any]] = {
+        init_kwargs: dict[str, dict[str, Any]] = {
             "wandb": {"wandb": {"name": run_id}},
             "mlflow": {"mlflow": {"run_name": run_id}},
         }
         values = {key: _loggable(value) for key, value in flatten(to_plain(config)).items()}
-        accelerator.init_trackers(PROJECT, values, init_kwargs=own.get(config.tracker.value, {}))
+        accelerator.init_trackers(PROJECT, values, init_kwargs=init_kwargs.get(config.tracker.value, {}))
 
     def log(self, record: dict[str, Any]) -> None:
-        """Send the numbers of one record of metrics.jsonl, named by what they are of.
+        """Send the numbers of one record of metrics.jsonl; the prefix of their names is `eval` or the role.
 
-        Steps are counted on through the phases: trackers drop what comes at a step that has gone by.
+        Steps are counted over all phases, since trackers drop values for earlier steps.
         """
         if not self.active:
             return
         if record["phase"] != self.phase:
-            self.phase, self.before = record["phase"], self.last
-        self.last = self.before + record["step"]
-        kind = "eval" if "eval" in record else str(record["role"])
+            self.phase, self.earlier_steps = record["phase"], self.last_step
+        self.last_step = self.earlier_steps + record["step"]
+        prefix = "eval" if "eval" in record else str(record["role"])
         values = flatten(record.get("eval", record))
-        numbers = {f"{kind}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
-        self.accelerator.log(numbers, step=self.last)
+        numbers = {f"{prefix}/{k}": v for k, v in values.items() if isinstance(v, int | float) and k != "step"}
+        self.accelerator.log(numbers, step=self.last_step)
 
     def state(self) -> list[Any]:
-        """How far the steps are counted, for a run that goes on: the steps between are sent once more."""
-        return [self.phase, self.before, self.last]
+        """Step counters, for a checkpoint; a resumed run sends the steps since then again."""
+        return [self.phase, self.earlier_steps, self.last_step]
 
     def load_state(self, state: list[Any]) -> None:
-        """Count on from there."""
-        self.phase, self.before, self.last = state
+        """Resume from these step counters."""
+        self.phase, self.earlier_steps, self.last_step = state
 
     def close(self) -> None:
-        """Flush and let go, so that the next job of a sweep starts a run of its own."""
+        """Flush and close, so that the next job of a sweep starts a new run."""
         if self.active:
             self.accelerator.end_training()
 
 
-def log_dir(config: RunConfig, run_folder: Path | None) -> str | None:
-    """Where a tracker that writes files puts them: inside the run's folder."""
-    return None if config.tracker is Tracker.none or run_folder is None else str(run_folder / "tracker")
+def log_dir(config: RunConfig, run_dir: Path | None) -> str | None:
+    """Folder for the files of a tracker, inside the run directory; None without a tracker or a run directory."""
+    return None if config.tracker is Tracker.none or run_dir is None else str(run_dir / "tracker")
 
 
 def _loggable(value: Any) -> bool | int | float | str:

@@ -13,7 +13,7 @@ from kdrun.config.optim import OptimConfig
 from kdrun.registry import register
 
 CLIP_EPS = 1e-6
-"""Leaves a gradient of norm zero as it is, as in PyTorch's own clipping."""
+"""Prevents a division by zero for a gradient of norm zero, as in PyTorch's clipping."""
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
@@ -53,7 +53,7 @@ def sgd(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimi
 
 @register("schedule", "constant")
 def constant(progress: float) -> float:
-    """The peak, all the way."""
+    """The peak throughout."""
     return 1.0
 
 
@@ -70,12 +70,12 @@ def cosine(progress: float) -> float:
 
 
 def learning_rate(config: OptimConfig, step: int, total: int) -> float:
-    """The learning rate of a role's own step: a linear warm-up, then the schedule.
+    """The learning rate of a role's step: a linear warm-up, then the schedule.
 
     Args:
         config: peak, schedule, warm-up.
-        step: steps that the role has taken, 0 … total − 1.
-        total: steps that the role will take in this phase.
+        step: steps of the role so far, 0 … total − 1.
+        total: steps of the role in this phase.
 
     Returns:
         `lr · (step+1)/(warmup+1)` while `step < warmup`; after that `lr` times the schedule at
@@ -89,7 +89,7 @@ def learning_rate(config: OptimConfig, step: int, total: int) -> float:
 
 
 class UpdateRule:
-    """How gradients become steps: the optimizer, its learning rate and clipping."""
+    """Turns gradients into steps: optimizer, learning rate and clipping."""
 
     def make_optimizer(self, modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
         """The optimizer of a role's modules."""
@@ -100,5 +100,5 @@ class UpdateRule:
         return learning_rate(config, step, total)
 
     def clip_factor(self, norm: float, clip_norm: float) -> float:
-        """Factor for gradients of this norm, so that it is at most `clip_norm`; 1 if that is 0."""
+        """Factor that scales gradients of this norm to at most `clip_norm`; 1 if `clip_norm` is 0."""
         return min(1.0, clip_norm / (norm + CLIP_EPS)) if clip_norm else 1.0

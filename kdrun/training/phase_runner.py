@@ -29,7 +29,7 @@ from kdrun.training.step_checks import (
 )
 
 MOST_EVALUATIONS = 20
-"""Of a phase, where `eval_every` says nothing: passes over a handful of rows would else be scored step by step."""
+"""Most evaluations in a phase without `eval_every`: otherwise a phase over few rows evaluates after every step."""
 
 
 @dataclass
@@ -42,12 +42,12 @@ class RunningMeans:
     last: dict[str, Any] = field(default_factory=dict)
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Count sums over examples in."""
+        """Add the sums of a micro-batch over its examples."""
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
 
     def means(self) -> dict[str, float]:
-        """Means over the examples."""
+        """Mean of each sum over the examples."""
         return {name: float(value) / self.count for name, value in self.sums.items()}
 
 
@@ -55,7 +55,7 @@ class PhaseRunner:
     """One phase in progress: its optimizers, counters and running means.
 
     Args:
-        context: what outlives the phase.
+        context: state that outlives the phase.
         phase: the phase to run.
         evaluate: evaluates the student, given the phase's name and the step.
         checkpoint_if_due: saves a checkpoint if one is due; called between two steps.
@@ -63,7 +63,7 @@ class PhaseRunner:
     Attributes:
         step: steps taken, of all roles together.
         steps_by_role: steps taken by each role.
-        always_zero_terms: by role, the terms that may be zero at first and were zero in every logged step.
+        always_zero_terms: by role, the terms that may start at zero and were zero in every logged step.
         evaluation_due: whether the evaluation after the last step has yet to run.
     """
 
@@ -91,11 +91,11 @@ class PhaseRunner:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of the phase is left to do."""
+        """Whether all steps and evaluations of the phase are done."""
         return self.step >= self.total and not self.evaluation_due
 
     def run(self) -> None:
-        """All that is left of the phase."""
+        """Run the rest of the phase."""
         while not self.is_over:
             if not self.evaluation_due:
                 self._advance()
@@ -112,7 +112,7 @@ class PhaseRunner:
             )
 
     def _advance(self) -> None:
-        """One step, and its lines of the log."""
+        """Take one step and log it."""
         turn = turn_at(self.phase.turns, self.step)
         if not self._is_stopped(turn.role):
             self._activate(turn.role)
@@ -122,38 +122,38 @@ class PhaseRunner:
             self._take_step(self.step, turn, next(self.groups[turn.role]))
             self.running_means[turn.role].seconds += time.perf_counter() - started
         self.step += 1
-        taken, ends = self.steps_by_role[turn.role], self.step == self.total
-        for role, tally in self.running_means.items():
-            if tally.count and (ends or (role == turn.role and taken % self.settings.log_every == 0)):
-                self._log(tally, self.step)
-        leads = turn.role == self.phase.leading_role
-        self.evaluation_due = self.phase.evaluated and (ends or (leads and taken % self.eval_every == 0))
+        num_taken, is_last = self.steps_by_role[turn.role], self.step == self.total
+        for role, means in self.running_means.items():
+            if means.count and (is_last or (role == turn.role and num_taken % self.settings.log_every == 0)):
+                self._log(means, self.step)
+        is_leading = turn.role == self.phase.leading_role
+        self.evaluation_due = self.phase.evaluated and (is_last or (is_leading and num_taken % self.eval_every == 0))
 
     def _is_stopped(self, role: str) -> bool:
-        """Whether a role's turns are passed over; the first time, whoever watches is told why."""
-        why, rests = self.context.method.stop_reason(role), self.context.result.stopped_roles
-        if why and role not in [rest["role"] for rest in rests]:
-            rests.append({"role": role, "phase": self.phase.name, "step": self.step, "why": why})
-            self.context.callback.on_role_stopped(rests[-1])
-        return bool(why)
+        """Whether the method has stopped training a role; the first time, report the reason."""
+        reason, stops = self.context.method.stop_reason(role), self.context.result.stopped_roles
+        if reason and role not in [stop["role"] for stop in stops]:
+            stops.append({"role": role, "phase": self.phase.name, "step": self.step, "why": reason})
+            self.context.callback.on_role_stopped(stops[-1])
+        return bool(reason)
 
-    def _accumulation_groups(self, role: str, taken: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """The micro-batches of each optimizer step that a role has still to take, numbered through the phase.
+    def _accumulation_groups(self, role: str, num_taken: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+        """Yield the micro-batches of each optimizer step that a role has yet to take, numbered through the phase.
 
-        Every role walks through the rows on its own, so that the student meets the same batches at its k-th
-        step whatever turns come between.
+        Every role passes over the rows independently of the others, so the batch of the student's k-th step does not
+        depend on the turns of other roles.
         """
         accumulate, name = self.phase.gradient_accumulation_steps, self.phase.rng_name(role)
-        epoch, within = divmod(taken, self.steps_per_epoch)
+        epoch, steps_into_epoch = divmod(num_taken, self.steps_per_epoch)
         while True:
             order = self.context.loader.epoch_batches(self.phase.batch_size, self.settings.seed, name, epoch)
             numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
-            for start in range(within * accumulate, len(numbered), accumulate):
+            for start in range(steps_into_epoch * accumulate, len(numbered), accumulate):
                 yield numbered[start : start + accumulate]
-            epoch, within = epoch + 1, 0
+            epoch, steps_into_epoch = epoch + 1, 0
 
     def _activate(self, role: str) -> None:
-        """Only this role's modules train; all others are frozen and in eval mode."""
+        """Unfreeze this role's modules; freeze all others and put them in eval mode."""
         if self.active == role:
             return
         for module in self.context.method.roles.values():
@@ -164,7 +164,7 @@ class PhaseRunner:
         self.active = role
 
     def optimizer(self, role: str) -> Any:
-        """A role's optimizer, made when it is first wanted."""
+        """A role's optimizer, created on its first use."""
         if role not in self.optimizers:
             config = self.optims[role]
             modules = self.context.method.trainable(role)
@@ -172,45 +172,43 @@ class PhaseRunner:
         return self.optimizers[role]
 
     def _take_step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
-        name, taken, tally = (
-            self.phase.rng_name(turn.role),
-            self.steps_by_role[turn.role],
-            self.running_means[turn.role],
-        )
-        rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, taken), self.context.accelerator.device)
+        name, num_taken = self.phase.rng_name(turn.role), self.steps_by_role[turn.role]
+        means = self.running_means[turn.role]
+        rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, num_taken), self.context.accelerator.device)
         optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
         lr = self.settings.update_rule.learning_rate(config, *self._progress(step, turn.role))
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
-        count, divided, total, found = 0, 1, torch.zeros((), device=self.context.accelerator.device), None
+        count, loss_divisor, total = 0, 1, torch.zeros((), device=self.context.accelerator.device)
+        report: FirstStepReport | None = None
         for number, rows in group:
             batch = self.context.loader.load_batch(rows, name, number)
-            batch.progress = taken / self.planned[turn.role]
+            batch.progress = num_taken / self.planned[turn.role]
             with self.context.accelerator.autocast():
                 output = self.context.method.total_loss(batch, turn)
             check_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
-            # a sum that is whole is divided here, which costs no pass over the gradients
-            divided = output.count if len(group) == 1 else 1
-            self.context.accelerator.backward(output.loss / divided)
-            if taken == 0 and found is None:
-                found = self._inspect(output, turn.role)
+            # without accumulation, dividing the loss saves a pass over the gradients
+            loss_divisor = output.count if len(group) == 1 else 1
+            self.context.accelerator.backward(output.loss / loss_divisor)
+            if num_taken == 0 and report is None:
+                report = self._inspect(output, turn.role)
             count, total = count + output.count, total + output.loss.detach()
-            tally.add(output.loss_terms | output.metrics)
-        norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * divided / count
+            means.add(output.loss_terms | output.metrics)
+        norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * loss_divisor / count
         check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(step, turn))
-        self._apply(optimizer, count / divided, config.max_grad_norm, norm, found)
+        self._apply(optimizer, count / loss_divisor, config.max_grad_norm, norm, report)
         self.steps_by_role[turn.role] += 1
-        tally.add({"loss": total})
-        tally.count += count
-        tally.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
+        means.add({"loss": total})
+        means.count += count
+        means.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
         self.context.result.examples += count
 
     def _where(self, step: int, turn: Turn) -> tuple[str, str]:
-        """Where something went wrong, and which checkpoint there is, for an error."""
+        """Beginning and end of an error message: the phase and step, and the last checkpoint."""
         return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", self.context.last_checkpoint_note()
 
     def _progress(self, step: int, role: str) -> tuple[int, int]:
-        """Where a role stands on its schedule: steps taken, of how many."""
+        """Position of a role on its schedule: steps taken, and their total."""
         if self.phase.schedule_over is ScheduleSpan.all_batches:
             return step, self.total
         return self.steps_by_role[role], self.planned[role]
@@ -221,40 +219,42 @@ class PhaseRunner:
             self.phase.name, role, output, method.roles, method.trainable(role), method.may_start_at_zero
         )
 
-    def _apply(self, optimizer: Any, divisor: float, clip: float, norm: float, found: FirstStepReport | None) -> None:
-        """Divide the gradients, clip them and step, with one pass over them for both, or none where none is needed.
+    def _apply(
+        self, optimizer: Any, divisor: float, max_norm: float, norm: float, report: FirstStepReport | None
+    ) -> None:
+        """Divide and clip the gradients in at most one pass over them, and take the step.
 
         Args:
-            optimizer: of the role.
-            divisor: what is missing to the mean over the examples.
-            clip: the largest norm that is let through; 0 for any.
-            norm: of the mean gradient.
-            found: on a role's first step; told on with whether the step moved anything.
+            optimizer: the role's.
+            divisor: divides the gradients into their mean over the examples.
+            max_norm: largest norm of the mean gradient; 0 for no clipping.
+            norm: norm of the mean gradient.
+            report: report on a role's first step, completed with whether the step changed weights.
         """
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        factor = self.settings.update_rule.clip_factor(norm, clip) / divisor
+        factor = self.settings.update_rule.clip_factor(norm, max_norm) / divisor
         if factor != 1.0:
             torch._foreach_mul_(_gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
-        before = [p.detach().clone() for p in params] if found else []
+        before = [p.detach().clone() for p in params] if report else []
         optimizer.step()
         optimizer.zero_grad()
-        if found:
-            self.context.callback.on_first_step(replace(found, moved=weights_changed(before, params)))
+        if report:
+            self.context.callback.on_first_step(replace(report, moved=weights_changed(before, params)))
 
-    def _log(self, tally: RunningMeans, done: int) -> None:
-        self.context.result.train_seconds += tally.seconds
-        means, role = tally.means(), tally.last["role"]
+    def _log(self, running: RunningMeans, step: int) -> None:
+        self.context.result.train_seconds += running.seconds
+        means, role = running.means(), running.last["role"]
         self.always_zero_terms[role] = frozenset(
             name for name in self.always_zero_terms[role] if means.get(name) == 0.0
         )
         self.context.callback.on_log(
             {
-                "step": done,
+                "step": step,
                 "phase": self.phase.name,
                 "epoch": round(self.steps_by_role[self.phase.leading_role] / self.steps_per_epoch, 4),
-                **tally.last,
+                **running.last,
                 **means,
-                "examples_per_s": tally.count / tally.seconds if tally.seconds else None,
+                "examples_per_s": running.count / running.seconds if running.seconds else None,
             },
             self.total,
         )

@@ -55,12 +55,12 @@ log = logging.getLogger(__name__)
 
 
 class Pretraining(Method):
-    """A language model trained on its objective, in fp32 whatever `runtime.precision` is.
+    """Train a language model on its objective, always in fp32, regardless of `runtime.precision`.
 
     Args:
         config: steps and batch size.
         context: holds the model as the role `model`.
-        objective: gives the loss of a batch of text.
+        objective: computes the loss of a batch of text.
     """
 
     def __init__(self, config: PretrainConfig, context: MethodContext, objective: Objective) -> None:
@@ -68,7 +68,7 @@ class Pretraining(Method):
         self.objective = objective
 
     def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
-        """That of the model."""
+        """The run's optimizer, for the role `model`."""
         return {ROLE: optim}
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
@@ -84,12 +84,12 @@ class Pretraining(Method):
 class PretrainingUpdateRule(UpdateRule):
     """PyTorch's unfused AdamW and fp32 clipping, and a trapezoid schedule.
 
-    They differ from other trainings by rounding and by one step of the schedule. The cached bodies were trained with
-    them; a change needs a new `FORMAT`.
+    Other trainings differ from this one by rounding and by one step of the schedule. Cached bodies were trained with
+    this rule; a change needs a new `FORMAT`.
     """
 
     def make_optimizer(self, modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
-        """AdamW with parameters in the model's order, in which the gradient norm is summed; matrices decay."""
+        """AdamW with parameters in the model's order, the order of the sum in the gradient norm; matrices decay."""
         parameters = [p for module in modules for p in module.parameters()]
         groups = [
             {"params": list(group), "weight_decay": config.weight_decay if decays else 0.0}
@@ -111,8 +111,8 @@ class LossHistory(TrainerCallback):
     """Callback that records the mean loss of every step.
 
     Args:
-        role: whose pretraining it is.
-        key: hash of everything that decides the pretraining; a checkpoint with another one is not used.
+        role: role of the model.
+        key: hash of everything that the pretraining depends on; a checkpoint with another hash is not used.
     """
 
     def __init__(self, role: str, key: str) -> None:
@@ -123,16 +123,16 @@ class LossHistory(TrainerCallback):
         self.losses.append(record["loss"])
 
     def on_first_step(self, report: FirstStepReport) -> None:
-        """Warn of anything unusual in the first step."""
+        """Log the warnings of the first step."""
         for warning in report.warnings():
             log.warning("%s: %s", self.role, warning)
 
     def state(self) -> dict[str, Any]:
-        """The losses up to now."""
+        """The losses so far, for a checkpoint."""
         return {"of": self.key, "losses": self.losses}
 
     def missing_since(self, state: dict[str, Any]) -> str | None:
-        """Why a checkpoint cannot be used: it belongs to another pretraining."""
+        """Reason not to use a checkpoint: it belongs to another pretraining; None for one of this pretraining."""
         return None if state.get("of") == self.key else "it belongs to another pretraining"
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -153,15 +153,15 @@ def pretrain(
     accelerator: Accelerator,
     make_checkpoints: MakeCheckpointManager,
 ) -> PretrainedBody:
-    """Pretrain a model of this config, or find it in the cache.
+    """Fetch the pretrained model of this config from the cache, or pretrain it.
 
     Args:
         model_config: sizes of the model.
-        tokenizer: of the model.
+        tokenizer: the model's.
         config: steps, batch size, masking and learning rate.
         context: role, seed and corpus.
         accelerator: device.
-        make_checkpoints: gives the manager of an interrupted pretraining's checkpoints, which are deleted at its end.
+        make_checkpoints: creates the manager of checkpoints, which are deleted at the end of the pretraining.
 
     Raises:
         TrainingError: the loss became infinite or NaN.

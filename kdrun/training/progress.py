@@ -13,7 +13,7 @@ from kdrun.training.step_checks import FirstStepReport
 
 
 class ProgressCallback(TrainerCallback):
-    """Report one training on the console: a progress bar on a terminal, a line per evaluation elsewhere."""
+    """Report one training on the console: a line per evaluation, and a progress bar on a terminal."""
 
     def __init__(self, console: Console, label: str, headline: str, split: str) -> None:
         self.console, self.label, self.headline, self.split = console, label, headline, split

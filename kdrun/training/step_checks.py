@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FirstStepReport:
-    """What the first step of a role in a phase showed.
+    """Result of the checks on the first step of a role in a phase.
 
     Attributes:
         phase: name of the phase.
         role: whose turn it was.
         terms: value of each loss term, a mean over the examples.
-        reached: parameter tensors of the role that got a gradient.
-        unreached: names of those that got none, such as a pooler that the loss does not use.
-        moved: whether the step changed any of its weights.
+        reached: number of the role's parameter tensors with a gradient.
+        unreached: names of those without one, such as a pooler that the loss does not use.
+        moved: whether the step changed any weight of the role.
         zero_at_first: terms that the method lets start at zero.
     """
 
@@ -39,47 +39,47 @@ class FirstStepReport:
 
     @property
     def zero_terms(self) -> list[str]:
-        """Loss terms that are exactly zero and should not be: switched off, or broken."""
+        """Loss terms that are exactly zero and may not start at zero: switched off, or broken."""
         return [name for name, value in self.terms.items() if value == 0.0 and name not in self.zero_at_first]
 
     def warnings(self) -> list[str]:
-        """What a user should look at, as sentences."""
-        still = (
-            f"phase {self.phase!r}: the {self.role}'s first step changed none of its weights; it learns nothing (is "
-            "the learning rate too small, or the gradient zero?)"
+        """Warnings for the user, as sentences."""
+        no_change = (
+            f"phase {self.phase!r}: the first step changed no weight of the {self.role}; check the learning rate and "
+            "the gradient"
         )
-        return ([] if self.moved else [still]) + [
-            f"phase {self.phase!r}: the {self.role}'s loss term {name!r} is exactly zero on its first batch; it "
-            "teaches nothing (is its weight 0, or is the student the teacher?)"
+        return ([] if self.moved else [no_change]) + [
+            f"phase {self.phase!r}: the {self.role}'s loss term {name!r} is exactly zero on the first batch; check its "
+            "weight, and that student and teacher differ"
             for name in self.zero_terms
         ]
 
 
 def check_finite_loss(output: StepOutput, rows: list[int], where: tuple[str, str]) -> None:
-    """Stop at a loss that is no number.
+    """Raise an error for a loss that is not finite.
 
     Args:
-        output: of a step.
-        rows: numbers of its training rows.
-        where: place in the training, and what there is to go back to, as the error's beginning and end.
+        output: a step's losses.
+        rows: numbers of the step's training rows.
+        where: beginning and end of the error message: the phase and step, and the last checkpoint.
 
     Raises:
-        TrainingError: it is infinite or NaN.
+        TrainingError: the loss is infinite or NaN.
     """
     if bool(output.loss.isfinite()):
         return
     terms = ", ".join(f"{name} {float(value):.4g}" for name, value in output.loss_terms.items())
     raise TrainingError(
-        f"{where[0]}: the loss is {float(output.loss.detach())} ({terms}) on training rows {_few(rows)}; look at these "
+        f"{where[0]}: the loss is {float(output.loss.detach())} ({terms}) on training rows {_few(rows)}; check these "
         f"rows, lower the learning rate, or try runtime.precision=fp32{where[1]}"
     )
 
 
 def check_finite_gradient(norm: float, rows: list[int], where: tuple[str, str]) -> None:
-    """Stop at a gradient that is no number; arguments as of `must_be_finite_loss`.
+    """Raise an error for a gradient that is not finite; arguments as in `check_finite_loss`.
 
     Raises:
-        TrainingError: its norm is infinite or NaN.
+        TrainingError: the norm is infinite or NaN.
     """
     if not math.isfinite(norm):
         raise TrainingError(
@@ -89,8 +89,9 @@ def check_finite_gradient(norm: float, rows: list[int], where: tuple[str, str]) 
 
 
 def weights_changed(before: Iterable[Tensor], after: Iterable[Tensor]) -> bool:
-    """Whether a step changed any weight. Any number is a change to a zero, however small: those count by themselves
-    only where there is no other weight.
+    """Whether a step changed any weight.
+
+    Any update changes a weight of zero, however small the update is, so weights of zero count only if all are zero.
     """
     pairs = [(a, a != b) for a, b in zip(before, after, strict=True)]
     if any(bool(a.any()) for a, _ in pairs):
@@ -110,36 +111,40 @@ def check_first_step(
     trainable: Iterable[nn.Module],
     zero_at_first: frozenset[str] = frozenset(),
 ) -> FirstStepReport:
-    """Look at the gradients and modes that the first backward pass of a role left.
+    """Check gradients and training modes after the first backward pass of a role.
 
     Args:
         phase: name of the phase.
         role: whose turn it is.
-        output: what its step returned.
+        output: losses of the step.
         roles: all models.
-        trainable: the modules this turn trains.
-        zero_at_first: terms that may be zero now.
+        trainable: the modules that this turn trains.
+        zero_at_first: terms that may start at zero.
 
     Raises:
-        TrainingError: the gradient reaches no parameter of the role, or one of another role, or a model that
-            is not in its turn is in training mode (its dropout would make its answers random).
+        TrainingError: no parameter of the role has a gradient, or a parameter of another role has one, or a model
+            out of its turn is in training mode (its dropout would make its outputs random).
     """
-    own = dict.fromkeys(p for module in trainable for p in module.parameters())
-    if not any(p.grad is not None for p in own):
+    parameters = dict.fromkeys(p for module in trainable for p in module.parameters())
+    if not any(p.grad is not None for p in parameters):
         raise TrainingError(
-            f"phase {phase!r}: the loss sends no gradient to any parameter of the {role} in its own turn; the "
-            "method's step() must compute its loss from that model"
+            f"phase {phase!r}: the loss has no gradient in any parameter of the {role} in the {role}'s turn; "
+            "the method's step() must compute the loss from that model"
         )
-    named = {p: f"{who}.{name}" for who, module in roles.items() for name, p in module.named_parameters()}
-    strays = [name for p, name in named.items() if p not in own and p.grad is not None]
+    names = {p: f"{owner}.{name}" for owner, module in roles.items() for name, p in module.named_parameters()}
+    strays = [name for p, name in names.items() if p not in parameters and p.grad is not None]
     if strays:
         raise TrainingError(
-            f"phase {phase!r}: in the {role}'s turn a gradient reached {len(strays)} parameters of others (the first "
-            f"is {strays[0]}); they must be frozen in a turn that is not theirs"
+            f"phase {phase!r}: in the {role}'s turn {len(strays)} parameters of other roles have a gradient (the first "
+            f"is {strays[0]}); freeze them in turns of other roles"
         )
-    training = [name for name, module in roles.items() if module.training and not set(module.parameters()) & set(own)]
+    training = [
+        name for name, module in roles.items() if module.training and not set(module.parameters()) & set(parameters)
+    ]
     if training:
-        raise TrainingError(f"phase {phase!r}: the {training[0]} is in training mode in the {role}'s turn")
+        raise TrainingError(
+            f"phase {phase!r}: the {training[0]} is in training mode in the {role}'s turn; put it in eval mode"
+        )
     terms = {name: float(value.detach()) / output.count for name, value in output.loss_terms.items()}
-    unreached = [named.get(p, "a module of the method") for p in own if p.grad is None]
-    return FirstStepReport(phase, role, terms, len(own) - len(unreached), unreached, zero_at_first=zero_at_first)
+    unreached = [names.get(p, "a module of the method") for p in parameters if p.grad is None]
+    return FirstStepReport(phase, role, terms, len(parameters) - len(unreached), unreached, zero_at_first=zero_at_first)

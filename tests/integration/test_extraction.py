@@ -62,7 +62,7 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
     logged = [record for record in logged if record["role"] == "student"]
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
-    assert "did not end within task.answer_tokens=6 and were cut" in console
+    assert "did not end within task.answer_tokens=6 " in console
     assert "AutoModelForSeq2SeqLM.from_pretrained" in console
     assert ("text generated at step" in console) == (method == "dfkd_t3")
     page = (folder / "report.html").read_text()

@@ -181,7 +181,7 @@ def test_bf16_and_accumulation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
     _, _, console = finish(smoke_config(tmp_path, "method=finetune", "optim.lr=1e-30", "optim.weight_decay=0"))
-    assert "the student's first step changed none of its weights; it learns nothing" in " ".join(console.split())
+    assert "the first step changed no weight of the student" in " ".join(console.split())
 
 
 def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdrun.errors import ConfigError, did_you_mean
-from kdrun.tasks.metrics import KNOWN
+from kdrun.tasks.metrics import METRIC_NAMES
 
 if TYPE_CHECKING:
     from evaluate import EvaluationModule
@@ -25,10 +25,10 @@ def task_metrics() -> dict[str, list[str]]:
 
 
 def as_evaluate_metric(config_name: str) -> EvaluationModule:
-    """The same metrics as a metric of Hugging Face `evaluate`, from this package's folder: no network.
+    """Load the metrics as a Hugging Face `evaluate` metric, from this package's folder, without network.
 
     Args:
-        config_name: a task of the config tree, or names of `KNOWN` joined by commas, e.g. `accuracy,f1`.
+        config_name: a task of the config tree, or names of `METRIC_NAMES` joined by commas, e.g. `accuracy,f1`.
 
     Returns:
         A metric with `add_batch` and `compute`. `evaluate` copies the script to its own cache (`HF_HOME`).
@@ -36,26 +36,26 @@ def as_evaluate_metric(config_name: str) -> EvaluationModule:
     Raises:
         ConfigError: neither a task nor known names.
     """
-    metric_names(config_name)  # before evaluate, which takes seconds to import, and with a shorter message
+    metric_names(config_name)  # check the name before the import of evaluate, which takes seconds
     import evaluate
 
     return evaluate.load(str(Path(__file__).parent), config_name, keep_in_memory=True)
 
 
 def metric_names(config_name: str) -> list[str]:
-    """The metrics behind a configuration of the `evaluate` metric: a task's, or those joined by commas.
+    """Metrics of a configuration of the `evaluate` metric: a task, or metrics joined by commas.
 
-    Tasks whose answers are texts are scored by `kdrun.data.entities` and are none of them.
+    Tasks with text answers are excluded, since `kdrun.data.entities` scores them.
 
     Raises:
         ConfigError: neither a task nor known names.
     """
-    tasks = {task: names for task, names in task_metrics().items() if set(names) <= set(KNOWN)}
+    tasks = {task: names for task, names in task_metrics().items() if set(names) <= set(METRIC_NAMES)}
     if config_name in tasks:
         return tasks[config_name]
     names = [name.strip() for name in config_name.split(",")]
-    if set(names) <= set(KNOWN):
+    if set(names) <= set(METRIC_NAMES):
         return names
-    known = [*tasks, *KNOWN]
-    end = f"{did_you_mean(config_name, known)} (tasks: {', '.join(tasks)}; metrics: {', '.join(KNOWN)})"
+    choices = [*tasks, *METRIC_NAMES]
+    end = f"{did_you_mean(config_name, choices)} (tasks: {', '.join(tasks)}; metrics: {', '.join(METRIC_NAMES)})"
     raise ConfigError([f"unknown task or metric {config_name!r}{end}"])

@@ -11,13 +11,13 @@ import datasets
 import evaluate
 
 from kdrun.tasks.glue_metric.configurations import metric_names, task_metrics
-from kdrun.tasks.metrics import KNOWN, compute
+from kdrun.tasks.metrics import METRIC_NAMES, compute
 
 _DESCRIPTION = f"""Scores of the GLUE tasks, as kdrun computes them.
-Configurations: a task ({", ".join(task_metrics())}) or metrics joined by commas ({", ".join(KNOWN)}).
+Configurations: a task ({", ".join(task_metrics())}) or metrics joined by commas ({", ".join(METRIC_NAMES)}).
 """
 _INPUTS = """predictions: predicted class indices (not logits), or scores for stsb.
-references: gold class indices, or scores. Both are vectors of one length.
+references: gold class indices, or scores. Both are vectors of the same length.
 """
 _CITATION = """@inproceedings{wang2019glue,
   title={GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language Understanding},
@@ -32,9 +32,9 @@ class GlueMetric(evaluate.Metric):
     """The metrics of one task (or of a list of names); values as `kdrun.tasks.metrics.compute`, None included."""
 
     def _info(self) -> evaluate.MetricInfo:
-        metric_names(self.config_name)  # refuse an unknown name when loading, not when computing
-        # float64 for classes too: int64 would cut a probability of 0.9 down to class 0 in silence. No format:
-        # "numpy" would hand on float32, whose rounding moves pearson and makes ties that move spearman.
+        metric_names(self.config_name)  # an unknown name fails at loading, not at the first computation
+        # float64 for classes too: int64 would silently truncate a probability of 0.9 to class 0. No format: "numpy"
+        # would give float32, whose rounding changes pearson and makes ties that change spearman.
         number = datasets.Value("float64")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,

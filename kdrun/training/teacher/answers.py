@@ -1,8 +1,7 @@
 """Target texts, cached teacher answers and on-the-fly teacher logits for text answers.
 
-Of every token of every answer the teacher's logits are too many to keep (a vocabulary each), so they are computed as a
-batch is made. Where nobody labelled the rows, what the teacher writes of them, greedily, takes the place of the labels;
-that is decoded once and kept.
+The teacher's logits at every token of every answer are too large to cache (vocabulary size per token), so they are
+computed per batch. For unlabeled rows the teacher's greedily decoded answers replace the labels; these are cached.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ log = logging.getLogger(__name__)
 FILE = "answers.json"
 
 
-def target_sequences(texts: Sequence[str], built: ModelBundle, limit: int, *, gold: bool) -> TargetSequences:
-    """Texts as a model is to write them.
+def target_sequences(texts: Sequence[str], bundle: ModelBundle, limit: int, *, gold: bool) -> TargetSequences:
+    """Tokenized target texts of a model.
 
     Args:
-        texts: one a row.
-        built: whose tokenizer spells them, and whose decoder begins.
+        texts: one per row.
+        bundle: the model; gives the tokenizer and the decoder's start token.
         limit: `task.answer_tokens`.
-        gold: whether they are the task's labels.
+        gold: whether the texts are the task's labels.
     """
-    config: Any = built.model.config
-    return TargetSequences(tokenize_targets(texts, built.tokenizer), config.decoder_start_token_id, limit, gold)
+    config: Any = bundle.model.config
+    return TargetSequences(tokenize_targets(texts, bundle.tokenizer), config.decoder_start_token_id, limit, gold)
 
 
 def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor]], Tensor]:
-    """A teacher that scores batches as they are made.
+    """Forward pass of a teacher, for batches as they are created.
 
     Returns:
-        From its inputs, of which `decoder_input_ids` [batch, answer length] are the answers to be written, to its
-        logits at each token of these, without a gradient, NaN behind an answer's end: [batch, answer length,
-        vocabulary].
+        A function from the teacher's inputs to the logits at each answer token, without a gradient, NaN after an
+        answer's end: [batch, answer length, vocabulary]. The inputs contain the answers as `decoder_input_ids`
+        [batch, answer length].
     """
 
     def score(inputs: dict[str, Tensor]) -> Tensor:
@@ -58,18 +57,21 @@ def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callabl
     return score
 
 
-def cached_answers(built: ModelBundle, tokens: TokenizedSplit, evaluator: Evaluator) -> list[str]:
-    """What the teacher writes of rows, decoded once per (teacher, rows) and read back.
+def cached_answers(bundle: ModelBundle, tokens: TokenizedSplit, evaluator: Evaluator) -> list[str]:
+    """The teacher's answers on rows, decoded once per (teacher, rows).
 
     Args:
-        built: the teacher.
-        tokens: of the rows.
-        evaluator: decodes.
+        bundle: the teacher.
+        tokens: token ids of the rows.
+        evaluator: decodes the answers.
+
+    Returns:
+        One answer per row.
     """
     limit = evaluator.task.answer_tokens
     key = {
         "format": 1,
-        "teacher": built.fingerprint,
+        "teacher": bundle.fingerprint,
         "tokens": tokens.fingerprint,
         "limit": limit,
         "precision": evaluator.predictor.accelerator.mixed_precision,
@@ -80,7 +82,7 @@ def cached_answers(built: ModelBundle, tokens: TokenizedSplit, evaluator: Evalua
 
     def build(folder: Path) -> None:
         log.info("the teacher answers the %d training rows of the student, once", tokens.num_rows)
-        texts = [written.text for written in evaluator.outputs(built, tokens)]
+        texts = [answer.text for answer in evaluator.outputs(bundle, tokens)]
         (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
 
     return cache.fetch("answers", key, build, lambda folder: json.loads((folder / FILE).read_text("utf-8")))[0]

@@ -20,29 +20,29 @@ log = logging.getLogger(__name__)
 BATCH = 64
 
 
-def cached_embeddings(built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
-    """h(x): the mean of the last hidden states over a row's tokens, `[CLS]` and padding left out.
+def cached_embeddings(bundle: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
+    """h(x): the mean of the last hidden states over a row's tokens, without `[CLS]` and padding.
 
     Args:
-        built: the encoder before any fine-tuning; its head takes no part.
+        bundle: the encoder before any fine-tuning; the head is not used.
         tokens: the rows.
         accelerator: device and arithmetic.
 
     Returns:
         [rows, width] float32, memory-mapped.
     """
-    key = {"format": 1, "encoder": built.fingerprint, "tokens": tokens.fingerprint}
+    key = {"format": 1, "encoder": bundle.fingerprint, "tokens": tokens.fingerprint}
     key |= {"precision": accelerator.mixed_precision, "device": accelerator.device.type}
 
     def build(folder: Path) -> None:
         log.info("the encoder embeds %d rows for the prototypes of their domains, once", tokens.num_rows)
-        np.save(folder / "states.npy", _encode(built, tokens, accelerator))
+        np.save(folder / "states.npy", _encode(bundle, tokens, accelerator))
 
     return cache.fetch("states", key, build, lambda folder: np.load(folder / "states.npy", mmap_mode="r"))[0]
 
 
-def _encode(built: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
-    model = built.model.eval()
+def _encode(bundle: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerator) -> np.ndarray:
+    model = bundle.model.eval()
     out = np.empty((tokens.num_rows, model.config.hidden_size), np.float32)
     with torch.inference_mode(), accelerator.autocast():
         for rows in longest_first_batches(tokens.lengths, BATCH):

@@ -26,7 +26,7 @@ from kdrun.methods.domain_teachers.meta import MetaTeacher
 from kdrun.methods.domain_teachers.multi_task import MultiTaskTeacher
 from kdrun.models import saving
 from kdrun.models.bundle import BuildContext, ModelBundle
-from kdrun.models.parameters import model_fingerprint as built_fingerprint
+from kdrun.models.parameters import model_fingerprint
 from kdrun.storage import cache, checkpoint_files, hashing
 from kdrun.storage.checkpoint_manager import CheckpointManager
 from kdrun.storage.serialization import to_plain
@@ -42,11 +42,11 @@ class TeacherTrainingSet:
     """Training rows of a teacher, and its strategy for several domains.
 
     Attributes:
-        tokens: of the rows.
+        tokens: token ids of the rows.
         labels: the gold labels; None for a task that is answered with text.
         targets: the gold answers of such a task.
-        kind: domain strategy; None for a task without domains.
-        domains: index of each row's domain, where rows have one.
+        strategy: domain strategy; None for a task without domains.
+        domains: index of each row's domain; None for rows without domains.
         transferability: t(x) of each row, for a meta-teacher.
         target: the student's domain, for a strategy that trains several teachers at once.
     """
@@ -54,7 +54,7 @@ class TeacherTrainingSet:
     tokens: TokenizedSplit
     labels: np.ndarray | None
     targets: TargetSequences | None = None
-    kind: DomainStrategy | None = None
+    strategy: DomainStrategy | None = None
     domains: np.ndarray | None = None
     transferability: np.ndarray | None = None
     target: int | None = None
@@ -70,19 +70,19 @@ class TeacherTrainingSet:
     @property
     def strategy_class(self) -> type[DomainTeacherMethod] | None:
         """The method of the strategy; None for plain fine-tuning."""
-        return None if self.kind is None else STRATEGY_CLASSES.get(self.kind)
+        return None if self.strategy is None else STRATEGY_CLASSES.get(self.strategy)
 
     @property
     def extras(self) -> dict[str, np.ndarray]:
         """Values per row that batches carry for the strategy."""
         if self.strategy_class is None:
             return {}
-        found = {"domain": self.domains, "transferability": self.transferability}
-        return {name: values for name, values in found.items() if values is not None}
+        columns = {"domain": self.domains, "transferability": self.transferability}
+        return {name: values for name, values in columns.items() if values is not None}
 
 
 CACHED_NAMES = {"gradient_accumulation_steps": "accumulate", "max_grad_norm": "clip_norm"}
-"""Settings of an optimizer that cache keys hold under an older name, so that cached teachers stay valid."""
+"""Optimizer settings with an older name in cache keys, so that cached teachers stay valid."""
 
 STRATEGY_CLASSES: dict[DomainStrategy, type[DomainTeacherMethod]] = {
     DomainStrategy.multi_task: MultiTaskTeacher,
@@ -95,14 +95,14 @@ class FineTunedTeacher:
     """A fine-tuned teacher.
 
     Attributes:
-        built: the model, frozen.
-        from_cache: whether the cache had it.
+        bundle: the model, frozen.
+        from_cache: whether the teacher comes from the cache.
         modules: additional modules of the teacher, by the role under which methods find them.
-        rows_read: number of different rows that its fine-tuning read, in all and per domain; None for an older
-            cache entry without it.
+        rows_read: number of different rows that the fine-tuning read, in total and per domain; None for an older
+            cache entry without these counts.
     """
 
-    built: ModelBundle
+    bundle: ModelBundle
     from_cache: bool
     modules: dict[str, nn.Module]
     rows_read: dict[str, int] | None
@@ -118,24 +118,24 @@ class TeacherEvaluation:
     accelerator: Accelerator
 
     @property
-    def watched(self) -> dict[str, TokenizedSplit]:
+    def dev_during_training(self) -> dict[str, TokenizedSplit]:
         """Dev tokens of the splits that are evaluated during training."""
         return {split: self.dev[split] for split in self.config.task.eval_splits_during_training}
 
-    def outputs(self, built: ModelBundle) -> dict[str, Outputs]:
+    def outputs(self, bundle: ModelBundle) -> dict[str, Outputs]:
         """The model's outputs on every dev split."""
-        return {split: self.evaluator.outputs(built, table) for split, table in self.dev.items()}
+        return {split: self.evaluator.outputs(bundle, table) for split, table in self.dev.items()}
 
 
-def needs_finetuning(options: TeacherOptions, built: ModelBundle) -> bool:
-    """Whether kdrun trains this teacher: by `teacher.fine_tune`, or because it lacks a head."""
+def needs_finetuning(options: TeacherOptions, bundle: ModelBundle) -> bool:
+    """Whether kdrun trains this teacher: by `teacher.fine_tune`, or because the teacher has no head."""
     if options.fine_tune is FineTune.auto:
-        return not built.has_head
+        return not bundle.has_head
     return options.fine_tune is FineTune.always
 
 
 def load_or_finetune(
-    built: ModelBundle,
+    bundle: ModelBundle,
     context: BuildContext,
     evaluation: TeacherEvaluation,
     training_set: TeacherTrainingSet,
@@ -145,27 +145,27 @@ def load_or_finetune(
     """Fetch the teacher fine-tuned on the task from the cache, or fine-tune it.
 
     Args:
-        built: the base model; trained in place unless the cache has the teacher.
-        context: that it was built with.
-        evaluation: dev rows that choose its checkpoint.
-        training_set: its training rows.
-        callback: receives the events of its training.
-        checkpoints: checkpoints of an interrupted fine-tuning; deleted at its end.
+        bundle: the base model; trained in place unless the cache has the teacher.
+        context: build context of the base model.
+        evaluation: dev rows that choose the checkpoint.
+        training_set: the teacher's training rows.
+        callback: receives the events of the training.
+        checkpoints: manager of the checkpoints, which are deleted at the end of the fine-tuning.
     """
     options: TeacherOptions = evaluation.config.teacher
 
     def build(folder: Path) -> None:
-        report = _fine_tune(built, evaluation, training_set, callback, folder, checkpoints)
-        saving.save_pretrained(built.model, built.tokenizer, folder)
+        report = _fine_tune(bundle, evaluation, training_set, callback, folder, checkpoints)
+        saving.save_pretrained(bundle.model, bundle.tokenizer, folder)
         (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
         memory.release_memory()  # otherwise gradients, moments and activations stay allocated
 
     key = {
         "format": 1,
-        "base": built.fingerprint,
+        "base": bundle.fingerprint,
         "train": training_set.tokens.fingerprint,
         "labels": training_set.fingerprint,
-        "dev": {split: table.fingerprint for split, table in evaluation.watched.items()},
+        "dev": {split: table.fingerprint for split, table in evaluation.dev_during_training.items()},
         "optim": {CACHED_NAMES.get(name, name): value for name, value in to_plain(options.finetune_optim).items()},
         "seed": options.seed,
         "precision": evaluation.config.runtime.precision.value,
@@ -176,13 +176,13 @@ def load_or_finetune(
     if training_set.strategy_class is not None:
         extras = {name: hashing.digest(values.tolist()) for name, values in training_set.extras.items()}
         key |= {"lessons": training_set.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
-    # a teacher that was just trained is read back too, so that both runs use the same bytes
+    # also read back a teacher that was just trained, so that both runs use the same bytes
     teacher, hit = cache.fetch(
-        "teachers", key, build, lambda folder: _read(folder, built.name, context, options, training_set)
+        "teachers", key, build, lambda folder: _read(folder, bundle.name, context, options, training_set)
     )
     if checkpoints is not None:
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
-    for module in (teacher.built.model, *teacher.modules.values()):
+    for module in (teacher.bundle.model, *teacher.modules.values()):
         module.to(evaluation.accelerator.device).requires_grad_(False).eval()
     return replace(teacher, from_cache=hit)
 
@@ -191,19 +191,19 @@ def _read(
     folder: Path, name: str, context: BuildContext, options: TeacherOptions, training_set: TeacherTrainingSet
 ) -> FineTunedTeacher:
     """Read a teacher from its cache entry, with the name of its base model."""
-    place = PretrainedConfig(name="pretrained", path=str(folder), hub="")
-    loaded = registry.build("teacher", "pretrained", place, context)
+    config = PretrainedConfig(name="pretrained", path=str(folder), hub="")
+    loaded = registry.build("teacher", "pretrained", config, context)
     modules: dict[str, nn.Module] = {}
     fingerprint = loaded.fingerprint
     if training_set.strategy_class is not None:
         modules = training_set.strategy_class.load_for_domain(loaded.model, folder, training_set.target, options.meta)
-        fingerprint = built_fingerprint(loaded.model, loaded.tokenizer)
+        fingerprint = model_fingerprint(loaded.model, loaded.tokenizer)
     report = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return FineTunedTeacher(replace(loaded, name=name, fingerprint=fingerprint), True, modules, report.get("rows_read"))
 
 
 def _fine_tune(
-    built: ModelBundle,
+    bundle: ModelBundle,
     evaluation: TeacherEvaluation,
     training_set: TeacherTrainingSet,
     callback: TrainerCallback,
@@ -212,19 +212,19 @@ def _fine_tune(
 ) -> dict[str, Any]:
     options: TeacherOptions = evaluation.config.teacher
     task, device = evaluation.config.task, evaluation.accelerator.device
-    hard = evaluation.evaluator.task_type.hard_loss
-    parts = MethodContext({"student": built.model.to(device)}, task, None, hard, options.seed, device)
+    hard_loss = evaluation.evaluator.task_type.hard_loss
+    context = MethodContext({"student": bundle.model.to(device)}, task, None, hard_loss, options.seed, device)
     if training_set.strategy_class is not None:
         method: Method = training_set.strategy_class(
-            options.meta, parts, np.unique(training_set.extras["domain"]).tolist()
+            options.meta, context, np.unique(training_set.extras["domain"]).tolist()
         )
     else:
         entry = registry.get("method", "finetune")
         assert entry.config is not None
-        method = entry.target(entry.config(), parts)
+        method = entry.target(entry.config(), context)
 
     def evaluate() -> tuple[float | None, dict[str, Any]]:
-        scores = evaluation.evaluator.score(_dev_outputs(built, evaluation, method))
+        scores = evaluation.evaluator.score(_dev_outputs(bundle, evaluation, method))
         return evaluation.evaluator.headline(scores), scores
 
     runtime = evaluation.config.runtime
@@ -253,19 +253,21 @@ def _fine_tune(
 
 
 def _rows_read(loader: BatchLoader, training_set: TeacherTrainingSet, domains: list[str]) -> dict[str, int]:
-    """Number of different rows that were read: in all, and per domain if rows have one."""
+    """Number of different rows that were read: in total, and per domain if rows have domains."""
     counts = {"all": loader.num_rows_seen("train")}
     if training_set.domains is not None:
         counts |= {name: int((training_set.domains[loader.rows_seen] == k).sum()) for k, name in enumerate(domains)}
     return counts
 
 
-def _dev_outputs(built: ModelBundle, evaluation: TeacherEvaluation, method: Method) -> dict[str, Outputs]:
-    """Outputs of a teacher in training on the splits that choose its checkpoint."""
+def _dev_outputs(bundle: ModelBundle, evaluation: TeacherEvaluation, method: Method) -> dict[str, Outputs]:
+    """Outputs of a teacher in training on the splits that are evaluated during training."""
     if not isinstance(method, DomainTeacherMethod):
-        return {name: evaluation.evaluator.outputs(built, table) for name, table in evaluation.watched.items()}
+        return {
+            name: evaluation.evaluator.outputs(bundle, table) for name, table in evaluation.dev_during_training.items()
+        }
     domains = evaluation.evaluator.domains
     return {
         name: method.logits(evaluation.evaluator.predictor, table, domains[name])
-        for name, table in evaluation.watched.items()
+        for name, table in evaluation.dev_during_training.items()
     }

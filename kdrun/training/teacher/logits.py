@@ -15,21 +15,23 @@ from kdrun.training.teacher.finetune import TeacherEvaluation
 log = logging.getLogger(__name__)
 
 
-def cached_logits(built: ModelBundle, tokens: TokenizedSplit, setting: TeacherEvaluation) -> np.ndarray:
-    """The teacher's logits on unmodified text, computed once per (teacher, rows) and read back memory-mapped.
+def cached_logits(bundle: ModelBundle, tokens: TokenizedSplit, teacher_evaluation: TeacherEvaluation) -> np.ndarray:
+    """The teacher's logits on unmodified text, computed once per (teacher, rows) and memory-mapped.
 
     Returns:
         [rows, outputs], float32, in row order.
     """
-    precision = setting.config.runtime.precision.value
-    key = {"format": 1, "teacher": built.fingerprint, "tokens": tokens.fingerprint, "precision": precision}
-    key["device"] = setting.accelerator.device.type
+    precision = teacher_evaluation.config.runtime.precision.value
+    key = {"format": 1, "teacher": bundle.fingerprint, "tokens": tokens.fingerprint, "precision": precision}
+    key["device"] = teacher_evaluation.accelerator.device.type
 
     def build(folder: Path) -> None:
         log.info("the teacher scores the %d training rows of the student, once", tokens.num_rows)
         np.save(
             folder / "logits.npy",
-            setting.evaluator.predictor.logits(built.model, tokens, setting.config.task.num_outputs),
+            teacher_evaluation.evaluator.predictor.logits(
+                bundle.model, tokens, teacher_evaluation.config.task.num_outputs
+            ),
         )
 
     return cache.fetch("logits", key, build, lambda folder: np.load(folder / "logits.npy", mmap_mode="r"))[0]

@@ -7,31 +7,31 @@ from kdrun.storage.run_result import Scores
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
 MIN_GAIN_OVER_BASELINE = 0.02
-"""A teacher must beat the constant guess by this much on the headline metric (metrics run from 0 to 1)."""
+"""Smallest gain of a teacher over the majority baseline on the headline metric, whose maximum is 1."""
 
 
-def check_teacher_quality(scores: Scores, setting: TeacherEvaluation) -> str | None:
-    """Compare the teacher with a constant guess on the headline metric of the split that chooses checkpoints.
+def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation) -> str | None:
+    """Compare the teacher with the majority baseline on the headline metric of the first dev split.
 
     Returns:
-        None for a teacher that knows something, else a warning when `teacher.allow_weak=true` lets it pass.
+        None for a teacher that is good enough; a warning for a weak one with `teacher.allow_weak=true`.
 
     Raises:
-        TrainingError: the teacher is near the constant guess.
+        TrainingError: the teacher hardly beats the majority baseline.
     """
-    task, split = setting.config.task, setting.config.task.dev_splits[0]
-    guess = setting.evaluator.majority_baseline()[split][task.headline] or 0.0
+    task, split = teacher_evaluation.config.task, teacher_evaluation.config.task.dev_splits[0]
+    baseline = teacher_evaluation.evaluator.majority_baseline()[split][task.headline] or 0.0
     value = scores[split][task.headline]
-    if value is not None and value >= guess + MIN_GAIN_OVER_BASELINE:
+    if value is not None and value >= baseline + MIN_GAIN_OVER_BASELINE:
         return None
-    found = "undefined" if value is None else f"{value:.4f}"
+    value_text = "undefined" if value is None else f"{value:.4f}"
     message = (
-        f"the teacher's {task.headline} on {split} is {found}, a constant guess has {guess:.4f}: it has nothing "
-        "to teach"
+        f"the teacher's {task.headline} on {split} is {value_text}, the majority baseline has {baseline:.4f}: the "
+        "teacher is too weak to distill from"
     )
-    if setting.config.teacher.allow_weak:
+    if teacher_evaluation.config.teacher.allow_weak:
         return f"{message} (allowed by teacher.allow_weak=true)"
     raise TrainingError(
-        f"{message}. Train it longer (teacher.finetune_optim.epochs=…), give a better one (teacher.path=FOLDER), or "
-        "go on all the same with teacher.allow_weak=true"
+        f"{message}. Train it longer (teacher.finetune_optim.epochs=…), choose a better one (teacher.path=FOLDER), or "
+        "allow it (teacher.allow_weak=true)"
     )

@@ -100,19 +100,19 @@ def test_f1_without_class_1_is_none() -> None:
 def test_a_column_is_refused() -> None:
     with pytest.raises(ValueError, match=r"predictions \[8, 1\] and references \[8\]"):
         one("pearson", np.zeros((8, 1)), np.zeros(8))
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="same length"):
         one("accuracy", [0, 1], [0, 1, 1])
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="same length"):
         one("accuracy", np.zeros((2, 2)), np.zeros((2, 2)))
 
 
-@pytest.mark.parametrize("name", metrics.KNOWN)
+@pytest.mark.parametrize("name", metrics.METRIC_NAMES)
 def test_no_rows_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="no rows to score"):
         one(name, [], [])
 
 
-@pytest.mark.parametrize("name", metrics.KNOWN)
+@pytest.mark.parametrize("name", metrics.METRIC_NAMES)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(name: str, bad: float) -> None:
     with pytest.raises(TrainingError, match="1 of 3 predictions are not finite, the first in row 1"):
@@ -124,7 +124,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, bad: float) -> None:
 def test_values_that_are_no_classes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"got 0\.7; take the argmax"):
         one("accuracy", [0.0, 0.7], [0, 1])
-    with pytest.raises(ValueError, match="class 1 against class 0"):
+    with pytest.raises(ValueError, match=r"f1 .*\[0, 1, 2\]"):
         one("f1", [0, 2], [0, 1])
     with pytest.raises(ValueError, match="must be numbers"):
         one("accuracy", ["a", "b"], ["a", "b"])
@@ -135,7 +135,7 @@ def test_unknown_names_are_all_reported() -> None:
         metrics.compute(["acuracy", "bleu"], PREDICTED, GOLD)
     assert len(caught.value.problems) == 2
     assert "did you mean 'accuracy'?" in caught.value.problems[0]
-    assert all(name in caught.value.problems[1] for name in metrics.KNOWN)
+    assert all(name in caught.value.problems[1] for name in metrics.METRIC_NAMES)
 
 
 def test_majority_of_classes() -> None:

@@ -169,8 +169,8 @@ def test_prediction_rows_are_spelt_as_the_sentence() -> None:
         "teacher_cut": True,
     }
     assert KIND.notes_on(outputs, columns["text"]) == [
-        "1 of 1 answers did not end within task.answer_tokens=3 and were cut",
-        "1 of 2 entities it named have words that their sentence does not have",
+        "1 of 1 answers did not end within task.answer_tokens=3 and were truncated",
+        "1 of 2 predicted entities have words that are not in the sentence",
     ]
 
 

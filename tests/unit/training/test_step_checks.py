@@ -48,13 +48,13 @@ def test_a_gradient_that_reaches_another_role_is_an_error() -> None:
     roles["teacher"].requires_grad_(True)
     loss = roles["student"](roles["teacher"](torch.ones(3, 2))).sum()
     loss.backward()
-    with pytest.raises(TrainingError, match=r"reached 2 parameters of others .*teacher\.weight"):
+    with pytest.raises(TrainingError, match=r"student's turn 2 parameters .*teacher\.weight"):
         check_first_step("train", "student", StepOutput(loss, 3), roles, [roles["student"]])
 
 
 def test_a_gradient_that_reaches_nothing_is_an_error() -> None:
     roles = models()
-    with pytest.raises(TrainingError, match="no gradient to any parameter of the student"):
+    with pytest.raises(TrainingError, match=r"no gradient .* of the student"):
         check_first_step("train", "student", StepOutput(torch.ones(()), 3), roles, [roles["student"]])
 
 
@@ -70,7 +70,7 @@ def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
     found = check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
     assert found.warnings() == []
     (warning,) = replace(found, moved=False).warnings()
-    assert "the student's first step changed none of its weights" in warning
+    assert "changed no weight of the student" in warning
 
 
 def test_a_gradient_that_is_no_number_names_the_rows() -> None:
