@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,7 @@ class Batch:
         step: number of the role's micro-batch in the phase, likewise.
         progress: fraction of its steps in the phase that the role has taken, from 0 to 1.
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
+        tokenization: role → first role with the same tokens. A role without an entry shares its tokens with none.
         teacher_states: reads the teacher's cached `hidden_states` and `attentions` on this text, if there are any.
     """
 
@@ -39,6 +40,7 @@ class Batch:
     step: int = 0
     progress: float = 0.0
     extras: dict[str, Tensor] = field(default_factory=dict)
+    tokenization: Mapping[str, str] = field(default_factory=dict)
     teacher_states: Callable[[], Any] | None = None
 
 

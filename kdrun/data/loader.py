@@ -126,6 +126,7 @@ class BatchLoader:
             phase=phase,
             step=step,
             extras={name: torch.from_numpy(values[rows]).to(self.device) for name, values in self.extras.items()},
+            tokenization=self.tokenization,
             teacher_states=partial(states.batch, rows, self.device) if states is not None else None,
         )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kdrun.config.task import TaskConfig
+    from kdrun.data.batch import Batch
     from kdrun.data.tokenization import TextTokenizer
 
 READER_ROLES = ("teacher", "student")
@@ -84,39 +85,36 @@ class ConditionalGenerator:
 
     def generate(
         self,
-        inputs: Mapping[str, dict[str, Tensor]],
+        batch: Batch,
         target_classes: Tensor,
-        rng_position: tuple[str, int],
         temperature: float | None = None,
     ) -> GeneratedTokens:
         """Generate text of the target classes.
 
         Args:
-            inputs: the source text by role, as in a batch.
+            batch: the source text. Spans and tokens are functions of its phase, its step and the seed.
             target_classes: one class per row, [batch].
-            rng_position: phase and step; spans and tokens are functions of it and the seed.
             temperature: τ of the Gumbel-softmax, for a gradient through soft tokens; None for no relaxation.
         """
-        source = inputs["generator"]
+        source, rng_position = batch.inputs["generator"], (batch.phase, batch.step)
         prompt = {name: values[target_classes] for name, values in self._prompts.items()}
         stream = rng.numpy_stream(self.seed, "write", *rng_position)
         if isinstance(self.style, LengthLimits):
             return t5_sampling.decode(self.generator, source, prompt, self.special_ids, self.style, stream, temperature)
         # soft tokens need a place in the inputs of every role
-        candidates = masking.common_maskable(inputs if self.shared else {"generator": source}, self.special_ids.banned)
+        inputs = batch.inputs if self.shared else {"generator": source}
+        candidates = masking.common_maskable(inputs, self.special_ids.banned, batch.tokenization)
         max_spans, span_stream = len(self.special_ids.sentinels), rng.numpy_stream(self.seed, "mask", *rng_position)
         mask = span_infilling.draw_spans(
             candidates["generator"], self.style.rate, self.style.mean_length, max_spans, span_stream
         )
         return t5_sampling.infill(self.generator, source, mask, prompt, self.special_ids, stream, temperature)
 
-    def encode_for_readers(
-        self, inputs: Mapping[str, dict[str, Tensor]], generated: GeneratedTokens
-    ) -> dict[str, ReaderInputs]:
+    def encode_for_readers(self, batch: Batch, generated: GeneratedTokens) -> dict[str, ReaderInputs]:
         """Inputs of teacher and student for the generated text.
 
         Args:
-            inputs: the source text by role, as for `generate`.
+            batch: the source text, as for `generate`.
             generated: from `generate`.
         """
         if not self.shared:
@@ -124,11 +122,11 @@ class ConditionalGenerator:
         special = self.special_ids.banned
         if isinstance(self.style, LengthLimits):
             return {role: add_special_tokens(self.tokenizers[role], generated, special, role) for role in READER_ROLES}
-        maskable = masking.common_maskable(inputs, special)
+        maskable = masking.common_maskable(batch.inputs, special, batch.tokenization)
         encoded = {}
         for role in READER_ROLES:
             mask = masking.transfer_mask(generated.generated_mask, maskable["generator"], maskable[role])
-            filled = masking.fill_masked_inputs(inputs[role], mask, generated.generated_ids)
+            filled = masking.fill_masked_inputs(batch.inputs[role], mask, generated.generated_ids)
             filled.pop("decoder_input_ids", None)  # the answer of the source text is not that of the generated text
             encoded[role] = ReaderInputs(filled, mask)
         return encoded

@@ -21,7 +21,9 @@ def maskable(inputs: Inputs, special_ids: Tensor) -> Tensor:
     return free & ~inputs["prompt_mask"].bool() if "prompt_mask" in inputs else free
 
 
-def common_maskable(inputs_by_role: Mapping[str, Inputs], special_ids: Tensor) -> dict[str, Tensor]:
+def common_maskable(
+    inputs_by_role: Mapping[str, Inputs], special_ids: Tensor, tokenization: Mapping[str, str]
+) -> dict[str, Tensor]:
     """Maskable tokens that the tokenizations of one text for several roles have in common.
 
     Models with one vocabulary may add different special tokens or prompts, and therefore truncate a long text at
@@ -30,12 +32,15 @@ def common_maskable(inputs_by_role: Mapping[str, Inputs], special_ids: Tensor) -
     Args:
         inputs_by_role: by role, `input_ids` and `attention_mask`, [batch, length] each (lengths may differ).
         special_ids: ids that never change, [k].
+        tokenization: role → first role with the same tokens, from `Batch.tokenization`. A role without an entry shares
+            its tokens with none.
 
     Returns:
-        By role, [batch, length] bool. A row has the same tokens in the same order for every role.
+        By role, [batch, length] bool. A row has the same tokens in the same order for every role. Roles with the same
+        tokens share one tensor.
     """
-    # roles with one tokenization share the object
-    tokenizations = {id(inputs): inputs for inputs in inputs_by_role.values()}
+    keys = {role: tokenization.get(role, role) for role in inputs_by_role}
+    tokenizations = {key: inputs_by_role[role] for role, key in keys.items()}
     free = {key: maskable(inputs, special_ids) for key, inputs in tokenizations.items()}
     if len(tokenizations) > 1:
         tokens = {key: _by_run(inputs["input_ids"], free[key]) for key, inputs in tokenizations.items()}
@@ -50,7 +55,7 @@ def common_maskable(inputs_by_role: Mapping[str, Inputs], special_ids: Tensor) -
         for key, (_, (batch, run, place, column)) in tokens.items():
             free[key] = torch.zeros_like(free[key])
             free[key][batch, column] = same[batch, run, place]
-    return {role: free[id(inputs)] for role, inputs in inputs_by_role.items()}
+    return {role: free[key] for role, key in keys.items()}
 
 
 def _by_run(ids: Tensor, free: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:

@@ -208,8 +208,8 @@ class DFKDT3(PseudoTextMethod):
         """x′ from the current generator."""
         target_classes = self.target_classes(batch)
         with torch.no_grad():
-            generated = self.text_generator.generate(batch.inputs, target_classes, (batch.phase, batch.step))
-            encoded = self.text_generator.encode_for_readers(batch.inputs, generated)
+            generated = self.text_generator.generate(batch, target_classes)
+            encoded = self.text_generator.encode_for_readers(batch, generated)
         inputs = {role: reader.inputs for role, reader in encoded.items()}
         return GeneratedText(generated.ids, generated.present, generated.generated_mask, inputs, target_classes)
 
@@ -254,9 +254,7 @@ class DFKDT3(PseudoTextMethod):
         c, count, target_classes = self.config, len(batch.ids), self.target_classes(batch)
         progress = 0.0 if batch.phase == WARM_START else batch.progress
         tau = c.gumbel_temperature * (c.gumbel_temperature_end / c.gumbel_temperature) ** progress
-        generated = self.text_generator.generate(
-            batch.inputs, target_classes, (batch.phase, batch.step), tau if self.soft else None
-        )
+        generated = self.text_generator.generate(batch, target_classes, tau if self.soft else None)
         teacher, student = self._class_logits(batch, generated)
         if c.specificity is Specificity.log_odds:
             specificity = generator_losses.log_odds_hinge(teacher, target_classes, c.log_odds_margin)
@@ -285,7 +283,7 @@ class DFKDT3(PseudoTextMethod):
 
     def _class_logits(self, batch: Batch, generated: t5_sampling.GeneratedTokens) -> tuple[Tensor, Tensor]:
         """Class logits of teacher and student on x′, [batch, classes] each."""
-        encoded = self.text_generator.encode_for_readers(batch.inputs, generated)
+        encoded = self.text_generator.encode_for_readers(batch, generated)
         classifiers = {role: self.class_view.as_classifier(self.roles[role]) for role in encoded}
         logits = conditional_generator.reader_logits(classifiers, encoded, generated, soft=self.soft)
         return logits["teacher"], logits["student"]

@@ -55,7 +55,7 @@ class PseudoTextMethod(Method):
         vocabulary = self.context.vocabulary
         assert vocabulary is not None
         assert vocabulary.mask_id is not None
-        maskable = masking.common_maskable(batch.inputs, vocabulary.special_ids)["generator"]
+        maskable = masking.common_maskable(batch.inputs, vocabulary.special_ids, batch.tokenization)["generator"]
         stream = rng.stream(self.context.seed, "mask", batch.phase, batch.step)
         mask = masking.draw_mask(maskable, self.config.mask_rate, stream)
         inputs, generator = batch.inputs["generator"], self.roles["generator"]
@@ -64,7 +64,7 @@ class PseudoTextMethod(Method):
     def masks_by_role(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
         """Transfer a mask on the generator's tokens to the tokens of each role."""
         assert self.context.vocabulary is not None
-        maskable = masking.common_maskable(batch.inputs, self.context.vocabulary.special_ids)
+        maskable = masking.common_maskable(batch.inputs, self.context.vocabulary.special_ids, batch.tokenization)
         source = maskable["generator"]
         return {role: masking.transfer_mask(mask, source, target) for role, target in maskable.items()}
 

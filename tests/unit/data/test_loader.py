@@ -37,6 +37,7 @@ def test_a_batch_holds_the_given_rows() -> None:
     assert batch.teacher_logits.tolist() == [[8, 9], [0, 1]]
     assert (batch.phase, batch.step) == ("train", 7)
     assert batch.inputs["student"]["input_ids"] is batch.inputs["teacher"]["input_ids"]
+    assert batch.tokenization == {"student": "student", "teacher": "student"}
 
 
 def test_scores_stay_scores() -> None:

@@ -17,9 +17,9 @@ from tests.helpers.tiny_dfkd import LETTERS, PAIR, SINGLE, WAYS, batch, made
 def test_the_soft_path_gives_the_logits_of_the_discrete_text(settings: dict[str, Any], teacher: str) -> None:
     method = made(teacher=teacher, **settings)
     given = batch(method)
-    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=0.7)
+    written = method.text_generator.generate(given, method.target_classes(given), temperature=0.7)
     assert written.soft is not None
-    for role, reading in method.text_generator.encode_for_readers(given.inputs, written).items():
+    for role, reading in method.text_generator.encode_for_readers(given, written).items():
         assert reading.mask is not None
         hard = method.roles[role](**reading.inputs).logits
         soft = soft_tokens.soft_logits(
@@ -49,10 +49,7 @@ def test_a_class_changes_what_is_written() -> None:
     """By the prompt alone: the same gaps, the same noise."""
     method = made()
     given = batch(method)
-    logits = [
-        method.text_generator.generate(given.inputs, torch.full((3,), c), ("train", 0), temperature=1.0).logits
-        for c in (0, 1)
-    ]
+    logits = [method.text_generator.generate(given, torch.full((3,), c), temperature=1.0).logits for c in (0, 1)]
     assert not torch.allclose(logits[0], logits[1], atol=1e-2)
 
 

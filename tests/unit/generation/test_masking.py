@@ -34,8 +34,8 @@ def test_masks_have_the_asked_rate_and_are_functions_of_their_stream() -> None:
     assert abs(float(a.float().mean()) - 0.3) < 0.02
 
 
-def readings() -> dict[str, dict[str, Tensor]]:
-    """Two texts as an encoder reads them, and as a model with prompts (8 and 9) does, which cuts the second pair."""
+def tokenizations() -> dict[str, dict[str, Tensor]]:
+    """Two texts as tokenized for an encoder, and for a model with prompts (8 and 9) that cuts the second text."""
     encoder = torch.tensor([[0, 10, 11, 2, 12, 13, 14, 2], [0, 15, 3, 16, 2, 17, 2, 1]])
     prompted = torch.tensor([[8, 8, 10, 11, 9, 12, 13, 2], [8, 8, 15, 3, 16, 9, 17, 2]])
     prompt = torch.isin(prompted, torch.tensor([8, 9])).long()
@@ -45,10 +45,10 @@ def readings() -> dict[str, dict[str, Tensor]]:
     }
 
 
-def test_what_two_readings_have_in_common_by_hand() -> None:
-    """Run answers to run, through an unknown token (3); what one reading cuts off is in neither's share."""
-    rows = readings()
-    free = masking.common_maskable(rows, SPECIAL)
+def test_common_tokens_of_two_tokenizations_by_hand() -> None:
+    """Runs correspond in order, across an unknown token (3); a token that one tokenization cuts off is not common."""
+    rows = tokenizations()
+    free = masking.common_maskable(rows, SPECIAL, {})
     assert rows["student"]["input_ids"][free["student"]].tolist() == [10, 11, 12, 13, 15, 16, 17]
     assert rows["teacher"]["input_ids"][free["teacher"]].tolist() == [10, 11, 12, 13, 15, 16, 17]
     assert free["student"].sum(dim=1).tolist() == free["teacher"].sum(dim=1).tolist() == [4, 3]
@@ -59,18 +59,20 @@ def test_what_two_readings_have_in_common_by_hand() -> None:
     assert torch.equal(masking.transfer_mask(found, free["teacher"], free["student"]), mask)
 
 
-def test_a_token_that_two_readings_have_differently_is_no_ones_to_change() -> None:
-    rows = readings()
+def test_a_token_that_differs_between_tokenizations_is_not_maskable() -> None:
+    rows = tokenizations()
     rows["teacher"]["input_ids"][1, 4] = 30
-    free = masking.common_maskable(rows, SPECIAL)
+    free = masking.common_maskable(rows, SPECIAL, {})
     assert rows["student"]["input_ids"][free["student"]].tolist() == [10, 11, 12, 13, 15, 17]
 
 
-def test_roles_that_read_alike_share_one_mask() -> None:
+def test_roles_with_the_same_tokens_share_one_mask() -> None:
     rows: dict[str, dict[str, Tensor]] = dict.fromkeys(("student", "teacher"), text())
-    free = masking.common_maskable(rows, SPECIAL)
+    free = masking.common_maskable(rows, SPECIAL, {"student": "student", "teacher": "student"})
     assert free["student"] is free["teacher"]
     assert torch.equal(free["student"], masking.maskable(text(), SPECIAL))
+    compared = masking.common_maskable(rows, SPECIAL, {})
+    assert all(torch.equal(compared[role], free[role]) for role in rows)
 
 
 def test_prompts_are_never_masked() -> None:

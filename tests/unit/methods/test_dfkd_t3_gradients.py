@@ -61,14 +61,14 @@ def test_the_generators_turn_is_the_textbooks(
     found = {name: p.grad for name, p in method.roles["generator"].named_parameters() if p.grad is not None}
     method.roles["generator"].zero_grad()
 
-    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=1.0)
+    written = method.text_generator.generate(given, method.target_classes(given), temperature=1.0)
     free = torch.ones(VOCAB, dtype=torch.bool)
     free[method.text_generator.special_ids.banned] = False
     logits = written.logits
     noise = gumbel.gumbel_noise(len(logits), VOCAB, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
     soft = (logits + noise).softmax(dim=-1)  # τ half way between 2 and ½ is 1
     y = one_hot(soft.argmax(dim=-1), VOCAB) - soft.detach() + soft
-    read = method.text_generator.encode_for_readers(given.inputs, written)
+    read = method.text_generator.encode_for_readers(given, written)
     said = {}
     for role, reading in read.items():
         assert reading.mask is not None
@@ -150,7 +150,7 @@ def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict
     found = found.clone()
     method.roles["generator"].zero_grad()
 
-    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0))
+    written = method.text_generator.generate(given, method.target_classes(given))
     text = method.generate_text(given)
     assert torch.equal(text.ids, written.ids)
     own = method.context.tokenizers["generator"]

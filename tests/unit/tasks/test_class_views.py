@@ -159,10 +159,10 @@ def test_the_generators_gradient_passes_through_the_first_word() -> None:
     out.loss.backward()
     found = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
     generator.zero_grad()
-    written = method.text_generator.generate(given.inputs, method.target_classes(given), ("train", 0), temperature=1.0)
+    written = method.text_generator.generate(given, method.target_classes(given), temperature=1.0)
     assert written.soft is not None
     said = {}
-    for role, reading in method.text_generator.encode_for_readers(given.inputs, written).items():
+    for role, reading in method.text_generator.encode_for_readers(given, written).items():
         assert reading.mask is not None
         model: Any = method.roles[role]
         table = model.get_input_embeddings().weight
