@@ -25,6 +25,11 @@ class StopRequested(KeyboardInterrupt):
         super().__init__("stopped from the keyboard" if number == signal.SIGINT else f"stopped by {name}")
 
 
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Exit code of a run that an interrupt ended."""
+    return interrupt.code if isinstance(interrupt, StopRequested) else 128 + signal.SIGINT
+
+
 class _SignalState:
     """The pending signal, if any, and whether signals are handled and deferred."""
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from kdrun import signals
 from kdrun.cli import subcommands
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.version import __version__
@@ -81,7 +82,7 @@ def run(args: list[str]) -> int:
         return _print_error(path_error)
     except KeyboardInterrupt as stop:
         sys.stderr.write("interrupted\n")
-        return getattr(stop, "code", 130)
+        return signals.exit_code(stop)
     return 0
 
 
@@ -216,6 +217,6 @@ def hydra_job(composed: DictConfig) -> None:
         _exit_codes.append(1 if known is None else known.code)
     except KeyboardInterrupt as stop:
         console.error("interrupted; recorded in the ledger")
-        _exit_codes.append(getattr(stop, "code", 130))
+        _exit_codes.append(signals.exit_code(stop))
         if config.sweep is not None:
             raise

@@ -48,6 +48,11 @@ def uses_domains(method: Any) -> bool:
     return isinstance(method, DomainSettings) and method.domain is not None
 
 
+def holds_out_domain(method: Any) -> bool:
+    """Whether the teacher never sees the target domain."""
+    return isinstance(method, DomainSettings) and method.hold_out_domain
+
+
 def is_per_domain(method: Any) -> bool:
     """Whether a run trains one student per domain."""
     return uses_domains(method) and method.domain == ALL

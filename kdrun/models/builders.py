@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from kdrun.config.fields import MISSING
 from kdrun.config.model import LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
-from kdrun.config.teacher import FineTune
+from kdrun.config.teacher import FineTune, TeacherOptions
 from kdrun.errors import ModelError
 from kdrun.models import from_checkpoint, from_config, from_layers
 from kdrun.models.bundle import BuildContext, ModelBundle
@@ -67,8 +66,8 @@ def _from_path(config: ModelConfig, context: BuildContext) -> ModelBundle:
     )
 
 
-def _may_replace(config: Any, context: BuildContext) -> bool:
+def _may_replace(config: ModelConfig, context: BuildContext) -> bool:
     """Whether a head of another task may be replaced: a student is always trained, a teacher only on request."""
     if context.role == "teacher":
-        return getattr(config, "fine_tune", None) is FineTune.always
+        return isinstance(config, TeacherOptions) and config.fine_tune is FineTune.always
     return True

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kdrun import registry
+from kdrun.config.model import ModelConfig
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
@@ -80,9 +81,10 @@ def make_build_context(context: RunContext, role: str, teacher: ModelBundle | No
         teacher: whose vocabulary or layers the model may take.
     """
     config = context.config
+    section = getattr(config, role)
     return BuildContext(
         role=role,
-        stray_weight=getattr(getattr(config, role), "label_mass_weight", 0.0),
+        stray_weight=section.label_mass_weight if isinstance(section, ModelConfig) else 0.0,
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,

@@ -79,7 +79,8 @@ def _outputs(run: PreparedRun) -> Iterator[PreflightCheck]:
     import numpy as np
     import torch
 
-    requested = [kind for kind in ("hidden_states", "attentions") if getattr(run.requires, kind)]
+    outputs = {"hidden_states": run.requires.hidden_states, "attentions": run.requires.attentions}
+    requested = [name for name, is_needed in outputs.items() if is_needed]
     for role in ("teacher", "student") if requested else ():
         model = run.roles[role].model
         batch = run.tokens(role)["train"].batch(np.array([0]))

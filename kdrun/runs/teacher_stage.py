@@ -111,7 +111,7 @@ def teacher_rows(run: PreparedRun, strategy: DomainStrategy | None) -> TaskDatas
     if all_domains is None or strategy in (None, DomainStrategy.single):
         return run.data
     target = domains.target_domain(run.config.method)
-    is_held_out = getattr(run.config.method, "hold_out_domain", False)
+    is_held_out = domains.holds_out_domain(run.config.method)
     return all_domains.without_domain(target) if is_held_out and target is not None else all_domains
 
 

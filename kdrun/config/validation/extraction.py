@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdrun import registry
+from kdrun.config.model import ModelConfig, ScratchConfig
 from kdrun.config.task import TaskConfig
 from kdrun.errors import Problem
 
@@ -58,9 +59,8 @@ def extraction_problems(config: Any) -> list[Problem]:
     return [*problems, Problem("data", source, refusal)] if refusal else problems
 
 
-def _encoder(section: Any) -> str | None:
+def _encoder(section: ModelConfig) -> str | None:
     """The family of an encoder that is built from a section rather than read from a folder."""
-    architecture = getattr(section, "architecture", None)
-    if section.path is not None or architecture is None or architecture.spec.is_text_to_text:
+    if not isinstance(section, ScratchConfig) or section.path is not None or section.architecture.spec.is_text_to_text:
         return None
-    return architecture.value
+    return section.architecture.value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.config.architectures import Architecture, FamilySpec, find_family
-from kdrun.config.model import LayersOfConfig, ScratchConfig
+from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.errors import Problem
 
 ANY_DEPTH_KEY = tuple(dict.fromkeys(key for member in Architecture for key in member.spec.depth_keys))
@@ -27,20 +27,19 @@ def depth_mismatch(student: int, teacher: int) -> str:
     )
 
 
-def layer_problems(student: Any, teacher: Any) -> Iterator[Problem]:
+def layer_problems(student: ModelConfig, teacher: ModelConfig) -> Iterator[Problem]:
     """A mismatch between the depths of two model sections; nothing where one of them is not known yet."""
     depths = num_layers(student), num_layers(teacher)
     if depths[0] is not None and depths[1] is not None and (text := depth_mismatch(depths[0], depths[1])):
         yield Problem("student", depths[0], text)
 
 
-def num_layers(section: Any) -> int | None:
+def num_layers(section: ModelConfig) -> int | None:
     """Number of layers of a section's model; None where only building the model tells."""
     if isinstance(section, LayersOfConfig):
         return len(section.layers) or None
-    path = getattr(section, "path", None)
-    if path is not None:
-        return _saved_depth(Path(path).expanduser() / "config.json")
+    if section.path is not None:
+        return _saved_depth(Path(section.path).expanduser() / "config.json")
     return _depth(section.sizes, section.architecture.spec) if isinstance(section, ScratchConfig) else None
 
 

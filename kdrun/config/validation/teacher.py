@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from kdrun.config.domains import holds_out_domain, uses_domains
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.teacher import DomainStrategy, FineTune
 from kdrun.errors import Problem
@@ -33,15 +34,15 @@ def domain_strategy_problems(config: RunConfig, needs: Requirements) -> Iterator
 
 
 def _conflicts(strategy: DomainStrategy, method: Any, domains: list[str], needs: Requirements) -> Iterator[str]:
-    domain, held_out = getattr(method, "domain", None), getattr(method, "hold_out_domain", False)
+    is_held_out = holds_out_domain(method)
     if needs.meta_teacher and strategy is not DomainStrategy.meta:
         yield f"{KEY}={strategy.value}: method={method.name} needs {KEY}=meta"
-    if strategy in (DomainStrategy.single, DomainStrategy.multi_task) and domain is None:
+    if strategy in (DomainStrategy.single, DomainStrategy.multi_task) and not uses_domains(method):
         yield f"{KEY}={strategy.value} is the teacher of one domain: name it, or all (method.domain=…)"
-    if held_out and strategy in (DomainStrategy.single, DomainStrategy.multi_task):
+    if is_held_out and strategy in (DomainStrategy.single, DomainStrategy.multi_task):
         yield (
             f"method.hold_out_domain=true: a teacher of {KEY}={strategy.value} learns the very domain that is held "
             "out; take mixed or meta"
         )
-    if strategy is DomainStrategy.meta and len(domains) - held_out < 2:
-        yield f"{KEY}=meta learns what transfers between domains, and sees {len(domains) - held_out} here"
+    if strategy is DomainStrategy.meta and len(domains) - is_held_out < 2:
+        yield f"{KEY}=meta learns what transfers between domains, and sees {len(domains) - is_held_out} here"

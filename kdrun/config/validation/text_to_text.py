@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.config.architectures import find_family, titles
-from kdrun.config.model import LayersOfConfig, ScratchConfig
+from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
 from kdrun.config.teacher import DomainStrategy
@@ -32,10 +32,9 @@ def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str
 
 
 def _is_text_to_text(section: Any) -> bool | None:
-    path = getattr(section, "path", None)
-    if path is not None:
+    if isinstance(section, ModelConfig) and section.path is not None:
         try:
-            content = json.loads((Path(path).expanduser() / "config.json").read_text(encoding="utf-8"))
+            content = json.loads((Path(section.path).expanduser() / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None  # reported where it is loaded
         if not isinstance(content, dict):
@@ -81,7 +80,7 @@ def _method_problems(config: RunConfig, needs: Requirements, roles: Mapping[str,
                     f"{titles()} model, or method=kd"
                 )
                 yield Problem(role, getattr(config, role).name, text)
-    strategy = getattr(config.teacher, "domain_strategy", None)
+    strategy = config.teacher.domain_strategy
     if roles.get("teacher") and needs.teacher and strategy in (DomainStrategy.multi_task, DomainStrategy.meta):
         text = (
             f"teacher.domain_strategy={strategy.value} works on an encoder's states, and the teacher is a text-to-text "

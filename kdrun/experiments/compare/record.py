@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdrun.config.domains import DomainSettings
 from kdrun.config.identity import config_hash
 from kdrun.errors import DataError
 from kdrun.experiments.compare import significance, teachers
@@ -101,7 +102,7 @@ def _arm(
         "name": arm.name,
         "method": arm.method,
         "words": arm.words,
-        "domain": getattr(config.method, "domain", None),
+        "domain": config.method.domain if isinstance(config.method, DomainSettings) else None,
         "teacher": teacher,
         "by_domain": teachers.by_domain(metrics, metric, names),
         "runs": {str(seed): folder.name for seed, folder in arm.folders.items()},

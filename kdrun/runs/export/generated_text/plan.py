@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kdrun import registry
+from kdrun.config.data import DevSource, FolderDataConfig
 from kdrun.config.schema import RunConfig
 
 MOST_BY_DEFAULT = 10_000
@@ -39,6 +40,10 @@ def why_not_exported(config: RunConfig) -> str:
 def overrides_to_train_on(config: RunConfig, folder: Path) -> list[str]:
     """Words of a run whose student learns from the text that this run left in its folder."""
     rows = config.data.task_section
-    own = {"folder": [f"data.dir={getattr(rows, 'dir', None)}"], "hub": ["data.dev=hub"]}.get(rows.name, [])
+    if rows.name == DevSource.folder.value:
+        assert isinstance(rows, FolderDataConfig)
+        source = [f"data.dir={rows.dir}"]
+    else:
+        source = ["data.dev=hub"] if rows.name == DevSource.hub.value else []
     run = ["method=finetune", f"task={config.task.name}", f"preset={config.preset}"]
-    return [*run, "data=generated", f"data.path={folder}", *own]
+    return [*run, "data=generated", f"data.path={folder}", *source]
