@@ -207,14 +207,16 @@ def hydra_job(composed: DictConfig) -> None:
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
             runner.run(remaining, console, recorded)
     except RECOVERABLE_ERRORS as error:
-        known = as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (known is None and not is_cell):
+        user_error = (
+            as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
+        )
+        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (user_error is None and not is_cell):
             raise
         if is_cell and isinstance(error, BusyError):
             console.print(f"skipped, already running in another process: {error.problems[0]}")
             return
-        console.error(f"{type(error).__name__}: {error}" if known is None else str(known))
-        _exit_codes.append(1 if known is None else known.code)
+        console.error(f"{type(error).__name__}: {error}" if user_error is None else str(user_error))
+        _exit_codes.append(1 if user_error is None else user_error.code)
     except KeyboardInterrupt as stop:
         console.error("interrupted; recorded in the ledger")
         _exit_codes.append(signals.exit_code(stop))

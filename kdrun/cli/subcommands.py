@@ -68,8 +68,8 @@ def usage(name: str, module: Any) -> str:
     lines = [f"kdrun {name}: {(module.main.__doc__ or '').strip()}", ""]
     for item in dataclasses.fields(module.OPTIONS):
         default = item.default if item.default is not dataclasses.MISSING else item.default_factory()  # pyright: ignore
-        shown = default.value if isinstance(default, Enum) else default
-        value = "required" if shown == MISSING else f"default {'null' if shown is None else shown}"
+        value = default.value if isinstance(default, Enum) else default
+        status = "required" if value == MISSING else f"default {'null' if value is None else value}"
         choices = f"; one of {', '.join(c.value for c in type(default))}" if isinstance(default, Enum) else ""
-        lines.append(f"  {item.name + '=':<14}{item.metadata['doc']} ({value}{choices})")
+        lines.append(f"  {item.name + '=':<14}{item.metadata['doc']} ({status}{choices})")
     return "\n".join(lines)

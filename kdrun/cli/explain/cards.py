@@ -55,19 +55,19 @@ def notes_of(group: str, name: str) -> YamlNotes:
 
 def tag_of(key: str, notes: YamlNotes) -> str:
     """The comment on the line of a key, or of the section it is in; empty when there is none."""
-    found, above = next((value.comment for value in notes.values if value.key == key), ""), key
-    while not found and "." in above:
-        above = above.rpartition(".")[0]
-        found = notes.sections.get(above, "")
-    return found
+    comment, section = next((value.comment for value in notes.values if value.key == key), ""), key
+    while not comment and "." in section:
+        section = section.rpartition(".")[0]
+        comment = notes.sections.get(section, "")
+    return comment
 
 
 def defaults(group: str, name: str, schema: type) -> Any:
     """A section as a run has it: its dataclass, then its yaml."""
     node = OmegaConf.structured(schema)
     if yaml_of(group, name).exists():
-        given: Any = OmegaConf.load(yaml_of(group, name))
-        node.merge_with({key: value for key, value in given.items() if key != "defaults"})
+        values: Any = OmegaConf.load(yaml_of(group, name))
+        node.merge_with({key: value for key, value in values.items() if key != "defaults"})
     return node
 
 
@@ -78,21 +78,21 @@ def choice_card(group: str, name: str) -> Card:
     schema = _schema(group, notes)
     header = notes.header or ([] if schema is None else read_docstring(schema).paragraphs)
     blocks = [Block("", header + notes.remarks), chooses(notes)]
-    shown = [value for value in notes.values if value.key != "name"]
-    entries = [(f"{prefix}{v.key} = {v.text}", meaning(f"{prefix}{v.key}") + source(v.comment)) for v in shown]
+    values = [value for value in notes.values if value.key != "name"]
+    entries = [(f"{prefix}{v.key} = {v.text}", meaning(f"{prefix}{v.key}") + source(v.comment)) for v in values]
     blocks.append(Block("sets", [] if entries else ["only the defaults"], entries))
     if schema is None:
         blocks.append(run_with(f"{group}={name}"))
     else:
-        known = {value.key for value in shown} | {"name"}
-        rest = [k for k in keys.fields(schema) if k.path not in known and not k.schema and k.allowed != "mapping"]
-        asked = [k for k in rest if k.default == "required"]
-        entries = [(f"{prefix}{k.path}=…   ({k.allowed})", [k.doc]) for k in asked]
+        set_keys = {value.key for value in values} | {"name"}
+        rest = [k for k in keys.fields(schema) if k.path not in set_keys and not k.schema and k.allowed != "mapping"]
+        required = [k for k in rest if k.default == "required"]
+        entries = [(f"{prefix}{k.path}=…   ({k.allowed})", [k.doc]) for k in required]
         blocks.append(Block("must be given", entries=entries))
-        free = ", ".join(k.path for k in rest if k.default != "required")
-        blocks.append(Block(f"other keys (kdrun explain {prefix}KEY says more)", [free] if free else []))
-        words = [f"{group}={name}", *(f"{prefix}{k.path}=…" for k in asked)]
-        blocks.append(Block("run", [f"  kdrun {' '.join(words)}"]))
+        optional = ", ".join(k.path for k in rest if k.default != "required")
+        blocks.append(Block(f"other keys (kdrun explain {prefix}KEY says more)", [optional] if optional else []))
+        overrides = [f"{group}={name}", *(f"{prefix}{k.path}=…" for k in required)]
+        blocks.append(Block("run", [f"  kdrun {' '.join(overrides)}"]))
     return Card(f"{group}={name}", blocks)
 
 
@@ -105,8 +105,8 @@ def chooses(notes: YamlNotes) -> Block:
 def run_with(*words: str) -> Block:
     """The command that takes a choice, with the keys that must be given then."""
     composed = compose.compose(list(words))
-    asked = [f"{key}=…" for key in sorted(OmegaConf.missing_keys(composed))]
-    return Block("run", [f"  kdrun {' '.join([*words, *asked])}"])
+    required = [f"{key}=…" for key in sorted(OmegaConf.missing_keys(composed))]
+    return Block("run", [f"  kdrun {' '.join([*words, *required])}"])
 
 
 def _schema(group: str, notes: YamlNotes) -> type | None:
@@ -114,8 +114,8 @@ def _schema(group: str, notes: YamlNotes) -> type | None:
     if notes.is_global:
         return None
     name = next((value.text for value in notes.values if value.key == "name"), "")
-    known = keys.sections().get(group, {})
-    return known.get(name) or known.get("")
+    schemas = keys.sections().get(group, {})
+    return schemas.get(name) or schemas.get("")
 
 
 def meaning(path: str) -> list[str]:
@@ -184,9 +184,13 @@ def _at_hub(config: TaskConfig) -> bool:
 
 def _rows(config: TaskConfig) -> str:
     """Official rows a split; which split is reported, where it is not the one that chooses the checkpoint."""
-    shown = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
-    chooses = config.dev_splits[0]
-    return shown if config.report_split == chooses else f"{shown}; {chooses} chooses, {config.report_split} is reported"
+    splits = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
+    dev_split = config.dev_splits[0]
+    return (
+        splits
+        if config.report_split == dev_split
+        else f"{splits}; {dev_split} chooses, {config.report_split} is reported"
+    )
 
 
 def _by_domain(config: TaskConfig) -> list[str]:
@@ -211,8 +215,10 @@ def _example(config: TaskConfig) -> Block:
     if rows.answer is not None:
         return Block(heading, entries=[(config.text[0], texts), ("answer", rows.answer[:1])])
     label = rows.label[0]
-    shown = keys.written(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
-    return Block(heading, entries=[*((n, [t]) for n, t in zip(config.text, texts, strict=True)), ("label", [shown])])
+    label_text = keys.written(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
+    return Block(
+        heading, entries=[*((n, [t]) for n, t in zip(config.text, texts, strict=True)), ("label", [label_text])]
+    )
 
 
 def loss_card(name: str) -> Card:

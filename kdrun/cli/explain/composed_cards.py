@@ -53,9 +53,9 @@ def _reaches(name: str) -> list[Block]:
         folder = group.removeprefix("optional ")
         entries = []
         for path in sorted((paths.CONF_DIR / folder / name).glob("*.yaml")):
-            found = read_yaml(path)
-            said = [f"{v.key} = {v.text}" + (f"   source: {v.comment}" if v.comment else "") for v in found.values]
-            entries.append((f"{axis.group(1)}={path.stem}", [*found.header, *said]))
+            settings = read_yaml(path)
+            lines = [f"{v.key} = {v.text}" + (f"   source: {v.comment}" if v.comment else "") for v in settings.values]
+            entries.append((f"{axis.group(1)}={path.stem}", [*settings.header, *lines]))
         if entries:
             blocks.append(Block(f"its settings for one {axis.group(1)}", entries=entries))
     return blocks
@@ -70,23 +70,23 @@ def config_leaves(node: Any) -> dict[str, Any]:
 def key_card(path: str) -> Card:
     """A key: its meaning, type, range and default, its value in a plain run, and every file that sets it."""
     owners: dict[keys.Key, list[str]] = {}
-    for owner, found in keys.find(path).items():
-        owners.setdefault(found, []).append(owner)
-    blocks = [_key_block(path, found, ", ".join(names)) for found, names in owners.items()]
+    for owner, key in keys.find(path).items():
+        owners.setdefault(key, []).append(owner)
+    blocks = [_key_block(path, key, ", ".join(names)) for key, names in owners.items()]
     plain = {k: v for k, v in config_leaves(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
     now = [f"{k} = {keys.written(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
     return Card(path, [*blocks, Block("in a run that sets nothing", now), _set_by(path)])
 
 
-def _key_block(path: str, found: keys.Key, owners: str) -> Block:
+def _key_block(path: str, key: keys.Key, owners: str) -> Block:
     heading = f"with {owners}" if owners else ""
-    if found.schema is not None:
-        leaves = [k for k in keys.fields(found.schema, f"{path}.") if not k.schema]
+    if key.schema is not None:
+        leaves = [k for k in keys.fields(key.schema, f"{path}.") if not k.schema]
         inner = [(f"{k.path} = {k.default}   ({k.allowed})", [k.doc]) for k in leaves]
-        return Block(heading, [found.doc], inner)
-    if found.path != path:
-        return Block(heading, [f"an entry of {found.path}: {found.doc}"])
-    return Block(heading, [found.doc], [("may be", [found.allowed]), ("default", [found.default])])
+        return Block(heading, [key.doc], inner)
+    if key.path != path:
+        return Block(heading, [f"an entry of {key.path}: {key.doc}"])
+    return Block(heading, [key.doc], [("may be", [key.allowed]), ("default", [key.default])])
 
 
 def _set_by(path: str) -> Block:

@@ -60,8 +60,8 @@ def fields(schema: type, prefix: str = "") -> Iterator[Key]:
             yield Key(path, doc, "section", "", kind)
             yield from fields(kind, f"{path}.")
         else:
-            made = item.default_factory() if item.default is dataclasses.MISSING else item.default  # pyright: ignore[reportCallIssue]
-            yield Key(path, doc, allowed(kind, item.metadata), written(made))
+            default = item.default_factory() if item.default is dataclasses.MISSING else item.default  # pyright: ignore[reportCallIssue]
+            yield Key(path, doc, allowed(kind, item.metadata), written(default))
 
 
 def allowed(kind: Any, bounds: typing.Mapping[str, Any]) -> str:
@@ -91,17 +91,19 @@ def find(path: str) -> dict[str, Key]:
     section, _, _ = path.partition(".")
     if section == path:
         return dict(zip([""], (key for key in fields(RunConfig) if key.path == path), strict=False))
-    found = {}
+    keys = {}
     for choice, schema in sections().get(section, {}).items():
         for key in fields(schema, f"{section}."):
             # a mapping takes names that no schema knows
             if path == key.path or (key.allowed == "mapping" and path.startswith(f"{key.path}.")):
-                found[f"{section}={choice}" if choice else ""] = key
-    return found
+                keys[f"{section}={choice}" if choice else ""] = key
+    return keys
 
 
 def every() -> list[str]:
     """The paths of all keys of all choices."""
     top = [key.path for key in fields(RunConfig) if "." not in key.path]
-    inner = [key.path for name, known in sections().items() for s in known.values() for key in fields(s, f"{name}.")]
+    inner = [
+        key.path for name, schemas in sections().items() for s in schemas.values() for key in fields(s, f"{name}.")
+    ]
     return list(dict.fromkeys(top + inner))

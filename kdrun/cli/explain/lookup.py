@@ -39,15 +39,15 @@ def find_cards(query: str) -> list[Card]:
         raise UnknownNameError(f"there is no {query}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
     if query in compose.groups():
         return [cards.axis_card(query)]
-    found = [_choice(axis, query) for axis in compose.groups() if query in compose.choices(axis)]
+    matches = [_choice(axis, query) for axis in compose.groups() if query in compose.choices(axis)]
     key = group if keys.find(group) else current_key(group, RENAMED_METHOD_KEYS)
-    if not found and keys.find(key):
-        found = [composed_cards.key_card(key)]
-    if not found:
+    if not matches and keys.find(key):
+        matches = [composed_cards.key_card(key)]
+    if not matches:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
         near = did_you_mean(query, [*choices, *compose.groups(), *keys.every()])
         raise UnknownNameError(f"nothing here is called {query!r}{near}{_listing('')}")
-    return found
+    return matches
 
 
 def _listing(group: str) -> str:

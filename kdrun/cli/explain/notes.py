@@ -44,8 +44,8 @@ class Docs:
 def read_docstring(of: object) -> Docs:
     """A docstring by paragraphs and sections; empty lists for an object without one."""
     # a subclass without a docstring must not show its base's
-    own = inspect.cleandoc(getattr(of, "__doc__", None) or "")
-    before, sections, lines = [], {}, own.splitlines()
+    docstring = inspect.cleandoc(getattr(of, "__doc__", None) or "")
+    before, sections, lines = [], {}, docstring.splitlines()
     while lines:
         line = lines.pop(0)
         title = _SECTION.match(line)
@@ -61,31 +61,31 @@ def read_docstring(of: object) -> Docs:
 
 def reflow(text: str) -> list[str]:
     """The paragraphs of a text, each in one line; indented lines and list items keep separate lines."""
-    found, fresh = [], True
+    paragraphs, is_new = [], True
     for line in text.splitlines():
-        apart = line.startswith(" ")
+        is_indented = line.startswith(" ")
         if not line.strip():
-            fresh = True
-        elif fresh or apart or line.startswith("- "):
-            found.append(line.rstrip())
-            fresh = apart
+            is_new = True
+        elif is_new or is_indented or line.startswith("- "):
+            paragraphs.append(line.rstrip())
+            is_new = is_indented
         else:
-            found[-1] += " " + line.strip()
-    return found
+            paragraphs[-1] += " " + line.strip()
+    return paragraphs
 
 
 def _entries(block: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     for line in block.strip().splitlines():
         entry = _ENTRY.match(line)
         if entry:
-            found.append((entry.group(1), entry.group(2)))
-        elif line.startswith("- ") or not found or not line.strip():
-            found.append(("", line.removeprefix("- ").strip()))
+            entries.append((entry.group(1), entry.group(2)))
+        elif line.startswith("- ") or not entries or not line.strip():
+            entries.append(("", line.removeprefix("- ").strip()))
         else:
-            name, text = found[-1]
-            found[-1] = (name, f"{text} {line.strip()}".strip())
-    return [entry for entry in found if any(entry)]
+            name, text = entries[-1]
+            entries[-1] = (name, f"{text} {line.strip()}".strip())
+    return [entry for entry in entries if any(entry)]
 
 
 def field_docs(schema: type) -> dict[str, str]:
@@ -170,5 +170,5 @@ def _collect(notes: YamlNotes, text: str, pair: tuple[yaml.Node, yaml.Node], pre
         for inner in node.value:
             _collect(notes, text, inner, f"{path}.", comment)
     else:
-        shown = " ".join(text[node.start_mark.index : node.end_mark.index].split())
-        notes.values.append(Value(path, shown, comment))
+        value = " ".join(text[node.start_mark.index : node.end_mark.index].split())
+        notes.values.append(Value(path, value, comment))

@@ -39,14 +39,14 @@ def write_pages(folder: Path) -> list[Path]:
 def config_page() -> str:
     """Every config key with its type, range, default and meaning, as Markdown."""
     sections = keys.sections()
-    own = [key for key in keys.fields(RunConfig) if "." not in key.path and key.path not in sections]
+    top_level = [key for key in keys.fields(RunConfig) if "." not in key.path and key.path not in sections]
     parts = [
         "# Config keys",
         MARK,
         "Override a key with `KEY=VALUE`. Defaults are those of the schema. A choice (`conf/<axis>/<choice>.yaml`), a "
         "preset or an experiment may set other values: `kdrun explain KEY` shows the value in each of them.",
         "## Top level",
-        _table(own),
+        _table(top_level),
     ]
     for section, schemas in sections.items():
         parts.append(f"## {section}")
