@@ -219,7 +219,7 @@ def test_every_choice_has_a_card_that_fits_80_columns(group: str, name: str) -> 
 def test_task() -> None:
     text = told("stsb")
     for part in (
-        "How alike in meaning",
+        "Similarity in meaning",
         "a score from 0 to 5",
         "from sentence1 and sentence2",
         "pearson (headline), spearman",
