@@ -13,11 +13,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class FamilySpec:
-    """How the models of one family are built and named, in the words of their transformers classes.
+    """How the models of one family are built and named, in terms of their transformers classes.
 
     Attributes:
         title: the family's name in messages.
-        vocabulary: kind of vocabulary that is trained for it.
+        vocabulary: type of vocabulary that is trained for it.
         depth_keys: keys of a config that hold the number of layers.
         heads_key: key of a config that holds the number of attention heads.
         layer_list: name of the module list that holds the layers, in the names of the weights.

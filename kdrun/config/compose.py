@@ -137,7 +137,7 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
 
 
 def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:
-    """The first value of every key, then each further value in the place of the first; not every combination."""
+    """The first value of every key; then, for each further value, that value in a cell of first values."""
     first = [values[0] for values in alternatives]
     return [
         first,

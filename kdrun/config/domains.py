@@ -101,7 +101,7 @@ def unsupported_source(task: TaskConfig, source: str) -> str | None:
         )
     if source == "hub":
         return (
-            f"data=hub has no task={task.name}: it is no task of GLUE. Take data=folder data.dir=PATH (a folder that "
+            f"data=hub has no task={task.name}: it is not a GLUE task. Take data=folder data.dir=PATH (a folder that "
             f"holds {task.domains[0]}/train.tsv and so on) or data=embedded (synthetic rows)"
         )
     return None

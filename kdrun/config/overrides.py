@@ -42,7 +42,7 @@ def parse_override(text: str) -> Override | Problem:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Problem(key, value_text, f"cannot read {short!r} ({_shorten(reason)}); {EXAMPLE}")
     except RecursionError:
-        return Problem(key, value_text, f"cannot read {short!r}: it is nested too deep; {EXAMPLE}")
+        return Problem(key, value_text, f"cannot read {short!r}: it is nested too deeply; {EXAMPLE}")
     refusal = _refusal(text, override, list(_strings(value)))
     return override if refusal is None else Problem(override.key_or_group or None, value_text, f"{short}{refusal}")
 
@@ -75,7 +75,7 @@ def rename_old_keys(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]
 
 
 def quote_path(path: Path) -> str:
-    """A path as the value of an override, whatever characters it has."""
+    """A path as the value of an override, with special characters escaped."""
     text = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{text}'"
 
@@ -134,7 +134,7 @@ def is_hydra(override: Override) -> bool:
 
 
 def override_values(override: Override) -> list[str]:
-    """The values of an override as a command line has them; of a sweep each, and at most one above `MOST_VALUES`."""
+    """The values of an override as typed: one, or those of a sweep, up to one more than `MOST_VALUES`."""
     if override.is_sweep_override():
         return [str(value) for value in islice(override.sweep_string_iterator(), MOST_VALUES + 1)]
     return [override.get_value_element_as_str()]

@@ -13,7 +13,7 @@ class Requirements:
     """Requirements of a method; validation checks them before anything heavy loads."""
 
     teacher: bool = True
-    """A teacher that has learnt the task."""
+    """A teacher that has learned the task."""
     labels: bool = True
     """The gold labels of the training rows."""
     data_free: bool = False
@@ -29,17 +29,17 @@ class Requirements:
     paired_layers: bool = False
     """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
     domains: bool = False
-    """Rows with domains: a task that has domains, by its protocol for them."""
+    """Rows with domains: a task that has domains, under its by-domain protocol."""
     meta_teacher: bool = False
     """A meta-teacher, with its domain classifier and the rows' transferability."""
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     text_between: bool = False
-    """A text-to-text generator and readers of any vocabulary: soft tokens pass between models of one, else text."""
+    """A text-to-text generator and readers of any vocabulary: soft tokens with a shared vocabulary, else plain text."""
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
     extraction: bool = False
-    """Whether tasks that are answered with a text are possible: logits and labels are then of each token of it."""
+    """Whether tasks that are answered with a text are possible: logits and labels are then per token of the answer."""
     inputs: tuple[str, ...] = ("student",)
     """The roles whose model inputs a batch carries."""
 

@@ -14,7 +14,7 @@ class DomainStrategy(Enum):
     """The rows that a teacher is fine-tuned on where the task has domains, and how.
 
     `single`: the student's domain alone. `mixed`: all domains as one task. `multi_task`: all domains, one output
-    layer each on a shared encoder. `meta`: all domains, towards what transfers between them (Meta-KD).
+    layer each on a shared encoder. `meta`: all domains, favoring features that transfer between them (Meta-KD).
     """
 
     single = "single"

@@ -56,7 +56,7 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
         else:
             why = str(error)
         raise DataError(f"{repo} cannot be read: {why}. Without access to the hub use {alternative}") from error
-    except (DatasetsError, RuntimeError) as error:  # the latter for a repository that is a script
+    except (DatasetsError, RuntimeError) as error:  # RuntimeError: the repository is a script
         raise DataError(f"{repo} {subset} cannot be read: {error}. Use {alternative}") from error
 
 

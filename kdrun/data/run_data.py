@@ -35,7 +35,7 @@ def _student_text(config: RunConfig, dev: TaskDataset) -> Split:
     """The training rows of a data-free method: text built from the corpus, or generated text without labels."""
     path = config.data.path if isinstance(config.data, GeneratedDataConfig) else config.ood.path
     if path is not None:
-        text = generated_text.read_unlabelled(path, config.task, config.ood.rows, config.ood.seed)
+        text = generated_text.read_unlabeled(path, config.task, config.ood.rows, config.ood.seed)
         generated_text.check_same_origin(
             text, dev.synthetic, "choose dev rows of the same origin, or text generated from such rows"
         )

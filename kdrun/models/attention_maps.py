@@ -19,7 +19,7 @@ from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 
 NAME = "kdrun_maps"
-"""Its name in transformers: `attn_implementation=NAME`. No saved model names it."""
+"""Name of this attention in transformers: `attn_implementation=NAME`. No saved model has it in its config."""
 
 
 def attention(

@@ -43,7 +43,7 @@ FIXED = {
 """Arguments of the config classes that are not sizes, with the reason."""
 
 MIN_POSITIONS = 128
-"""Least number of positions, so that weights do not depend on data.max_length up to this length."""
+"""Minimum number of positions, so that weights do not depend on data.max_length up to this length."""
 
 
 def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:

@@ -1,4 +1,4 @@
-"""Masked language modelling objective."""
+"""Masked language modeling objective."""
 
 from __future__ import annotations
 

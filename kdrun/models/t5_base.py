@@ -46,7 +46,7 @@ class TaskT5(T5ForConditionalGeneration):
 def init_t5(model_class: type[T5ForConditionalGeneration], config: T5Config) -> T5ForConditionalGeneration:
     """A model with random weights, in eval mode.
 
-    The only sense of position of a T5 is one bias per distance and head. It is drawn with a standard deviation of 2
+    All that a T5 knows of positions is one bias per distance and head. The bias is drawn with a standard deviation of 2
     [ours] instead of transformers' width^-1/2, with which a tiny model needs thousands of steps before a word's
     neighbors differ from other words (embedded SST-2, 800 steps: 0.83 with transformers' value, 0.98 with 2).
     """

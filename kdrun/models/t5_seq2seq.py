@@ -16,7 +16,7 @@ from kdrun.models.t5_base import TaskT5, scale_decoder_states
 class AnswerT5(TaskT5):
     """A T5 whose `logits` are [batch, answer length, vocabulary], for `decoder_input_ids` [batch, answer length].
 
-    The logits are NaN behind the end of an answer, where nothing is trained. Cost: logits over a vocabulary of 30 000
+    The logits are NaN behind the end of an answer, where nothing is trained. Logits over a vocabulary of 30 000
     cost more than all layers of a small T5, and most positions of a batch are behind the end of short answers.
     """
 

@@ -31,13 +31,13 @@ BYTE_BPE = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask":
 
 ASCII = string.ascii_lowercase + string.digits + string.punctuation
 SMALLEST = {"wordpiece": 160, "bpe": 300}
-"""Least number of entries; a smaller vocabulary is hardly more than its alphabet."""
+"""Minimum number of entries; a smaller vocabulary is hardly more than its alphabet."""
 
 SHIFT = 0xF0000
 """Offset of a character that continues a word, into the private-use characters, which occur in no text."""
 
 LONGEST_WORD = 40
-"""Characters; longer words are left out of the training."""
+"""In characters; longer words are left out of the training."""
 
 
 def from_corpus(

@@ -51,8 +51,8 @@ def read(
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"{where} cannot be loaded for the {context.role}: {first_line(error)}") from None
     for parameter in model.parameters():
-        # copied out of the file's memory map, where tensors have odd addresses: kernels round differently there, and
-        # a loaded model must give the same numbers as the one that was saved
+        # a copy outside the file's memory map, where tensors have odd addresses and kernels round differently: a loaded
+        # model must give the same numbers as the saved one
         parameter.data = parameter.data.clone()
     return model, info
 

@@ -92,7 +92,7 @@ def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("score", "warned"), [(0.51, True), (None, True), (0.9, False)])
-def test_a_student_that_learnt_nothing_is_named(score: float | None, warned: bool) -> None:
+def test_a_student_that_learned_nothing_is_named(score: float | None, warned: bool) -> None:
     scores = {"dev": {"accuracy": score}}
     result: Any = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
     assert summary._is_near_baseline(result | {"guess": {"dev": {"accuracy": 0.5}}}) is warned

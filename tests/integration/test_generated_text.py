@@ -158,7 +158,7 @@ def test_the_result_says_where_the_rows_come_from(left: Path, taught: Path, tmp_
     first = run(*words, f"teacher.path={taught}", "student.tokenizer=teacher")
     origin = first["data"]["generated"]
     assert (origin["method"], origin["same_teacher"]) == ("zskd", True)
-    assert first["checkpoint"]["selected"] == "last"  # no labelled rows of the task to choose by
+    assert first["checkpoint"]["selected"] == "last"  # no labeled rows of the task to choose by
     other = run(*words)  # another teacher, which alone reads the task's rows
     assert other["data"]["generated"]["same_teacher"] is False
     assert (other["data"]["train_rows_read"], other["data"]["train_rows_read_for_teacher"]) == (0, 64)

@@ -28,7 +28,7 @@ same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 # all but a tab, a line feed, and what has no UTF-8; a blank of any kind at an end is no part of a text
 cells = st.text(st.characters(exclude_characters="\t\n", exclude_categories=("Cs",)), min_size=1, max_size=20)
 texts = cells.filter(lambda text: text.strip() and text == text.strip() and not text.endswith("\r"))
-labelled = st.lists(st.tuples(texts, st.sampled_from(["0", "1", "no", "YES"])), min_size=1, max_size=12)
+labeled = st.lists(st.tuples(texts, st.sampled_from(["0", "1", "no", "YES"])), min_size=1, max_size=12)
 
 
 def read(path: Path, content: bytes) -> Any:
@@ -37,7 +37,7 @@ def read(path: Path, content: bytes) -> Any:
 
 
 @same_folder
-@given(rows=labelled, end=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), mark=st.booleans())
+@given(rows=labeled, end=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), mark=st.booleans())
 def test_every_good_row_is_read_as_it_stands(
     rows: list[tuple[str, str]], end: str, last: bool, mark: bool, tmp_path: Path
 ) -> None:
@@ -63,7 +63,7 @@ def test_bytes_are_rows_or_refused(content: bytes, tmp_path: Path) -> None:
 
 
 @same_folder
-@given(rows=labelled, broken=st.lists(texts, min_size=1, max_size=3), place=st.integers(0, 12))
+@given(rows=labeled, broken=st.lists(texts, min_size=1, max_size=3), place=st.integers(0, 12))
 def test_a_broken_row_among_good_ones_is_named(
     rows: list[tuple[str, str]], broken: list[str], place: int, tmp_path: Path
 ) -> None:

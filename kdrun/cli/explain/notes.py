@@ -2,12 +2,12 @@
 
 Conventions that `kdrun explain` reads and the tests hold every shipped method to:
 
-- The class docstring of a method opens with its equation; its `Cost:` section has one entry a role, like `Args:`
-  (passes a student step takes); its `Differences:` section, where paper and authors' code differ, has one entry a
+- The class docstring of a method opens with its equation. Its `Cost:` section lists the passes of a student step, one
+  entry per role, like `Args:`. Its `Differences:` section lists where paper and authors' code differ, one entry per
   setting that chooses between them.
-- A value in `conf/` ends in a comment that opens with where it comes from: `[paper §3]`, `[code]`, `[ours]`, or
-  several of them, then words where needed. After `{…}` the tag holds for the values in the braces. After the key of
-  a section it holds for every value of the section without a separate tag, defaults included.
+- A value in `conf/` ends in a comment that opens with its source tags: `[paper §3]`, `[code]`, `[ours]`, or several of
+  them, then an explanation where needed. After `{…}` a tag holds for the values in the braces. After the key of a
+  section it holds for every value of the section without a separate tag, defaults included.
 """
 
 from __future__ import annotations

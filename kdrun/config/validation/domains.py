@@ -21,7 +21,7 @@ def domain_problems(task: TaskConfig, method: Any, source: str, needs_domains: b
     problems = []
     if task.reported is not None and task.reported not in task.dev_splits:
         ending = f"{did_you_mean(task.reported, task.dev_splits)} (allowed: {', '.join(task.dev_splits)})"
-        text = f"task.reported={task.reported} is no split{ending}"
+        text = f"task.reported={task.reported} is not a split{ending}"
         problems.append(Problem("task.reported", task.reported, text))
     # domains name columns of tables and folders of runs
     problems += [

@@ -19,7 +19,7 @@ def unsupported_source(task: TaskConfig, source: str) -> str | None:
         return None
     first = next(iter(task.folder.get("files", {}).values()), "train.txt")
     return (
-        f"data=hub has no task={task.name}: the data set there runs code of its own. Take data=folder data.dir=PATH (a "
+        f"data=hub has no task={task.name}: the data set there needs custom code. Take data=folder data.dir=PATH (a "
         f"folder that holds {task.folder.get('dir')}/{first} and so on) or data=embedded (synthetic rows)"
     )
 

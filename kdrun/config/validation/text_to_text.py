@@ -45,7 +45,7 @@ def _is_text_to_text(section: Any) -> bool | None:
 
 
 def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping[str, bool]) -> Iterator[Problem]:
-    """Requests of a run that text-to-text models cannot fulfil.
+    """Settings of a run that do not work with text-to-text models.
 
     Args:
         config: the run's.
@@ -58,8 +58,8 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping
     encoders = [role for role in ("teacher", "student") if roles.get(role) is False]
     if config.loss.name == "logit_mse" and text_to_text and encoders and not task.is_regression:
         text = (
-            f"loss=logit_mse compares logits as they are: those of the {text_to_text[0]} are log-probabilities of "
-            f"label words, those of the {encoders[0]} of any size; take loss=kl"
+            f"loss=logit_mse compares raw logits: those of the {text_to_text[0]} are log-probabilities of "
+            f"label words, and those of the {encoders[0]} have any scale; take loss=kl"
         )
         yield Problem("loss", "logit_mse", text)
     if text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):

@@ -78,7 +78,7 @@ def read_generated(path: str, task: TaskConfig) -> GeneratedSplit:
     return GeneratedSplit(split.name, split.table, split.origin, split.fingerprint, notes, synthetic, card)
 
 
-def read_unlabelled(path: str, task: TaskConfig, rows: int | None, seed: int) -> GeneratedSplit:
+def read_unlabeled(path: str, task: TaskConfig, rows: int | None, seed: int) -> GeneratedSplit:
     """The same rows without labels, as the split `ood`: the training rows of a data-free method.
 
     Args:

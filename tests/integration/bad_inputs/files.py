@@ -60,7 +60,7 @@ CASES: list[Case] = [
     tsv("an empty file", b"", "SST-2/train.tsv", "found: nothing", "expected 'sentence', 'label'"),
     tsv("a header alone", HEAD, "SST-2/train.tsv has no rows", "expected 67349"),
     tsv("no header", b"a\t0\n", "lacks the column 'sentence'", "Columns found: 'a', '0'"),
-    tsv("a misspelt column", b"sentense\tlabel\na\t0\n", "did you mean 'sentense'?"),
+    tsv("a misspelled column", b"sentense\tlabel\na\t0\n", "did you mean 'sentense'?"),
     tsv("too few columns", HEAD + b"a\t0\nb\n", "line 3: 1 columns, expected 2", "fix them"),
     tsv("too many columns", HEAD + b"a\tb\t0\n", "line 2: 3 columns, expected 2", "fix them"),
     tsv("a blank line", HEAD + b"a\t0\n\nb\t1\n", "line 3: 1 columns, expected 2"),

@@ -88,7 +88,7 @@ def test_mnli_is_glues_until_it_is_asked_for_by_domain() -> None:
     assert mnli == task("mnli"), "the plain task is left as it was"
 
 
-def test_a_misspelt_part_of_the_protocol_is_named() -> None:
+def test_a_misspelled_part_of_the_protocol_is_named() -> None:
     broken = replace(PLAIN, domains=["a"], by_domain={"row": {}})
     with pytest.raises(DataError, match=r"task\.by_domain\.row is not a key; did you mean 'rows'\?"):
         domains.by_domain_task(broken)

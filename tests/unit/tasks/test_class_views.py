@@ -187,9 +187,9 @@ def test_a_view_leaves_the_model_as_it_is() -> None:
         model = method.roles["student"].train(training)
         view = method.class_view.as_classifier(model)
         assert view.training is model.training is training
-    labelled = made()
-    assert labelled.class_view.as_classifier(labelled.roles["student"]) is labelled.roles["student"]
-    read, taught = labelled.class_view.teacher_targets(labelled.roles["teacher"], batch(labelled).inputs)
+    labeled = made()
+    assert labeled.class_view.as_classifier(labeled.roles["student"]) is labeled.roles["student"]
+    read, taught = labeled.class_view.teacher_targets(labeled.roles["teacher"], batch(labeled).inputs)
     assert "decoder_input_ids" not in read["student"]
     assert taught.shape == (3, 2)
 

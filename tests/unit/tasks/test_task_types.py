@@ -152,7 +152,7 @@ def test_scores_and_guess() -> None:
     assert KIND.majority_baseline(gold, None) == {"entity_f1": 0.0, "entity_recall": 0.0}
 
 
-def test_prediction_rows_are_spelt_as_the_sentence() -> None:
+def test_prediction_rows_are_spelled_as_the_sentence() -> None:
     outputs = np.array([GeneratedAnswer("person : ann u. lee ; location : oslo", False)], dtype=object)
     columns = {"text": ["Ann U. Lee left ."], "label": ["person: Ann U. Lee"]}
     (row,) = prediction_rows(NAMES, "dev", columns, outputs, outputs)

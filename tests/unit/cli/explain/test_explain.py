@@ -42,7 +42,7 @@ class MadeConfig:
 
     name: str = setting("made", "registered method")
     rho: float = setting(0.3, "share of [bold]masked[/bold] tokens", ge=0, le=1)
-    divergence: Divergence = setting(Divergence.ce, "what the generator maximises")
+    divergence: Divergence = setting(Divergence.ce, "what the generator maximizes")
     generator_steps: int = setting(10, "steps of the generator a turn", gt=0)
     generator: OptimConfig = setting(OptimConfig(), "optimizer of the generator")
 
@@ -326,7 +326,7 @@ def test_only_losses_cost_the_import_of_torch(tmp_path: Path) -> None:
     assert done.stdout.startswith("method=kd\n")
 
 
-def test_colours_only_on_a_terminal_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_colors_only_on_a_terminal_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     (card,) = lookup.find_cards("kd")
     assert "\x1b[1mmethod=kd" in printed(card, terminal=True)
     assert main.run(["explain", "--help"]) == 0

@@ -149,9 +149,9 @@ def test_a_file_that_was_changed_after_its_card_is_named(tmp_path: Path) -> None
 def test_text_without_labels(tmp_path: Path) -> None:
     rows = [GOOD | {"text": f"film {i}"} for i in range(20)]
     write(tmp_path, *rows)
-    whole = generated_text.read_unlabelled(str(tmp_path), SINGLE, None, seed=1)
+    whole = generated_text.read_unlabeled(str(tmp_path), SINGLE, None, seed=1)
     assert (whole.name, whole.num_rows, whole.table.column_names) == ("ood", 20, ["text"])
-    some = generated_text.read_unlabelled(str(tmp_path), SINGLE, 5, seed=1)
+    some = generated_text.read_unlabeled(str(tmp_path), SINGLE, 5, seed=1)
     assert some.num_rows == 5
     assert "5 of these rows are used (ood.rows)" in some.notes[1]
     assert some.fingerprint != whole.fingerprint
@@ -210,7 +210,7 @@ def test_the_label_of_a_text_task_is_the_teachers_answer(tmp_path: Path) -> None
     rows = [NAMED | {"answer": "person: Ann", "source": 3}, NAMED | {"text": "Go", "answer": "none"}]
     split = generated_text.read_generated(str(write(tmp_path, *rows)), NAMES)
     assert split.table.to_pydict() == {"text": ["Ann left", "Go"], "label": ["person: Ann", "none"]}
-    assert generated_text.read_unlabelled(str(tmp_path), NAMES, None, 1).table.column_names == ["text"]
+    assert generated_text.read_unlabeled(str(tmp_path), NAMES, None, 1).table.column_names == ["text"]
 
 
 @pytest.mark.parametrize(

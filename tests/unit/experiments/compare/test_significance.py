@@ -163,7 +163,7 @@ def test_one_domain_is_the_whole_split() -> None:
 
 
 def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
-    """Arms of equal accuracy over rows, one better in the small domain: the resamples centre on the reported gap."""
+    """Arms of equal accuracy over rows, one better in the small domain: the resamples center on the reported gap."""
     gold, domains = np.ones(100, int), np.array([0] * 90 + [1] * 10)
     first, second = gold.copy(), gold.copy()
     first[:9] = 0  # nine wrong in the large domain

@@ -170,7 +170,7 @@ def test_masks_follow_the_rate() -> None:
     assert not mask[:, [0, -1]].any()
 
 
-def unlabelled(method: Any) -> Batch:
+def unlabeled(method: Any) -> Batch:
     given = batch(method)
     given.labels = None
     return given
@@ -178,7 +178,7 @@ def unlabelled(method: Any) -> Batch:
 
 def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> None:
     method = made(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
-    given = unlabelled(method)
+    given = unlabeled(method)
     changed, _ = made_ids(method, given)
     out = method.step(given, STUDENT)
     terms = []
@@ -190,7 +190,7 @@ def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> No
     assert set(out.loss_terms) == {"soft", "pseudo"}
 
 
-def modelling(method: Any, given: Batch) -> Tensor:
+def modeling(method: Any, given: Batch) -> Tensor:
     """L_MLM worked out row by row."""
     mask, logits = method.mask_and_score(given)
     log_probs, total, place = logits.log_softmax(dim=-1), torch.zeros(()), 0
@@ -205,19 +205,19 @@ def modelling(method: Any, given: Batch) -> Tensor:
 
 def test_zskds_generator_pulls_apart_and_stays_near_the_text() -> None:
     method = made(kind=ZSKD, mlm_weight=0.7)
-    given = unlabelled(method)
+    given = unlabeled(method)
     method.roles["generator"].requires_grad_(True)
     out = method.step(given, GENERATOR)
     changed = adversarial_ids(method, given)
     answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
                ("student", "teacher")]  # fmt: skip
-    apart, near = losses.kl_divergence(*answers).sum(), modelling(method, given)
+    apart, near = losses.kl_divergence(*answers).sum(), modeling(method, given)
     torch.testing.assert_close(out.loss, 0.7 * near - apart, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(out.loss_terms["mlm"], near.detach(), rtol=1e-5, atol=1e-5)
     assert near > 0
 
 
-def test_zskds_warm_start_is_language_modelling_alone() -> None:
+def test_zskds_warm_start_is_language_modeling_alone() -> None:
     method = made(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
     warm, train = method.phases(method.config, OptimConfig(steps=9))
     assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
@@ -225,16 +225,16 @@ def test_zskds_warm_start_is_language_modelling_alone() -> None:
     assert (warm.evaluated, train.evaluated) == (False, True)
     rates = [method.optimizers(OptimConfig(lr=1e-3), phase)["generator"].lr for phase in (warm, train)]
     assert rates == [3e-5, 5e-7]
-    given = unlabelled(method)
+    given = unlabeled(method)
     given.phase = WARM_START
     out = method.step(given, GENERATOR)
-    torch.testing.assert_close(out.loss, modelling(method, given), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(out.loss, modeling(method, given), rtol=1e-5, atol=1e-5)
     assert set(out.loss_terms) == {"mlm"}
 
 
 def test_kd_ood_is_the_soft_loss_alone() -> None:
     method = made(kind=KDOOD, temperature=2.0)
-    given = unlabelled(method)
+    given = unlabeled(method)
     logits = method.roles["student"](**given.inputs["student"]).logits
     assert given.teacher_logits is not None
     wanted = 4 * losses.kl_divergence(logits, given.teacher_logits, 2.0).sum()

@@ -16,7 +16,7 @@ def test_steps_count_on_from_phase_to_phase() -> None:
     assert set(curves.gauges) == {"lr", "grad_norm", "examples_per_s"}
 
 
-def test_turns_join_neighbouring_records_of_a_role() -> None:
+def test_turns_join_neighboring_records_of_a_role() -> None:
     step = {"phase": "train", "loss": 1.0}
     roles = [(10, "generator"), (20, "generator"), (30, "student"), (40, "generator")]
     curves = read_curves([{**step, "step": at, "role": role} for at, role in roles])

@@ -79,7 +79,7 @@ def test_ids_are_unique_over_plots_and_all_that_is_referred_to_is_there(nasty: l
     assert set(named) == set(ids)
 
 
-def test_colours_follow_the_page(nasty: list[str]) -> None:
+def test_colors_follow_the_page(nasty: list[str]) -> None:
     for svg in nasty:
         assert not re.findall(r"#[0-9a-f]{6}\b", " ".join(Parsed(svg).values("style")))
         assert "var(--c" in svg
