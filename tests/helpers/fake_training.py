@@ -85,20 +85,20 @@ def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Recor
     roles: dict[str, nn.Module] = {"student": nn.Linear(3, 1), "generator": nn.Linear(3, 1), "teacher": nn.Linear(3, 1)}
     optim = OptimConfig(**{"lr": 0.05, "batch_size": 8, "epochs": 3, "max_grad_norm": 0.0, **changes.pop("optim", {})})
     parts = MethodContext(roles, changes.pop("task", None), None, lambda a, b: a, 1, torch.device("cpu"))
-    made = method(None, parts)
+    method_instance = method(None, parts)
     scores = iter(changes.pop("scores", [0.1] * 1000))
     settings = TrainerSettings(optim, seed=1, log_every=1, **changes)
     watcher = Record()
     loop = Trainer(
-        made,
-        made.phases(made.config, optim),
+        method_instance,
+        method_instance.phases(method_instance.config, optim),
         RowFeed(),  # type: ignore[arg-type]
         settings,
         Accelerator(cpu=True),
         lambda: (score := next(scores), {"dev": {"m": score}}),
         watcher,
     )
-    return loop, watcher, made
+    return loop, watcher, method_instance
 
 
 def weights(module: nn.Module) -> list[torch.Tensor]:

@@ -28,7 +28,7 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> None:
 def result(**changes: Any) -> dict[str, Any]:
     """The content of result.json."""
     metrics = {role: {"dev": {"accuracy": value}} for role, value in SCORES.items()}
-    made: dict[str, Any] = {
+    content: dict[str, Any] = {
         "kdrun": "0.1.0", "status": "done", "method": "kd", "task": "sst2", "preset": "embedded", "seed": 1,
         "data": {"name": "SST-2", "source": "folder", "synthetic": False, "train_rows_read": 900, "labels_read": 900},
         "headline": {"metric": "accuracy", "split": "dev"},
@@ -41,12 +41,12 @@ def result(**changes: Any) -> dict[str, Any]:
         "provenance": {"code": "abc", "git": "f5dbc92", "dirty": True, "python": "3.11", "command": "kdrun method=kd"},
         "reasons": {},
     }  # fmt: skip
-    return made | changes
+    return content | changes
 
 
 def metrics(steps: int = 60, every: int = 20, roles: dict[str, int] | None = None) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl: one phase, or two where several roles take turns of so many steps each."""
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     turns = roles or {"student": 1}
     for phase in ("warm up", "train") if roles else ("train",):
         for step in range(every, steps + 1, every):
@@ -54,14 +54,14 @@ def metrics(steps: int = 60, every: int = 20, roles: dict[str, int] | None = Non
             role = next(r for i, r in enumerate(turns) if position < sum(list(turns.values())[: i + 1]))
             loss = math.exp(-step / steps) + 0.05 * math.sin(step)
             shared = {"step": step, "phase": phase, "epoch": step / 100, "role": role, "lr": 1e-3, "grad_norm": 1.0}
-            found.append(shared | {"soft": loss, "loss": loss, "examples_per_s": 1000.0})
-        found.append({"phase": phase, "step": steps, "eval": {"dev": {"accuracy": 0.84}}})
-    return found
+            records.append(shared | {"soft": loss, "loss": loss, "examples_per_s": 1000.0})
+        records.append({"phase": phase, "step": steps, "eval": {"dev": {"accuracy": 0.84}}})
+    return records
 
 
 def predictions(rows: int = 40, **changes: Any) -> list[dict[str, Any]]:
     """The lines of predictions.jsonl; the student is wrong on every fifth row, the teacher on every tenth."""
-    made = []
+    records = []
     for i in range(rows):
         gold = "positive" if i % 2 else "negative"
         other = {"positive": "negative", "negative": "positive"}[gold]
@@ -70,8 +70,8 @@ def predictions(rows: int = 40, **changes: Any) -> list[dict[str, Any]]:
         for whose, answer, top in (("", student, 0.6 + 0.01 * i), ("teacher_", teacher, 0.9)):
             shares = {label: round(top if label == answer else 1 - top, 6) for label in ("negative", "positive")}
             row |= {f"{whose}prediction": answer, f"{whose}probabilities": shares}
-        made.append(row | changes)
-    return made
+        records.append(row | changes)
+    return records
 
 
 def scores(rows: int = 40) -> list[dict[str, Any]]:
@@ -158,10 +158,10 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         generator: str = "none",
         **changes: Any,
     ) -> Path:
-        folder, told = tmp_path / name, result(**changes)
+        folder, content = tmp_path / name, result(**changes)
         folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps(told))
-        config = CONFIG.format(method=told["method"], generator=generator, seed=told["seed"])
+        (folder / "result.json").write_text(json.dumps(content))
+        config = CONFIG.format(method=content["method"], generator=generator, seed=content["seed"])
         (folder / "config.yaml").write_text(config)
         lines(folder / "metrics.jsonl", metrics() if log is None else log)
         lines(folder / "predictions.jsonl", predictions() if answers is None else answers)
@@ -177,17 +177,17 @@ def make_comparison(tmp_path: Path, make_run: Callable[..., Path]) -> Callable[.
     """A comparison's folder, with the folders of its runs."""
 
     def make(*, with_runs: bool = True, **changes: Any) -> Path:
-        told = record(**changes)
-        for arm in told["arms"] if with_runs else ():
+        content = record(**changes)
+        for arm in content["arms"] if with_runs else ():
             for seed, value in arm["scores"].items():
-                where = make_run(f"runs/{arm['name']}-{seed}", method=arm["name"], seed=int(seed))
-                found = json.loads((where / "result.json").read_text())
-                found["student"]["metrics"]["dev"]["accuracy"] = value
-                (where / "result.json").write_text(json.dumps(found))
-                arm["folders"][seed] = str(where)
+                run_dir = make_run(f"runs/{arm['name']}-{seed}", method=arm["name"], seed=int(seed))
+                run_result = json.loads((run_dir / "result.json").read_text())
+                run_result["student"]["metrics"]["dev"]["accuracy"] = value
+                (run_dir / "result.json").write_text(json.dumps(run_result))
+                arm["folders"][seed] = str(run_dir)
         folder = tmp_path / "comparison"
         folder.mkdir()
-        (folder / "comparison.json").write_text(json.dumps(told))
+        (folder / "comparison.json").write_text(json.dumps(content))
         return folder
 
     return make

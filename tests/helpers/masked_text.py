@@ -38,14 +38,14 @@ def models(family: str) -> Any:
     """Generator, teacher, student: teacher and student frozen, as in a generator turn; larger weights than usual."""
     mlm, classifier, config = FAMILIES[family]
     torch.manual_seed(1)
-    made = [mlm(config), classifier(config), classifier(config)]
-    for model in made:
+    roles = [mlm(config), classifier(config), classifier(config)]
+    for model in roles:
         for p in model.parameters():
             p.data.mul_(8)
         model.eval()
-    for model in made[1:]:
+    for model in roles[1:]:
         model.requires_grad_(False)
-    return made
+    return roles
 
 
 def text() -> dict[str, Tensor]:

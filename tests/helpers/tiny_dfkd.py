@@ -79,12 +79,12 @@ def bert(seed: int, entries: int = VOCAB) -> BertForSequenceClassification:
     return larger(model, 8)
 
 
-def text_to_text(seed: int, task: TaskConfig, own: PreTrainedTokenizerFast) -> T5LabelScorer:
+def text_to_text(seed: int, task: TaskConfig, text_tokenizer: PreTrainedTokenizerFast) -> T5LabelScorer:
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
     sizes |= {"vocab_size": VOCAB, "pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
     model = T5LabelScorer(T5Config(**sizes))
-    model.configure_for_task(task, own)
+    model.configure_for_task(task, text_tokenizer)
     return larger(model, 3)
 
 
@@ -95,17 +95,19 @@ def larger(model: Any, times: float) -> Any:
     return model.requires_grad_(False).eval()
 
 
-def made(task: TaskConfig = SINGLE, teacher: str = "encoder", *, apart: bool = False, **settings: Any) -> DFKDT3:
+def build_method(
+    task: TaskConfig = SINGLE, teacher: str = "encoder", *, other_vocabulary: bool = False, **settings: Any
+) -> DFKDT3:
     """The method, its generator's gradient on.
 
     Args:
         task: of one text or of two.
         teacher: `encoder`, or `t5`, which reads prompts; the student is an encoder.
-        apart: whether the readers have another vocabulary.
+        other_vocabulary: whether the readers have another vocabulary.
         **settings: of the method.
     """
     t5_words, encoder_words = tokenizer(ENTRIES, "t5"), tokenizer(ENTRIES, "encoder")
-    if apart:
+    if other_vocabulary:
         encoder_words = tokenizer(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *reversed(LETTERS)], "encoder")
     generator = t5(vocab=VOCAB)
     size = len(encoder_words)
@@ -124,7 +126,7 @@ def made(task: TaskConfig = SINGLE, teacher: str = "encoder", *, apart: bool = F
         "student": TextTokenizer(encoder_words, 32),
     }
     special = [i for i, entry in enumerate(ENTRIES) if entry.startswith(("[", "<"))]
-    shared = None if apart else SharedVocabulary(None, torch.tensor(special))
+    shared = None if other_vocabulary else SharedVocabulary(None, torch.tensor(special))
     parts = MethodContext(
         roles, task, losses.kl_divergence, losses.hard_loss(False), 1, torch.device("cpu"), shared, readers
     )

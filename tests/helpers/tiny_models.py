@@ -77,8 +77,8 @@ def build_context(
 
 def scratch_config(architecture: Architecture = Architecture.bert, **more: Any) -> ScratchConfig:
     vocab = 400 if architecture is Architecture.roberta else 250
-    given = {"sizes": dict(SIZES[architecture]), "vocab_size": vocab, **more}
-    return ScratchConfig(name="scratch", architecture=architecture, **given)
+    values = {"sizes": dict(SIZES[architecture]), "vocab_size": vocab, **more}
+    return ScratchConfig(name="scratch", architecture=architecture, **values)
 
 
 def make(config: Any, context: BuildContext) -> ModelBundle:
@@ -102,9 +102,9 @@ def class_names(built: ModelBundle) -> list[str]:
 
 def stack(built: ModelBundle) -> torch.nn.ModuleList:
     """The encoder's layers."""
-    found = next(m for n, m in built.model.named_modules() if n.endswith(".layer"))
-    assert isinstance(found, torch.nn.ModuleList)
-    return found
+    layers = next(m for n, m in built.model.named_modules() if n.endswith(".layer"))
+    assert isinstance(layers, torch.nn.ModuleList)
+    return layers
 
 
 def logits(built: ModelBundle, text: str = "The cat sees the dog", pair: str = "the dog is happy") -> torch.Tensor:

@@ -35,7 +35,7 @@ def bare(text: str) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_it_is_said_and_nothing_is_half_written(
+def test_bad_input_is_reported_and_leaves_no_partial_file(
     case: Case, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -49,11 +49,11 @@ def test_it_is_said_and_nothing_is_half_written(
         if case.around is not None:
             case.around(patch, tmp_path)
         code = main.run(words)
-    shown = "".join(capsys.readouterr())
-    assert code == case.code, shown
-    assert "Traceback" not in shown
-    lacking = [part for part in case.says if bare(part) not in bare(shown)]
-    assert not lacking, f"{lacking} in:\n{shown}"
+    output = "".join(capsys.readouterr())
+    assert code == case.code, output
+    assert "Traceback" not in output
+    lacking = [part for part in case.says if bare(part) not in bare(output)]
+    assert not lacking, f"{lacking} in:\n{output}"
     if code:
         leaves_nothing(tmp_path, before)
 

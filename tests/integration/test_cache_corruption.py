@@ -35,7 +35,7 @@ OF_KD = {"logits", "pretrained", "teachers", "tokens", "vocabulary"}
         pytest.param(file_corruption.truncate, list(file_corruption.RUNS), KINDS, marks=pytest.mark.slow),
     ],
 )
-def test_every_kind_of_entry_is_found_damaged_and_made_again_as_it_was(
+def test_a_damaged_entry_of_any_namespace_is_rebuilt_unchanged(
     way: Callable[[Path, random.Random], str],
     names: list[str],
     kinds: set[str],
@@ -47,12 +47,14 @@ def test_every_kind_of_entry_is_found_damaged_and_made_again_as_it_was(
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
     root, draw = tmp_path / "cache", random.Random(1)
     before = {name: run(name, tmp_path / name) for name in names}
-    made = {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)}
-    assert {folder.parent.name for folder in made} == kinds
-    harmed = {folder: way(folder, draw) for folder in made}
-    assert all(manifest.verify(folder) for folder in made), harmed
+    digests = {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)}
+    assert {folder.parent.name for folder in digests} == kinds
+    harmed = {folder: way(folder, draw) for folder in digests}
+    assert all(manifest.verify(folder) for folder in digests), harmed
     after = {name: run(name, tmp_path / f"{name}-again") for name in names}
     assert after == before
-    assert {folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)} == made
-    for folder in made:
+    assert {
+        folder: file_corruption.content_digests(folder) for folder in file_corruption.entry_folders(root)
+    } == digests
+    for folder in digests:
         assert f"cache entry {folder} is damaged" in caplog.text, harmed[folder]

@@ -16,10 +16,10 @@ def test_a_sound_run_passes_and_leaves_no_run(
     words: list[str], run_env: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run(["check", *words, *SMOKE, f"output_dir={tmp_path}"]) == 0
-    shown = capsys.readouterr().out
-    wanted = ["labels of the student", "vocabularies", "disk", "loss terms", "gradients", "memory", "0 failed"]
-    assert all(f"{part}" in shown for part in wanted)
-    assert "FAILED" not in shown
+    output = capsys.readouterr().out
+    parts = ["labels of the student", "vocabularies", "disk", "loss terms", "gradients", "memory", "0 failed"]
+    assert all(f"{part}" in output for part in parts)
+    assert "FAILED" not in output
     assert not list(tmp_path.iterdir())
 
 
@@ -28,9 +28,9 @@ def test_a_weak_teacher_fails_the_check_with_the_remedy(
 ) -> None:
     words = ["method=kd", "task=cola", "preset=smoke", "teacher.allow_weak=false", f"output_dir={tmp_path}"]
     assert main.run(["check", *words]) == 1
-    shown = capsys.readouterr().out
-    assert "FAILED  the run starts" in shown
-    assert "teacher.allow_weak=true" in " ".join(shown.split())
+    output = capsys.readouterr().out
+    assert "FAILED  the run starts" in output
+    assert "teacher.allow_weak=true" in " ".join(output.split())
 
 
 def test_too_little_disk_fails(monkeypatch: pytest.MonkeyPatch, run_env: None, tmp_path: Path) -> None:

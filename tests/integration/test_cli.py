@@ -20,7 +20,7 @@ def report(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("verb", list(subcommands.COMMANDS))
-def test_help_of_a_verb_comes_without_torch(verb: str, tmp_path: Path) -> None:
+def test_subcommand_help_does_not_import_torch(verb: str, tmp_path: Path) -> None:
     code = (
         f"import sys; from kdrun.cli import main; assert main.run([{verb!r}, '--help']) == 0\n"
         "assert 'torch' not in sys.modules"
@@ -47,7 +47,7 @@ def test_help_lists_choices_without_torch(tmp_path: Path) -> None:
         assert word in done.stdout
 
 
-def test_config_errors_come_without_torch_and_without_traceback(tmp_path: Path) -> None:
+def test_config_errors_import_no_torch_and_print_no_traceback(tmp_path: Path) -> None:
     code = (
         "import sys; from kdrun.cli import main; code = main.run(['method=kdd', 'optim.lrr=1', 'seed=-1'])\n"
         "assert 'torch' not in sys.modules; sys.exit(code)"

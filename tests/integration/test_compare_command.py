@@ -57,36 +57,36 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
         assert first[0] == first[1]
     (pair,) = record["pairs"]
     assert (pair["a"], pair["b"], pair["word"], pair["seeds"]) == ("kd", "finetune", "INCONCLUSIVE", 2)
-    shown = capsys.readouterr().out
-    assert "kd - finetune" in shown
-    assert "synthetic" in shown
-    assert "dev chose the checkpoint and is the split reported" in shown
+    output = capsys.readouterr().out
+    assert "kd - finetune" in output
+    assert "synthetic" in output
+    assert "dev chose the checkpoint and is the split reported" in output
     saved = json.loads(next(Path(record["arms"][0]["folders"]["1"]).parents[2].rglob("comparison.json")).read_text())
     assert saved["comparison_id"] == record["comparison_id"]
     assert [arm["made_text"] for arm in record["arms"]] == [None, None]
-    assert "text left behind" not in shown
+    assert "text left behind" not in output
     keys = ("confidence", "evenness", "distinct_1", "source_distinct_1", "distinct_2", "source_distinct_2", "copied_1")
     figures = dict.fromkeys(keys, 0.25) | {"agreement": None, "rows": 30.0, "words": 9.0, "source_words": 8.0}
     record["arms"][1]["made_text"] = figures
     text = io.StringIO()
     display.print_comparison(record, Console(RichConsole(file=text, width=200)))
-    shown = text.getvalue()
-    assert "text left behind, means over seeds" in shown
-    assert "0.250 (0.250)" in shown
+    output = text.getvalue()
+    assert "text left behind, means over seeds" in output
+    assert "0.250 (0.250)" in output
 
 
-def test_figures_of_made_text_are_means_over_seeds() -> None:
+def test_statistics_of_generated_text_are_means_over_seeds() -> None:
     none: Any = {"generated": None}
     one: Any = {"generated": {"quality": {"rows": 10, "confidence": 0.5, "agreement": None, "classes": {"a": 1.0}}}}
     two: Any = {"generated": {"quality": {"rows": 20, "confidence": 0.75, "agreement": 0.5, "classes": {"a": 0.5}}}}
     assert record._made_text([none]) is None
-    made = record._made_text([one, two])
-    assert made is not None
+    statistics = record._made_text([one, two])
+    assert statistics is not None
     # the order too: it is that of the columns of a CSV
-    assert list(made.items()) == [("rows", 15.0), ("confidence", 0.625), ("agreement", None)]
+    assert list(statistics.items()) == [("rows", 15.0), ("confidence", 0.625), ("agreement", None)]
 
 
-def test_an_interrupted_comparison_goes_on_and_ends_with_the_same_table(
+def test_an_interrupted_comparison_resumes_and_ends_with_the_same_table(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = runner.run, []

@@ -30,8 +30,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDRUN_CACHE", str(shared_cache))
         finish(smoke_config(folder, "method=finetune"))
-    (made,) = read_runs(folder / "out" / "ledger.jsonl")
-    return Path(made["run_dir"]) / "student"
+    (run,) = read_runs(folder / "out" / "ledger.jsonl")
+    return Path(run["run_dir"]) / "student"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_data_free_run_does_not_open_the_training_file(tmp_path: Path, poisone
 
 
 @pytest.mark.parametrize("method", DATA_FREE)
-def test_synthetic_text_does_not_stand_in_for_real_text(tmp_path: Path, poisoned: list[str], method: str) -> None:
+def test_synthetic_text_is_no_substitute_for_real_text(tmp_path: Path, poisoned: list[str], method: str) -> None:
     words = ["corpus=embedded" if word == "corpus=folder" else word for word in poisoned]
     words = [word for word in words if not word.startswith("corpus.dir=")]
     with pytest.raises(ConfigError, match="corpus=embedded"):
@@ -85,14 +85,14 @@ def test_asking_for_the_training_rows_raises(tmp_path: Path, method: str) -> Non
 
 
 @pytest.mark.parametrize("method", [pytest.param(m, marks=() if m == "zskd" else pytest.mark.slow) for m in DATA_FREE])
-def test_the_dev_labels_choose_the_checkpoint_only_when_told_to(tmp_path: Path, method: str) -> None:
+def test_dev_labels_choose_the_checkpoint_only_on_request(tmp_path: Path, method: str) -> None:
     assert finish(smoke_config(tmp_path, f"method={method}")).result["checkpoint"]["selected"] == "last"
     chosen = finish(smoke_config(tmp_path, f"method={method}", "checkpoint_selection=best_dev")).result["checkpoint"]
     assert (chosen["selected"], chosen["split"]) == ("best_dev", "dev")
 
 
 @pytest.mark.parametrize(("score", "warned"), [(0.51, True), (None, True), (0.9, False)])
-def test_a_student_that_learned_nothing_is_named(score: float | None, warned: bool) -> None:
+def test_a_student_at_the_majority_baseline_is_reported(score: float | None, warned: bool) -> None:
     scores = {"dev": {"accuracy": score}}
     result: Any = {"headline": {"split": "dev", "metric": "accuracy"}, "student": {"metrics": scores}}
     assert summary._is_near_baseline(result | {"guess": {"dev": {"accuracy": 0.5}}}) is warned
@@ -107,7 +107,7 @@ def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Pa
         assert num_steps(arm.config(1).optim, rows=999) == 16
 
 
-def test_a_comparison_of_methods_with_data_keeps_its_words(tmp_path: Path) -> None:
+def test_a_comparison_of_methods_with_data_keeps_its_overrides(tmp_path: Path) -> None:
     arms = plan.plan_arms(["finetune", "kd"], ["preset=smoke"])
     before = [list(arm.words) for arm in arms]
     equalize_budgets(arms, rows=60)

@@ -111,12 +111,12 @@ def test_only_the_role_in_turn_moves_and_every_term_is_there(
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
     teacher = teacher_stage.prepare_teacher(run) if run.requires.meta_teacher else None
-    made = build.make_method(run, teacher)
-    feed = build.make_loader(run, made, teacher)
-    looking = Looking(dict(made.roles))
+    method_instance = build.make_method(run, teacher)
+    feed = build.make_loader(run, method_instance, teacher)
+    looking = Looking(dict(method_instance.roles))
     settings = TrainerSettings(config.optim, config.seed, log_every=1)
-    phases = made.phases(made.config, config.optim)
-    Trainer(made, phases, feed, settings, run.accelerator, lambda: (None, {}), looking).run()
+    phases = method_instance.phases(method_instance.config, config.optim)
+    Trainer(method_instance, phases, feed, settings, run.accelerator, lambda: (None, {}), looking).run()
     assert {record["role"] for record in looking.records} == {t.role for p in phases for t in p.turns}
     for record, moved in zip(looking.records, looking.moved, strict=True):
         assert moved == {record["role"]}

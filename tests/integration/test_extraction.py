@@ -55,8 +55,8 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert [row["split"] for row in rows] == ["dev"] * 500 + ["test"] * 500
     assert all(isinstance(row[key], str) for row in rows for key in ("gold", "prediction", "written"))
     assert ("teacher_prediction" in rows[0]) == needs.teacher
-    own = [row for row in rows if row["split"] == "test"]
-    scores = entities.score([row["gold"] for row in own], [row["prediction"] for row in own])
+    test_rows = [row for row in rows if row["split"] == "test"]
+    scores = entities.score([row["gold"] for row in test_rows], [row["prediction"] for row in test_rows])
     assert scores == result["student"]["metrics"]["test"]
     logged = [record for record in read_lines(folder / "metrics.jsonl") if "eval" not in record]
     terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
@@ -72,7 +72,7 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert "Traceback" not in page
 
 
-def test_the_teachers_logits_are_its_own_on_the_very_tokens(tmp_path: Path) -> None:
+def test_teacher_logits_equal_a_forward_pass_at_the_labeled_tokens(tmp_path: Path) -> None:
     run = runner.prepare(tiny(tmp_path, "method=kd"), QuietConsole())
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
@@ -82,9 +82,9 @@ def test_the_teachers_logits_are_its_own_on_the_very_tokens(tmp_path: Path) -> N
     assert batch.teacher_logits is not None
     with torch.no_grad():
         plain = run.roles["teacher"].model(**batch.inputs["teacher"]).logits
-    there = batch.labels != -100
-    torch.testing.assert_close(batch.teacher_logits[there], plain[there])
-    assert bool(batch.teacher_logits[~there].isnan().all())
+    labeled = batch.labels != -100
+    torch.testing.assert_close(batch.teacher_logits[labeled], plain[labeled])
+    assert bool(batch.teacher_logits[~labeled].isnan().all())
     assert batch.teacher_logits.grad_fn is None
 
 
@@ -116,26 +116,27 @@ def test_data_free_runs_and_students_of_their_text_do_not_open_the_training_file
     (tmp_path / "corpus.txt").write_text("".join(f"The {n} people went to the town.\n" for n in range(60)))
     more = ["data=folder", f"data.dir={tmp_path}", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
     more += [f"teacher.path={folder / 'student'}", "student.tokenizer=teacher"]
+    read_counts = ("train_rows_read", "labels_read", "train_rows_read_for_teacher")
     for method in ("kd_ood", "dfkd_t3"):
         result, folder, _ = finish(tiny(tmp_path, f"method={method}", *more))
-        found = result["data"]
-        assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
-        assert found["synthetic"] is False
+        data = result["data"]
+        assert [data[key] for key in read_counts] == [0, 0, 0]
+        assert data["synthetic"] is False
     result, _, _ = finish(tiny(tmp_path, "method=kd", "data=generated", f"data.path={folder}", *more[1:]))
-    found = result["data"]
-    assert (found["train_rows_read"], found["labels_read"], found["train_rows_read_for_teacher"]) == (0, 0, 0)
-    assert found["generated"]["method"] == "dfkd_t3"
+    data = result["data"]
+    assert [data[key] for key in read_counts] == [0, 0, 0]
+    assert data["generated"]["method"] == "dfkd_t3"
     with pytest.raises(DataError, match=r"train\.txt is not UTF-8"):
         runner.run(tiny(tmp_path, "method=kd", *more), QuietConsole())
 
 
-def test_a_teacher_that_finds_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_teacher_without_entities_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"teacher.*entity_f1.*dev.*0\.0000.*0\.0000"):
         runner.run(tiny(tmp_path, "method=kd", "teacher.allow_weak=false"), QuietConsole())
 
 
 @pytest.mark.parametrize("method", UNFIT)
-def test_methods_that_cannot_are_refused_by_name(method: str, tmp_path: Path) -> None:
+def test_unsupported_methods_are_an_error(method: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"method={method} works with a class or a score.*finetune, kd, kd_ood"):
         tiny(tmp_path, f"method={method}")
 
@@ -149,14 +150,16 @@ def test_methods_that_cannot_are_refused_by_name(method: str, tmp_path: Path) ->
         (["data=generated", "data.path=x", "data.dev=hub"], "data=hub has no task=conll2003"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_loads(more: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_combinations_fail_before_anything_loads(more: list[str], message: str, tmp_path: Path) -> None:
     chosen = {word.partition("=")[0] for word in more}
-    kept = [word for word in words(tmp_path, "method=kd") if not word.startswith(tuple(f"{c}.sizes" for c in chosen))]
+    overrides = [
+        word for word in words(tmp_path, "method=kd") if not word.startswith(tuple(f"{c}.sizes" for c in chosen))
+    ]
     with pytest.raises(ConfigError, match=message):
-        compose.load_config([*kept, *more])
+        compose.load_config([*overrides, *more])
 
 
-def test_a_student_with_a_vocabulary_of_its_own_is_refused(tmp_path: Path) -> None:
+def test_a_student_with_another_vocabulary_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="compared token by token"):
         runner.run(tiny(tmp_path, "method=kd", "student.vocab_size=300"), QuietConsole())
 
@@ -172,8 +175,8 @@ def test_check_passes(tmp_path: Path) -> None:
 def test_a_comparison_judges_entities(tmp_path: Path) -> None:
     from kdrun.cli.commands import compare
 
-    kept = [word for word in words(tmp_path) if not word.startswith("report=")]
-    assert compare.main([*kept, "method=kd", "baselines=finetune", "seeds=2"]) == 0
+    overrides = [word for word in words(tmp_path) if not word.startswith("report=")]
+    assert compare.main([*overrides, "method=kd", "baselines=finetune", "seeds=2"]) == 0
     (folder,) = (tmp_path / "out" / "compare" / "conll2003").iterdir()
     record = json.loads((folder / "comparison.json").read_text())
     assert record["metric"] == "entity_f1"

@@ -50,7 +50,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, taught: Path) -> Path:
+def zskd_run(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, taught: Path) -> Path:
     """The folder of a run of zskd that left its text."""
     folder = tmp_path_factory.mktemp("left")
     with pytest.MonkeyPatch.context() as patch:
@@ -80,16 +80,16 @@ def built(taught: Path) -> tuple[Any, Method, Any]:
     return run, method, build.make_loader(run, method)
 
 
-def test_a_run_leaves_rows_card_and_page(left: Path) -> None:
-    folder, task = left / "generated", compose.load_config(["task=sst2"]).task
+def test_a_run_leaves_rows_card_and_page(zskd_run: Path) -> None:
+    folder, task = zskd_run / "generated", compose.load_config(["task=sst2"]).task
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "card.json", "train.jsonl"]
-    assert not list(left.glob(".generated*"))
+    assert not list(zskd_run.glob(".generated*"))
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    result, card = json.loads((left / "result.json").read_text()), json.loads((folder / "card.json").read_text())
+    result, card = json.loads((zskd_run / "result.json").read_text()), json.loads((folder / "card.json").read_text())
     assert len({row["text"] for row in rows}) == len(rows) == 64  # as many as the out-of-domain rows
     assert all(list(row) == ["text", "wanted", "teacher", "source"] for row in rows)
     assert result["generated"]["rows"] == card["file"]["rows"] == 64
-    assert result["generated"]["fingerprint"] == read_generated(str(left), task).fingerprint
+    assert result["generated"]["fingerprint"] == read_generated(str(zskd_run), task).fingerprint
     assert result["generated"]["quality"] == card["quality"]
     assert (card["method"], card["task"], card["source"]["split"]) == ("zskd", "sst2", "ood")
     assert (card["source"]["task_rows_read"], card["source"]["task_labels_read"]) == (0, 0)
@@ -101,8 +101,8 @@ def test_a_run_leaves_rows_card_and_page(left: Path) -> None:
     assert shares["positive"] == pytest.approx(labels.count("positive") / 64)
 
 
-def test_a_run_that_died_after_its_text_was_written_goes_on(
-    left: Path, taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_killed_after_its_text_was_written_resumes(
+    zskd_run: Path, taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [f"teacher.path={taught}", "student.tokenizer=teacher", "generator.tokenizer=teacher", "method=zskd"]
     words += [f"output_dir={tmp_path}", f"run_dir={tmp_path / 'run'}"]
@@ -117,33 +117,33 @@ def test_a_run_that_died_after_its_text_was_written_goes_on(
     assert (tmp_path / "run" / "generated" / "train.jsonl").exists()
     (tmp_path / "run" / ".generated.tmp").mkdir()  # as of one that died a little earlier
     run(*words)
-    rows = [(folder / "generated" / "train.jsonl").read_bytes() for folder in (left, tmp_path / "run")]
+    rows = [(folder / "generated" / "train.jsonl").read_bytes() for folder in (zskd_run, tmp_path / "run")]
     assert rows[0] == rows[1]
     assert not list((tmp_path / "run").glob(".generated*"))
 
 
-def test_the_teacher_scored_the_text_as_it_is_written(left: Path, taught: Path) -> None:
+def test_the_teacher_scored_the_text_as_it_is_written(zskd_run: Path, taught: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(taught).eval()
     tokenizer = AutoTokenizer.from_pretrained(taught)
-    rows = [json.loads(line) for line in (left / "generated" / "train.jsonl").read_text().splitlines()][:20]
+    rows = [json.loads(line) for line in (zskd_run / "generated" / "train.jsonl").read_text().splitlines()][:20]
     with torch.no_grad():
         batch = tokenizer(
             [row["text"] for row in rows], padding=True, truncation=True, max_length=48, return_tensors="pt"
         )
         expected = model(**batch).logits.softmax(dim=-1)
-    found = torch.tensor([[row["teacher"]["negative"], row["teacher"]["positive"]] for row in rows])
-    torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+    probabilities = torch.tensor([[row["teacher"]["negative"], row["teacher"]["positive"]] for row in rows])
+    torch.testing.assert_close(probabilities, expected, atol=2e-6, rtol=0)
 
 
 def test_another_student_learns_from_it_and_the_training_file_stays_shut(
-    left: Path, tmp_path: Path, poisoned: list[str]
+    zskd_run: Path, tmp_path: Path, poisoned: list[str]
 ) -> None:
-    card = left / "generated" / "card.json"
-    alone = tmp_path / "alone.jsonl"  # without its synthetic card: the dev rows here pass for real ones
-    alone.write_bytes((card.with_name("train.jsonl")).read_bytes())
+    card = zskd_run / "generated" / "card.json"
+    copy = tmp_path / "alone.jsonl"  # without its synthetic card: the dev rows here pass for real ones
+    copy.write_bytes((card.with_name("train.jsonl")).read_bytes())
     with pytest.raises(DataError, match="generated from synthetic text"):
-        run("method=finetune", "data=generated", f"data.path={left}", *poisoned, f"output_dir={tmp_path}")
-    words = ["data=generated", f"data.path={alone}", *poisoned, "student.sizes.hidden_size=16", "generator=none"]
+        run("method=finetune", "data=generated", f"data.path={zskd_run}", *poisoned, f"output_dir={tmp_path}")
+    words = ["data=generated", f"data.path={copy}", *poisoned, "student.sizes.hidden_size=16", "generator=none"]
     data = run("method=finetune", *words, f"output_dir={tmp_path}")["data"]
     assert data["rows"] == {"dev": 3, "generated": 64}
     assert (data["train_rows_read"], data["labels_read"], data["train_rows_read_for_teacher"]) == (0, 0, 0)
@@ -153,8 +153,8 @@ def test_another_student_learns_from_it_and_the_training_file_stays_shut(
         run("method=finetune", "data=folder", *poisoned, f"output_dir={tmp_path}")
 
 
-def test_the_result_says_where_the_rows_come_from(left: Path, taught: Path, tmp_path: Path) -> None:
-    words = ["method=kd", "data=generated", f"data.path={left}", f"output_dir={tmp_path}"]
+def test_the_result_records_the_origin_of_the_rows(zskd_run: Path, taught: Path, tmp_path: Path) -> None:
+    words = ["method=kd", "data=generated", f"data.path={zskd_run}", f"output_dir={tmp_path}"]
     first = run(*words, f"teacher.path={taught}", "student.tokenizer=teacher")
     origin = first["data"]["generated"]
     assert (origin["method"], origin["same_teacher"]) == ("zskd", True)
@@ -168,16 +168,16 @@ def test_the_result_says_where_the_rows_come_from(left: Path, taught: Path, tmp_
 @pytest.mark.parametrize(
     "method", [pytest.param(m, marks=() if m in ("kd", "dfkd_t3") else pytest.mark.slow) for m in METHODS]
 )
-def test_every_method_takes_a_step_on_it(method: str, left: Path) -> None:
-    words = [*SMOKE, f"method={method}", "data=generated", f"data.path={left}", "dry_run=true"]
+def test_every_method_takes_a_step_on_it(method: str, zskd_run: Path) -> None:
+    words = [*SMOKE, f"method={method}", "data=generated", f"data.path={zskd_run}", "dry_run=true"]
     assert runner.run(compose.load_config(words), QuietConsole()) is None
 
 
 @pytest.mark.slow
 def test_one_table_holds_a_student_of_the_corpus_and_one_of_the_text(
-    left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    zskd_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["compare", "method=kd_ood", "baselines=[]", *SMOKE, f"ood.path=null,{left}", "seeds=1"]
+    words = ["compare", "method=kd_ood", "baselines=[]", *SMOKE, f"ood.path=null,{zskd_run}", "seeds=1"]
     assert main.run([*words, f"output_dir={tmp_path}"]) == 0
     record = read_comparisons(tmp_path / "ledger.jsonl")[-1]
     assert [arm["name"] for arm in record["arms"]] == ["kd_ood path=null", "kd_ood path=run"]
@@ -200,8 +200,8 @@ def test_only_methods_that_learn_from_such_text_have_an_arm_for_each() -> None:
     ]
     assert "generated.rows=9" not in arms[0].words
     assert arms[0].left_out[0].startswith("without generated.rows=9: ")
-    (alone, _) = plan.plan_arms(["finetune", "kd_ood"], ["preset=smoke", "ood.path=x", "ood.rows=5"])
-    assert alone.words == ["method=finetune", "preset=smoke", "ood.rows=5"]
+    (single_arm, _) = plan.plan_arms(["finetune", "kd_ood"], ["preset=smoke", "ood.path=x", "ood.rows=5"])
+    assert single_arm.words == ["method=finetune", "preset=smoke", "ood.rows=5"]
     assert "generated.rows=9" in arms[-1].words
     with pytest.raises(ConfigError, match=r"a comparison has one generated\.rows"):
         plan.plan_arms(["zskd"], ["generated.rows=1,2"])
@@ -216,9 +216,9 @@ def test_methods_with_data_leave_text_when_asked(tmp_path: Path, capsys: pytest.
     assert card["source"]["task_rows_read"] == 64
     row = json.loads((tmp_path / "run" / "generated" / "train.jsonl").read_text().splitlines()[0])
     assert list(row) == ["text", "text_pair", "wanted", "teacher", "source"]
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "distinct-1" in shown
-    assert "kdrun method=finetune task=mrpc preset=smoke data=generated data.path=" in shown
+    output = " ".join(capsys.readouterr().out.split())
+    assert "distinct-1" in output
+    assert "kdrun method=finetune task=mrpc preset=smoke data=generated data.path=" in output
     assert 'id="generated"' in report.write_run_report(tmp_path / "run").read_text(encoding="utf-8")
     result = run("method=kd_augment", "task=mrpc", f"output_dir={tmp_path}")
     assert result["generated"] is None
@@ -233,9 +233,9 @@ def test_a_crash_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(generate.RowGenerator, "rows", broken)
     with pytest.raises(OSError, match="disk full"):
         run("method=zskd", f"output_dir={tmp_path}", f"run_dir={tmp_path / 'run'}")
-    left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert not any("generated" in name for name in left)
-    assert "predictions.jsonl" in left  # what the training gave is there all the same
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not any("generated" in name for name in names)
+    assert "predictions.jsonl" in names  # what the training gave is there all the same
     assert read_runs(tmp_path / "ledger.jsonl")[-1]["status"] == "failed"
 
 
@@ -246,7 +246,7 @@ def test_rows_are_a_function_of_the_seed(built: tuple[Any, Method, Any]) -> None
     assert len(set(first)) == 20
 
 
-def test_more_rows_than_sources_are_made_in_several_passes(built: tuple[Any, Method, Any]) -> None:
+def test_more_rows_than_sources_take_several_passes(built: tuple[Any, Method, Any]) -> None:
     run, method, feed = built
     maker = RowGenerator(run, method, feed, 150)
     rows = list(maker.rows())
@@ -279,7 +279,7 @@ def test_a_generator_that_repeats_itself_ends_the_work(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["method=kd", "generated.rows=5"], "kd_augment, mate_kd, zskd do)"),
         (["method=mate_kd", "task=stsb", "generated.rows=5"], "task=stsb has no classes"),
@@ -292,10 +292,10 @@ def test_a_generator_that_repeats_itself_ends_the_work(
         (["method=kd_ood", "ood.path=x", "data=generated", "data.path=x"], "both name the text to learn from"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_before_anything_loads(words: list[str], told: str) -> None:
+def test_invalid_combinations_fail_before_anything_loads(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose.load_config(words)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_text_in_the_place_of_the_corpus_needs_no_real_corpus() -> None:
@@ -317,7 +317,7 @@ def test_how_many_rows_are_left() -> None:
     assert generate.FEWEST_NEW > 0  # else a generator that repeats itself would never end
 
 
-def test_the_words_to_learn_from_it_name_the_dev_rows_of_the_run() -> None:
+def test_the_suggested_command_names_the_dev_rows_of_the_run() -> None:
     config = compose.load_config(["preset=mini", "data.dir=GLUE", "method=mate_kd"])
     assert overrides_to_train_on(config, Path("out"))[2:] == [
         "preset=mini", "data=generated", "data.path=out", "data.dir=GLUE"

@@ -95,9 +95,9 @@ def test_same_losses_as_a_plain_loop(regression: bool, tmp_path: Path, monkeypat
     parts = MethodContext({"student": student}, task, None, losses.hard_loss(regression), 7, torch.device("cpu"))
     entry = registry.get("method", "finetune")
     assert entry.config is not None
-    method, seen = entry.target(entry.config(), parts), Losses()
+    method, logged = entry.target(entry.config(), parts), Losses()
     settings = TrainerSettings(optim, seed=7, log_every=1)
     phases = method.phases(method.config, optim)
-    Trainer(method, phases, feed, settings, Accelerator(cpu=True), lambda: (None, {}), seen).run()
-    np.testing.assert_allclose(seen.values, plain, atol=1e-5)
+    Trainer(method, phases, feed, settings, Accelerator(cpu=True), lambda: (None, {}), logged).run()
+    np.testing.assert_allclose(logged.values, plain, atol=1e-5)
     assert plain[-1] != pytest.approx(plain[0], rel=1e-3)

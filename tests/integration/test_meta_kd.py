@@ -35,10 +35,10 @@ def test_one_student_for_each_domain_from_one_teacher(tmp_path: Path) -> None:
         right = sum(row["prediction"] == row["gold"] for row in part) / 200
         assert scores[f"accuracy_{name}"] == pytest.approx(right)
         AutoModelForSequenceClassification.from_pretrained(folder / "domains" / name / "student")
-    own = json.loads((folder / "domains" / "dvd" / "result.json").read_text())
-    assert own["data"]["rows_by_domain"]["train"] == {"books": 0, "dvd": 16, "electronics": 0, "kitchen": 0}
-    assert own["data"]["rows_read_for_teacher_by_domain"] == dict.fromkeys(names, 16)
-    assert own["data"]["train_rows_read_for_teacher"] == 64
+    domain_result = json.loads((folder / "domains" / "dvd" / "result.json").read_text())
+    assert domain_result["data"]["rows_by_domain"]["train"] == {"books": 0, "dvd": 16, "electronics": 0, "kitchen": 0}
+    assert domain_result["data"]["rows_read_for_teacher_by_domain"] == dict.fromkeys(names, 16)
+    assert domain_result["data"]["train_rows_read_for_teacher"] == 64
 
 
 def test_a_held_out_domain_is_not_read_by_the_teacher(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_one_student_on_all_domains_chooses_on_dev_and_reports_test(tmp_path: Pa
     # test is not looked at before the end
     scored = [line["eval"] for line in read_lines(folder / "metrics.jsonl") if "eval" in line]
     assert scored
-    assert all(list(found) == ["dev"] for found in scored)
+    assert all(list(splits) == ["dev"] for splits in scored)
 
 
 @pytest.mark.usefixtures("run_env")
@@ -57,9 +57,9 @@ def test_predictions_say_their_domain_and_give_the_scores_again(tmp_path: Path) 
     rows = read_lines(folder / "predictions.jsonl")
     assert {split: sum(row["split"] == split for row in rows) for split in ("dev", "test")} == {"dev": 720, "test": 800}
     for domain in DOMAINS:
-        own = [row for row in rows if (row["split"], row["domain"]) == ("test", domain)]
-        right = np.mean([row["gold"] == row["prediction"] for row in own])
-        assert len(own) == 200
+        domain_rows = [row for row in rows if (row["split"], row["domain"]) == ("test", domain)]
+        right = np.mean([row["gold"] == row["prediction"] for row in domain_rows])
+        assert len(domain_rows) == 200
         assert right == pytest.approx(result["student"]["metrics"]["test"][f"accuracy_{domain}"])
 
 
@@ -77,44 +77,44 @@ def test_the_page_of_a_run_tells_of_both_splits_and_of_each_domain(tmp_path: Pat
 @pytest.mark.usefixtures("run_env")
 def test_a_comparison_pairs_on_the_split_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main([*SMOKE, f"output_dir={tmp_path}", "method=kd", "seeds=1"]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     (record,) = ledger.read_comparisons(tmp_path / "ledger.jsonl")
     assert (record["split"], record["chosen_on"], record["metric"], record["rows"]) == ("test", "dev", "accuracy", 800)
     assert record["guess"] == 0.5
     assert record["how"] == record["pairs"][0]["how"] == significance.HOW_BY_DOMAIN
-    assert "dev chose the checkpoint; test (800 rows) is reported" in shown
+    assert "dev chose the checkpoint; test (800 rows) is reported" in output
     for arm in record["arms"]:
         for seed, folder in arm["folders"].items():
-            made = json.loads((Path(folder) / "result.json").read_text())
-            assert arm["scores"][seed] == made["student"]["metrics"]["test"]["accuracy"]
+            comparison = json.loads((Path(folder) / "result.json").read_text())
+            assert arm["scores"][seed] == comparison["student"]["metrics"]["test"]["accuracy"]
     page = next(tmp_path.rglob("compare/amazon/*/report.html")).read_text()
     assert "Checkpoints were chosen on dev; test is reported." in page
     assert main.run(["table", "of=verdicts", f"output_dir={tmp_path}"]) == 0
-    told = capsys.readouterr().out
-    assert "Percent on test" in told
-    assert "Checkpoint of amazon (synthetic): chosen on dev, test reported." in told
+    table_output = capsys.readouterr().out
+    assert "Percent on test" in table_output
+    assert "Checkpoint of amazon (synthetic): chosen on dev, test reported." in table_output
     assert main.run(["table", "rows=method", "cols=task", "metric=accuracy_dvd", f"output_dir={tmp_path}"]) == 0
-    told = capsys.readouterr().out
-    assert "accuracy_dvd" in told
-    assert "Checkpoint: best_dev on dev, test reported." in told
+    table_output = capsys.readouterr().out
+    assert "accuracy_dvd" in table_output
+    assert "Checkpoint: best_dev on dev, test reported." in table_output
     assert report.main([next(iter(record["arms"][0]["folders"].values()))]) == 0
 
 
 @pytest.mark.usefixtures("run_env")
 def test_check_counts_the_rows_of_each_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check", "method=kd", *SMOKE, f"output_dir={tmp_path}"]) == 0
-    shown = capsys.readouterr().out
-    assert "train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 180" in " ".join(shown.split())
+    output = capsys.readouterr().out
+    assert "train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 180" in " ".join(output.split())
 
 
 def test_the_card_of_a_task_tells_its_domains_and_the_split_reported() -> None:
-    def told(name: str) -> str:
+    def card_text(name: str) -> str:
         (card,) = lookup.find_cards(name)
         text = io.StringIO()
         display.print_card(card, RichConsole(file=text, width=300))
         return " ".join(text.getvalue().split())
 
-    amazon, mnli = told("task=amazon"), told("task=mnli")
+    amazon, mnli = card_text("task=amazon"), card_text("task=mnli")
     assert "domains books, dvd, electronics, kitchen" in amazon
     assert "train 6480, dev 720, test 800; dev chooses, test is reported" in amazon
     assert "columns at the hub" not in amazon

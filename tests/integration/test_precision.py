@@ -30,10 +30,10 @@ LIVELY |= {"checkpoint.every_seconds": "1e9", "runtime.log_every": "1"}
 
 def carry_out(method: str, precision: str, folder: Path) -> tuple[list[float], list[float]]:
     """Every logged loss, and every probability that the student gives."""
-    given = dict(word.split("=", 1) for word in killable_runs.overrides(method, folder)) | LIVELY
-    given |= {"runtime.precision": precision, "run_dir": str(folder / precision)}
+    settings = dict(word.split("=", 1) for word in killable_runs.overrides(method, folder)) | LIVELY
+    settings |= {"runtime.precision": precision, "run_dir": str(folder / precision)}
     runner.run(
-        compose.load_config([f"{key}={value}" for key, value in given.items()]),
+        compose.load_config([f"{key}={value}" for key, value in settings.items()]),
         Console(RichConsole(file=io.StringIO())),
     )
     losses = [record["loss"] for record in read_lines(folder / precision / "metrics.jsonl") if "loss" in record]

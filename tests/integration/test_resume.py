@@ -22,8 +22,8 @@ SOME = ("mate_kd",)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killable_runs.Server]:
-    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as made:
-        yield made
+    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def all_steps(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("method", [pytest.param(m, marks=() if m in SOME else pytest.mark.slow) for m in METHODS])
-def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
+def test_a_run_killed_at_any_step_resumes_with_equal_results(
     method: str, server: killable_runs.Server, tmp_path: Path
 ) -> None:
     words = killable_runs.overrides(method, tmp_path)
-    wanted = undisturbed(server, words, tmp_path / "whole")
+    expected = undisturbed(server, words, tmp_path / "whole")
     at = random.SystemRandom().randint(1, all_steps(tmp_path / "whole"))
     killed = [*words, f"run_dir={tmp_path}/killed"]
     assert server.run(*killed, at=at) == -signal.SIGKILL
@@ -55,7 +55,7 @@ def test_killed_at_any_step_it_goes_on_as_if_nothing_had_been(
     # by its folder, or by the same command
     again = [f"resume={tmp_path}/killed"] if at % 2 else killed
     assert server.run(*again) == 0, (at, server.output)
-    assert killable_runs.differences(killable_runs.outputs(tmp_path / "killed"), wanted) == [], at
+    assert killable_runs.differences(killable_runs.outputs(tmp_path / "killed"), expected) == [], at
     runs = read_ledger(tmp_path)
     assert [run["status"] for run in runs] == ["done", "done"]
     assert {p.name for p in (tmp_path / "killed" / "checkpoints").iterdir()} == {"best", "last"}
@@ -88,7 +88,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     assert killable_runs.differences(killable_runs.outputs(stopped), whole_kd) == []
 
 
-def test_a_full_disk_is_said_and_costs_nothing(
+def test_a_full_disk_is_reported_and_loses_nothing(
     server: killable_runs.Server, tmp_path: Path, shared_cache: Path, whole_kd: dict[str, object]
 ) -> None:
     """A limit on file sizes imitates a full disk: only the logs can be written."""
@@ -107,8 +107,8 @@ def test_a_full_disk_is_said_and_costs_nothing(
 
 
 @pytest.mark.slow
-def test_a_teacher_goes_on_too_and_is_the_same_teacher(tmp_path: Path, shared_cache: Path) -> None:
-    made = {}
+def test_teacher_training_resumes_to_the_same_teacher(tmp_path: Path, shared_cache: Path) -> None:
+    results = {}
     for name, at in (("whole", 0), ("killed", random.SystemRandom().randint(1, 4))):
         cache = tmp_path / f"cache-{name}"
         shutil.copytree(shared_cache, cache, ignore=shutil.ignore_patterns("teachers", "logits"))
@@ -118,16 +118,14 @@ def test_a_teacher_goes_on_too_and_is_the_same_teacher(tmp_path: Path, shared_ca
                 assert server.run(*words, at=at) == -signal.SIGKILL
             assert server.run(*words) == 0, server.output
         (teacher,) = (cache / "teachers").glob("*/model.safetensors")
-        made[name] = teacher.read_bytes(), killable_runs.outputs(tmp_path / name)
+        results[name] = teacher.read_bytes(), killable_runs.outputs(tmp_path / name)
         assert {p.name for p in (tmp_path / name / "checkpoints").iterdir()} == {"best", "last"}
-    assert made["whole"][0] == made["killed"][0]
-    assert killable_runs.differences(made["whole"][1], made["killed"][1]) == []
+    assert results["whole"][0] == results["killed"][0]
+    assert killable_runs.differences(results["whole"][1], results["killed"][1]) == []
 
 
 @pytest.mark.slow
-def test_a_run_of_all_domains_goes_on_with_the_domain_it_was_killed_in(
-    server: killable_runs.Server, tmp_path: Path
-) -> None:
+def test_a_run_of_all_domains_resumes_in_the_killed_domain(server: killable_runs.Server, tmp_path: Path) -> None:
     words = ["task=amazon", "method.domain=all", "teacher.domain_strategy=mixed"]
     words = [*(w for w in killable_runs.overrides("tinybert_kd", tmp_path) if w != "task=sst2"), *words]
     whole, killed = tmp_path / "whole", tmp_path / "killed"

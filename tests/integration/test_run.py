@@ -75,7 +75,7 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     assert result["checkpoint"]["selected"] == ("last" if needs.data_free else "best_dev")
 
 
-def test_a_run_leaves_its_report_and_says_where_last(tmp_path: Path) -> None:
+def test_a_run_prints_the_path_of_its_report_last(tmp_path: Path) -> None:
     _, folder, console = finish(smoke_config(tmp_path, "report=true"))
     # a long path is wrapped by the console of this test
     assert "".join(console.split()).endswith(f"report:{folder / 'report.html'}")
@@ -184,7 +184,7 @@ def test_a_student_that_never_changes_is_reported(tmp_path: Path) -> None:
     assert "the first step changed no weight of the student" in " ".join(console.split())
 
 
-def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: Path) -> None:
+def test_a_weak_teacher_is_an_error_with_its_score_and_a_failed_record(tmp_path: Path) -> None:
     config = smoke_config(tmp_path, "teacher.allow_weak=false", "teacher.finetune_optim.steps=1")
     with pytest.raises(TrainingError, match=r"accuracy.*dev.*0\.\d+.*allow_weak=true"):
         runner.run(config, Console(RichConsole(file=io.StringIO())))
@@ -193,7 +193,7 @@ def test_weak_teacher_is_refused_with_its_score_and_the_ledger_knows(tmp_path: P
     assert "allow_weak=true" in run["error"]
 
 
-def test_interrupt_ends_cleanly_with_the_ledger_saying_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_cleanly_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -271,9 +271,9 @@ def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None
         assert time.monotonic() < deadline, "the run never began to train"
         time.sleep(0.2)
     child.send_signal(signal.SIGINT)
-    shown, _ = child.communicate(timeout=60)
+    output, _ = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "interrupted" in shown
-    assert "Traceback" not in shown
+    assert "interrupted" in output
+    assert "Traceback" not in output
     (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"

@@ -21,21 +21,21 @@ NOW = time.time()
 
 
 def start(number: int, method: str = "kd", task: str = "sst2", *, age: float = 0.0, **keys: Any) -> dict[str, Any]:
-    made = {
+    event = {
         "event": "start", "run_id": f"r{number}", "run_dir": f"out/r{number}", "method": method, "task": task,
         "preset": "smoke", "seed": number, "command": "kdrun", "started": NOW - age, "pid": os.getpid(),
     }  # fmt: skip
-    return made | keys
+    return event | keys
 
 
 def end(number: int, status: str = "done", **keys: Any) -> dict[str, Any]:
-    made = {"event": "end", "run_id": f"r{number}", "status": status, "error": None, "seconds": 61.4}
+    event = {"event": "end", "run_id": f"r{number}", "status": status, "error": None, "seconds": 61.4}
     if status == "done":
-        made |= {
+        event |= {
             "data_name": "SST-2", "synthetic": False, "headline": {"metric": "accuracy", "split": "dev"},
             "teacher": None, "student": {"name": "s", "metrics": {"dev": {"accuracy": 0.81234}}}, "retention": 0.9087,
         }  # fmt: skip
-    return made | keys
+    return event | keys
 
 
 def write(path: Path, *lines: dict[str, Any]) -> Path:
@@ -61,7 +61,7 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, An
 
 
 @pytest.mark.usefixtures("ledger")
-def test_the_list_says_what_ran_and_why_it_failed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_shows_runs_and_reasons_of_failures(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["runs"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
@@ -136,7 +136,7 @@ def test_an_empty_ledger_names_the_command_that_makes_a_run(tmp_path: Path, caps
         ("methods=kd", "did you mean 'method'"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(word: str, problem: str) -> None:
+def test_invalid_arguments_are_an_error(word: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         runs.main([word])
 
@@ -151,8 +151,8 @@ def test_ledgers_add_up_and_a_run_in_both_counts_once(tmp_path: Path) -> None:
     whole = write(tmp_path / "a.jsonl", start(1), end(1))
     part = write(tmp_path / "b.jsonl", start(1, pid=None), start(2, age=5.0, pid=None))
     for names in ([whole, part], [part, whole]):
-        found = ledger_query.ledger_runs(RunFilters(ledger=[str(name) for name in names]))
-        assert [(run["run_id"], run["status"]) for run in found] == [("r2", "crashed"), ("r1", "done")]
+        runs = ledger_query.ledger_runs(RunFilters(ledger=[str(name) for name in names]))
+        assert [(run["run_id"], run["status"]) for run in runs] == [("r2", "crashed"), ("r1", "done")]
 
 
 def test_a_run_without_an_end_is_running_while_its_process_is() -> None:

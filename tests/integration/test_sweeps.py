@@ -27,8 +27,8 @@ def words(folder: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killable_runs.Server]:
-    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as made:
-        yield made
+    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as running:
+        yield running
 
 
 def the_sweep(folder: Path) -> sweeps.Sweep:
@@ -41,13 +41,13 @@ def states(folder: Path) -> dict[str, str]:
     return {cell["label"]: cell["status"] for cell in sweeps.cell_statuses(the_sweep(folder))}
 
 
-def plan(*given: str) -> sweeps.Sweep:
-    made = sweeps.plan_sweep(list(given))
-    assert made is not None
-    return made
+def plan(*arguments: str) -> sweeps.Sweep:
+    sweep = sweeps.plan_sweep(list(arguments))
+    assert sweep is not None
+    return sweep
 
 
-def test_a_cell_is_named_by_its_config_whatever_changes_no_number(tmp_path: Path) -> None:
+def test_a_cell_id_depends_only_on_settings_that_change_numbers(tmp_path: Path) -> None:
     first = plan(*words(tmp_path / "a", "seed=1,2", "method=kd"))
     second = plan(
         *reversed(words(tmp_path / "b", "seed=2,1", "method=kd")), "checkpoint.every_seconds=1", "sweep=named"
@@ -62,9 +62,9 @@ def test_a_cell_is_named_by_its_config_whatever_changes_no_number(tmp_path: Path
 
 
 def test_cells_are_those_that_hydra_makes(tmp_path: Path) -> None:
-    made = plan(*words(tmp_path, "seed=range(1,3)", "method=finetune,kd", "optim.lr=choice(1e-3,1e-4)"))
-    assert len({cell.id for cell in made.cells}) == 8
-    assert "seed=1 method=finetune optim.lr=0.001" in {cell.label for cell in made.cells}
+    sweep = plan(*words(tmp_path, "seed=range(1,3)", "method=finetune,kd", "optim.lr=choice(1e-3,1e-4)"))
+    assert len({cell.id for cell in sweep.cells}) == 8
+    assert "seed=1 method=finetune optim.lr=0.001" in {cell.label for cell in sweep.cells}
 
 
 def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_an_override_that_no_sweep_can_have_is_an_error(tmp_path: Path, override
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_base_is_refused_with_what_differs(tmp_path: Path) -> None:
+def test_another_base_is_an_error_with_the_difference(tmp_path: Path) -> None:
     base = words(tmp_path, "sweep=mine", "method=kd")
     plan(*base, "seed=1,2")
     assert len(plan(*base, "seed=2,3").cells) == 3
@@ -91,9 +91,9 @@ def test_another_base_is_refused_with_what_differs(tmp_path: Path) -> None:
         plan(*base[:-1], "method=finetune", "seed=4,5")
 
 
-def test_a_default_that_changed_is_another_base_and_so_is_other_code(tmp_path: Path) -> None:
-    made = plan(*words(tmp_path, "seed=1,2"))
-    path = made.folder / sweeps.RECORD
+def test_a_changed_default_or_changed_code_is_another_base(tmp_path: Path) -> None:
+    sweep = plan(*words(tmp_path, "seed=1,2"))
+    path = sweep.folder / sweeps.RECORD
     record = json.loads(path.read_text())
     before = json.loads(json.dumps(record))
     before["cells"][0] |= {"id": "0" * 16}
@@ -104,73 +104,71 @@ def test_a_default_that_changed_is_another_base_and_so_is_other_code(tmp_path: P
     path.write_text(json.dumps(record | {"code": "0" * 16}))
     with pytest.raises(ConfigError, match=r"code.*\b0000"):
         plan(*words(tmp_path, "seed=1,2"))
-    assert plan(*words(tmp_path, "seed=1,2", "sweep=again")).cells == made.cells
+    assert plan(*words(tmp_path, "seed=1,2", "sweep=again")).cells == sweep.cells
 
 
-def test_repeated_it_skips_what_is_done_and_retries_what_failed_when_asked(
+def test_a_repeated_sweep_skips_finished_cells_and_retries_failures_on_request(
     server: killable_runs.Server, tmp_path: Path
 ) -> None:
     sweep = ["-m", *words(tmp_path, "method=kd", "teacher.allow_weak=false,true")]
     assert server.run(*sweep) == 1
     assert states(tmp_path) == {"teacher.allow_weak=False": "failed", "teacher.allow_weak=True": "done"}
     assert "too weak to distill" in server.output.rpartition("sweep ")[2]
-    made = list(read_ledger(tmp_path))
+    runs = list(read_ledger(tmp_path))
 
     assert server.run(*sweep) == 1
     assert "(teacher.allow_weak=True): done" in server.output
     assert "(teacher.allow_weak=False): failed" in server.output
-    assert read_ledger(tmp_path) == made, "nothing was run again"
+    assert read_ledger(tmp_path) == runs, "nothing was run again"
 
     assert server.run(*sweep, "retry=true") == 1
     assert "(teacher.allow_weak=False): was failed, goes on in" in server.output
     again = read_ledger(tmp_path)
-    assert [run["run_id"] for run in again] == [run["run_id"] for run in made]
+    assert [run["run_id"] for run in again] == [run["run_id"] for run in runs]
     assert ["resumed" in run for run in again] == [run["status"] == "failed" for run in again]
 
 
-def test_killed_in_a_cell_it_goes_on_with_it_and_its_state_is_seen_meanwhile(
+def test_a_sweep_killed_in_a_cell_resumes_it_and_shows_its_state(
     server: killable_runs.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2,3", "checkpoint.every_seconds=0")]
     assert server.run(*sweep, at=3) == -signal.SIGKILL
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "crashed", "seed=3": "waiting"}
     assert main.run(["runs", f"sweep={the_sweep(tmp_path).name}", f"output_dir={tmp_path}"]) == 0
-    shown = capsys.readouterr().out
-    assert all(re.search(rf"{label}\b.* {status} ", shown) for label, status in states(tmp_path).items()), shown
+    output = capsys.readouterr().out
+    assert all(re.search(rf"{label}\b.* {status} ", output) for label, status in states(tmp_path).items()), output
     assert server.run(*sweep) == 0, server.output
     assert "(seed=2): was crashed, goes on in" in server.output
     assert set(states(tmp_path).values()) == {"done"}
     assert len(read_ledger(tmp_path)) == 3
 
 
-def test_an_equal_run_is_taken_up_and_rows_that_changed_are_refused(
-    server: killable_runs.Server, tmp_path: Path
-) -> None:
+def test_an_equal_run_is_reused_and_changed_rows_are_an_error(server: killable_runs.Server, tmp_path: Path) -> None:
     assert server.run(*words(tmp_path, "method=finetune", "seed=1")) == 0
     sweep = ["-m", *words(tmp_path, "method=finetune", "seed=1,2")]
     assert server.run(*sweep) == 0
     assert f"(seed=1): done, {tmp_path}/finetune" in server.output
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "done"}
     assert len(read_ledger(tmp_path)) == 2
-    own = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
-    record = json.loads((own / "run.json").read_text())
-    (own / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
-    (own / "predictions.jsonl").unlink()  # so that the ledger alone is no proof
+    run_dir = the_sweep(tmp_path).folder / the_sweep(tmp_path).cells[1].id
+    record = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
+    (run_dir / "predictions.jsonl").unlink()  # so that the ledger alone is no proof
     assert server.run(*sweep) == 2
     assert "the rows that it reads are others now" in server.output
 
 
 @pytest.mark.usefixtures("run_env")
 @pytest.mark.parametrize(
-    ("error", "shown"),
+    ("error", "message"),
     [
         (torch.OutOfMemoryError("too much was asked for"), "OutOfMemoryError: too much was asked for"),
         (DataError("no rows"), "no rows"),
         (KeyError("a bug"), "KeyError: 'a bug'"),
     ],
 )
-def test_whatever_ends_one_cell_the_others_are_run_and_shown(
-    error: Exception, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_a_failed_cell_does_not_stop_the_others(
+    error: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
 
@@ -182,8 +180,8 @@ def test_whatever_ends_one_cell_the_others_are_run_and_shown(
     monkeypatch.setattr(runner, "run", run)
     assert main.run(["-m", *words(tmp_path, "method=finetune", "seed=1,2")]) == 1
     assert ran == [1, 2]
-    told = capfd.readouterr()
-    assert shown in told.out + told.err
+    captured = capfd.readouterr()
+    assert message in captured.out + captured.err
     assert states(tmp_path) == {"seed=1": "waiting", "seed=2": "waiting"}, "the ledger has no line of them"
 
 
@@ -191,13 +189,13 @@ def test_whatever_ends_one_cell_the_others_are_run_and_shown(
 def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
     """With a private cache: the teacher is trained once, and every ledger line is complete."""
     sweep = ["-m", *words(tmp_path / "out", "method=finetune,kd", "seed=1,2", "teacher.allow_weak=true")]
-    found = killable_runs.run_in_parallel([sweep] * 4, tmp_path, tmp_path / "cache")
-    assert [code for code, _ in found] == [0] * 4, found
+    results = killable_runs.run_in_parallel([sweep] * 4, tmp_path, tmp_path / "cache")
+    assert [code for code, _ in results] == [0] * 4, results
     assert set(states(tmp_path / "out").values()) == {"done"}
     lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]
     assert sorted(line["event"] for line in lines) == ["end"] * 4 + ["start"] * 4
     assert len({line["run_id"] for line in lines}) == 4
-    trained = [shown for _, shown in found if re.search(r"teacher, train step 2", shown)]
+    trained = [output for _, output in results if re.search(r"teacher, train step 2", output)]
     assert len(list((tmp_path / "cache" / "teachers").glob("*/model.safetensors"))) == len(trained) == 1
 
 

@@ -19,7 +19,7 @@ DOCUMENT = (
 
 
 def line(method: str, seed: int, score: float, **keys: Any) -> dict[str, Any]:
-    made = {
+    record = {
         "event": "run", "run_id": f"{method}{seed}", "status": "done", "started": float(seed), "method": method,
         "task": "rte", "data_name": "RTE", "synthetic": False, "preset": "mini", "seed": seed, "seconds": 9.0,
         "headline": {"metric": "accuracy", "split": "dev"}, "teacher": None,
@@ -27,15 +27,15 @@ def line(method: str, seed: int, score: float, **keys: Any) -> dict[str, Any]:
         "command": f"kdrun method={method} task=rte seed={seed} data.dir=/home/al/glue output_dir=/tmp/out",
         "run_dir": f"/tmp/out/{method}{seed}", "pid": 7, "provenance": {"code": "c0de", "data_hash": "rows"},
     }  # fmt: skip
-    return made | keys
+    return record | keys
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a ledger of four finished runs and a document with one table to be made."""
     monkeypatch.chdir(tmp_path)
-    found = [line("kd", 1, 0.6), line("kd", 2, 0.7), line("finetune", 1, 0.5), line("finetune", 2, 0.6)]
-    (tmp_path / "results.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in found))
+    runs = [line("kd", 1, 0.6), line("kd", 2, 0.7), line("finetune", 1, 0.5), line("finetune", 2, 0.6)]
+    (tmp_path / "results.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in runs))
     (tmp_path / "README.md").write_text(DOCUMENT)
     return tmp_path
 
@@ -77,12 +77,12 @@ def test_filters_axes_and_digits(capsys: pytest.CaptureFixture[str]) -> None:
         (["update=nowhere.md"], "update=nowhere.md: no such file"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(words: list[str], problem: str) -> None:
+def test_invalid_arguments_are_an_error(words: list[str], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         table.main(words)
 
 
-def test_nothing_to_show_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_table_suggests_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["table", f"output_dir={tmp_path}"]) == 1
     assert "`kdrun method=kd task=sst2` runs one" in capsys.readouterr().err
     assert main.run(["table", f"output_dir={tmp_path}", "of=verdicts"]) == 1
@@ -116,7 +116,7 @@ def test_an_error_in_one_document_changes_none(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["format=csv", "update=a.md", "export=a", "since=2d"])
-def test_a_block_takes_no_words_that_make_no_sense_in_it(word: str) -> None:
+def test_a_block_rejects_arguments_without_meaning_there(word: str) -> None:
     with pytest.raises(ConfigError, match="not allowed in a block"):
         markdown([word])
 

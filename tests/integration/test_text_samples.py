@@ -15,9 +15,9 @@ def test_a_run_keeps_and_prints_samples(
 ) -> None:
     words = ["method=kd_augment", f"task={task}", "preset=smoke", "report=false", f"run_dir={tmp_path / 'run'}"]
     assert main.run([*words, f"output_dir={tmp_path}"]) == 0
-    kept = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
-    assert len(kept) == text_samples.ROWS
-    for sample in kept:
+    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == text_samples.ROWS
+    for sample in samples:
         assert set(sample) == {"step", "original", "text", "changed", "teacher", "student"}
         assert "[SEP]" not in sample["original"] + sample["text"]
         assert (" | " in sample["text"]) == (task == "stsb")
@@ -25,5 +25,5 @@ def test_a_run_keeps_and_prints_samples(
         for role in ("teacher", "student"):
             for answer in sample[role].values():
                 assert sum(answer.values()) == pytest.approx(1, abs=1e-4) or list(answer) == ["score"]
-    assert any(sample["changed"] for sample in kept)
+    assert any(sample["changed"] for sample in samples)
     assert "text generated at step 4" in capsys.readouterr().out

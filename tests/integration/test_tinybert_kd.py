@@ -24,11 +24,11 @@ def smoke(tmp_path: Path, *overrides: str) -> RunConfig:
 
 
 def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(tmp_path: Path) -> None:
-    result, folder, shown = finish(smoke(tmp_path, "student.sizes.hidden_size=16", "optim.steps=6"))
-    shown = " ".join(shown.split())
-    assert "hidden states 0–0, 1–2 (0: embeddings), through one learned projection 16 → 32" in shown
-    assert "attention maps 0–1 (0: first layer)" in shown
-    assert "student, intermediate step 3: not evaluated in this phase" in shown
+    result, folder, output = finish(smoke(tmp_path, "student.sizes.hidden_size=16", "optim.steps=6"))
+    output = " ".join(output.split())
+    assert "hidden states 0–0, 1–2 (0: embeddings), through one learned projection 16 → 32" in output
+    assert "attention maps 0–1 (0: first layer)" in output
+    assert "student, intermediate step 3: not evaluated in this phase" in output
     records = read_lines(folder / "metrics.jsonl")
     assert {record["phase"] for record in records if "eval" in record} == {"logits"}
     assert [(r["phase"], r["step"]) for r in records if "loss" in r] == [
@@ -40,8 +40,8 @@ def test_a_run_shows_the_pairs_scores_the_last_phase_and_saves_a_plain_student(t
     student = AutoModelForSequenceClassification.from_pretrained(folder / "student")
     assert sum(p.numel() for p in student.parameters()) == result["student"]["params"]
     for name in ("last", "best"):
-        with safe_open(folder / "checkpoints" / name / "model.safetensors", "pt") as kept:
-            assert set(kept.keys()) == set(student.state_dict())
+        with safe_open(folder / "checkpoints" / name / "model.safetensors", "pt") as weights:
+            assert set(weights.keys()) == set(student.state_dict())
     assert result["data"]["labels_read"] == 0
 
 
@@ -50,28 +50,32 @@ def test_the_first_phase_learns_and_the_teacher_stays_as_it_is(tmp_path: Path) -
     run = runner.prepare(config, QuietConsole())
     for built in run.roles.values():
         built.model.requires_grad_(False).eval()
-    made = build.make_method(run)
-    feed = build.make_loader(run, made)
+    method_instance = build.make_method(run)
+    feed = build.make_loader(run, method_instance)
     before = {name: value.clone() for name, value in run.roles["teacher"].model.state_dict().items()}
-    seen: list[dict[str, Any]] = []
+    states: list[dict[str, Any]] = []
 
     class Looking(ProgressCallback):
         def on_log(self, record: dict[str, Any], total: int) -> None:
-            seen.append(record)
+            states.append(record)
 
     settings, watcher = TrainerSettings(config.optim, 1, log_every=10), Looking(QuietConsole(), "", "", "")
     Trainer(
-        made, made.phases(made.config, config.optim), feed, settings, run.accelerator, lambda: (None, {}), watcher
+        method_instance,
+        method_instance.phases(method_instance.config, config.optim),
+        feed,
+        settings,
+        run.accelerator,
+        lambda: (None, {}),
+        watcher,
     ).run()
     after = run.roles["teacher"].model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    first, *_, last = [record for record in seen if record["phase"] == "intermediate"]
+    first, *_, last = [record for record in states if record["phase"] == "intermediate"]
     assert last["hidden"] < 0.8 * first["hidden"]
 
 
-def test_depths_known_only_from_the_models_are_refused_once_they_are_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unfit_depths_of_built_models_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = smoke(tmp_path, "student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=2")
     del config.teacher.sizes["num_hidden_layers"]  # the family's default, 12, is seen once it is built
     config.student.sizes["num_hidden_layers"] = 5
@@ -80,6 +84,6 @@ def test_depths_known_only_from_the_models_are_refused_once_they_are_built(
         runner.run(config, QuietConsole())
 
 
-def test_another_vocabulary_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_another_vocabulary_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"must share one vocabulary.*student\.tokenizer=teacher"):
         runner.run(smoke(tmp_path, "student.architecture=roberta", "student.vocab_size=400"), QuietConsole())

@@ -18,7 +18,7 @@ def test_tensorboard_gets_the_numbers_of_metrics_jsonl(run_env: None, tmp_path: 
     assert main.run([*SMOKE, "tracker=tensorboard", f"run_dir={tmp_path / 'run'}", f"output_dir={tmp_path}"]) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     (events,) = (tmp_path / "run" / "tracker" / "kdrun").glob("events*")
-    seen = EventAccumulator(str(events))
-    seen.Reload()
-    losses = [(event.step, pytest.approx(event.value)) for event in seen.Scalars("student/loss")]
+    events_reader = EventAccumulator(str(events))
+    events_reader.Reload()
+    losses = [(event.step, pytest.approx(event.value)) for event in events_reader.Scalars("student/loss")]
     assert losses == [(line["step"], line["loss"]) for line in lines if "loss" in line]

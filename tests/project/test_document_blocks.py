@@ -22,5 +22,5 @@ def test_a_block_is_replaced_and_read_and_the_rest_stays(tmp_path: Path) -> None
 
 
 def test_rows_of_a_table_are_replaced_by_their_first_two_cells() -> None:
-    found = replaced(f"a title\n\n{table(COLUMNS, ROWS)}", [["b", "", "4x"], ["a", "y", "5x"]])
-    assert found == [["a", "x", "2x"], ["b", "", "4x"], ["a", "y", "5x"]]
+    rows = replaced(f"a title\n\n{table(COLUMNS, ROWS)}", [["b", "", "4x"], ["a", "y", "5x"]])
+    assert rows == [["a", "x", "2x"], ["b", "", "4x"], ["a", "y", "5x"]]

@@ -14,16 +14,16 @@ from tests.helpers.paths import ROOT
 
 def test_every_package_is_listed() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "kdrun").rglob("__init__.py")}
-    assert listed == found | {"kdrun.conf"}
+    packages = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "kdrun").rglob("__init__.py")}
+    assert listed == packages | {"kdrun.conf"}
 
 
 def test_constraints_pin_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     lines = (ROOT / "scripts" / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
-    for requirement in wanted:
+    for requirement in requirements:
         name = requirement.split(">")[0].split("=")[0].split("[")[0].lower()
         assert name in pinned, f"{name} is not pinned in scripts/constraints.txt"
 

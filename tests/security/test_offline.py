@@ -48,32 +48,32 @@ def without_sockets(tmp_path: Path, cache: Path, *commands: list[str]) -> tuple[
     command = [sys.executable, "-c", COMMANDS, words]
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    *shown, last = done.stdout.strip().splitlines()
-    codes, tried = json.loads(last)
-    return codes, tried, "\n".join([*shown, done.stderr])
+    *output, last = done.stdout.strip().splitlines()
+    codes, socket_calls = json.loads(last)
+    return codes, socket_calls, "\n".join([*output, done.stderr])
 
 
 def test_no_socket_is_opened(tmp_path: Path, shared_cache: Path) -> None:
-    asked = [[*words, "offline=true"] for words in (SMOKE, HUB_MODEL, HUB_DATA, HUB_CORPUS, ["check", *HUB_MODEL])]
-    codes, tried, shown = without_sockets(tmp_path, shared_cache, *asked)
-    assert (codes, tried) == ([0, 1, 1, 1, 1], []), shown
-    assert "Traceback" not in shown
+    commands = [[*words, "offline=true"] for words in (SMOKE, HUB_MODEL, HUB_DATA, HUB_CORPUS, ["check", *HUB_MODEL])]
+    codes, socket_calls, output = without_sockets(tmp_path, shared_cache, *commands)
+    assert (codes, socket_calls) == ([0, 1, 1, 1, 1], []), output
+    assert "Traceback" not in output
     hub, data = tmp_path / "hf" / "hub", tmp_path / "hf" / "datasets"
-    assert f"no folder {hub}/models--google-bert--bert-base-uncased" in shown
-    assert f"no folder {data}/nyu-mll___glue/sst2" in shown
-    assert f"no folder {data}/Salesforce___wikitext/wikitext-103-raw-v1" in shown
+    assert f"no folder {hub}/models--google-bert--bert-base-uncased" in output
+    assert f"no folder {data}/nyu-mll___glue/sst2" in output
+    assert f"no folder {data}/Salesforce___wikitext/wikitext-103-raw-v1" in output
     for remedy in ("teacher.path=FOLDER", "data=folder data.dir=PATH", "corpus=folder corpus.dir=PATH"):
-        assert remedy in shown
+        assert remedy in output
 
 
 @pytest.mark.slow
-def test_the_watch_sees_what_a_run_that_is_not_offline_does(tmp_path: Path, shared_cache: Path) -> None:
-    codes, tried, _ = without_sockets(tmp_path, shared_cache, HUB_MODEL)
+def test_the_recorder_sees_sockets_of_an_online_run(tmp_path: Path, shared_cache: Path) -> None:
+    codes, socket_calls, _ = without_sockets(tmp_path, shared_cache, HUB_MODEL)
     assert codes == [1]
-    assert tried
+    assert socket_calls
 
 
-def test_switches_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switches_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "0")
@@ -96,14 +96,14 @@ def test_switches_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("HF_HUB_OFFLINE" in os.environ, os.environ["HF_DATASETS_OFFLINE"]) == (False, "0")
 
 
-def test_off_leaves_the_environments_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_leaves_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with hub_offline.offline_mode(False):
         assert hub_offline.is_offline()
 
 
 @pytest.mark.parametrize("tracker", ["wandb", "mlflow"])
-def test_trackers_that_talk_to_a_server_are_refused(tracker: str) -> None:
+def test_trackers_with_a_server_are_an_error(tracker: str) -> None:
     with pytest.raises(ConfigError, match=rf"tracker={tracker} talks to a server.*tracker=tensorboard"):
         compose.load_config(["offline=true", f"tracker={tracker}"])
     compose.load_config(["offline=true", "tracker=tensorboard"])

@@ -105,8 +105,8 @@ def test_code_of_a_model_folder_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="auto_map"):
         read_config(folder, "teacher.path=model")
     (folder / "tokenizer.json").write_text('{"model": {}}')
-    told = {"tokenizer_class": "EvilTokenizer", "auto_map": {"AutoTokenizer": ["evil.Slow", "evil.Fast"]}}
-    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    tokenizer_config = {"tokenizer_class": "EvilTokenizer", "auto_map": {"AutoTokenizer": ["evil.Slow", "evil.Fast"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="tokenizer"):
         read_tokenizer(folder, "teacher.path=model")
@@ -154,13 +154,13 @@ def test_configs_name_no_code_and_read_no_environment(
 ) -> None:
     monkeypatch.setenv("KDRUN_SECRET", SECRET)
     assert main.run([word, "student=smoke", "--cfg", "job"]) == 2
-    shown = capsys.readouterr()
-    assert "problem" in shown.err
-    assert SECRET not in shown.out + shown.err
+    output = capsys.readouterr()
+    assert "problem" in output.err
+    assert SECRET not in output.out + output.err
 
 
 @pytest.mark.parametrize("words", [["runs", r"output_dir=$\{oc.env\:KDRUN_SECRET\}"], ["table", "rows=${oc.env:HOME}"]])
-def test_words_of_verbs_read_no_environment(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_of_subcommands_read_no_environment(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(words) == 2
     assert "interpolation" in capsys.readouterr().err
 
@@ -188,7 +188,7 @@ def strangers_run(root: Path, command: str) -> Path:
         ("'", "its command cannot be read"),
     ],
 )
-def test_a_strangers_run_folder_says_no_more_than_a_run(
+def test_a_foreign_run_folder_sets_only_entries_of_a_run(
     word: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quoted = word if word == "'" else shlex.quote(word.replace("PLACE", f"{tmp_path}/elsewhere"))
@@ -226,7 +226,7 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def written() -> Iterator[list[str]]:
+def written_paths() -> Iterator[list[str]]:
     sys.addaudithook(_watch)  # permanent: hooks cannot be removed; silent without watchers
     WATCHED.append([])
     try:
@@ -241,14 +241,14 @@ def test_a_run_writes_into_its_folder_the_ledger_and_the_cache(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    own, out = tmp_path / "own", tmp_path / "out"
+    run_dir, out = tmp_path / "own", tmp_path / "out"
     words = ["method=mate_kd", *SMOKE, "sweep=../../x", "generated.rows=8"]
-    with written() as paths:
-        assert main.run([*words, f"run_dir={own}", f"output_dir={out}"]) == 0
+    with written_paths() as paths:
+        assert main.run([*words, f"run_dir={run_dir}", f"output_dir={out}"]) == 0
     places = {Path(os.path.realpath(path)) for path in paths if path != os.devnull}
-    allowed = [own, shared_cache, out / "ledger.jsonl", out / "ledger.jsonl.lock", out]
+    allowed = [run_dir, shared_cache, out / "ledger.jsonl", out / "ledger.jsonl.lock", out]
     strays = [p for p in places if p not in allowed and not any(a in p.parents for a in allowed[:2])]
-    assert own / "result.json" in places
+    assert run_dir / "result.json" in places
     assert not strays
     assert sorted(p.name for p in out.iterdir() if p.suffix != ".lock") == ["ledger.jsonl"]
     assert not list((tmp_path / "here").iterdir())
@@ -309,11 +309,11 @@ def test_results_and_logs_carry_no_environment(
         f"output_dir={tmp_path}/out",
     ]
     assert main.run(run) == int(bool(words))
-    shown = capsys.readouterr()
-    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(kept) >= 4
-    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
-    assert SECRET not in shown.out + shown.err
+    output = capsys.readouterr()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+    assert SECRET not in output.out + output.err
 
 
 UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "runpy", "code", "tarfile", "zipfile"}
@@ -336,22 +336,22 @@ def unsafe(path: Path) -> Iterator[str]:
                 yield f"{name}(trust_remote_code=…)"
 
 
-def test_no_module_has_the_means(tmp_path: Path) -> None:
-    found = {str(p.relative_to(ROOT)): list(unsafe(p)) for p in (ROOT / "kdrun").rglob("*.py")}
-    assert not {name: calls for name, calls in found.items() if calls}
+def test_no_module_has_unsafe_calls(tmp_path: Path) -> None:
+    uses = {str(p.relative_to(ROOT)): list(unsafe(p)) for p in (ROOT / "kdrun").rglob("*.py")}
+    assert not {name: calls for name, calls in uses.items() if calls}
     (tmp_path / "bad.py").write_text(
         "import pickle\nf(x, trust_remote_code=True)\nnp.load(y, allow_pickle=True)\neval(z)\n"
     )
     assert len(list(unsafe(tmp_path / "bad.py"))) == 4
 
 
-def test_every_claim_is_attacked_and_every_attack_is_of_a_claim() -> None:
+def test_every_claim_has_an_attack_and_every_attack_a_claim() -> None:
     claims = (ROOT / "SECURITY.md").read_text()
     named = set(re.findall(r"`(?:[\w/]+\.py::)?(test_\w+)`", claims))
-    own = {name for name in globals() if name.startswith("test_")} - {
-        "test_every_claim_is_attacked_and_every_attack_is_of_a_claim"
+    attacks = {name for name in globals() if name.startswith("test_")} - {
+        "test_every_claim_has_an_attack_and_every_attack_a_claim"
     }
-    assert own <= named
+    assert attacks <= named
     for place, name in re.findall(r"`([\w/]+\.py)::(test_\w+)`", claims):
         assert f"def {name}(" in (ROOT / place).read_text(), f"{place} has no {name}"
     rows = [line for line in claims.splitlines() if line.startswith("| ") and not line.startswith(("| claim", "|---"))]

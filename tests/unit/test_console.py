@@ -36,13 +36,13 @@ def test_lines_without_a_terminal_and_a_bar_on_one() -> None:
 
 
 def test_retention_is_not_invented() -> None:
-    guess = {"dev": {"accuracy": 0.5, "f1": None}}
-    rows = score_rows({"dev": {"accuracy": 0.8, "f1": 0.0}}, {"dev": {"accuracy": 0.4, "f1": 0.2}}, guess)
+    baseline = {"dev": {"accuracy": 0.5, "f1": None}}
+    rows = score_rows({"dev": {"accuracy": 0.8, "f1": 0.0}}, {"dev": {"accuracy": 0.4, "f1": 0.2}}, baseline)
     assert rows == [
         ["dev accuracy", "0.5000", "0.8000", "0.4000", "50.0 %"],
         ["dev f1", "n/a", "0.0000", "0.2000", "n/a"],
     ]
-    assert score_rows(None, {"dev": {"accuracy": 0.4}}, guess)[0][2:] == ["n/a", "0.4000", "n/a"]
+    assert score_rows(None, {"dev": {"accuracy": 0.4}}, baseline)[0][2:] == ["n/a", "0.4000", "n/a"]
 
 
 def test_log_messages_are_printed_on_the_innermost_console() -> None:

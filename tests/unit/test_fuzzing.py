@@ -31,19 +31,19 @@ texts = cells.filter(lambda text: text.strip() and text == text.strip() and not 
 labeled = st.lists(st.tuples(texts, st.sampled_from(["0", "1", "no", "YES"])), min_size=1, max_size=12)
 
 
-def read(path: Path, content: bytes) -> Any:
+def read_folder(path: Path, content: bytes) -> Any:
     path.write_bytes(content)
     return glue_folder.read_file(path, TASK, LAYOUT, "train")
 
 
 @same_folder
 @given(rows=labeled, end=st.sampled_from(["\n", "\r\n"]), last=st.booleans(), mark=st.booleans())
-def test_every_good_row_is_read_as_it_stands(
+def test_every_valid_row_is_read_unchanged(
     rows: list[tuple[str, str]], end: str, last: bool, mark: bool, tmp_path: Path
 ) -> None:
     lines = ["sentence\tlabel", *("\t".join(row) for row in rows)]
     text = ("\ufeff" if mark else "") + end.join(lines) + (end if last else "")
-    split = read(tmp_path / "train.tsv", text.encode())
+    split = read_folder(tmp_path / "train.tsv", text.encode())
     assert split.table.column("text").to_pylist() == [row[0] for row in rows]
     assert split.labels().tolist() == [int(row[1] in ("1", "YES")) for row in rows]
 
@@ -53,9 +53,9 @@ def test_every_good_row_is_read_as_it_stands(
 @example(content=HEAD.encode() + b"a\t1\r\r\n")
 @example(content=HEAD.encode() + b"a\t1\n\x00\n")
 @example(content=HEAD.encode() + "a\t１\n".encode())
-def test_bytes_are_rows_or_refused(content: bytes, tmp_path: Path) -> None:
+def test_bytes_are_rows_or_an_error(content: bytes, tmp_path: Path) -> None:
     try:
-        split = read(tmp_path / "train.tsv", content)
+        split = read_folder(tmp_path / "train.tsv", content)
     except DataError:
         return
     lines = content.rstrip(b"\r\n").count(b"\n")  # of the rows: the header is one more
@@ -72,7 +72,7 @@ def test_a_broken_row_among_good_ones_is_named(
     bad = "\t".join([*broken, "x", "0"])
     lines.insert(at, bad)
     with pytest.raises(DataError) as caught:
-        read(tmp_path / "train.tsv", (HEAD + "\n".join(lines) + "\n").encode())
+        read_folder(tmp_path / "train.tsv", (HEAD + "\n".join(lines) + "\n").encode())
     assert f"line {at + 2}: {len(broken) + 2} columns, expected 2" in str(caught.value)
 
 
@@ -124,14 +124,14 @@ words = st.one_of(st.text(max_size=30), soup, st.tuples(st.sampled_from(KEYS), s
 @example(word="seed=range(1,nan)")
 @example(word="seed=range(0,9,0)")
 @example(word="a=int(1e999)")
-def test_a_word_is_an_override_or_a_sentence(word: str) -> None:
-    found = overrides.parse_override(word)
-    if isinstance(found, str):
-        assert found
+def test_an_argument_is_an_override_or_a_problem(word: str) -> None:
+    override = overrides.parse_override(word)
+    if isinstance(override, str):
+        assert override
         return
-    values = overrides.override_values(found)
+    values = overrides.override_values(override)
     assert 0 <= len(values) <= overrides.MOST_VALUES
-    assert "${" not in str(found.value())
+    assert "${" not in str(override.value())
 
 
 @settings(deadline=None, max_examples=6, derandomize=True)
@@ -142,7 +142,7 @@ def test_a_word_is_an_override_or_a_sentence(word: str) -> None:
 @example(word="task.labels=[]", multirun=False)
 @example(word="seed=[]", multirun=True)
 @example(word="seed=choice()", multirun=True)
-def test_a_word_composes_or_is_a_problem(word: str, multirun: bool) -> None:
+def test_an_argument_composes_or_is_a_problem(word: str, multirun: bool) -> None:
     problems = compose.validate_overrides([word], multirun=multirun)
     assert all(problems)
     if not problems and not multirun:

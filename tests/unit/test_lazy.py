@@ -26,7 +26,7 @@ def test_the_first_attribute_imports_the_module(module_name: str) -> None:
     assert module_name in sys.modules
 
 
-def test_attributes_are_the_modules_own(module_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attributes_are_those_of_the_module(module_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = lazy_module(module_name)
     assert module.double is sys.modules[module_name].double
     monkeypatch.setattr(sys.modules[module_name], "VALUE", 4)

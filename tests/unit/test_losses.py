@@ -38,7 +38,7 @@ def test_the_registered_losses() -> None:
     assert {"kl", "reverse_kl", "soft_ce", "logit_mse"} <= set(SOFT)
 
 
-def test_student_comes_first() -> None:
+def test_the_student_is_the_first_argument() -> None:
     assert losses.kl_divergence(STUDENT, TEACHER).item() == pytest.approx(FORWARD, abs=1e-6)
     assert losses.reverse_kl_divergence(STUDENT, TEACHER).item() == pytest.approx(REVERSE, abs=1e-6)
     assert pytest.approx(FORWARD, abs=1e-3) != REVERSE
@@ -74,30 +74,30 @@ def test_logit_mse_by_hand_and_times_temperature_squared() -> None:
 
 def test_hard_losses_by_hand() -> None:
     both = torch.cat([of(0.25, 0.75), of(0.5, 0.5)])
-    found = losses.hard_cross_entropy(both, torch.tensor([1, 0]))
-    torch.testing.assert_close(found, torch.tensor([-math.log(0.75), -math.log(0.5)]))
+    actual = losses.hard_cross_entropy(both, torch.tensor([1, 0]))
+    torch.testing.assert_close(actual, torch.tensor([-math.log(0.75), -math.log(0.5)]))
     scores = losses.score_mse(torch.tensor([[1.0], [2.0]]), torch.tensor([3.0, 2.5]))
     torch.testing.assert_close(scores, torch.tensor([4.0, 0.25]))
 
 
 def test_hidden_mse_by_hand() -> None:
     student, teacher = torch.zeros(1, 3, 2), torch.tensor([[[1.0, 3.0], [2.0, 0.0], [9.0, 9.0]]])
-    found = losses.hidden_mse(student, teacher, torch.tensor([[1, 1, 0]]))
-    torch.testing.assert_close(found, torch.tensor([((1 + 9) / 2 + (4 + 0) / 2) / 2]))
+    actual = losses.hidden_mse(student, teacher, torch.tensor([[1, 1, 0]]))
+    torch.testing.assert_close(actual, torch.tensor([((1 + 9) / 2 + (4 + 0) / 2) / 2]))
 
 
 def test_attention_mse_by_hand() -> None:
     student = torch.zeros(1, 2, 2, 2)
     teacher = torch.tensor([[[[1.0, 9.0], [9.0, 9.0]], [[3.0, 9.0], [9.0, 9.0]]]])
-    found = losses.attention_mse(student, teacher, torch.tensor([[1, 0]]))
-    torch.testing.assert_close(found, torch.tensor([(1 + 9) / 2]))
+    actual = losses.attention_mse(student, teacher, torch.tensor([[1, 0]]))
+    torch.testing.assert_close(actual, torch.tensor([(1 + 9) / 2]))
 
 
 def test_attention_mse_counts_masked_scores_as_zero() -> None:
     student = torch.tensor([[[[2.0, -1e4], [0.0, -100.0]]]])
     teacher = torch.tensor([[[[0.0, float("-inf")], [0.0, 1.0]]]])
-    found = losses.attention_mse(student, teacher, torch.ones(1, 2, dtype=torch.long))
-    torch.testing.assert_close(found, torch.tensor([(4 + 0 + 0 + 1) / 4]))
+    actual = losses.attention_mse(student, teacher, torch.ones(1, 2, dtype=torch.long))
+    torch.testing.assert_close(actual, torch.tensor([(4 + 0 + 0 + 1) / 4]))
 
 
 @pytest.mark.parametrize("junk", [0.0, 1e6, float("inf"), float("nan")])
@@ -116,11 +116,11 @@ def test_mask_equals_deletion(junk: float, dtype: torch.dtype) -> None:
     maps[0].requires_grad_()
     padded = losses.hidden_mse(hidden[0], hidden[1], mask), losses.attention_mse(maps[0], maps[1], mask)
     for row, length in enumerate(lengths):
-        alone = torch.ones(1, length, dtype=dtype)
+        full_mask = torch.ones(1, length, dtype=dtype)
         short = [h[row : row + 1, :length] for h in hidden]
         square = [m[row : row + 1, :, :length, :length] for m in maps]
-        torch.testing.assert_close(padded[0][row], losses.hidden_mse(short[0], short[1], alone)[0])
-        torch.testing.assert_close(padded[1][row], losses.attention_mse(square[0], square[1], alone)[0])
+        torch.testing.assert_close(padded[0][row], losses.hidden_mse(short[0], short[1], full_mask)[0])
+        torch.testing.assert_close(padded[1][row], losses.attention_mse(square[0], square[1], full_mask)[0])
     for value, inputs in zip(padded, (hidden[0], maps[0]), strict=True):
         (gradient,) = torch.autograd.grad(value.sum(), inputs)
         assert gradient.isfinite().all()
@@ -200,10 +200,10 @@ def test_kl_gradient_by_hand() -> None:
 @pytest.mark.parametrize("name", SOFT)
 def test_one_value_per_example(name: str) -> None:
     student, teacher = logits(5, 3), logits(5, 3, seed=1)
-    whole = soft(name)(student, teacher, 2.0)
-    assert whole.shape == (5,)
+    full = soft(name)(student, teacher, 2.0)
+    assert full.shape == (5,)
     rows = [soft(name)(student[i : i + 1], teacher[i : i + 1], 2.0) for i in range(5)]
-    torch.testing.assert_close(whole, torch.cat(rows))
+    torch.testing.assert_close(full, torch.cat(rows))
 
 
 def test_one_value_per_example_of_the_others() -> None:
@@ -230,10 +230,10 @@ def low_precision_calls() -> list[tuple[Loss, tuple[Tensor, ...]]]:
 
 @pytest.mark.parametrize(("loss", "inputs"), low_precision_calls())
 def test_bf16_inputs_are_computed_in_fp32(loss: Loss, inputs: tuple[Tensor, ...]) -> None:
-    found = loss(*inputs)
-    assert found.dtype == torch.float32
+    actual = loss(*inputs)
+    assert actual.dtype == torch.float32
     full = [x.float() if x.dtype == torch.bfloat16 else x for x in inputs]
-    torch.testing.assert_close(found, loss(*full), atol=0, rtol=0)
+    torch.testing.assert_close(actual, loss(*full), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", SOFT)

@@ -20,7 +20,7 @@ def scratch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a test register parts that are gone after it."""
     registry.entries("method")
     registry.entries("loss")
-    copies = {kind: dict(known) for kind, known in registry._entries.items()}
+    copies = {kind: dict(entries) for kind, entries in registry._entries.items()}
     monkeypatch.setattr(registry, "_entries", copies)
 
 

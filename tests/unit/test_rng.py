@@ -31,7 +31,7 @@ print(json.dumps([
 """
 
 
-def drawn(*arguments: object) -> list[float]:
+def draws(*arguments: object) -> list[float]:
     return torch.rand(4, generator=rng.stream(*arguments)).tolist()  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ def test_another_process_draws_the_same() -> None:
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], env=env, capture_output=True, text=True, check=True)
     seed, values, numpy_values = json.loads(done.stdout)
     assert seed == rng.derive(*ARGUMENTS)
-    assert values == drawn(*ARGUMENTS)
+    assert values == draws(*ARGUMENTS)
     assert numpy_values == rng.numpy_stream(*ARGUMENTS).random(4).tolist()
 
 
@@ -51,7 +51,7 @@ def test_a_known_value() -> None:
 
 @pytest.mark.parametrize("changed", CHANGES)
 def test_each_argument_matters(changed: tuple[int, str, str, int]) -> None:
-    assert drawn(*changed) != drawn(*ARGUMENTS)
+    assert draws(*changed) != draws(*ARGUMENTS)
     assert (rng.numpy_stream(*changed).random(4) != rng.numpy_stream(*ARGUMENTS).random(4)).any()
 
 
@@ -71,7 +71,7 @@ def test_arguments_do_not_run_together() -> None:
 def test_a_stream_is_fresh_every_time() -> None:
     first = rng.stream(*ARGUMENTS)
     torch.rand(100, generator=first)
-    assert drawn(*ARGUMENTS) == drawn(*ARGUMENTS)
+    assert draws(*ARGUMENTS) == draws(*ARGUMENTS)
 
 
 def test_global_generators_are_untouched() -> None:
@@ -86,6 +86,6 @@ def test_global_generators_are_untouched() -> None:
 
 def test_global_generators_do_not_matter() -> None:
     torch.manual_seed(1)
-    first = drawn(*ARGUMENTS)
+    first = draws(*ARGUMENTS)
     torch.manual_seed(2)
-    assert drawn(*ARGUMENTS) == first
+    assert draws(*ARGUMENTS) == first

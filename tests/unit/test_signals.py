@@ -87,7 +87,7 @@ def test_a_failure_does_not_swallow_the_wish_to_stop() -> None:
 
 def test_a_run_inside_another_listens_with_it() -> None:
     with signals.handle_signals():
-        own = signal.getsignal(signal.SIGTERM)
+        outer_handler = signal.getsignal(signal.SIGTERM)
         with signals.handle_signals():
-            assert signal.getsignal(signal.SIGTERM) is own
-        assert signal.getsignal(signal.SIGTERM) is own
+            assert signal.getsignal(signal.SIGTERM) is outer_handler
+        assert signal.getsignal(signal.SIGTERM) is outer_handler

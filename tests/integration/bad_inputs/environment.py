@@ -38,14 +38,14 @@ def denied(below: str, number: int) -> Callable[[pytest.MonkeyPatch, Path], None
                 stop(path)
             return real["os.open"](path, flags, *args, **kwargs)
 
-        def made(path: Any, *args: Any, **kwargs: Any) -> None:
+        def denied_mkdir(path: Any, *args: Any, **kwargs: Any) -> None:
             stop(path)
             real["mkdir"](path, *args, **kwargs)
 
         patch.setattr(builtins, "open", opened)
         patch.setattr(io, "open", opened)
         patch.setattr(os, "open", os_opened)
-        patch.setattr(os, "mkdir", made)
+        patch.setattr(os, "mkdir", denied_mkdir)
 
     return around
 

@@ -39,7 +39,7 @@ def corpus(name: str, files: dict[str, bytes], *says: str) -> Case:
 ROW = {"text": "a", "wanted": None, "teacher": {"negative": 0.25, "positive": 0.75}, "source": None}
 
 
-def made(name: str, lines: list[bytes], *says: str, card: bytes | None = None) -> Case:
+def text_case(name: str, lines: list[bytes], *says: str, card: bytes | None = None) -> Case:
     def make(here: Path, run: Path) -> None:
         (here / "made").mkdir()
         (here / "made" / "train.jsonl").write_bytes(b"".join(lines))
@@ -79,15 +79,17 @@ CASES: list[Case] = [
     corpus("a corpus in another encoding", {"a.txt": b"ok\ncaf\xe9\n"}, "a.txt is not UTF-8: byte 0xe9 in line 2"),
     Case("a corpus that is not there", (*SMOKE, "method=kd_ood", "corpus=folder", "corpus.dir={here}/text"),
          ("which does not exist", "corpus=embedded")),
-    made("generated text that is no JSON", [line(), b"{\n"], "line 2: it is not JSON", "fix or delete them"),
-    made("generated text that was cut off", [line(), line()[:20]], "line 2:", "no line end"),
-    made("generated text without a key", [b'{"text": "a"}\n'], "line 1: it lacks teacher"),
-    made("generated text with an unknown key", [line(txet=1)], "has the key 'txet'; did you mean 'text'?"),
-    made("probabilities that are none", [line(teacher={"negative": 0.9, "positive": 0.9})], "sum to 1.8 instead of 1"),
-    made("an unknown class", [line(teacher={"bad": 1.0})], "has 'bad', which is not a class", "negative, positive"),
-    made("no generated rows", [], "is empty", "generate it again"),
-    made("a card that is no JSON", [line()], "card.json is not JSON", "delete it", card=b"{"),
-    made("a card that is no object", [line()], "card.json was not written by kdrun", "delete it", card=b"[1]"),
-    made("a card of another task", [line()], "was generated for task=rte", "this run has task=sst2",
-         card=b'{"task": "rte", "labels": ["a"], "synthetic": true, "method": "zskd", "file": {}}'),
+    text_case("generated text that is no JSON", [line(), b"{\n"], "line 2: it is not JSON", "fix or delete them"),
+    text_case("generated text that was cut off", [line(), line()[:20]], "line 2:", "no line end"),
+    text_case("generated text without a key", [b'{"text": "a"}\n'], "line 1: it lacks teacher"),
+    text_case("generated text with an unknown key", [line(txet=1)], "has the key 'txet'; did you mean 'text'?"),
+    text_case("probabilities that are none", [line(teacher={"negative": 0.9, "positive": 0.9})],
+              "sum to 1.8 instead of 1"),
+    text_case("an unknown class", [line(teacher={"bad": 1.0})],
+              "has 'bad', which is not a class", "negative, positive"),
+    text_case("no generated rows", [], "is empty", "generate it again"),
+    text_case("a card that is no JSON", [line()], "card.json is not JSON", "delete it", card=b"{"),
+    text_case("a card that is no object", [line()], "card.json was not written by kdrun", "delete it", card=b"[1]"),
+    text_case("a card of another task", [line()], "was generated for task=rte", "this run has task=sst2",
+              card=b'{"task": "rte", "labels": ["a"], "synthetic": true, "method": "zskd", "file": {}}'),
 ]  # fmt: skip

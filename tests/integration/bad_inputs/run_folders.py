@@ -20,13 +20,13 @@ def edit(name: str, **changes: object) -> Harm:
     """Other values in a JSON file; None takes one out."""
 
     def harm(folder: Path) -> None:
-        told = json.loads((folder / name).read_text()) | changes
-        (folder / name).write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+        content = json.loads((folder / name).read_text()) | changes
+        (folder / name).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
     return harm
 
 
-def gone(*names: str) -> Harm:
+def without(*names: str) -> Harm:
     return lambda folder: [(folder / name).unlink() for name in names]
 
 
@@ -69,7 +69,7 @@ CASES: list[Case] = [
     Case("a model folder that is not there", (*SMOKE, "teacher=pretrained", "teacher.path={here}/model"),
          ("no such folder", "save_pretrained")),
     model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "is missing", "empty"),
-    model("no config.json", gone("config.json"), "config.json is missing", "save_pretrained"),
+    model("no config.json", without("config.json"), "config.json is missing", "save_pretrained"),
     model("a config.json that is no JSON", put("config.json", "{"), "config.json is not JSON", "copy it again"),
     model("a config.json that is no object", put("config.json", "[]"), "JSON object"),
     model("an unknown architecture", edit("config.json", model_type="bort"), "model_type 'bort'", "cannot be used"),
@@ -77,11 +77,11 @@ CASES: list[Case] = [
     model("sizes that are words", edit("config.json", hidden_size="big"), "cannot be used"),
     model("custom code", edit("config.json", auto_map={"AutoModel": "m.M"}), "which kdrun never runs"),
     model("pickles", lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can run code", "convert"),
-    model("no weights", gone("model.safetensors"), "no safetensors weights", "config.json"),
+    model("no weights", without("model.safetensors"), "no safetensors weights", "config.json"),
     model("weights that were cut off", cut("model.safetensors", 900), "weights are damaged", "copy the folder again"),
     model("weights that are a pointer", put("model.safetensors", "version https://git-lfs"), "the weights are damaged"),
     model("weights of another size", edit("config.json", intermediate_size=48), "different shape in config.json"),
-    model("no tokenizer", gone("tokenizer.json"), "no tokenizer", "tokenizer.save_pretrained"),
+    model("no tokenizer", without("tokenizer.json"), "no tokenizer", "tokenizer.save_pretrained"),
     model("a tokenizer that is no JSON", put("tokenizer.json", "x"), "tokenizer.json is not JSON", "copy it again"),
     model("a tokenizer of nothing", put("tokenizer.json", "{}"), "contains no tokenizer"),
     model("a tokenizer of something else", put("tokenizer.json", '{"model": {"type": "x"}}'), "cannot be read"),
@@ -89,11 +89,11 @@ CASES: list[Case] = [
     model("room for fewer tokens", edit("config.json", max_position_embeddings=8), "room for 8 tokens", "max_length=8"),
     model("a head of other classes", edit("config.json", id2label={"0": "x", "1": "y"}, label2id={"x": 0, "y": 1}),
           "does not fit the task", "teacher.fine_tune=always"),
-    run_folder("run_dir holds something else", gone("run.json"), " ".join((*SMOKE, "run_dir={here}/run")),
+    run_folder("run_dir holds something else", without("run.json"), " ".join((*SMOKE, "run_dir={here}/run")),
                "is not an empty folder", "name another"),
     run_folder("run_dir is of another run", lambda f: None, " ".join((*SMOKE, "run_dir={here}/run", "optim.lr=0.5")),
                "is of another run", "optim.lr was", "is 0.5"),
-    run_folder("a folder of no run", gone("run.json"), AGAIN, "no run left a run.json there"),
+    run_folder("a folder of no run", without("run.json"), AGAIN, "no run left a run.json there"),
     run_folder("run.json that was cut off", cut("run.json", 50), AGAIN, "is not what a run wrote", "start anew"),
     run_folder("run.json that is a list", put("run.json", "[]"), AGAIN, "run.json is not what a run wrote"),
     run_folder("run.json without a command", edit("run.json", command=None), AGAIN, "not what a run wrote", "command"),

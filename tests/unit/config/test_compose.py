@@ -24,13 +24,13 @@ def picky(monkeypatch: pytest.MonkeyPatch) -> None:
     class Picky(Method):
         requires = Requirements(regression=False, generator=True)
 
-    known = registry.entries("method")
-    changed = {**known, "kd": registry.Entry(Picky, known["kd"].config)}
+    entries = registry.entries("method")
+    changed = {**entries, "kd": registry.Entry(Picky, entries["kd"].config)}
     monkeypatch.setitem(registry._entries, "method", changed)
 
 
 @pytest.mark.usefixtures("picky")
-def test_a_task_a_method_cannot_do_is_refused_by_name() -> None:
+def test_an_unsupported_task_is_a_problem_with_its_name() -> None:
     assert ("method", "kd") in keys_and_values(["task=stsb", "method=kd"])
 
 
@@ -54,14 +54,14 @@ def test_a_good_command_line_has_no_problems_and_composes_to_dataclasses() -> No
     assert config.student.sizes["hidden_size"] == 32
 
 
-def test_a_path_may_hold_any_word(tmp_path: Path) -> None:
+def test_a_path_may_contain_any_text(tmp_path: Path) -> None:
     """Code is named by a key; `_target_` within a path is a word like others."""
     assert compose.load_config([f"output_dir={tmp_path}/of_the_target_domain"]).output_dir.endswith(
         "of_the_target_domain"
     )
 
 
-def test_what_does_not_fit_a_methods_own_settings_is_refused_before_anything_loads() -> None:
+def test_conflicts_with_method_settings_fail_before_anything_loads() -> None:
     with pytest.raises(ConfigError, match=r"method\.mode=decode.*task=rte"):
         compose.load_config(["method=dfkd_t3", "task=rte", "method.mode=decode"])
     with pytest.raises(ConfigError) as error:
@@ -98,18 +98,18 @@ def test_a_tracker_that_needs_a_network_is_refused_offline() -> None:
     assert keys_and_values(["offline=true", "tracker=tensorboard"]) == []
 
 
-def test_words_are_composed_once_and_each_who_asks_has_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_overrides_are_composed_once_and_each_caller_gets_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[list[str]] = []
     real = compose.hydra_compose
 
     def counted(name: str, *, overrides: list[str]) -> Any:
-        asked.append(overrides)
+        requests.append(overrides)
         return real(name, overrides=overrides)
 
     monkeypatch.setattr(compose, "hydra_compose", counted)
     words = ["preset=smoke", "method=kd", "seed=1234"]
     first = compose.load_config(words)
-    assert words in asked
+    assert words in requests
     compose.compose(words).seed = 4321
     assert compose.load_config(words) == first
-    assert len(asked) <= 2
+    assert len(requests) <= 2

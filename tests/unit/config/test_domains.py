@@ -48,14 +48,14 @@ class MustConfig(DomainSettings):
 def methods(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two methods for as long as a test runs: one may be given domains, one must."""
     registry.entries("method")
-    monkeypatch.setattr(registry, "_entries", {kind: dict(known) for kind, known in registry._entries.items()})
+    monkeypatch.setattr(registry, "_entries", {kind: dict(entries) for kind, entries in registry._entries.items()})
     monkeypatch.setattr(compose, "register_schemas", compose.register_schemas.__wrapped__)
     for config, needs in (
         (MayConfig, Requirements(teacher=False)),
         (MustConfig, Requirements(teacher=False, domains=True)),
     ):
-        made = type(config.__name__.removesuffix("Config"), (Method,), {"requires": needs})
-        registry.register("method", config().name, config=config)(made)
+        method_class = type(config.__name__.removesuffix("Config"), (Method,), {"requires": needs})
+        registry.register("method", config().name, config=config)(method_class)
 
 
 def test_amazon_has_one_protocol_which_is_by_domain() -> None:
@@ -138,21 +138,21 @@ def test_a_method_that_needs_domains_and_an_unknown_report_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "said"),
+    ("name", "source", "message"),
     [
         ("amazon", "hub", ("data=hub has no task=amazon", "books/train.tsv", "data=embedded")),
         ("mnli", "hub", ("data=hub has no mnli by domain", "'genre'", "MNLI/train.tsv")),
         ("mnli", "embedded", ("data=embedded has no mnli by domain", "task=amazon", "data=folder data.dir=PATH")),
     ],
 )
-def test_sources_without_the_rows_are_refused_with_what_to_do(name: str, source: str, said: tuple[str, ...]) -> None:
+def test_sources_without_the_rows_are_an_error_with_a_remedy(name: str, source: str, message: tuple[str, ...]) -> None:
     config = DataConfig(name=source)
     with pytest.raises(DataError) as error:
         load_dataset(config, domains.by_domain_task(task(name)))
-    assert all(part in str(error.value) for part in said), str(error.value)
+    assert all(part in str(error.value) for part in message), str(error.value)
 
 
-def test_what_other_sources_and_protocols_have_is_not_refused() -> None:
+def test_other_sources_and_protocols_are_accepted() -> None:
     assert domains.unsupported_source(task("mnli"), "hub") is None
     assert domains.unsupported_source(task("mnli"), "embedded") is None
     assert domains.unsupported_source(domains.by_domain_task(task("mnli")), "folder") is None
@@ -169,7 +169,7 @@ def test_a_runs_task_is_by_domain_where_its_method_asks() -> None:
 
 @pytest.mark.usefixtures("methods")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["method=may", "method.domain=fictoin", "task=mnli", "data=folder", "data.dir=."], "did you mean 'fiction'?"),
         (["method=may", "method.domain=books", "task=rte"], "task=rte has no domains"),
@@ -178,7 +178,7 @@ def test_a_runs_task_is_by_domain_where_its_method_asks() -> None:
         (["method=kd", "task=amazon", "preset=paper"], "data=hub has no task=amazon"),
     ],
 )
-def test_the_command_line_is_told(words: list[str], said: str) -> None:
+def test_the_command_line_reports_the_problem(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         compose.load_config(words)
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -25,10 +25,16 @@ class Settings:
 
 
 def test_values_are_typed_and_lists_take_commas() -> None:
-    made, rest = options.parse_options(
+    settings, rest = options.parse_options(
         Settings, ["names=a,b", "count=5", "shape=square", "scale=2", "task=rte"], others=True
     )
-    assert (made.names, made.count, made.shape, made.since, made.scale) == (["a", "b"], 5, Shape.square, None, 2.0)
+    assert (settings.names, settings.count, settings.shape, settings.since, settings.scale) == (
+        ["a", "b"],
+        5,
+        Shape.square,
+        None,
+        2.0,
+    )
     assert rest == ["task=rte"]
     assert options.parse_options(Settings, ["names=a", "scale=1"])[0].names == ["a"]
 

@@ -48,7 +48,7 @@ def problems(**values: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "wanted"),
+    ("key", "value", "expected"),
     [
         ("above", 0.0, "> 0"),
         ("above", -1.0, "> 0"),
@@ -60,8 +60,8 @@ def problems(**values: Any) -> list[str]:
         ("maybe", 0, "> 0"),
     ],
 )
-def test_outside_is_refused_with_key_range_and_value(key: str, value: float, wanted: str) -> None:
-    assert problems(**{key: value}) == [f"{key} must be {wanted}, got {value}"]
+def test_values_out_of_range_are_a_problem_with_key_range_and_value(key: str, value: float, expected: str) -> None:
+    assert problems(**{key: value}) == [f"{key} must be {expected}, got {value}"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_each_item_of_a_list_is_checked() -> None:
     assert problems(many=[]) == []
 
 
-def test_switches_and_words_are_no_numbers() -> None:
+def test_switches_and_text_are_no_numbers() -> None:
     assert problems(flag=False, text="3") == []
     assert problems(above=False) == []  # a wrong type is the schema's business, not the range's
 
@@ -128,12 +128,12 @@ def test_defaults_are_not_shared() -> None:
 
 
 @pytest.mark.parametrize(("section", "item"), FIELDS, ids=[f"{s.__name__}.{f.name}" for s, f in FIELDS])
-def test_every_setting_says_what_it_means(section: type, item: dataclasses.Field[Any]) -> None:
+def test_every_setting_has_a_description(section: type, item: dataclasses.Field[Any]) -> None:
     assert item.metadata.get("doc", "").strip(), f"{section.__name__}.{item.name} has no meaning: use setting(…)"
 
 
 @pytest.mark.parametrize("section", [*SECTIONS, *METHODS], ids=lambda section: section.__name__)
-def test_every_section_has_words_and_allowed_defaults(section: type) -> None:
+def test_every_section_has_a_description_and_allowed_defaults(section: type) -> None:
     assert section.__doc__
     assert not section.__doc__.startswith(f"{section.__name__}("), "the docstring is dataclass's own"
     assert not [problem for problem in validate_ranges(section()) if " is required: " not in problem]

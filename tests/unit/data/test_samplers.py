@@ -8,8 +8,8 @@ import pytest
 from kdrun.data.samplers import TOKENS_PER_ROW, WINDOW, bucketed_batches, longest_first_batches
 
 
-def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
-    return len(left) == len(right) and all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def some_lengths(rows: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def some_lengths(rows: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 9, 400, 1003])
-def test_every_row_stands_in_exactly_one_batch(rows: int):
+def test_every_row_is_in_exactly_one_batch(rows: int):
     batches = bucketed_batches(some_lengths(rows), 8, seed=1, epoch=0)
     assert sorted(np.concatenate(batches)) == list(range(rows))
     sizes = sorted(len(batch) for batch in batches)
@@ -47,7 +47,7 @@ def test_batches_hold_rows_of_like_length():
     assert lengths.sum() / padded > 0.95
 
 
-def test_lengths_of_batches_come_in_no_order():
+def test_batches_are_not_ordered_by_length():
     lengths = some_lengths(8 * WINDOW)
     longest = [lengths[batch].max() for batch in bucketed_batches(lengths, 8, seed=1, epoch=0)]
     assert longest != sorted(longest)

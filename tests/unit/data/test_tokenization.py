@@ -76,11 +76,11 @@ def test_pad_id_is_the_tokenizers():
 def test_batches_equal_those_of_transformers(rows: Split, options: dict[str, Any], max_length: int):
     tokenizer = build(**options)
     columns = [rows.table.column(name).to_pylist() for name in rows.table.column_names[:-1]]
-    wanted = tokenizer(*columns, truncation=True, max_length=max_length, padding="longest", return_tensors="pt")
-    found = tokenize(rows, tokenizer, max_length).batch(np.arange(rows.num_rows))
-    assert found.keys() == wanted.keys()
-    for name in found:
-        assert torch.equal(found[name], wanted[name]), name
+    expected = tokenizer(*columns, truncation=True, max_length=max_length, padding="longest", return_tensors="pt")
+    actual = tokenize(rows, tokenizer, max_length).batch(np.arange(rows.num_rows))
+    assert actual.keys() == expected.keys()
+    for name in actual:
+        assert torch.equal(actual[name], expected[name]), name
 
 
 def test_type_ids_are_absent_if_the_tokenizer_has_none():
@@ -172,9 +172,9 @@ def test_texts_are_cut_as_without_prompts_and_prompts_never(room: int):
     plain.enable_truncation(room, strategy="longest_first")
     texts = zip(PAIRS.table.column("text").to_pylist(), PAIRS.table.column("text_pair").to_pylist(), strict=True)
     for row, (first, second) in enumerate(texts):
-        kept = plain.encode(first, second, add_special_tokens=False)
-        wanted = [[i for i, t in zip(kept.ids, kept.type_ids, strict=True) if t == side] for side in (0, 1)]
-        assert table.ids(row).tolist() == [7, *wanted[0], 7, *wanted[1], 3]
+        encoding = plain.encode(first, second, add_special_tokens=False)
+        expected = [[i for i, t in zip(encoding.ids, encoding.type_ids, strict=True) if t == side] for side in (0, 1)]
+        assert table.ids(row).tolist() == [7, *expected[0], 7, *expected[1], 3]
 
 
 def test_prompts_that_leave_no_room_or_do_not_fit_are_refused():

@@ -8,14 +8,14 @@ from kdrun.generation.collapse import MIN_TEXTS, CollapseGuard, CollapseLimits, 
 LABELS = ["bad", "good"]
 
 
-def judged(
-    made: list[int], wanted: list[int], source: list[int], *, same: bool = False, empty: bool = False
+def report_on(
+    predicted: list[int], target: list[int], source: list[int], *, same: bool = False, empty: bool = False
 ) -> CollapseReport | None:
-    """The verdict on so many texts of three words."""
+    """Return the report on as many texts of three words."""
     watch = CollapseMonitor(CollapseLimits(), LABELS)
-    ids = torch.zeros(len(made), 3, dtype=torch.long) if same else torch.arange(3 * len(made)).view(-1, 3)
-    changed = torch.full((len(made), 3), not empty)
-    watch.update(torch.tensor(wanted), torch.tensor(made), torch.tensor(source), ids, changed)
+    ids = torch.zeros(len(predicted), 3, dtype=torch.long) if same else torch.arange(3 * len(predicted)).view(-1, 3)
+    changed = torch.full((len(predicted), 3), not empty)
+    watch.update(torch.tensor(target), torch.tensor(predicted), torch.tensor(source), ids, changed)
     return watch.assess()
 
 
@@ -23,39 +23,39 @@ MIXED = [0, 1] * 50
 
 
 def test_good_text_has_no_complaint_and_its_agreement() -> None:
-    found = judged(MIXED, MIXED, MIXED)
-    assert found == CollapseReport(1.0, "")
+    report = report_on(MIXED, MIXED, MIXED)
+    assert report == CollapseReport(1.0, "")
 
 
 def test_agreement_is_a_mean_over_the_wanted_classes() -> None:
     """All of one class is half of two classes, however often that class was wanted."""
-    found = judged([1] * 100, [1] * 90 + [0] * 10, MIXED)
-    assert found is not None
-    assert found.agreement == 0.5
+    report = report_on([1] * 100, [1] * 90 + [0] * 10, MIXED)
+    assert report is not None
+    assert report.agreement == 0.5
 
 
 def test_one_class_is_a_collapse() -> None:
-    found = judged([1] * 99 + [0], MIXED, MIXED)
-    assert found is not None
-    assert "99.0% of its last 100 texts as good" in found.collapse
+    report = report_on([1] * 99 + [0], MIXED, MIXED)
+    assert report is not None
+    assert "99.0% of its last 100 texts as good" in report.collapse
 
 
-def test_one_class_is_none_where_the_corpus_is_of_that_class_too() -> None:
-    found = judged([1] * 99 + [0], MIXED, [1] * 99 + [0])
-    assert found is not None
-    assert found.collapse == ""
+def test_one_class_is_no_collapse_if_the_corpus_has_only_that_class() -> None:
+    report = report_on([1] * 99 + [0], MIXED, [1] * 99 + [0])
+    assert report is not None
+    assert report.collapse == ""
 
 
 def test_one_text_is_a_collapse() -> None:
-    found = judged(MIXED, MIXED, MIXED, same=True)
-    assert found is not None
-    assert "only 1 of its last 100 texts are different (1.0%)" in found.collapse
+    report = report_on(MIXED, MIXED, MIXED, same=True)
+    assert report is not None
+    assert "only 1 of its last 100 texts are different (1.0%)" in report.collapse
 
 
 def test_no_text_is_a_collapse() -> None:
-    found = judged(MIXED, MIXED, MIXED, empty=True)
-    assert found is not None
-    assert "100.0% of its last 100 texts are empty" in found.collapse
+    report = report_on(MIXED, MIXED, MIXED, empty=True)
+    assert report is not None
+    assert "100.0% of its last 100 texts are empty" in report.collapse
 
 
 def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
@@ -64,9 +64,9 @@ def test_texts_that_differ_in_the_source_alone_are_the_same() -> None:
     ids[:, 1], changed[:, 1] = 7, True
     mixed = torch.tensor(MIXED)
     watch.update(mixed, mixed, mixed, ids, changed)
-    found = watch.assess()
-    assert found is not None
-    assert "only 1 of" in found.collapse
+    report = watch.assess()
+    assert report is not None
+    assert "only 1 of" in report.collapse
 
 
 @pytest.mark.parametrize("count", [MIN_TEXTS - 1, MIN_TEXTS])

@@ -10,8 +10,8 @@ from kdrun.generation import gumbel
 @pytest.mark.parametrize("way", ["gumbel", "lookup"])
 def test_both_ways_to_sample_follow_the_models_distribution(way: str) -> None:
     """The Gumbel trick, argmax of log p + g, and the lookup in the cumulative distribution."""
-    wanted = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
-    logits = wanted.log().expand(20000, 6)
+    expected = torch.tensor([0.0, 0.6, 0.0, 0.3, 0.1, 0.0])
+    logits = expected.log().expand(20000, 6)
     if way == "gumbel":
         ids = gumbel.gumbel_argmax(
             logits, gumbel.gumbel_noise(20000, 6, rng.numpy_stream(1, "gumbel"), torch.device("cpu"))
@@ -19,22 +19,22 @@ def test_both_ways_to_sample_follow_the_models_distribution(way: str) -> None:
     else:
         ids = gumbel.sample_tokens(logits, rng.stream(1, "fill"))
     shares = torch.bincount(ids, minlength=6) / 20000
-    torch.testing.assert_close(shares, wanted, atol=0.015, rtol=0)
-    assert not shares[wanted == 0].any()
+    torch.testing.assert_close(shares, expected, atol=0.015, rtol=0)
+    assert not shares[expected == 0].any()
 
 
 @pytest.mark.parametrize("size", [7, 127, 128, 129, 256, 1000])
-def test_a_draw_is_a_look_up_in_the_cumulative_distribution(size: int) -> None:
+def test_a_sample_inverts_the_cumulative_distribution(size: int) -> None:
     """As the plain form has it, in float64, but for draws so near to a border that rounding may decide them."""
     logits = 3 * torch.randn(2000, size, generator=rng.stream(1, "logits"))
     logits[:, ::5] = -torch.inf
     uniform = torch.rand(2000, generator=rng.stream(1, "uniform"))
     ends = logits.double().softmax(dim=-1).cumsum(dim=-1)
     plain = torch.searchsorted(ends, uniform[:, None].double() * ends[:, -1:], right=True)[:, 0]
-    drawn = gumbel.inverse_cdf_sample(logits, uniform)
-    assert drawn.dtype == torch.int64
-    assert bool(logits.gather(1, drawn[:, None]).isfinite().all())
-    unlike = drawn != plain
+    ids = gumbel.inverse_cdf_sample(logits, uniform)
+    assert ids.dtype == torch.int64
+    assert bool(logits.gather(1, ids[:, None]).isfinite().all())
+    unlike = ids != plain
     assert int(unlike.sum()) <= 2
     borders = (ends - uniform[:, None].double()).abs().min(dim=1).values
     assert bool((borders[unlike] < 1e-6).all())
@@ -45,8 +45,8 @@ def test_a_draw_is_a_look_up_in_the_cumulative_distribution(size: int) -> None:
 def test_the_ends_of_the_uniform_numbers_give_no_id_of_probability_zero(size: int, uniform: float) -> None:
     logits = torch.full((3, size), -torch.inf)
     logits[0, size // 2], logits[1, 1:-1], logits[2, -1] = 0.0, 0.0, 5.0
-    drawn = gumbel.inverse_cdf_sample(logits, torch.full((3,), uniform))
-    assert drawn.tolist() == [size // 2, size - 2 if uniform else 1, size - 1]
+    ids = gumbel.inverse_cdf_sample(logits, torch.full((3,), uniform))
+    assert ids.tolist() == [size // 2, size - 2 if uniform else 1, size - 1]
 
 
 def test_the_largest_uniform_number_stays_inside_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,10 @@ def logits_of(*shares: list[float]) -> Tensor:
 
 def test_missing_log_odds_by_hand() -> None:
     """log 4 and log 1/3 of the 3 that are enough, and 10, which is more."""
-    given = logits_of([0.2, 0.8, 0.0], [0.25, 0.25, 0.5], [0.0, 0.0, 1.0]) + torch.tensor([[0.0], [7.0], [0.0]])
-    given[2] = torch.tensor([0.0, -200.0, 10.0])
-    found = generator_losses.log_odds_hinge(given, torch.tensor([1, 0, 2]), 3.0)
-    torch.testing.assert_close(found, torch.tensor([3 - math.log(4), 3 + math.log(3), 0.0]))
+    logits = logits_of([0.2, 0.8, 0.0], [0.25, 0.25, 0.5], [0.0, 0.0, 1.0]) + torch.tensor([[0.0], [7.0], [0.0]])
+    logits[2] = torch.tensor([0.0, -200.0, 10.0])
+    actual = generator_losses.log_odds_hinge(logits, torch.tensor([1, 0, 2]), 3.0)
+    torch.testing.assert_close(actual, torch.tensor([3 - math.log(4), 3 + math.log(3), 0.0]))
 
 
 def test_only_by_its_surprise_a_text_gains_without_being_of_the_wanted_class() -> None:
@@ -38,15 +38,15 @@ def test_only_by_its_surprise_a_text_gains_without_being_of_the_wanted_class() -
 
 
 def test_surprise_by_hand() -> None:
-    found = generator_losses.target_cross_entropy(logits_of([0.2, 0.8], [0.5, 0.5]), torch.tensor([1, 0]))
-    torch.testing.assert_close(found, torch.tensor([-math.log(0.8), -math.log(0.5)]))
+    actual = generator_losses.target_cross_entropy(logits_of([0.2, 0.8], [0.5, 0.5]), torch.tensor([1, 0]))
+    torch.testing.assert_close(actual, torch.tensor([-math.log(0.8), -math.log(0.5)]))
 
 
 def test_class_imbalance_by_hand() -> None:
     """Shares 0.7 and 0.3 on average: log 2 − H."""
-    found = generator_losses.class_balance(logits_of([0.9, 0.1], [0.5, 0.5]))
+    actual = generator_losses.class_balance(logits_of([0.9, 0.1], [0.5, 0.5]))
     entropy = -(0.7 * math.log(0.7) + 0.3 * math.log(0.3))
-    assert float(found) == pytest.approx(math.log(2) - entropy, rel=1e-5)
+    assert float(actual) == pytest.approx(math.log(2) - entropy, rel=1e-5)
 
 
 def test_class_imbalance_at_its_bounds() -> None:
@@ -61,28 +61,28 @@ def test_the_reward_of_single_texts_is_the_first_order_of_the_batch() -> None:
     shares = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]], dtype=torch.float64)
     rows, step = len(shares), 1e-5
     for i in range(rows):
-        moved = shares.clone()
-        moved[i] += torch.tensor([step, -step])
+        changed = shares.clone()
+        changed[i] += torch.tensor([step, -step])
 
-        def whole(p: Tensor) -> float:
+        def term(p: Tensor) -> float:
             mean = p.mean(dim=0)
             return rows * float((mean * mean.log()).sum())
 
         mean = shares.mean(dim=0)
-        first_order = float(((moved - shares)[i] * mean.log()).sum())
-        assert whole(moved) - whole(shares) == pytest.approx(first_order, rel=1e-4)
-    found = generator_losses.class_balance_reward(shares.log())
+        first_order = float(((changed - shares)[i] * mean.log()).sum())
+        assert term(changed) - term(shares) == pytest.approx(first_order, rel=1e-4)
+    actual = generator_losses.class_balance_reward(shares.log())
     expected = (shares.float() * shares.float().mean(dim=0).log()).sum(dim=1)
-    torch.testing.assert_close(found, expected)
-    assert found.argmin() == 2  # the one that is most of the rarer class
+    torch.testing.assert_close(actual, expected)
+    assert actual.argmin() == 2  # the one that is most of the rarer class
 
 
 def test_token_repetition_by_hand() -> None:
     """Five tokens, one never given; a mean of (0.5, 0.25, 0.25, 0) over the other four."""
-    gone = -math.inf
+    impossible = -math.inf
     entropy = 0.5 * math.log(2) + 0.5 * math.log(4)
-    given = torch.tensor([[0.0, -200, -200, -200, gone], [-200, 0.0, 0.0, -200, gone]])
-    assert float(generator_losses.token_diversity(given)) == pytest.approx(math.log(4) - entropy, rel=1e-5)
+    logits = torch.tensor([[0.0, -200, -200, -200, impossible], [-200, 0.0, 0.0, -200, impossible]])
+    assert float(generator_losses.token_diversity(logits)) == pytest.approx(math.log(4) - entropy, rel=1e-5)
 
 
 def test_token_repetition_at_its_bounds() -> None:
@@ -100,28 +100,28 @@ def test_friendliness_is_the_divergence_from_the_student() -> None:
 
 
 def test_staying_language_is_a_mean_over_a_rows_tokens() -> None:
-    now, before = logits_of([0.9, 0.1], [0.5, 0.5], [0.5, 0.5]), logits_of([0.5, 0.5], [0.5, 0.5], [0.25, 0.75])
+    current, reference = logits_of([0.9, 0.1], [0.5, 0.5], [0.5, 0.5]), logits_of([0.5, 0.5], [0.5, 0.5], [0.25, 0.75])
     first = 0.9 * math.log(1.8) + 0.1 * math.log(0.2)
     last = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
-    found = generator_losses.reference_kl(now, before, torch.tensor([0, 0, 2]), 4)
-    torch.testing.assert_close(found, torch.tensor([first / 2, 0, last, 0]))
+    actual = generator_losses.reference_kl(current, reference, torch.tensor([0, 0, 2]), 4)
+    torch.testing.assert_close(actual, torch.tensor([first / 2, 0, last, 0]))
 
 
 @pytest.mark.parametrize("name", ["imbalance", "repetition", "language"])
 def test_gradients_against_finite_differences_with_tokens_that_are_never_given(name: str) -> None:
     torch.manual_seed(0)
-    free, before = torch.randn(5, 6, dtype=torch.float64), torch.randn(5, 6)
+    free, reference = torch.randn(5, 6, dtype=torch.float64), torch.randn(5, 6)
     banned = torch.tensor([2, 5])
 
     def loss(values: Tensor) -> Tensor:
-        shown = values.float()
+        logits = values.float()
         if name == "imbalance":
-            return generator_losses.class_balance(shown)
-        shown = shown.index_fill(1, banned, -torch.inf)
+            return generator_losses.class_balance(logits)
+        logits = logits.index_fill(1, banned, -torch.inf)
         if name == "repetition":
-            return generator_losses.token_diversity(shown)
+            return generator_losses.token_diversity(logits)
         return generator_losses.reference_kl(
-            shown, before.index_fill(1, banned, -torch.inf), torch.tensor([0, 0, 1, 1, 1]), 2
+            logits, reference.index_fill(1, banned, -torch.inf), torch.tensor([0, 0, 1, 1, 1]), 2
         ).sum()
 
     values = free.clone().requires_grad_(True)

@@ -8,7 +8,7 @@ from kdrun.generation import gumbel, masking, soft_tokens
 from tests.helpers.masked_text import MASK, SPECIAL, VOCAB, masked, models, text
 
 
-def test_only_free_tokens_are_masked_and_special_ones_never_come_out() -> None:
+def test_only_free_tokens_are_masked_and_special_tokens_are_never_sampled() -> None:
     generator, *_ = models("bert")
     inputs = text()
     every = masking.draw_mask(masking.maskable(inputs, SPECIAL), 1.0, rng.stream(1, "mask"))
@@ -54,9 +54,9 @@ def test_common_tokens_of_two_tokenizations_by_hand() -> None:
     assert free["student"].sum(dim=1).tolist() == free["teacher"].sum(dim=1).tolist() == [4, 3]
     mask = torch.zeros_like(free["student"])
     mask[0, 4], mask[1, [1, 5]] = True, True
-    found = masking.transfer_mask(mask, free["student"], free["teacher"])
-    assert rows["teacher"]["input_ids"][found].tolist() == [12, 15, 17]
-    assert torch.equal(masking.transfer_mask(found, free["teacher"], free["student"]), mask)
+    actual = masking.transfer_mask(mask, free["student"], free["teacher"])
+    assert rows["teacher"]["input_ids"][actual].tolist() == [12, 15, 17]
+    assert torch.equal(masking.transfer_mask(actual, free["teacher"], free["student"]), mask)
 
 
 def test_a_token_that_differs_between_tokenizations_is_not_maskable() -> None:
@@ -95,5 +95,5 @@ def test_a_generator_may_have_entries_more_that_no_text_has() -> None:
     soft = torch.rand(int(mask.sum()), VOCAB).softmax(dim=-1)
     ids = soft.argmax(dim=-1)
     wide = torch.cat([soft, torch.zeros(len(soft), 5)], dim=1)
-    found = [soft_tokens.soft_embeddings(teacher, inputs["input_ids"], mask, ids, s) for s in (soft, wide)]
-    assert torch.equal(*found)
+    embeddings = [soft_tokens.soft_embeddings(teacher, inputs["input_ids"], mask, ids, s) for s in (soft, wide)]
+    assert torch.equal(*embeddings)

@@ -30,8 +30,8 @@ def texts(first: Tensor, follows: Tensor) -> Iterator[tuple[Tensor, Tensor, floa
     """Every text of the language: its log-probability as the library has it, its probability, its reward."""
     for text, reward in REWARDS.items():
         logits = logits_of(text, first, follows)
-        found = sequence_log_prob(logits, torch.tensor(text), torch.zeros(LENGTH, dtype=torch.long), 1)
-        yield found, found.detach().exp()[0], reward
+        log_prob = sequence_log_prob(logits, torch.tensor(text), torch.zeros(LENGTH, dtype=torch.long), 1)
+        yield log_prob, log_prob.detach().exp()[0], reward
 
 
 def exact() -> list[Tensor]:
@@ -51,25 +51,25 @@ def test_the_texts_are_all_there_is() -> None:
 
 
 @pytest.mark.parametrize("baseline", [0.0, 1.7, -40.0])
-def test_its_expectation_over_all_texts_is_the_exact_gradient_whatever_the_baseline(baseline: float) -> None:
+def test_the_expectation_over_all_texts_is_the_exact_gradient_for_any_baseline(baseline: float) -> None:
     first, follows = parameters()
     total = torch.zeros((), dtype=torch.float64)
-    for found, p, reward in texts(first, follows):
-        total = total + p * reinforce_loss(found, torch.tensor([reward]), baseline).sum()
+    for log_prob, p, reward in texts(first, follows):
+        total = total + p * reinforce_loss(log_prob, torch.tensor([reward]), baseline).sum()
     grads = torch.autograd.grad(total, [first, follows])
     for grad, expected in zip(grads, exact(), strict=True):
         torch.testing.assert_close(-grad, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_mean_over_drawn_texts_comes_near_it() -> None:
+def test_a_mean_over_samples_approaches_the_exact_gradient() -> None:
     """The estimator as it is used: texts drawn from the language, a moving baseline, the mean of many batches."""
     first, follows = parameters()
     with torch.no_grad():
         shares = torch.stack([p for _, p, _ in texts(first, follows)])
-    drawn = torch.multinomial(shares, 64 * 60, replacement=True, generator=torch.Generator().manual_seed(3))
+    indices = torch.multinomial(shares, 64 * 60, replacement=True, generator=torch.Generator().manual_seed(3))
     everything, baseline = list(texts(first, follows)), MovingBaseline(0.9)
     total = torch.zeros((), dtype=torch.float64)
-    for batch in drawn.view(60, 64).tolist():
+    for batch in indices.view(60, 64).tolist():
         reward = torch.tensor([everything[i][2] for i in batch])
         total = (
             total + reinforce_loss(torch.cat([everything[i][0] for i in batch]), reward, baseline.use(reward)).mean()
@@ -82,8 +82,8 @@ def test_a_mean_over_drawn_texts_comes_near_it() -> None:
 
 def test_the_baseline_moves_after_its_use() -> None:
     baseline = MovingBaseline(0.75)
-    used = [baseline.use(torch.tensor([value, value + 2])) for value in (3.0, 7.0, 7.0)]
-    assert used == [4.0, 4.0, 5.0]
+    advantages = [baseline.use(torch.tensor([value, value + 2])) for value in (3.0, 7.0, 7.0)]
+    assert advantages == [4.0, 4.0, 5.0]
 
 
 def test_rewards_of_other_texts_are_refused() -> None:
@@ -93,5 +93,5 @@ def test_rewards_of_other_texts_are_refused() -> None:
 
 def test_log_probabilities_are_summed_by_row() -> None:
     logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, -torch.inf]])
-    found = sequence_log_prob(logits, torch.tensor([0, 1, 0]), torch.tensor([0, 0, 2]), 3)
-    torch.testing.assert_close(found, torch.tensor([-2 * 0.6931472, 0, 0]))
+    actual = sequence_log_prob(logits, torch.tensor([0, 1, 0]), torch.tensor([0, 0, 2]), 3)
+    torch.testing.assert_close(actual, torch.tensor([-2 * 0.6931472, 0, 0]))

@@ -42,16 +42,16 @@ def test_both_turns_are_the_textbooks(family: str, name: str, turn: str) -> None
     cls, config = {"mate_kd": (MateKD, MateKDConfig), "zskd": (ZSKD, ZSKDConfig)}[name]
     method = cls(config(mask_rate=0.5, gumbel_temperature=0.7, divergence=Divergence.kl), parts)
     gold = labels if cls.requires.labels else None
-    given = Batch(torch.arange(3), dict.fromkeys(roles, inputs), gold, taught, "train", 0)
-    found = method.step(given, Turn(turn)).loss / 3  # as the loop has it: the mean over the rows
+    examples = Batch(torch.arange(3), dict.fromkeys(roles, inputs), gold, taught, "train", 0)
+    loss = method.step(examples, Turn(turn)).loss / 3  # as the loop has it: the mean over the rows
 
-    mask, _ = method.mask_and_score(given)
+    mask, _ = method.mask_and_score(examples)
     if turn == "generator":
         noise = gumbel.gumbel_noise(
             int(mask.sum()), VOCAB, rng.numpy_stream(1, "gumbel", "train", 0), torch.device("cpu")
         )
     else:  # noise that leaves no choice but the tokens that were drawn
-        noise = 1e6 * nn.functional.one_hot(method.generate_text(given).ids[mask], VOCAB)
+        noise = 1e6 * nn.functional.one_hot(method.generate_text(examples).ids[mask], VOCAB)
     everywhere = torch.zeros(3, 18, VOCAB)
     everywhere[:, :9][mask] = noise.float()
     paper = Textbook(roles, MASK, SPECIAL, temperature=0.7)
@@ -61,12 +61,12 @@ def test_both_turns_are_the_textbooks(family: str, name: str, turn: str) -> None
     else:
         expected = paper.student_loss(long, gold, wide, everywhere)
     expected = expected / 3
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
 
-    own = list(roles[turn].parameters())
-    grads = torch.autograd.grad(found, own, allow_unused=True)
-    wanted = torch.autograd.grad(expected, own, allow_unused=True)
-    reached = [(a, b) for a, b in zip(grads, wanted, strict=True) if a is not None]
+    parameters = list(roles[turn].parameters())
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    expected_gradients = torch.autograd.grad(expected, parameters, allow_unused=True)
+    reached = [(a, b) for a, b in zip(grads, expected_gradients, strict=True) if a is not None]
     assert len(reached) > 5
     assert max(float(a.abs().max()) for a, _ in reached) > 1e-4
     for a, b in reached:

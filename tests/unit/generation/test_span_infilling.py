@@ -13,10 +13,10 @@ from tests.helpers.tiny_t5 import WORDS, Tokenizer, mask_of, prompt, rows, t5
 
 def test_gaps_by_hand() -> None:
     """T5's format: one sentinel per gap in the text; in the decoder each sentinel and the tokens of its gap."""
-    given, mask = rows(), mask_of(".xx.x...", "x......x")
+    inputs, mask = rows(), mask_of(".xx.x...", "x......x")
     mask[1, 7] = False
-    cut = span_infilling.build_infilling_inputs(given["input_ids"], given["attention_mask"], mask, prompt(), WORDS)
-    assert [row[seen == 1].tolist() for row, seen in zip(cut.ids, cut.attention, strict=True)] == [
+    cut = span_infilling.build_infilling_inputs(inputs["input_ids"], inputs["attention_mask"], mask, prompt(), WORDS)
+    assert [row[attended == 1].tolist() for row, attended in zip(cut.ids, cut.attention, strict=True)] == [
         [17, 18, 4, 20, 7, 21, 9, 2],
         [19, 20, 11, 12, 13, 14, 15, 16, 2],
     ]
@@ -45,10 +45,10 @@ def test_every_row_with_a_free_token_gets_a_span_and_none_more_than_there_are_se
 
 def test_marks_ban_what_no_text_holds() -> None:
     entries = {"[PAD]": 0, "[UNK]": 1, "</s>": 2, "a": 3, "[unused7]": 4, "<extra_id_1>": 6, "<extra_id_0>": 5, "b": 7}
-    found = span_infilling.t5_special_ids(t5(vocab=10), Tokenizer(entries, [0, 1, 2]), torch.tensor([7]))
-    assert found.sentinels.tolist() == [5, 6]
-    assert found.banned.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert (found.start, found.end) == (0, 2)
+    special_ids = span_infilling.t5_special_ids(t5(vocab=10), Tokenizer(entries, [0, 1, 2]), torch.tensor([7]))
+    assert special_ids.sentinels.tolist() == [5, 6]
+    assert special_ids.banned.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert (special_ids.start, special_ids.end) == (0, 2)
 
 
 def test_other_models_are_refused_by_name() -> None:

@@ -10,12 +10,12 @@ from kdrun.generation.text_statistics import GeneratedRow, copied, measure, ngra
 LABELS = ["no", "yes"]
 
 
-def row(text: str, source: str, yes: float = 0.8, wanted: int | None = None, number: int = 0) -> GeneratedRow:
-    return GeneratedRow((text,), (source,), np.array([1 - yes, yes]), number, wanted)
+def row(text: str, source: str, yes: float = 0.8, target: int | None = None, number: int = 0) -> GeneratedRow:
+    return GeneratedRow((text,), (source,), np.array([1 - yes, yes]), number, target)
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("Don't stop.", ["don", "'", "t", "stop", "."]),
         ("don ' t stop .", ["don", "'", "t", "stop", "."]),  # as a WordPiece decoder spaces it
@@ -23,8 +23,8 @@ def row(text: str, source: str, yes: float = 0.8, wanted: int | None = None, num
         (" \t", []),
     ],
 )
-def test_words_do_not_depend_on_spacing_and_case(text: str, found: list[str]) -> None:
-    assert words(text) == found
+def test_words_do_not_depend_on_spacing_and_case(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
 
 
 def test_ngrams_stay_inside_a_text() -> None:
@@ -51,42 +51,47 @@ def test_evenness_is_entropy_over_its_maximum(shares: list[float], value: float)
 def test_figures_by_hand() -> None:
     rows = [
         # words the red cat; the blue cat. Of 3 words 2 are the source's; of 2 pairs none
-        row("the blue cat", "The red cat", yes=0.9, wanted=1),
+        row("the blue cat", "The red cat", yes=0.9, target=1),
         # of 2 words 2, of 1 pair 1; nothing changed
-        row("a dog", "a dog", yes=0.3, wanted=1),
+        row("a dog", "a dog", yes=0.3, target=1),
         # of 3 words 1 (the source has one `the`), of 2 pairs none
         row("the the the", "the end", yes=0.6),
     ]
-    found = measure(rows, LABELS)
-    assert found["rows"] == 3
-    assert found["distinct_1"] == pytest.approx(5 / 8)  # the blue cat a dog
-    assert found["distinct_2"] == pytest.approx(4 / 5)  # the blue, blue cat, a dog, the the (twice)
-    assert found["source_distinct_1"] == pytest.approx(6 / 7)  # the red cat a dog end
-    assert found["source_distinct_2"] == pytest.approx(1.0)
-    assert found["copied_1"] == pytest.approx(5 / 8)
-    assert found["copied_2"] == pytest.approx(1 / 5)
-    assert found["unchanged"] == pytest.approx(1 / 3)
-    assert (found["words"], found["source_words"]) == (pytest.approx(8 / 3), pytest.approx(7 / 3))
-    assert found["confidence"] == pytest.approx((0.9 + 0.7 + 0.6) / 3)
-    assert found["classes"] == {"no": pytest.approx(1 / 3), "yes": pytest.approx(2 / 3)}
-    assert found["agreement"] == pytest.approx(1 / 2)  # of the two rows that a class was wanted of
-    assert found["wanted"] == {"no": 0.0, "yes": 1.0}
-    assert found["evenness"] == pytest.approx(0.9182958)
+    statistics = measure(rows, LABELS)
+    assert statistics["rows"] == 3
+    assert statistics["distinct_1"] == pytest.approx(5 / 8)  # the blue cat a dog
+    assert statistics["distinct_2"] == pytest.approx(4 / 5)  # the blue, blue cat, a dog, the the (twice)
+    assert statistics["source_distinct_1"] == pytest.approx(6 / 7)  # the red cat a dog end
+    assert statistics["source_distinct_2"] == pytest.approx(1.0)
+    assert statistics["copied_1"] == pytest.approx(5 / 8)
+    assert statistics["copied_2"] == pytest.approx(1 / 5)
+    assert statistics["unchanged"] == pytest.approx(1 / 3)
+    assert (statistics["words"], statistics["source_words"]) == (pytest.approx(8 / 3), pytest.approx(7 / 3))
+    assert statistics["confidence"] == pytest.approx((0.9 + 0.7 + 0.6) / 3)
+    assert statistics["classes"] == {"no": pytest.approx(1 / 3), "yes": pytest.approx(2 / 3)}
+    assert statistics["agreement"] == pytest.approx(1 / 2)  # of the two rows that a class was wanted of
+    assert statistics["wanted"] == {"no": 0.0, "yes": 1.0}
+    assert statistics["evenness"] == pytest.approx(0.9182958)
 
 
 def test_pairs_are_measured_text_by_text() -> None:
-    made = GeneratedRow(("a b", "c d"), ("a b", "c x"), np.array([0.4, 0.6]), 0)
-    found = measure([made], LABELS)
-    assert (found["distinct_2"], found["copied_2"], found["words"]) == (1.0, 0.5, 4.0)
-    assert found["unchanged"] == 0.0
+    pair = GeneratedRow(("a b", "c d"), ("a b", "c x"), np.array([0.4, 0.6]), 0)
+    statistics = measure([pair], LABELS)
+    assert (statistics["distinct_2"], statistics["copied_2"], statistics["words"]) == (1.0, 0.5, 4.0)
+    assert statistics["unchanged"] == 0.0
 
 
 def test_what_cannot_be_measured_is_none() -> None:
-    found = measure([row("one", "two")], LABELS)
-    assert (found["distinct_2"], found["copied_2"], found["agreement"], found["wanted"]) == (None, None, None, None)
+    statistics = measure([row("one", "two")], LABELS)
+    assert (statistics["distinct_2"], statistics["copied_2"], statistics["agreement"], statistics["wanted"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
     with pytest.raises(ValueError, match="no rows"):
         measure([], LABELS)
 
 
-def test_rows_are_read_once_as_they_come() -> None:
+def test_rows_are_streamed_once() -> None:
     assert measure((row("a b", "a c", number=i) for i in range(3)), LABELS)["rows"] == 3

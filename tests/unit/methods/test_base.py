@@ -59,9 +59,9 @@ def parts(task: TaskConfig, student: np.ndarray) -> MethodContext:
 def batch(labels: Sequence[float], teacher: np.ndarray | None = None, rows: list[int] | None = None) -> Batch:
     rows = list(range(len(labels))) if rows is None else rows
     kind = torch.float32 if any(isinstance(x, float) for x in labels) else torch.long
-    given = None if teacher is None else torch.tensor(teacher[rows], dtype=torch.float32)
+    teacher_logits = None if teacher is None else torch.tensor(teacher[rows], dtype=torch.float32)
     ids = torch.tensor(rows)
-    return Batch(ids, {"student": {"input_ids": ids[:, None]}}, torch.tensor(labels, dtype=kind)[rows], given)
+    return Batch(ids, {"student": {"input_ids": ids[:, None]}}, torch.tensor(labels, dtype=kind)[rows], teacher_logits)
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -125,14 +125,14 @@ def test_sums_over_parts_equal_the_whole(method: Method) -> None:
     """Sums, not means: ragged micro-batches add up, in the terms and the gradient too."""
     labels, rows = [0, 2], [0, 1, 0, 1, 1]
     student = method.roles["student"]
-    whole = method.step(batch(labels, TEACHER, rows), TURN)
+    full = method.step(batch(labels, TEACHER, rows), TURN)
     pieces = [method.step(batch(labels, TEACHER, some), TURN) for some in (rows[:2], rows[2:])]
-    assert whole.count == sum(piece.count for piece in pieces) == 5
-    for name, term in whole.loss_terms.items():
+    assert full.count == sum(piece.count for piece in pieces) == 5
+    for name, term in full.loss_terms.items():
         torch.testing.assert_close(term, pieces[0].loss_terms[name] + pieces[1].loss_terms[name])
     both = pieces[0].loss + pieces[1].loss
-    torch.testing.assert_close(whole.loss, both)
-    gradients = [torch.autograd.grad(loss, list(student.parameters()))[0] for loss in (whole.loss, both)]
+    torch.testing.assert_close(full.loss, both)
+    gradients = [torch.autograd.grad(loss, list(student.parameters()))[0] for loss in (full.loss, both)]
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
@@ -156,7 +156,7 @@ def test_default_phase_takes_the_budget() -> None:
     assert list(method.trainable("student")) == [method.roles["student"]]
 
 
-def test_a_method_without_a_step_says_so() -> None:
+def test_a_method_without_a_step_is_an_error() -> None:
     class Unfinished(Method):
         """Defines nothing."""
 

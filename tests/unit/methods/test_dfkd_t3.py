@@ -8,38 +8,38 @@ import torch
 from kdrun import losses
 from kdrun.errors import ModelError
 from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Gradient, Mode
-from tests.helpers.tiny_dfkd import GENERATOR, OFF, PAIR, SINGLE, STUDENT, answers, batch, made
+from tests.helpers.tiny_dfkd import GENERATOR, OFF, PAIR, SINGLE, STUDENT, answers, batch, build_method
 
 
 def test_the_students_loss_is_on_both_texts_without_a_label() -> None:
-    method = made(soft_weight=0.3, pseudo_weight=0.6, temperature=2.0)
-    given = batch(method)
-    teacher, student = answers(method, method.generate_text(given).inputs)
-    own = method.roles["student"](**given.inputs["student"]).logits
-    assert given.teacher_logits is not None
-    soft = 4 * losses.kl_divergence(own, given.teacher_logits, 2.0).sum()
+    method = build_method(soft_weight=0.3, pseudo_weight=0.6, temperature=2.0)
+    examples = batch(method)
+    teacher, student = answers(method, method.generate_text(examples).inputs)
+    student_logits = method.roles["student"](**examples.inputs["student"]).logits
+    assert examples.teacher_logits is not None
+    soft = 4 * losses.kl_divergence(student_logits, examples.teacher_logits, 2.0).sum()
     pseudo = 4 * losses.kl_divergence(student, teacher, 2.0).sum()
-    out = method.step(given, STUDENT)
+    out = method.step(examples, STUDENT)
     torch.testing.assert_close(out.loss, 0.3 * soft + 0.6 * pseudo, rtol=1e-5, atol=1e-5)
     assert set(out.loss_terms) == {"soft", "pseudo"}
-    wanted = method.target_classes(given)
-    assert out.metrics["agreement"] == (teacher.argmax(-1) == wanted).sum()
+    expected = method.target_classes(examples)
+    assert out.metrics["agreement"] == (teacher.argmax(-1) == expected).sum()
     assert out.metrics["called_bad"] + out.metrics["called_good"] == 3
     assert 0 < float(out.metrics["distinct_tokens"]) <= 3
 
 
 def test_a_term_of_weight_zero_is_not_there() -> None:
-    alone: dict[str, Any] = OFF | {"specificity_weight": 1.0}
-    method = made(**alone)
+    settings: dict[str, Any] = OFF | {"specificity_weight": 1.0}
+    method = build_method(**settings)
     assert "reference" not in method.roles
-    given = batch(method)
-    out = method.step(given, GENERATOR)
+    examples = batch(method)
+    out = method.step(examples, GENERATOR)
     assert set(out.loss_terms) == {"specificity"}
     torch.testing.assert_close(out.loss.detach(), out.loss_terms["specificity"], rtol=1e-5, atol=1e-5)
 
 
-def test_the_first_generator_is_kept_beside_the_one_that_learns() -> None:
-    method = made(reference_kl_weight=0.5)
+def test_the_initial_generator_is_the_reference() -> None:
+    method = build_method(reference_kl_weight=0.5)
     reference, generator = method.roles["reference"], method.roles["generator"]
     assert not any(p.requires_grad for p in reference.parameters())
     assert not reference.training
@@ -49,15 +49,15 @@ def test_the_first_generator_is_kept_beside_the_one_that_learns() -> None:
 
 
 def test_classes_are_wanted_evenly_and_by_step() -> None:
-    method = made()
-    drawn = [method.target_classes(batch(method, step=step)) for step in range(200)]
-    assert abs(float(torch.stack(drawn).float().mean()) - 0.5) < 0.06
-    assert torch.equal(method.target_classes(batch(method, step=3)), drawn[3])
+    method = build_method()
+    targets = [method.target_classes(batch(method, step=step)) for step in range(200)]
+    assert abs(float(torch.stack(targets).float().mean()) - 0.5) < 0.06
+    assert torch.equal(method.target_classes(batch(method, step=3)), targets[3])
 
 
 def test_soft_tokens_need_one_vocabulary() -> None:
     with pytest.raises(ModelError, match=r"method\.gradient=soft.*student\.tokenizer=teacher"):
-        made(apart=True, gradient=Gradient.soft)
+        build_method(other_vocabulary=True, gradient=Gradient.soft)
 
 
 def test_pairs_are_not_decoded_and_lengths_must_fit() -> None:
@@ -69,12 +69,12 @@ def test_pairs_are_not_decoded_and_lengths_must_fit() -> None:
     assert DFKDT3.config_problems(DFKDT3Config(mode=Mode.decode), SINGLE) == []
 
 
-def shown(method: DFKDT3, found: list[int], wanted: list[int], repeat: bool = False) -> None:
+def update_monitor(method: DFKDT3, predicted: list[int], target: list[int], repeat: bool = False) -> None:
     """Let the method see 80 texts, called so by the teacher."""
     rows = 80
     ids = torch.zeros(rows, 2).long() if repeat else torch.arange(2 * rows).view(rows, 2)
-    asked, called, source = (torch.tensor(v).repeat(rows // len(v)) for v in (wanted, found, [0, 1]))
-    method._guard.monitor.update(asked, called, source, ids, torch.ones_like(ids, dtype=torch.bool))
+    targets, classes, source = (torch.tensor(v).repeat(rows // len(v)) for v in (target, predicted, [0, 1]))
+    method._guard.monitor.update(targets, classes, source, ids, torch.ones_like(ids, dtype=torch.bool))
 
 
 def marked(method: DFKDT3) -> float:
@@ -87,18 +87,18 @@ def turn_to(method: DFKDT3, value: float) -> None:
 
 
 def test_a_collapse_ends_the_generators_part_with_the_last_good_one() -> None:
-    method = made()
+    method = build_method()
     turn_to(method, 1.0)
-    shown(method, [0, 1, 1, 1], [0, 1, 0, 1])
+    update_monitor(method, [0, 1, 1, 1], [0, 1, 0, 1])
     assert method.stop_reason("generator") == ""
     turn_to(method, 2.0)
-    shown(method, [0, 1], [0, 1])
+    update_monitor(method, [0, 1], [0, 1])
     assert (method.stop_reason("generator"), method.stop_reason("student")) == ("", "")
     turn_to(method, 3.0)
-    shown(method, [0, 1], [1, 0])  # no collapse, but not the best agreement
+    update_monitor(method, [0, 1], [1, 0])  # no collapse, but not the best agreement
     assert method.stop_reason("generator") == ""
     turn_to(method, 4.0)
-    shown(method, [1], [0, 1])
+    update_monitor(method, [1], [0, 1])
     why = method.stop_reason("generator")
     assert "the teacher classifies 100.0% of its last 80 texts as good" in why
     assert "agreement 100.0%" in why
@@ -110,17 +110,17 @@ def test_a_collapse_ends_the_generators_part_with_the_last_good_one() -> None:
 
 
 def test_without_new_text_there_is_no_new_verdict() -> None:
-    method = made()
-    shown(method, [0, 1], [0, 1], repeat=True)
+    method = build_method()
+    update_monitor(method, [0, 1], [0, 1], repeat=True)
     first = method.stop_reason("generator")
     assert "only 1 of" in first
-    assert made().stop_reason("generator") == ""
+    assert build_method().stop_reason("generator") == ""
 
 
 def test_what_is_kept_is_written_by_the_best_generator() -> None:
-    method = made()
+    method = build_method()
     turn_to(method, 1.0)
-    shown(method, [0, 1], [0, 1])
+    update_monitor(method, [0, 1], [0, 1])
     method.stop_reason("generator")
     turn_to(method, 2.0)
     text = method.generate_for_export(batch(method))

@@ -13,7 +13,7 @@ from kdrun import losses, rng
 from kdrun.config.task import TaskConfig
 from kdrun.generation import gumbel, reinforce, soft_tokens, t5_sampling
 from kdrun.methods.dfkd_t3 import DFKDT3, Gradient, Mode, Specificity
-from tests.helpers.tiny_dfkd import GENERATOR, OFF, PAIR, SINGLE, VOCAB, WAYS, answers, batch, made
+from tests.helpers.tiny_dfkd import GENERATOR, OFF, PAIR, SINGLE, VOCAB, WAYS, answers, batch, build_method
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def in_double(monkeypatch: pytest.MonkeyPatch) -> Callable[[DFKDT3], DFKDT3]:
     return doubled
 
 
-def lacking(kind: Specificity, teacher: Tensor, wanted: Tensor) -> Tensor:
+def lacking(kind: Specificity, teacher: Tensor, target: Tensor) -> Tensor:
     """Of two classes, in other words than kdrun's: softplus of, or a hinge on, the difference of their logits."""
-    ahead = teacher[:, 0].sub(teacher[:, 1]) * (1 - 2 * wanted)
+    ahead = teacher[:, 0].sub(teacher[:, 1]) * (1 - 2 * target)
     return softplus(-ahead) if kind is Specificity.cross_entropy else relu(6.0 - ahead)
 
 
@@ -52,49 +52,49 @@ def test_the_generators_turn_is_the_textbooks(
         "gumbel_temperature": 2.0,
         "gumbel_temperature_end": 0.5,
     }
-    method = in_double(made(task, teacher, **settings))
+    method = in_double(build_method(task, teacher, **settings))
     with torch.no_grad():
         method.roles["reference"].lm_head.weight.add_(0.3)  # pyright: ignore
-    given = batch(method, progress=0.5)
-    out = method.step(given, GENERATOR)
+    examples = batch(method, progress=0.5)
+    out = method.step(examples, GENERATOR)
     out.loss.backward()
-    found = {name: p.grad for name, p in method.roles["generator"].named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in method.roles["generator"].named_parameters() if p.grad is not None}
     method.roles["generator"].zero_grad()
 
-    written = method.text_generator.generate(given, method.target_classes(given), temperature=1.0)
+    text = method.text_generator.generate(examples, method.target_classes(examples), temperature=1.0)
     free = torch.ones(VOCAB, dtype=torch.bool)
     free[method.text_generator.special_ids.banned] = False
-    logits = written.logits
+    logits = text.logits
     noise = gumbel.gumbel_noise(len(logits), VOCAB, rng.numpy_stream(1, "write", "train", 0), torch.device("cpu"))
     soft = (logits + noise).softmax(dim=-1)  # τ half way between 2 and ½ is 1
     y = one_hot(soft.argmax(dim=-1), VOCAB) - soft.detach() + soft
-    read = method.text_generator.encode_for_readers(given, written)
-    said = {}
-    for role, reading in read.items():
+    reader_inputs = method.text_generator.encode_for_readers(examples, text)
+    role_logits = {}
+    for role, reading in reader_inputs.items():
         assert reading.mask is not None
         model: Any = method.roles[role]
         ids = one_hot(reading.inputs["input_ids"], VOCAB).to(y.dtype)
         ids = ids.masked_scatter(reading.mask[..., None], y)
         rest = {name: value for name, value in reading.inputs.items() if name != "input_ids"}
-        said[role] = model(inputs_embeds=ids @ model.get_input_embeddings().weight, **rest).logits
-    rows, wanted = len(given.ids), method.target_classes(given)
-    specific = lacking(kind, said["teacher"], wanted).sum()
-    mean = said["teacher"].softmax(-1).mean(0)
+        role_logits[role] = model(inputs_embeds=ids @ model.get_input_embeddings().weight, **rest).logits
+    rows, targets = len(examples.ids), method.target_classes(examples)
+    specific = lacking(kind, role_logits["teacher"], targets).sum()
+    mean = role_logits["teacher"].softmax(-1).mean(0)
     imbalance = rows * (mean * (2 * mean).log()).sum()
     words = logits[:, free].softmax(-1).mean(0)
     repetition = rows * (words * (int(free.sum()) * words).log()).sum()
-    p, q = (part[:, free].log_softmax(-1) for part in (logits, written.rescore_with(method.roles["reference"])))
+    p, q = (part[:, free].log_softmax(-1) for part in (logits, text.rescore_with(method.roles["reference"])))
     by_token = (p.exp() * (p - q)).sum(-1)
-    away = torch.stack([by_token[written.rows == row].mean() for row in range(rows)]).sum()
-    apart = divergence(said["student"], said["teacher"])
-    loss = 0.7 * specific + 0.9 * imbalance + 0.3 * repetition - 1.1 * apart + 0.4 * away
+    reference_kl = torch.stack([by_token[text.rows == row].mean() for row in range(rows)]).sum()
+    disagreement = divergence(role_logits["student"], role_logits["teacher"])
+    loss = 0.7 * specific + 0.9 * imbalance + 0.3 * repetition - 1.1 * disagreement + 0.4 * reference_kl
     torch.testing.assert_close(out.loss, loss, rtol=1e-5, atol=1e-5)
     loss.backward()
     for name, p in method.roles["generator"].named_parameters():
         if p.grad is not None:
-            torch.testing.assert_close(found[name], p.grad, rtol=1e-5, atol=1e-5)
-    expected = {"specificity": specific, "imbalance": imbalance, "repetition": repetition, "divergence": apart,
-                "language": away}  # fmt: skip
+            torch.testing.assert_close(gradients[name], p.grad, rtol=1e-5, atol=1e-5)
+    expected = {"specificity": specific, "imbalance": imbalance, "repetition": repetition, "divergence": disagreement,
+                "language": reference_kl}  # fmt: skip
     assert set(out.loss_terms) == set(expected)
     for name, value in expected.items():
         torch.testing.assert_close(out.loss_terms[name], value.detach(), rtol=1e-4, atol=1e-5)
@@ -108,13 +108,13 @@ def test_the_relaxed_path_against_finite_differences(
     """With soft tokens in the values too the loss is smooth, and its gradient is the slope."""
     monkeypatch.setattr(soft_tokens, "straight_through", lambda table, ids, soft: soft[:, : len(table)] @ table)
     weights: dict[str, Any] = OFF | {"specificity_weight": 1.0, "adversarial_weight": 0.5}
-    method = in_double(made(**settings, **weights, gumbel_temperature=3.0))
-    given = batch(method)
+    method = in_double(build_method(**settings, **weights, gumbel_temperature=3.0))
+    examples = batch(method)
     if settings["mode"] is Mode.decode:  # how long texts are is discrete
         monkeypatch.setattr(method.text_generator, "style", type(method.text_generator.style)(6, 6))
 
     def loss() -> Tensor:
-        return method.step(given, GENERATOR).loss
+        return method.step(examples, GENERATOR).loss
 
     generator = method.roles["generator"]
     loss().backward()
@@ -136,36 +136,46 @@ def test_the_relaxed_path_against_finite_differences(
     assert checked == 6
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["shared", "apart"])
+@pytest.mark.parametrize("other_vocabulary", [False, True], ids=["shared", "separate"])
 @pytest.mark.parametrize("settings", WAYS)
-def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict[str, Any], apart: bool) -> None:
+def test_the_score_functions_turn_is_reward_times_log_probability(
+    settings: dict[str, Any], other_vocabulary: bool
+) -> None:
     weights = {"specificity_weight": 0.7, "class_balance_weight": 0.9, "token_diversity_weight": 0.0,
                "adversarial_weight": 1.1, "reference_kl_weight": 0.0}  # fmt: skip
-    method = made(apart=apart, gradient=Gradient.score if not apart else Gradient.auto, **weights, **settings)
-    given = batch(method)
-    out = method.step(given, GENERATOR)
+    method = build_method(
+        other_vocabulary=other_vocabulary,
+        gradient=Gradient.score if not other_vocabulary else Gradient.auto,
+        **weights,
+        **settings,
+    )
+    examples = batch(method)
+    out = method.step(examples, GENERATOR)
     out.loss.backward()
-    found = method.roles["generator"].get_parameter("shared.weight").grad
-    assert found is not None
-    found = found.clone()
+    gradient = method.roles["generator"].get_parameter("shared.weight").grad
+    assert gradient is not None
+    gradient = gradient.clone()
     method.roles["generator"].zero_grad()
 
-    written = method.text_generator.generate(given, method.target_classes(given))
-    text = method.generate_text(given)
-    assert torch.equal(text.ids, written.ids)
-    own = method.context.tokenizers["generator"]
-    words = [own.decode_texts(ids[here].tolist(), 1) for ids, here in zip(text.ids, text.present, strict=True)]
+    generated = method.text_generator.generate(examples, method.target_classes(examples))
+    text = method.generate_text(examples)
+    assert torch.equal(text.ids, generated.ids)
+    generator_tokenizer = method.context.tokenizers["generator"]
+    words = [
+        generator_tokenizer.decode_texts(ids[here].tolist(), 1)
+        for ids, here in zip(text.ids, text.present, strict=True)
+    ]
     with torch.no_grad():
         teacher, student = answers(method, {role: method.context.tokenizers[role].batch(words) for role in text.inputs})
     shares = teacher.softmax(-1)
-    specific = lacking(method.config.specificity, teacher, method.target_classes(given))
+    specific = lacking(method.config.specificity, teacher, method.target_classes(examples))
     apart_by = losses.kl_divergence(student, teacher)
     reward = -0.7 * specific - 0.9 * (shares * shares.mean(0).log()).sum(-1) + 1.1 * apart_by
-    loss = -((reward - reward.mean()) * written.log_prob).sum()
+    loss = -((reward - reward.mean()) * generated.log_prob).sum()
     loss.backward()
     expected = method.roles["generator"].get_parameter("shared.weight").grad
     assert expected is not None
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
     assert expected.abs().max() > 1e-2
     torch.testing.assert_close(out.metrics["reward"], reward.sum(), rtol=1e-4, atol=1e-5)
     assert all(p.grad is None for role in ("teacher", "student") for p in method.roles[role].parameters())
@@ -174,7 +184,7 @@ def test_the_score_functions_turn_is_reward_times_log_probability(settings: dict
 @pytest.mark.parametrize("way", ["infill", "decode"])
 def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradient(way: str) -> None:
     """Every filling of two gaps, or every text of at most two words: probabilities sum to 1, gradients agree."""
-    method = made()
+    method = build_method()
     method.roles["generator"].get_parameter("shared.weight").data.mul_(0.3)
     marks, generator = method.text_generator.special_ids, method.roles["generator"]
     free = [i for i in range(VOCAB) if i not in marks.banned.tolist()]
@@ -183,19 +193,19 @@ def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradien
         source = method.context.tokenizers["generator"].batch([("c d e f g",)])
         mask = torch.tensor([[False, True, False, True, False, False]])
         prompt = {"input_ids": torch.tensor([[31, 29]]), "attention_mask": torch.ones(1, 2).long()}
-        written = t5_sampling.infill(generator, source, mask, prompt, marks, rng.numpy_stream(1, "w"))
-        both = written.logits.log_softmax(-1)
+        text = t5_sampling.infill(generator, source, mask, prompt, marks, rng.numpy_stream(1, "w"))
+        both = text.logits.log_softmax(-1)
         log_p = both[0, texts[:, 0]] + both[1, texts[:, 1]]
-        taken = texts.tolist().index(written.generated_ids.tolist())
-        torch.testing.assert_close(written.log_prob[0], log_p[taken])
+        index = texts.tolist().index(text.generated_ids.tolist())
+        torch.testing.assert_close(text.log_prob[0], log_p[index])
     else:
         lengths = t5_sampling.LengthLimits(1, 2)
         one = torch.tensor([[i, marks.start] for i in free])
         texts = torch.cat([one, torch.cartesian_prod(torch.tensor(free), torch.tensor(free))])
         source = torch.tensor([[4, 5, 24, 2]]).expand(len(texts), -1)
-        seen = torch.ones_like(texts, dtype=torch.bool)
+        present = torch.ones_like(texts, dtype=torch.bool)
         # what ends a text after its first word is one more choice of the second step
-        logits = t5_sampling.decoded_logits(generator, source, torch.ones_like(source), texts, seen, marks, lengths)
+        logits = t5_sampling.decoded_logits(generator, source, torch.ones_like(source), texts, present, marks, lengths)
         steps = logits.view(len(texts), 2, VOCAB).log_softmax(-1)
         second = torch.where(torch.arange(len(texts)) < len(free), marks.end, texts[:, 1])
         rows = torch.arange(len(texts))
@@ -206,6 +216,6 @@ def test_over_all_texts_that_can_be_written_its_expectation_is_the_exact_gradien
     exact = torch.autograd.grad((log_p.exp() * reward).sum(), weight, retain_graph=True)[0]
     for baseline in (0.0, 0.7):
         by_score = (log_p.exp().detach() * reinforce.reinforce_loss(log_p, reward, baseline)).sum()
-        found = torch.autograd.grad(by_score, weight, retain_graph=True)[0]
-        torch.testing.assert_close(-found, exact, rtol=1e-4, atol=1e-5)
+        gradient = torch.autograd.grad(by_score, weight, retain_graph=True)[0]
+        torch.testing.assert_close(-gradient, exact, rtol=1e-4, atol=1e-5)
     assert exact.abs().max() > 1e-2

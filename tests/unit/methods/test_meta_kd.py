@@ -26,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("run_env")
 
 def test_expertise_by_hand() -> None:
     t, p = torch.tensor([1.0, 0.0, -1.0, 0.5]), torch.tensor([1.0, 0.0, 0.5, 0.5])
-    wanted = [2 / (1 + 1), 1 / (math.e + 1), 0.0, 1.5 / (math.exp(0.25) + 1)]
-    assert domain_expertise_weight(t, p).tolist() == pytest.approx(wanted, rel=1e-6)
+    expected = [2 / (1 + 1), 1 / (math.e + 1), 0.0, 1.5 / (math.exp(0.25) + 1)]
+    assert domain_expertise_weight(t, p).tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def method(**settings: Any) -> MetaKD:
@@ -41,60 +41,60 @@ def method(**settings: Any) -> MetaKD:
 
 
 def rows() -> Batch:
-    made = batch([5, 3, 9], 9)
-    made.labels, made.phase = torch.tensor([0, 1, 1]), "intermediate"
-    made.teacher_logits = torch.tensor([[3.0, -2.0], [0.0, 1.0], [2.0, -2.0]])
-    made.extras = {"domain": torch.tensor([1, 1, 1]), "transferability": torch.tensor([0.9, 0.1, -0.5])}
-    return made
+    examples = batch([5, 3, 9], 9)
+    examples.labels, examples.phase = torch.tensor([0, 1, 1]), "intermediate"
+    examples.teacher_logits = torch.tensor([[3.0, -2.0], [0.0, 1.0], [2.0, -2.0]])
+    examples.extras = {"domain": torch.tensor([1, 1, 1]), "transferability": torch.tensor([0.9, 0.1, -0.5])}
+    return examples
 
 
-def test_every_example_is_weighted_by_its_own_expertise() -> None:
+def test_each_example_is_weighted_by_its_expertise() -> None:
     """Weights that fell together into their mean would give another loss: the rows' errors differ."""
-    made, given = method(domain_weight=0.25), rows()
-    errors = made.layer_losses(given)
-    own, taught = made.compute_states(given)
-    mask = given.inputs["student"]["attention_mask"]
-    branch: Any = made.roles["domain_branch"]
-    wanted = branch(mean_pool(taught.hidden_states[-1], mask), given.extras["domain"])
-    found = made.projection_to_teacher(
-        made.domain_embedding(mean_pool(own.hidden_states[-1], mask), given.extras["domain"])
+    meta_kd, examples = method(domain_weight=0.25), rows()
+    errors = meta_kd.layer_losses(examples)
+    student_states, taught = meta_kd.compute_states(examples)
+    mask = examples.inputs["student"]["attention_mask"]
+    branch: Any = meta_kd.roles["domain_branch"]
+    expected = branch(mean_pool(taught.hidden_states[-1], mask), examples.extras["domain"])
+    projected = meta_kd.projection_to_teacher(
+        meta_kd.domain_embedding(mean_pool(student_states.hidden_states[-1], mask), examples.extras["domain"])
     )
-    total = errors["hidden"] + errors["attention"] + 0.25 * (found - wanted).square().mean(dim=-1)
+    total = errors["hidden"] + errors["attention"] + 0.25 * (projected - expected).square().mean(dim=-1)
     gold = [math.exp(3) / (math.exp(3) + math.exp(-2)), math.e / (1 + math.e), 1 / (1 + math.exp(4))]
     weight = torch.tensor([(1 + t) / (math.exp((p - 1) ** 2) + 1) for t, p in zip([0.9, 0.1, -0.5], gold, strict=True)])
-    out = made.step(given, Turn("student"))
+    out = meta_kd.step(examples, Turn("student"))
     torch.testing.assert_close(out.loss, (weight * total).sum(), rtol=1e-5, atol=1e-5)
     assert not torch.isclose(out.loss, weight.mean() * total.sum(), rtol=1e-3)
     torch.testing.assert_close(out.metrics["expertise"], weight.sum())
 
 
 def test_a_row_of_weight_zero_moves_nothing() -> None:
-    made, given = method(), rows()
-    given.extras["transferability"] = torch.tensor([-1.0, -1.0, -1.0])
-    made.step(given, Turn("student")).loss.backward()
-    moved = [p for p in made.roles["student"].parameters() if p.grad is not None and p.grad.any()]
-    assert not moved
+    meta_kd, examples = method(), rows()
+    examples.extras["transferability"] = torch.tensor([-1.0, -1.0, -1.0])
+    meta_kd.step(examples, Turn("student")).loss.backward()
+    changed = [p for p in meta_kd.roles["student"].parameters() if p.grad is not None and p.grad.any()]
+    assert not changed
 
 
 def test_what_trains_in_each_phase() -> None:
-    made, given = method(), rows()
-    first, second = made.phases(made.config, compose.load_config([]).optim)
-    made.on_phase_start(first)
-    assert list(made.trainable("student")) == [
-        made.roles["student"],
-        made.projection,
-        made.domain_embedding,
-        made.projection_to_teacher,
+    meta_kd, examples = method(), rows()
+    first, second = meta_kd.phases(meta_kd.config, compose.load_config([]).optim)
+    meta_kd.on_phase_start(first)
+    assert list(meta_kd.trainable("student")) == [
+        meta_kd.roles["student"],
+        meta_kd.projection,
+        meta_kd.domain_embedding,
+        meta_kd.projection_to_teacher,
     ]
-    made.step(given, Turn("student")).loss.backward()
-    for module in (made.domain_embedding.dense, made.projection_to_teacher, made.projection):
+    meta_kd.step(examples, Turn("student")).loss.backward()
+    for module in (meta_kd.domain_embedding.dense, meta_kd.projection_to_teacher, meta_kd.projection):
         assert all(p.grad is not None and p.grad.any() for p in module.parameters())
-    assert all(p.grad is None for role in ("teacher", "domain_branch") for p in made.roles[role].parameters())
-    made.on_phase_start(second)
-    assert list(made.trainable("student")) == [made.roles["student"]]
-    given.phase = "logits"
-    out = made.step(given, Turn("student"))
-    torch.testing.assert_close(out.loss, made.logit_loss(given).sum())  # unweighted
+    assert all(p.grad is None for role in ("teacher", "domain_branch") for p in meta_kd.roles[role].parameters())
+    meta_kd.on_phase_start(second)
+    assert list(meta_kd.trainable("student")) == [meta_kd.roles["student"]]
+    examples.phase = "logits"
+    out = meta_kd.step(examples, Turn("student"))
+    torch.testing.assert_close(out.loss, meta_kd.logit_loss(examples).sum())  # unweighted
 
 
 def smoke(tmp_path: Path, *words: str) -> RunConfig:
@@ -103,7 +103,7 @@ def smoke(tmp_path: Path, *words: str) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("words", "expected"),
     [
         (["method=meta_kd", "task=sst2"], "needs a task with domains"),
         (["method=meta_kd", "method.domain=book"], "unknown domain of amazon; did you mean 'books'?"),
@@ -116,13 +116,13 @@ def smoke(tmp_path: Path, *words: str) -> RunConfig:
         (["method=meta_kd", "task=mnli"], "data=embedded has no mnli by domain"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_loads(tmp_path: Path, words: list[str], wanted: str) -> None:
+def test_invalid_combinations_fail_before_anything_loads(tmp_path: Path, words: list[str], expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         smoke(tmp_path, *words)
-    assert wanted in str(caught.value)
+    assert expected in str(caught.value)
 
 
-def test_it_says_what_it_needs() -> None:
+def test_requirements() -> None:
     needs = registry.get("method", "meta_kd").target.requires
     assert needs.domains
     assert needs.meta_teacher

@@ -44,9 +44,9 @@ def maps(of: ModelBundle, **options: Any) -> tuple[Tensor, ...]:
 
 def scores_by_hand(of: ModelBundle) -> list[Tensor]:
     """q·kᵀ/√d of every layer from the outputs of its query and key matrices, LOWEST at padded keys."""
-    seen: dict[str, list[Tensor]] = {"q": [], "k": []}
+    outputs: dict[str, list[Tensor]] = {"q": [], "k": []}
     handles = [
-        module.register_forward_hook(lambda _m, _i, out, kind=kind: seen[kind[0]].append(out))
+        module.register_forward_hook(lambda _m, _i, out, kind=kind: outputs[kind[0]].append(out))
         for kind in ("query", "key", "q_lin", "k_lin")
         for name, module in of.model.named_modules()
         if name.endswith(f".{kind}")
@@ -59,7 +59,7 @@ def scores_by_hand(of: ModelBundle) -> list[Tensor]:
     padded = inputs["attention_mask"] == 0
     assert padded.any()
     maps_by_layer = []
-    for q, k in zip(seen["q"], seen["k"], strict=True):
+    for q, k in zip(outputs["q"], outputs["k"], strict=True):
         rows, length, width = q.shape
         heads = [part.view(rows, length, 2, width // 2) for part in (q, k)]
         scores = torch.einsum("bihd,bjhd->bhij", *heads) / (width // 2) ** 0.5

@@ -50,11 +50,11 @@ def test_an_unseen_domain_takes_the_mean_of_the_seen() -> None:
 
 def test_a_wrong_domain_is_uniform_over_the_other_domains() -> None:
     domains = torch.tensor([0, 2, 3]).repeat(3000)  # domain 1 is held out
-    drawn = sample_wrong_domains(domains, torch.tensor([0, 2, 3]), rng.stream(1, "corruption"))
-    assert not (drawn == domains).any()
-    assert set(drawn.tolist()) == {0, 2, 3}
+    samples = sample_wrong_domains(domains, torch.tensor([0, 2, 3]), rng.stream(1, "corruption"))
+    assert not (samples == domains).any()
+    assert set(samples.tolist()) == {0, 2, 3}
     for k in (0, 2, 3):
-        share = (drawn[domains == k] == {0: 2, 2: 3, 3: 0}[k]).float().mean().item()
+        share = (samples[domains == k] == {0: 2, 2: 3, 3: 0}[k]).float().mean().item()
         assert share == pytest.approx(0.5, abs=0.05)
 
 

@@ -43,8 +43,8 @@ def test_padding_changes_nothing(family: Architecture, context: Context) -> None
     batch = built.tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         together = built.model(**batch).logits[0]
-        alone = built.model(**built.tokenizer(texts[:1], return_tensors="pt")).logits[0]
-    torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
+        single = built.model(**built.tokenizer(texts[:1], return_tensors="pt")).logits[0]
+    torch.testing.assert_close(together, single, atol=1e-6, rtol=1e-5)
 
 
 def test_weights_are_a_function_of_seed_and_role_and_the_global_generator_stays(context: Context) -> None:
@@ -63,7 +63,7 @@ def test_max_length_does_not_change_the_weights(context: Context) -> None:
     assert torch.equal(embeddings(short), embeddings(longer))
 
 
-def test_attention_maps_come_with_eager(context: Context) -> None:
+def test_attention_maps_use_eager_attention(context: Context) -> None:
     built = make(scratch_config(), context(attn_implementation="eager"))
     batch = built.tokenizer("the cat", return_tensors="pt")
     assert len(built.model(**batch, output_attentions=True).attentions) == 3
@@ -91,7 +91,7 @@ def test_wrong_sizes_are_named(family: str, sizes: dict, message: str, context: 
     assert message in str(error.value)
 
 
-def test_all_wrong_sizes_come_in_one_report() -> None:
+def test_all_wrong_sizes_are_in_one_report() -> None:
     sizes = {"hiden_size": 1, "num_layers": 2, "vocab_size": 3}
     assert len(from_config.check_sizes(Architecture.bert, sizes, "student.sizes")) == 3
 

@@ -100,11 +100,11 @@ def test_all_layers_of_a_t5_are_the_source(context: Context) -> None:
 def test_the_first_layers_of_a_t5_are_the_source_without_the_others(context: Context) -> None:
     teacher = t5(context)
     student = make(layers_of([0]), context(teacher=teacher))
-    whole = logits(teacher)
+    full = logits(teacher)
     body: Any = teacher.model
     for part in (body.encoder, body.decoder):
         part.block = part.block[:1]
-    assert not torch.equal(logits(teacher), whole)
+    assert not torch.equal(logits(teacher), full)
     torch.testing.assert_close(logits(student), logits(teacher), atol=1e-6, rtol=0)
 
 

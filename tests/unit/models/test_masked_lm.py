@@ -20,9 +20,9 @@ def test_masking_follows_80_10_10_and_spares_special_tokens() -> None:
     rate = chosen.sum() / maskable.sum()
     assert rate.item() == pytest.approx(0.3, abs=0.02)
     masked = (changed[chosen] == 4).float().mean().item()
-    kept = (changed[chosen] == ids[chosen]).float().mean().item()
+    unchanged_share = (changed[chosen] == ids[chosen]).float().mean().item()
     assert masked == pytest.approx(0.8, abs=0.03)
-    assert kept == pytest.approx(0.1, abs=0.03)
+    assert unchanged_share == pytest.approx(0.1, abs=0.03)
     assert changed[chosen].min() >= 4
 
 

@@ -39,13 +39,13 @@ def test_spans_become_sentinels(mask: list[int], source: list[int], target: list
     [(20, 0.15, 3, 3, 1), (40, 0.3, 3, 12, 4), (1, 0.15, 3, 1, 1), (4, 0.5, 1, 2, 2)],
 )
 def test_numbers_of_masked_tokens_and_spans(length: int, rate: float, mean: float, masked: int, spans: int) -> None:
-    seen = np.zeros(length, int)
+    counts = np.zeros(length, int)
     for step in range(200):
         mask = span_corruption.span_mask(length, rate, mean, rng.numpy_stream(1, "mask", "t", step))
         starts = np.diff(np.concatenate([[0], mask.astype(int)])) == 1
         assert (len(mask), mask.sum(), starts.sum()) == (length, masked, spans)
-        seen += mask
-    assert (seen > 0).all()  # both ends too
+        counts += mask
+    assert (counts > 0).all()  # both ends too
 
 
 def test_no_more_spans_than_sentinels() -> None:
@@ -53,7 +53,7 @@ def test_no_more_spans_than_sentinels() -> None:
     assert (np.diff(np.concatenate([[0], mask.astype(int)])) == 1).sum() == 7
 
 
-def test_the_loss_is_t5s_own_on_the_corrupted_rows(context: Context) -> None:
+def test_the_loss_equals_t5s_loss_on_the_corrupted_rows(context: Context) -> None:
     built = make(scratch_config(Architecture.t5), context("generator"))
     objective = span_corruption.SpanCorruptionObjective(PretrainConfig(mask_rate=0.3), built.tokenizer, "generator")
     ids = built.tokenizer(["the cat sees the dog", "a horse"], padding=True, return_tensors="pt").input_ids
@@ -61,10 +61,10 @@ def test_the_loss_is_t5s_own_on_the_corrupted_rows(context: Context) -> None:
         loss = objective.loss(built.model, ids, 1, "x", 0)
         assert objective.loss(built.model, ids, 1, "x", 0) == loss
         assert objective.loss(built.model, ids, 1, "x", 1) != loss
-    drawn, total, count = rng.numpy_stream(1, "mask", "x", 0), 0.0, 0
+    stream, total, count = rng.numpy_stream(1, "mask", "x", 0), 0.0, 0
     for row in ids.tolist():
         text = np.array([i for i in row if i not in (0, 3)])
-        mask = span_corruption.span_mask(len(text), 0.3, 3.0, drawn)
+        mask = span_corruption.span_mask(len(text), 0.3, 3.0, stream)
         source, target = (torch.tensor(p)[None] for p in span_corruption.corrupt(text, mask, objective.sentinels, 3))
         with torch.no_grad():
             total += float(built.model(input_ids=source, labels=target).loss) * target.shape[1]

@@ -50,13 +50,13 @@ def one_by_one(built: ModelBundle, inputs: dict[str, torch.Tensor], task: TaskCo
     plain.load_state_dict(built.model.state_dict())
     rows = []
     for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
-        own = ids[mask.bool()][None]
+        row_ids = ids[mask.bool()][None]
         scores = []
         for word in task.label_words:
             target = built.tokenizer(word, return_tensors="pt").input_ids
             assert target[0, -1] == built.tokenizer.eos_token_id
             with torch.no_grad():
-                scores.append(-plain.eval()(input_ids=own, labels=target).loss * target.shape[1])
+                scores.append(-plain.eval()(input_ids=row_ids, labels=target).loss * target.shape[1])
         rows.append(torch.stack(scores))
     return torch.stack(rows)
 
@@ -87,14 +87,14 @@ def test_a_score_is_the_mean_of_the_number_words(context: Context) -> None:
     built = t5(context, SCORES)
     inputs = batch(built, TEXTS, SCORES)
     shares = one_by_one(built, inputs, SCORES).softmax(dim=-1)
-    wanted = shares[:, 1] * 1.5 + shares[:, 2] * 3 + shares[:, 3] * 5
+    expected = shares[:, 1] * 1.5 + shares[:, 2] * 3 + shares[:, 3] * 5
     with torch.no_grad():
-        found = built.model(**inputs).logits
-    assert found.shape == (3, 1)
-    torch.testing.assert_close(found[:, 0], wanted, rtol=1e-5, atol=1e-5)
+        actual = built.model(**inputs).logits
+    assert actual.shape == (3, 1)
+    torch.testing.assert_close(actual[:, 0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_hard_loss_and_stray_are_t5s_own_loss(context: Context) -> None:
+def test_the_hard_loss_and_the_label_mass_loss_equal_t5s_loss(context: Context) -> None:
     """Cross-entropy over labels, plus the term that needs none, is T5's cross-entropy of the right word's tokens."""
     built = t5(context, sizes={**SIZES[Architecture.t5], "dropout_rate": 0.0})
     inputs, labels = batch(built, TEXTS), torch.tensor([0, 2, 3])
@@ -104,8 +104,8 @@ def test_the_hard_loss_and_stray_are_t5s_own_loss(context: Context) -> None:
     assert weight == 1.0
     assert model.auxiliary_losses() == {}
     hard = nn.functional.cross_entropy(logits, labels)
-    own = -one_by_one(built, inputs, CATS)[torch.arange(3), labels].mean()
-    torch.testing.assert_close(hard + stray, own, rtol=1e-5, atol=1e-5)
+    label_loss = -one_by_one(built, inputs, CATS)[torch.arange(3), labels].mean()
+    torch.testing.assert_close(hard + stray, label_loss, rtol=1e-5, atol=1e-5)
 
     model.eval()(**inputs)
     with torch.no_grad():
@@ -203,8 +203,8 @@ def test_shared_blocks_are_laid_out_once() -> None:
     """Words 7, 7 8 and 9: the inputs `0 7 8` contain those of 7; `0 9` is a separate block."""
     layout = t5_label_scoring.layout_label_words([[7], [7, 8], [9]], start=0, end=1)
     assert layout.inputs.tolist() == [[0, 7, 8, 0, 9]]
-    seen = layout.seen[0, 0].int().tolist()
-    assert seen == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
+    visible = layout.seen[0, 0].int().tolist()
+    assert visible == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
     assert layout.tokens.tolist() == [[7, 1, 0], [7, 8, 1], [9, 1, 0]]
     assert layout.present.tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0]]
     places = layout.places[layout.nodes]

@@ -69,9 +69,9 @@ def test_logits_behind_an_end_are_nan_and_the_others_unchanged(writer: ModelBund
     model.zero_grad()
     for row, length in enumerate(lengths):
         inputs = {"input_ids": ids[:1], "attention_mask": torch.ones_like(ids[:1])}
-        alone = model(**inputs, decoder_input_ids=decoder_inputs[row : row + 1, :length]).logits
-        torch.testing.assert_close(alone[0], logits[row, :length])
-        alone.square().sum().backward()
+        single = model(**inputs, decoder_input_ids=decoder_inputs[row : row + 1, :length]).logits
+        torch.testing.assert_close(single[0], logits[row, :length])
+        single.square().sum().backward()
     assert len(together) > 10
     for name, p in model.named_parameters():
         if name in together:
@@ -99,7 +99,7 @@ def test_a_saved_model_is_a_plain_t5_and_loads_with_its_task(writer: ModelBundle
         torch.testing.assert_close(plain(**batch(writer)).logits, again.model(**batch(writer)).logits, rtol=0, atol=0)
 
 
-def test_a_checkpoint_of_another_task_is_refused_or_trained_again(writer: ModelBundle, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_task_is_an_error_or_trained_again(writer: ModelBundle, tmp_path: Path) -> None:
     save_pretrained(writer, None, tmp_path)
     section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
     other = replace(TASK, name="other", entities=["gene"])

@@ -13,9 +13,9 @@ from kdrun.tasks.classification import ClassificationTask
 from kdrun.training.step_checks import FirstStepReport
 
 
-def test_a_zero_term_fails_and_says_why() -> None:
-    found = FirstStepReport("train", "student", {"hard": 0.5, "soft": 0.0}, 3, ["student.pooler.weight"])
-    terms, gradients = preflight._first_step(found)
+def test_a_zero_term_fails_with_a_reason() -> None:
+    report = FirstStepReport("train", "student", {"hard": 0.5, "soft": 0.0}, 3, ["student.pooler.weight"])
+    terms, gradients = preflight._first_step(report)
     assert not terms.ok
     assert "soft is zero" in terms.remedy
     assert gradients.ok
@@ -26,9 +26,9 @@ def test_labels_in_another_order_fail() -> None:
     model = SimpleNamespace(config=SimpleNamespace(num_labels=2, id2label={0: "yes", 1: "no"}))
     evaluator = SimpleNamespace(task_type=ClassificationTask(TaskConfig(name="t", labels=["no", "yes"])))
     run: Any = SimpleNamespace(evaluator=evaluator, roles={"teacher": SimpleNamespace(model=model)})
-    found = preflight._labels("teacher", run)
-    assert not found.ok
-    assert "no, yes" in found.remedy
+    check = preflight._labels("teacher", run)
+    assert not check.ok
+    assert "no, yes" in check.remedy
 
 
 def test_failed_checks_stop_a_run_all_in_one_report() -> None:

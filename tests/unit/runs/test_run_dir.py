@@ -61,7 +61,7 @@ def test_run_dir_must_be_empty(tmp_path: Path) -> None:
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine"))
 
 
-def test_a_stopped_run_goes_on_as_the_one_run_it_is(tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_as_one_run(tmp_path: Path) -> None:
     first = begun(tmp_path)
     again = RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "report=false", "checkpoint.every_seconds=1"))
     again.open("kdrun something else")
@@ -77,19 +77,19 @@ def test_a_stopped_run_goes_on_as_the_one_run_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "mine" / ".lock").exists()
 
 
-def test_a_finished_run_gives_its_result_and_mends_the_ledger(tmp_path: Path) -> None:
+def test_a_finished_run_returns_its_result_and_repairs_the_ledger(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     assert folder.result() is None
     files.write_atomic(folder.path / "result.json", json.dumps(result(0.8)))  # and died
     again = RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
-    made = again.result()
-    assert made is not None
-    assert made["retention"] == 0.8
+    stored = again.result()
+    assert stored is not None
+    assert stored["retention"] == 0.8
     (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "done"
 
 
-def test_a_ledger_that_knows_nothing_of_a_run_is_told(tmp_path: Path) -> None:
+def test_a_run_missing_from_the_ledger_is_added(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     folder.ledger.unlink()
     again = RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
@@ -99,7 +99,7 @@ def test_a_ledger_that_knows_nothing_of_a_run_is_told(tmp_path: Path) -> None:
     assert (run["run_id"], run["method"], run["status"]) == (folder.run_id, "kd", "running")
 
 
-def test_a_changed_config_is_refused_with_the_difference(tmp_path: Path) -> None:
+def test_a_changed_config_is_an_error_with_the_difference(tmp_path: Path) -> None:
     begun(tmp_path)
     with pytest.raises(ConfigError) as error:
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "optim.lr=0.25", "seed=2"))
@@ -157,13 +157,13 @@ def test_logs_are_cut_back_to_where_they_stood(tmp_path: Path) -> None:
     assert folder.last_samples() == []
 
 
-def test_the_words_of_a_resumed_run_are_its_own(tmp_path: Path) -> None:
+def test_a_resumed_run_uses_its_stored_overrides(tmp_path: Path) -> None:
     folder = begun(tmp_path, "optim.lr=0.01", f"run_dir={tmp_path}/elsewhere")
-    own = [f"output_dir={tmp_path}/out", "optim.lr=0.01"]
+    overrides = [f"output_dir={tmp_path}/out", "optim.lr=0.01"]
     assert resume.expand_resume(["method=kd"]) == ["method=kd"]
-    assert resume.expand_resume([f"resume={folder.path}"]) == [*own, f"run_dir='{folder.path}'"]
+    assert resume.expand_resume([f"resume={folder.path}"]) == [*overrides, f"run_dir='{folder.path}'"]
     changed = resume.expand_resume(["optim.lr=1", f"resume={folder.path}"])
-    assert changed == [own[0], "optim.lr=1", f"run_dir='{folder.path}'"]
+    assert changed == [overrides[0], "optim.lr=1", f"run_dir='{folder.path}'"]
     assert compose.load_config(resume.expand_resume([f"resume={folder.path}"])).run_dir == str(folder.path)
 
 

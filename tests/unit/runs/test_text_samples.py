@@ -20,7 +20,7 @@ def decode(ids: list[int]) -> str:
         ([1, 3], [False, False], "the red", []),
     ],
 )
-def test_words_that_hold_a_changed_token(ids: list[int], changed: list[bool], text: str, words: list[int]) -> None:
+def test_words_with_a_changed_token(ids: list[int], changed: list[bool], text: str, words: list[int]) -> None:
     assert text_samples.changed_words(decode, ids, changed) == (text, words)
 
 
@@ -33,17 +33,17 @@ class Tokenizer:
 
 
 def test_a_pair_is_shown_without_special_tokens() -> None:
-    found = text_samples.decode_row(Tokenizer, [7, 1, 9, 8, 3, 2, 8], [False, False, False, False, True, False, False])
-    assert found == ("the [UNK] | red ball", [3])
+    text = text_samples.decode_row(Tokenizer, [7, 1, 9, 8, 3, 2, 8], [False, False, False, False, True, False, False])
+    assert text == ("the [UNK] | red ball", [3])
 
 
-def test_those_whose_teacher_changed_its_mind_are_shown_first() -> None:
+def test_samples_with_a_changed_teacher_prediction_come_first() -> None:
     def sample(text: str, after: float) -> text_samples.Sample:
         before, then = {"no": 0.9, "yes": 0.1}, {"no": 1 - after, "yes": after}
         roles = {role: {"before": before, "after": then} for role in ("teacher", "student")}
         return {"step": 5, "original": "a film", "text": text, "changed": [1], **roles}
 
-    shown = text_samples.format_samples([sample("a dull film", 0.2), sample("a great film", 0.8)])
-    assert "a *great* film" in shown[1]
-    assert "teacher no 0.90 -> yes 0.80" in shown[2]
+    lines = text_samples.format_samples([sample("a dull film", 0.2), sample("a great film", 0.8)])
+    assert "a *great* film" in lines[1]
+    assert "teacher no 0.90 -> yes 0.80" in lines[2]
     assert text_samples.format_samples([]) == []

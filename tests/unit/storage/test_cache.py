@@ -54,7 +54,7 @@ def test_built_once_then_a_hit() -> None:
     assert (folder / "data.txt").read_text() == "hello"
 
 
-def test_entry_lies_under_its_kind_and_says_its_key(root: Path) -> None:
+def test_an_entry_is_in_its_namespace_with_its_key(root: Path) -> None:
     folder, _ = cache.fetch("toy", KEY, Builder(), Path)
     assert folder.parent == root / "toy"
     manifest = json.loads((folder / MANIFEST).read_text())
@@ -153,12 +153,12 @@ def test_damage_is_seen_and_built_again(
 
 def test_bytes_that_did_not_change_are_hashed_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = cache.fetch("toy", KEY, Builder(), Path)
-    read: list[str] = []
+    hashed: list[str] = []
     real = hashing.file_digest
-    monkeypatch.setattr(manifest, "file_digest", lambda path: read.append(path.name) or real(path))
+    monkeypatch.setattr(manifest, "file_digest", lambda path: hashed.append(path.name) or real(path))
     for _ in range(3):
         cache.fetch("toy", KEY, Builder(), Path)
-    assert read == ["data.txt", "more.bin"]
+    assert hashed == ["data.txt", "more.bin"]
     flip(folder)
     assert cache.fetch("toy", KEY, Builder(), Path)[1] is False
 
@@ -166,24 +166,24 @@ def test_bytes_that_did_not_change_are_hashed_once_a_process(monkeypatch: pytest
 def test_an_entry_that_goes_while_it_is_read_is_built_again() -> None:
     build = Builder()
     cache.fetch("toy", KEY, build, Path)
-    gone: list[Path] = []
+    removed_entries: list[Path] = []
 
-    def read(folder: Path) -> str:
-        if not gone:
-            gone.append(folder)
+    def read_entry(folder: Path) -> str:
+        if not removed_entries:
+            removed_entries.append(folder)
             shutil.rmtree(folder)
         return (folder / "data.txt").read_text()
 
-    assert cache.fetch("toy", KEY, build, read) == ("hello", False)
+    assert cache.fetch("toy", KEY, build, read_entry) == ("hello", False)
     assert build.calls == 2
 
 
-def test_an_error_of_the_reader_is_its_own() -> None:
-    def read(folder: Path) -> str:
+def test_an_error_of_the_reader_is_raised_unchanged() -> None:
+    def failing_reader(folder: Path) -> str:
         raise ValueError("no such table")
 
     with pytest.raises(ValueError, match="no such table"):
-        cache.fetch("toy", KEY, Builder(), read)
+        cache.fetch("toy", KEY, Builder(), failing_reader)
 
 
 def removed(folder: Path) -> None:
@@ -198,14 +198,14 @@ def removed_and_made_anew(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("build", [removed, removed_and_made_anew])
-def test_a_cache_removed_while_an_entry_is_made_keeps_no_half_of_it(build: Callable[[Path], None], root: Path) -> None:
+def test_a_cache_removed_during_a_build_keeps_no_partial_entry(build: Callable[[Path], None], root: Path) -> None:
     with pytest.raises(CacheError, match="was deleted while it was built; run the same command again"):
         cache.fetch("toy", KEY, build, Path)
     assert not (root / "toy").exists() or entries(root) == []
     assert cache.fetch("toy", KEY, Builder(), Path)[1] is False
 
 
-def test_a_build_that_lacks_a_file_of_its_own_says_which(tmp_path: Path) -> None:
+def test_a_build_that_lacks_a_file_names_the_file(tmp_path: Path) -> None:
     def build(folder: Path) -> None:
         (folder / "data.txt").write_text((tmp_path / "corpus.txt").read_text())
 
@@ -220,7 +220,7 @@ def test_an_entry_just_built_and_gone_is_not_built_twice() -> None:
     assert build.calls == 1  # it may train a model in place
 
 
-def test_a_cache_that_cannot_be_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_cache_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "file"))
     with pytest.raises(PathError, match="cannot be used; set KDRUN_CACHE"):
@@ -255,17 +255,17 @@ def start(marker: Path, what: str) -> subprocess.Popen[str]:
 def test_processes_at_once_build_once(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     children = [start(marker, "build") for _ in range(3)]
-    found = [json.loads(child.communicate(timeout=60)[0]) for child in children]
+    results = [json.loads(child.communicate(timeout=60)[0]) for child in children]
     assert marker.read_text() == "built\n"
-    assert sorted(found) == [["whole", False], ["whole", True], ["whole", True]]
+    assert sorted(results) == [["whole", False], ["whole", True], ["whole", True]]
 
 
 def test_a_process_that_dies_while_building_leaves_no_entry(tmp_path: Path, root: Path) -> None:
     dead = start(tmp_path / "marker", "die")
     dead.communicate(timeout=60)
     assert dead.returncode == 9
-    (left,) = entries(root)
-    assert ".tmp-" in left
+    (entry,) = entries(root)
+    assert ".tmp-" in entry
 
     folder, hit = cache.fetch("toy", {"n": 1}, Builder(), Path)
     assert hit is False

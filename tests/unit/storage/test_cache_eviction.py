@@ -30,7 +30,7 @@ def write(work: Path, size: int) -> None:
     (work / "data.bin").write_bytes(bytes(size))
 
 
-def there(root: Path) -> set[int]:
+def present(root: Path) -> set[int]:
     """Numbers of the entries that are there."""
     names = {hashing.digest({"n": number})[:24]: number for number in range(10)}
     return {names[entry.folder.name] for entry in cache_eviction.entries(root)}
@@ -49,18 +49,18 @@ def test_what_was_not_used_for_longest_goes_first(root: Path) -> None:
     assert fetch(1)  # the oldest, and now the last that was used
     cache_eviction.release_all()
     assert not fetch(4)
-    assert there(root) == {1, 3, 4}
+    assert present(root) == {1, 3, 4}
     assert not fetch(2), "it is made again"
 
 
 def test_what_is_in_use_stays_even_above_the_limit(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in (1, 2, 3, 4):
         fetch(number)
-    assert there(root) == {1, 2, 3, 4}
+    assert present(root) == {1, 2, 3, 4}
     assert "holds 0.1 MB, more than KDRUN_CACHE_LIMIT=100KB" in caplog.text
     cache_eviction.release_all()
     fetch(5)
-    assert there(root) == {3, 4, 5}
+    assert present(root) == {3, 4, 5}
 
 
 def test_what_another_process_has_in_use_stays_until_it_ends(root: Path) -> None:
@@ -74,17 +74,17 @@ def test_what_another_process_has_in_use_stays_until_it_ends(root: Path) -> None
         for number in (2, 3, 4):
             fetch(number)
             cache_eviction.release_all()
-        assert there(root) == {1, 3, 4}
+        assert present(root) == {1, 3, 4}
         other.kill()
     fetch(5)
-    assert there(root) == {3, 4, 5}
+    assert present(root) == {3, 4, 5}
 
 
 def test_one_entry_larger_than_the_limit_is_used_all_the_same(root: Path) -> None:
     fetch(1)
     cache_eviction.release_all()
     fetch(2, size=200_000)
-    assert there(root) == {2}
+    assert present(root) == {2}
     assert fetch(2, size=200_000)
 
 
@@ -93,7 +93,7 @@ def test_without_a_limit_nothing_goes(root: Path, monkeypatch: pytest.MonkeyPatc
     for number in range(6):
         fetch(number)
         cache_eviction.release_all()
-    assert there(root) == set(range(6))
+    assert present(root) == set(range(6))
     assert cache_eviction.evict(root) == []
 
 
@@ -106,7 +106,7 @@ def test_a_limit_is_a_size(monkeypatch: pytest.MonkeyPatch, text: str, size: int
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "20 GiB", "GB"])
-def test_what_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_size_is_an_error(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(cache_eviction.LIMIT, text)
     with pytest.raises(ConfigError, match=f"{cache_eviction.LIMIT}={text} is not a size"):
         cache_eviction.cache_limit()

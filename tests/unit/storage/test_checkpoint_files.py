@@ -38,7 +38,7 @@ def steps(place: Path) -> list[int]:
     ]
 
 
-def test_what_is_written_is_read_and_only_so_many_are_kept(tmp_path: Path) -> None:
+def test_checkpoints_are_read_back_and_their_number_is_limited(tmp_path: Path) -> None:
     place = tmp_path / "checkpoints" / "last"
     for step in range(1, 5):
         checkpoint_files.write_checkpoint(place, content(step), keep=3)
@@ -51,14 +51,14 @@ def test_what_is_written_is_read_and_only_so_many_are_kept(tmp_path: Path) -> No
     assert list(place.parent.iterdir()) == []
 
 
-def test_tied_weights_are_kept_once_and_put_back() -> None:
+def test_tied_weights_are_stored_once_and_restored() -> None:
     module, other = Tied(), Tied()
-    kept = {name: value.clone() for name, value in state_tensors.module_tensors(module).items()}
-    assert sorted(kept) == ["count", "first.weight"]
-    state_tensors.load_module_tensors(other, kept, "student")
+    weights = {name: value.clone() for name, value in state_tensors.module_tensors(module).items()}
+    assert sorted(weights) == ["count", "first.weight"]
+    state_tensors.load_module_tensors(other, weights, "student")
     assert torch.equal(other.last.weight, module.first.weight)
     with pytest.raises(CheckpointError, match=r"student is from another model: they differ in bias, count, first"):
-        state_tensors.load_module_tensors(nn.Linear(2, 2), kept, "student")
+        state_tensors.load_module_tensors(nn.Linear(2, 2), weights, "student")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.json", "entry.json"])
@@ -114,17 +114,17 @@ def test_a_full_disk_costs_no_checkpoint(
 
 @pytest.mark.parametrize("keep", [1, 2])
 @pytest.mark.parametrize("renames", [0, 1, 2])
-def test_dying_between_any_two_renames_leaves_one_to_go_on_from(
+def test_a_kill_between_any_two_renames_leaves_a_valid_checkpoint(
     renames: int, keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real, left = tmp_path / "last", Path.rename, [renames]
+    place, real, remaining = tmp_path / "last", Path.rename, [renames]
     for step in range(1, keep + 1):
         checkpoint_files.write_checkpoint(place, content(step), keep)
 
     def dies(self: Path, target: Path) -> Path:
-        if not left[0]:
+        if not remaining[0]:
             raise Died
-        left[0] -= 1
+        remaining[0] -= 1
         return real(self, target)
 
     with monkeypatch.context() as patch, contextlib.suppress(Died):

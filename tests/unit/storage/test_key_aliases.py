@@ -122,9 +122,9 @@ def test_no_published_line_is_read_with_an_old_key() -> None:
 def test_run_json_of_the_old_version_is_read_with_the_new_keys(tmp_path: Path) -> None:
     record = {"run_id": "r1", "method": "dfkd_t3", "command": OLD_COMMAND, "config": OLD_CONFIG, "code": "c0de"}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    read = read_record(tmp_path)
-    assert read is not None
-    assert (read["config"], read["command"]) == (NEW_CONFIG, NEW_COMMAND)
+    renamed = read_record(tmp_path)
+    assert renamed is not None
+    assert (renamed["config"], renamed["command"]) == (NEW_CONFIG, NEW_COMMAND)
     overrides = expand_resume([f"resume={tmp_path}", "method.shortest=9"])
     assert "checkpoint_selection=last" in overrides
     assert [override for override in overrides if "tokens" in override or "shortest" in override] == [

@@ -20,7 +20,7 @@ from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode, Specificity
 from kdrun.models.t5_seq2seq import AnswerT5
 from kdrun.tasks.class_views import FirstTokenClassView, first_tokens
 from kdrun.tasks.task_types import task_type_of
-from tests.helpers.tiny_dfkd import ENTRIES, GENERATOR, SINGLE, STUDENT, WAYS, batch, larger, made, tokenizer
+from tests.helpers.tiny_dfkd import ENTRIES, GENERATOR, SINGLE, STUDENT, WAYS, batch, build_method, larger, tokenizer
 
 NAMES = TaskConfig(name="mrpc", text=["one"], entities=["yes", "no"], prompts=["a b"], answer_tokens=5)
 WORDS = [*ENTRIES, "none"]
@@ -37,10 +37,10 @@ def writer(seed: int) -> AnswerT5:
 
 def extraction(**settings: Any) -> DFKDT3:
     """The method on three writers of one vocabulary, its generator's gradient on."""
-    own = tokenizer(WORDS, "t5")
+    t5_tokenizer = tokenizer(WORDS, "t5")
     roles: dict[str, Any] = {"generator": writer(7), "teacher": writer(1), "student": writer(2)}
     roles["generator"].requires_grad_(True)
-    readers = {role: TextTokenizer(own, 32, NAMES.prompts if role != "generator" else []) for role in roles}
+    readers = {role: TextTokenizer(t5_tokenizer, 32, NAMES.prompts if role != "generator" else []) for role in roles}
     special = SharedVocabulary(None, torch.tensor([i for i, entry in enumerate(WORDS) if entry.startswith(("[", "<"))]))
     kind, device = task_type_of(NAMES), torch.device("cpu")
     parts = MethodContext(roles, NAMES, kind.soft_loss(None), kind.hard_loss, 1, device, special, readers)
@@ -50,27 +50,29 @@ def extraction(**settings: Any) -> DFKDT3:
 def rows(method: DFKDT3) -> Batch:
     """Rows with the teacher's own answers, as the feed has them."""
     texts = [("c d e f g h",), ("i j k l m",), ("n o p q r s t a",)]
-    read, taught = method.class_view.teacher_targets(
+    inputs, taught = method.class_view.teacher_targets(
         method.roles["teacher"], {role: reader.batch(texts) for role, reader in method.context.tokenizers.items()}
     )
-    return Batch(torch.arange(3), {r: dict(own) for r, own in read.items()}, None, taught.detach(), "train", 0)
+    return Batch(
+        torch.arange(3), {r: dict(role_inputs) for r, role_inputs in inputs.items()}, None, taught.detach(), "train", 0
+    )
 
 
 def test_the_class_is_the_slice_of_the_models_first_step() -> None:
     method = extraction()
-    given, model = rows(method).inputs["teacher"], method.roles["teacher"]
+    inputs, model = rows(method).inputs["teacher"], method.roles["teacher"]
     with torch.no_grad():
-        plain = model(input_ids=given["input_ids"], attention_mask=given["attention_mask"],
+        plain = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
                       decoder_input_ids=torch.zeros(3, 1).long()).logits  # fmt: skip
-        found = method.class_view.as_classifier(model)(**given).logits
-        whole = model(**given).logits
+        class_logits = method.class_view.as_classifier(model)(**inputs).logits
+        logits = model(**inputs).logits
     sliced = plain[:, 0].log_softmax(-1)[:, FIRST]
-    torch.testing.assert_close(found.log_softmax(-1), sliced - sliced.logsumexp(-1, keepdim=True))
-    torch.testing.assert_close(method.class_view.class_logits(whole), found)
-    assert found.std(dim=0).min() > 1e-3
+    torch.testing.assert_close(class_logits.log_softmax(-1), sliced - sliced.logsumexp(-1, keepdim=True))
+    torch.testing.assert_close(method.class_view.class_logits(logits), class_logits)
+    assert class_logits.std(dim=0).min() > 1e-3
 
 
-def test_classes_are_told_apart_by_an_answers_first_token() -> None:
+def test_an_answers_first_token_is_its_class() -> None:
     assert NAMES.classes == ["yes", "no", "none"]
     assert first_tokens(NAMES.classes, tokenizer(WORDS, "t5")).tolist() == FIRST
     assert SINGLE.classes == ["bad", "good"]
@@ -91,7 +93,7 @@ class Letters:
         return 26
 
 
-def test_types_that_begin_alike_are_refused_by_name() -> None:
+def test_types_with_a_common_first_token_are_an_error() -> None:
     with pytest.raises(ModelError) as caught:
         first_tokens(["person", "place", "quantity", "none"], Letters())
     assert "'person' and 'place' both begin with 'p'" in str(caught.value)
@@ -99,21 +101,21 @@ def test_types_that_begin_alike_are_refused_by_name() -> None:
     assert "task.entities" in str(caught.value)
 
 
-def test_the_teachers_lesson_is_its_own_answer_with_its_logits_at_every_token() -> None:
+def test_the_teachers_target_is_its_answer_with_logits_at_every_token() -> None:
     method = extraction()
     teacher, answering = method.roles["teacher"], method.class_view
     assert isinstance(answering, FirstTokenClassView)
-    given = {role: reader.batch([("c d e f",), ("i",)]) for role, reader in method.context.tokenizers.items()}
-    ids, ended = greedy_decode(teacher, given["teacher"], 5)
-    read, taught = answering.teacher_targets(teacher, given)
-    decoder = read["student"]["decoder_input_ids"]
+    inputs = {role: reader.batch([("c d e f",), ("i",)]) for role, reader in method.context.tokenizers.items()}
+    ids, ended = greedy_decode(teacher, inputs["teacher"], 5)
+    targets, taught = answering.teacher_targets(teacher, inputs)
+    decoder = targets["student"]["decoder_input_ids"]
     assert decoder[:, 0].tolist() == [0, 0]
     assert torch.equal(decoder[:, 1:], ids[:, :-1])
-    assert torch.equal(read["teacher"]["decoder_input_ids"], decoder)
-    for row, (tokens, whole) in enumerate(zip(ids.tolist(), ended.tolist(), strict=True)):
-        length = tokens.index(2) + 1 if whole else len(tokens)
-        there = ~taught[row, :, 0].isnan()
-        assert there.tolist() == [place < length for place in range(len(tokens))]
+    assert torch.equal(targets["teacher"]["decoder_input_ids"], decoder)
+    for row, (tokens, finished) in enumerate(zip(ids.tolist(), ended.tolist(), strict=True)):
+        length = tokens.index(2) + 1 if finished else len(tokens)
+        present = ~taught[row, :, 0].isnan()
+        assert present.tolist() == [place < length for place in range(len(tokens))]
         # greedy: at each place the token is the most probable one
         assert taught[row, :length].argmax(-1).tolist() == tokens[:length]
 
@@ -121,24 +123,26 @@ def test_the_teachers_lesson_is_its_own_answer_with_its_logits_at_every_token() 
 @pytest.mark.parametrize("settings", WAYS)
 def test_the_student_learns_the_teachers_answers_on_both_texts(settings: dict[str, Any]) -> None:
     method = extraction(soft_weight=0.3, pseudo_weight=0.6, temperature=2.0, **settings)
-    given = rows(method)
-    made_of = method.generate_text(given).inputs
-    assert all("decoder_input_ids" not in own for own in made_of.values())  # the source's answer is not its answer
+    examples = rows(method)
+    generated_inputs = method.generate_text(examples).inputs
+    assert all(
+        "decoder_input_ids" not in role_inputs for role_inputs in generated_inputs.values()
+    )  # the source's answer is not its answer
     teacher, student = method.roles["teacher"], method.roles["student"]
-    ids, _ = greedy_decode(teacher, made_of["teacher"], NAMES.answer_tokens)
+    ids, _ = greedy_decode(teacher, generated_inputs["teacher"], NAMES.answer_tokens)
     pseudo = []
     for row in range(3):  # one by one, without padding of the answers
         tokens = ids[row].tolist()
         length = tokens.index(2) + 1 if 2 in tokens else len(tokens)
-        read = torch.tensor([[0, *tokens[: length - 1]]])
-        own = {r: {k: v[row : row + 1] for k, v in made_of[r].items()} for r in made_of}
-        said = student(**own["student"], decoder_input_ids=read).logits
-        taught = teacher(**own["teacher"], decoder_input_ids=read).logits
-        pseudo.append(losses.kl_divergence(said, taught, 2.0).mean())
-    assert given.teacher_logits is not None
+        decoder_ids = torch.tensor([[0, *tokens[: length - 1]]])
+        role_inputs = {r: {k: v[row : row + 1] for k, v in generated_inputs[r].items()} for r in generated_inputs}
+        logits = student(**role_inputs["student"], decoder_input_ids=decoder_ids).logits
+        taught = teacher(**role_inputs["teacher"], decoder_input_ids=decoder_ids).logits
+        pseudo.append(losses.kl_divergence(logits, taught, 2.0).mean())
+    assert examples.teacher_logits is not None
     loss = task_type_of(NAMES).soft_loss(None)
-    soft = loss(student(**given.inputs["student"]).logits, given.teacher_logits, 2.0).sum()
-    out = method.step(given, STUDENT)
+    soft = loss(student(**examples.inputs["student"]).logits, examples.teacher_logits, 2.0).sum()
+    out = method.step(examples, STUDENT)
     torch.testing.assert_close(out.loss, 4 * (0.3 * soft + 0.6 * torch.stack(pseudo).sum()), rtol=1e-4, atol=1e-5)
     assert {"called_yes", "called_no", "called_none", "agreement", "flipped"} <= set(out.metrics)
     assert sum(int(out.metrics[f"called_{name}"]) for name in NAMES.classes) == 3
@@ -154,31 +158,31 @@ def test_the_generators_gradient_passes_through_the_first_word() -> None:
     method = extraction(specificity_weight=0.7, adversarial_weight=1.1, class_balance_weight=0.0,
                         token_diversity_weight=0.0, reference_kl_weight=0.0, mode=Mode.infill,
                         specificity=Specificity.cross_entropy, gumbel_temperature=1.0)  # fmt: skip
-    given, generator = rows(method), method.roles["generator"]
-    out = method.step(given, GENERATOR)
+    examples, generator = rows(method), method.roles["generator"]
+    out = method.step(examples, GENERATOR)
     out.loss.backward()
-    found = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
     generator.zero_grad()
-    written = method.text_generator.generate(given, method.target_classes(given), temperature=1.0)
-    assert written.soft is not None
-    said = {}
-    for role, reading in method.text_generator.encode_for_readers(given, written).items():
+    text = method.text_generator.generate(examples, method.target_classes(examples), temperature=1.0)
+    assert text.soft is not None
+    logits = {}
+    for role, reading in method.text_generator.encode_for_readers(examples, text).items():
         assert reading.mask is not None
         model: Any = method.roles[role]
         table = model.get_input_embeddings().weight
-        hard = torch.nn.functional.one_hot(written.generated_ids, len(WORDS)).float()
-        soft = (hard - written.soft.detach() + written.soft) @ table
-        said[role] = by_hand(model, table[reading.inputs["input_ids"]].masked_scatter(reading.mask[..., None], soft),
+        hard = torch.nn.functional.one_hot(text.generated_ids, len(WORDS)).float()
+        soft = (hard - text.soft.detach() + text.soft) @ table
+        logits[role] = by_hand(model, table[reading.inputs["input_ids"]].masked_scatter(reading.mask[..., None], soft),
                              reading.inputs)  # fmt: skip
-    specific = torch.nn.functional.cross_entropy(said["teacher"], method.target_classes(given), reduction="sum")
-    apart = losses.kl_divergence(said["student"], said["teacher"]).sum()
-    loss = 0.7 * specific - 1.1 * apart
+    specific = torch.nn.functional.cross_entropy(logits["teacher"], method.target_classes(examples), reduction="sum")
+    divergence = losses.kl_divergence(logits["student"], logits["teacher"]).sum()
+    loss = 0.7 * specific - 1.1 * divergence
     torch.testing.assert_close(out.loss, loss, rtol=1e-5, atol=1e-5)
     loss.backward()
-    assert max(float(grad.abs().max()) for grad in found.values()) > 1e-4
+    assert max(float(grad.abs().max()) for grad in gradients.values()) > 1e-4
     for name, p in generator.named_parameters():
         if p.grad is not None:
-            torch.testing.assert_close(found[name], p.grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(gradients[name], p.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_a_view_leaves_the_model_as_it_is() -> None:
@@ -187,14 +191,14 @@ def test_a_view_leaves_the_model_as_it_is() -> None:
         model = method.roles["student"].train(training)
         view = method.class_view.as_classifier(model)
         assert view.training is model.training is training
-    labeled = made()
+    labeled = build_method()
     assert labeled.class_view.as_classifier(labeled.roles["student"]) is labeled.roles["student"]
-    read, taught = labeled.class_view.teacher_targets(labeled.roles["teacher"], batch(labeled).inputs)
-    assert "decoder_input_ids" not in read["student"]
+    targets, taught = labeled.class_view.teacher_targets(labeled.roles["teacher"], batch(labeled).inputs)
+    assert "decoder_input_ids" not in targets["student"]
     assert taught.shape == (3, 2)
 
 
-def test_the_generator_is_told_the_types_and_none() -> None:
+def test_the_generator_is_conditioned_on_types_and_none() -> None:
     from kdrun.generation.conditional_generator import class_prompts
 
     assert class_prompts(NAMES) == ["mrpc yes:", "mrpc no:", "mrpc none:"]

@@ -40,7 +40,7 @@ class Echo(nn.Module):
         return SimpleNamespace(logits=torch.cat([-column, column], dim=-1))
 
 
-def test_logits_come_in_row_order_without_dropout() -> None:
+def test_logits_are_in_row_order_without_dropout() -> None:
     evaluator, model = Evaluator(CLASSES, {}, Predictor(Accelerator(cpu=True), 2)), Echo().train()
     logits = evaluator.predictor.logits(model, Table(), 2)  # type: ignore[arg-type]
     np.testing.assert_array_equal(logits[:, 1], np.arange(7))
@@ -58,18 +58,18 @@ def test_scores_and_headline() -> None:
 def test_prediction_rows_carry_text_names_and_probabilities_of_student_and_teacher() -> None:
     columns = {"text": ["fine"], "label": [0]}
     student, teacher = np.array([[0.0, np.log(3)]], dtype=np.float32), np.array([[np.log(4), 0.0]])
-    own = {"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
-    known = {"id": 0, "split": "dev", "text": "fine", "gold": "no"}
-    assert prediction_rows(CLASSES, "dev", columns, student) == [known | own]
+    student_part = {"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
+    common = {"id": 0, "split": "dev", "text": "fine", "gold": "no"}
+    assert prediction_rows(CLASSES, "dev", columns, student) == [common | student_part]
     taught = {"teacher_prediction": "no", "teacher_probabilities": {"no": 0.8, "yes": 0.2}}
-    assert prediction_rows(CLASSES, "dev", columns, student, teacher) == [known | own | taught]
+    assert prediction_rows(CLASSES, "dev", columns, student, teacher) == [common | student_part | taught]
 
 
 def test_prediction_rows_of_a_pair_with_a_score() -> None:
     columns = {"text": ["a"], "text_pair": ["b"], "label": [3.0]}
-    known = {"id": 0, "split": "dev", "text": "a", "text_pair": "b", "gold": 3.0}
+    common = {"id": 0, "split": "dev", "text": "a", "text_pair": "b", "gold": 3.0}
     rows = prediction_rows(SCORE, "dev", columns, np.array([[2.5]]), np.array([[4.0]]))
-    assert rows == [known | {"prediction": 2.5, "teacher_prediction": 4.0}]
+    assert rows == [common | {"prediction": 2.5, "teacher_prediction": 4.0}]
     assert ClassificationTask(SCORE).predictions(np.array([[2.5]])) == pytest.approx([2.5])
 
 

@@ -68,9 +68,9 @@ def test_correlations_by_hand(name: str, x: list[float], y: list[float], expecte
 
 
 def test_order_and_type_of_the_result() -> None:
-    found = metrics.compute(["mcc", "accuracy"], PREDICTED, GOLD)
-    assert list(found) == ["mcc", "accuracy"]
-    assert all(type(value) is float for value in found.values())
+    scores = metrics.compute(["mcc", "accuracy"], PREDICTED, GOLD)
+    assert list(scores) == ["mcc", "accuracy"]
+    assert all(type(value) is float for value in scores.values())
 
 
 def test_mcc_of_a_constant_is_zero_by_convention() -> None:
@@ -139,8 +139,8 @@ def test_unknown_names_are_all_reported() -> None:
 
 
 def test_majority_of_classes() -> None:
-    found = metrics.majority_baseline(CLASSES, np.array([0, 1, 1, 1]))
-    assert found == {"accuracy": 3 / 4, "f1": pytest.approx(2 * 3 / (2 * 3 + 1)), "mcc": 0.0}
+    scores = metrics.majority_baseline(CLASSES, np.array([0, 1, 1, 1]))
+    assert scores == {"accuracy": 3 / 4, "f1": pytest.approx(2 * 3 / (2 * 3 + 1)), "mcc": 0.0}
 
 
 def test_of_equally_frequent_classes_majority_takes_the_lowest() -> None:
@@ -152,8 +152,8 @@ def test_majority_f1_without_class_1_is_none() -> None:
 
 
 def test_majority_of_scores_is_zero_correlation() -> None:
-    found = metrics.majority_baseline(SCORES, np.array([0.0, 2.0, 5.0]))
-    assert found == {"pearson": 0.0, "spearman": 0.0}
+    scores = metrics.majority_baseline(SCORES, np.array([0.0, 2.0, 5.0]))
+    assert scores == {"pearson": 0.0, "spearman": 0.0}
 
 
 @pytest.mark.parametrize("labels", [[], [-1, 0], [0, 2], [0.5, 1.0], [float("nan"), 1.0]])
@@ -219,53 +219,53 @@ print(json.dumps({
 
 def test_evaluate_metric_agrees_without_network(tmp_path: Path) -> None:
     x, y = [0.1, 1.3, 1.2, 0.0], [0.0, 1.0, 0.7, 0.2]
-    given = json.dumps([[x, y], [PREDICTED.tolist(), GOLD.tolist()]])
+    payload = json.dumps([[x, y], [PREDICTED.tolist(), GOLD.tolist()]])
     folder = str(ROOT / "kdrun" / "tasks" / "glue_metric")
-    code = f"import sys; sys.argv[1:] = {[folder, given]!r}\n{WRAPPED}"
+    code = f"import sys; sys.argv[1:] = {[folder, payload]!r}\n{WRAPPED}"
     offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     offline |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_METRICS_CACHE": str(tmp_path / "metrics")}
-    found = json.loads(run_python(code, **offline).splitlines()[-1])
+    scores = json.loads(run_python(code, **offline).splitlines()[-1])
 
     by_hand = {"f1": pytest.approx(2 / 3), "accuracy": 3 / 5}
-    assert found["file"] == found["batched"] == by_hand
-    assert found["folder"] == {"mcc": pytest.approx(1 / 6), "accuracy": 3 / 5}
-    assert found["scores"] == metrics.compute(["pearson", "spearman"], np.array(x), np.array(y))
-    assert found["constant"] == {"pearson": None, "spearman": None}
-    assert "argmax" in found["cut"]
-    assert found["column"]
+    assert scores["file"] == scores["batched"] == by_hand
+    assert scores["folder"] == {"mcc": pytest.approx(1 / 6), "accuracy": 3 / 5}
+    assert scores["scores"] == metrics.compute(["pearson", "spearman"], np.array(x), np.array(y))
+    assert scores["constant"] == {"pearson": None, "spearman": None}
+    assert "argmax" in scores["cut"]
+    assert scores["column"]
 
 
 def test_by_domain_is_the_plain_mean_over_the_domains_present() -> None:
-    gold, said = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 1, 0, 1, 0])
+    gold, predicted = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 1, 0, 1, 0])
     domains = np.array([2, 2, 2, 2, 0, 0])
-    found = metrics.by_domain(["accuracy"], said, gold, domains, ["a", "b", "c"])
+    scores = metrics.by_domain(["accuracy"], predicted, gold, domains, ["a", "b", "c"])
     # 3 of 4 and 1 of 2: the mean over domains is not the mean over rows, 4 of 6
-    assert found == {"accuracy": 0.625, "accuracy_a": 0.5, "accuracy_c": 0.75}
-    assert list(found) == ["accuracy", "accuracy_a", "accuracy_c"]
+    assert scores == {"accuracy": 0.625, "accuracy_a": 0.5, "accuracy_c": 0.75}
+    assert list(scores) == ["accuracy", "accuracy_a", "accuracy_c"]
 
 
 def test_by_domain_of_one_domain_and_of_several_metrics() -> None:
-    gold, said = np.array([0, 1, 1]), np.array([0, 0, 1])
-    found = metrics.by_domain(["f1", "accuracy"], said, gold, np.array([1, 1, 1]), ["a", "b"])
-    assert found["accuracy"] == found["accuracy_b"] == pytest.approx(2 / 3)
-    assert found["f1"] == found["f1_b"] == pytest.approx(2 / 3)
-    assert set(found) == {"f1", "accuracy", "f1_b", "accuracy_b"}
+    gold, predicted = np.array([0, 1, 1]), np.array([0, 0, 1])
+    scores = metrics.by_domain(["f1", "accuracy"], predicted, gold, np.array([1, 1, 1]), ["a", "b"])
+    assert scores["accuracy"] == scores["accuracy_b"] == pytest.approx(2 / 3)
+    assert scores["f1"] == scores["f1_b"] == pytest.approx(2 / 3)
+    assert set(scores) == {"f1", "accuracy", "f1_b", "accuracy_b"}
 
 
 def test_a_mean_over_domains_is_undefined_where_one_of_them_is() -> None:
-    found = metrics.by_domain(["f1"], np.array([1, 0, 0]), np.array([1, 0, 0]), np.array([0, 1, 1]), ["a", "b"])
-    assert found == {"f1": None, "f1_a": 1.0, "f1_b": None}
+    scores = metrics.by_domain(["f1"], np.array([1, 0, 0]), np.array([1, 0, 0]), np.array([0, 1, 1]), ["a", "b"])
+    assert scores == {"f1": None, "f1_a": 1.0, "f1_b": None}
 
 
-def test_the_guess_by_domain_is_one_for_all_domains() -> None:
+def test_the_majority_class_is_the_same_for_all_domains() -> None:
     task = replace(CLASSES, domains=["a", "b"])
-    found = metrics.majority_baseline(task, np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]))
+    scores = metrics.majority_baseline(task, np.array([1, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]))
     # the majority class is 1, which b has once in three rows
-    assert found["accuracy_b"] == pytest.approx(1 / 3)
-    assert found["accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert scores["accuracy_b"] == pytest.approx(1 / 3)
+    assert scores["accuracy"] == pytest.approx((1 + 1 / 3) / 2)
 
 
-def test_correlations_of_the_guess_by_domain_are_zero() -> None:
+def test_correlations_of_the_baseline_by_domain_are_zero() -> None:
     task = replace(SCORES, domains=["a", "b"])
-    found = metrics.majority_baseline(task, np.array([0.0, 2.0, 5.0, 1.0]), np.array([0, 0, 1, 1]))
-    assert found == dict.fromkeys(["pearson", "spearman", "pearson_a", "pearson_b", "spearman_a", "spearman_b"], 0.0)
+    scores = metrics.majority_baseline(task, np.array([0.0, 2.0, 5.0, 1.0]), np.array([0, 0, 1, 1]))
+    assert scores == dict.fromkeys(["pearson", "spearman", "pearson_a", "pearson_b", "spearman_a", "spearman_b"], 0.0)

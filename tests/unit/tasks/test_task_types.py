@@ -63,10 +63,10 @@ def test_the_soft_loss_is_the_registered_one_at_each_token_and_padding_is_like_d
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 4, 5, dtype=torch.float64), torch.randn(2, 4, 5, dtype=torch.float64)
     labels = torch.tensor([[1, 2, 3, 4], [1, 2, -100, -100]])
-    found = KIND.soft_loss(name)(student, without_padding(teacher, labels), 2.0)
+    actual = KIND.soft_loss(name)(student, without_padding(teacher, labels), 2.0)
     plain = registry.get("loss", name).target
     expected = [plain(student[0], teacher[0], 2.0).mean(), plain(student[1, :2], teacher[1, :2], 2.0).mean()]
-    torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(actual, torch.stack(expected))
 
 
 def test_whoever_forgets_about_padding_gets_no_number() -> None:
@@ -126,26 +126,26 @@ class Rows:
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_mask": torch.zeros_like(ids)}
 
 
-def written(limit: int | None = None) -> list[tuple[str, bool]]:
+def predicted_texts(limit: int | None = None) -> list[tuple[str, bool]]:
     evaluator = Evaluator(NAMES, {}, Predictor(Accelerator(cpu=True), 2))
     built: Any = SimpleNamespace(model=Parrot().train(), tokenizer=Speller())
-    found = evaluator.outputs(built, Rows(), limit)  # type: ignore[arg-type]
+    outputs = evaluator.outputs(built, Rows(), limit)  # type: ignore[arg-type]
     assert built.model.training
-    return [(answer.text, answer.finished) for answer in found]
+    return [(answer.text, answer.finished) for answer in outputs]
 
 
-def test_answers_come_in_row_order_and_say_whether_they_ended() -> None:
+def test_answers_are_in_row_order_with_their_end() -> None:
     # at most 3 tokens: two words and the end
-    assert written() == [
+    assert predicted_texts() == [
         ("person: 0", True), ("person: 1", True), ("person: 2", True), ("person: 3", False), ("person: 3", False),
     ]  # fmt: skip
 
 
-def test_a_dry_run_asks_for_so_many_batches_only() -> None:
-    assert [text for text, _ in written(limit=1)] == ["", "person: 1", "", "person: 3", ""]
+def test_a_dry_run_limits_the_number_of_batches() -> None:
+    assert [text for text, _ in predicted_texts(limit=1)] == ["", "person: 1", "", "person: 3", ""]
 
 
-def test_scores_and_guess() -> None:
+def test_scores_and_baseline() -> None:
     outputs = np.array([GeneratedAnswer("person : ann", True), GeneratedAnswer("none", True)], dtype=object)
     gold = np.array(["person: Ann; location: Rome", "person: Bo"], dtype=object)
     assert KIND.score(outputs, gold, None) == {"entity_f1": 2 / 4, "entity_recall": 1 / 3}
@@ -191,8 +191,8 @@ def test_a_model_that_has_diverged_is_named() -> None:
 @torch.no_grad()
 def test_greedy_tokens_are_those_of_generate() -> None:
     inputs, model = rows(), t5(seed=22)
-    found, whole = greedy_decode(model, inputs, 12)
+    tokens, finished = greedy_decode(model, inputs, 12)
     expected = model.generate(**inputs, max_new_tokens=12, do_sample=False, num_beams=1)[:, 1:]  # pyright: ignore
-    assert torch.equal(found, expected)
-    assert torch.equal(whole, (expected == model.config.eos_token_id).any(dim=1))
-    assert whole.tolist() == [True, False]
+    assert torch.equal(tokens, expected)
+    assert torch.equal(finished, (expected == model.config.eos_token_id).any(dim=1))
+    assert finished.tolist() == [True, False]

@@ -29,7 +29,7 @@ def test_what_was_freed_below_something_in_use_goes_back() -> None:
         libc.memset(block, 1, SIZE)
     for block in blocks[:-1]:
         libc.free(block)
-    held = resident()
+    resident_before = resident()
     memory.release_memory()
-    assert resident() < held - 60
+    assert resident() < resident_before - 60
     libc.free(blocks[-1])

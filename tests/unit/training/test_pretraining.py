@@ -27,7 +27,7 @@ BRIEF = PretrainConfig(steps=6, batch_size=8, max_length=24, lr=1e-3)
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """A private cache, one thread and all log messages."""
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
     caplog.set_level(logging.INFO, "kdrun")
@@ -84,7 +84,7 @@ def test_an_interrupted_pretraining_resumes_to_the_same_weights(
     how: str, family: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = scratch_config(family, pretrain=BRIEF)
-    whole = make(config, build_context("generator"))
+    undisturbed = make(config, build_context("generator"))
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
     folder = tmp_path / "checkpoints" / "pretraining"
     # a killed run has the checkpoints that were due, a stopped one saves before it ends
@@ -107,7 +107,7 @@ def test_an_interrupted_pretraining_resumes_to_the_same_weights(
     completed = at - 1 if how == "killed" else at
     assert caplog.messages[-1] == f"generator: pretraining resumes after step {completed}"
     assert len(calls) == at + BRIEF.steps - completed
-    assert (resumed.fingerprint, resumed.notes) == (whole.fingerprint, whole.notes)
+    assert (resumed.fingerprint, resumed.notes) == (undisturbed.fingerprint, undisturbed.notes)
     assert not folder.exists()
 
 
@@ -131,10 +131,10 @@ def test_a_generator_is_the_whole_language_model(family: Architecture) -> None:
     generator = make(scratch_config(family, pretrain=BRIEF), build_context("generator"))
     batch = generator.tokenizer("the cat sees the dog", return_tensors="pt")
     with torch.no_grad():
-        whole = generator.model(**batch).logits
+        full_logits = generator.model(**batch).logits
         part = families.mlm_head(generator.model)(generator.model.base_model(**batch)[0])
-    assert whole.shape[-1] == len(generator.tokenizer)
-    torch.testing.assert_close(part, whole)
+    assert full_logits.shape[-1] == len(generator.tokenizer)
+    torch.testing.assert_close(part, full_logits)
     output = generator.model.get_output_embeddings()
     assert output is not None
     assert output.weight is embeddings(generator)

@@ -24,23 +24,23 @@ def output(student: nn.Module, **terms: float) -> StepOutput:
 def test_means_reached_and_unreached_parameters() -> None:
     roles = models()
     student = roles["student"] = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    made = output(student[0], hard=6.0)
-    found = check_first_step("train", "student", made, roles, [student])
-    assert found.terms == {"hard": 2.0}
-    assert found.reached == 2
-    assert found.unreached == ["student.1.weight", "student.1.bias"]
-    assert found.warnings() == []
+    first_output = output(student[0], hard=6.0)
+    report = check_first_step("train", "student", first_output, roles, [student])
+    assert report.terms == {"hard": 2.0}
+    assert report.reached == 2
+    assert report.unreached == ["student.1.weight", "student.1.bias"]
+    assert report.warnings() == []
 
 
 def test_a_term_that_is_exactly_zero_is_warned_of() -> None:
     roles = models()
-    found = check_first_step(
+    report = check_first_step(
         "train", "student", output(roles["student"], hard=1.0, soft=0.0), roles, [roles["student"]]
     )
-    assert found.zero_terms == ["soft"]
-    (warning,) = found.warnings()
+    assert report.zero_terms == ["soft"]
+    (warning,) = report.warnings()
     assert "'soft' is exactly zero" in warning
-    assert replace(found, terms={"hard": 1.0}).warnings() == []
+    assert replace(report, terms={"hard": 1.0}).warnings() == []
 
 
 def test_a_gradient_that_reaches_another_role_is_an_error() -> None:
@@ -67,9 +67,9 @@ def test_a_model_in_training_mode_out_of_its_turn_is_an_error() -> None:
 
 def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
     roles = models()
-    found = check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
-    assert found.warnings() == []
-    (warning,) = replace(found, moved=False).warnings()
+    report = check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
+    assert report.warnings() == []
+    (warning,) = replace(report, moved=False).warnings()
     assert "changed no weight of the student" in warning
 
 
@@ -77,8 +77,8 @@ def test_a_gradient_that_is_no_number_names_the_rows() -> None:
     where = ("phase 'train', student's step 3", "; the last checkpoint is of step 2")
     check_finite_gradient(1.0, [4, 5], where)
     for norm in ("nan", "inf"):
-        wanted = r"student's step 3: the gradient is not finite on training rows \[4, 5\].*checkpoint is of step 2"
-        with pytest.raises(TrainingError, match=wanted):
+        pattern = r"student's step 3: the gradient is not finite on training rows \[4, 5\].*checkpoint is of step 2"
+        with pytest.raises(TrainingError, match=pattern):
             check_finite_gradient(float(norm), [4, 5], where)
 
 
@@ -92,5 +92,5 @@ def test_a_gradient_that_is_no_number_names_the_rows() -> None:
         ([0.0, 0.0], [0.0, 0.0], False),
     ],
 )
-def test_a_zero_that_is_a_little_more_is_no_step(before: list[float], after: list[float], moved: bool) -> None:
+def test_a_change_within_rounding_is_no_step(before: list[float], after: list[float], moved: bool) -> None:
     assert weights_changed([torch.tensor(before)], [torch.tensor(after)]) is moved

@@ -21,9 +21,9 @@ PLAIN_SGD = {"name": "sgd", "beta1": 0.0, "warmup_ratio": 0.0, "weight_decay": 0
 
 def test_accumulation_is_exact_over_ragged_batches() -> None:
     """21 rows as 8+8+5 in one step equal one batch of 21: sums divided by counts, not means of means."""
-    whole, one, a = make(optim={"batch_size": 21, "epochs": 20})
+    full, one, a = make(optim={"batch_size": 21, "epochs": 20})
     parts, two, b = make(optim={"batch_size": 8, "gradient_accumulation_steps": 3, "epochs": 20})
-    whole.run()
+    full.run()
     parts.run()
     assert len(one.steps) == len(two.steps) == 20
     losses = [[r["loss"] for r in w.steps] for w in (one, two)]
@@ -38,12 +38,12 @@ class MayBeZero(Regress):
     may_start_at_zero = frozenset({"never", "late"})
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        made = super().step(batch, turn)
+        output = super().step(batch, turn)
         zero = torch.zeros(())
-        return replace(made, loss_terms={**made.loss_terms, "never": zero, "late": zero + (batch.step > 4)})
+        return replace(output, loss_terms={**output.loss_terms, "never": zero, "late": zero + (batch.step > 4)})
 
 
-def test_a_term_that_may_be_zero_at_first_and_stays_so_is_told_of() -> None:
+def test_a_term_that_stays_zero_is_reported() -> None:
     loop, watcher, _ = make(MayBeZero)
     loop.run()
     assert watcher.looks[0].zero_terms == []
@@ -89,7 +89,7 @@ def test_out_of_turn_roles_stay_bit_identical() -> None:
     assert not any(p.requires_grad for module in method.roles.values() for p in module.parameters())
 
 
-def test_each_role_follows_a_schedule_over_its_own_steps() -> None:
+def test_each_role_has_a_schedule_over_its_steps() -> None:
     loop, watcher, _ = make(TwoRoles, optim={"warmup_ratio": 0.0})
     loop.run()
     rates = [r["lr"] for r in watcher.steps if r["role"] == "student"]
@@ -103,26 +103,26 @@ def test_the_budget_is_the_leading_roles_and_a_phase_ends_with_it() -> None:
     assert Phase("play", turns[::-1]).leading_role == "student"
 
 
-def test_the_student_meets_the_same_rows_and_noise_whatever_turns_come_between() -> None:
+def test_the_students_rows_and_noise_do_not_depend_on_other_turns() -> None:
     class Alone(TwoRoles):
         @classmethod
         def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
             return [replace(super().phases(config, optim)[0], turns=(Turn("student"),))]
 
-    def seen(method: type[Method]) -> list[tuple[list[int], str, int, float]]:
-        made: list[tuple[list[int], str, int, float]] = []
+    def student_steps(method: type[Method]) -> list[tuple[list[int], str, int, float]]:
+        steps: list[tuple[list[int], str, int, float]] = []
 
         class Looking(method):
             def step(self, batch: Batch, turn: Turn) -> StepOutput:
                 if turn.role == "student":
-                    made.append((batch.ids.tolist(), batch.phase, batch.step, float(torch.rand(()))))
+                    steps.append((batch.ids.tolist(), batch.phase, batch.step, float(torch.rand(()))))
                 return super().step(batch, turn)
 
         make(Looking)[0].run()
-        return made
+        return steps
 
-    assert seen(TwoRoles) == seen(Alone)
-    assert len(seen(Alone)) == 6
+    assert student_steps(TwoRoles) == student_steps(Alone)
+    assert len(student_steps(Alone)) == 6
 
 
 def test_records_are_of_one_role_each() -> None:
@@ -162,34 +162,34 @@ class WithProjection(Regress):
         return StepOutput((out - batch.labels).square().sum(), len(batch.ids))
 
 
-def test_what_is_trained_with_the_student_is_put_back_with_it() -> None:
+def test_modules_trained_with_the_student_are_restored_with_it() -> None:
     loop, watcher, method = make(WithProjection, scores=[0.1, 0.7, 0.2])
     assert isinstance(method, WithProjection)
-    kept: list[list[torch.Tensor]] = []
-    watcher.on_evaluate = lambda record, best: kept.append(weights(method.projection))  # type: ignore[method-assign]
+    evaluated: list[list[torch.Tensor]] = []
+    watcher.on_evaluate = lambda record, best: evaluated.append(weights(method.projection))  # type: ignore[method-assign]
     loop.run()
-    assert len(kept) == 3
-    assert same(weights(method.projection), kept[1])
-    assert not same(kept[1], kept[2])
+    assert len(evaluated) == 3
+    assert same(weights(method.projection), evaluated[1])
+    assert not same(evaluated[1], evaluated[2])
 
 
-def test_best_checkpoint_is_put_back_and_ties_go_to_the_latest() -> None:
+def test_the_best_checkpoint_is_restored_and_ties_go_to_the_latest() -> None:
     loop, watcher, method = make(scores=[0.5, 0.7, 0.7, 0.6], optim={"epochs": 4})
-    kept: list[list[torch.Tensor]] = []
-    watcher.on_evaluate = lambda record, best: kept.append(weights(method.roles["student"]))  # type: ignore[method-assign]
+    evaluated: list[list[torch.Tensor]] = []
+    watcher.on_evaluate = lambda record, best: evaluated.append(weights(method.roles["student"]))  # type: ignore[method-assign]
     outcome = loop.run()
     assert outcome.best == 0.7
     assert outcome.best_step == 9
-    assert same(weights(method.roles["student"]), kept[2])
-    assert not same(kept[2], kept[3])
+    assert same(weights(method.roles["student"]), evaluated[2])
+    assert not same(evaluated[2], evaluated[3])
 
 
 def test_select_last_keeps_the_last() -> None:
     loop, watcher, method = make(scores=[0.9, 0.1], optim={"epochs": 2}, select=CheckpointSelection.last)
-    kept: list[list[torch.Tensor]] = []
-    watcher.on_evaluate = lambda record, best: kept.append(weights(method.roles["student"]))  # type: ignore[method-assign]
+    evaluated: list[list[torch.Tensor]] = []
+    watcher.on_evaluate = lambda record, best: evaluated.append(weights(method.roles["student"]))  # type: ignore[method-assign]
     loop.run()
-    assert same(weights(method.roles["student"]), kept[-1])
+    assert same(weights(method.roles["student"]), evaluated[-1])
 
 
 def test_evaluates_every_n_steps_and_at_the_end() -> None:
@@ -225,19 +225,19 @@ def test_gradient_that_reaches_nothing_is_an_error() -> None:
 def test_dropout_of_a_step_depends_on_seed_and_step_only() -> None:
     """The global generator is set before every step, so the noise of a step does not depend on earlier steps."""
 
-    drawn: list[float] = []
+    noise: list[float] = []
 
     class Noisy(Regress):
         def step(self, batch: Batch, turn: Turn) -> StepOutput:
-            drawn.append(float(torch.rand(())))
+            noise.append(float(torch.rand(())))
             return super().step(batch, turn)
 
     for burn in (0, 5):
         loop, _, _ = make(Noisy, optim={"steps": 3})
         torch.rand(burn)
         loop.run()
-    assert drawn[:3] == drawn[3:]
-    assert len(set(drawn[:3])) == 3
+    assert noise[:3] == noise[3:]
+    assert len(set(noise[:3])) == 3
 
 
 def test_clipping_bounds_the_step() -> None:
@@ -279,29 +279,31 @@ class Tiring(Regress):
         return "" if self.left >= 0 else "it is tired"
 
 
-def test_a_role_that_rests_is_passed_over_and_stays_as_it_is() -> None:
+def test_a_stopped_role_is_skipped_and_unchanged() -> None:
     """Three of six generator steps run; the student runs all its steps, at unchanged learning rates."""
     loop, watcher, method = make(Tiring)
-    seen: list[tuple[str, list[torch.Tensor]]] = []
+    generator_weights: list[tuple[str, list[torch.Tensor]]] = []
     step = method.step
 
     def watched(batch: Batch, turn: Turn) -> StepOutput:
-        seen.append((turn.role, weights(method.roles["generator"])))
+        generator_weights.append((turn.role, weights(method.roles["generator"])))
         return step(batch, turn)
 
     method.step = watched  # type: ignore[method-assign]
     outcome = loop.run()
-    assert [role for role, _ in seen] == ["generator"] * 2 + ["student"] * 3 + ["generator"] + ["student"] * 6
+    assert [role for role, _ in generator_weights] == ["generator"] * 2 + ["student"] * 3 + ["generator"] + [
+        "student"
+    ] * 6
     assert outcome.steps == {"generator": 3, "student": 9}
     assert outcome.stopped_roles == [{"role": "generator", "phase": "fit", "step": 6, "why": "it is tired"}]
     assert watcher.rests == outcome.stopped_roles
-    after = [values for role, values in seen if role == "student"][3:]
+    after = [values for role, values in generator_weights if role == "student"][3:]
     assert all(same(values, weights(method.roles["generator"])) for values in after)
     rates = [r["lr"] for r in watcher.steps if r["role"] == "student"]
-    other, whole, _ = make(Tiring)
+    other, undisturbed, _ = make(Tiring)
     other.context.method.stop_reason = lambda role: ""  # type: ignore[method-assign]
     other.run()
-    assert rates == [r["lr"] for r in whole.steps if r["role"] == "student"]
+    assert rates == [r["lr"] for r in undisturbed.steps if r["role"] == "student"]
 
 
 class Way(Regress):
@@ -314,7 +316,7 @@ class Way(Regress):
         return super().step(batch, turn)
 
 
-def test_a_batch_says_how_far_its_role_is() -> None:
+def test_a_batch_has_the_progress_of_its_role() -> None:
     loop, _, method = make(Way, optim={"steps": 4, "gradient_accumulation_steps": 2})
     loop.run()
     assert isinstance(method, Way)

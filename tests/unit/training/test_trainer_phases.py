@@ -22,24 +22,24 @@ class WarmUp(Regress):
         return [warm, Phase("fit", (Turn("student"),), steps=6, batch_size=8)]
 
 
-def test_an_unscored_phase_is_not_evaluated_and_its_last_weights_go_on() -> None:
+def test_an_unscored_phase_is_not_evaluated_and_passes_on_its_last_weights() -> None:
     loop, watcher, method = make(WarmUp, scores=[0.7, 0.2, 0.1], eval_every=2)
-    seen: dict[str, list[torch.Tensor]] = {}
-    watcher.on_evaluate = lambda record, best: seen.setdefault(f"eval {record['step']}", weights(student))  # type: ignore[method-assign]
+    phase_weights: dict[str, list[torch.Tensor]] = {}
+    watcher.on_evaluate = lambda record, best: phase_weights.setdefault(f"eval {record['step']}", weights(student))  # type: ignore[method-assign]
     watcher.on_phase_end_unscored = lambda record: (
         watcher.ends.append(record),
-        seen.setdefault("end", weights(student)),
+        phase_weights.setdefault("end", weights(student)),
     )  # type: ignore[method-assign]
     begun: list[list[torch.Tensor]] = []
     student = method.roles["student"]
     method.on_phase_start = lambda phase: begun.append(weights(student))  # type: ignore[method-assign]
     outcome = loop.run()
     assert watcher.ends == [{"phase": "warm", "step": 4, "role": "student"}]
-    assert list(seen) == ["end", "eval 2", "eval 4", "eval 6"]
-    assert same(begun[1], seen["end"])
+    assert list(phase_weights) == ["end", "eval 2", "eval 4", "eval 6"]
+    assert same(begun[1], phase_weights["end"])
     assert not same(begun[0], begun[1])
     assert (outcome.best, outcome.best_step) == (0.7, 2)
-    assert same(weights(student), seen["eval 2"])
+    assert same(weights(student), phase_weights["eval 2"])
     assert outcome.steps == {"student": 10}
 
 
@@ -54,9 +54,9 @@ def test_the_checkpoint_chosen_is_that_of_the_last_scored_phase() -> None:
     outcome = loop.run()
     assert (outcome.best, outcome.best_step) == (0.7, 2)
     assert outcome.steps == {"student": 6, "generator": 4}
-    alone, _, other = make(WarmUp, scores=[0.7, 0.2, 0.1], eval_every=2)
-    alone.context.phases = alone.context.phases[1:]
-    alone.run()
+    single, _, other = make(WarmUp, scores=[0.7, 0.2, 0.1], eval_every=2)
+    single.context.phases = single.context.phases[1:]
+    single.run()
     assert same(weights(method.roles["student"]), weights(other.roles["student"]))
 
 
@@ -75,8 +75,8 @@ def test_a_student_whose_training_ends_unscored_is_refused() -> None:
 )
 def test_parts_of_a_budget_add_up_to_the_whole(rows: int, epochs: float, share: float) -> None:
     """7 steps an epoch halved are 4 and 3, not twice round(3.5) = 4."""
-    whole = OptimConfig(epochs=epochs, batch_size=3)
+    full = OptimConfig(epochs=epochs, batch_size=3)
     first = Phase("a", (), epochs * share, batch_size=3, evaluated=False)
     second = Phase("b", (), epochs * (1 - share), batch_size=3, epochs_before=epochs * share)
-    assert num_steps(first, rows) + num_steps(second, rows) == num_steps(whole, rows)
+    assert num_steps(first, rows) + num_steps(second, rows) == num_steps(full, rows)
     assert num_steps(replace(second, steps=5), rows) == 5

@@ -129,7 +129,7 @@ def make(
     return Trainer(*arguments, journal.record, keeper), method  # type: ignore[arg-type]
 
 
-def left(loop: Trainer, method: Everything, journal: Journal) -> dict[str, Any]:
+def final_state(loop: Trainer, method: Everything, journal: Journal) -> dict[str, Any]:
     outcome = {k: v for k, v in vars(loop.context.result).items() if k != "train_seconds"}
     logged = [{k: v for k, v in record.items() if k != "examples_per_s"} for record in journal.record.steps]
     weights = [p.tolist() for m in (*method.roles.values(), method.projection) for p in m.parameters()]
@@ -167,9 +167,9 @@ def test_stopped_after_every_single_step(
     journal = Journal()
     loop, method = make(None, journal, select=select)
     loop.run()
-    wanted = left(loop, method, journal)
-    assert wanted["outcome"]["steps"] == {"generator": 10, "student": 14}
-    assert False in [is_best for _, is_best in wanted["evals"]]
+    expected = final_state(loop, method, journal)
+    assert expected["outcome"]["steps"] == {"generator": 10, "student": 14}
+    assert False in [is_best for _, is_best in expected["evals"]]
     journal = Journal()
     stops = 0
     for _ in range(STEPS + 1):  # each goes one step further
@@ -183,12 +183,14 @@ def test_stopped_after_every_single_step(
             break
         finally:
             restore()
-    assert stops == sum(wanted["outcome"]["steps"].values())
-    assert left(loop, method, journal) == wanted
+    assert stops == sum(expected["outcome"]["steps"].values())
+    assert final_state(loop, method, journal) == expected
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_anywhere_without_a_word(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_at_any_point_resumes_with_equal_results(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Like SIGKILL: what was not saved is lost, in a step, between two or in an evaluation."""
 
     class Killed(BaseException):
@@ -197,7 +199,7 @@ def test_killed_anywhere_without_a_word(seed: int, tmp_path: Path, monkeypatch: 
     journal = Journal()
     loop, method = make(None, journal)
     loop.run()
-    wanted, draw, kills = left(loop, method, journal), np.random.default_rng(seed), 0
+    expected, draw, kills = final_state(loop, method, journal), np.random.default_rng(seed), 0
 
     def strike() -> None:
         if draw.random() < 0.15:
@@ -215,14 +217,14 @@ def test_killed_anywhere_without_a_word(seed: int, tmp_path: Path, monkeypatch: 
         except Killed:
             kills += 1
     assert kills >= 2
-    assert left(loop, method, journal) == wanted
+    assert final_state(loop, method, journal) == expected
 
 
-def test_a_signal_in_an_evaluation_is_heard_there_and_the_evaluation_made_again(tmp_path: Path) -> None:
+def test_a_signal_stops_an_evaluation_which_is_then_repeated(tmp_path: Path) -> None:
     journal = Journal()
     loop, method = make(None, journal)
     loop.run()
-    wanted, calls = left(loop, method, journal), [0]
+    expected, calls = final_state(loop, method, journal), [0]
 
     def ask() -> None:
         calls[0] += 1
@@ -238,7 +240,7 @@ def test_a_signal_in_an_evaluation_is_heard_there_and_the_evaluation_made_again(
     assert (state["phase"], state["is_pending"]) == ("fit", True)
     loop, method = make(tmp_path / "last", journal)
     loop.run()
-    assert left(loop, method, journal) == wanted
+    assert final_state(loop, method, journal) == expected
 
 
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
@@ -247,7 +249,7 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     journal = Journal()
     loop, method = make(None, journal)
     loop.run()
-    wanted = left(loop, method, journal)
+    expected = final_state(loop, method, journal)
     journal = Journal()
     restore = after(9, monkeypatch)
     with pytest.raises(signals.StopRequested):
@@ -261,10 +263,10 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     assert "model.safetensors" in message
     assert "checksum" in message
     caplog.clear()
-    assert left(loop, method, journal) == wanted
+    assert final_state(loop, method, journal) == expected
 
 
-def test_with_no_checkpoint_left_it_starts_anew(
+def test_training_restarts_without_a_valid_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = Journal()
@@ -282,7 +284,7 @@ def test_with_no_checkpoint_left_it_starts_anew(
     again = Journal()
     other, its_method = make(None, again)
     other.run()
-    assert left(loop, method, journal) == left(other, its_method, again)
+    assert final_state(loop, method, journal) == final_state(other, its_method, again)
 
 
 def test_a_log_that_is_shorter_than_it_was_does_not_fit(
@@ -323,10 +325,10 @@ def test_a_loss_that_is_no_number_names_rows_and_the_last_checkpoint(
         return StepOutput(out.loss * float("inf"), out.count, out.loss_terms) if calls[0] == 8 else out
 
     monkeypatch.setattr(Everything, "step", breaks)
-    wanted = (
+    pattern = (
         r"phase 'warm', student's step 5: the loss is inf .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
     )
-    with pytest.raises(TrainingError, match=wanted):
+    with pytest.raises(TrainingError, match=pattern):
         make(tmp_path / "last", Journal())[0].run()
 
 
@@ -342,6 +344,6 @@ def test_a_gradient_that_is_no_number_stops_before_it_is_applied(
         return StepOutput((out.loss - out.loss.detach()).sqrt(), out.count, out.loss_terms) if calls[0] == 8 else out
 
     monkeypatch.setattr(Everything, "step", breaks)
-    wanted = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
-    with pytest.raises(TrainingError, match=wanted):
+    pattern = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
+    with pytest.raises(TrainingError, match=pattern):
         make(tmp_path / "last", Journal())[0].run()

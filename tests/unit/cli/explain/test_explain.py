@@ -89,9 +89,9 @@ class Required(Method):
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> None:
+def fictional_method(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.entries("method")
-    copies = {kind: dict(known) for kind, known in registry._entries.items()}
+    copies = {kind: dict(entries) for kind, entries in registry._entries.items()}
     monkeypatch.setattr(registry, "_entries", copies)
     registry.register("method", "made", config=MadeConfig)(Made)
     registry.register("method", "silent")(Silent)
@@ -105,14 +105,14 @@ def printed(card: cards.Card, *, terminal: bool = False, width: int = 80) -> str
     return text.getvalue()
 
 
-def told(name: str) -> str:
+def card_text(name: str) -> str:
     """Return a card as one line, so that a test does not depend on line breaks."""
     return " ".join(" ".join(printed(card) for card in lookup.find_cards(name)).split())
 
 
-@pytest.mark.usefixtures("made")
-def test_a_made_up_method_has_a_whole_card() -> None:
-    text = told("made")
+@pytest.mark.usefixtures("fictional_method")
+def test_a_fictional_method_has_a_complete_card() -> None:
+    text = card_text("made")
     for part in (
         "idea Cards of fictional methods",
         "L = hard(S(x), y) + D(T(x'), S(x'))",
@@ -143,7 +143,7 @@ def test_a_made_up_method_has_a_whole_card() -> None:
 
 
 def test_phases_that_share_a_budget_and_one_that_is_not_scored() -> None:
-    text = told("tinybert_kd")
+    text = card_text("tinybert_kd")
     budget = "0.5 × optim.epochs passes over the training rows, or 0.5 × optim.steps steps where optim.steps is set"
     rows = "per step: optim.batch_size rows × optim.gradient_accumulation_steps batches"
     first = f"intermediate the student in every step {budget} {rows}"
@@ -152,24 +152,24 @@ def test_phases_that_share_a_budget_and_one_that_is_not_scored() -> None:
     assert "Σ MSE(A_S^i, A_T^((i+1)·r − 1)), i = 0 … L_S − 1" in text
 
 
-@pytest.mark.usefixtures("made")
-def test_a_method_that_says_nothing_is_told_so() -> None:
-    text = told("method=silent")
+@pytest.mark.usefixtures("fictional_method")
+def test_a_method_without_documentation_has_a_note() -> None:
+    text = card_text("method=silent")
     assert "minimizes none given" in text
     assert "cost none given" in text
     assert "settings none" in text
     assert "phases train the student in every step optim.epochs passes" in text
-    assert "phases n/a: they depend on a setting without a default" in told("required")
+    assert "phases n/a: they depend on a setting without a default" in card_text("required")
 
 
 def test_kd_from_its_docstring_and_yaml() -> None:
-    text = told("kd")
+    text = card_text("kd")
     assert "method.temperature = 2 (number > 0) T: softens teacher and student alike source: [ours] the paper" in text
     assert "cost student one forward" in text
     assert "compared with kd" not in text
     assert "where paper" not in text
-    assert "teacher none kd: one forward pass" in told("finetune")
-    assert "student one forward and one backward pass per row. kd: the same" in told("finetune")
+    assert "teacher none kd: one forward pass" in card_text("finetune")
+    assert "student one forward and one backward pass per row. kd: the same" in card_text("finetune")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -184,7 +184,7 @@ def test_every_shipped_method_has_idea_equation_and_cost(name: str) -> None:
     assert len(roles) == len(set(roles))
     for switch, _ in docs.sections.get("Differences", []):
         assert not switch or keys.find(method_card.switch(switch)), f"Differences names {switch}, which is no key"
-    assert "n/a" not in told(f"method={name}")
+    assert "n/a" not in card_text(f"method={name}")
 
 
 @pytest.mark.parametrize(("name", "key"), SETTINGS)
@@ -217,7 +217,7 @@ def test_every_choice_has_a_card_that_fits_80_columns(group: str, name: str) -> 
 
 
 def test_task() -> None:
-    text = told("stsb")
+    text = card_text("stsb")
     for part in (
         "Similarity in meaning",
         "a score from 0 to 5",
@@ -229,20 +229,20 @@ def test_task() -> None:
         "one example of the embedded data (synthetic) sentence1",
     ):
         assert part in text
-    assert "columns [source, label, mark, sentence]" in told("cola")
-    assert "entailment (0), neutral (1), contradiction (2)" in told("mnli")
+    assert "columns [source, label, mark, sentence]" in card_text("cola")
+    assert "entailment (0), neutral (1), contradiction (2)" in card_text("mnli")
 
 
 def test_loss_is_its_docstring() -> None:
-    assert "Forward KL(teacher ‖ student) at a temperature." in told("kl")
-    assert "temperature T > 0." in told("kl")
-    assert "tasks with classes only" in told("kl")
-    assert "tasks with classes or a score" in told("logit_mse")
-    assert told("auto").startswith("loss=auto ───────── kl for classes, logit_mse for a score")
+    assert "Forward KL(teacher ‖ student) at a temperature." in card_text("kl")
+    assert "temperature T > 0." in card_text("kl")
+    assert "tasks with classes only" in card_text("kl")
+    assert "tasks with classes or a score" in card_text("logit_mse")
+    assert card_text("auto").startswith("loss=auto ───────── kl for classes, logit_mse for a score")
 
 
 def test_preset_is_what_it_changes() -> None:
-    text = told("preset=mini")
+    text = card_text("preset=mini")
     for part in (
         "data=folder Rows from a folder",
         "data.dir = required",
@@ -254,8 +254,8 @@ def test_preset_is_what_it_changes() -> None:
         assert part in text
     # sst2 is the plain run's task and has its own budget, which differs from the preset's
     assert "optim.epochs = 1 (there" not in text
-    assert "optim.lr = 2e-05 (there 0.001) source: [code]" in told("paper")
-    assert "optim.steps = 800" in told("preset=embedded")
+    assert "optim.lr = 2e-05 (there 0.001) source: [code]" in card_text("paper")
+    assert "optim.steps = 800" in card_text("preset=embedded")
 
 
 def test_a_name_of_several_groups_shows_them_all() -> None:
@@ -264,26 +264,28 @@ def test_a_name_of_several_groups_shows_them_all() -> None:
 
 
 def test_other_choices() -> None:
-    assert "must be given data.dir=… (text) the folder that holds SST-2" in told("data=folder")
-    assert "teacher.finetune_optim.epochs = 10 passes over the training rows source: [ours]" in told("roberta_large")
-    assert "chooses preset=mini Real data from a folder" in told("mini_scratch")
+    assert "must be given data.dir=… (text) the folder that holds SST-2" in card_text("data=folder")
+    assert "teacher.finetune_optim.epochs = 10 passes over the training rows source: [ours]" in card_text(
+        "roberta_large"
+    )
+    assert "chooses preset=mini Real data from a folder" in card_text("mini_scratch")
 
 
 def test_keys() -> None:
-    text = told("optim.lr")
+    text = card_text("optim.lr")
     assert "peak learning rate may be number > 0 default 0.0005 in a run that sets nothing optim.lr = 0.001" in text
     assert "conf/preset/paper.yaml optim.lr = 2.0e-5 source: [code]" in text
-    assert told("method.temperature=4") == told("method.temperature")
-    assert "with data=folder the folder that holds" in told("data.dir")
-    assert "n/a: it has no such key" in told("data.dir")
-    assert "an entry of teacher.sizes" in told("teacher.sizes.hidden_size")
-    assert "teacher.finetune_optim.lr = 0.0005 (number > 0) peak learning rate" in told("teacher.finetune_optim")
-    assert "set by no file of conf/" in told("seed")
+    assert card_text("method.temperature=4") == card_text("method.temperature")
+    assert "with data=folder the folder that holds" in card_text("data.dir")
+    assert "n/a: it has no such key" in card_text("data.dir")
+    assert "an entry of teacher.sizes" in card_text("teacher.sizes.hidden_size")
+    assert "teacher.finetune_optim.lr = 0.0005 (number > 0) peak learning rate" in card_text("teacher.finetune_optim")
+    assert "set by no file of conf/" in card_text("seed")
 
 
 def test_axes_and_overview() -> None:
-    assert "method=kd Knowledge distillation" in told("method")
-    assert "loss=kl Forward KL(teacher ‖ student)" in told("loss")
+    assert "method=kd Knowledge distillation" in card_text("method")
+    assert "loss=kl Forward KL(teacher ‖ student)" in card_text("loss")
     text = " ".join(printed(lookup.overview()).split())
     for group, name in CHOICES:
         assert group in text
@@ -291,7 +293,7 @@ def test_axes_and_overview() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["kdd"], "nothing here is called 'kdd'; did you mean 'kd'?"),
         (["method.temprature"], "did you mean 'method.temperature'?"),
@@ -303,11 +305,11 @@ def test_axes_and_overview() -> None:
         ),
     ],
 )
-def test_unknown_names_take_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_names_take_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["explain", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 

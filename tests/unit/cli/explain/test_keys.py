@@ -35,7 +35,7 @@ class Section:
     plain: int = field(default=3)
 
 
-def test_fields_in_words() -> None:
+def test_descriptions_of_fields() -> None:
     assert list(keys.fields(Section, "method.")) == [
         Key("method.name", "registered", "text", "made"),
         Key("method.must", "no default", "whole number >= 1", "required"),

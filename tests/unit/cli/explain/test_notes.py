@@ -63,15 +63,15 @@ def test_docstring_by_paragraphs_and_sections() -> None:
 
 
 def test_a_line_that_ends_in_a_colon_is_no_section_unless_something_is_indented_under_it() -> None:
-    def told() -> None:
+    def sectioned() -> None:
         """Sum up.
 
         Note:
         this is prose.
         """
 
-    assert read_docstring(told).sections == {}
-    assert read_docstring(told).paragraphs[1] == "Note: this is prose."
+    assert read_docstring(sectioned).sections == {}
+    assert read_docstring(sectioned).paragraphs[1] == "Note: this is prose."
 
 
 def test_no_docstring_is_nothing() -> None:

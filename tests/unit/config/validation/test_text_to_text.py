@@ -16,8 +16,8 @@ T5 = ("teacher=t5_tiny", "student=t5_tiny")
 
 
 def problems(*words: str) -> list[tuple[str | None, object]]:
-    found = compose.validate_overrides(["task=sst2", *words], multirun=False)
-    return [(problem.key, problem.value) for problem in found]
+    report = compose.validate_overrides(["task=sst2", *words], multirun=False)
+    return [(problem.key, problem.value) for problem in report]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def problems(*words: str) -> list[tuple[str | None, object]]:
         (("method=kd", *T5, "task.label_words=[]"), "task", "sst2"),
     ],
 )
-def test_what_text_to_text_models_cannot_do_is_refused(words: tuple[str, ...], key: str, value: str) -> None:
+def test_unsupported_uses_of_text_to_text_models_are_a_problem(words: tuple[str, ...], key: str, value: str) -> None:
     assert (key, value) in problems(*words)
 
 
@@ -45,7 +45,7 @@ def test_a_teacher_of_several_domains_is_an_encoder() -> None:
     assert ("teacher.domain_strategy", "multi_task") in problems(*words)
 
 
-def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_determines_the_model_family(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     assert ("student", "scratch") in problems("method=tinybert_kd", f"student.path={tmp_path}")
     (tmp_path / "config.json").write_text("not JSON")
@@ -53,7 +53,7 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("run_env")
-def test_models_whose_family_their_files_tell_are_refused_before_any_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfit_families_of_model_folders_fail_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdrun.config.validation.text_to_text.known_text_to_text_roles", lambda *_: {})
     config = compose.load_config(["method=zskd", "task=sst2", "preset=smoke", "generator=t5_smoke"])
     with pytest.raises(ConfigError, match="fills masked tokens"):

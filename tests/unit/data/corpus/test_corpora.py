@@ -48,7 +48,7 @@ def test_folder_reads_files_by_name_and_drops_blank_lines(tmp_path: Path):
     assert corpus.name == tmp_path.name
 
 
-def test_the_mark_of_a_rare_word_goes_unless_asked_for(tmp_path: Path):
+def test_the_rare_word_mark_is_dropped_by_default(tmp_path: Path):
     (tmp_path / "a.tokens").write_text(" The <unk> of <unk> , he said . \n <unk> \n Done . \n")
     assert list(folder(tmp_path).lines()) == ["The of , he said .", "Done ."]
     assert list(folder(tmp_path).lines(keep_unknown=True)) == ["The <unk> of <unk> , he said .", "<unk>", "Done ."]

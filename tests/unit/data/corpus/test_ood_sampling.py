@@ -43,13 +43,13 @@ def test_samples_are_even_and_differ_between_purposes():
     # 90 each on average, standard deviation 8
     assert set(hits) == set("abcdefghij")
     assert all(55 < count < 125 for count in hits.values())
-    drawn = []
+    samples = []
     for purpose in ("x", "y"):
         sample = HashSample(50, 1, purpose)
         for i in range(500):
             sample.add(str(i))
-        drawn.append(set(sample.drawn()))
-    assert len(drawn[0] & drawn[1]) < 20
+        samples.append(set(sample.drawn()))
+    assert len(samples[0] & samples[1]) < 20
 
 
 def test_word_counts_are_bounded(monkeypatch: pytest.MonkeyPatch):

@@ -98,8 +98,8 @@ def test_too_few_sentences_are_reported_with_both_numbers():
 def test_lines_without_a_sentence_are_dropped():
     lines = [" = Head line of four = ", "Too short here. This one is kept here. A <unk> in this one.", "Now go."]
     assert columns(build(lines=lines))["text"] == ["This one is kept here."]
-    kept = columns(build(lines=lines, keep_unknown=True, min_words=3))["text"]
-    assert sorted(kept) == ["A <unk> in this one.", "This one is kept here.", "Too short here."]
+    texts = columns(build(lines=lines, keep_unknown=True, min_words=3))["text"]
+    assert sorted(texts) == ["A <unk> in this one.", "This one is kept here.", "Too short here."]
     with pytest.raises(DataError, match="corpus made has 0 sentences of at least 4 words"):
         build(lines=["Now go."])
 

@@ -37,7 +37,7 @@ def sentence(*words: str) -> str:
 ANN = sentence("Ann/B-PER", "Lee/I-PER", "left/O", "Rome/B-LOC", "./O")
 
 
-def read(root: Path, train: str, dev: str = ANN, task: TaskConfig = TASK) -> dict[str, Split]:
+def read_splits(root: Path, train: str, dev: str = ANN, task: TaskConfig = TASK) -> dict[str, Split]:
     folder = root / "names"
     folder.mkdir(exist_ok=True)
     (folder / "train.txt").write_text(train)
@@ -46,11 +46,13 @@ def read(root: Path, train: str, dev: str = ANN, task: TaskConfig = TASK) -> dic
 
 
 def answers(root: Path, *words: str) -> str:
-    return read(root, sentence(*words))["train"].row(0)["label"]
+    return read_splits(root, sentence(*words))["train"].row(0)["label"]
 
 
 def test_a_sentence_becomes_a_text_and_its_entities(tmp_path: Path) -> None:
-    split = read(tmp_path, "-DOCSTART- -X- O\n\n" + ANN + "\n\n" + sentence("Someone/O", "came/O").rstrip())["train"]
+    split = read_splits(tmp_path, "-DOCSTART- -X- O\n\n" + ANN + "\n\n" + sentence("Someone/O", "came/O").rstrip())[
+        "train"
+    ]
     assert split.table.to_pylist() == [
         {"text": "Ann Lee left Rome .", "label": "person: Ann Lee; location: Rome"},
         {"text": "Someone came", "label": "none"},
@@ -59,7 +61,7 @@ def test_a_sentence_becomes_a_text_and_its_entities(tmp_path: Path) -> None:
 
 
 def test_tabs_separate_columns_and_other_blanks_are_part_of_a_word(tmp_path: Path) -> None:
-    assert read(tmp_path, "Ann\u00a0Lee\tB-PER\n")["train"].row(0) == {
+    assert read_splits(tmp_path, "Ann\u00a0Lee\tB-PER\n")["train"].row(0) == {
         "text": "Ann\u00a0Lee",
         "label": "person: Ann\u00a0Lee",
     }
@@ -79,20 +81,20 @@ def test_bio(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
 
 def test_iob1_is_understood_and_named(tmp_path: Path) -> None:
     words = ("Ann/I-PER", "Lee/I-PER", "Bo/B-PER", "Rome/I-LOC", "./O")
-    split = read(tmp_path, sentence(*words))["train"]
+    split = read_splits(tmp_path, sentence(*words))["train"]
     assert split.row(0)["label"] == "person: Ann Lee; person: Bo; location: Rome"
     assert split.notes == ("names/train.txt is tagged in IOB1 (its first entity begins with I-PER)",)
 
 
 def test_a_mixture_of_schemes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"I-LOC begins an entity on line 8, .* and B-PER one on line 1"):
-        read(tmp_path, ANN + sentence("In/O", "Rome/I-LOC"))
+        read_splits(tmp_path, ANN + sentence("In/O", "Rome/I-LOC"))
 
 
 def test_broken_lines_are_refused_with_their_numbers(tmp_path: Path) -> None:
     broken = ANN + "Bo\nLee NN E-PER\nRome NN B-ORG\n\n" + sentence("a;b/B-PER")
     with pytest.raises(DataError) as caught:
-        read(tmp_path, broken)
+        read_splits(tmp_path, broken)
     message = str(caught.value)
     assert "names/train.txt has 4 problems" in message
     assert "line 7: one column ('Bo')" in message
@@ -102,7 +104,7 @@ def test_broken_lines_are_refused_with_their_numbers(tmp_path: Path) -> None:
 
 
 def test_the_parent_folder_or_the_task_folder(tmp_path: Path) -> None:
-    read(tmp_path, ANN)
+    read_splits(tmp_path, ANN)
     splits = conll_folder.read_task(str(tmp_path / "names"), TASK, ["dev"])
     assert splits["dev"].row(0)["label"] == "person: Ann Lee; location: Rome"
 
@@ -120,21 +122,21 @@ def test_a_wrong_folder_is_refused(tmp_path: Path, name: str, message: str) -> N
 
 def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"names/train\.txt has no sentences; expected 1 for train"):
-        read(tmp_path, "\n")
+        read_splits(tmp_path, "\n")
     (tmp_path / "names" / "train.txt").unlink()
     with pytest.raises(DataError, match=r"train\.txt is missing"):
         conll_folder.read_task(str(tmp_path), TASK, ["train"])
 
 
 def test_only_the_files_of_requested_splits_are_opened(tmp_path: Path) -> None:
-    read(tmp_path, ANN)
+    read_splits(tmp_path, ANN)
     (tmp_path / "names" / "train.txt").write_bytes(b"\xff poison")
     assert list(conll_folder.read_task(str(tmp_path), TASK, ["dev"])) == ["dev"]
 
 
 def test_ambiguous_sentences_are_counted_in_dev_splits(tmp_path: Path) -> None:
     twice = sentence("Rome/B-LOC", "thanked/O", "Rome/B-PER")
-    both = read(tmp_path, twice, dev=ANN + twice)
+    both = read_splits(tmp_path, twice, dev=ANN + twice)
     assert both["train"].notes == ()
     (note,) = both["dev"].notes
     assert note.startswith("1 of 2 sentences of names/dev.txt")
@@ -143,7 +145,7 @@ def test_ambiguous_sentences_are_counted_in_dev_splits(tmp_path: Path) -> None:
 def test_tags_must_be_those_of_the_task(tmp_path: Path) -> None:
     other = TaskConfig(name="names", entities=["person"], rows={"train": 1, "dev": 1}, folder=FOLDER)
     with pytest.raises(DataError, match=r"tags maps to person, location; task\.entities are person"):
-        read(tmp_path, ANN, task=other)
+        read_splits(tmp_path, ANN, task=other)
 
 
 def test_the_hub_is_refused(tmp_path: Path) -> None:

@@ -91,10 +91,10 @@ def test_all_rows_are_pooled_and_split_by_domain_and_label(tmp_path: Path, task_
             assert row["text"].startswith(POOLED.domains[row["domain"]])
             assert int(row["text"].split()[-1]) % 2 == row["label"]
     assert data.display_name == "Toys"
-    repeats, drawn = data.notes
+    repeats, split_note = data.notes
     assert "cars 0, dolls 0 left out" in repeats
     assert "100 rows" in repeats
-    assert "a tenth as test and then a tenth as dev" in drawn
+    assert "a tenth as test and then a tenth as dev" in split_note
 
 
 def test_a_repeated_text_counts_once_before_the_split(tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_a_column_gives_the_domain_and_other_rows_are_left_out(tmp_path: Path) -
     assert cells(data, "test") == [2, 2, 2, 2]
     assert all(row["text"].startswith("dev ") for row in data.splits["test"].table.to_pylist())
     assert data.display_name == "P-72 by kind"
-    train, drawn, dev = data.notes[:3]
+    train, split_note, dev = data.notes[:3]
     assert train.startswith("40 of 120 rows of P/train.tsv")
-    assert "a tenth as dev" in drawn
+    assert "a tenth as dev" in split_note
     assert dev.startswith("4 of 12 rows of P/dev.tsv")
 
 

@@ -149,15 +149,15 @@ def test_a_file_that_was_changed_after_its_card_is_named(tmp_path: Path) -> None
 def test_text_without_labels(tmp_path: Path) -> None:
     rows = [GOOD | {"text": f"film {i}"} for i in range(20)]
     write(tmp_path, *rows)
-    whole = generated_text.read_unlabeled(str(tmp_path), SINGLE, None, seed=1)
-    assert (whole.name, whole.num_rows, whole.table.column_names) == ("ood", 20, ["text"])
+    all_rows = generated_text.read_unlabeled(str(tmp_path), SINGLE, None, seed=1)
+    assert (all_rows.name, all_rows.num_rows, all_rows.table.column_names) == ("ood", 20, ["text"])
     some = generated_text.read_unlabeled(str(tmp_path), SINGLE, 5, seed=1)
     assert some.num_rows == 5
     assert "5 of these rows are used (ood.rows)" in some.notes[1]
-    assert some.fingerprint != whole.fingerprint
+    assert some.fingerprint != all_rows.fingerprint
 
 
-def test_only_the_dev_rows_are_the_task_s_own(tmp_path: Path) -> None:
+def test_only_the_dev_rows_come_from_the_task(tmp_path: Path) -> None:
     write(tmp_path, *[GOOD | {"text": f"film {i}"} for i in range(20)])
     card(tmp_path)
     data = load_dataset(GeneratedDataConfig(name="generated", path=str(tmp_path)), SINGLE)

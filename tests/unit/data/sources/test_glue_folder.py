@@ -157,8 +157,8 @@ def test_five_problems_are_shown_in_order_and_all_counted(tmp_path: Path):
         rows(tmp_path, HEAD + "".join(lines))
     text = str(caught.value)
     assert text.startswith("TOY/train.tsv has 7 problems:\n")
-    shown = [line.strip()[2:].split(":")[0] for line in text.splitlines()[1:6]]
-    assert shown == ["line 4", "line 5", "line 6", "line 7", "line 8"]
+    first_lines = [line.strip()[2:].split(":")[0] for line in text.splitlines()[1:6]]
+    assert first_lines == ["line 4", "line 5", "line 6", "line 7", "line 8"]
     assert "line 5: the text is empty" in text
     assert "… and 2 more" in text
     assert len(text.splitlines()) == 8

@@ -71,8 +71,8 @@ def test_matched_and_mismatched(tmp_path: Path):
     )
     one = {name: values[:1] for name, values in ROWS.items()}
     config = repository(tmp_path, {"train": ROWS, "validation_matched": ROWS, "validation_mismatched": one})
-    found = read_task(config, task)
-    assert {name: split.num_rows for name, split in found.items()} == {"train": 2, "dev": 2, "dev_mismatched": 1}
+    splits = read_task(config, task)
+    assert {name: split.num_rows for name, split in splits.items()} == {"train": 2, "dev": 2, "dev_mismatched": 1}
 
 
 def test_scores(tmp_path: Path):

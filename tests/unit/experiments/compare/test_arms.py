@@ -28,7 +28,7 @@ def test_a_share_of_a_domains_rows_is_what_its_student_passes_over() -> None:
     assert [arm.words[-1] for arm in arms] == ["optim.steps=8", "optim.steps=2"]  # 10, 8, 6, 6 rows: 2 + 1 + 1 + 1
 
 
-def test_arms_that_are_all_of_single_domains_keep_their_words() -> None:
+def test_arms_of_single_domains_keep_their_overrides() -> None:
     arms = plan.plan_arms(["tinybert_kd", "meta_kd"], [*SMALL, "method.domain=all"])
     before = [list(arm.words) for arm in arms]
     equalize_budgets(arms, 60, ROWS)
@@ -54,9 +54,9 @@ def test_arms_that_report_on_different_rows_are_refused() -> None:
 def test_rows_that_arms_share_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kdrun.data import run_data
 
-    real, asked = run_data.load_run_data, []
-    monkeypatch.setattr(run_data, "load_run_data", lambda config: asked.append(config) or real(config))
+    real, loads = run_data.load_run_data, []
+    monkeypatch.setattr(run_data, "load_run_data", lambda config: loads.append(config) or real(config))
     arms = plan.plan_arms(["finetune", "tinybert_kd"], ["task=amazon", "preset=smoke", "method.domain=all"])
     data = load_rows(arms)
-    assert len(asked) == 1
+    assert len(loads) == 1
     assert {arm.data_hash for arm in arms} == {data.fingerprint}

@@ -29,7 +29,7 @@ def test_a_method_has_an_arm_for_each_value_of_its_key() -> None:
     assert not any(arm.is_data_free for arm in arms)
 
 
-def test_values_that_a_method_refuses_are_left_out_and_said() -> None:
+def test_values_that_a_method_rejects_are_dropped_with_a_note() -> None:
     arms = plan("finetune kd tinybert_kd meta_kd", *DOMAINS, "teacher.domain_strategy=single,mixed,multi_task,meta")
     assert [arm.name for arm in arms] == [
         "finetune", "kd domain_strategy=mixed", "kd domain_strategy=meta", "tinybert_kd domain_strategy=single",
@@ -49,7 +49,7 @@ def test_values_that_a_method_refuses_are_left_out_and_said() -> None:
     assert by_name["kd domain_strategy=meta"].left_out == by_name["finetune"].left_out == []  # said once; not concerned
 
 
-def test_a_method_that_takes_no_value_says_why_itself() -> None:
+def test_a_method_without_a_valid_value_is_an_error_with_its_reason() -> None:
     assert "teacher.domain_strategy=mixed: method=meta_kd needs teacher.domain_strategy=meta" in refused(
         "meta_kd", *DOMAINS, "teacher.domain_strategy=single,mixed"
     )
@@ -88,7 +88,7 @@ def test_folders_are_called_by_their_last_names() -> None:
         (["optim.lr=fast,slow"], "optim.lr=slow"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(words: list[str], problem: str) -> None:
+def test_invalid_arguments_are_an_error(words: list[str], problem: str) -> None:
     assert problem in refused("finetune kd", *words)
 
 

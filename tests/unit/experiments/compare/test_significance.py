@@ -19,12 +19,12 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         texts = np.array(["none", "person: Ann", "person: Ann; location: Rome", "location: Rome; location: Rome"])
         gold, answers = texts[RNG.integers(0, 4, rows)], texts[RNG.integers(0, 4, (2, rows))]
 
-        def score(said: np.ndarray, there: np.ndarray) -> float | None:
-            return entities.score(there.tolist(), said.tolist())[metric]
+        def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
+            return entities.score(true.tolist(), predicted.tolist())[metric]
     else:
 
-        def score(said: np.ndarray, there: np.ndarray) -> float | None:
-            return metrics.compute([metric], said, there)[metric]
+        def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
+            return metrics.compute([metric], predicted, true)[metric]
 
         if metric in ("pearson", "spearman"):
             gold = np.round(RNG.uniform(0, 5, rows), 1)
@@ -32,11 +32,11 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         else:
             gold = RNG.integers(0, 2, rows)
             answers = np.stack([np.where(RNG.random(rows) < p, gold, 1 - gold) for p in (0.9, 0.6)])
-    found = significance.resample(metric, gold, answers, seed=3, resamples=5)
+    resampled = significance.resample(metric, gold, answers, seed=3, resamples=5)
     stream = np.random.default_rng(3)
-    for row in found:
-        drawn = stream.integers(rows, size=rows)
-        expected = np.array([score(column[drawn], gold[drawn]) for column in answers])
+    for row in resampled:
+        indices = stream.integers(rows, size=rows)
+        expected = np.array([score(column[indices], gold[indices]) for column in answers])
         np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
 
 
@@ -60,10 +60,10 @@ def test_words() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_conclude_nothing(seeds: int) -> None:
-    found = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
-    assert found.word == "INCONCLUSIVE"
-    assert found.reason
-    assert (found.interval is None) == (seeds == 1)
+    verdict = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
+    assert verdict.word == "INCONCLUSIVE"
+    assert verdict.reason
+    assert (verdict.interval is None) == (seeds == 1)
 
 
 def test_an_undefined_score_concludes_nothing() -> None:
@@ -72,20 +72,20 @@ def test_an_undefined_score_concludes_nothing() -> None:
     assert significance.decide(scores, resampled, 0.01).reason == "a score is undefined"
 
 
-def test_inconclusive_says_how_many_seeds_it_would_take() -> None:
+def test_inconclusive_estimates_the_seeds_needed() -> None:
     scores = np.array([0.0, 0.01, 0.02])
-    found = significance.decide(scores, scores + np.zeros((400, 1)), margin=0.001)
-    assert found.word == "INCONCLUSIVE"
+    verdict = significance.decide(scores, scores + np.zeros((400, 1)), margin=0.001)
+    assert verdict.word == "INCONCLUSIVE"
     # one sample, d = 1 sd, 80 % power at 5 %: ten, as in tables of the t test
-    assert found.seeds_needed == 10
-    assert "about 10 seeds" in found.reason
+    assert verdict.seeds_needed == 10
+    assert "about 10 seeds" in verdict.reason
 
 
-def test_inconclusive_says_when_the_split_is_too_small_for_any_number_of_seeds() -> None:
+def test_inconclusive_reports_a_split_too_small_for_any_number_of_seeds() -> None:
     scores, resampled = constant(0.01, 3, noise=0.02, resamples=2000)
-    found = significance.decide(scores, resampled, margin=0.001)
-    assert found.seeds_needed is None
-    assert "too few examples" in found.reason
+    verdict = significance.decide(scores, resampled, margin=0.001)
+    assert verdict.seeds_needed is None
+    assert "too few examples" in verdict.reason
 
 
 def test_the_interval_without_noise_of_examples_is_the_paired_t_interval() -> None:
@@ -110,8 +110,8 @@ def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> 
         answers = np.concatenate(right)
         again = significance.resample("accuracy", np.ones(rows, int), answers, resamples=120)
         scores = answers.mean(axis=1)
-        found = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
-        words.append(found.word)
+        verdict = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
+        words.append(verdict.word)
     return float(np.isin(words, ["BEATS", "LOSES"]).mean()), np.array(words)
 
 
@@ -147,13 +147,13 @@ def test_with_domains_a_resample_is_the_mean_over_them_drawn_within_each() -> No
     gold = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
     answers = np.stack([gold, np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1])])
     domains = np.array(["a"] * 8 + ["b"] * 2)
-    found = significance.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
-    assert (found[:, 0] == 1).all()
+    resampled = significance.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
+    assert (resampled[:, 0] == 1).all()
     # half right in either domain: mean 0.5, variance (0.25 / 8 + 0.25 / 2) / 4
-    assert found[:, 1].mean() == pytest.approx(0.5, abs=0.02)
-    assert found[:, 1].var() == pytest.approx((0.25 / 8 + 0.25 / 2) / 4, rel=0.1)
+    assert resampled[:, 1].mean() == pytest.approx(0.5, abs=0.02)
+    assert resampled[:, 1].var() == pytest.approx((0.25 / 8 + 0.25 / 2) / 4, rel=0.1)
     # each domain always keeps its own number of rows: in quarters of b and sixteenths of a
-    assert np.isin(found[:, 1] * 16, np.arange(17)).all()
+    assert np.isin(resampled[:, 1] * 16, np.arange(17)).all()
 
 
 def test_one_domain_is_the_whole_split() -> None:
@@ -168,12 +168,14 @@ def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
     first, second = gold.copy(), gold.copy()
     first[:9] = 0  # nine wrong in the large domain
     second[90:99] = 0  # nine wrong in the small one
-    found = significance.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
+    resampled = significance.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
     reported = [metrics.by_domain(["accuracy"], a, gold, domains, ["x", "y"])["accuracy"] for a in (first, second)]
     assert reported == [pytest.approx(0.95), pytest.approx(0.55)]
-    assert (found[:, 0] - found[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
+    assert (resampled[:, 0] - resampled[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
 
 
 def test_a_resample_without_entities_has_no_f1() -> None:
-    alone = significance.resample("entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3)
-    assert np.isnan(alone).all()
+    resampled = significance.resample(
+        "entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3
+    )
+    assert np.isnan(resampled).all()

@@ -31,9 +31,9 @@ UNUSED = torch.full((1, 2, 2), torch.nan)
 
 def affine() -> nn.Linear:
     """x → (x, 2x + 1)."""
-    made = nn.Linear(1, 2)
-    made.weight.data, made.bias.data = torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 1.0])
-    return made
+    linear = nn.Linear(1, 2)
+    linear.weight.data, linear.bias.data = torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 1.0])
+    return linear
 
 
 def outputs(hidden: list[Any], maps: list[Any]) -> Any:
@@ -47,72 +47,74 @@ def test_losses_by_hand() -> None:
     student = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [[[[[1.0, 2.0], [3.0, 4.0]]]]])
     taught = [[[[0.0, 3.0], [2.0, 7.0]]], UNUSED, [[[0.0, 0.0], [0.0, 0.0]]]]
     teacher = outputs(taught, [UNUSED[:, None], [[[[1.0, 0.0], [3.0, 0.0]]]]])
-    found = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
+    layer_terms = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
     # a sum over pairs of means over tokens and width: (1 + 0 + 0 + 4)/4 + (0 + 1 + 1 + 1)/4
-    torch.testing.assert_close(found["hidden"], torch.tensor([2.0]))
-    torch.testing.assert_close(found["attention"], torch.tensor([(0 + 4 + 0 + 16) / 4]))
-    alone = intermediate_losses(student, teacher, PAIRS, affine(), torch.tensor([[1, 0]]))
-    torch.testing.assert_close(alone["hidden"], torch.tensor([(1 + 0) / 2 + (0 + 1) / 2]))
-    torch.testing.assert_close(alone["attention"], torch.tensor([0.0]))
+    torch.testing.assert_close(layer_terms["hidden"], torch.tensor([2.0]))
+    torch.testing.assert_close(layer_terms["attention"], torch.tensor([(0 + 4 + 0 + 16) / 4]))
+    single = intermediate_losses(student, teacher, PAIRS, affine(), torch.tensor([[1, 0]]))
+    torch.testing.assert_close(single["hidden"], torch.tensor([(1 + 0) / 2 + (0 + 1) / 2]))
+    torch.testing.assert_close(single["attention"], torch.tensor([0.0]))
 
 
 def test_maps_are_averaged_over_heads_where_their_numbers_differ() -> None:
     student = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [[[[[1.0, 2.0], [3.0, 4.0]]]]])
     heads = torch.tensor([[[[2.0, 0.0], [3.0, 0.0]], [[0.0, 0.0], [3.0, 0.0]]]])
     teacher = outputs([torch.zeros(1, 2, 2)] * 3, [UNUSED[:, None], heads])
-    found = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
-    torch.testing.assert_close(found["attention"], torch.tensor([5.0]))
+    layer_terms = intermediate_losses(student, teacher, PAIRS, affine(), torch.ones(1, 2))
+    torch.testing.assert_close(layer_terms["attention"], torch.tensor([5.0]))
     both = outputs([[[[1.0], [2.0]]], [[[0.0], [-1.0]]]], [torch.ones(1, 2, 2, 2)])
-    found = intermediate_losses(both, teacher, PAIRS, affine(), torch.ones(1, 2))
-    torch.testing.assert_close(found["attention"], torch.tensor([(1 + 1 + 4 + 1 + 1 + 1 + 4 + 1) / 8]))
+    layer_terms = intermediate_losses(both, teacher, PAIRS, affine(), torch.ones(1, 2))
+    torch.testing.assert_close(layer_terms["attention"], torch.tensor([(1 + 1 + 4 + 1 + 1 + 1 + 4 + 1) / 8]))
 
 
 @pytest.mark.parametrize("heads", [2, 4])
 @pytest.mark.parametrize("maps", AttentionMaps)
-def test_an_examples_value_does_not_hang_on_its_batch_or_padding(maps: AttentionMaps, heads: int) -> None:
-    made = method(heads=heads, attention_maps=maps)
-    together = made.layer_losses(batch([5, 3, 9], 9))
+def test_an_examples_value_does_not_depend_on_batch_or_padding(maps: AttentionMaps, heads: int) -> None:
+    layer_method = method(heads=heads, attention_maps=maps)
+    together = layer_method.layer_losses(batch([5, 3, 9], 9))
     for row, length in enumerate([5, 3, 9]):
         for width in (length, length + 4):
-            alone = made.layer_losses(batch([length], width))
+            single = layer_method.layer_losses(batch([length], width))
             for name, values in together.items():
                 assert values.shape == (3,)
-                torch.testing.assert_close(alone[name][0], values[row], rtol=1e-4, atol=1e-6)
+                torch.testing.assert_close(single[name][0], values[row], rtol=1e-4, atol=1e-6)
     assert len({round(float(value), 4) for value in together["hidden"].detach()}) == 3
 
 
-def test_what_is_compared_is_what_the_switch_says() -> None:
+def test_the_switch_selects_scores_or_probabilities() -> None:
     scores, shares = (method(heads=4, attention_maps=maps).layer_losses(batch([5], 5)) for maps in AttentionMaps)
     torch.testing.assert_close(scores["hidden"], shares["hidden"])
-    made = method(heads=4)
-    own, taught = (forward_with_states(made.roles[r], batch([5], 5).inputs[r], AttentionMaps.probabilities, r) for r in
-                   ("student", "teacher"))  # fmt: skip
-    pairs = [(own.attentions[0], taught.attentions[1]), (own.attentions[1], taught.attentions[3])]
-    wanted = sum((a - b).square().mean() for a, b in pairs)
-    torch.testing.assert_close(shares["attention"][0], wanted)
+    layer_method = method(heads=4)
+    student_states, taught = (
+        forward_with_states(layer_method.roles[r], batch([5], 5).inputs[r], AttentionMaps.probabilities, r)
+        for r in ("student", "teacher")
+    )
+    pairs = [(student_states.attentions[0], taught.attentions[1]), (student_states.attentions[1], taught.attentions[3])]
+    expected = sum((a - b).square().mean() for a, b in pairs)
+    torch.testing.assert_close(shares["attention"][0], expected)
     assert bool(scores["attention"] > 2 * shares["attention"])
 
 
-def test_gradients_reach_student_and_projection_and_nobody_else() -> None:
-    made = method()
-    found = made.layer_losses(batch([5, 3], 5))
-    (found["hidden"] + found["attention"]).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.projection.parameters())
-    reached = {name for name, p in made.roles["student"].named_parameters() if p.grad is not None}
+def test_gradients_reach_only_student_and_projection() -> None:
+    layer_method = method()
+    layer_terms = layer_method.layer_losses(batch([5, 3], 5))
+    (layer_terms["hidden"] + layer_terms["attention"]).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in layer_method.projection.parameters())
+    reached = {name for name, p in layer_method.roles["student"].named_parameters() if p.grad is not None}
     assert any("layer.1.output" in name for name in reached)
     assert not any(name.startswith(("classifier", "bert.pooler")) for name in reached)
-    assert all(p.grad is None for p in made.roles["teacher"].parameters())
+    assert all(p.grad is None for p in layer_method.roles["teacher"].parameters())
 
 
 def test_the_projection_trains_in_the_first_phase_only() -> None:
-    made = method()
-    student = made.roles["student"]
-    first, second = made.phases(made.config, OptimConfig(steps=10))
-    made.on_phase_start(first)
-    assert list(made.trainable("student")) == [student, made.projection]
-    assert list(made.trainable("teacher")) == [made.roles["teacher"]]
-    made.on_phase_start(second)
-    assert list(made.trainable("student")) == [student]
+    layer_method = method()
+    student = layer_method.roles["student"]
+    first, second = layer_method.phases(layer_method.config, OptimConfig(steps=10))
+    layer_method.on_phase_start(first)
+    assert list(layer_method.trainable("student")) == [student, layer_method.projection]
+    assert list(layer_method.trainable("teacher")) == [layer_method.roles["teacher"]]
+    layer_method.on_phase_start(second)
+    assert list(layer_method.trainable("student")) == [student]
 
 
 def test_the_projection_is_a_function_of_the_seed_and_disturbs_no_generator() -> None:
@@ -126,14 +128,14 @@ def test_the_projection_is_a_function_of_the_seed_and_disturbs_no_generator() ->
     assert float(make_projection(64, 64, 1).weight.detach().std()) == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_model_without_maps_is_refused_instead_of_compared_with_nothing() -> None:
+def test_a_model_without_attention_maps_is_an_error() -> None:
     inputs = batch([4], 4).inputs["student"]
     with pytest.raises(
         ModelError, match=r"the teacher \(BertForSequenceClassification, 3 layers\) returns 0 attentions"
     ):
         forward_with_states(model(3, 8, 2, "sdpa"), inputs, AttentionMaps.scores, "teacher")
-    found = forward_with_states(model(3, 8, 2), inputs, AttentionMaps.scores, "teacher")
-    assert (len(found.hidden_states), len(found.attentions)) == (4, 3)
+    layer_terms = forward_with_states(model(3, 8, 2), inputs, AttentionMaps.scores, "teacher")
+    assert (len(layer_terms.hidden_states), len(layer_terms.attentions)) == (4, 3)
 
 
 def test_depths_that_do_not_pair_up_are_refused() -> None:
@@ -143,24 +145,28 @@ def test_depths_that_do_not_pair_up_are_refused() -> None:
         IntermediateLayerMethod(IntermediateSettings(), parts)
 
 
-def soft_by_hand(made: IntermediateLayerMethod, given: Batch, temperature: float) -> Tensor:
-    p = (given.teacher_logits / temperature).softmax(dim=-1)  # type: ignore[operator]
-    q = (made.roles["student"](**given.inputs["student"]).logits / temperature).softmax(dim=-1)
+def soft_by_hand(layer_method: IntermediateLayerMethod, examples: Batch, temperature: float) -> Tensor:
+    p = (examples.teacher_logits / temperature).softmax(dim=-1)  # type: ignore[operator]
+    q = (layer_method.roles["student"](**examples.inputs["student"]).logits / temperature).softmax(dim=-1)
     return (p * (p / q).log()).sum(dim=-1)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_logits_are_compared_at_the_temperature_without_its_square(temperature: float) -> None:
-    made, given = method(temperature=temperature), batch([5, 3], 5)
-    given.teacher_logits = torch.tensor([[2.0, -1.0], [0.0, 0.5]])
-    torch.testing.assert_close(made.logit_loss(given), soft_by_hand(made, given, temperature), rtol=1e-4, atol=1e-6)
+    layer_method, examples = method(temperature=temperature), batch([5, 3], 5)
+    examples.teacher_logits = torch.tensor([[2.0, -1.0], [0.0, 0.5]])
+    torch.testing.assert_close(
+        layer_method.logit_loss(examples), soft_by_hand(layer_method, examples, temperature), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_score_has_no_temperature() -> None:
-    made, given = method(SCORE, temperature=2.0), batch([5, 3], 5)
-    given.teacher_logits = torch.tensor([[2.0], [4.5]])
-    wanted = (made.roles["student"](**given.inputs["student"]).logits - given.teacher_logits).square()[:, 0]
-    torch.testing.assert_close(made.logit_loss(given), wanted)
+    layer_method, examples = method(SCORE, temperature=2.0), batch([5, 3], 5)
+    examples.teacher_logits = torch.tensor([[2.0], [4.5]])
+    expected = (layer_method.roles["student"](**examples.inputs["student"]).logits - examples.teacher_logits).square()[
+        :, 0
+    ]
+    torch.testing.assert_close(layer_method.logit_loss(examples), expected)
 
 
 def test_two_phases_share_the_budget() -> None:
@@ -175,7 +181,7 @@ def test_two_phases_share_the_budget() -> None:
 
 
 @pytest.mark.parametrize("rows", [17, 40, 111])
-def test_the_phases_come_to_the_steps_of_a_method_with_one(rows: int) -> None:
+def test_the_phases_share_the_steps_of_a_single_phase_method(rows: int) -> None:
     optim = OptimConfig(epochs=3, batch_size=8)
     assert sum(num_steps(phase, rows) for phase in student_phases(optim, 0.5)) == num_steps(optim, rows)
 

@@ -52,19 +52,22 @@ def test_depths_that_a_section_names(tmp_path: Path) -> None:
 
 
 def test_unknown_depths_are_no_problem_yet() -> None:
-    known, unknown = ScratchConfig(name="scratch", sizes={"num_hidden_layers": 4}), ScratchConfig(name="scratch")
+    with_depth, without_depth = (
+        ScratchConfig(name="scratch", sizes={"num_hidden_layers": 4}),
+        ScratchConfig(name="scratch"),
+    )
     six = ScratchConfig(name="scratch", sizes={"num_hidden_layers": 6})
     assert (
-        list(layer_problems(known, unknown))
-        == list(layer_problems(unknown, known))
-        == list(layer_problems(known, known))
+        list(layer_problems(with_depth, without_depth))
+        == list(layer_problems(without_depth, with_depth))
+        == list(layer_problems(with_depth, with_depth))
         == []
     )
-    (problem,) = layer_problems(known, six)
+    (problem,) = layer_problems(with_depth, six)
     assert "the student has 4 layers and the teacher 6" in problem
 
 
-def test_refused_with_the_command_line_where_the_method_pairs_layers() -> None:
+def test_a_config_error_if_the_method_pairs_layers() -> None:
     words = ["teacher.sizes.num_hidden_layers=3", "student.sizes.num_hidden_layers=2"]
     with pytest.raises(ConfigError, match="the student has 2 layers and the teacher 3"):
         compose.load_config(["method=tinybert_kd", *words])

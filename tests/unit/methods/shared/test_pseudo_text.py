@@ -28,7 +28,7 @@ VOCAB, SPECIAL = 30, torch.tensor([0, 1, 2, 3])
 STUDENT, GENERATOR = Turn("student"), Turn("generator")
 
 
-def made(task: TaskConfig = CLASSES, kind: Any = MateKD, **settings: Any) -> Any:
+def build_method(task: TaskConfig = CLASSES, kind: Any = MateKD, **settings: Any) -> Any:
     """The method on models whose answers differ clearly, frozen and without dropout as out of their turn."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -61,34 +61,34 @@ def batch(method: Any, rows: int = 4, step: int = 0) -> Batch:
     return Batch(torch.arange(rows), dict.fromkeys(method.roles, inputs), labels, taught, "train", step)
 
 
-def made_ids(method: Any, given: Batch) -> tuple[Tensor, Tensor]:
-    made = method.generate_text(given)
-    assert all(torch.equal(made.inputs[role]["input_ids"], made.ids) for role in ("teacher", "student"))
-    return made.ids, made.generated_mask
+def generated_ids(method: Any, examples: Batch) -> tuple[Tensor, Tensor]:
+    text = method.generate_text(examples)
+    assert all(torch.equal(text.inputs[role]["input_ids"], text.ids) for role in ("teacher", "student"))
+    return text.ids, text.generated_mask
 
 
-def adversarial_ids(method: Any, given: Batch) -> Tensor:
+def adversarial_ids(method: Any, examples: Batch) -> Tensor:
     """The text of a generator's turn: Gumbel samples at the masked tokens."""
-    mask, logits = method.mask_and_score(given)
+    mask, logits = method.mask_and_score(examples)
     noise = gumbel.gumbel_noise(
-        len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", given.step), torch.device("cpu")
+        len(logits), VOCAB, rng.numpy_stream(1, "gumbel", "train", examples.step), torch.device("cpu")
     )
-    return masking.fill_masked_ids(given.inputs["student"]["input_ids"], mask, gumbel.gumbel_argmax(logits, noise))
+    return masking.fill_masked_ids(examples.inputs["student"]["input_ids"], mask, gumbel.gumbel_argmax(logits, noise))
 
 
 @pytest.mark.parametrize("task", [CLASSES, SCORE])
 @pytest.mark.parametrize("kind", [MateKD, KDAugment])
 def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> None:
-    method = made(task, kind, temperature=2.0, hard_weight=0.2, soft_weight=0.3, pseudo_weight=0.5)
-    given = batch(method)
-    changed, mask = made_ids(method, given)
-    out = method.step(given, STUDENT)
+    method = build_method(task, kind, temperature=2.0, hard_weight=0.2, soft_weight=0.3, pseudo_weight=0.5)
+    examples = batch(method)
+    changed, mask = generated_ids(method, examples)
+    out = method.step(examples, STUDENT)
 
     def logits(role: str, ids: Tensor) -> Tensor:
         return method.roles[role](input_ids=ids, attention_mask=torch.ones_like(ids)).logits
 
-    x = given.inputs["student"]["input_ids"]
-    hard = method.context.hard_loss(logits("student", x), given.labels).sum()
+    x = examples.inputs["student"]["input_ids"]
+    hard = method.context.hard_loss(logits("student", x), examples.labels).sum()
     soft = 4 * method.context.loss(logits("student", x), logits("teacher", x), 2.0).sum()
     pseudo = 4 * method.context.loss(logits("student", changed), logits("teacher", changed), 2.0).sum()
     torch.testing.assert_close(out.loss, 0.2 * hard + 0.3 * soft + 0.5 * pseudo, rtol=1e-5, atol=1e-5)
@@ -103,12 +103,12 @@ def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> No
 
 def test_the_generator_climbs_what_the_student_descends() -> None:
     """Minus the divergence on the sampled text; its gradient reaches the generator and nothing else."""
-    method = made(divergence=Divergence.kl)
-    given = batch(method)
+    method = build_method(divergence=Divergence.kl)
+    examples = batch(method)
     method.roles["generator"].requires_grad_(True)
-    out = method.step(given, GENERATOR)
+    out = method.step(examples, GENERATOR)
     out.loss.backward()
-    changed = adversarial_ids(method, given)
+    changed = adversarial_ids(method, examples)
     answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
                ("student", "teacher")]  # fmt: skip
     torch.testing.assert_close(out.loss, -losses.kl_divergence(*answers).sum().detach(), rtol=1e-4, atol=1e-5)
@@ -121,7 +121,7 @@ def test_cross_entropy_and_kl_pull_the_generator_differently() -> None:
     """They differ by the teacher's entropy on x′, which the generator can change."""
     gradients = []
     for divergence in Divergence:
-        method = made(divergence=divergence)
+        method = build_method(divergence=divergence)
         method.roles["generator"].requires_grad_(True)
         method.step(batch(method), GENERATOR).loss.backward()
         gradients.append(method.roles["generator"].cls.predictions.transform.dense.weight.grad)
@@ -129,10 +129,10 @@ def test_cross_entropy_and_kl_pull_the_generator_differently() -> None:
 
 
 def test_a_score_is_pulled_apart_by_squared_error() -> None:
-    method = made(SCORE)
-    given = batch(method)
-    out = method.step(given, GENERATOR)
-    changed = adversarial_ids(method, given)
+    method = build_method(SCORE)
+    examples = batch(method)
+    out = method.step(examples, GENERATOR)
+    changed = adversarial_ids(method, examples)
     s, t = (
         method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits
         for r in ("student", "teacher")
@@ -141,20 +141,22 @@ def test_a_score_is_pulled_apart_by_squared_error() -> None:
 
 
 def test_each_step_has_its_own_text_and_the_same_step_the_same() -> None:
-    method = made()
-    texts = [made_ids(method, batch(method, step=step))[0] for step in (0, 0, 1)]
+    method = build_method()
+    texts = [generated_ids(method, batch(method, step=step))[0] for step in (0, 0, 1)]
     assert torch.equal(texts[0], texts[1])
     assert not torch.equal(texts[0], texts[2])
 
 
 def test_both_methods_fill_the_same_masks_alike() -> None:
     """So that they differ in the generator's training alone."""
-    a, b = made(), made(kind=KDAugment)
-    assert torch.equal(made_ids(a, batch(a))[0], made_ids(b, batch(b))[0])
+    a, b = build_method(), build_method(kind=KDAugment)
+    assert torch.equal(generated_ids(a, batch(a))[0], generated_ids(b, batch(b))[0])
 
 
 def test_turns_and_optimizers() -> None:
-    method = made(generator_steps_per_cycle=3, student_steps_per_cycle=7, schedule_over=ScheduleSpan.all_batches)
+    method = build_method(
+        generator_steps_per_cycle=3, student_steps_per_cycle=7, schedule_over=ScheduleSpan.all_batches
+    )
     (phase,) = method.phases(method.config, OptimConfig(steps=14))
     assert phase.turns == (Turn("generator", 3), Turn("student", 7))
     assert phase.schedule_over is ScheduleSpan.all_batches
@@ -163,7 +165,7 @@ def test_turns_and_optimizers() -> None:
 
 
 def test_masks_follow_the_rate() -> None:
-    method = made(mask_rate=0.5)
+    method = build_method(mask_rate=0.5)
     free = masking.maskable(batch(method).inputs["student"], SPECIAL)
     mask, _ = method.mask_and_score(batch(method))
     assert torch.equal(mask, masking.draw_mask(free, 0.5, rng.stream(1, "mask", "train", 0)))
@@ -171,18 +173,18 @@ def test_masks_follow_the_rate() -> None:
 
 
 def unlabeled(method: Any) -> Batch:
-    given = batch(method)
-    given.labels = None
-    return given
+    examples = batch(method)
+    examples.labels = None
+    return examples
 
 
 def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> None:
-    method = made(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
-    given = unlabeled(method)
-    changed, _ = made_ids(method, given)
-    out = method.step(given, STUDENT)
+    method = build_method(kind=ZSKD, temperature=2.0, soft_weight=0.3, pseudo_weight=0.6)
+    examples = unlabeled(method)
+    changed, _ = generated_ids(method, examples)
+    out = method.step(examples, STUDENT)
     terms = []
-    for text in (given.inputs["student"]["input_ids"], changed):
+    for text in (examples.inputs["student"]["input_ids"], changed):
         answers = [method.roles[r](input_ids=text, attention_mask=torch.ones_like(text)).logits for r in
                    ("student", "teacher")]  # fmt: skip
         terms.append(4 * losses.kl_divergence(answers[0], answers[1], 2.0).sum())
@@ -190,52 +192,52 @@ def test_zskds_student_follows_the_teacher_on_both_texts_without_a_label() -> No
     assert set(out.loss_terms) == {"soft", "pseudo"}
 
 
-def modeling(method: Any, given: Batch) -> Tensor:
+def mlm_by_hand(method: Any, examples: Batch) -> Tensor:
     """L_MLM worked out row by row."""
-    mask, logits = method.mask_and_score(given)
+    mask, logits = method.mask_and_score(examples)
     log_probs, total, place = logits.log_softmax(dim=-1), torch.zeros(()), 0
-    for row, masked in zip(given.inputs["student"]["input_ids"], mask, strict=True):
-        wanted = row[masked]
-        own = log_probs[place : place + len(wanted)]
-        place += len(wanted)
-        if len(wanted):
-            total = total - torch.stack([own[i, token] for i, token in enumerate(wanted)]).mean()
+    for row, masked in zip(examples.inputs["student"]["input_ids"], mask, strict=True):
+        targets = row[masked]
+        token_log_probs = log_probs[place : place + len(targets)]
+        place += len(targets)
+        if len(targets):
+            total = total - torch.stack([token_log_probs[i, token] for i, token in enumerate(targets)]).mean()
     return total
 
 
 def test_zskds_generator_pulls_apart_and_stays_near_the_text() -> None:
-    method = made(kind=ZSKD, mlm_weight=0.7)
-    given = unlabeled(method)
+    method = build_method(kind=ZSKD, mlm_weight=0.7)
+    examples = unlabeled(method)
     method.roles["generator"].requires_grad_(True)
-    out = method.step(given, GENERATOR)
-    changed = adversarial_ids(method, given)
+    out = method.step(examples, GENERATOR)
+    changed = adversarial_ids(method, examples)
     answers = [method.roles[r](input_ids=changed, attention_mask=torch.ones_like(changed)).logits for r in
                ("student", "teacher")]  # fmt: skip
-    apart, near = losses.kl_divergence(*answers).sum(), modeling(method, given)
-    torch.testing.assert_close(out.loss, 0.7 * near - apart, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(out.loss_terms["mlm"], near.detach(), rtol=1e-5, atol=1e-5)
-    assert near > 0
+    divergence, mlm_loss = losses.kl_divergence(*answers).sum(), mlm_by_hand(method, examples)
+    torch.testing.assert_close(out.loss, 0.7 * mlm_loss - divergence, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.loss_terms["mlm"], mlm_loss.detach(), rtol=1e-5, atol=1e-5)
+    assert mlm_loss > 0
 
 
 def test_zskds_warm_start_is_language_modeling_alone() -> None:
-    method = made(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
+    method = build_method(kind=ZSKD, warm_start_steps=5, warm_start_lr=3e-5)
     warm, train = method.phases(method.config, OptimConfig(steps=9))
     assert (warm.name, warm.turns, warm.steps) == (WARM_START, (GENERATOR,), 5)
     assert (train.name, train.steps) == ("train", 9)
     assert (warm.evaluated, train.evaluated) == (False, True)
     rates = [method.optimizers(OptimConfig(lr=1e-3), phase)["generator"].lr for phase in (warm, train)]
     assert rates == [3e-5, 5e-7]
-    given = unlabeled(method)
-    given.phase = WARM_START
-    out = method.step(given, GENERATOR)
-    torch.testing.assert_close(out.loss, modeling(method, given), rtol=1e-5, atol=1e-5)
+    examples = unlabeled(method)
+    examples.phase = WARM_START
+    out = method.step(examples, GENERATOR)
+    torch.testing.assert_close(out.loss, mlm_by_hand(method, examples), rtol=1e-5, atol=1e-5)
     assert set(out.loss_terms) == {"mlm"}
 
 
 def test_kd_ood_is_the_soft_loss_alone() -> None:
-    method = made(kind=KDOOD, temperature=2.0)
-    given = unlabeled(method)
-    logits = method.roles["student"](**given.inputs["student"]).logits
-    assert given.teacher_logits is not None
-    wanted = 4 * losses.kl_divergence(logits, given.teacher_logits, 2.0).sum()
-    torch.testing.assert_close(method.step(given, STUDENT).loss, wanted, rtol=1e-5, atol=1e-5)
+    method = build_method(kind=KDOOD, temperature=2.0)
+    examples = unlabeled(method)
+    logits = method.roles["student"](**examples.inputs["student"]).logits
+    assert examples.teacher_logits is not None
+    expected = 4 * losses.kl_divergence(logits, examples.teacher_logits, 2.0).sum()
+    torch.testing.assert_close(method.step(examples, STUDENT).loss, expected, rtol=1e-5, atol=1e-5)

@@ -76,7 +76,7 @@ def test_data_is_escaped_everywhere(make_run: MakeRun) -> None:
     assert parsed.text.count("<script>alert('x')</script>") > 50
 
 
-def test_without_a_teacher_the_page_says_why(make_run: MakeRun) -> None:
+def test_the_page_explains_a_missing_teacher(make_run: MakeRun) -> None:
     reason = "method=finetune uses no teacher"
     rows = [{k: v for k, v in row.items() if not k.startswith("teacher")} for row in predictions()]
     reasons = dict.fromkeys(("teacher", "retention", "compression"), reason)

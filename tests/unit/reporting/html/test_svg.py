@@ -60,7 +60,7 @@ def test_names_from_data_are_text_and_nothing_else(nasty: list[str]) -> None:
     assert count >= 10
 
 
-def test_plots_say_what_they_show_to_those_who_cannot_see(nasty: list[str]) -> None:
+def test_plots_have_text_descriptions(nasty: list[str]) -> None:
     for svg in nasty:
         (root,) = Parsed(svg).all("svg")
         assert root["role"] == "img"

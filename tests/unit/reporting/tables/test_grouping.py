@@ -11,10 +11,10 @@ from kdrun.reporting.tables.grouping import Cell, Entry, group_into_cells
 
 def entry(method: str, task: str, seed: int, started: float = 0.0, **facts: Any) -> Entry:
     """Facts: `given` are typed words, `config` the settings where they are not just those words."""
-    given, config = facts.pop("given", {}), facts.pop("config", None)
+    overrides, config = facts.pop("given", {}), facts.pop("config", None)
     recorded = {"method": method, "task": task, "data": f"{task}-rows", "student": "small", "code": "a", **facts}
     run = {"seed": seed, "started": started}
-    return Entry(run, recorded, given, given if config is None else config)
+    return Entry(run, recorded, overrides, overrides if config is None else config)
 
 
 def table(entries: list[Entry], rows: str = "method", cols: str = "task") -> dict[tuple[str, str, str], list[int]]:

@@ -40,8 +40,8 @@ def test_a_run_loses_its_folders_and_keeps_what_it_computed(make_run: Make) -> N
 
 
 def test_a_second_publication_changes_nothing(make_run: Make) -> None:
-    once = publish.to_published(make_run("kd", "sst2", 1, 0.8, *WORDS, config=CONFIG))
-    assert publish.to_published(once) == once
+    published = publish.to_published(make_run("kd", "sst2", 1, 0.8, *WORDS, config=CONFIG))
+    assert publish.to_published(published) == published
 
 
 @pytest.mark.parametrize(

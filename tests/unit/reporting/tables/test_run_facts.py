@@ -15,7 +15,7 @@ def entry(run: dict[str, Any]) -> Entry:
     return run_facts.run_entry(run, "accuracy", "dev")
 
 
-def test_an_older_run_is_known_by_the_words_of_its_command(make_run: Make) -> None:
+def test_an_older_run_is_identified_by_its_overrides(make_run: Make) -> None:
     facts = entry(
         make_run("kd", "sst2", 1, 0.8, "preset=mini", "student=tiny", "optim.epochs=3.0", "output_dir=/tmp/x")
     )
@@ -36,8 +36,8 @@ def test_an_experiment_counts_where_its_content_is_not_known(make_run: Make) -> 
 
 def test_seed_place_and_speed_are_no_differences(make_run: Make) -> None:
     here = make_run("kd", "sst2", 1, 0.8, "data.dir=/a/glue", "output_dir=/a", "runtime.threads=1", "debug=true")
-    there = make_run("kd", "sst2", 2, 0.9, "data.dir=/b/GLUE", "run_dir=/c")
-    assert entry(here).identity == entry(there).identity
+    other_run = make_run("kd", "sst2", 2, 0.9, "data.dir=/b/GLUE", "run_dir=/c")
+    assert entry(here).identity == entry(other_run).identity
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_steps_taken_are_differences(make_run: Make) -> None:
 
 def test_folders_are_compared_by_their_last_names_as_published_or_not(make_run: Make) -> None:
     here = make_run("kd", "sst2", 1, 0.8, "teacher.path=../models/minilm")
-    there = make_run("kd", "sst2", 2, 0.8, "teacher.path=TEACHER_PATH", path_names={"teacher.path": "minilm"})
-    assert entry(here).identity == entry(there).identity
+    other_run = make_run("kd", "sst2", 2, 0.8, "teacher.path=TEACHER_PATH", path_names={"teacher.path": "minilm"})
+    assert entry(here).identity == entry(other_run).identity
     assert entry(here).words == {}
 
 
