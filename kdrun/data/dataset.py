@@ -13,6 +13,7 @@ from kdrun.config.data import DataConfig
 from kdrun.config.task import TaskConfig
 from kdrun.config.validation import extraction
 from kdrun.data import stratified
+from kdrun.data.row_checks import check_split
 from kdrun.data.sources import generated_text
 from kdrun.data.sources.generated_text import GeneratedSplit
 from kdrun.data.splits import Split, count_overlap, subset
@@ -150,6 +151,7 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, ta
     for name in names if generated is None else task.dev_splits:
         if name not in splits or not splits[name].num_rows:
             raise DataError(f"the split {name} of {task.name} has no rows (source: {config.name})")
+        check_split(splits[name], task)
     synthetic = any(split.synthetic for split in splits.values())
     notes = [note for split in splits.values() for note in split.notes]
     if not synthetic:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.splits import pc
+from kdrun.data.splits import Split, pc
 from kdrun.errors import DataError
 from kdrun.formatting import plural
 
@@ -93,6 +93,42 @@ def check_classes(
     allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
     wrong = pc.filter(cells, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
     problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in wrong))
+
+
+def class_indices(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
+    """Class indices of labels given as names (in any case) or as indices; null for other text."""
+    names = pa.array([label.lower() for label in task.labels], label_texts.type)
+    digits = pa.array([str(index) for index in range(len(task.labels))], label_texts.type)
+    by_name = pc.index_in(pc.utf8_lower(label_texts), value_set=names)
+    return pc.coalesce(by_name, pc.index_in(label_texts, value_set=digits))
+
+
+def check_split(split: Split, task: TaskConfig) -> None:
+    """Refuse a split whose columns do not fit the task, whatever its source.
+
+    Raises:
+        DataError: the number of texts, the type of the labels, or a class index does not fit.
+    """
+    if split.is_pair != (len(task.text) > 1):
+        count = plural(2 if split.is_pair else 1, "text")
+        raise DataError(f"{split.origin} has {count} per row; task={task.name} has {len(task.text)} (task.text)")
+    kind = split.table.schema.field("label").type
+    if task.is_extraction:
+        fits, needed = pa.types.is_string(kind), "text"
+    elif task.is_regression:
+        fits, needed = pa.types.is_integer(kind) or pa.types.is_floating(kind), "numbers"
+    else:
+        fits = pa.types.is_integer(kind)
+        needed = f"class indices, integers from 0 to {len(task.labels) - 1} ({', '.join(task.labels)})"
+    if not fits:
+        example = split.table.column("label")[0].as_py()
+        raise DataError(
+            f"{split.origin} has labels of type {kind}, such as {_quoted(example)}; task={task.name} needs {needed}"
+        )
+    if task.labels:
+        problems, labels = RowProblems(split.origin), split.table.column("label")
+        check_classes(problems, labels, labels, task, np.arange(split.num_rows))
+        problems.raise_if_any("row")
 
 
 def _mask(array: pa.Array) -> np.ndarray:

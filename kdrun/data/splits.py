@@ -111,8 +111,8 @@ def make_split(
 
 
 def _labels(labels: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    if pa.types.is_string(labels.type):
-        return labels
+    if pa.types.is_string(labels.type) or pa.types.is_large_string(labels.type):
+        return labels.cast(pa.string())
     label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
     # a score such as 2.1 has no exact float32: it is rounded
     return labels.cast(label_type, safe=pa.types.is_integer(label_type))

@@ -1,5 +1,6 @@
 """Links, names, commands, generated pages and code of the documentation."""
 
+import dataclasses
 import importlib
 import re
 import shlex
@@ -15,6 +16,7 @@ from kdrun.cli.explain import reference_pages
 from kdrun.config import compose, options
 from kdrun.experiments.compare.options import CompareOptions
 from kdrun.experiments.compare.plan import plan_arms
+from kdrun.methods import Batch, MethodContext, Requirements, StepOutput
 from tests.helpers.paths import ROOT
 
 ROOT_PAGES = [
@@ -170,3 +172,11 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r'(?:src|<link[^>]*href)="https?:', page), "a page loads something from another host"
+
+
+@pytest.mark.parametrize("part", [Requirements, Batch, MethodContext, StepOutput])
+def test_the_python_api_lists_every_field(part: type) -> None:
+    page = (ROOT / "docs" / "reference" / "python_api.md").read_text(encoding="utf-8")
+    table = page.split(f"\n| `{part.__name__}`")[-1].split("\n\n", 1)[0]
+    listed = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert listed == {item.name for item in dataclasses.fields(part)}

@@ -164,7 +164,7 @@ def task_card(name: str) -> Card:
             Block("task", entries=facts),
             Block("folder layout (data=folder data.dir=PATH)", notes.remarks, [(k, [v]) for k, v in layout.items()]),
             _example(config),
-            Block("run", [f"  kdrun {words}", f"  kdrun {words} data=folder data.dir=PATH"]),
+            Block("run", [*_embedded_command(config, words), f"  kdrun {words} data=folder data.dir=PATH"]),
         ],
     )
 
@@ -185,6 +185,8 @@ def _at_hub(config: TaskConfig) -> bool:
 def _rows(config: TaskConfig) -> str:
     """Official rows a split; which split is reported, where it is not the one that chooses the checkpoint."""
     splits = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
+    if not config.dev_splits:
+        return f"{splits or 'none'}; no split is evaluated: task.rows lacks dev"
     dev_split = config.dev_splits[0]
     return (
         splits
@@ -202,6 +204,12 @@ def _by_domain(config: TaskConfig) -> list[str]:
         return [scores]
     splits = _rows(domains.by_domain_task(config))
     return [f"{scores}; for methods that ask for domains (method.domain=…), with splits {splits}"]
+
+
+def _embedded_command(config: TaskConfig, words: str) -> list[str]:
+    from kdrun.data import embedded
+
+    return [f"  kdrun {words}"] if config.name in embedded.TASKS else []
 
 
 def _example(config: TaskConfig) -> Block:

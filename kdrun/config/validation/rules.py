@@ -22,6 +22,7 @@ def validate(config: RunConfig) -> list[Problem]:
             problems.append(Problem(key, "", f"{key} is empty; name a folder, or leave it out"))
     needs, task = requirements_of(config), config.task
     domain_problems = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
+    problems += _split_problems(config)
     problems += domain_problems or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
     problems += _method_problems(config, needs)
@@ -32,6 +33,17 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += _corpus_problems(config, needs)
     problems += _name_problems(config)
     return problems
+
+
+def _split_problems(config: RunConfig) -> Iterator[Problem]:
+    """A task without training rows or without a split to evaluate."""
+    rows = config.task.rows
+    if "train" not in rows or not config.task.dev_splits:
+        text = (
+            f"task={config.task.name} has the splits {', '.join(rows) or 'none'} in task.rows; it needs train and at "
+            "least one more: rows: {train: COUNT, dev: COUNT}"
+        )
+        yield Problem("task.rows", rows, text)
 
 
 def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:

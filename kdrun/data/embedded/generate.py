@@ -16,6 +16,7 @@ from kdrun.data.embedded.lexicon import Draft, Maker
 from kdrun.data.embedded.nli import mnli, rte
 from kdrun.data.embedded.paraphrase import mrpc, qqp, stsb
 from kdrun.data.embedded.single_sentence import cola, sst2
+from kdrun.errors import DataError
 
 MAKERS: dict[str, Maker] = {
     "cola": cola,
@@ -178,10 +179,14 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
         The rows; 3 % of the train labels are wrong (except text labels), dev labels are all correct.
 
     Raises:
-        ValueError: If the task or the split does not exist.
+        DataError: If the task has no embedded rows.
+        ValueError: If the task has no such split.
     """
     if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
+        raise DataError(
+            f"task={task} has no embedded rows (data=embedded has {', '.join(TASKS)}); "
+            "set data=folder data.dir=PATH, or data=hub data.repo=OWNER/NAME"
+        )
     if split not in SIZES[task]:
         raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
     drafts = clean_drafts(task, split, seed, SIZES[task][split])

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts
+from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts, class_indices
 from kdrun.data.splits import Split, make_split, pc
 from kdrun.errors import DataError, did_you_mean
 
@@ -170,7 +170,7 @@ def read_file(path: Path, task: TaskConfig, layout: GlueLayout, name: str, notes
     texts = [pc.list_element(cells, index) for index in text_indices]
     label_texts = pc.utf8_trim_whitespace(pc.list_element(cells, label_index))
     notes += skipped + check_texts(problems, texts, where)
-    labels = _scores(label_texts) if task.is_regression else _classes(label_texts, task)
+    labels = _scores(label_texts) if task.is_regression else class_indices(label_texts, task)
     check = check_scores if task.is_regression else check_classes
     check(problems, labels, label_texts, task, where)
     problems.raise_if_any()
@@ -260,14 +260,6 @@ def _split_columns(
     sentences = (f"{n} columns, expected {width} (separated by tabs; quotes have no meaning)" for n in counts)
     problems.add(wrong, where, sentences)
     return cells, where, ()
-
-
-def _classes(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
-    """Class indices of labels given as names (in any case) or as indices; null for other text."""
-    names = pa.array([label.lower() for label in task.labels], label_texts.type)
-    digits = pa.array([str(index) for index in range(len(task.labels))], label_texts.type)
-    by_name = pc.index_in(pc.utf8_lower(label_texts), value_set=names)
-    return pc.coalesce(by_name, pc.index_in(label_texts, value_set=digits))
 
 
 def _scores(label_texts: pa.Array) -> pa.Array:

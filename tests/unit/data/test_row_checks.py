@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts
+from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_split, check_texts, class_indices
+from kdrun.data.splits import make_split
 from kdrun.errors import DataError
 
 CLASSES = TaskConfig(name="toy", text=["sentence"], labels=["negative", "positive"])
@@ -62,3 +63,35 @@ def test_scores_outside_the_range_are_problems() -> None:
     check_scores(problems, values, values, SCORES, LINES)
     assert [line for line, _ in problems.lines] == [4, 5, 6, 7]
     assert problems.lines[0] == (4, "the score is 5.5; expected a number from 0 to 5")
+
+
+def test_class_names_and_indices_become_indices() -> None:
+    found = class_indices(pa.array(["Positive", "0", "negative", "neither", None]), CLASSES)
+    assert found.to_pylist() == [1, 0, 0, None, None]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "message"),
+    [
+        (
+            CLASSES,
+            pa.array(["negative", "positive"]),
+            r"rows\.csv has labels .* 'negative'.*integers",
+        ),
+        (CLASSES, pa.array(["negative", "positive"], pa.large_string()), "'negative'"),
+        (CLASSES, pa.array([0.0, 1.0]), "0.0"),
+        (CLASSES, pa.array([0, 2]), "row 1: the label is 2; expected negative or 0, positive or 1"),
+        (SCORES, pa.array(["1.5", "2.5"]), "'1.5'"),
+    ],
+)
+def test_labels_of_any_source_fit_the_task(task: TaskConfig, labels: pa.Array, message: str) -> None:
+    split = make_split("train", [pa.array(["a", "b"])], labels, "rows.csv")
+    with pytest.raises(DataError, match=message):
+        check_split(split, task)
+
+
+def test_texts_of_any_source_fit_the_task() -> None:
+    texts = [pa.array(["a"]), pa.array(["b"])]
+    with pytest.raises(DataError, match=r"rows\.csv.*task\.text"):
+        check_split(make_split("train", texts, pa.array([0]), "rows.csv"), CLASSES)
+    check_split(make_split("train", texts[:1], pa.array([0]), "rows.csv"), CLASSES)

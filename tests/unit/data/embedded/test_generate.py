@@ -14,6 +14,7 @@ import pytest
 
 from kdrun.data.embedded import TASKS, generate
 from kdrun.data.embedded.generate import CLASSES, SIZES, TEXT_MAKERS, clean_drafts
+from kdrun.errors import DataError
 from tests.helpers.embedded_rows import LABELED_TASKS, row_keys, sentences_of, splits_of
 
 SINGLE = ("cola", "sst2", "amazon", "conll2003")
@@ -110,7 +111,7 @@ def test_another_seed_gives_other_rows(task: str) -> None:
 
 
 def test_unknown_names_are_reported() -> None:
-    with pytest.raises(ValueError, match="unknown task 'ax'"):
+    with pytest.raises(DataError, match=r"task=ax.*data=folder"):
         generate("ax", "dev")
     with pytest.raises(ValueError, match="unknown split 'dev_mismatched' of sst2"):
         generate("sst2", "dev_mismatched")
