@@ -218,7 +218,7 @@ class Detached(Regress):
 
 def test_gradient_that_reaches_nothing_is_an_error() -> None:
     loop, _, _ = make(Detached)
-    with pytest.raises(TrainingError, match="no gradient to any parameter of the student"):
+    with pytest.raises(TrainingError, match=r"no gradient .*student"):
         loop.run()
 
 
