@@ -146,6 +146,7 @@ def _sweep(overrides: list[str]) -> int:
     from kdrun.config.overrides import quote_path
     from kdrun.console import Console
     from kdrun.experiments import sweeps
+    from kdrun.experiments.sweep_display import print_sweep
 
     sweep, console = sweeps.plan_sweep(overrides), Console()
     if sweep is None:
@@ -165,7 +166,7 @@ def _sweep(overrides: list[str]) -> int:
         console.print("stopped; repeat the command to resume")
         raise
     cells = sweeps.cell_statuses(sweep)
-    sweeps.print_sweep(sweep, cells, console)
+    print_sweep(sweep, cells, console)
     return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in cells))
 
 

@@ -104,7 +104,7 @@ def class_indices(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
 
 
 def check_split(split: Split, task: TaskConfig) -> None:
-    """Refuse a split whose columns do not fit the task, whatever its source.
+    """Refuse a split whose columns do not fit the task, for any source.
 
     Raises:
         DataError: the number of texts, the type of the labels, or a class index does not fit.

@@ -1,6 +1,6 @@
 """Find earlier runs with equal config, code and data.
 
-Comparisons and sweeps take up what is finished and go on with what was stopped. Nothing here imports torch.
+Comparisons and sweeps reuse finished runs and resume stopped ones. This module imports without torch.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _fingerprints: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class ExistingRun:
-    """A run that is there.
+    """An earlier run with the same key.
 
     Attributes:
-        status: what became of it.
-        folder: where.
-        error: why it ended, where it was not by itself.
+        status: its status.
+        folder: its folder.
+        error: why it failed or stopped.
     """
 
     status: Status
@@ -42,7 +42,7 @@ class ExistingRun:
 
 
 def find_run(output_dir: Path, key: RunKey) -> ExistingRun | None:
-    """The run of an output folder that stands for one of this key: a finished one, else the newest of the best kind."""
+    """Find the run with this key in an output folder: a finished one, else the newest one of the best status."""
     runs = read_runs(output_dir / LEDGER)
     folder = finished(runs).get(key)
     if folder is not None:
@@ -71,7 +71,7 @@ def data_identity(config: RunConfig) -> str:
 
 
 def run_key(config: RunConfig) -> RunKey:
-    """What a run must have in common with this one to stand for it; its rows are read, once a process."""
+    """Key that equal runs share: config, code and data. The rows are read once per process."""
     from kdrun.data import run_data
 
     read = data_identity(config)

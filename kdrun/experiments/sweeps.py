@@ -2,8 +2,8 @@
 
 A cell is one combination of the swept values; its id is the hash of its config, which all runs have. A sweep writes
 its cells and what their configs are into `<output_dir>/sweeps/<name>/sweep.json`, and each cell runs in
-`<output_dir>/sweeps/<name>/<id>`. What became of a cell stands in the ledger, as of every run, so that any process can
-tell. Nothing here imports torch.
+`<output_dir>/sweeps/<name>/<id>`. The ledger has the status of each cell, so any process can read it. This module
+imports without torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from kdrun.config.validation import rules
 from kdrun.console import Console
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.experiments import reuse
-from kdrun.formatting import number, percent
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MOST_SHOWN, config_differences, read_record
 from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
@@ -39,10 +38,10 @@ from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
 
 FOLDER, RECORD, REUSED = "sweeps", "sweep.json", "taken.jsonl"
 PENDING, REFUSED = "waiting", "refused"
-"""What a cell is beside what a run can be: not begun yet; of values that do not go together."""
+"""Statuses of cells that runs do not have: not started yet; values that do not fit together."""
 MOST_IN_NAME = 40
 SHOWN = 8
-"""Digits of a cell's id that people get to see."""
+"""Digits of a cell's id that are printed."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,13 @@ class Sweep:
 
     @property
     def command(self) -> str:
-        """Shows what became of its cells."""
+        """Command that prints the cells."""
         output_dir = self.folder.parent.parent
         return shlex.join(["kdrun", "runs", f"sweep={self.name}", *([f"output_dir={output_dir}"] * self.is_elsewhere)])
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it is not in the folder that `kdrun runs` reads by itself."""
+        """Whether the sweep is outside the default output folder of `kdrun runs`."""
         return self.folder.parent.parent != Path("outputs")
 
 
@@ -221,11 +220,11 @@ def _current_cell(cell: Cell) -> Cell:
 
 
 def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
-    """What is left to do of a cell: its config with the folder that it runs or goes on in, or None.
+    """Config of a cell that has to run or resume, with its folder; None if nothing is left to do.
 
     Args:
         config: of a run with `sweep` set.
-        console: is told what becomes of it.
+        console: prints the decision.
 
     Raises:
         ConfigError: the cell's folder is of a run that read other rows.
@@ -286,30 +285,3 @@ def find_sweep(output_dir: Path, name: str) -> Sweep:
         hint = f"{did_you_mean(name, known)} (there are: {', '.join(known) or 'none'})"
         raise ConfigError([f"sweep={name}: no sweep in {output_dir / FOLDER} has this name{hint}"])
     return sweep
-
-
-def print_sweep(sweep: Sweep, found: list[dict[str, Any]], console: Console) -> None:
-    """One table of a sweep's cells, and why those failed that did."""
-    rows = []
-    for cell in found:
-        seconds = number(cell.get("seconds"), 0)
-        rows.append([cell["label"], cell["cell"][:SHOWN], *_scores(cell), seconds, cell["status"]])
-    note = ", synthetic data" if any(cell.get("synthetic") for cell in found) else ""
-    columns = ["run", "cell", "score", "teacher", "student", "kept", "seconds", "status"]
-    console.table(f"sweep {sweep.name}{note}", columns, rows)
-    for cell in found:
-        if cell.get("error") and cell["status"] != Status.done.value:
-            console.print(f"{cell['cell'][:SHOWN]} {cell['status']}: {cell['error'].splitlines()[0]}")
-
-
-def _scores(cell: dict[str, Any]) -> list[str]:
-    if cell["status"] != Status.done.value:
-        return ["n/a"] * 4
-    metric, split = cell["headline"]["metric"], cell["headline"]["split"]
-    top = cell["teacher"]["metrics"][split][metric] if cell["teacher"] else None
-    return [
-        f"{split} {metric}",
-        number(top),
-        number(cell["student"]["metrics"][split][metric]),
-        percent(cell["retention"]),
-    ]

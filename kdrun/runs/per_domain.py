@@ -1,11 +1,9 @@
 """Run one student per domain and merge the results.
 
-Each domain's run is a run like any other, in `domains/<name>/` of the folder, with the whole's `run_id` as `group` in
-its line of the ledger; the teacher that they share is trained by the first and found in the cache by the others. A run
-of the whole that was stopped goes on with the domain that it was stopped in; where an equal one failed, the domains
-that it finished are taken from its folder. The result has the same
-keys as theirs: scores by domain and their plain mean, predictions of all domains' rows in the order of the whole
-split, sums of rows, steps and seconds.
+Each domain has an ordinary run in `domains/<name>/` of the folder, with the `run_id` of the whole run as `group` in its
+ledger line. The first run trains the shared teacher; the others read it from the cache. A stopped run resumes with the
+interrupted domain. If an equal run failed, its finished domains are reused. The merged result has the keys of a single
+result: scores by domain and their mean, predictions in the order of the whole split, sums of rows, steps and seconds.
 """
 
 from __future__ import annotations
@@ -39,11 +37,11 @@ from kdrun.storage.run_result import (
 )
 
 Runner = Callable[[RunConfig, Console, Sequence[str], str], RunResult | None]
-"""Carries out a run as part of another: its config, where to print, its words, the other's `run_id`."""
+"""Runs one config as part of another run: config, console, overrides, `run_id` of the other."""
 
 
 def first_domain_config(config: RunConfig) -> RunConfig:
-    """The run itself, or that of the first domain where it is one of each: what a dry run tries."""
+    """Config that a dry run tries: the run, or its first domain if it is a per-domain run."""
     return of_domain(config, config.task.domains[0], None) if domains.is_per_domain(config.method) else config
 
 
@@ -55,21 +53,21 @@ def of_domain(config: RunConfig, domain: str, folder: Path | None) -> RunConfig:
 
 
 def domain_overrides(words: Sequence[str], domain: str) -> list[str]:
-    """The words that repeat one domain's run."""
+    """Overrides that repeat the run of one domain."""
     return [w for w in words if not w.startswith(("method.domain=", "run_dir="))] + [f"method.domain={domain}"]
 
 
 def run_domains(
     config: RunConfig, console: Console, overrides: Sequence[str], run_dir: RunDirectory, run: Runner
 ) -> RunResult:
-    """Run every domain of the task and write what they come to.
+    """Run every domain of the task and write the merged result.
 
     Args:
         config: with `method.domain=all`.
         console: where to print.
         overrides: overrides that it was composed from.
         run_dir: folder of the whole run.
-        run: carries out one domain's run as part of this one.
+        run: runs one domain as part of this run.
 
     Returns:
         The content of result.json.

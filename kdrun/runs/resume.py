@@ -20,7 +20,7 @@ RESUME = "resume="
 
 
 def expand_resume(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with those of the run that it goes on with in the place of `resume=FOLDER`.
+    """Overrides of a command line, with `resume=FOLDER` replaced by those of the run in the folder.
 
     Raises:
         ConfigError: the folder is not of a run.
@@ -43,15 +43,15 @@ def expand_resume(words: Sequence[str]) -> list[str]:
 
 
 def _check_safe(words: list[str], folder: Path) -> None:
-    """The folder may be a stranger's: its command may set a run's keys, and name a place where runs are kept already.
+    """Refuse a recorded command that sets more than keys of a run and a known output folder.
 
     Raises:
-        ConfigError: it says more than that.
+        ConfigError: the command has a Hydra override or an unknown output folder.
     """
     for word in words:
         override = overrides.parse_override(word)
         if isinstance(override, str):
-            continue  # refused with all else, when the words are checked
+            continue  # reported by the validation of all overrides
         if overrides.is_hydra(override):
             raise ConfigError([f"{folder / RECORD}: its command has {word!r}, which no run writes down; start anew"])
         place = Path(str(override.value()))

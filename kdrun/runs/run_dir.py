@@ -1,8 +1,7 @@
 """The folder of a run: its files, lock and ledger lines.
 
-`run.json` says what the folder is of: the run's first line of the ledger, and what it found when it had loaded its
-data. A run that was stopped goes on where these are still true: the same command with the same `run_dir`, or
-`kdrun resume=FOLDER`, which stands for it.
+`run.json` identifies the run: its first ledger line and the environment it recorded after loading its data. A stopped
+run resumes if these still match: by the same command with the same `run_dir`, or by `kdrun resume=FOLDER`.
 """
 
 from __future__ import annotations
@@ -156,10 +155,10 @@ class RunDirectory:
         self._lock.release()
 
     def record_environment(self, found: dict[str, Any]) -> None:
-        """Write down what a run found when it had loaded its data, or see that it is still so.
+        """Record the environment after loading the data, or compare it with the recorded one.
 
         Raises:
-            ConfigError: it is not, with what differs.
+            ConfigError: the environment differs; lists the differences.
         """
         changed = config_differences(self.record.get("found", found), found)
         if changed:
@@ -232,7 +231,7 @@ class RunDirectory:
 
 
 def _must_hold_no_links(folder: Path) -> None:
-    """A run writes into its folder only, and through a link it would write elsewhere."""
+    """Refuse a folder with links, through which a run would write elsewhere."""
     links = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink())
     if links:
         told = f"{folder} holds links ({', '.join(links[:MOST_SHOWN])}), through which a run would write elsewhere"
@@ -240,7 +239,7 @@ def _must_hold_no_links(folder: Path) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a run may begin there: nothing is in it, but what a run leaves that died before it began."""
+    """Whether a run may start in the folder: it is empty, or holds only leftovers of a run that died at its start."""
     if not folder.exists():
         return True
     return folder.is_dir() and not [p for p in folder.iterdir() if p.name != LOCK and ".tmp-" not in p.name]

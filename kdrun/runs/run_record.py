@@ -18,10 +18,10 @@ MOST_SHOWN = 8
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What a folder's `run.json` says, with the config keys of now; None where there is none.
+    """Content of `run.json` with current config keys; None if the folder has none.
 
     Raises:
-        ConfigError: it is not what a run writes.
+        ConfigError: the file was not written by a run.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -39,7 +39,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Where nested values differ, as sentences `key was …, is …`; keys that only one has come last."""
+    """Differences of nested values, as sentences `key was …, is …`; keys of one side alone come last."""
     old, new = flatten(before), flatten(now)
     both = [f"{key} was {old[key]}, is {new[key]}" for key in old if key in new and old[key] != new[key]]
     gone = [f"{key} was {old[key]}, is not there" for key in old if key not in new]

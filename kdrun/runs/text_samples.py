@@ -18,7 +18,7 @@ from kdrun.runs.context import PreparedRun
 from kdrun.tasks.base import softmax_by_name
 
 ROWS = 8
-"""Rows whose made text is kept at each evaluation: the same ones all through a run."""
+"""Rows whose generated text is kept at each evaluation, the same throughout a run."""
 SHOWN = 3
 ROLES = ("teacher", "student")
 

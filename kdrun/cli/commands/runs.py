@@ -81,6 +81,7 @@ def main(args: list[str]) -> int:
 def _show_sweep(options: RunsOptions, args: list[str]) -> int:
     from kdrun.console import Console
     from kdrun.experiments import sweeps
+    from kdrun.experiments.sweep_display import print_sweep
 
     excluded = [arg for arg in args if not arg.startswith(("sweep=", "output_dir=", "format="))]
     if excluded:
@@ -92,7 +93,7 @@ def _show_sweep(options: RunsOptions, args: list[str]) -> int:
     if options.format is Format.json:
         print(json.dumps(cells, indent=2))
     else:
-        sweeps.print_sweep(sweep, cells, Console())
+        print_sweep(sweep, cells, Console())
     return 0
 
 

@@ -96,12 +96,12 @@ def load_rows(arms: list[Arm]) -> TaskDataset:
 
 
 def equalize_budgets(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | None = None) -> None:
-    """Give all arms one budget, where one counts its steps on other rows than the others.
+    """Give all arms the same number of student steps.
 
-    The epochs of a data-free method pass over text of its own; and by itself its last checkpoint counts, that of the
-    others is the best on dev. A method of all domains trains a student for each domain, on the rows of that domain.
-    All take the student steps that the largest budget of an arm comes to on the task's rows, those of all domains
-    together; beside a data-free method the last checkpoint counts, unless `checkpoint_selection` says otherwise.
+    Epochs of a data-free method pass over generated or corpus text. Its default checkpoint is the last one; the default
+    of other methods is the best on dev. A per-domain method trains one student per domain, on the rows of that domain.
+    Every arm takes the student steps of the largest budget on the task's rows, summed over domains. If one arm is
+    data-free, all arms use the last checkpoint, unless `checkpoint_selection` is set.
 
     Args:
         arms: get more words.
@@ -138,11 +138,10 @@ def _budget(config: RunConfig, rows: int, by_domain: Mapping[str, int]) -> int:
 
 
 def run_missing(arms: list[Arm], seeds: list[int], console: Console) -> None:
-    """Take up the runs that are there and make the others, seed by seed, so that a broken comparison is even.
+    """Reuse finished runs and run the missing ones, seed by seed, so that an interrupted comparison stays balanced.
 
-    A run that is there counts when config, code and data are the same: made again it would give the same
-    numbers. One that was stopped or killed goes on from its last checkpoint. A run that fails is noted and the
-    comparison goes on.
+    A finished run is reused if config, code and data are equal, since a repetition would give the same numbers. A
+    stopped or killed run resumes from its last checkpoint. A failed run is recorded and the comparison continues.
     """
     from kdrun.runs import runner
 

@@ -35,13 +35,13 @@ ASKED_FOR: dict[str, Callable[[type[Method]], bool]] = {
 
 @dataclass
 class _SortedOverrides:
-    """The words of a comparison, sorted.
+    """Sorted overrides of a comparison.
 
     Attributes:
         shared: for every arm.
-        own: `method.KEY` words, for the methods that have this key.
-        swept: the words of the key that takes several values, `teacher.domain_strategy=single` and so on; perhaps none.
-        typed: the word that was typed for these.
+        own: `method.KEY` overrides, for the methods that have this key.
+        swept: one override per value of the swept key, e.g. `teacher.domain_strategy=single`; may be empty.
+        typed: the override as typed.
         problems: what is wrong, as sentences.
     """
 
@@ -89,7 +89,7 @@ def plan_arms(methods: list[str], words: list[str]) -> list[Arm]:
 
 
 def _sort(words: list[str]) -> _SortedOverrides:
-    """Sort the words of a comparison; what it decides itself, and a second key with several values, are problems."""
+    """Sort the overrides of a comparison; report reserved keys and a second swept key as problems."""
     made = _SortedOverrides()
     for word in words:
         key, values = overrides.key_of(word), _values(word)
@@ -150,10 +150,10 @@ def _arms(
 
 
 def _without_absent(base: list[str], absent: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """The words less those of sections that are of no meaning here and that are refused.
+    """Overrides without those of absent sections that validation refuses.
 
     Returns:
-        The words; what was left out and why; what is wrong with what is left.
+        The overrides, those left out with the reason, and the remaining problems.
     """
     left_out, found = [], _check(base)
     for word in [word for word in base if found and overrides.key_of(word).partition(".")[0] in absent]:

@@ -88,7 +88,7 @@ def _score(result: RunResult, split: str, metric: str) -> float | None:
 def _arm(
     arm: Arm, split: str, metric: str, teacher: dict[str, Any] | None, shared: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """An arm's numbers; what it kept is of its own teacher's score, or where it has none of the one of all others."""
+    """Statistics of an arm; retention refers to its teacher, or to the shared teacher if it has none."""
     scores = {seed: _score(result, split, metric) for seed, result in arm.results.items()}
     values = [value for value in scores.values() if value is not None]
     mean = float(np.mean(values)) if values else None

@@ -1,7 +1,7 @@
 """Generate unique rows and score them with the teacher.
 
-A row is scored as the text that will be read back, not as the tokens that were made: words come out of a decoder in
-another form than they went in, and whoever reads the file has nothing but the text.
+Rows are scored as the text that is read back, not as the generated tokens: decoding may change words, and readers of
+the file have only the text.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class GenerationCounts:
     """What became of the texts that were made.
 
     Attributes:
-        made: how many were.
-        kept: how many became rows.
-        repeated: how many were a text that was there already.
-        empty: how many had no words, or for a pair in one of its texts.
-        unknown: how many had a token for an unknown word, which stands for no text.
-        passes: over the source rows; the last one may be a part.
+        made: generated texts.
+        kept: texts that became rows.
+        repeated: texts that were generated before.
+        empty: texts without words, or pairs with such a text.
+        unknown: texts with an unknown-word token, which has no text.
+        passes: passes over the source rows; the last one may be partial.
     """
 
     made: int = 0
@@ -93,7 +93,7 @@ class RowGenerator:
                 return
 
     def _made(self, rows: np.ndarray, number: int) -> list[GeneratedRow]:
-        """New texts made of these source rows, not yet scored; no more than are wanted."""
+        """New texts generated from these source rows, not yet scored, up to the requested number."""
         batch = self.loader.load_batch(rows, PHASE, number)
         with torch.no_grad(), self.run.accelerator.autocast():
             made = self.method.generate_for_export(batch)
