@@ -120,8 +120,7 @@ def measure(rows: Iterable[GeneratedRow], labels: Sequence[str]) -> dict[str, An
             agreed += row.target_class == row.label
     if not count:
         raise ValueError("there are no rows to measure")
-    single, double = grams
-    requested = int(targets.sum())
+    (single, double), requested = grams, int(targets.sum())
     shares = (classes / count).tolist()
     return {
         "rows": count,

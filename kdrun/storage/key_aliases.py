@@ -1,4 +1,4 @@
-"""Renamed config keys: one table for the command line and for stored records.
+"""Renamed config keys, for the command line and stored records.
 
 The command line accepts an old key for one version (`kdrun.config.overrides.rename_old_keys`). Ledgers, `run.json`,
 `config.yaml`, sweeps, comparisons and published results keep the keys that they were written with. These keys are

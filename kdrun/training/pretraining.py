@@ -173,18 +173,7 @@ def pretrain(
     shape = copy.deepcopy(model_config)
     # labels belong to the task, and one pretrained body serves all tasks
     shape.id2label, shape.label2id, shape.problem_type = {0: "0", 1: "1"}, {"0": 0, "1": 1}, None
-    sizes = {key: repr(value) for key, value in sorted(shape.to_dict().items()) if key not in VOLATILE}
-    key = {
-        "format": FORMAT,
-        "sizes": sizes,
-        "tokenizer": tokenizer_fingerprint(tokenizer),
-        "corpus": corpus.fingerprint,
-        "pretrain": objective.settings(config),
-        "seed": [context.seed, context.role],
-        "device": accelerator.device.type,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
+    key = _cache_key(shape, tokenizer, corpus.fingerprint, objective.settings(config), context, accelerator)
     history = LossHistory(context.role, hashing.digest(key))
     checkpoints = make_checkpoints(history, shape)
 
@@ -209,6 +198,28 @@ def pretrain(
     if checkpoints is not None:
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
     return PretrainedBody(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
+
+
+def _cache_key(
+    model_config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus_fingerprint: str,
+    objective_settings: dict[str, Any],
+    context: BuildContext,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    sizes = {key: repr(value) for key, value in sorted(model_config.to_dict().items()) if key not in VOLATILE}
+    return {
+        "format": FORMAT,
+        "sizes": sizes,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "corpus": corpus_fingerprint,
+        "pretrain": objective_settings,
+        "seed": [context.seed, context.role],
+        "device": accelerator.device.type,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 def _train(

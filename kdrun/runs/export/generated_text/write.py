@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -48,8 +49,7 @@ def export_generated_text(
     assert run.run_dir is not None
     assert teacher is not None
     run.console.print(f"generator makes {rows} rows of text, the teacher scores them")
-    maker, task = RowGenerator(run, method, loader, rows), run.config.task
-    classes = task.classes
+    maker, task, classes = RowGenerator(run, method, loader, rows), run.config.task, run.config.task.classes
     shown = ReservoirExamples(classes, run.config.seed)
     place = run.run_dir.path / FOLDER
     work = place.with_name(f".{FOLDER}.tmp")
@@ -60,9 +60,7 @@ def export_generated_text(
             lines = _written(shown.watch(maker.rows()), file, classes)
             first = next(lines, None)
             if first is None:
-                run.console.warning(
-                    f"no text was left behind: of {maker.counts.made} made, all were empty or unknown words"
-                )
+                run.console.warning(f"no text exported: all {maker.counts.made} texts were empty or unknown words")
                 return None
             figures = measure(_again(first, lines), classes)
             file.flush()
@@ -71,8 +69,7 @@ def export_generated_text(
         file_facts = {"rows": split.num_rows, "sha256": file_digest(work / FILE), "fingerprint": split.fingerprint}
         counts = asdict(maker.counts) | {"wanted": rows}
         content = card.card_content(run, teacher, loader, counts, figures, file_facts, shown.found())
-        (work / CARD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (work / "README.md").write_text(card.card_markdown(content), encoding="utf-8")
+        _write_card(work, content)
         shutil.rmtree(place, ignore_errors=True)  # of a process that died between here and the result
         work.rename(place)
     finally:
@@ -86,6 +83,11 @@ def export_generated_text(
         "counts": counts,
         "quality": figures,
     }
+
+
+def _write_card(folder: Path, content: dict[str, Any]) -> None:
+    (folder / CARD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card.card_markdown(content), encoding="utf-8")
 
 
 def _written(rows: Iterable[GeneratedRow], file: IO[str], labels: list[str]) -> Iterator[GeneratedRow]:
