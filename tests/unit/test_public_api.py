@@ -43,8 +43,8 @@ def test_run_takes_overrides_and_reports_every_problem_at_once() -> None:
 def test_run_returns_the_result_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
-    def fake_run(config: Any, *, words: list[str]) -> dict[str, Any]:
-        calls.append((config.method.name, words))
+    def fake_run(config: Any, *, overrides: list[str]) -> dict[str, Any]:
+        calls.append((config.method.name, overrides))
         return {"status": "done"}
 
     monkeypatch.setattr("kdrun.runs.runner.run", fake_run)
