@@ -250,7 +250,7 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
     elif there.status is Status.running:
         console.print(f"{name}: runs in another process, {there.folder}")
     elif there.status is Status.failed and not config.retry:
-        console.print(f"{name}: failed, {there.folder}; retry=true goes on with it")
+        console.print(f"{name}: failed, {there.folder}; retry=true resumes it")
     else:
         console.print(f"{name}: was {there.status.value}, goes on in {there.folder}")
         return replace(config, run_dir=str(there.folder))

@@ -35,7 +35,7 @@ class TinyBertKD(IntermediateLayerMethod):
 
     r = L_T / L_S must be a whole number. H^0 are the embeddings, H^k the output of the k-th layer; A are attention
     scores before the softmax, layers counted from 0. One projection to the teacher's width serves all hidden states.
-    Means are over the tokens of an example; if the numbers of heads differ, maps are averaged over heads first.
+    Means are taken over the tokens of an example; if the numbers of heads differ, maps are averaged over heads first.
     A student is best initialized from the layers it is compared with: student.layers=[1,3,5] for 3 of 6 (for MiniLM
     the initial attention error is a quarter of that of the preset's [0,2,5]).
     D is the run's loss, without T² and without labels (`loss=soft_ce` is the code's, with the same gradient); for a

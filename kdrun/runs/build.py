@@ -211,7 +211,7 @@ def make_loader(run: PreparedRun, method: Method, teacher: TeacherResult | None 
 
 
 def _teacher_logits(run: PreparedRun) -> np.ndarray:
-    """The teacher's logits on the student's rows, [rows, outputs]; a dry run computes those of its own steps only."""
+    """The teacher's logits on the student's rows, [rows, outputs]; a dry run computes those of its steps only."""
     config, bundle, tokens = run.config, run.roles["teacher"], run.tokens("teacher")["train"]
     if not config.dry_run:
         return logits.cached_logits(bundle, tokens, teacher_evaluation(run))

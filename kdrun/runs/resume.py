@@ -37,7 +37,7 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     try:
         own = [word for word in shlex.split(record["command"])[1:] if overrides.key_of(word) not in named]
     except ValueError as error:
-        raise ConfigError([f"{folders[0] / RECORD}: its command cannot be read ({error}); start anew"]) from None
+        raise ConfigError([f"{folders[0] / RECORD}: its command cannot be read ({error}); start a new run"]) from None
     _check_safe(own, folders[0])
     return [*own, *others, f"run_dir={overrides.quote_path(folders[0])}"]
 
@@ -53,7 +53,7 @@ def _check_safe(words: list[str], folder: Path) -> None:
         if isinstance(override, str):
             continue  # reported by the validation of all overrides
         if overrides.is_hydra(override):
-            raise ConfigError([f"{folder / RECORD}: its command has {word!r}, which no run writes down; start anew"])
+            raise ConfigError([f"{folder / RECORD}: its command has {word!r}, which no run records; start a new run"])
         place = Path(str(override.value()))
         is_known = (place / LEDGER).is_file() or place.resolve() in folder.resolve().parents
         if override.key_or_group == "output_dir" and not is_known:

@@ -162,7 +162,9 @@ class RunDirectory:
         """
         changed = config_differences(self.record.get("found", found), found)
         if changed:
-            raise ConfigError([f"the run in {self.path} cannot go on: {text}" for text in changed] + ["start it anew"])
+            raise ConfigError(
+                [f"cannot resume the run in {self.path}: {text}" for text in changed] + ["start a new run"]
+            )
         self.record["found"] = found
         self._write_record()
 

@@ -34,7 +34,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         record, wrong = None, f"{type(error).__name__}: {error}"
     if wrong is not None:
-        raise ConfigError([f"{path} is not what a run wrote ({wrong}); start anew in another run_dir"])
+        raise ConfigError([f"{path} is not what a run wrote ({wrong}); start a new run in another run_dir"])
     return None if record is None else rename_run(record)
 
 

@@ -178,8 +178,8 @@ def strangers_run(root: Path, command: str) -> Path:
     ("word", "expected"),
     [
         ("hydra.launcher._target_=os.system", "never code"),
-        ("hydra/launcher=evil", "which no run writes down"),
-        ("hydra.sweep.dir=PLACE", "which no run writes down"),
+        ("hydra/launcher=evil", "which no run records"),
+        ("hydra.sweep.dir=PLACE", "which no run records"),
         ("output_dir=PLACE", "no run has written there yet"),
         ("++output_dir=PLACE", "no run has written there yet"),
         (r"output_dir=$\{oc.env\:HOME\}", "interpolation"),

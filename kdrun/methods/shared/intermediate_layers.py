@@ -236,8 +236,8 @@ def intermediate_losses(
 
         hidden = Σ MSE(H_S · W + b, H_T),  attention = Σ MSE(A_S, A_T)
 
-    Means are over the tokens, heads and widths of an example; those of the released code include padding and the whole
-    batch. If the numbers of heads differ, the maps of each model are averaged over its heads first.
+    Means are taken over the tokens, heads and widths of an example; those of the released code include padding and the
+    whole batch. If the numbers of heads differ, the maps of each model are averaged over its heads first.
 
     Args:
         student: outputs with `hidden_states` [batch, length, width] and `attentions` [batch, heads, length, length].

@@ -113,7 +113,7 @@ def test_a_changed_config_is_an_error_with_the_difference(tmp_path: Path) -> Non
 def test_changed_code_or_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = begun(tmp_path)
     again = RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
-    with pytest.raises(ConfigError, match=r"cannot go on: data was abc, is def"):
+    with pytest.raises(ConfigError, match=r"cannot resume .*: data was abc, is def"):
         again.record_environment({"data": "def", "torch": "2"})
     monkeypatch.setattr(run_dir, "code_digest", lambda: "0123")
     with pytest.raises(ConfigError, match=r"code is another .*now 0123"):
