@@ -2,7 +2,7 @@
 
 Built-in components register in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`. Other packages use the
 entry-point group `kdrun.plugins`: each entry names a module that calls `register` when imported.
-A module that registers a *method* must import without torch: its config schema is read while the command line is
+A module that registers a *method*, and a plugin, must import without torch: they are read while the command line is
 checked, and a typo should not cost the three seconds that torch takes to load.
 """
 
@@ -103,6 +103,15 @@ def entries(group: str) -> dict[str, Entry]:
     """All components of a group by name, sorted; imports the modules that define them on first use."""
     _load(group)
     return dict(sorted(_entries[group].items()))
+
+
+def plugin_names(group: str) -> set[str]:
+    """Names that plugins registered in a group, without importing kdrun's own modules of the group.
+
+    Once kdrun's own modules are imported, their names are included.
+    """
+    _load_plugins()
+    return set(_entries[group])
 
 
 def get(group: str, name: str) -> Entry:

@@ -35,16 +35,18 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> list[str]:
-    """The choices of an axis: its yaml files; for `method` also the methods that plugins registered."""
+    """The choices of an axis: its yaml files, and the methods and losses that plugins registered."""
     names = {p.stem for p in (CONF_DIR / group).glob("*.yaml")}
     if group == "method":
         names |= set(registry.entries("method"))
+    elif group == "loss":
+        names |= registry.plugin_names("loss")
     return sorted(names)
 
 
 @cache
 def register_schemas() -> None:
-    """Register the dataclass of each section with Hydra; a plugin's method without a yaml uses its defaults."""
+    """Register the dataclass of each section with Hydra; a plugin's method or loss needs no yaml."""
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for group, choices in schema.SCHEMAS.items():
@@ -54,6 +56,9 @@ def register_schemas() -> None:
         store.store(group="schema/method", name=name, node=entry.config, package="method")
         if not (CONF_DIR / "method" / f"{name}.yaml").exists():
             store.store(group="method", name=name, node=entry.config)
+    for name in registry.plugin_names("loss"):
+        if not (CONF_DIR / "loss" / f"{name}.yaml").exists():
+            store.store(group="loss", name=name, node={"name": name})
 
 
 def compose(overrides: list[str]) -> DictConfig:

@@ -148,7 +148,7 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
         assert not compose.validate_overrides(overrides, multirun="-m" in words)
 
 
-PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "parquet", "emotion")
+PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parquet", "emotion")
 """Parts that the documentation asks a reader to add; the tests of the examples run them."""
 
 

@@ -36,16 +36,22 @@ def kdrun(*words: str, paths: list[Path], cwd: Path, cache: Path) -> str:
     return done.stdout
 
 
+def install_plugin(folder: Path, module: str, code: str, entry_name: str) -> Path:
+    """A folder for the import path with an installed package of one module that kdrun loads."""
+    site = folder / "site"
+    info = site / f"{module}-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{module}.py").write_text(code)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[kdrun.plugins]\n{entry_name} = {module}\n")
+    return site
+
+
 def test_custom_method_as_an_installed_plugin(tmp_path: Path, shared_cache: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    shutil.copy(EXAMPLES / "custom_method" / "kdrun_margin_kd.py", site)
+    code = (EXAMPLES / "custom_method" / "kdrun_margin_kd.py").read_text()
     project = (EXAMPLES / "custom_method" / "pyproject.toml").read_text()
     (entry,) = re.findall(r'\[project.entry-points."kdrun.plugins"\]\n(\w+) = "(\w+)"', project)
-    info = site / "kdrun_margin_kd-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kdrun-margin-kd\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(f"[kdrun.plugins]\n{entry[0]} = {entry[1]}\n")
+    site = install_plugin(tmp_path, entry[1], code, entry[0])
     place = {"paths": [site, ROOT], "cwd": tmp_path, "cache": shared_cache}
     assert "margin" in kdrun("explain", "margin_kd", **place)
     assert "margin_kd on rte" in kdrun("method=margin_kd", "task=rte", *SMOKE, **place)
@@ -97,6 +103,23 @@ def test_added_loss(tmp_path: Path, shared_cache: Path) -> None:
     (project / "conf" / "loss" / "total_variation.yaml").write_text(yaml[1])
     words = ["method=kd", "task=sst2", "loss=total_variation", *SMOKE]
     assert "kd (loss total_variation)" in kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
+
+
+def test_loss_in_a_plugin(tmp_path: Path, shared_cache: Path) -> None:
+    page = (ROOT / "docs" / "extend" / "add_a_loss.md").read_text()
+    section = page.partition("## In a separate package\n")[2]
+    code = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert code is not None
+    site = install_plugin(tmp_path, "kdrun_more_losses", code[1], "more_losses")
+    place = {"paths": [site, ROOT], "cwd": tmp_path, "cache": shared_cache}
+    assert "loss=bhattacharyya" in kdrun("explain", "bhattacharyya", **place)
+    assert "kd (loss bhattacharyya)" in kdrun("method=kd", "task=sst2", "loss=bhattacharyya", *SMOKE, **place)
+    search_path = os.pathsep.join(map(str, place["paths"]))
+    check = (
+        "import sys, kdrun.config.compose as c; c.validate_overrides(['loss=nope'], multirun=False); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", check], env={**os.environ, "PYTHONPATH": search_path}, check=True)
 
 
 def test_added_data_source(tmp_path: Path, shared_cache: Path) -> None:

@@ -43,7 +43,7 @@ class Card:
 
 
 def yaml_of(group: str, name: str) -> Path:
-    """The file of a choice; a plugin's method may have none."""
+    """The file of a choice; a plugin's method or loss has none."""
     return paths.CONF_DIR / group / f"{name}.yaml"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kdrun import registry
 from kdrun.cli.explain import cards, composed_cards, keys, method_card
 from kdrun.cli.explain.cards import Block, Card
 from kdrun.config import compose
@@ -34,7 +33,7 @@ def find_cards(query: str) -> list[Card]:
     """
     group, mark, name = query.partition("=")
     if mark and group in compose.groups():
-        if name in compose.choices(group) or (group == "loss" and name in registry.entries("loss")):
+        if name in compose.choices(group):
             return [_choice(group, name)]
         raise UnknownNameError(f"there is no {query}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
     if query in compose.groups():
