@@ -1,7 +1,7 @@
 """Facts about each model family, one entry per family, without torch.
 
-`kdrun.models.families` applies them to models. A checkpoint from the hub may be of another family; each user of these
-facts says what happens then.
+`kdrun.models.families` applies them to models. A checkpoint from the hub may belong to another family, for which
+`find_family` returns None.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class FamilySpec:
-    """How the models of one family are built and named, in terms of their transformers classes.
+    """How models of one family are built and how their parts are named in transformers.
 
     Attributes:
         title: the family's name in messages.
@@ -21,15 +21,14 @@ class FamilySpec:
         depth_keys: keys of a config that hold the number of layers.
         heads_key: key of a config that holds the number of attention heads.
         layer_list: name of the module list that holds the layers, in the names of the weights.
-        positions: where the position ids of a text start: at 0, behind the padding id, or nowhere, as only distances
-            count.
-        output_layer: dotted name of a classifier's last linear layer; empty where there is none.
-        mlm_head: names of the modules that turn last hidden states into logits over the vocabulary, in order; empty
-            where there is no such head.
-        token_types: whether its tokenizer numbers the texts of a pair.
-        is_text_to_text: whether it answers with a text; all others are encoders.
+        positions: first position id of a text: 0, or the padding id plus 1; or relative positions without ids.
+        output_layer: dotted name of a classifier's last linear layer; empty without one.
+        mlm_head: names of the modules from last hidden states to logits over the vocabulary, in order; empty without
+            such a head.
+        token_types: whether its tokenizer assigns token types to the texts of a pair.
+        is_text_to_text: whether models answer with text; all other families are encoders.
         special_ids: argument of the config class → attribute of the tokenizer, besides the padding id.
-        sizes: arguments of the config class whose default is another family's.
+        sizes: arguments of the config class whose default is wrong for this family.
     """
 
     title: str
@@ -53,7 +52,7 @@ class Architecture(Enum):
     spec: FamilySpec
 
     def __new__(cls, model_type: str, spec: FamilySpec) -> Architecture:
-        """Make a member whose value is the model type alone."""
+        """Create a member whose value is only the model type."""
         member = object.__new__(cls)
         member._value_, member.spec = model_type, spec
         return member

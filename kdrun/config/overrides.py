@@ -23,7 +23,7 @@ HYDRA_KEYS = ("hydra.launcher.", "hydra.sweep.dir")
 """Hydra settings that the command line may set besides the choice of the launcher; others name code."""
 LAUNCHER = "hydra/launcher"
 PLAIN_NAME = re.compile(r"\w+")
-MOST_VALUES = 1000
+MAX_VALUES = 1000
 """Values of one key in a sweep; each is composed and checked before the first run."""
 EXAMPLE = "write key=value, e.g. task=rte or optim.lr=1e-3"
 
@@ -104,8 +104,8 @@ def _sweep_refusal(override: Override) -> str | None:
         return f": write the values of a sweep one by one, {key}=a,b, or as {key}=range(1,4)"
     if not _is_finite(sweep):
         return f": a range goes from one number to another in steps that reach it; write {key}=range(1,4)"
-    if len(override_values(override)) > MOST_VALUES:
-        return f" names more than {MOST_VALUES} values, and each is a run; name fewer"
+    if len(override_values(override)) > MAX_VALUES:
+        return f" names more than {MAX_VALUES} values, and each is a run; name fewer"
     return None
 
 
@@ -136,7 +136,7 @@ def is_hydra(override: Override) -> bool:
 def override_values(override: Override) -> list[str]:
     """The values of an override as typed: one, or those of a sweep, up to one more than `MOST_VALUES`."""
     if override.is_sweep_override():
-        return [str(value) for value in islice(override.sweep_string_iterator(), MOST_VALUES + 1)]
+        return [str(value) for value in islice(override.sweep_string_iterator(), MAX_VALUES + 1)]
     return [override.get_value_element_as_str()]
 
 

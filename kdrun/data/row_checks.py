@@ -104,7 +104,7 @@ def class_indices(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
 
 
 def check_split(split: Split, task: TaskConfig) -> None:
-    """Refuse a split whose columns do not fit the task, for any source.
+    """Check that the columns of a split fit the task, for any source.
 
     Raises:
         DataError: the number of texts, the type of the labels, or a class index does not fit.
@@ -112,18 +112,19 @@ def check_split(split: Split, task: TaskConfig) -> None:
     if split.is_pair != (len(task.text) > 1):
         count = plural(2 if split.is_pair else 1, "text")
         raise DataError(f"{split.origin} has {count} per row; task={task.name} has {len(task.text)} (task.text)")
-    kind = split.table.schema.field("label").type
+    label_type = split.table.schema.field("label").type
     if task.is_extraction:
-        fits, needed = pa.types.is_string(kind), "text"
+        valid, needed = pa.types.is_string(label_type), "text"
     elif task.is_regression:
-        fits, needed = pa.types.is_integer(kind) or pa.types.is_floating(kind), "numbers"
+        valid, needed = pa.types.is_integer(label_type) or pa.types.is_floating(label_type), "numbers"
     else:
-        fits = pa.types.is_integer(kind)
+        valid = pa.types.is_integer(label_type)
         needed = f"class indices, integers from 0 to {len(task.labels) - 1} ({', '.join(task.labels)})"
-    if not fits:
+    if not valid:
         example = split.table.column("label")[0].as_py()
         raise DataError(
-            f"{split.origin} has labels of type {kind}, such as {_quoted(example)}; task={task.name} needs {needed}"
+            f"{split.origin} has labels of type {label_type}, such as {_quoted(example)}; "
+            f"task={task.name} needs {needed}"
         )
     if task.labels:
         problems, labels = RowProblems(split.origin), split.table.column("label")

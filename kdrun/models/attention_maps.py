@@ -1,4 +1,4 @@
-"""Fused attention that returns attention maps when asked.
+"""Fused attention that returns attention maps on request.
 
 The fused attention of transformers gives no maps: `output_attentions=True` silently returns an empty tuple. Its
 `eager` attention gives probabilities after dropout, and slows every pass. Models whose maps a method reads

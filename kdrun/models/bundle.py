@@ -73,7 +73,7 @@ class BuildContext:
         teacher: the teacher before its fine-tuning, if there is one.
         attn_implementation: `kdrun.models.attention_maps.NAME` if a method reads attention maps, else `sdpa`.
         max_length: tokens per example, special tokens included.
-        stray_weight: weight of the label-mass loss of a text-to-text teacher or student.
+        label_mass_weight: weight of the label-mass loss of a text-to-text teacher or student.
         pretrain: pretrains a body; None where nothing can be trained.
     """
 
@@ -84,5 +84,5 @@ class BuildContext:
     teacher: ModelBundle | None = None
     attn_implementation: str = "sdpa"
     max_length: int = 128
-    stray_weight: float = 1.0
+    label_mass_weight: float = 1.0
     pretrain: Pretrain | None = None

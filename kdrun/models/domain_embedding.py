@@ -63,7 +63,7 @@ class DomainClassifier(DomainEmbedding):
         return self.output(self.dropout(vectors))
 
     def average_unseen(self, domain: int, seen: list[int]) -> None:
-        """Set the embedding of a domain that was not seen to the mean of the seen ones [ours; its own is noise]."""
+        """Set the untrained embedding of an unseen domain to the mean of the seen domains' embeddings [ours]."""
         with torch.no_grad():
             self.embedding.weight[domain] = self.embedding.weight[seen].mean(dim=0)
 

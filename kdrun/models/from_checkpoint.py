@@ -118,10 +118,10 @@ def _text_to_text(
     if has_head and context.role == "student":
         notes.append("the student starts as a checkpoint that was trained on this task")
     model_class = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
-    model, info = weights.read(model_class, folder, where, config, context, ATTENTION)
+    model, info = weights.load_model(model_class, folder, where, config, context, ATTENTION)
     weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
     if isinstance(model, TaskT5):
-        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+        model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
     model.eval()
     return ModelBundle(
         model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes
@@ -182,7 +182,7 @@ def _weights(folder: Path, where: str, config: PreTrainedConfig, context: BuildC
     auto = AutoModelForMaskedLM if generator else AutoModelForSequenceClassification
     if not generator:
         label_alignment.set_labels(config, context.task)
-    model, info = weights.read(auto, folder, where, config, context, context.attn_implementation)
+    model, info = weights.load_model(auto, folder, where, config, context, context.attn_implementation)
     return _sort_keys(model, info, where)
 
 

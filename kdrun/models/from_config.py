@@ -199,5 +199,5 @@ def _t5(shape: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildConte
     with seeded_init(context.seed, context.role):
         model = init_t5(model_class, shape)
     if isinstance(model, TaskT5):
-        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+        model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
     return model

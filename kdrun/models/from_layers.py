@@ -61,7 +61,7 @@ def _untrained(
         settings.num_decoder_layers = settings.num_layers
         model = t5_base.init_t5(t5_tasks.model_class(context.task), settings)
         assert isinstance(model, t5_base.TaskT5)
-        model.configure_for_task(context.task, tokenizer, context.stray_weight)
+        model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
         return model, ""
     label_alignment.set_labels(settings, context.task)
     model = AutoModelForSequenceClassification.from_config(settings, attn_implementation=context.attn_implementation)

@@ -31,9 +31,9 @@ class TaskT5(T5ForConditionalGeneration):
         return 0
 
     def configure_for_task(
-        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0
+        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, label_mass_weight: float = 1.0
     ) -> None:
-        """Set up the model for a task; called once, before the first pass. `stray_weight` is for classifiers only."""
+        """Set up the model for a task, before the first pass; `label_mass_weight` is for classifiers only."""
         raise NotImplementedError
 
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -39,9 +39,9 @@ class T5LabelScorer(TaskT5):
         −logit_y = −log softmax(logits)_y + (−log Σ_c e^logit_c)
 
     The second term needs no label, so it is added to the loss of every method, under the name `stray` and with weight
-    `stray_weight` [ours]: 1 is standard T5 fine-tuning, 0 leaves it out. Without it a student distinguishes the classes
-    equally well, but may answer something else in free generation. In a model with random weights its gradient at
-    first exceeds all others; `teacher=t5_tiny` and `student=t5_tiny` therefore give it a weight of 0.1.
+    `label_mass_weight` [ours]: 1 is standard T5 fine-tuning, 0 omits the term. Without it a student distinguishes the
+    classes equally well, but may answer something else in free generation. In a model with random weights its gradient
+    exceeds all others at first; `teacher=t5_tiny` and `student=t5_tiny` therefore give it a weight of 0.1.
 
     Weights and config are saved as those of a T5ForConditionalGeneration; the config also holds `label_words` and
     `prompts`. Call `configure_for_task` before the first pass.
@@ -62,12 +62,12 @@ class T5LabelScorer(TaskT5):
         return len(self.answer_places)
 
     @property
-    def stray_weight(self) -> float:
+    def label_mass_weight(self) -> float:
         """Weight of the label-mass loss."""
-        return self.config.stray_weight
+        return self.config.stray_weight  # the key in saved configs
 
     def configure_for_task(
-        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0
+        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, label_mass_weight: float = 1.0
     ) -> None:
         """Set up the task's label words in the tokens of this tokenizer.
 
@@ -76,7 +76,7 @@ class T5LabelScorer(TaskT5):
         """
         words = word_ids(task.label_words, tokenizer)
         self.config.label_words, self.config.prompts = list(task.label_words), list(task.prompts)
-        self.config.stray_weight = stray_weight
+        self.config.stray_weight = label_mass_weight
         label_alignment.set_labels(self.config, task)
         start, end = self.config.decoder_start_token_id, tokenizer.eos_token_id
         assert isinstance(start, int)
@@ -116,7 +116,7 @@ class T5LabelScorer(TaskT5):
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds
         ).last_hidden_state
         scores = self._scores(hidden, attention_mask)
-        if self.training and torch.is_grad_enabled() and self.stray_weight:
+        if self.training and torch.is_grad_enabled() and self.label_mass_weight:
             self._label_mass_losses.append(-scores.logsumexp(dim=-1))
         logits = scores if self.answer_values is None else scores.softmax(dim=-1) @ self.answer_values[:, None]
         return SequenceClassifierOutput(logits=logits)  # pyright: ignore[reportArgumentType]
@@ -124,7 +124,7 @@ class T5LabelScorer(TaskT5):
     def auxiliary_losses(self) -> dict[str, tuple[float, Tensor]]:
         """Weight and value of the label-mass loss: its mean over the rows of training passes since the last call."""
         passes, self._label_mass_losses = self._label_mass_losses, []
-        return {"stray": (self.stray_weight, torch.cat(passes).mean())} if passes else {}
+        return {"stray": (self.label_mass_weight, torch.cat(passes).mean())} if passes else {}
 
     def _scores(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
         rows, nodes = len(hidden), self.answer_nodes

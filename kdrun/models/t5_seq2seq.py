@@ -21,7 +21,7 @@ class AnswerT5(TaskT5):
     """
 
     def configure_for_task(
-        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, stray_weight: float = 1.0
+        self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, label_mass_weight: float = 1.0
     ) -> None:
         """Set the types of entities and the prompts in the config, and the end of an answer in that of `generate`."""
         self.config.entities, self.config.prompts = list(task.entities), list(task.prompts)

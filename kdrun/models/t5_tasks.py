@@ -41,8 +41,8 @@ def check_prompts(task: TaskConfig, role: str) -> None:
         ModelError: a text has no prompt, a label has no label word, or the label words of a score are not numbers.
     """
     labels, words = len(task.labels), task.label_words
-    fits = len(words) == labels if labels else len(words) > 1 and all(_is_number(word) for word in words)
-    if (task.entities or fits) and len(task.prompts) == len(task.text):
+    words_match = len(words) == labels if labels else len(words) > 1 and all(_is_number(word) for word in words)
+    if (task.entities or words_match) and len(task.prompts) == len(task.text):
         return
     raise ModelError(
         f"the {role} is a text-to-text model, and task {task.name} has {len(task.prompts)} prompts for "

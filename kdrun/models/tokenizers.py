@@ -23,10 +23,12 @@ def same_vocabulary(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerB
         return True
     roles = ("pad", "unk", "cls", "sep", "mask", "eos")
     pairs = [tuple(getattr(tokenizer, f"{role}_token_id") for tokenizer in (first, second)) for role in roles]
-    return _words(first) == _words(second) and all(one == other for one, other in pairs if None not in (one, other))
+    return _word_ids(first) == _word_ids(second) and all(
+        one == other for one, other in pairs if None not in (one, other)
+    )
 
 
-def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+def _word_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {entry: index for entry, index in tokenizer.get_vocab().items() if not NON_WORD_ENTRIES.fullmatch(entry)}
 
 

@@ -15,7 +15,7 @@ from kdrun.models.hub_files import first_line, silence_transformers
 from kdrun.rng import seeded_init
 
 
-def read(
+def load_model(
     auto: Any, folder: Path, where: str, config: PreTrainedConfig, context: BuildContext, attention: str
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Load a model, and report the weights that its checkpoint lacked.

@@ -20,10 +20,10 @@ STATISTICS = (
     ("classes", "", "rows by the teacher's class"),
     ("wanted", "", "rows by target class"),
 )
-"""Key of a statistic, key of the same statistic of the source rows, and its name."""
-SHOWN = 3
+"""Key of a statistic, key of that statistic on the source rows (empty if undefined), and its name."""
+EXAMPLES_PER_CLASS = 3
 """Examples of each class on the console."""
-LONGEST = 160
+MAX_EXAMPLE_LENGTH = 160
 """Characters of an example on the console."""
 
 
@@ -38,7 +38,7 @@ def format_statistic(quality: dict[str, Any], key: str) -> str:
 
 
 def statistics_rows(quality: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values of the statistics, followed by those of the source rows."""
+    """Return the name and value of each statistic; the value ends with that of the source rows, if defined."""
     rows = []
     for key, source_key, name in STATISTICS:
         source = f"  (source {format_statistic(quality, source_key)})" if source_key else ""
@@ -50,10 +50,10 @@ def example_rows(examples: dict[str, list[dict[str, Any]]]) -> list[tuple[str, s
     """Return a few rows of each class: the teacher's probability of the class, and the text."""
     rows = []
     for name, lines in examples.items():
-        for line in lines[:SHOWN]:
+        for line in lines[:EXAMPLES_PER_CLASS]:
             text = " | ".join(line[key] for key in ("text", "text_pair") if key in line)
             text += f"  →  {line['answer']}" if "answer" in line else ""
-            preview = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+            preview = text if len(text) <= MAX_EXAMPLE_LENGTH else f"{text[: MAX_EXAMPLE_LENGTH - 1]}…"
             rows.append((f"{name} {line['teacher'][name]:.2f}", preview))
     return rows
 

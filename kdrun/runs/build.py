@@ -84,7 +84,7 @@ def make_build_context(context: RunContext, role: str, teacher: ModelBundle | No
     section = getattr(config, role)
     return BuildContext(
         role=role,
-        stray_weight=section.label_mass_weight if isinstance(section, ModelConfig) else 0.0,
+        label_mass_weight=section.label_mass_weight if isinstance(section, ModelConfig) else 0.0,
         task=config.task,
         corpus=lambda: registry.build("corpus", config.corpus.name, config.corpus),
         seed=config.teacher.seed if role == "teacher" else config.seed,

@@ -27,11 +27,11 @@ from kdrun.training.trainer import TrainResult
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One condition of a sound run: its name, whether it holds, the value found, and the remedy."""
+    """One check before a training: its name, whether it passed, the observed value, and the remedy."""
 
     name: str
     ok: bool
-    found: str
+    value: str
     remedy: str = ""
 
 

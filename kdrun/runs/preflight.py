@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from kdrun.models.bundle import ModelBundle
 
 STORED_COPIES, COPIES_PER_CHECKPOINT = 2, 4
-"""Copies of the student's size on disk: student/ and checkpoints/best; and per checkpoint, which also holds the
-optimizer's two moments and the best weights."""
+"""Disk space in multiples of the student's size: student/ and checkpoints/best; and each checkpoint, which holds the
+student, the optimizer's two moments and the best weights."""
 
 
 def checks_before_training(run: PreparedRun, teacher: TeacherResult | None) -> list[PreflightCheck]:
-    """Check models, vocabularies, outputs and disk space; cheap, so every run does it."""
+    """Check models, vocabularies, outputs and disk space. Every run does this, since it is cheap."""
     checks = [*_teacher(run, teacher), *(_labels(role, run) for role in run.used_roles if role != "generator")]
     checks += [_vocabulary(run), *_outputs(run), *_domains(run), _modes(run), _disk(run)]
     return checks
@@ -35,47 +35,47 @@ def raise_if_failed(checks: list[PreflightCheck]) -> None:
     """Stop if a check failed.
 
     Raises:
-        ModelError: with every failed check and its remedy.
+        ModelError: a check failed; the message lists every failed check with its remedy.
     """
-    failed = [f"{check.name}: {check.found}; {check.remedy}" for check in checks if not check.ok]
+    failed = [f"{check.name}: {check.value}; {check.remedy}" for check in checks if not check.ok]
     if failed:
         raise ModelError("\n".join(failed))
 
 
 def checks_after_first_step(run: PreparedRun, first_steps: list[FirstStepReport]) -> list[PreflightCheck]:
     """Check loss terms, gradients and memory after one step of each turn."""
-    trained = {report.role for report in first_steps}
-    return [check for report in first_steps for check in _first_step(report)] + [_memory(run, trained)]
+    trained_roles = {report.role for report in first_steps}
+    return [check for report in first_steps for check in _first_step(report)] + [_memory(run, trained_roles)]
 
 
 def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[PreflightCheck]:
-    """Report the teacher's score; a weak teacher was already refused."""
+    """Report the teacher's score. The teacher stage has already rejected a weak teacher."""
     if not run.requires.teacher:
-        yield PreflightCheck("teacher", ok=True, found="none needed")
+        yield PreflightCheck("teacher", ok=True, value="none needed")
     elif teacher is not None and teacher.scores is not None:
-        split, metric = run.config.task.dev_splits[0], run.config.task.headline  # which decide whether it is too weak
+        split, metric = run.config.task.dev_splits[0], run.config.task.headline  # as in the check for weak teachers
         value = teacher.scores[split][metric]
-        found = "undefined" if value is None else f"{value:.4f}"
-        yield PreflightCheck("teacher's score", ok=True, found=f"{split} {metric} {found}")
+        score = "undefined" if value is None else f"{value:.4f}"
+        yield PreflightCheck("teacher's score", ok=True, value=f"{split} {metric} {score}")
 
 
 def _labels(role: str, run: PreparedRun) -> PreflightCheck:
-    """Compare a model's outputs with the task: class names in order, one output for a score, entities."""
-    kind = run.evaluator.task_type
-    fits, found = kind.matches_model(run.roles[role].model.config)
-    remedy = f"the task has {kind.describe_outputs()}, in this order; set the model's id2label to match"
-    return PreflightCheck(f"labels of the {role}", ok=fits, found=found, remedy=remedy)
+    """Compare a model's outputs with those of the task: ordered class names, one score, or entity types."""
+    task_type = run.evaluator.task_type
+    matches, model_outputs = task_type.matches_model(run.roles[role].model.config)
+    remedy = f"the task has {task_type.describe_outputs()}, in this order; set the model's id2label to match"
+    return PreflightCheck(f"labels of the {role}", ok=matches, value=model_outputs, remedy=remedy)
 
 
 def _vocabulary(run: PreparedRun) -> PreflightCheck:
-    """Report the vocabularies; a method that needs one vocabulary already refused different ones."""
+    """Report the vocabularies. Validation has already rejected different ones for methods that need a shared one."""
     sizes = ", ".join(f"{role} {len(run.roles[role].tokenizer)}" for role in run.used_roles)
-    shared = "one vocabulary, as the method needs" if run.requires.shared_vocabulary else "each role has its own ids"
-    return PreflightCheck("vocabularies", ok=True, found=f"{sizes} entries; {shared}")
+    shared = "shared, as the method requires" if run.requires.shared_vocabulary else "each role has its own ids"
+    return PreflightCheck("vocabularies", ok=True, value=f"{sizes} entries; {shared}")
 
 
 def _outputs(run: PreparedRun) -> Iterator[PreflightCheck]:
-    """Check hidden states and attention maps: under fused attention, transformers silently returns empty tuples."""
+    """Check for hidden states and attention maps; under fused attention, transformers silently returns empty tuples."""
     import numpy as np
     import torch
 
@@ -86,33 +86,33 @@ def _outputs(run: PreparedRun) -> Iterator[PreflightCheck]:
         batch = run.tokens(role)["train"].batch(np.array([0]))
         with torch.inference_mode():
             out = model(**{k: v.to(run.accelerator.device) for k, v in batch.items()}, **_flags(requested))
-        for kind in requested:
-            count = len(out[kind] or ())
-            enough = model.config.num_hidden_layers + (kind == "hidden_states")  # the embeddings are one more
-            remedy = f"the {role}'s architecture does not return {kind}; use a {titles()} model"
+        for name in requested:
+            count = len(out[name] or ())
+            expected = model.config.num_hidden_layers + (name == "hidden_states")  # one more, for the embeddings
+            remedy = f"the {role}'s architecture does not return {name}; use a {titles()} model"
             yield PreflightCheck(
-                f"{kind} of the {role}", ok=count == enough, found=f"{count} of {enough}", remedy=remedy
+                f"{name} of the {role}", ok=count == expected, value=f"{count} of {expected}", remedy=remedy
             )
 
 
 def _domains(run: PreparedRun) -> Iterator[PreflightCheck]:
-    """Report the rows per domain, for rows with a domain."""
+    """Report the number of rows per domain, if the task has domains."""
     counts = {name: run.data.rows_by_domain(name) for name in run.data.splits}
     if not any(counts.values()):
         return
-    parts = {name: ", ".join(f"{domain} {rows}" for domain, rows in part.items()) for name, part in counts.items()}
-    yield PreflightCheck("domains", ok=True, found="; ".join(f"{name}: {part}" for name, part in parts.items()))
+    texts = (f"{name}: {', '.join(f'{domain} {n}' for domain, n in rows.items())}" for name, rows in counts.items())
+    yield PreflightCheck("domains", ok=True, value="; ".join(texts))
 
 
 def _flags(requested: list[str]) -> dict[str, bool]:
-    return {f"output_{kind}": True for kind in requested}
+    return {f"output_{name}": True for name in requested}
 
 
 def _modes(run: PreparedRun) -> PreflightCheck:
     training = run.requires.teacher and run.roles["teacher"].model.training
-    found = "none" if not run.requires.teacher else "training" if training else "evaluation, without dropout"
+    mode = "none" if not run.requires.teacher else "training" if training else "evaluation, without dropout"
     return PreflightCheck(
-        "teacher's mode", ok=not training, found=found, remedy="a teacher with dropout has random outputs"
+        "teacher's mode", ok=not training, value=mode, remedy="a teacher with dropout has random outputs"
     )
 
 
@@ -124,12 +124,11 @@ def _disk(run: PreparedRun) -> PreflightCheck:
     needed = copies * sizes["student"] + sizes.get("teacher", 0) * run.requires.teacher
     if run.requires.teacher_logits and not run.evaluator.task_type.generates_text:
         needed += 4 * run.data.student_rows.num_rows * run.config.task.num_outputs
-    place = Path(run.config.run_dir or run.config.output_dir).resolve()
-    place = next(p for p in (place, *place.parents) if p.exists())
-    free = shutil.disk_usage(place).free
-    found = f"about {num_bytes(needed)} needed, {num_bytes(free)} free"
-    remedy = "free some space, or choose another place with output_dir=… and KDRUN_CACHE"
-    return PreflightCheck("disk", ok=free > needed, found=found, remedy=remedy)
+    destination = Path(run.config.run_dir or run.config.output_dir).resolve()
+    free = shutil.disk_usage(next(path for path in (destination, *destination.parents) if path.exists())).free
+    value = f"about {num_bytes(needed)} needed, {num_bytes(free)} free"
+    remedy = "free some space, or choose another disk with output_dir=… and KDRUN_CACHE"
+    return PreflightCheck("disk", ok=free > needed, value=value, remedy=remedy)
 
 
 def _weights(bundle: ModelBundle) -> int:
@@ -137,22 +136,26 @@ def _weights(bundle: ModelBundle) -> int:
     return 4 * sum(p.numel() for p in bundle.model.parameters())
 
 
-def _first_step(found: FirstStepReport) -> Iterator[PreflightCheck]:
+def _first_step(report: FirstStepReport) -> Iterator[PreflightCheck]:
     """Check the loss terms of a first step, and report its gradients."""
-    where = f"{found.phase}, {found.role}'s turn"
-    terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
-    remedy = f"{', '.join(found.zero_terms)} is zero: check its weight, and that student and teacher differ"
-    yield PreflightCheck(f"loss terms ({where})", ok=not found.zero_terms, found=terms or "none logged", remedy=remedy)
-    unused = f"; {len(found.unreached)} unused: {', '.join(found.unreached[:3])}" if found.unreached else ""
-    reached = f"{found.reached} tensors of the {found.role}{unused}; none of another role"
-    yield PreflightCheck(f"gradients ({where})", ok=True, found=reached)
+    where = f"{report.phase}, {report.role}'s turn"
+    terms = ", ".join(f"{name} {value:.4f}" for name, value in report.terms.items())
+    remedy = f"{', '.join(report.zero_terms)} is zero: check its weight, and that student and teacher differ"
+    yield PreflightCheck(f"loss terms ({where})", ok=not report.zero_terms, value=terms or "none logged", remedy=remedy)
+    unused = (
+        f"; {len(report.without_gradient)} unused: {', '.join(report.without_gradient[:3])}"
+        if report.without_gradient
+        else ""
+    )
+    gradients = f"{report.num_with_gradient} tensors of the {report.role}{unused}; none of another role"
+    yield PreflightCheck(f"gradients ({where})", ok=True, value=gradients)
 
 
-def _memory(run: PreparedRun, trained: set[str]) -> PreflightCheck:
+def _memory(run: PreparedRun, trained_roles: set[str]) -> PreflightCheck:
     """Compare memory with an estimate from sizes and with the measured peak of one step on the longest rows."""
     import torch
 
-    estimate = _estimated_memory(run, trained)
+    estimate = _estimated_memory(run, trained_roles)
     if run.accelerator.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
         available, measured_on = torch.cuda.get_device_properties(run.accelerator.device).total_memory, "on the GPU"
@@ -160,36 +163,35 @@ def _memory(run: PreparedRun, trained: set[str]) -> PreflightCheck:
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         available, measured_on = _physical_memory(), "of the process, libraries included"
-    found = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {measured_on}"
-    found += f"; {num_bytes(available)} available"
+    value = f"models and one step {num_bytes(estimate)} estimated; peak of {num_bytes(peak)} measured {measured_on}"
+    value += f"; {num_bytes(available)} available"
     remedy = "lower optim.batch_size and raise optim.gradient_accumulation_steps, or lower data.max_length"
-    return PreflightCheck("memory", ok=max(peak, estimate) < available, found=found, remedy=remedy)
+    return PreflightCheck("memory", ok=max(peak, estimate) < available, value=value, remedy=remedy)
 
 
 def _physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _estimated_memory(run: PreparedRun, trained: set[str]) -> int:
+def _estimated_memory(run: PreparedRun, trained_roles: set[str]) -> int:
     """Weights, gradients, two Adam moments, and a step's activations.
 
     Activations of a trained model's layer: length · batch · hidden · (34 + 5 · heads · length / hidden) bytes in
     16 bits (Korthikanti et al. 2022, arXiv 2205.05198, equation 1), twice that in 32 bits; an upper bound under
     fused attention, which stores no maps.
     """
-
     config = run.config
-    wide = 1 if run.accelerator.mixed_precision == "bf16" else 2
+    precision_factor = 1 if run.accelerator.mixed_precision == "bf16" else 2
     total = 0
     for role in run.used_roles:
         bundle = run.roles[role]
-        total += _weights(bundle) * (4 if role in trained else 1)
-        if role in trained:
+        total += _weights(bundle) * (4 if role in trained_roles else 1)
+        if role in trained_roles:
             shape: Any = bundle.model.config
             length = int(run.tokens(role)["train"].lengths.max())
             per_unit = 34 + 5 * shape.num_attention_heads * length / shape.hidden_size
             layer = length * config.optim.batch_size * shape.hidden_size * per_unit
-            total += int(wide * layer * shape.num_hidden_layers)
+            total += int(precision_factor * layer * shape.num_hidden_layers)
             # label words: logits over the vocabulary in fp32, and their gradient
             positions = bundle.vocabulary_positions
             total += 2 * 4 * config.optim.batch_size * positions * shape.vocab_size

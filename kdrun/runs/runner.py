@@ -162,7 +162,7 @@ def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> 
         student = train_student(run, method, loader)
         return [*checks, *checks_after_first_step(run, student.first_steps)]
     except KdrunError as error:
-        return [*checks, PreflightCheck("the run starts", ok=False, found=str(error), remedy="fix the problem found")]
+        return [*checks, PreflightCheck("the run starts", ok=False, value=str(error), remedy="fix the problem found")]
 
 
 def _load_and_execute(

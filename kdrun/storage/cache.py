@@ -1,9 +1,9 @@
 """Content-addressed cache for expensive artifacts: built once, verified, safe across processes.
 
-An entry is a folder named by the hash of a *key*: everything that decides its content, as plain data. The folder is
+An entry is a folder named by the hash of its *key*. The key is all plain data that decides the content. The folder is
 built under a temporary name and renamed into place, so a half-written entry is never read. A file lock makes two
 processes that need the same entry build it once. Sizes and checksums are verified when an entry is read: once per
-process, as long as its files do not change. A damaged entry is built again, with a warning. Any entry can be deleted at
+process, as long as its files do not change. A damaged entry is built again, with a warning. Any entry may be deleted at
 any time. With `KDRUN_CACHE_LIMIT` the least recently used ones are deleted automatically
 (`kdrun.storage.cache_eviction`).
 """
@@ -61,7 +61,7 @@ def fetch(
     Args:
         namespace: a short name of the type of entry, e.g. `tokens`; part of the path.
         key: everything that decides the content, as plain data; written next to the content.
-        build: writes the content into an empty folder; called at most once. If it raises, nothing is kept.
+        build: writes the content into an empty folder; called at most once. If it raises, no entry is created.
         read: reads the content from the entry's folder. The folder may be deleted afterwards; open memory maps stay
             readable.
 

@@ -23,8 +23,8 @@ LIMIT = "KDRUN_CACHE_LIMIT"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 log = logging.getLogger(__name__)
 
-_held: dict[Path, int] = {}
-"""Entries in use by this process → file descriptor that holds the lock."""
+_lock_handles: dict[Path, int] = {}
+"""Folder of each entry in use by this process → file descriptor that holds its lock."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ def cache_limit() -> int | None:
 
 def mark_used(folder: Path) -> None:
     """Mark an entry as used now, and protect it until `release_all`. The caller holds the entry's build lock."""
-    if folder not in _held:
+    if folder not in _lock_handles:
         handle = os.open(_mark(folder), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
-        _held[folder] = handle
-    os.utime(_held[folder])
+        _lock_handles[folder] = handle
+    os.utime(_lock_handles[folder])
 
 
 def release_all() -> None:
     """Release every entry that this process uses, at the end of a run."""
-    while _held:
-        os.close(_held.popitem()[1])
+    while _lock_handles:
+        os.close(_lock_handles.popitem()[1])
 
 
 def entries(root: Path) -> list[Entry]:

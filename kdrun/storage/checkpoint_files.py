@@ -90,7 +90,7 @@ def read_checkpoint(folder: Path) -> CheckpointData:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The folders of a checkpoint and of the older ones kept next to it, newest first."""
+    """The folders of a checkpoint and of the older checkpoints next to it, newest first."""
     older = {int(p.suffix[1:]): p for p in folder.parent.glob(f"{folder.name}.*") if p.suffix[1:].isdigit()}
     # after a crash during rotation, the only checkpoint may have this name
     candidates = [folder, *(older[age] for age in sorted(older)), folder.with_name(f".{folder.name}.old")]

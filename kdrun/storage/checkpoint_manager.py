@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Resumable(Protocol):
-    """State outside the trainer that goes back to a checkpoint when a run resumes."""
+    """State outside the trainer that is saved with checkpoints and restored when a run resumes."""
 
     def state(self) -> dict[str, Any]:
         """The state, as plain data."""
@@ -34,10 +34,10 @@ class CheckpointManager:
     """Saves and loads the checkpoints of one training.
 
     Args:
-        place: folder of the newest checkpoint, e.g. `checkpoints/last`.
+        place: folder of the newest checkpoint, e.g. `checkpoints/last`; older ones are next to it.
         every_seconds: minimum time between two checkpoints, in seconds.
         keep_last: number of checkpoints to keep.
-        journal: state outside the trainer that is saved and restored with each checkpoint.
+        journal: state outside the trainer, saved with each checkpoint.
         settings: transformers config of the model, saved with its weights.
         save_final: whether to save the state at the end of the training too.
     """
@@ -77,7 +77,7 @@ class CheckpointManager:
         """The latest valid checkpoint, after restoring the journal; None to start from the beginning."""
         content = None
         for folder in checkpoint_files.list_checkpoints(self.place):
-            content = self._read(folder)
+            content = self._load_valid(folder)
             if content is not None:
                 self._record(folder, content.state)
                 break
@@ -87,10 +87,10 @@ class CheckpointManager:
 
     @property
     def last(self) -> str:
-        """A description of the last checkpoint, for the end of an error message."""
-        return f"the last checkpoint is of {self._last}" if self._last else "no checkpoint was saved before"
+        """Phrase for the end of an error message: the last checkpoint, or that there is none."""
+        return f"the last checkpoint is from {self._last}" if self._last else "no checkpoint was saved before"
 
-    def _read(self, folder: Path) -> CheckpointData | None:
+    def _load_valid(self, folder: Path) -> CheckpointData | None:
         try:
             content = checkpoint_files.read_checkpoint(folder)
         except CheckpointError as error:

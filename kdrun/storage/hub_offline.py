@@ -17,7 +17,7 @@ SWITCHES = (
     ("datasets.config", "HF_DATASETS_OFFLINE"),
     ("evaluate.config", "HF_EVALUATE_OFFLINE"),
 )
-"""Modules and their constants; transformers asks huggingface_hub each time."""
+"""Modules and their constants; transformers calls huggingface_hub and needs no entry."""
 
 REASON = "downloads are off (offline=true, or HF_HUB_OFFLINE=1)"
 """The start of a message about a missing file."""

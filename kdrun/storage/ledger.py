@@ -6,12 +6,31 @@ import json
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, cast
 
 from kdrun.errors import DataError
 from kdrun.storage.key_aliases import rename_comparison, rename_run
+from kdrun.storage.run_result import LedgerResult
 
 LEDGER = "ledger.jsonl"
+
+
+class FinishedRecord(LedgerResult):
+    """Ledger record of a finished run: its start line with the result of its end line.
+
+    Lines of older versions lack some keys, such as `checkpoint`, `steps` or `data_name`.
+    """
+
+    run_id: str  # unique name of the run
+    started: float  # Unix time
+    command: str  # command line
+    method: str  # registered method
+    task: str  # short name of the task
+    preset: str  # preset of the config
+    seed: int  # seed of the student
+    config: NotRequired[dict[str, Any]]  # whole config; missing in older lines
+    code: NotRequired[str]  # hash of the code; in older lines part of the provenance
+    path_names: NotRequired[dict[str, str]]  # last names of folders, in published lines
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -63,12 +82,21 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def top_level_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs that are not part of a run per domain, which repeats the numbers of its parts."""
+    """The runs that are not part of a run over all domains, which repeats the numbers of its parts."""
     return [run for run in runs if run.get("group") is None]
 
 
+def finished_records(runs: list[dict[str, Any]]) -> list[FinishedRecord]:
+    """The finished runs of a ledger, in their order.
+
+    Args:
+        runs: records from `read_runs`.
+    """
+    return [cast("FinishedRecord", run) for run in runs if run["status"] == Status.done.value]
+
+
 RunKey = tuple[str, str, str]
-"""Config hash, code hash and data hash: a run can replace another run with the same key."""
+"""Config hash, code hash and data hash; runs with equal keys have equal results."""
 
 
 def finished(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
@@ -88,8 +116,8 @@ def finished(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
 
 def finished_subruns(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
     """The folders of finished runs that are part of an unfinished run."""
-    done = {run["run_id"] for run in runs if run["status"] == "done"}
-    return finished([run for run in runs if run.get("group") is not None and run["group"] not in done])
+    finished_ids = {run["run_id"] for run in runs if run["status"] == "done"}
+    return finished([run for run in runs if run.get("group") is not None and run["group"] not in finished_ids])
 
 
 class Status(Enum):
@@ -112,7 +140,7 @@ def status_of(run: Mapping[str, Any]) -> Status:
 
 
 def _is_alive(pid: int | None, started: float) -> bool:
-    """Whether the run's process still exists; a process that started after the run only has the same id."""
+    """Whether the run's process still exists. A process that started after the run merely reuses its id."""
     import psutil
 
     if pid is None:

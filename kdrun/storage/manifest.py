@@ -18,7 +18,7 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def seal(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the sizes and checksums of a folder's files, and other facts, to its manifest."""
+    """Write a folder's manifest: sizes and checksums of its files, and other facts."""
     manifest = facts | {"files": _files(folder)}
     _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
 

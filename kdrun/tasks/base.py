@@ -34,14 +34,14 @@ def softmax_by_name(logits: np.ndarray, names: Sequence[str]) -> list[dict[str, 
 
 
 class TaskType(ABC):
-    """Loss, prediction, metrics and records of a kind of task.
+    """Loss, prediction, metrics and records of one type of task.
 
     Attributes:
         task: the task.
         synthetic_preset: tiny models on the embedded data.
         real_preset: small models on real data from a folder.
-        generates_text: whether the answer is a text. Batches then carry the target text, the teacher's logits are per
-            token and computed per batch, and teacher and student share a vocabulary.
+        generates_text: whether the answer is a text. If so, batches carry the target text, the teacher's logits are
+            computed per token in every batch, and teacher and student share a vocabulary.
     """
 
     synthetic_preset: str = "embedded"

@@ -1,8 +1,8 @@
 """View any model as a classifier, and label new text.
 
-Methods that generate text need classes: a target class for the text, and the teacher's class of it. For a task that is
-answered with a class, these are the task's classes. For a task that is answered with a text, the class of an input is
-the first word of its answer: `person`, `location`, … or `none` [ours].
+Methods that generate text need a target class for each text and the class that the teacher assigns to it. In a task
+answered with classes, these are the task's classes. In a task answered with text, the class of an input is the first
+word of its answer: `person`, `location`, … or `none` [ours].
 """
 
 from __future__ import annotations

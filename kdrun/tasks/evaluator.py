@@ -75,8 +75,8 @@ class Evaluator:
     def majority_baseline(self) -> Scores:
         """The metrics of the best constant prediction on every split."""
         return {
-            split: self.task_type.majority_baseline(gold, self.domains.get(split))
-            for split, gold in self.labels.items()
+            split: self.task_type.majority_baseline(labels, self.domains.get(split))
+            for split, labels in self.labels.items()
         }
 
     def headline(self, scores: Scores) -> float | None:
@@ -106,7 +106,7 @@ def prediction_rows(
     """
     text_columns = [name for name in ("text", "text_pair") if name in rows]
     lines = []
-    gold, task_type = rows["label"], task_type_of(task)
+    labels, task_type = rows["label"], task_type_of(task)
     records = {
         prefix: task_type.prediction_records(outputs, rows[text_columns[0]])
         for prefix, outputs in (("", student), ("teacher_", teacher))
@@ -117,7 +117,7 @@ def prediction_rows(
         if "domain" in rows:
             line["domain"] = task.domains[rows["domain"][i]]
         line |= {name: rows[name][i] for name in text_columns}
-        line["gold"] = task_type.label_name(gold[i])
+        line["gold"] = task_type.label_name(labels[i])
         for prefix, of_model in records.items():
             line |= {f"{prefix}{key}": value for key, value in of_model[i].items()}
         lines.append(line)

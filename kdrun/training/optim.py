@@ -18,31 +18,30 @@ CLIP_EPS = 1e-6
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
     """The trainable parameters, each once, in two groups: matrices decay, biases and norms do not."""
-    seen: dict[int, nn.Parameter] = {}
-    for module in modules:
-        seen.update({id(p): p for p in module.parameters()})
-    decay = [p for p in seen.values() if p.ndim > 1]
-    rest = [p for p in seen.values() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    parameters = {id(p): p for module in modules for p in module.parameters()}.values()
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
 @register("optimizer", "adamw")
 def adamw(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in its fused form."""
-    return torch.optim.AdamW(
-        parameter_groups(modules, config.weight_decay),
-        lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True,
-    )  # fmt: skip
+    return _fused_adam(torch.optim.AdamW, modules, config)
 
 
 @register("optimizer", "adam")
 def adam(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015); weight decay, where set, is added to the gradient."""
-    return torch.optim.Adam(
-        parameter_groups(modules, config.weight_decay),
-        lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True,
-    )  # fmt: skip
+    return _fused_adam(torch.optim.Adam, modules, config)
+
+
+def _fused_adam(
+    optimizer_class: type[torch.optim.Adam], modules: Iterable[nn.Module], config: OptimConfig
+) -> torch.optim.Optimizer:
+    groups = parameter_groups(modules, config.weight_decay)
+    return optimizer_class(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 
 @register("optimizer", "sgd")

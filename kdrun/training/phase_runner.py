@@ -28,7 +28,7 @@ from kdrun.training.step_checks import (
     weights_changed,
 )
 
-MOST_EVALUATIONS = 20
+MAX_EVALUATIONS = 20
 """Most evaluations in a phase without `eval_every`: otherwise a phase over few rows evaluates after every step."""
 
 
@@ -80,7 +80,7 @@ class PhaseRunner:
         self.steps_per_epoch = steps_per_epoch(phase, context.loader.num_rows)
         self.planned = steps_by_role(phase, num_steps(phase, context.loader.num_rows))
         self.total = sum(self.planned.values())
-        default_interval = math.ceil(self.planned[phase.leading_role] / MOST_EVALUATIONS)
+        default_interval = math.ceil(self.planned[phase.leading_role] / MAX_EVALUATIONS)
         self.eval_every = self.settings.eval_every or max(self.steps_per_epoch, default_interval)
         self.step, self.evaluation_due, self.steps_by_role = 0, False, dict.fromkeys(self.planned, 0)
         self.groups: dict[str, Iterator[list[tuple[int, np.ndarray]]]] = {}
@@ -239,7 +239,7 @@ class PhaseRunner:
         optimizer.step()
         optimizer.zero_grad()
         if report:
-            self.context.callback.on_first_step(replace(report, moved=weights_changed(before, params)))
+            self.context.callback.on_first_step(replace(report, weights_changed=weights_changed(before, params)))
 
     def _log(self, running: RunningMeans, step: int) -> None:
         self.context.result.train_seconds += running.seconds

@@ -23,18 +23,18 @@ class FirstStepReport:
         phase: name of the phase.
         role: whose turn it was.
         terms: value of each loss term, a mean over the examples.
-        reached: number of the role's parameter tensors with a gradient.
-        unreached: names of those without one, such as a pooler that the loss does not use.
-        moved: whether the step changed any weight of the role.
+        num_with_gradient: number of the role's parameter tensors with a gradient.
+        without_gradient: names of the other tensors, such as a pooler that the loss does not use.
+        weights_changed: whether the step changed any weight of the role.
         zero_at_first: terms that the method lets start at zero.
     """
 
     phase: str
     role: str
     terms: dict[str, float]
-    reached: int
-    unreached: list[str] = field(default_factory=list)
-    moved: bool = True
+    num_with_gradient: int
+    without_gradient: list[str] = field(default_factory=list)
+    weights_changed: bool = True
     zero_at_first: frozenset[str] = frozenset()
 
     @property
@@ -48,7 +48,7 @@ class FirstStepReport:
             f"phase {self.phase!r}: the first step changed no weight of the {self.role}; check the learning rate and "
             "the gradient"
         )
-        return ([] if self.moved else [no_change]) + [
+        return ([] if self.weights_changed else [no_change]) + [
             f"phase {self.phase!r}: the {self.role}'s loss term {name!r} is exactly zero on the first batch; check its "
             "weight, and that student and teacher differ"
             for name in self.zero_terms
@@ -132,11 +132,11 @@ def check_first_step(
             "the method's step() must compute the loss from that model"
         )
     names = {p: f"{owner}.{name}" for owner, module in roles.items() for name, p in module.named_parameters()}
-    strays = [name for p, name in names.items() if p not in parameters and p.grad is not None]
-    if strays:
+    foreign = [name for p, name in names.items() if p not in parameters and p.grad is not None]
+    if foreign:
         raise TrainingError(
-            f"phase {phase!r}: in the {role}'s turn {len(strays)} parameters of other roles have a gradient (the first "
-            f"is {strays[0]}); freeze them in turns of other roles"
+            f"phase {phase!r}: in the {role}'s turn {len(foreign)} parameters of other roles have a gradient (the "
+            f"first is {foreign[0]}); freeze them in turns of other roles"
         )
     training = [
         name for name, module in roles.items() if module.training and not set(module.parameters()) & set(parameters)
@@ -146,5 +146,7 @@ def check_first_step(
             f"phase {phase!r}: the {training[0]} is in training mode in the {role}'s turn; put it in eval mode"
         )
     terms = {name: float(value.detach()) / output.count for name, value in output.loss_terms.items()}
-    unreached = [names.get(p, "a module of the method") for p in parameters if p.grad is None]
-    return FirstStepReport(phase, role, terms, len(parameters) - len(unreached), unreached, zero_at_first=zero_at_first)
+    without_gradient = [names.get(p, "a module of the method") for p in parameters if p.grad is None]
+    return FirstStepReport(
+        phase, role, terms, len(parameters) - len(without_gradient), without_gradient, zero_at_first=zero_at_first
+    )

@@ -64,7 +64,7 @@ class Trainer:
         self._evaluate, self.checkpoints = evaluate, checkpoints
 
     def run(self) -> TrainResult:
-        """Train; afterwards the student, and what is trained with it, holds the chosen checkpoint.
+        """Train, and load the chosen checkpoint into the student and the modules trained with it.
 
         Raises:
             StopRequested: a signal arrived; the state was saved.

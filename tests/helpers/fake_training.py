@@ -57,7 +57,7 @@ class Record(TrainerCallback):
     steps: list[dict[str, Any]] = field(default_factory=list)
     evals: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
     ends: list[dict[str, Any]] = field(default_factory=list)
-    looks: list[FirstStepReport] = field(default_factory=list)
+    first_steps: list[FirstStepReport] = field(default_factory=list)
     rests: list[dict[str, Any]] = field(default_factory=list)
     zeros: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class Record(TrainerCallback):
         self.zeros.append((phase, role, terms))
 
     def on_first_step(self, report: FirstStepReport) -> None:
-        self.looks.append(report)
+        self.first_steps.append(report)
 
 
 def make(method: type[Method] = Regress, **changes: Any) -> tuple[Trainer, Record, Method]:

@@ -168,7 +168,7 @@ def test_check_passes(tmp_path: Path) -> None:
     checks = runner.preflight(tiny(tmp_path, "method=kd"), QuietConsole())
     failed = [check for check in checks if not check.ok]
     assert failed == []
-    assert any(check.found == "person, location, organization, miscellaneous" for check in checks)
+    assert any(check.value == "person, location, organization, miscellaneous" for check in checks)
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from kdrun.reporting.html import report
 from kdrun.runs import build, runner
 from kdrun.runs.export.generated_text import generate
 from kdrun.runs.export.generated_text.generate import RowGenerator
-from kdrun.runs.export.generated_text.plan import num_rows_to_export, overrides_to_train_on
 from kdrun.storage.ledger import read_comparisons, read_runs
 
 SMOKE = ["preset=smoke", "report=false", "teacher.allow_weak=true"]
@@ -303,22 +302,3 @@ def test_text_in_the_place_of_the_corpus_needs_no_real_corpus() -> None:
     with pytest.raises(ConfigError, match="corpus=embedded"):
         compose.load_config(["method=kd_ood", *words])
     compose.load_config(["method=kd_ood", *words, "ood.path=y"])
-
-
-def test_how_many_rows_are_left() -> None:
-    def rows(source: int, *words: str) -> int:
-        return num_rows_to_export(compose.load_config(list(words)), source)
-
-    assert rows(500, "method=zskd") == 500
-    assert rows(99_999, "method=zskd") == 10_000
-    assert rows(500, "method=zskd", "generated.rows=0") == 0
-    assert rows(500, "method=mate_kd") == 0
-    assert rows(500, "method=mate_kd", "generated.rows=7") == 7
-    assert generate.FEWEST_NEW > 0  # else a generator that repeats itself would never end
-
-
-def test_the_suggested_command_names_the_dev_rows_of_the_run() -> None:
-    config = compose.load_config(["preset=mini", "data.dir=GLUE", "method=mate_kd"])
-    assert overrides_to_train_on(config, Path("out"))[2:] == [
-        "preset=mini", "data=generated", "data.path=out", "data.dir=GLUE"
-    ]  # fmt: skip

@@ -130,7 +130,7 @@ def test_an_argument_is_an_override_or_a_problem(word: str) -> None:
         assert override
         return
     values = overrides.override_values(override)
-    assert 0 <= len(values) <= overrides.MOST_VALUES
+    assert 0 <= len(values) <= overrides.MAX_VALUES
     assert "${" not in str(override.value())
 
 

@@ -27,7 +27,7 @@ def main(overrides: list[str]) -> int:
 
     console, config = Console(), compose.load_config(current_overrides(overrides))
     checks = runner.preflight(config, console)
-    rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.found) for check in checks]
+    rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.value) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)
     failed = [check for check in checks if not check.ok]
     for check in failed:

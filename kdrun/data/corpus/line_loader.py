@@ -69,8 +69,8 @@ class LineLoader:
         for start in range(0, len(order), batch_size * WINDOW):
             window = order[start : start + batch_size * WINDOW]
             window = window[np.argsort(self.lengths[window], kind="stable")]
-            cut = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-            batches += [cut[i] for i in stream.permutation(len(cut))]
+            window_batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+            batches += [window_batches[i] for i in stream.permutation(len(window_batches))]
         return batches
 
     def load_batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:

@@ -43,18 +43,18 @@ class Draft:
 Maker = Callable[[random.Random], Draft]
 
 
-def other(rng: random.Random, values: Sequence[T], taken: T) -> T:
-    """Pick a value that differs from the one already taken.
+def other(rng: random.Random, values: Sequence[T], excluded: T) -> T:
+    """Pick a value other than the excluded one.
 
     Args:
         rng: Source of randomness.
         values: Values to choose from, at least two.
-        taken: The value to avoid.
+        excluded: The value to avoid.
 
     Returns:
-        One of `values` other than `taken`.
+        One of `values` other than `excluded`.
     """
-    return rng.choice([value for value in values if value != taken])
+    return rng.choice([value for value in values if value != excluded])
 
 
 def two_names(rng: random.Random) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.data import entities
 from kdrun.data.entities import Entity
 from kdrun.data.row_checks import RowProblems
-from kdrun.data.sources.glue_folder import find_file, read_lines
+from kdrun.data.sources.glue_folder import find_files, read_lines
 from kdrun.data.splits import Split, make_split
 from kdrun.errors import DataError, did_you_mean
 
@@ -79,15 +79,8 @@ def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Sp
         DataError: a folder or file is missing, or a file has lines that do not fit the layout.
     """
     layout = ConllLayout.of(task)
-    missing = [name for name in names if name not in layout.files]
-    if missing:
-        raise DataError(f"task.rows has a split {missing[0]!r}, but task.folder.files names no file for it")
-    folder = _folder(Path(root).expanduser(), layout)
-    splits = {}
-    for name in names:
-        path, notes = find_file(folder, layout.files[name], name)
-        splits[name] = read_file(path, task, layout, name, notes)
-    return splits
+    files = find_files(_folder(Path(root).expanduser(), layout), layout.files, names)
+    return {name: read_file(path, task, layout, name, notes) for name, path, notes in files}
 
 
 def _folder(root: Path, layout: ConllLayout) -> Path:

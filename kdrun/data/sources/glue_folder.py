@@ -7,7 +7,7 @@ line. The reader works on Arrow arrays from the file's bytes to the finished col
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,15 +90,8 @@ def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Sp
         DataError: a folder, file or column is missing, or a file has rows that do not fit the task.
     """
     layout = GlueLayout.of(task)
-    folder = task_folder(Path(root).expanduser(), layout)
-    missing = [name for name in names if name not in layout.files]
-    if missing:
-        raise DataError(f"task.rows has a split {missing[0]!r}, but task.folder.files names no file for it")
-    splits = {}
-    for name in names:
-        path, notes = find_file(folder, layout.files[name], name)
-        splits[name] = read_file(path, task, layout, name, notes)
-    return splits
+    files = find_files(task_folder(Path(root).expanduser(), layout), layout.files, names)
+    return {name: read_file(path, task, layout, name, notes) for name, path, notes in files}
 
 
 def task_folder(root: Path, layout: GlueLayout) -> Path:
@@ -119,6 +112,26 @@ def task_folder(root: Path, layout: GlueLayout) -> Path:
     raise DataError(
         f"{root} has no folder {layout.dir}{did_you_mean(layout.dir, folders) or '.'} It holds {_listing(folders)}"
     )
+
+
+def find_files(
+    folder: Path, files: Mapping[str, str], names: Sequence[str]
+) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    """Yield each requested split with its file and notes on the file.
+
+    Args:
+        folder: the task's folder.
+        files: split → file name or pattern.
+        names: the requested splits.
+
+    Raises:
+        DataError: a split has no file name, or its file is missing.
+    """
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise DataError(f"task.rows has a split {missing[0]!r}, but task.folder.files names no file for it")
+    for name in names:
+        yield name, *find_file(folder, files[name], name)
 
 
 def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...]]:

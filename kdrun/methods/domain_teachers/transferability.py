@@ -77,9 +77,9 @@ def transferability(
             "of another domain"
         )
     cosines = np.nan_to_num(_cosines(embeddings, np.moveaxis(class_prototypes, 0, 1)[labels]))  # [rows, K]
-    own = cosines[np.arange(len(cosines)), domains]
-    rest = (cosines.sum(axis=1) - own) / others[labels]
-    return (own_weight * own + (1 - own_weight) * rest).astype(np.float32)
+    own_cosines = cosines[np.arange(len(cosines)), domains]
+    other_cosines = (cosines.sum(axis=1) - own_cosines) / others[labels]
+    return (own_weight * own_cosines + (1 - own_weight) * other_cosines).astype(np.float32)
 
 
 def _domain_level(embeddings: np.ndarray, domains: np.ndarray, count: int, own_weight: float) -> np.ndarray:
@@ -89,9 +89,9 @@ def _domain_level(embeddings: np.ndarray, domains: np.ndarray, count: int, own_w
         raise DataError("all rows are of one domain, so nothing transfers between domains; add rows of another domain")
     filled = np.nan_to_num(means)
     means_of_others = (filled.sum(axis=0) - filled) / (present.sum() - 1)
-    own = _cosines(embeddings, means[domains][:, None])[:, 0]
-    rest = _cosines(embeddings, means_of_others[domains][:, None])[:, 0]
-    return (own_weight * own + (1 - own_weight) * rest).astype(np.float32)
+    own_cosines = _cosines(embeddings, means[domains][:, None])[:, 0]
+    other_cosines = _cosines(embeddings, means_of_others[domains][:, None])[:, 0]
+    return (own_weight * own_cosines + (1 - own_weight) * other_cosines).astype(np.float32)
 
 
 def _cosines(embeddings: np.ndarray, row_prototypes: np.ndarray) -> np.ndarray:

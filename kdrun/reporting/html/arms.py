@@ -21,10 +21,10 @@ from kdrun.reporting.html.svg import SERIES
 from kdrun.storage.serialization import flatten
 
 IGNORED = (*NON_IDENTITY_KEYS, "seed")
-MOST_KEYS = 60
-MOST_LABEL = 12
-MOST_EXAMPLES = 12
-MOST_FIGURES = 24
+MAX_KEYS = 60
+MAX_LABEL = 12
+MAX_EXAMPLES = 12
+MAX_FIGURES = 24
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RunGroup:
 
 def make_arms(settings: Sequence[tuple[str, list[FinishedRun]]]) -> list[RunGroup]:
     """Build the arms of named settings; plots use the names where all are short, letters otherwise."""
-    short = all(len(name) <= MOST_LABEL for name, _ in settings)
+    short = all(len(name) <= MAX_LABEL for name, _ in settings)
     return [
         RunGroup(name, name if short else _letter(place), runs, place) for place, (name, runs) in enumerate(settings)
     ]
@@ -91,8 +91,8 @@ def config_blocks(arms: Sequence[RunGroup]) -> list[Block]:
     keys = differing_keys(configs)
     blocks: list[Block] = []
     if len(arms_with_config) > 1:
-        rows = [[key, *(config.get(key, "—") for config in configs)] for key in keys[:MOST_KEYS]]
-        notes = [f"{MOST_KEYS} of {len(keys)} keys are shown."] if len(keys) > MOST_KEYS else []
+        rows = [[key, *(config.get(key, "—") for config in configs)] for key in keys[:MAX_KEYS]]
+        notes = [f"{MAX_KEYS} of {len(keys)} keys are shown."] if len(keys) > MAX_KEYS else []
         if rows:
             table = Table(
                 "Keys that differ", ["key", *(arm.label for arm in arms_with_config)], rows, notes, has_numbers=False
@@ -121,9 +121,9 @@ def curve_blocks(arms: Sequence[RunGroup], metric: str, split: str) -> list[Bloc
     drawn = [figure for figure in figures if figure is not None]
     intro = "A line is the mean of an arm's runs at the steps that all of them logged; the band is their range."
     intro += " Steps are counted across phases and across the turns of all roles."
-    if len(drawn) > MOST_FIGURES:
-        intro += f" {MOST_FIGURES} of {len(drawn)} curves are shown."
-    return [Text(intro), *color_key(arms), Figures(drawn[:MOST_FIGURES])]
+    if len(drawn) > MAX_FIGURES:
+        intro += f" {MAX_FIGURES} of {len(drawn)} curves are shown."
+    return [Text(intro), *color_key(arms), Figures(drawn[:MAX_FIGURES])]
 
 
 def _terms(curves: Curves) -> list[tuple[str, str]]:
@@ -189,7 +189,7 @@ def row_blocks(arms: Sequence[RunGroup]) -> list[Block]:
     shared = sorted(set.intersection(*(set(table) for table in tables.values())))
     shares = np.array([[np.mean(table[key][0]) for key in shared] for table in tables.values()])
     gap = shares.max(axis=0) - shares.min(axis=0) if shared else np.array([])
-    places = agreement.largest_places(gap, MOST_EXAMPLES)
+    places = agreement.largest_places(gap, MAX_EXAMPLES)
     if not places:
         return [Text("The arms are correct on the same rows.")]
     items = []

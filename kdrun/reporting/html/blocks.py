@@ -1,6 +1,6 @@
 """Building blocks of a page.
 
-Every string is shown as text: the template escapes it. Only `Figure.svg` is markup, made by `kdrun.reporting.html.svg`.
+The template escapes every string. Only `Figure.svg` is markup, from `kdrun.reporting.html.svg`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tiles:
 class VerdictLine:
     """The verdict on a pair of arms and the sentence that supports it."""
 
-    word: str
+    verdict: str
     text: str
 
 
@@ -87,7 +87,7 @@ class Table:
         columns: headings of the columns.
         rows: cells of each row.
         notes: notes below the table.
-        words: number of leading columns that hold text; the others hold numbers.
+        num_text_columns: number of leading columns that hold text; the others hold numbers.
         has_numbers: whether the table holds scores or measures of data.
         links: relative address behind each row's name; empty for a table without links.
     """
@@ -97,7 +97,7 @@ class Table:
     columns: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
-    words: int = 1
+    num_text_columns: int = 1
     has_numbers: bool = True
     links: list[str] = field(default_factory=list)
 

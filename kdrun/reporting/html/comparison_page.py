@@ -193,9 +193,10 @@ def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
         values = [number(arm["scores"].get(seed)) for seed in seeds]
         rows.append([group.full_name, number(arm["mean"]), number(arm["sd"]), percent(arm.get("kept")), *values])
     teacher, teachers = record.get("teacher"), comparisons.distinct_teachers(record)
-    for each in teachers if len(teachers) > 1 else [teacher] if teacher else []:
-        name = f"teacher ({each['name']})" if len(teachers) < 2 else f"teacher {_owners(record, each)}"
-        rows.append([name, number(each["score"]), *["—"] * (2 + len(seeds))])
+    single = [teacher] if teacher else []
+    for model in teachers if len(teachers) > 1 else single:
+        name = f"teacher ({model['name']})" if len(teachers) < 2 else f"teacher {_owners(record, model)}"
+        rows.append([name, number(model["score"]), *["—"] * (2 + len(seeds))])
     columns = ["arm", "mean", "standard deviation", "retention", *(f"seed {seed}" for seed in seeds)]
     notes = [] if teacher else ["Retention: n/a (no teacher)."]
     return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
@@ -232,12 +233,12 @@ def _domain_tables(record: dict[str, Any]) -> list[Block]:
 def _curves(arms: list[RunGroup], record: dict[str, Any]) -> list[Block]:
     """Plot the reported split if it was evaluated during training, otherwise the split that chose the checkpoint."""
     logged = {split for arm in arms for run in arm.runs for line in run.metrics for split in line.get("eval", ())}
-    chosen = record.get("chosen_on")
-    split = record["split"] if record["split"] in logged or chosen is None else chosen
-    split_up = [arm.full_name for arm in arms if any(run.parts for run in arm.runs)]
-    note = f"{join_words(split_up)}: one student per domain; the curves are on the pages of their runs."
-    blocks = curve_blocks(arms, record["metric"], split) if len(split_up) < len(arms) else []
-    return [*([Text(note)] if split_up else []), *blocks]
+    chosen_on = record.get("chosen_on")
+    split = record["split"] if record["split"] in logged or chosen_on is None else chosen_on
+    per_domain = [arm.full_name for arm in arms if any(run.parts for run in arm.runs)]
+    note = f"{join_words(per_domain)}: one student per domain; the curves are on the pages of their runs."
+    blocks = curve_blocks(arms, record["metric"], split) if len(per_domain) < len(arms) else []
+    return [*([Text(note)] if per_domain else []), *blocks]
 
 
 def _galleries(arms: list[RunGroup]) -> list[Block]:

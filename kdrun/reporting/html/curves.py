@@ -10,7 +10,7 @@ import numpy as np
 
 NOT_TERMS = ("step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s")
 GAUGES = {"lr": "Learning rate", "grad_norm": "Gradient norm before clipping", "examples_per_s": "Examples per second"}
-MOST_POINTS = 240
+MAX_POINTS = 240
 """Most points per curve; longer curves are averaged in groups."""
 
 Points = tuple[list[float], list[float]]
@@ -115,7 +115,7 @@ def _turns(start: float, roles: list[tuple[str, int]]) -> list[Span]:
     return spans
 
 
-def thin(points: Points, most: int = MOST_POINTS) -> Thinned:
+def thin(points: Points, most: int = MAX_POINTS) -> Thinned:
     """Reduce a curve to at most `most` points, each the mean of equally many neighbors."""
     steps, values = np.asarray(points[0], dtype=float), np.asarray(points[1], dtype=float)
     group = max(1, -(-len(steps) // most))

@@ -21,11 +21,12 @@ def blocks(run: FinishedRun) -> list[Block] | None:
     dropped = ", ".join(f"{counts[key]} {reason}" for key, reason in DROPPED.items())
     intro = (
         f"{card['file']['rows']} rows in generated/train.jsonl, of {counts['made']} texts generated after training; "
-        f"dropped: {dropped}. No person wrote or checked the rows; a row's class is the teacher's most probable class."
+        f"dropped: {dropped}. The rows are machine-generated and unchecked; a row's class is the teacher's most "
+        "probable class."
     )
     rows = [
-        [name, format_statistic(quality, key), format_statistic(quality, of_source)]
-        for key, of_source, name in STATISTICS
+        [name, format_statistic(quality, key), format_statistic(quality, source_key)]
+        for key, source_key, name in STATISTICS
     ]
     note = "n/a: the method has no target class, or each text has one word. source: the rows the text is based on."
     examples = [_example(name, line) for name, lines in card["examples"].items() for line in lines]

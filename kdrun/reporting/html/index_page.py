@@ -21,10 +21,10 @@ from kdrun.storage.ledger import LEDGER, read_runs, top_level_runs
 DEPTHS = ("*", "*/*", "*/*/*")
 DOMAINS = "domains"
 """Folder inside a run over all domains that holds the runs of the single domains."""
-MOST_RUNS = 400
-MOST_OPEN = 24
-MOST_CURVES = 8
-MOST_WORDS = 5
+MAX_RUNS = 400
+MAX_OPEN = 24
+MAX_CURVES = 8
+MAX_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def _entry(record: dict[str, Any], folder: Path) -> Entry:
 
 def index_page(entries: list[Entry], title: str) -> Page:
     """Build a page that lists runs and plots together those with the same data, metric and split."""
-    done = [entry for entry in entries if entry.status == "done"]
+    finished = [entry for entry in entries if entry.status == "done"]
     groups: dict[tuple[str, str, str], list[Entry]] = {}
-    for entry in done:
+    for entry in finished:
         groups.setdefault(entry.group, []).append(entry)
     states = ", ".join(f"{sum(e.status == s for e in entries)} {s}" for s in dict.fromkeys(e.status for e in entries))
     intro = f"{plural(len(entries), 'run')}: {states}. The runs are shown side by side without a verdict:"
@@ -122,7 +122,7 @@ def index_page(entries: list[Entry], title: str) -> Page:
             blocks = _group_blocks(members, metric, split)
             has_synthetic = any(is_synthetic(entry.record) for entry in members)
             sections.append(Section(f"group-{place}", f"{name}: {metric} on {split}", blocks, has_synthetic))
-        if done:
+        if finished:
             sections.append(Section("about", "Measures", [Text(agreement.ECE_DEFINITION)]))
     synthetic = all(is_synthetic(entry.record) for entry in entries)
     return Page(title, "kdrun, several runs", synthetic, sections)
@@ -139,7 +139,7 @@ def _missing(entries: list[Entry]) -> list[Block]:
 
 def _table(entries: list[Entry]) -> list[Block]:
     rows = []
-    for entry in entries[-MOST_RUNS:]:
+    for entry in entries[-MAX_RUNS:]:
         record = entry.record
         row = [
             entry.name,
@@ -158,10 +158,10 @@ def _table(entries: list[Entry]) -> list[Block]:
         rows.append(row)
     columns = ["run", "method", "data", "preset", "seed", "status", "score", "teacher", "student", "retention", "time"]
     notes = [f"{e.name}: {e.status}, {shorten(str(e.record['error']), 300)}" for e in entries if e.record.get("error")]
-    if len(entries) > MOST_RUNS:
-        notes.insert(0, f"The last {MOST_RUNS} of {len(entries)} runs are shown.")
-    table = Table("Runs", columns, rows, notes, words=7)
-    return [table] if len(rows) <= MOST_OPEN else [Folded(f"All {len(entries)} runs", blocks=[table])]
+    if len(entries) > MAX_RUNS:
+        notes.insert(0, f"The last {MAX_RUNS} of {len(entries)} runs are shown.")
+    table = Table("Runs", columns, rows, notes, num_text_columns=7)
+    return [table] if len(rows) <= MAX_OPEN else [Folded(f"All {len(entries)} runs", blocks=[table])]
 
 
 def _cell(value: Any) -> str:
@@ -195,11 +195,11 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
         svg = plots.dots(f"{metric} on {split}", rows, None)
         blocks.append(Figures([Figure(svg, f"{metric} on {split}", "Dots are runs; the diamond is their mean.")]))
     columns = ["setting", "seeds", "mean", "lowest", "highest", "teacher"]
-    blocks.append(Table(f"{metric} on {split}", columns, table, words=2))
-    if len(arms) <= MOST_CURVES:
+    blocks.append(Table(f"{metric} on {split}", columns, table, num_text_columns=2))
+    if len(arms) <= MAX_CURVES:
         blocks += curve_blocks(arms, metric, split)
     else:
-        blocks.append(Text(f"Learning curves: n/a ({len(arms)} settings; a plot shows at most {MOST_CURVES})."))
+        blocks.append(Text(f"Learning curves: n/a ({len(arms)} settings; a plot shows at most {MAX_CURVES})."))
     if any(arm.runs for arm in arms):
         blocks += agreement_blocks(arms)
     return blocks + config_blocks(arms)[: 1 if len(arms) > 1 else 0]
@@ -229,5 +229,5 @@ def _by_setting(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
 
 def _setting_name(setting: tuple[str, ...]) -> str:
     """Join the parts of a setting; of many parts only the first, since the table of keys shows all."""
-    more = f" … ({len(setting) - MOST_WORDS} more keys)" if len(setting) > MOST_WORDS else ""
-    return " ".join(setting[:MOST_WORDS]) + more
+    more = f" … ({len(setting) - MAX_WORDS} more keys)" if len(setting) > MAX_WORDS else ""
+    return " ".join(setting[:MAX_WORDS]) + more

@@ -15,9 +15,9 @@ from kdrun.reporting.html.run_reader import FinishedRun
 
 MODELS = ("teacher", "student")
 NO_TEXT = ("text", "n/a (predictions.jsonl holds no text; it was written by an older kdrun)")
-MOST_CLASSES = 12
-MOST_EXAMPLES = 20
-MOST_DOTS = 800
+MAX_CLASSES = 12
+MAX_EXAMPLES = 20
+MAX_DOTS = 800
 
 
 def rows_by_split(run: FinishedRun) -> dict[str, list[dict[str, Any]]]:
@@ -73,8 +73,8 @@ def _shared_errors(pair: PredictionPair, split: str) -> Table:
 
 
 def _confusions(pair: PredictionPair, split: str) -> list[Block]:
-    if len(pair.labels) > MOST_CLASSES:
-        return [Text(f"Confusion matrices: n/a ({len(pair.labels)} classes; up to {MOST_CLASSES} are shown).")]
+    if len(pair.labels) > MAX_CLASSES:
+        return [Text(f"Confusion matrices: n/a ({len(pair.labels)} classes; up to {MAX_CLASSES} are shown).")]
     references = [("gold label", pair.gold)] + ([("teacher", pair.teacher)] if pair.teacher is not None else [])
     matrices = [
         Matrix(
@@ -126,7 +126,7 @@ def score_columns(rows: Sequence[dict[str, Any]], has_teacher: bool) -> dict[str
 
 def _scatter(columns: dict[str, np.ndarray], name: str, split: str) -> Figure:
     total = len(columns[name])
-    every = -(-total // MOST_DOTS)
+    every = -(-total // MAX_DOTS)
     first, second = columns[name][::every], columns["student"][::every]
     thinned = f" One row in {every} of {total} is plotted." if every > 1 else ""
     x_name = "gold score" if name == "gold" else "teacher's score"
@@ -152,7 +152,7 @@ def difference_blocks(run: FinishedRun) -> list[Block]:
         if distance is None:
             return [Text("n/a (predictions.jsonl holds no probabilities).")]
         gap, measure = distance, "total variation distance of their probabilities"
-    places = agreement.largest_places(gap, MOST_EXAMPLES)
+    places = agreement.largest_places(gap, MAX_EXAMPLES)
     if not places:
         return [Text(f"Teacher and student give the same predictions on every row of {split}.")]
     intro = f"The {len(places)} rows of {split} with the largest {measure}, of {len(rows)}."

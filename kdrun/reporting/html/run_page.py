@@ -14,8 +14,8 @@ from kdrun.reporting.html.plots import Line
 from kdrun.reporting.html.run_reader import FinishedRun, get_path
 from kdrun.reporting.html.svg import drawing
 
-MOST_FIGURES = 24
-MOST_TURNS = 80
+MAX_FIGURES = 24
+MAX_TURNS = 80
 PAGE = "report.html"
 """Page of a domain's run, inside its folder."""
 OTHER_TEXT = {"ood": "out-of-domain", "generated": "generated"}
@@ -75,7 +75,10 @@ def _verdict(run: FinishedRun) -> list[Block]:
     blocks += [Text(text, "warning") for text in _warnings(run, scores)]
     blocks += _choice(run)
     blocks.append(
-        Text("This is one run with one seed; kdrun compare over several seeds tells differences from chance.", "small")
+        Text(
+            "This is one run with one seed; kdrun compare over several seeds distinguishes differences from chance.",
+            "small",
+        )
     )
     return [*blocks, Code(_text(result, "provenance", "command"))]
 
@@ -173,7 +176,7 @@ def curve_blocks(run: FinishedRun) -> list[Block]:
     if not curves.phases:
         return [Text("n/a (metrics.jsonl is missing, or no step was logged).")]
     turns, note = curves.turns, ""
-    if len(turns) > MOST_TURNS:
+    if len(turns) > MAX_TURNS:
         turns, note = [], f" Turns change {len(turns)} times, too often to shade."
     elif turns:
         note = " In color: turns of roles other than the student, by logged steps."
@@ -183,9 +186,9 @@ def curve_blocks(run: FinishedRun) -> list[Block]:
         blocks.append(Text(f"{values} not finite or undefined, so missing from the curves.", "warning"))
     figures = [_score_figure(run, curves, metric) for metric in curves.scores]
     figures += [_term_figure(curves, term, turns) for term in curves.terms]
-    if len(figures) > MOST_FIGURES:
-        blocks.append(Text(f"{MOST_FIGURES} of {len(figures)} curves are shown.", "warning"))
-    blocks.append(Figures(figures[:MOST_FIGURES]))
+    if len(figures) > MAX_FIGURES:
+        blocks.append(Text(f"{MAX_FIGURES} of {len(figures)} curves are shown.", "warning"))
+    blocks.append(Figures(figures[:MAX_FIGURES]))
     gauges = [_figure(GAUGES[name], _lines(lines), curves.phases, []) for name, lines in curves.gauges.items()]
     return [*blocks, Folded("Learning rate, gradient norm, speed", blocks=[Figures(gauges)])]
 

@@ -9,8 +9,8 @@ from kdrun.formatting import join_words, number, plural, shorten
 from kdrun.reporting.html.blocks import Block, Gallery, Text, TextSample
 from kdrun.reporting.html.run_reader import FinishedRun, get_path
 
-MOST_SAMPLES = 24
-MOST_WORDS = 200
+MAX_SAMPLES = 24
+MAX_WORDS = 200
 MODELS, TIMES = ("teacher", "student"), ("before", "after")
 
 
@@ -20,7 +20,7 @@ def blocks(run: FinishedRun) -> list[Block] | None:
     if not run.samples:
         note = f"No samples of the generator ({generator}): samples.jsonl is missing or empty."
         return [Text(note)] if generator not in (None, "none") else None
-    places = _spread(len(run.samples), MOST_SAMPLES)
+    places = _spread(len(run.samples), MAX_SAMPLES)
     gallery = Gallery([_sample(run.samples[place], place + 1) for place in places])
     selection = f"{len(places)} of {len(run.samples)}, evenly spaced" if len(places) < len(run.samples) else "all"
     intro = f"Texts of the generator in training order ({selection}); changed words are marked."
@@ -46,9 +46,9 @@ def _sample(line: dict[str, Any], number_of: int) -> TextSample:
             f"samples.jsonl, sample {number_of}: `changed` names {plural(len(out_of_range), 'word')} that the text "
             f"lacks (the first is {out_of_range[0]}; the text has {plural(len(words), 'word')}, counted from 0)"
         )
-    marked = [(word, place in changed) for place, word in enumerate(words)][:MOST_WORDS]
-    if len(words) > MOST_WORDS:
-        marked.append((f"… ({len(words) - MOST_WORDS} more words)", False))
+    marked = [(word, place in changed) for place, word in enumerate(words)][:MAX_WORDS]
+    if len(words) > MAX_WORDS:
+        marked.append((f"… ({len(words) - MAX_WORDS} more words)", False))
     tables = {(model, when): line[model][when] for model in MODELS for when in TIMES}
     labels = list(dict.fromkeys(label for table in tables.values() for label in table))
     rows = [[label, *(number(table.get(label), 3) for table in tables.values())] for label in labels]

@@ -113,7 +113,7 @@ def make_table(records: list[Comparison], methods: list[str], digits: int, *, wi
 
 def _is_as_published(arm: dict[str, Any]) -> bool:
     """Return whether an arm has the rows of the paper: no fewer rows, no held-out domain."""
-    settings = dict(word.lstrip("+").split("=", 1) for word in arm["words"] if "=" in word)
+    settings = dict(override.lstrip("+").split("=", 1) for override in arm["words"] if "=" in override)
     return not any(
         settings.get(key, default) not in (default, "null")
         for key, default in published_values.UNPUBLISHED_SETTINGS.items()

@@ -1,4 +1,4 @@
-"""Which runs may be averaged: equal in everything but the seed.
+"""Group runs that differ only in the seed, to be averaged.
 
 The runs of a cell differ only in their seed, as far as recorded. Runs of the same row and column that differ in
 anything else go into separate rows, and the difference is named.
@@ -12,9 +12,10 @@ from itertools import combinations
 from typing import Any
 
 from kdrun.formatting import NOT_MEASURED
+from kdrun.storage.ledger import FinishedRecord
 
 Key = tuple[str, str]
-"""Type of a fact (recorded, word or setting) and its name."""
+"""Type of a fact (recorded, override or setting) and its name."""
 
 DATA_KEYS = {("recorded", name) for name in ("data", "metric", "split")}
 """Facts that differ between tasks: named only in columns where they differ, so that rows align."""
@@ -27,13 +28,13 @@ class Entry:
     Attributes:
         run: ledger record of the run.
         recorded: recorded facts: student, data, code, …; None if not recorded.
-        words: overrides beyond the axes, `optim.epochs` → `3`; differences are named by them.
+        overrides: overrides other than the axes, `optim.epochs` → `3`; they name differences between runs.
         settings: the whole config (of older runs the overrides), and the steps taken.
     """
 
-    run: dict[str, Any]
+    run: FinishedRecord
     recorded: dict[str, str | None]
-    words: dict[str, str]
+    overrides: dict[str, str]
     settings: dict[str, str]
 
     @property
@@ -47,7 +48,7 @@ class Entry:
         if name == "seed":
             return str(self.run["seed"])
         if name == "settings":
-            return " ".join(f"{key}={value}" for key, value in self.words.items()) or "preset defaults"
+            return " ".join(f"{key}={value}" for key, value in self.overrides.items()) or "preset defaults"
         return self.recorded[name] or NOT_MEASURED
 
 
@@ -104,7 +105,7 @@ def distinguishing_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]
     named only where they separate runs that have equal facts and overrides.
     """
     candidates = dict.fromkeys(key for column in columns for facts in column for key in facts if key[0] != "setting")
-    ordered = sorted(candidates, key=lambda key: key[0] != "word")  # overrides first
+    ordered = sorted(candidates, key=lambda key: key[0] != "override")  # overrides first
     keys = [
         key for key in ordered if any(len({_effective_value(key, facts) for facts in column}) > 1 for column in columns)
     ]
@@ -117,7 +118,7 @@ def distinguishing_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]
 
 def _effective_value(key: Key, facts: dict[Key, str | None]) -> str | None:
     """Return the value behind a name: an override that repeats the value in effect is no difference."""
-    return facts.get(("setting", key[1]), facts.get(key)) if key[0] == "word" else facts.get(key)
+    return facts.get(("setting", key[1]), facts.get(key)) if key[0] == "override" else facts.get(key)
 
 
 def describe_difference(keys: Iterable[Key], facts: dict[Key, str | None]) -> str:
@@ -134,9 +135,11 @@ def describe_difference(keys: Iterable[Key], facts: dict[Key, str | None]) -> st
 
 def _facts(group: list[Entry]) -> dict[Key, str | None]:
     """Return the facts that all runs of a group share; equal settings may have been overridden differently."""
-    first, overrides = group[0], [set(entry.words.items()) for entry in group]
+    first, overrides = group[0], [set(entry.overrides.items()) for entry in group]
     common = set.intersection(*overrides)
-    facts: dict[Key, str | None] = {("word", k): value for k, value in first.words.items() if (k, value) in common}
+    facts: dict[Key, str | None] = {
+        ("override", k): value for k, value in first.overrides.items() if (k, value) in common
+    }
     facts |= {("recorded", name): value for name, value in first.recorded.items()}
     return facts | {("setting", name): value for name, value in first.settings.items()}
 

@@ -14,6 +14,7 @@ from kdrun.reporting.tables import run_facts
 from kdrun.reporting.tables.grouping import Cell, Entry, group_into_cells
 from kdrun.reporting.tables.published_values import TAGS, Published, method_value
 from kdrun.reporting.tables.render import TextTable, csv_number
+from kdrun.storage.ledger import FinishedRecord, finished_records
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,13 @@ def make_table(runs: list[dict[str, Any]], spec: MeansSpec) -> TextTable:
         ConfigError: no run has the metric or the split.
         DataError: none of the runs is done.
     """
-    done = [run for run in runs if run["status"] == "done"]
+    finished = finished_records(runs)
     unfinished = Counter(run["status"] for run in runs if run["status"] != "done")
     left_out = ", ".join(f"{count} {status}" for status, count in unfinished.items())
-    if not done:
+    if not finished:
         raise DataError(f"none of the {len(runs)} runs is done ({left_out}); a table needs finished runs")
-    _check_measured(done, spec)
-    cells = group_into_cells([_entry(run, spec) for run in done], spec.rows, spec.cols)
+    _check_measured(finished, spec)
+    cells = group_into_cells([_entry(run, spec) for run in finished], spec.rows, spec.cols)
     table = _lay_out(cells, spec)
     table.notes += _notes(cells, spec, table)
     if left_out:
@@ -72,9 +73,9 @@ def make_table(runs: list[dict[str, Any]], spec: MeansSpec) -> TextTable:
     return table
 
 
-def _check_measured(done: list[dict[str, Any]], spec: MeansSpec) -> None:
-    splits = sorted({split for run in done for split in run["student"]["metrics"]})
-    metrics = sorted({m for run in done for values in run["student"]["metrics"].values() for m in values})
+def _check_measured(finished: list[FinishedRecord], spec: MeansSpec) -> None:
+    splits = sorted({split for run in finished for split in run["student"]["metrics"]})
+    metrics = sorted({m for run in finished for values in run["student"]["metrics"].values() for m in values})
     requests = (("metric", spec.metric, metrics), ("split", spec.split, splits))
     problems = [
         f"{key}={value}: no run has it{did_you_mean(value, choices)} (recorded: {', '.join(choices)})"
@@ -85,7 +86,7 @@ def _check_measured(done: list[dict[str, Any]], spec: MeansSpec) -> None:
         raise ConfigError(problems)
 
 
-def _entry(run: dict[str, Any], spec: MeansSpec) -> Entry:
+def _entry(run: FinishedRecord, spec: MeansSpec) -> Entry:
     return run_facts.run_entry(run, spec.metric or run["headline"]["metric"], spec.split or run["headline"]["split"])
 
 
@@ -106,8 +107,9 @@ def cell_score(cell: Cell) -> Score:
 
 def run_score(entry: Entry, role: str = "student") -> float | None:
     """Return a role's score in a run, from -1 to 1; None if it has none."""
-    metrics = entry.run[role]["metrics"] if entry.run.get(role) else {}
-    return metrics.get(entry.recorded["split"], {}).get(entry.recorded["metric"])
+    model = entry.run["teacher"] if role == "teacher" else entry.run["student"]
+    metrics = model["metrics"] if model else {}
+    return metrics.get(entry.recorded["split"] or "", {}).get(entry.recorded["metric"] or "")
 
 
 def _lay_out(cells: list[Cell], spec: MeansSpec) -> TextTable:
@@ -227,13 +229,14 @@ def _notes(cells: list[Cell], spec: MeansSpec, table: TextTable) -> Iterator[str
 def _checkpoints(firsts: list[Entry]) -> Iterator[str]:
     """Name the splits that chose the checkpoints."""
     choices = dict.fromkeys((entry.recorded["checkpoint"], entry.recorded["split"]) for entry in firsts)
-    for chosen, split in choices:
-        if not chosen:
+    for checkpoint, split in choices:
+        if not checkpoint:
             yield "Checkpoint: older runs did not record which split chose it."
-        elif " on " not in chosen:
-            yield f"Checkpoint: {chosen}."
+        elif " on " not in checkpoint:
+            yield f"Checkpoint: {checkpoint}."
         else:
-            yield f"Checkpoint: {chosen}, {'the split' if chosen.endswith(f' on {split}') else split} reported."
+            reported = "the split" if checkpoint.endswith(f" on {split}") else split
+            yield f"Checkpoint: {checkpoint}, {reported} reported."
 
 
 def _teachers(firsts: list[Entry], spec: MeansSpec) -> Iterator[str]:

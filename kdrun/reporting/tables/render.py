@@ -57,7 +57,7 @@ def render(table: TextTable, table_format: Format) -> str:
     return {Format.markdown: _markdown, Format.csv: _csv, Format.latex: _latex}[table_format](table)
 
 
-def print_table(sheet: TextTable) -> None:
+def print_table(text_table: TextTable) -> None:
     """Print a table; tables wider than the terminal wrap, cells are never cut."""
     from rich import box
     from rich.console import Console
@@ -66,20 +66,20 @@ def print_table(sheet: TextTable) -> None:
     from rich.table import Table
 
     looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
-    table = Table(title=escape(sheet.title), title_justify="left", title_style="bold", **looks)
-    for i, name in enumerate(sheet.columns):
-        table.add_column(escape(name), justify="left" if i in sheet.left else "right", no_wrap=True)
-    marked = {column for _, column in sheet.best}
-    for i, row in enumerate(sheet.rows):
+    table = Table(title=escape(text_table.title), title_justify="left", title_style="bold", **looks)
+    for i, name in enumerate(text_table.columns):
+        table.add_column(escape(name), justify="left" if i in text_table.left else "right", no_wrap=True)
+    marked = {column for _, column in text_table.best}
+    for i, row in enumerate(text_table.rows):
         cells = [f"{escape(cell)}  " if j in marked else escape(cell) for j, cell in enumerate(row)]
         table.add_row(
-            *(f"[bold]{cell[:-2]} *[/bold]" if (i, j) in sheet.best else cell for j, cell in enumerate(cells))
+            *(f"[bold]{cell[:-2]} *[/bold]" if (i, j) in text_table.best else cell for j, cell in enumerate(cells))
         )
     console = Console(highlight=False, soft_wrap=True)
     wide = console.options.update(width=100_000)
-    console.width = max(console.width, Measurement.get(console, wide, table).maximum, len(sheet.title))
+    console.width = max(console.width, Measurement.get(console, wide, table).maximum, len(text_table.title))
     console.print(table)
-    for note in ["", *sheet.notes] if sheet.notes else []:
+    for note in ["", *text_table.notes] if text_table.notes else []:
         console.print(escape(note))
 
 

@@ -11,19 +11,20 @@ from typing import Any
 
 from kdrun.config.identity import NON_IDENTITY_KEYS
 from kdrun.reporting.tables.grouping import Entry
+from kdrun.storage.ledger import FinishedRecord
 from kdrun.storage.serialization import flatten
 
 AXES = ("method", "task", "preset", "seed")
 """Settings that every record has a key for."""
 CHOICES = ("student", "teacher", "data", "student.path", "teacher.path")
-"""Settings whose choice the record names more precisely; they count, but need not be named."""
+"""Choices that the record names more precisely, so differences are not named by them."""
 SPEED = ("runtime.threads", "runtime.log_every", "runtime.eval_batch_size")
 """Settings that change speed and logging, not results beyond rounding."""
 DATA_FOLDER = "data.dir"
-"""Folder of the rows; the rows are identified by their hash."""
+"""Folder of the rows, which are identified by their hash instead."""
 
 
-def run_entry(run: dict[str, Any], metric: str, split: str) -> Entry:
+def run_entry(run: FinishedRecord, metric: str, split: str) -> Entry:
     """Collect the facts of a finished run for a metric on a split."""
     provenance, config = run.get("provenance") or {}, run.get("config")
     overrides = typed_overrides(run["command"])
@@ -59,7 +60,7 @@ def _compared(run: Mapping[str, Any], settings: Mapping[str, str], hidden: tuple
 
 
 def is_non_identity(key: str) -> bool:
-    """Return whether a setting is only about where a run wrote or what tracked it; `experiment` is not."""
+    """Return whether a setting only decides where a run writes or logs; `experiment` is not such a setting."""
     return key != "experiment" and key.partition(".")[0] in NON_IDENTITY_KEYS
 
 
@@ -86,7 +87,7 @@ def code_version(run: Mapping[str, Any]) -> str | None:
 
 def typed_overrides(command: str) -> dict[str, str]:
     """Return the `key=value` overrides of a command."""
-    pairs = (word.lstrip("+").partition("=") for word in shlex.split(command)[1:])
+    pairs = (arg.lstrip("+").partition("=") for arg in shlex.split(command)[1:])
     return {key: as_text(_value(value)) for key, separator, value in pairs if separator}
 
 
@@ -123,7 +124,7 @@ def compared_value(run: Mapping[str, Any], key: str, value: str) -> str:
     return (run.get("path_names") or {}).get(key) or PurePath(value).name
 
 
-def _checkpoint(run: Mapping[str, Any]) -> str | None:
+def _checkpoint(run: FinishedRecord) -> str | None:
     checkpoint = run.get("checkpoint")
     if not checkpoint:
         return None

@@ -1,1 +1,1 @@
-"""Exporters: what a finished run leaves for others to use."""
+"""Exporters: write results of a finished run for use elsewhere."""

@@ -42,7 +42,7 @@ def target_sequences(texts: Sequence[str], bundle: ModelBundle, limit: int, *, g
 
 
 def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Forward pass of a teacher, for batches as they are created.
+    """Forward pass of a teacher, called for each batch while it is created.
 
     Returns:
         A function from the teacher's inputs to the logits at each answer token, without a gradient, NaN after an
@@ -50,11 +50,11 @@ def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callabl
         [batch, answer length].
     """
 
-    def score(inputs: dict[str, Tensor]) -> Tensor:
+    def forward(inputs: dict[str, Tensor]) -> Tensor:
         with torch.no_grad(), accelerator.autocast():
             return model(**inputs).logits
 
-    return score
+    return forward
 
 
 def cached_answers(bundle: ModelBundle, tokens: TokenizedSplit, evaluator: Evaluator) -> list[str]:

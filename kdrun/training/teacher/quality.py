@@ -1,4 +1,4 @@
-"""Compare the teacher with a constant prediction and refuse weak teachers."""
+"""Reject teachers that hardly beat the majority baseline."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_a_zero_term_fails_with_a_reason() -> None:
     assert not terms.ok
     assert "soft is zero" in terms.remedy
     assert gradients.ok
-    assert "1 unused: student.pooler.weight" in gradients.found
+    assert "1 unused: student.pooler.weight" in gradients.value
 
 
 def test_labels_in_another_order_fail() -> None:

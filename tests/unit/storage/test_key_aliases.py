@@ -11,7 +11,7 @@ from kdrun.reporting.tables.run_facts import run_entry
 from kdrun.runs.resume import expand_resume
 from kdrun.runs.run_record import read_record
 from kdrun.storage import key_aliases
-from kdrun.storage.ledger import LEDGER, read_comparisons, read_runs
+from kdrun.storage.ledger import LEDGER, finished_records, read_comparisons, read_runs
 from tests.helpers.paths import ROOT
 
 PUBLISHED = ROOT / "conf" / "experiment" / "results.jsonl"
@@ -97,10 +97,10 @@ def test_a_ledger_line_of_the_old_version_falls_into_the_cell_of_a_new_one(tmp_p
     new = {**line, "run_id": "new", "config": NEW_CONFIG, "command": NEW_COMMAND}
     path = tmp_path / LEDGER
     path.write_text("".join(f"{json.dumps(record)}\n" for record in (old, new)))
-    entries = [run_entry(run, "accuracy", "dev") for run in read_runs(path)]
+    entries = [run_entry(run, "accuracy", "dev") for run in finished_records(read_runs(path))]
     assert entries[0].identity == entries[1].identity
-    assert entries[0].words == entries[1].words
-    assert entries[0].words["checkpoint_selection"] == "last"
+    assert entries[0].overrides == entries[1].overrides
+    assert entries[0].overrides["checkpoint_selection"] == "last"
 
 
 def test_no_published_line_is_read_with_an_old_key() -> None:

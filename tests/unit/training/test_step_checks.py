@@ -27,8 +27,8 @@ def test_means_reached_and_unreached_parameters() -> None:
     first_output = output(student[0], hard=6.0)
     report = check_first_step("train", "student", first_output, roles, [student])
     assert report.terms == {"hard": 2.0}
-    assert report.reached == 2
-    assert report.unreached == ["student.1.weight", "student.1.bias"]
+    assert report.num_with_gradient == 2
+    assert report.without_gradient == ["student.1.weight", "student.1.bias"]
     assert report.warnings() == []
 
 
@@ -69,7 +69,7 @@ def test_a_first_step_that_moves_nothing_is_warned_of() -> None:
     roles = models()
     report = check_first_step("train", "student", output(roles["student"]), roles, [roles["student"]])
     assert report.warnings() == []
-    (warning,) = replace(report, moved=False).warnings()
+    (warning,) = replace(report, weights_changed=False).warnings()
     assert "changed no weight of the student" in warning
 
 

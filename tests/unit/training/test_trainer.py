@@ -46,7 +46,7 @@ class MayBeZero(Regress):
 def test_a_term_that_stays_zero_is_reported() -> None:
     loop, watcher, _ = make(MayBeZero)
     loop.run()
-    assert watcher.looks[0].zero_terms == []
+    assert watcher.first_steps[0].zero_terms == []
     assert watcher.zeros == [("fit", "student", ["never"])]
 
 

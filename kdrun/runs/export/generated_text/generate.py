@@ -1,7 +1,7 @@
 """Generate unique rows and score them with the teacher.
 
-Rows are scored as the text that is read back, not as the generated tokens: decoding may change words, and readers of
-the file have only the text.
+The teacher scores the decoded text, not the generated tokens. Decoding may change words, and readers of the file have
+only the text.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from kdrun.runs.context import PreparedRun
 from kdrun.runs.text_samples import text_spans
 
 PHASE = "generated"
-"""Name of the random streams behind the text."""
-FEWEST_NEW = 0.05
-"""Share of new texts below which another pass over the source rows is not worth its time."""
+"""Name of the random streams from which the text is generated."""
+MIN_NEW_SHARE = 0.05
+"""Generation ends after a pass with a smaller share of new texts."""
 
 
 @dataclass
 class GenerationCounts:
-    """What became of the texts that were made.
+    """Number of generated texts, by outcome; the names are keys of result.json and card.json.
 
     Attributes:
-        made: generated texts.
+        made: all generated texts.
         kept: texts that became rows.
-        repeated: texts that were generated before.
+        repeated: texts equal to an earlier one.
         empty: texts without words, or pairs with such a text.
-        unknown: texts with an unknown-word token, which has no text.
+        unknown: texts with the unknown token, which cannot be decoded.
         passes: passes over the source rows; the last one may be partial.
     """
 
@@ -53,89 +53,92 @@ class GenerationCounts:
 
 
 class RowGenerator:
-    """Makes rows until there are enough, or until the generator gives hardly a new text.
+    """Generates rows until there are enough, or until the generator produces almost no new text.
 
     Args:
-        run: the run, trained.
-        method: makes the text.
+        run: the run, after training.
+        method: generates the text.
         loader: the source rows.
-        rows: how many are wanted.
+        num_rows: requested number of rows.
     """
 
-    def __init__(self, run: PreparedRun, method: Method, loader: BatchLoader, rows: int) -> None:
-        self.run, self.method, self.loader, self.wanted = run, method, loader, rows
+    def __init__(self, run: PreparedRun, method: Method, loader: BatchLoader, num_rows: int) -> None:
+        self.run, self.method, self.loader, self.num_rows = run, method, loader, num_rows
         self.counts = GenerationCounts()
         self._tokenizer: Any = run.roles["generator"].tokenizer
         teacher = run.roles["teacher"]
         self._reader = TextTokenizer(teacher.tokenizer, run.config.data.max_length, teacher.prompts)
-        self._texts = TEXT_COLUMNS[: len(run.config.task.text)]
-        self._seen: set[str] = set()
+        self._columns = TEXT_COLUMNS[: len(run.config.task.text)]
+        self._unique_texts: set[str] = set()
 
     def rows(self) -> Iterator[GeneratedRow]:
-        """The rows: each pass draws source rows at random, with fresh noise, as many as are still wanted."""
+        """The rows with the teacher's scores.
+
+        Each pass over the source rows draws as many of them at random as rows are missing, with new noise.
+        """
         self.method.roles["generator"].eval()
-        number, lengths = count(), self.loader.tokens["student"].lengths
-        for attempt in count():
-            before, size = (self.counts.made, self.counts.kept), self.run.evaluator.predictor.batch_size
+        batch_numbers, lengths = count(), self.loader.tokens["student"].lengths
+        for pass_number in count():
+            before, batch_size = replace(self.counts), self.run.evaluator.predictor.batch_size
             self.counts.passes += 1
-            stream = rng.numpy_stream(self.run.config.seed, PHASE, index=attempt)
-            # at least a batch: of a few rows, all may be repeats by chance
-            chosen = stream.permutation(self.loader.num_rows)[: max(self.wanted - self.counts.kept, size)]
-            batches = [chosen[places] for places in longest_first_batches(lengths[chosen], size)]
+            stream = rng.numpy_stream(self.run.config.seed, PHASE, index=pass_number)
+            # at least one batch, because the texts of a few rows may all be repeats by chance
+            rows = stream.permutation(self.loader.num_rows)[: max(self.num_rows - self.counts.kept, batch_size)]
+            batches = [rows[indices] for indices in longest_first_batches(lengths[rows], batch_size)]
             for i in stream.permutation(len(batches)):
-                for row in self._scored(self._made(batches[i], next(number))):
+                for row in self._score(self._generate_batch(batches[i], next(batch_numbers))):
                     yield row
                     self.counts.kept += 1
-                if self.counts.kept >= self.wanted:
+                if self.counts.kept >= self.num_rows:
                     return
-            made, kept = self.counts.made - before[0], self.counts.kept - before[1]
-            if kept < FEWEST_NEW * made:
+            if self.counts.kept - before.kept < MIN_NEW_SHARE * (self.counts.made - before.made):
                 return
 
-    def _made(self, rows: np.ndarray, number: int) -> list[GeneratedRow]:
-        """New texts generated from these source rows, not yet scored, up to the requested number."""
-        batch = self.loader.load_batch(rows, PHASE, number)
+    def _generate_batch(self, rows: np.ndarray, batch_number: int) -> list[GeneratedRow]:
+        """New rows without scores from these source rows, up to the requested number."""
+        batch = self.loader.load_batch(rows, PHASE, batch_number)
         with torch.no_grad(), self.run.accelerator.autocast():
-            made = self.method.generate_for_export(batch)
-        classes = [None] * len(rows) if made.target_class is None else made.target_class.tolist()
-        source = self.run.data.student_rows.table.take(pa.array(rows)).to_pylist()
-        found: list[GeneratedRow] = []
-        for i, (origin, wanted, name) in enumerate(zip(source, classes, rows.tolist(), strict=True)):
-            if self.counts.kept + len(found) == self.wanted:
+            generated = self.method.generate_for_export(batch)
+        classes = [None] * len(rows) if generated.target_class is None else generated.target_class.tolist()
+        source_rows = self.run.data.student_rows.table.take(pa.array(rows)).to_pylist()
+        new_rows: list[GeneratedRow] = []
+        for i, (source_row, target_class, index) in enumerate(zip(source_rows, classes, rows.tolist(), strict=True)):
+            if self.counts.kept + len(new_rows) == self.num_rows:
                 break
-            texts = self._kept(made.ids[i][made.present[i]].tolist())
+            texts = self._new_texts(generated.ids[i][generated.present[i]].tolist())
             if texts is not None:
-                source_texts = tuple(origin[key] for key in self._texts)
-                found.append(GeneratedRow(texts, source_texts, np.empty(0), name, wanted))
-        return found
+                source_texts = tuple(source_row[key] for key in self._columns)
+                new_rows.append(GeneratedRow(texts, source_texts, np.empty(0), index, target_class))
+        return new_rows
 
-    def _kept(self, ids: list[int]) -> tuple[str, ...] | None:
-        """The texts of a row of tokens, or None (counted) where it is not to be kept."""
+    def _new_texts(self, ids: list[int]) -> tuple[str, ...] | None:
+        """Decode and count a row of tokens; None if a text is empty, repeated or has an unknown token."""
         self.counts.made += 1
         if self._tokenizer.unk_token_id in ids:
             self.counts.unknown += 1
             return None
         parts = [self._tokenizer.decode(ids[first:end]).strip() for first, end in text_spans(self._tokenizer, ids)]
         texts = tuple(text for text in parts if text)
-        if len(texts) != len(self._texts):
+        if len(texts) != len(self._columns):
             self.counts.empty += 1
             return None
         key = SEPARATOR.join(texts)
-        if key in self._seen:
+        if key in self._unique_texts:
             self.counts.repeated += 1
             return None
-        self._seen.add(key)
+        self._unique_texts.add(key)
         return texts
 
-    def _scored(self, rows: list[GeneratedRow]) -> Iterator[GeneratedRow]:
-        """The rows with the teacher's probabilities of their texts, read as any run reads them."""
+    def _score(self, rows: list[GeneratedRow]) -> Iterator[GeneratedRow]:
+        """The rows with the teacher's probabilities, and its answers for a task answered with text."""
         if not rows:
             return
         evaluator, teacher = self.run.evaluator, self.run.roles["teacher"]
         tokens = self._reader.tokenize([row.texts for row in rows])
         classifier = self.method.context.class_view().as_classifier(teacher.model)
         logits = evaluator.predictor.logits(classifier, tokens, len(self.run.config.task.classes))
-        scores = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
-        written = evaluator.outputs(teacher, tokens) if evaluator.task_type.generates_text else None
-        for i, (row, shares) in enumerate(zip(rows, scores, strict=True)):
-            yield replace(row, probabilities=shares, answer=None if written is None else written[i].text)
+        probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
+        answers = evaluator.outputs(teacher, tokens) if evaluator.task_type.generates_text else None
+        for i, (row, row_probabilities) in enumerate(zip(rows, probabilities, strict=True)):
+            answer = None if answers is None else answers[i].text
+            yield replace(row, probabilities=row_probabilities, answer=answer)

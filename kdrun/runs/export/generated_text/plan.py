@@ -12,25 +12,25 @@ from kdrun import registry
 from kdrun.config.data import DevSource, FolderDataConfig
 from kdrun.config.schema import RunConfig
 
-MOST_BY_DEFAULT = 10_000
-"""Rows, where `generated.rows` does not say how many."""
+MAX_DEFAULT_ROWS = 10_000
+"""Largest number of rows when `generated.rows` is not set."""
 
 
 def num_rows_to_export(config: RunConfig, source_rows: int) -> int:
-    """How many rows a run leaves behind; 0 for none.
+    """Number of generated rows that a run exports; 0 for none.
 
     Args:
-        config: of the run.
-        source_rows: how many rows its student learns from.
+        config: config of the run.
+        source_rows: number of rows that its student is trained on.
     """
     method = registry.get("method", config.method.name).target
     if config.generated.rows is not None:
         return config.generated.rows
-    return min(MOST_BY_DEFAULT, source_rows) if method.generates_text and method.requires.data_free else 0
+    return min(MAX_DEFAULT_ROWS, source_rows) if method.generates_text and method.requires.data_free else 0
 
 
 def why_not_exported(config: RunConfig) -> str:
-    """Why a run leaves no generated text behind."""
+    """Reason why a run exports no generated text."""
     if not registry.get("method", config.method.name).target.generates_text:
         return f"method={config.method.name} makes no text"
     rows = config.generated.rows
@@ -38,12 +38,12 @@ def why_not_exported(config: RunConfig) -> str:
 
 
 def overrides_to_train_on(config: RunConfig, folder: Path) -> list[str]:
-    """Words of a run whose student learns from the text that this run left in its folder."""
-    rows = config.data.task_section
-    if rows.name == DevSource.folder.value:
-        assert isinstance(rows, FolderDataConfig)
-        source = [f"data.dir={rows.dir}"]
+    """Overrides of a run that trains a student on the text exported to a folder."""
+    section = config.data.task_section
+    if section.name == DevSource.folder.value:
+        assert isinstance(section, FolderDataConfig)
+        source = [f"data.dir={section.dir}"]
     else:
-        source = ["data.dev=hub"] if rows.name == DevSource.hub.value else []
+        source = ["data.dev=hub"] if section.name == DevSource.hub.value else []
     run = ["method=finetune", f"task={config.task.name}", f"preset={config.preset}"]
     return [*run, "data=generated", f"data.path={folder}", *source]

@@ -1,4 +1,4 @@
-"""Write the rows, their card and a README, all or nothing."""
+"""Write the rows, their card and a README to one folder, atomically."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,53 +25,53 @@ from kdrun.runs.export.generated_text.generate import RowGenerator
 from kdrun.storage.hashing import file_digest
 from kdrun.storage.run_result import GeneratedTextResult
 
-EXAMPLES = 5
-"""Rows of each class that the card shows."""
+EXAMPLES_PER_CLASS = 5
+"""Rows of each class on the card."""
 
 
 def export_generated_text(
     run: PreparedRun, method: Method, loader: BatchLoader, teacher: TeacherResult | None
 ) -> GeneratedTextResult | None:
-    """Make, score, measure and write the text that a run leaves behind.
+    """Generate, score, measure and write the text that a run exports.
 
     Args:
-        run: the run, trained, with its folder.
-        method: makes the text.
+        run: the run, after training, with its folder.
+        method: generates the text.
         loader: source rows.
         teacher: scores the text.
 
     Returns:
-        For result.json: where it is, counts, figures, and the fingerprint of the rows as another run reads them. None
-        where none is asked for, or the generator gave no text.
+        Path, counts and statistics for result.json, and the fingerprint of the rows as another run reads them. None
+        if the run exports no text, or the generator produced none.
     """
     rows = plan.num_rows_to_export(run.config, loader.num_rows)
     if not rows:
         return None
     assert run.run_dir is not None
     assert teacher is not None
-    run.console.print(f"generator makes {rows} rows of text, the teacher scores them")
-    maker, task, classes = RowGenerator(run, method, loader, rows), run.config.task, run.config.task.classes
-    shown = ReservoirExamples(classes, run.config.seed)
+    run.console.print(f"generating {rows} rows of text, scored by the teacher")
+    generator, task, classes = RowGenerator(run, method, loader, rows), run.config.task, run.config.task.classes
+    examples = ReservoirExamples(classes, run.config.seed)
     place = run.run_dir.path / FOLDER
     work = place.with_name(f".{FOLDER}.tmp")
-    shutil.rmtree(work, ignore_errors=True)  # of a process that died here
+    shutil.rmtree(work, ignore_errors=True)  # left by a crashed process
     work.mkdir()
     try:
         with (work / FILE).open("w", encoding="utf-8") as file:
-            lines = _written(shown.watch(maker.rows()), file, classes)
-            first = next(lines, None)
+            scored_rows = _write_rows(examples.sample_from(generator.rows()), file, classes)
+            first = next(scored_rows, None)
             if first is None:
-                run.console.warning(f"no text exported: all {maker.counts.made} texts were empty or unknown words")
+                run.console.warning(f"no text exported: {generator.counts.made} texts are all empty or unknown words")
                 return None
-            figures = measure(_again(first, lines), classes)
+            quality = measure(chain([first], scored_rows), classes)
             file.flush()
             os.fsync(file.fileno())
         split = read_generated(str(work / FILE), task)  # the rows as another run reads them
         file_facts = {"rows": split.num_rows, "sha256": file_digest(work / FILE), "fingerprint": split.fingerprint}
-        counts = asdict(maker.counts) | {"wanted": rows}
-        content = card.card_content(run, teacher, loader, counts, figures, file_facts, shown.found())
+        counts = asdict(generator.counts) | {"wanted": rows}
+        content = card.card_content(run, teacher, loader, counts, quality, file_facts, examples.lines_by_class())
         _write_card(work, content)
-        shutil.rmtree(place, ignore_errors=True)  # of a process that died between here and the result
+        shutil.rmtree(place, ignore_errors=True)  # left by a process that crashed before it wrote the result
         work.rename(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -81,7 +82,7 @@ def export_generated_text(
         "fingerprint": split.fingerprint,
         "name": FILE,
         "counts": counts,
-        "quality": figures,
+        "quality": quality,
     }
 
 
@@ -90,49 +91,44 @@ def _write_card(folder: Path, content: dict[str, Any]) -> None:
     (folder / "README.md").write_text(card.card_markdown(content), encoding="utf-8")
 
 
-def _written(rows: Iterable[GeneratedRow], file: IO[str], labels: list[str]) -> Iterator[GeneratedRow]:
-    """The rows, each written as a line on its way."""
+def _write_rows(rows: Iterable[GeneratedRow], file: IO[str], labels: list[str]) -> Iterator[GeneratedRow]:
+    """Write each row as a line of a file and pass it on."""
     for row in rows:
         file.write(json.dumps(line(row, labels), ensure_ascii=False) + "\n")
         yield row
 
 
 def line(row: GeneratedRow, labels: list[str]) -> dict[str, Any]:
-    """A row as `kdrun.data.sources.generated_text` reads it."""
-    shares = {name: round(float(share), 6) for name, share in zip(labels, row.probabilities, strict=True)}
-    made: dict[str, Any] = dict(zip(TEXT_COLUMNS, row.texts, strict=False))
-    wanted = None if row.target_class is None else labels[row.target_class]
+    """A row as a line of the file, in the format that `kdrun.data.sources.generated_text` reads."""
+    probabilities = {name: round(float(p), 6) for name, p in zip(labels, row.probabilities, strict=True)}
+    texts: dict[str, Any] = dict(zip(TEXT_COLUMNS, row.texts, strict=False))
+    target_class = None if row.target_class is None else labels[row.target_class]
     answer = {} if row.answer is None else {"answer": row.answer}
-    return made | {"wanted": wanted, "teacher": shares, **answer, "source": row.source}
-
-
-def _again(first: GeneratedRow, rest: Iterable[GeneratedRow]) -> Iterator[GeneratedRow]:
-    yield first
-    yield from rest
+    return texts | {"wanted": target_class, "teacher": probabilities, **answer, "source": row.source}
 
 
 class ReservoirExamples:
-    """A few rows of each class, drawn at random from a stream of rows, each as likely as any other (Vitter 1985)."""
+    """Uniform random sample of rows per class from a stream of rows (reservoir sampling, Vitter 1985)."""
 
     def __init__(self, labels: list[str], seed: int) -> None:
         self._labels, self._draws = labels, rng.numpy_stream(seed, "examples", "generated")
-        self._kept: list[list[GeneratedRow]] = [[] for _ in labels]
+        self._samples: list[list[GeneratedRow]] = [[] for _ in labels]
         self._counts = np.zeros(len(labels), int)
 
-    def watch(self, rows: Iterable[GeneratedRow]) -> Iterator[GeneratedRow]:
-        """The rows as they come."""
+    def sample_from(self, rows: Iterable[GeneratedRow]) -> Iterator[GeneratedRow]:
+        """Add each row to the sample and pass it on."""
         for row in rows:
-            kept, number = self._kept[row.label], int(self._counts[row.label])
+            sample, number = self._samples[row.label], int(self._counts[row.label])
             self._counts[row.label] += 1
-            if number < EXAMPLES:
-                kept.append(row)
-            elif (place := int(self._draws.integers(number + 1))) < EXAMPLES:
-                kept[place] = row
+            if number < EXAMPLES_PER_CLASS:
+                sample.append(row)
+            elif (place := int(self._draws.integers(number + 1))) < EXAMPLES_PER_CLASS:
+                sample[place] = row
             yield row
 
-    def found(self) -> dict[str, list[dict[str, Any]]]:
-        """By class, the lines of its rows, each with the text that it was made of."""
+    def lines_by_class(self) -> dict[str, list[dict[str, Any]]]:
+        """The lines of the sampled rows per class, each with its source text as `made_of`."""
         return {
-            name: [line(row, self._labels) | {"made_of": list(row.source_texts)} for row in kept]
-            for name, kept in zip(self._labels, self._kept, strict=True)
+            name: [line(row, self._labels) | {"made_of": list(row.source_texts)} for row in sample]
+            for name, sample in zip(self._labels, self._samples, strict=True)
         }

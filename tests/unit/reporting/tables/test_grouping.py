@@ -10,10 +10,10 @@ from kdrun.reporting.tables.grouping import Cell, Entry, group_into_cells
 
 
 def entry(method: str, task: str, seed: int, started: float = 0.0, **facts: Any) -> Entry:
-    """Facts: `given` are typed words, `config` the settings where they are not just those words."""
-    overrides, config = facts.pop("given", {}), facts.pop("config", None)
+    """A run with these facts; `typed` are its overrides, `config` its settings if they are not just the overrides."""
+    overrides, config = facts.pop("typed", {}), facts.pop("config", None)
     recorded = {"method": method, "task": task, "data": f"{task}-rows", "student": "small", "code": "a", **facts}
-    run = {"seed": seed, "started": started}
+    run: Any = {"seed": seed, "started": started}
     return Entry(run, recorded, overrides, overrides if config is None else config)
 
 
@@ -48,7 +48,7 @@ def test_a_difference_is_named_in_its_row_only_and_rows_line_up() -> None:
     hot = {"method.temperature": "4"}
     groups = table(
         [
-            entry("kd", "rte", 1), entry("kd", "rte", 1, given=hot), entry("kd", "cola", 1),
+            entry("kd", "rte", 1), entry("kd", "rte", 1, typed=hot), entry("kd", "cola", 1),
             entry("finetune", "rte", 1), entry("finetune", "cola", 1),
         ]
     )  # fmt: skip
@@ -64,13 +64,13 @@ def test_the_data_of_a_task_is_named_only_where_it_differs() -> None:
 
 
 def test_every_recorded_difference_is_named_overrides_first() -> None:
-    groups = table([entry("kd", "rte", 1), entry("kd", "rte", 1, given={"optim.epochs": "3"}, code="b")])
+    groups = table([entry("kd", "rte", 1), entry("kd", "rte", 1, typed={"optim.epochs": "3"}, code="b")])
     assert set(groups) == {("kd", "code a", "rte"), ("kd", "optim.epochs=3; code b", "rte")}
 
 
 def test_an_override_equal_to_the_config_is_no_difference() -> None:
     config = {"optim.epochs": "4"}
-    groups = table([entry("kd", "rte", 1, config=config), entry("kd", "rte", 2, config=config, given=config)])
+    groups = table([entry("kd", "rte", 1, config=config), entry("kd", "rte", 2, config=config, typed=config)])
     assert groups == {("kd", "", "rte"): [1, 2]}
 
 
@@ -100,7 +100,7 @@ def test_tasks_and_metrics_are_separated_without_an_axis() -> None:
 
 
 def test_the_settings_axis_shows_overrides() -> None:
-    groups = table([entry("kd", "rte", 1), entry("kd", "rte", 1, given={"lr": "2", "k": "1"})], rows="settings")
+    groups = table([entry("kd", "rte", 1), entry("kd", "rte", 1, typed={"lr": "2", "k": "1"})], rows="settings")
     assert {row for row, _, _ in groups} == {"preset defaults", "lr=2 k=1"}
 
 
@@ -116,7 +116,7 @@ def some_entry(draw: random.Random, started: float) -> Entry:
         pick(["rte", "cola"]),
         draw.randint(1, 2),
         started,
-        given=overrides,
+        typed=overrides,
         config=config,
         **facts,
     )

@@ -7,19 +7,21 @@ import pytest
 
 from kdrun.reporting.tables import run_facts
 from kdrun.reporting.tables.grouping import Entry
+from kdrun.storage.ledger import finished_records
 
 Make = Callable[..., dict[str, Any]]
 
 
 def entry(run: dict[str, Any]) -> Entry:
-    return run_facts.run_entry(run, "accuracy", "dev")
+    (record,) = finished_records([run])
+    return run_facts.run_entry(record, "accuracy", "dev")
 
 
 def test_an_older_run_is_identified_by_its_overrides(make_run: Make) -> None:
     facts = entry(
         make_run("kd", "sst2", 1, 0.8, "preset=mini", "student=tiny", "optim.epochs=3.0", "output_dir=/tmp/x")
     )
-    assert facts.words == {"optim.epochs": "3"}
+    assert facts.overrides == {"optim.epochs": "3"}
     assert facts.settings == {"student": "tiny", "optim.epochs": "3", "steps": "student 9"}
 
 
@@ -27,11 +29,11 @@ def test_a_run_with_its_config_is_known_by_that(make_run: Make) -> None:
     config = {"optim": {"epochs": 3.0}, "loss": {"name": None}, "seed": 1, "output_dir": "/tmp/x", "tracker": {"a": 1}}
     facts = entry(make_run("kd", "sst2", 1, 0.8, "optim.epochs=3", "experiment=mine", config=config))
     assert facts.settings == {"optim.epochs": "3", "loss.name": "null", "steps": "student 9"}
-    assert facts.words == {"optim.epochs": "3"}
+    assert facts.overrides == {"optim.epochs": "3"}
 
 
 def test_an_experiment_counts_where_its_content_is_not_known(make_run: Make) -> None:
-    assert entry(make_run("kd", "sst2", 1, 0.8, "experiment=mine")).words == {"experiment": "mine"}
+    assert entry(make_run("kd", "sst2", 1, 0.8, "experiment=mine")).overrides == {"experiment": "mine"}
 
 
 def test_seed_place_and_speed_are_no_differences(make_run: Make) -> None:
@@ -59,7 +61,7 @@ def test_folders_are_compared_by_their_last_names_as_published_or_not(make_run: 
     here = make_run("kd", "sst2", 1, 0.8, "teacher.path=../models/minilm")
     other_run = make_run("kd", "sst2", 2, 0.8, "teacher.path=TEACHER_PATH", path_names={"teacher.path": "minilm"})
     assert entry(here).identity == entry(other_run).identity
-    assert entry(here).words == {}
+    assert entry(here).overrides == {}
 
 
 def test_code_falls_back_to_the_commit(make_run: Make) -> None:
