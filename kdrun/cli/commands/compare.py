@@ -17,8 +17,8 @@ def main(args: list[str]) -> int:
 
     Runs the baselines and the named methods with seeds 1 … N. For each seed, all methods start from the same student,
     see the same batches and take the same number of student steps. Finished runs with the same config, code and data
-    are reused, so a repeated command resumes the comparison. The last table tells which method beats which. All other
-    arguments are overrides of the runs: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
+    are reused, so a repeated command resumes the comparison. The last table lists the verdicts. All other arguments are
+    overrides of the runs: kdrun compare method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER seeds=5
 
     One key besides method may take several values. Each method then has one arm per value that fits it, named after
     the method, the last part of the key and the value. Values that do not fit a method are reported and left out.

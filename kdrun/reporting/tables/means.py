@@ -161,7 +161,7 @@ def _caption(cells: list[Cell]) -> str:
     metrics, splits = ({pair[i] for pair in pairs} for i in (0, 1))
     measure = f"{metrics.pop()} in percent" if len(metrics) == 1 else "percent"
     place = f" on {splits.pop()}" if len(splits) == 1 else ""
-    return f"{measure[0].upper()}{measure[1:]}{place}, mean ± standard deviation over seeds (how many)"
+    return f"{measure[0].upper()}{measure[1:]}{place}, mean ± standard deviation over seeds (number of seeds)"
 
 
 def _is_best(cell: Cell, scores: dict[Any, Score], at: dict[Any, Cell], digits: int) -> bool:

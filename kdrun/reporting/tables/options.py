@@ -33,7 +33,8 @@ class TableOptions(ledger_query.RunFilters):
     rows: list[str] = setting(["method"], f"axes of the rows: {', '.join(AXES)}")
     cols: list[str] = setting(["task"], "axes of the columns: the same choices")
     of: TableKind = setting(
-        TableKind.means, "means over seeds; or verdicts, arms, domains or generated text of kdrun compare"
+        TableKind.means,
+        "means over seeds, verdicts or arms of kdrun compare, scores by domain, or statistics of generated text",
     )
     metric: str | None = setting(None, "metric; null for each task's headline metric")
     split: str | None = setting(None, "split; null for the headline's split")
