@@ -134,7 +134,7 @@ def is_hydra(override: Override) -> bool:
 
 
 def override_values(override: Override) -> list[str]:
-    """The values of an override as typed: one, or those of a sweep, up to one more than `MOST_VALUES`."""
+    """The values of an override as typed: one, or those of a sweep, up to one more than `MAX_VALUES`."""
     if override.is_sweep_override():
         return [str(value) for value in islice(override.sweep_string_iterator(), MAX_VALUES + 1)]
     return [override.get_value_element_as_str()]
