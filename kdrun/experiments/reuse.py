@@ -20,10 +20,10 @@ from kdrun.storage.ledger import LEDGER, RunKey, Status, finished, read_runs, st
 from kdrun.storage.serialization import to_plain
 
 BEST_FIRST = (Status.running, Status.interrupted, Status.crashed, Status.failed)
-"""Of equal runs that are not finished, which one counts."""
+"""Statuses of unfinished runs with the same key, the preferred one first."""
 
 _fingerprints: dict[str, str] = {}
-"""What a config says of its rows → the fingerprint of the rows, of those that this process has read."""
+"""`data_identity` → fingerprint of the rows, for rows that this process has read."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ def find_run(output_dir: Path, key: RunKey) -> ExistingRun | None:
     folder = finished(runs).get(key)
     if folder is not None:
         return ExistingRun(Status.done, folder)
-    found = [one for run in reversed(top_level_runs(runs)) if (one := _unfinished(run, key)) is not None]
-    return min(found, key=lambda one: BEST_FIRST.index(one.status), default=None)
+    unfinished = [match for run in reversed(top_level_runs(runs)) if (match := _unfinished(run, key)) is not None]
+    return min(unfinished, key=lambda match: BEST_FIRST.index(match.status), default=None)
 
 
 def _unfinished(run: dict[str, Any], key: RunKey) -> ExistingRun | None:
+    """The unfinished run of a ledger record if it has this key; else None."""
     config, code, data = key
     if (run["config_hash"], run.get("code")) != (config, code) or run["status"] == Status.done.value:
         return None
@@ -63,18 +64,19 @@ def _unfinished(run: dict[str, Any], key: RunKey) -> ExistingRun | None:
 
 
 def data_identity(config: RunConfig) -> str:
-    """What of a config decides the rows that its run reads, as a hash."""
-    thinned = domains.is_per_domain(config.method) and config.data.train_fraction is not None
-    domain = domains.ALL if thinned else domains.target_domain(config.method)
+    """Hash of the part of a config that decides which rows its run reads."""
+    # with a fraction, a per-domain run reads other rows than a run on all rows
+    is_subset = domains.is_per_domain(config.method) and config.data.train_fraction is not None
+    domain = domains.ALL if is_subset else domains.target_domain(config.method)
     is_data_free = registry.get("method", config.method.name).target.requires.data_free
     return digest(to_plain([config.task, config.data, domain, is_data_free, config.corpus, config.ood]))
 
 
 def run_key(config: RunConfig) -> RunKey:
-    """Key that equal runs share: config, code and data. The rows are read once per process."""
+    """The key of equal runs: config, code and data. The rows are read once per process."""
     from kdrun.data import run_data
 
-    read = data_identity(config)
-    if read not in _fingerprints:
-        _fingerprints[read] = run_data.load_run_data(config).fingerprint
-    return config_hash(config), code_digest(), _fingerprints[read]
+    identity = data_identity(config)
+    if identity not in _fingerprints:
+        _fingerprints[identity] = run_data.load_run_data(config).fingerprint
+    return config_hash(config), code_digest(), _fingerprints[identity]

@@ -73,12 +73,12 @@ def _build_roles(context: RunContext) -> dict[str, ModelBundle]:
 
 
 def make_build_context(context: RunContext, role: str, teacher: ModelBundle | None = None) -> BuildContext:
-    """Everything that a model builder needs besides its own config section.
+    """Everything that a model builder needs besides the config section of its model.
 
     Args:
-        context: of the run.
+        context: context of the run.
         role: role of the model.
-        teacher: whose vocabulary or layers the model may take.
+        teacher: teacher whose vocabulary or layers the model may use.
     """
     config = context.config
     section = getattr(config, role)
@@ -150,7 +150,7 @@ def shares_vocabulary(run: PreparedRun) -> bool:
 
 
 def _shared_vocabulary(run: PreparedRun) -> SharedVocabulary:
-    """The roles' vocabulary: its mask token, and the ids that are a word for none of them."""
+    """The shared vocabulary of the roles: its mask token, and ids that are special or unused in any role."""
     tokenizers = {role: run.roles[role].tokenizer for role in run.used_roles}
     masks = [mask for tokenizer in tokenizers.values() if isinstance(mask := tokenizer.mask_token_id, int)]
     special = {index for tokenizer in tokenizers.values() for index in special_ids(tokenizer)}
@@ -169,20 +169,20 @@ def teacher_evaluation(run: PreparedRun) -> finetune.TeacherEvaluation:
 def make_checkpoint_manager(
     context: RunContext, name: str, journal: Resumable | None = None, model_config: Any = None, *, save_final: bool
 ) -> CheckpointManager | None:
-    """Manager of a training's checkpoints in `checkpoints/<name>`; None in a run that writes nothing.
+    """Manager of the checkpoints of one training in `checkpoints/<name>`; None for a dry run, which writes nothing.
 
     Args:
-        context: of the run.
-        name: of the training.
+        context: context of the run.
+        name: name of the training.
         journal: other state that is restored with a checkpoint.
         model_config: transformers config of the trained model.
-        save_final: whether to save the end of the training too; not if the cache holds the result.
+        save_final: whether to save the end of the training too; not needed if the cache holds the result.
     """
     if context.run_dir is None:
         return None
-    place = context.run_dir.path / "checkpoints" / name
+    folder = context.run_dir.path / "checkpoints" / name
     options = context.config.checkpoint
-    return CheckpointManager(place, options.every_seconds, options.keep_last, journal, model_config, save_final)
+    return CheckpointManager(folder, options.every_seconds, options.keep_last, journal, model_config, save_final)
 
 
 def make_loader(run: PreparedRun, method: Method, teacher: TeacherResult | None = None) -> BatchLoader:

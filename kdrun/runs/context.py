@@ -40,14 +40,14 @@ class RunContext:
     """Facts of a run that are known before anything is loaded.
 
     Attributes:
-        config: checked.
+        config: validated config.
         command: command line that repeats the run.
         console: where to print.
         accelerator: device and precision.
-        run_dir: the run's folder; None for a dry run.
-        requires: needs of the method.
+        run_dir: folder of the run; None for a dry run.
+        requires: requirements of the method.
         stopwatch: time of the run; a resumed run counts the time before.
-        is_check: whether this is the dry run with a real teacher of `kdrun check`.
+        is_check: whether this is the dry run of `kdrun check`, which uses a real teacher.
     """
 
     config: RunConfig
@@ -77,7 +77,7 @@ class PreparedRun(RunContext):
 
     @property
     def used_roles(self) -> list[str]:
-        """Roles that take part; a teacher that only lent its vocabulary or layers does not."""
+        """Roles that the method uses; not a teacher that only provided the student's vocabulary or layers."""
         return [role for role in self.roles if role != "teacher" or self.requires.teacher]
 
     def with_teacher(self, bundle: ModelBundle) -> PreparedRun:
@@ -121,7 +121,7 @@ class PreparedRun(RunContext):
 
 @dataclass(frozen=True)
 class TeacherResult:
-    """The teacher of a run, ready to teach.
+    """The final teacher of a run.
 
     Attributes:
         bundle: the frozen model.

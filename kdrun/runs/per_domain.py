@@ -4,6 +4,9 @@ Each domain has an ordinary run in `domains/<name>/` of the folder, with the `ru
 ledger line. The first run trains the shared teacher; the others read it from the cache. A stopped run resumes with the
 interrupted domain. If an equal run failed, its finished domains are reused. The merged result has the keys of a single
 result: scores by domain and their mean, predictions in the order of the whole split, sums of rows, steps and seconds.
+
+This module is in `runs` rather than in `experiments` because `runs.runner.run` calls it: with `method.domain=all` a
+user's single run, with one folder and one result, consists of several.
 """
 
 from __future__ import annotations
@@ -35,13 +38,14 @@ from kdrun.storage.run_result import (
     headline_score,
     read_result,
 )
+from kdrun.tasks.metrics import mean_over_domains
 
 Runner = Callable[[RunConfig, Console, Sequence[str], str], RunResult | None]
-"""Runs one config as part of another run: config, console, overrides, `run_id` of the other."""
+"""Function that runs a part of a run: config, console, overrides, `run_id` of the whole run."""
 
 
 def first_domain_config(config: RunConfig) -> RunConfig:
-    """Config that a dry run tries: the run, or its first domain if it is a per-domain run."""
+    """Config of a dry run: the config itself, or that of the first domain of a per-domain run."""
     return of_domain(config, config.task.domains[0], None) if domains.is_per_domain(config.method) else config
 
 
@@ -52,9 +56,9 @@ def of_domain(config: RunConfig, domain: str, folder: Path | None) -> RunConfig:
     return dataclasses.replace(config, method=method, run_dir=run_dir)
 
 
-def domain_overrides(words: Sequence[str], domain: str) -> list[str]:
+def domain_overrides(overrides: Sequence[str], domain: str) -> list[str]:
     """Overrides that repeat the run of one domain."""
-    return [w for w in words if not w.startswith(("method.domain=", "run_dir="))] + [f"method.domain={domain}"]
+    return [o for o in overrides if not o.startswith(("method.domain=", "run_dir="))] + [f"method.domain={domain}"]
 
 
 def run_domains(
@@ -63,64 +67,64 @@ def run_domains(
     """Run every domain of the task and write the merged result.
 
     Args:
-        config: with `method.domain=all`.
+        config: config with `method.domain=all`.
         console: where to print.
-        overrides: overrides that it was composed from.
+        overrides: overrides that the config was composed from.
         run_dir: folder of the whole run.
-        run: runs one domain as part of this run.
+        run: runs one domain as a part of this run.
 
     Returns:
         The content of result.json.
     """
     results: dict[str, RunResult] = {}
     folders: dict[str, Path] = {}
-    there = finished_subruns(read_runs(run_dir.ledger))
+    finished_folders = finished_subruns(read_runs(run_dir.ledger))
     for i, domain in enumerate(config.task.domains):
-        part = of_domain(config, domain, run_dir.path)
-        known, told = _finished(part, there), f"domain {i + 1} of {len(config.task.domains)}: {domain}"
-        console.print(told if known is None else f"{told}, taken from {known}")
-        if known is None:
-            known = run_dir.path / "domains" / domain
-            run(part, console, domain_overrides(overrides, domain), run_dir.run_id)
-        results[domain] = read_result(known / RESULT)
-        folders[domain] = known
+        domain_config = of_domain(config, domain, run_dir.path)
+        folder, title = _find_finished(domain_config, finished_folders), f"domain {i + 1} of {len(config.task.domains)}"
+        console.print(f"{title}: {domain}" if folder is None else f"{title}: {domain}, reused, {folder}")
+        if folder is None:
+            folder = run_dir.path / "domains" / domain
+            run(domain_config, console, domain_overrides(overrides, domain), run_dir.run_id)
+        results[domain] = read_result(folder / RESULT)
+        folders[domain] = folder
     data = run_data.load_run_data(config)
     run_dir.predictions(_predictions(folders, data))
-    run_dirs = {domain: Path(os.path.relpath(place, run_dir.path)).as_posix() for domain, place in folders.items()}
+    run_dirs = {domain: Path(os.path.relpath(folder, run_dir.path)).as_posix() for domain, folder in folders.items()}
     result = merge_results(results, run_dirs, data)
     result["provenance"] = provenance(config, data.fingerprint, run_dir.command)
-    _report(result, console)
+    _print_scores(result, console)
     return result
 
 
-def _finished(config: RunConfig, there: Mapping[RunKey, Path]) -> Path | None:
-    """The folder of a finished run equal to this one; rows are read only where the config and the code are equal."""
-    wanted = config_hash(config), code_digest()
-    if not any(key[:2] == wanted for key in there):
+def _find_finished(config: RunConfig, finished_folders: Mapping[RunKey, Path]) -> Path | None:
+    """The folder of a finished run with the same key; the rows are read only if config and code are equal."""
+    config_and_code = config_hash(config), code_digest()
+    if not any(key[:2] == config_and_code for key in finished_folders):
         return None
-    return there.get((*wanted, run_data.load_run_data(config).fingerprint))
+    return finished_folders.get((*config_and_code, run_data.load_run_data(config).fingerprint))
 
 
 def _predictions(folders: Mapping[str, Path], data: TaskDataset) -> Iterator[dict[str, Any]]:
-    """The rows of all domains' predictions.jsonl in the order of the whole splits, so that other runs' pair up."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """The predictions of all domains in the order of the whole splits, so that they pair with those of other runs."""
+    by_split_and_domain: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for domain, folder in folders.items():
         for row in read_jsonl(folder / "predictions.jsonl"):
-            found.setdefault((row["split"], domain), []).append(row)
-    rows = {key: iter(part) for key, part in found.items()}
+            by_split_and_domain.setdefault((row["split"], domain), []).append(row)
+    rows = {key: iter(domain_rows) for key, domain_rows in by_split_and_domain.items()}
     for split in data.task.dev_splits:
-        ids = data.splits[split].domains()
-        assert ids is not None
-        for place, k in enumerate(ids.tolist()):
-            yield next(rows[split, data.task.domains[k]]) | {"id": place}
+        domain_ids = data.splits[split].domains()
+        assert domain_ids is not None
+        for row_id, domain_id in enumerate(domain_ids.tolist()):
+            yield next(rows[split, data.task.domains[domain_id]]) | {"id": row_id}
 
 
 def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str], data: TaskDataset) -> RunResult:
-    """The results of all domains as one: means of scores, sums of rows, steps and seconds.
+    """Merge the results of all domains: means of scores; sums of rows, steps and seconds.
 
     Args:
-        results: domain → its run's result.
-        run_dirs: domain → its run's folder, relative to the whole run's.
+        results: domain → result of its run.
+        run_dirs: domain → folder of its run, relative to the folder of the whole run.
         data: rows of all domains.
     """
     parts, metrics = list(results.values()), data.task.metrics
@@ -129,7 +133,7 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
     student = _merge_models([part["student"] for part in parts], metrics)
     teachers = [part["teacher"] for part in parts if part["teacher"] is not None]
     teacher = _merge_models(teachers, metrics) if teachers else None
-    value, top = headline_score(headline, student), headline_score(headline, teacher)
+    score, teacher_score = headline_score(headline, student), headline_score(headline, teacher)
     note = "of each domain's own" if first["checkpoint"]["split"] else None
     reasons = {key: text for part in parts for key, text in part["reasons"].items()}
     return {
@@ -137,7 +141,7 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
         "student": student,
         "teacher": teacher,
         "guess": _mean_scores([part["guess"] for part in parts], metrics),
-        "retention": value / top if value is not None and top else None,
+        "retention": score / teacher_score if score is not None and teacher_score else None,
         "data": _merge_data([part["data"] for part in parts], data.display_name),
         "checkpoint": {**first["checkpoint"], "step": None, "note": note},
         "time": _merge_time([part["time"] for part in parts]),
@@ -189,19 +193,17 @@ def _merge_time(parts: list[TimeResult]) -> TimeResult:
 
 
 def _mean_scores(scores: list[Scores], metrics: Sequence[str]) -> Scores:
-    """Each split's metrics: the plain mean over the domains, then each domain's own."""
+    """Per split, the mean of each metric over domains, then the metrics of each domain."""
     merged: Scores = {}
     for split in scores[0]:
-        means: dict[str, float | None] = {}
-        for metric in metrics:
-            values = [value for part in scores if (value := part[split][metric]) is not None]
-            means[metric] = sum(values) / len(values) if len(values) == len(scores) else None
+        means = mean_over_domains(metrics, [part[split] for part in scores])
         by_domain = {key: value for part in scores for key, value in part[split].items() if key not in metrics}
         merged[split] = means | by_domain
     return merged
 
 
-def _report(result: RunResult, console: Console) -> None:
+def _print_scores(result: RunResult, console: Console) -> None:
+    """Print teacher and student scores per domain, and their means."""
     split, metric = result["headline"]["split"], result["headline"]["metric"]
     teacher = result["teacher"]["metrics"][split] if result["teacher"] else {}
     student = result["student"]["metrics"][split]

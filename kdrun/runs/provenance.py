@@ -14,16 +14,16 @@ from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import Provenance
 
 NON_COMPUTING = ("cli", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py")
-"""Rooms and modules that read results or talk to people; a change in them changes no number of a run."""
+"""Rooms and modules that only read results or print; a change in them does not change the numbers of a run."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @cache
 def code_digest() -> str:
-    """A hash of the code that decides what a run computes, 16 hex digits: all of kdrun but `NON_COMPUTING`.
+    """Hash of the code that decides the numbers of a run, 16 hex digits: all of kdrun except `NON_COMPUTING`.
 
-    Comments, docstrings and layout do not count, so that explaining code better does not make its results old.
+    Comments, docstrings and layout do not count, so results stay valid when only the documentation changes.
     """
     sources = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
     computing = {name: path for name, path in sources.items() if not _is_non_computing(name)}
@@ -40,13 +40,13 @@ def _bare_code(source: str) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            kept = [item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]
-            node.body = kept  # pyright: ignore[reportAttributeAccessIssue]
+            code = [item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]
+            node.body = code  # pyright: ignore[reportAttributeAccessIssue]
     return ast.dump(tree)
 
 
 def provenance(config: RunConfig, data_hash: str | None, command: str) -> Provenance:
-    """Code, versions, machine-independent hashes and the command: what it takes to repeat a run."""
+    """Code, versions, machine-independent hashes and the command, as needed to repeat a run."""
     commit, dirty = _git()
     libraries = versions()
     return {
@@ -63,7 +63,7 @@ def provenance(config: RunConfig, data_hash: str | None, command: str) -> Proven
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compute."""
+    """Versions of the libraries that compute the numbers of a run."""
     import torch
     import transformers
 
@@ -71,16 +71,16 @@ def versions() -> dict[str, str]:
 
 
 def _git() -> tuple[str | None, bool | None]:
-    """Commit of kdrun's own source and whether it has changes; (None, None) when installed without git."""
+    """Commit of the source of kdrun, and whether it has changes; (None, None) if it is not a git checkout."""
     if not (PACKAGE.parent / ".git").exists():
         return None, None
 
-    def ask(*words: str) -> str:
+    def git(*args: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True, timeout=20
+            ["git", "-C", str(PACKAGE.parent), *args], capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
 
     try:
-        return ask("rev-parse", "HEAD"), bool(ask("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None

@@ -38,18 +38,18 @@ def build_result(
     """The content of result.json; every null has its reason under `reasons`.
 
     Args:
-        run: with its models.
-        teacher: evaluated; None without a teacher.
-        scores: of the student.
-        loader: counts the rows that the student read.
-        training: of the student.
+        run: the run with its models.
+        teacher: the evaluated teacher; None without a teacher.
+        scores: scores of the student.
+        loader: batch loader, which has counted the rows that the student read.
+        training: training of the student.
         generated: exported text.
     """
     config = run.config
     split, metric = config.task.report_split, config.task.headline
     student = _model(run, "student", scores)
     teacher_model = _model(run, "teacher", teacher.scores) if teacher and teacher.scores else None
-    value, top = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
+    score, teacher_score = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
     rate = training.examples / training.train_seconds if training.train_seconds else None
     result: RunResult = {
         "schema": SCHEMA,
@@ -65,7 +65,7 @@ def build_result(
         "guess": run.evaluator.majority_baseline(),
         "teacher": teacher_model,
         "student": student,
-        "retention": value / top if value is not None and top else None,
+        "retention": score / teacher_score if score is not None and teacher_score else None,
         "compression": teacher_model["params"] / student["params"] if teacher_model else None,
         "time": {
             "total_s": round(run.stopwatch.seconds(), 2),

@@ -20,7 +20,7 @@ from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
-from kdrun.runs.run_record import MOST_SHOWN, RECORD, config_differences, read_record
+from kdrun.runs.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
 from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
 from kdrun.storage.ledger import LEDGER, read_runs
 from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
@@ -50,15 +50,18 @@ class RunDirectory:
     """The folder of one run and its lines of the ledger.
 
     Args:
-        config: of the run.
-        group: `run_id` of the run that this one is a part of, if it is.
+        config: config of the run.
+        group: `run_id` of the whole run if this run is a part of it, such as the run of one domain.
 
     Attributes:
-        goes_on: whether the folder is of this very run, begun before.
-        record: what `run.json` says.
+        path: the folder.
+        ledger: path of the ledger.
+        resuming: whether the folder already holds this run, so that it resumes.
+        record: content of `run.json`.
+        stopwatch: time of the run, for the ledger.
 
     Raises:
-        ConfigError: `run_dir` names a folder that holds something else, or a run of another config or code.
+        ConfigError: `run_dir` holds other files, or a run with another config or other code.
     """
 
     def __init__(self, config: RunConfig, group: str | None = None) -> None:
@@ -73,21 +76,20 @@ class RunDirectory:
         before = read_record(self.path)
         self.resuming = before is not None
         if before is not None:
-            _must_hold_no_links(self.path)
-        if before is None and not _is_free(self.path):
-            raise ConfigError([f"run_dir={self.path} is not an empty folder; name another or remove it"])
-        if before is not None:
+            _check_no_links(self.path)
             _check_same_run(self.path, before, config)
+        elif not _is_free(self.path):
+            raise ConfigError([f"run_dir={self.path} is not an empty folder; choose another one or remove it"])
         self.record = before or self._record(run_id, group)
 
     @property
     def run_id(self) -> str:
-        """Names the run in the ledger."""
+        """Id of the run in the ledger."""
         return self.record["run_id"]
 
     @property
     def command(self) -> str:
-        """The command that the run was begun with."""
+        """Command that started the run."""
         return self.record["command"]
 
     def _record(self, run_id: str, group: str | None) -> dict[str, Any]:
@@ -110,23 +112,29 @@ class RunDirectory:
         }
 
     def result(self) -> RunResult | None:
-        """The result of a run that is finished already; tells the ledger, where it died before it could."""
+        """The result of a run that is already finished; None for any other run.
+
+        Adds the last ledger line of a run that was killed after it wrote its result.
+
+        Raises:
+            ConfigError: result.json cannot be read.
+        """
         path = self.path / RESULT
         if not self.resuming or not path.exists():
             return None
         try:
-            made = read_result(path)
+            result = read_result(path)
         except DataError as error:
             raise ConfigError([f"{error}; remove the file to resume the run"]) from None
         if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
-            self.close("done", made)
-        return made
+            self.close("done", result)
+        return result
 
     def open(self, command: str) -> None:
-        """Make the folder, write the resolved config and the ledger's line.
+        """Lock the folder, and write the resolved config and the first ledger line.
 
         Raises:
-            ConfigError: another process is at work there.
+            BusyError: another process uses the folder.
         """
         from omegaconf import OmegaConf
 
@@ -134,10 +142,10 @@ class RunDirectory:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise BusyError([f"another process is at work in {self.path}; wait for it, or stop it"]) from None
+            raise BusyError([f"another process is running in {self.path}; wait for it, or stop it"]) from None
         if not self.resuming and read_record(self.path) is not None:
             self._lock.release()
-            raise BusyError([f"another process began in {self.path} at the same time; repeat the command"])
+            raise BusyError([f"another process started in {self.path} at the same time; repeat the command"])
         if not self.resuming:
             self.record |= {"command": command, "started": time.time(), "pid": os.getpid()}
             self._write_record()
@@ -145,27 +153,27 @@ class RunDirectory:
         if not any(run["run_id"] == self.run_id for run in read_runs(self.ledger)):
             append_jsonl(self.ledger, self.record)
         if self.resuming:
-            again = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
-            append_jsonl(self.ledger, again | {"error": None, "resumed": time.time(), "pid": os.getpid()})
+            record = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
+            append_jsonl(self.ledger, record | {"error": None, "resumed": time.time(), "pid": os.getpid()})
 
     def release(self) -> None:
-        """Let others in."""
+        """Unlock the folder for other processes."""
         if (self.path / RESULT).exists():
             (self.path / LOCK).unlink(missing_ok=True)
         self._lock.release()
 
-    def record_environment(self, found: dict[str, Any]) -> None:
+    def record_environment(self, environment: dict[str, Any]) -> None:
         """Record the environment after loading the data, or compare it with the recorded one.
 
         Raises:
             ConfigError: the environment differs; lists the differences.
         """
-        changed = config_differences(self.record.get("found", found), found)
+        changed = config_differences(self.record.get("found", environment), environment)
         if changed:
             raise ConfigError(
                 [f"cannot resume the run in {self.path}: {text}" for text in changed] + ["start a new run"]
             )
-        self.record["found"] = found
+        self.record["found"] = environment
         self._write_record()
 
     def _write_record(self) -> None:
@@ -182,29 +190,29 @@ class RunDirectory:
             file.writelines(json.dumps(to_plain(row), ensure_ascii=False) + "\n" for row in rows)
 
     def last_samples(self) -> list[dict[str, Any]]:
-        """The rows of samples.jsonl that were written at one time, last."""
+        """The rows of samples.jsonl from the last evaluation."""
         path = self.path / SAMPLES
         rows = read_jsonl(path) if path.exists() else []
         return [row for row in rows if row["step"] == rows[-1]["step"]]
 
     def log_sizes(self) -> dict[str, int]:
-        """Bytes of the logs that grow while training; they are on the disk then."""
-        found = {}
+        """Flush the logs that grow during training to the disk, and return their sizes in bytes."""
+        sizes = {}
         for name in (METRICS, SAMPLES):
             if (self.path / name).exists():
                 with (self.path / name).open("rb") as file:
                     os.fsync(file.fileno())
-                    found[name] = file.seek(0, os.SEEK_END)
-        return found
+                    sizes[name] = file.seek(0, os.SEEK_END)
+        return sizes
 
     def missing_log_bytes(self, sizes: dict[str, int]) -> str | None:
-        """What is missing of logs that once had these sizes, or None."""
-        now = self.log_sizes()
-        short = [name for name, size in sizes.items() if now.get(name, 0) < size]
-        return f"{short[0]} has {now.get(short[0], 0)} bytes of {sizes[short[0]]}" if short else None
+        """Description of the first log that is now shorter than its earlier size; None if none is."""
+        current = self.log_sizes()
+        short = [name for name, size in sizes.items() if current.get(name, 0) < size]
+        return f"{short[0]} has {current.get(short[0], 0)} bytes of {sizes[short[0]]}" if short else None
 
     def truncate_logs(self, sizes: dict[str, int]) -> None:
-        """Cut the logs back to these sizes; one that is not named goes."""
+        """Truncate the logs to these sizes; a log without a size is deleted."""
         for name in self.log_sizes():
             if name in sizes:
                 os.truncate(self.path / name, sizes[name])
@@ -232,12 +240,17 @@ class RunDirectory:
         )
 
 
-def _must_hold_no_links(folder: Path) -> None:
-    """Refuse a folder with links, through which a run would write elsewhere."""
+def _check_no_links(folder: Path) -> None:
+    """Refuse a folder with symbolic links: a run would write outside its folder."""
     links = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink())
     if links:
-        told = f"{folder} holds links ({', '.join(links[:MOST_SHOWN])}), through which a run would write elsewhere"
-        raise ConfigError([f"{told}; put what they stand for in their place, or name another run_dir"])
+        names = ", ".join(links[:MAX_DIFFERENCES])
+        raise ConfigError(
+            [
+                f"{folder} holds symbolic links ({names}), so the run would write outside its folder; replace them "
+                "with the files they point to, or choose another run_dir"
+            ]
+        )
 
 
 def _is_free(folder: Path) -> bool:
@@ -248,9 +261,8 @@ def _is_free(folder: Path) -> bool:
 
 
 def _check_same_run(folder: Path, before: dict[str, Any], config: RunConfig) -> None:
-    changed = config_differences(identity(before["config"]), identity(config))
-    if before["code"] != code_digest():
-        changed.append(f"kdrun's code is another than the run began with (code {before['code']}, now {code_digest()})")
-    if changed:
-        shown = changed if len(changed) <= MOST_SHOWN else [*changed[:MOST_SHOWN], f"… and {len(changed)} in all"]
-        raise ConfigError([f"{folder} is of another run; name another run_dir, or repeat it as it was", *shown])
+    differences = config_differences(identity(before["config"]), identity(config))
+    differences += code_difference(before["code"], code_digest())
+    if differences:
+        problem = f"{folder} belongs to another run; choose another run_dir, or use the original settings"
+        raise ConfigError([problem, *shorten(differences)])

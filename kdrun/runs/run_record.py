@@ -1,4 +1,4 @@
-"""run.json: what a run folder belongs to, and how two configs differ."""
+"""run.json, which identifies a run, and differences between two configs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from kdrun.storage.key_aliases import rename_run
 from kdrun.storage.serialization import flatten
 
 RECORD = "run.json"
-
-
-MOST_SHOWN = 8
-"""Differences; another method has dozens of other keys."""
+MAX_DIFFERENCES = 8
+"""Largest number of differences in a message; configs of two methods differ in dozens of keys."""
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -28,19 +26,31 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"run_id": str, "command": str, "config": dict, "code": str}
-        strange = [key for key, kind in kinds.items() if not isinstance(record[key], kind)]
-        wrong = f"{', '.join(strange)} should be another kind of value" if strange else None
+        types = {"run_id": str, "command": str, "config": dict, "code": str}
+        invalid = [key for key, value_type in types.items() if not isinstance(record[key], value_type)]
+        problem = f"invalid type of {', '.join(invalid)}" if invalid else None
     except (ValueError, KeyError, TypeError) as error:
-        record, wrong = None, f"{type(error).__name__}: {error}"
-    if wrong is not None:
-        raise ConfigError([f"{path} is not what a run wrote ({wrong}); start a new run in another run_dir"])
+        record, problem = None, f"{type(error).__name__}: {error}"
+    if problem is not None:
+        raise ConfigError([f"{path} was not written by a run ({problem}); start a new run in another run_dir"])
     return None if record is None else rename_run(record)
 
 
 def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Differences of nested values, as sentences `key was …, is …`; keys of one side alone come last."""
+    """Differences of nested values, as sentences `key was …, now …`; keys that only one side has come last."""
     old, new = flatten(before), flatten(now)
-    both = [f"{key} was {old[key]}, is {new[key]}" for key in old if key in new and old[key] != new[key]]
-    gone = [f"{key} was {old[key]}, is not there" for key in old if key not in new]
-    return [*both, *gone, *(f"{key} was not there, is {new[key]}" for key in new if key not in old)]
+    changed = [f"{key} was {old[key]}, now {new[key]}" for key in old if key in new and old[key] != new[key]]
+    removed = [f"{key} was {old[key]}, now missing" for key in old if key not in new]
+    return [*changed, *removed, *(f"{key} was missing, now {new[key]}" for key in new if key not in old)]
+
+
+def code_difference(before: str, now: str) -> list[str]:
+    """The difference of two code hashes, as a sentence; empty if they are equal."""
+    return [] if before == now else [f"the code of kdrun has changed: hash was {before}, now {now}"]
+
+
+def shorten(differences: list[str]) -> list[str]:
+    """The first `MAX_DIFFERENCES` differences, and the total number if there are more."""
+    if len(differences) <= MAX_DIFFERENCES:
+        return differences
+    return [*differences[:MAX_DIFFERENCES], f"… and {len(differences) - MAX_DIFFERENCES} more"]

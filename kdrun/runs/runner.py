@@ -50,10 +50,10 @@ def run(
     """Run an experiment, or resume a stopped one if `run_dir` is its folder.
 
     Args:
-        config: checked by `kdrun.config.compose`.
+        config: validated config.
         console: where to print.
         overrides: overrides that the config was composed from, for the command in the result.
-        group: `run_id` of the run that this one is a part of.
+        group: `run_id` of the whole run if this run is a part of it.
 
     Returns:
         The content of result.json; None for a dry run.
@@ -108,7 +108,7 @@ def _explain_interruption(run_dir: RunDirectory, console: Console) -> Iterator[N
         if (run_dir.path / RECORD).exists():
             console.print(resume)
         raise DiskError(
-            f"no space left for {run_dir.path}: {error}; free some space or choose another place (output_dir=…, "
+            f"no space left for {run_dir.path}: {error}; free some space or choose another folder (output_dir=…, "
             "run_dir=…, KDRUN_CACHE for the cache), then resume"
         ) from error
 
@@ -151,6 +151,7 @@ def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
 
 
 def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> list[PreflightCheck]:
+    """All checks of a run; a problem that stops the run is the last check."""
     checks: list[PreflightCheck] = []
     try:
         run = build.build_run(context, data, evaluator)
@@ -211,7 +212,7 @@ def _release() -> None:
     """Free memory and cache entries: jobs of a sweep share one process."""
     release_device_memory()
     cache_eviction.release_all()
-    memory.release_memory()  # or a comparison's process doubles in size
+    memory.release_memory()  # otherwise the process of a comparison doubles in size
 
 
 def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | None]:

@@ -33,9 +33,9 @@ def score_rows(teacher: Scores | None, student: Scores, baseline: Scores) -> lis
     rows = []
     for split, values in student.items():
         for metric, value in values.items():
-            top = teacher[split][metric] if teacher else None
-            retention = percent(value / top if value is not None and top else None)
-            scores = [baseline[split].get(metric), top, value]
+            teacher_score = teacher[split][metric] if teacher else None
+            retention = percent(value / teacher_score if value is not None and teacher_score else None)
+            scores = [baseline[split].get(metric), teacher_score, value]
             rows.append([f"{split} {metric}", *map(number, scores), retention])
     return rows
 
@@ -144,8 +144,8 @@ def print_summary(run: PreparedRun, result: RunResult, samples: list[dict[str, A
     """Print the scores, generated text and the next commands.
 
     Args:
-        run: finished.
-        result: of the run.
+        run: finished run.
+        result: its result.
         samples: generated text of the last evaluation.
     """
     console = run.console
@@ -202,5 +202,5 @@ def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list
     ]
     if generated is not None:
         steps.append(("generated", f"{generated['rows']} rows: {path / generated['path']}"))
-        steps.append(("learn from it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
+        steps.append(("train on it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
     return steps

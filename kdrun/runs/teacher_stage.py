@@ -77,8 +77,8 @@ def fine_tune(run: PreparedRun, strategy: DomainStrategy | None) -> TeacherResul
     """Fine-tune the teacher, or load it from the cache.
 
     Args:
-        run: with the teacher before fine-tuning, which is trained in place.
-        strategy: how it learns from several domains; None for a task without domains.
+        run: run with the teacher before fine-tuning, which is trained in place.
+        strategy: domain strategy of the teacher; None for a task without domains.
     """
     config, bundle = run.config, run.roles["teacher"]
     rows = teacher_rows(run, strategy)
@@ -118,7 +118,7 @@ def teacher_rows(run: PreparedRun, strategy: DomainStrategy | None) -> TaskDatas
 def teacher_training_set(
     run: PreparedRun, rows: TaskDataset, strategy: DomainStrategy | None
 ) -> tuple[finetune.TeacherTrainingSet, np.ndarray | None]:
-    """The teacher's training rows with what its strategy needs of each, and the student's transferability.
+    """The teacher's training set for its domain strategy, and the transferability of the student's rows.
 
     Returns:
         The training set; transferability of each student row, [rows], None without a meta-teacher.
@@ -139,9 +139,10 @@ def teacher_training_set(
 
 
 def _transferability(run: PreparedRun, rows: TaskDataset) -> tuple[np.ndarray, np.ndarray]:
-    """t(x) of the teacher's rows, among themselves, and of the student's rows, among those of all domains.
+    """The transferability t(x) of the teacher's rows and of the student's rows.
 
-    If the student's domain is held out, the teacher has no prototype of it; the student's rows have their own.
+    Teacher rows are compared with prototypes of the teacher's domains, student rows with prototypes of all domains. The
+    two differ if the student's domain is held out from the teacher.
     """
     task, options, dataset = run.config.task, run.config.teacher.meta, run.data.all_domains or run.data
     tokens = _tokens(run, dataset, "train")
@@ -160,7 +161,7 @@ def _transferability(run: PreparedRun, rows: TaskDataset) -> tuple[np.ndarray, n
 
 
 def _domain_ids(rows: TaskDataset) -> np.ndarray:
-    """The domains of training rows, without repeats."""
+    """Unique domain ids of the training rows."""
     ids = rows.train.domains()
     assert ids is not None
     return np.unique(ids)

@@ -6,7 +6,7 @@ None, never a replacement value. scikit-learn is slow to load, so it is imported
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,11 +113,24 @@ def by_domain(
     """
     present = {domain_names[i]: np.flatnonzero(domains == i) for i in np.unique(domains)}
     scores = {name: compute(names, predictions[rows], references[rows]) for name, rows in present.items()}
+    means = mean_over_domains(names, list(scores.values()))
+    return means | {f"{name}_{domain}": of_domain[name] for name in names for domain, of_domain in scores.items()}
+
+
+def mean_over_domains(
+    names: Sequence[str], domain_scores: Sequence[Mapping[str, float | None]]
+) -> dict[str, float | None]:
+    """The unweighted mean of each named metric over domains; None for a metric that is undefined in a domain.
+
+    Args:
+        names: names of the metrics.
+        domain_scores: scores of each domain, by metric.
+    """
     means: dict[str, float | None] = {}
     for name in names:
-        values = [value for of_domain in scores.values() if (value := of_domain[name]) is not None]
-        means[name] = sum(values) / len(values) if len(values) == len(scores) else None
-    return means | {f"{name}_{domain}": of_domain[name] for name in names for domain, of_domain in scores.items()}
+        values = [value for scores in domain_scores if (value := scores[name]) is not None]
+        means[name] = sum(values) / len(values) if len(values) == len(domain_scores) else None
+    return means
 
 
 def majority_baseline(

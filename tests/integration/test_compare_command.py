@@ -64,14 +64,14 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
     saved = json.loads(next(Path(record["arms"][0]["folders"]["1"]).parents[2].rglob("comparison.json")).read_text())
     assert saved["comparison_id"] == record["comparison_id"]
     assert [arm["made_text"] for arm in record["arms"]] == [None, None]
-    assert "text left behind" not in output
+    assert "exported text" not in output
     keys = ("confidence", "evenness", "distinct_1", "source_distinct_1", "distinct_2", "source_distinct_2", "copied_1")
     figures = dict.fromkeys(keys, 0.25) | {"agreement": None, "rows": 30.0, "words": 9.0, "source_words": 8.0}
     record["arms"][1]["made_text"] = figures
     text = io.StringIO()
     display.print_comparison(record, Console(RichConsole(file=text, width=200)))
     output = text.getvalue()
-    assert "text left behind, means over seeds" in output
+    assert "exported text, means over seeds" in output
     assert "0.250 (0.250)" in output
 
 
@@ -79,8 +79,8 @@ def test_statistics_of_generated_text_are_means_over_seeds() -> None:
     none: Any = {"generated": None}
     one: Any = {"generated": {"quality": {"rows": 10, "confidence": 0.5, "agreement": None, "classes": {"a": 1.0}}}}
     two: Any = {"generated": {"quality": {"rows": 20, "confidence": 0.75, "agreement": 0.5, "classes": {"a": 0.5}}}}
-    assert record._made_text([none]) is None
-    statistics = record._made_text([one, two])
+    assert record._generated_text([none]) is None
+    statistics = record._generated_text([one, two])
     assert statistics is not None
     # the order too: it is that of the columns of a CSV
     assert list(statistics.items()) == [("rows", 15.0), ("confidence", 0.625), ("agreement", None)]
@@ -142,8 +142,8 @@ def test_every_problem_in_one_report() -> None:
 
 def test_a_methods_own_keys_go_to_the_arms_that_have_them() -> None:
     finetune, kd = plan.plan_arms(["finetune", "kd"], ["method.temperature=4", "task=rte"])
-    assert finetune.words == ["method=finetune", "task=rte"]
-    assert kd.words == ["method=kd", "task=rte", "method.temperature=4"]
+    assert finetune.overrides == ["method=finetune", "task=rte"]
+    assert kd.overrides == ["method=kd", "task=rte", "method.temperature=4"]
     assert kd.config(3).method.temperature == 4
     assert kd.config(3).seed == 3
 

@@ -103,12 +103,12 @@ def test_a_comparison_gives_data_free_arms_the_budget_of_the_others(tmp_path: Pa
     arms = plan.plan_arms(["kd", "kd_ood"], words)
     equalize_budgets(arms, rows=60)
     for arm in arms:
-        assert arm.words[-2:] == ["optim.steps=16", "checkpoint_selection=last"]  # 2 passes over 60 rows, 8 a step
+        assert arm.overrides[-2:] == ["optim.steps=16", "checkpoint_selection=last"]  # 2 passes over 60 rows, 8 a step
         assert num_steps(arm.config(1).optim, rows=999) == 16
 
 
 def test_a_comparison_of_methods_with_data_keeps_its_overrides(tmp_path: Path) -> None:
     arms = plan.plan_arms(["finetune", "kd"], ["preset=smoke"])
-    before = [list(arm.words) for arm in arms]
+    before = [list(arm.overrides) for arm in arms]
     equalize_budgets(arms, rows=60)
-    assert [arm.words for arm in arms] == before
+    assert [arm.overrides for arm in arms] == before

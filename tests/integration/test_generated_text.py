@@ -197,11 +197,11 @@ def test_only_methods_that_learn_from_such_text_have_an_arm_for_each() -> None:
         "zskd path=null",
         "zskd path=x",
     ]
-    assert "generated.rows=9" not in arms[0].words
+    assert "generated.rows=9" not in arms[0].overrides
     assert arms[0].left_out[0].startswith("without generated.rows=9: ")
     (single_arm, _) = plan.plan_arms(["finetune", "kd_ood"], ["preset=smoke", "ood.path=x", "ood.rows=5"])
-    assert single_arm.words == ["method=finetune", "preset=smoke", "ood.rows=5"]
-    assert "generated.rows=9" in arms[-1].words
+    assert single_arm.overrides == ["method=finetune", "preset=smoke", "ood.rows=5"]
+    assert "generated.rows=9" in arms[-1].overrides
     with pytest.raises(ConfigError, match=r"a comparison has one generated\.rows"):
         plan.plan_arms(["zskd"], ["generated.rows=1,2"])
 

@@ -82,7 +82,7 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
     raw = (last / "optimizer.student.safetensors").read_bytes()
     (last / "optimizer.student.safetensors").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     assert server.run(f"resume={stopped}", "optim.lr=0.5") == 2
-    assert "optim.lr was 0.0005, is 0.5" in server.output
+    assert "optim.lr was 0.0005, now 0.5" in server.output
     assert server.run(f"resume={stopped}") == 0, server.output
     assert "optimizer.student.safetensors does not match its checksum" in server.output
     assert killable_runs.differences(killable_runs.outputs(stopped), whole_kd) == []
@@ -132,7 +132,7 @@ def test_a_run_of_all_domains_resumes_in_the_killed_domain(server: killable_runs
     assert server.run(*words, f"run_dir={whole}") == 0, server.output
     assert server.run(*words, f"run_dir={killed}", at=8) == -signal.SIGKILL  # 6 steps a domain
     assert server.run(f"resume={killed}") == 0, server.output
-    assert "books, taken from" in server.output
+    assert "books, reused, " in server.output
     assert (whole / "predictions.jsonl").read_text() == (killed / "predictions.jsonl").read_text()
     for domain in ("books", "dvd", "electronics", "kitchen"):
         parts = [killable_runs.outputs(folder / "domains" / domain) for folder in (whole, killed)]

@@ -99,7 +99,7 @@ def test_a_changed_default_or_changed_code_is_another_base(tmp_path: Path) -> No
     before["cells"][0] |= {"id": "0" * 16}
     before["cells"][0]["identity"]["optim"]["lr"] = 0.25
     path.write_text(json.dumps(before))
-    with pytest.raises(ConfigError, match=r"optim\.lr was 0\.25, is 0\.0005"):
+    with pytest.raises(ConfigError, match=r"optim\.lr was 0\.25, now 0\.0005"):
         plan(*words(tmp_path, "seed=1,2"))
     path.write_text(json.dumps(record | {"code": "0" * 16}))
     with pytest.raises(ConfigError, match=r"code.*\b0000"):
@@ -122,7 +122,7 @@ def test_a_repeated_sweep_skips_finished_cells_and_retries_failures_on_request(
     assert read_ledger(tmp_path) == runs, "nothing was run again"
 
     assert server.run(*sweep, "retry=true") == 1
-    assert "(teacher.allow_weak=False): was failed, goes on in" in server.output
+    assert "(teacher.allow_weak=False): was failed, resumes in" in server.output
     again = read_ledger(tmp_path)
     assert [run["run_id"] for run in again] == [run["run_id"] for run in runs]
     assert ["resumed" in run for run in again] == [run["status"] == "failed" for run in again]
@@ -138,7 +138,7 @@ def test_a_sweep_killed_in_a_cell_resumes_it_and_shows_its_state(
     output = capsys.readouterr().out
     assert all(re.search(rf"{label}\b.* {status} ", output) for label, status in states(tmp_path).items()), output
     assert server.run(*sweep) == 0, server.output
-    assert "(seed=2): was crashed, goes on in" in server.output
+    assert "(seed=2): was crashed, resumes in" in server.output
     assert set(states(tmp_path).values()) == {"done"}
     assert len(read_ledger(tmp_path)) == 3
 
@@ -201,7 +201,7 @@ def test_four_processes_at_one_sweep_do_each_cell_once(tmp_path: Path) -> None:
 
 def test_an_unknown_sweep_names_those_there_are(tmp_path: Path) -> None:
     plan(*words(tmp_path, "seed=1,2", "sweep=mine"))
-    with pytest.raises(ConfigError, match=r"did you mean 'mine'\? \(there are: mine\)"):
+    with pytest.raises(ConfigError, match=r"did you mean 'mine'\? \(sweeps: mine\)"):
         subcommands.run_command("runs", ["sweep=mini", f"output_dir={tmp_path}"])
     with pytest.raises(ConfigError, match="method=kd: sweep=mine"):
         subcommands.run_command("runs", ["sweep=mine", "method=kd", f"output_dir={tmp_path}"])

@@ -16,7 +16,7 @@ def test_a_run_keeps_and_prints_samples(
     words = ["method=kd_augment", f"task={task}", "preset=smoke", "report=false", f"run_dir={tmp_path / 'run'}"]
     assert main.run([*words, f"output_dir={tmp_path}"]) == 0
     samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
-    assert len(samples) == text_samples.ROWS
+    assert len(samples) == text_samples.NUM_SAMPLES
     for sample in samples:
         assert set(sample) == {"step", "original", "text", "changed", "teacher", "student"}
         assert "[SEP]" not in sample["original"] + sample["text"]

@@ -206,7 +206,7 @@ def test_a_run_does_not_write_through_links(name: str, tmp_path: Path, capsys: p
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).symlink_to(precious)
     assert main.run([f"resume={folder}", f"output_dir={tmp_path}/out"]) == 2
-    assert f"holds links ({name})" in " ".join(capsys.readouterr().out.split())
+    assert f"holds symbolic links ({name})" in " ".join(capsys.readouterr().out.split())
     assert precious.read_text() == "content"
 
 

@@ -21,7 +21,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.config.task import TaskConfig
 from kdrun.config.validation import extraction
 
-NONE_GIVEN = "none given"
+NOT_DOCUMENTED = "none given"
 SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
@@ -77,12 +77,14 @@ def choice_card(group: str, name: str) -> Card:
     prefix = "" if notes.is_global else f"{group}."
     schema = _schema(group, notes)
     header = notes.header or ([] if schema is None else read_docstring(schema).paragraphs)
-    blocks = [Block("", header + notes.remarks), chooses(notes)]
+    blocks = [Block("", header + notes.remarks), choices_block(notes)]
     values = [value for value in notes.values if value.key != "name"]
-    entries = [(f"{prefix}{v.key} = {v.text}", meaning(f"{prefix}{v.key}") + source(v.comment)) for v in values]
+    entries = [
+        (f"{prefix}{v.key} = {v.text}", meaning_lines(f"{prefix}{v.key}") + source_lines(v.comment)) for v in values
+    ]
     blocks.append(Block("sets", [] if entries else ["only the defaults"], entries))
     if schema is None:
-        blocks.append(run_with(f"{group}={name}"))
+        blocks.append(run_block(f"{group}={name}"))
     else:
         set_keys = {value.key for value in values} | {"name"}
         rest = [k for k in keys.fields(schema) if k.path not in set_keys and not k.schema and k.allowed != "mapping"]
@@ -96,17 +98,17 @@ def choice_card(group: str, name: str) -> Card:
     return Card(f"{group}={name}", blocks)
 
 
-def chooses(notes: YamlNotes) -> Block:
+def choices_block(notes: YamlNotes) -> Block:
     """The choices that a preset or an experiment makes; a section's own file only names its schema there."""
     choices = notes.choices if notes.is_global else []
     return Block("chooses", entries=[(f"{group}={name}", _summary(group, name)) for group, name in choices])
 
 
-def run_with(*words: str) -> Block:
+def run_block(*overrides: str) -> Block:
     """The command that takes a choice, with the keys that must be given then."""
-    composed = compose.compose(list(words))
+    composed = compose.compose(list(overrides))
     required = [f"{key}=…" for key in sorted(OmegaConf.missing_keys(composed))]
-    return Block("run", [f"  kdrun {' '.join([*words, *required])}"])
+    return Block("run", [f"  kdrun {' '.join([*overrides, *required])}"])
 
 
 def _schema(group: str, notes: YamlNotes) -> type | None:
@@ -118,13 +120,13 @@ def _schema(group: str, notes: YamlNotes) -> type | None:
     return schemas.get(name) or schemas.get("")
 
 
-def meaning(path: str) -> list[str]:
+def meaning_lines(path: str) -> list[str]:
     """The doc of a key, as the line of a card; nothing for an entry of a mapping."""
     docs = [key.doc for key in keys.find(path).values() if key.path == path]
     return docs[:1]
 
 
-def source(comment: str) -> list[str]:
+def source_lines(comment: str) -> list[str]:
     """A tag as the line of a card; nothing where there is none."""
     return [f"source: {comment}"] if comment else []
 
@@ -147,7 +149,7 @@ def task_card(name: str) -> Card:
     notes = notes_of("task", name)
     config: Any = OmegaConf.to_object(defaults("task", name, TaskConfig))
     metrics = [f"{metric} (headline)" if metric == config.headline else metric for metric in config.metrics]
-    layout = {key: keys.written(value) for key, value in config.folder.items()}
+    layout = {key: keys.yaml_text(value) for key, value in config.folder.items()}
     facts = [
         ("predicts", [_predicts(config)]),
         ("from", [" and ".join(config.text) + (" (columns at the hub)" if _at_hub(config) else "")]),
@@ -174,7 +176,7 @@ def _predicts(config: TaskConfig) -> str:
     if config.is_extraction:
         return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
     if config.is_regression:
-        return f"a score from {' to '.join(keys.written(end) for end in config.range)}"
+        return f"a score from {' to '.join(keys.yaml_text(end) for end in config.range)}"
     return f"one of {', '.join(f'{label} ({i})' for i, label in enumerate(config.labels))}"
 
 
@@ -206,10 +208,10 @@ def _by_domain(config: TaskConfig) -> list[str]:
     return [f"{scores}; for methods that ask for domains (method.domain=…), with splits {splits}"]
 
 
-def _embedded_command(config: TaskConfig, words: str) -> list[str]:
+def _embedded_command(config: TaskConfig, overrides: str) -> list[str]:
     from kdrun.data import embedded
 
-    return [f"  kdrun {words}"] if config.name in embedded.TASKS else []
+    return [f"  kdrun {overrides}"] if config.name in embedded.TASKS else []
 
 
 def _example(config: TaskConfig) -> Block:
@@ -223,7 +225,7 @@ def _example(config: TaskConfig) -> Block:
     if rows.answer is not None:
         return Block(heading, entries=[(config.text[0], texts), ("answer", rows.answer[:1])])
     label = rows.label[0]
-    label_text = keys.written(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
+    label_text = keys.yaml_text(label) if config.is_regression else f"{config.labels[int(label)]} ({label})"
     return Block(
         heading, entries=[*((n, [t]) for n, t in zip(config.text, texts, strict=True)), ("label", [label_text])]
     )
@@ -238,7 +240,7 @@ def loss_card(name: str) -> Card:
         entry = registry.get("loss", registered)
         target = entry.target
         docs = read_docstring(target)
-        blocks.append(Block("", docs.paragraphs or [NONE_GIVEN]))
+        blocks.append(Block("", docs.paragraphs or [NOT_DOCUMENTED]))
         for title, entries in docs.sections.items():
             blocks.append(Block(title.lower(), [t for n, t in entries if not n], [(n, [t]) for n, t in entries if n]))
         blocks.append(Block("tasks", ["with classes or a score" if entry.regression else "with classes only"]))
@@ -248,8 +250,8 @@ def loss_card(name: str) -> Card:
 
 def axis_card(name: str) -> Card:
     """An axis: its choices, each with a line, and the keys of its section."""
-    entries = [(f"{name}={choice}", _about(name, choice)) for choice in compose.choices(name)]
-    paths = [k for k in keys.every() if k.startswith(f"{name}.") and not k.endswith(".name")]
+    entries = [(f"{name}={choice}", _description(name, choice)) for choice in compose.choices(name)]
+    paths = [k for k in keys.all_paths() if k.startswith(f"{name}.") and not k.endswith(".name")]
     blocks = [Block("", [axis_doc(name)]), Block("choices", entries=entries)]
     if paths:
         blocks.append(Block("keys (kdrun explain KEY says more)", [", ".join(paths)]))
@@ -261,7 +263,7 @@ def axis_doc(name: str) -> str:
     return next(key.doc for key in keys.fields(RunConfig) if key.path == name)
 
 
-def _about(axis: str, name: str) -> list[str]:
+def _description(axis: str, name: str) -> list[str]:
     """A line about a choice; a loss is described by its function, which costs the import of torch."""
     registered = next((v.text for v in notes_of(axis, name).values if v.key == "name"), name)
     if axis == "loss" and registered != "null":

@@ -8,7 +8,17 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kdrun.cli.explain import keys
-from kdrun.cli.explain.cards import Block, Card, chooses, meaning, notes_of, run_with, source, tag_of, yaml_of
+from kdrun.cli.explain.cards import (
+    Block,
+    Card,
+    choices_block,
+    meaning_lines,
+    notes_of,
+    run_block,
+    source_lines,
+    tag_of,
+    yaml_of,
+)
 from kdrun.cli.explain.notes import YamlNotes, read_yaml
 from kdrun.config import compose, paths
 from kdrun.storage.serialization import flatten
@@ -17,14 +27,14 @@ from kdrun.storage.serialization import flatten
 def preset_card(name: str) -> Card:
     """Its header, what it chooses, and every value that differs from a plain run."""
     notes, plain = notes_of("preset", name), compose.compose([]).preset
-    blocks = [Block("", notes.header), chooses(notes)]
+    blocks = [Block("", notes.header), choices_block(notes)]
     if name == plain:
-        entries = [(f"{v.key} = {v.text}", meaning(v.key) + source(v.comment)) for v in notes.values]
+        entries = [(f"{v.key} = {v.text}", meaning_lines(v.key) + source_lines(v.comment)) for v in notes.values]
         blocks.append(Block("sets (a run that names no preset takes this one)", entries=entries))
     else:
         blocks.append(_difference(name, plain, notes))
-    blocks += _reaches(name)
-    return Card(f"preset={name}", [*blocks, run_with(f"preset={name}")])
+    blocks += _settings_by_choice(name)
+    return Card(f"preset={name}", [*blocks, run_block(f"preset={name}")])
 
 
 def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
@@ -38,12 +48,12 @@ def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
         # a key that only the other section has, at its default, is no difference
         if key == "preset" or there.get(key) == value:
             continue
-        other = f"   (there {keys.written(there[key])})" if key in there else ""
-        entries.append((f"{key} = {keys.written(value)}{other}", source(tag_of(key, notes))))
+        other = f"   (there {keys.yaml_text(there[key])})" if key in there else ""
+        entries.append((f"{key} = {keys.yaml_text(value)}{other}", source_lines(tag_of(key, notes))))
     return Block(f"differs from preset={plain} in", [] if entries else ["nothing"], entries)
 
 
-def _reaches(name: str) -> list[Block]:
+def _settings_by_choice(name: str) -> list[Block]:
     """A preset's settings for one student, task or method; config.yaml names their folders."""
     blocks = []
     for group, pattern in read_yaml(paths.CONF_DIR / "config.yaml").choices:
@@ -74,8 +84,8 @@ def key_card(path: str) -> Card:
         owners.setdefault(key, []).append(owner)
     blocks = [_key_block(path, key, ", ".join(names)) for key, names in owners.items()]
     plain = {k: v for k, v in config_leaves(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
-    now = [f"{k} = {keys.written(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
-    return Card(path, [*blocks, Block("in a run that sets nothing", now), _set_by(path)])
+    now = [f"{k} = {keys.yaml_text(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
+    return Card(path, [*blocks, Block("in a run that sets nothing", now), _files_that_set(path)])
 
 
 def _key_block(path: str, key: keys.Key, owners: str) -> Block:
@@ -89,7 +99,7 @@ def _key_block(path: str, key: keys.Key, owners: str) -> Block:
     return Block(heading, [key.doc], [("may be", [key.allowed]), ("default", [key.default])])
 
 
-def _set_by(path: str) -> Block:
+def _files_that_set(path: str) -> Block:
     by_file: dict[str, list[str]] = {}
     for file in sorted(paths.CONF_DIR.rglob("*.yaml")):
         relative, notes = file.relative_to(paths.CONF_DIR), read_yaml(file)
@@ -97,5 +107,7 @@ def _set_by(path: str) -> Block:
         for value in notes.values:
             name = f"{prefix}{value.key}"
             if name == path or name.startswith(f"{path}."):
-                by_file.setdefault(f"conf/{relative}", []).extend([f"{name} = {value.text}", *source(value.comment)])
+                by_file.setdefault(f"conf/{relative}", []).extend(
+                    [f"{name} = {value.text}", *source_lines(value.comment)]
+                )
     return Block("set by", [] if by_file else ["no file of conf/"], list(by_file.items()))

@@ -10,17 +10,17 @@ from rich.text import Text
 
 from kdrun.cli.explain.cards import Block, Card
 
-WIDEST = 100
+MAX_WIDTH = 100
 """Lines are no longer than this, however wide the terminal."""
 
 INDENT = "  "
-SHORT = 18
+MAX_SHARED_LINE = 18
 """Names up to this length share a line with their text."""
 
 
 def print_card(card: Card, console: Console) -> None:
     """Print a card, wrapped to the terminal (80 columns where there is none)."""
-    width = min(console.width, WIDEST)
+    width = min(console.width, MAX_WIDTH)
     console.print(Text(card.title, style="bold"))
     console.print(Text("─" * len(card.title), style="dim"))
     for i, block in enumerate(block for block in card.blocks if block.text or block.entries):
@@ -38,7 +38,7 @@ def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:
         yield from _wrap(text, INDENT, INDENT, width)
     longest = max((len(head) for head, _ in block.entries), default=0)
     for head, texts in block.entries:
-        if longest <= SHORT and texts:
+        if longest <= MAX_SHARED_LINE and texts:
             under = " " * (len(INDENT) + longest + 2)
             yield from _wrap(texts[0], f"{INDENT}{head.ljust(longest)}  ", under, width)
             texts = texts[1:]

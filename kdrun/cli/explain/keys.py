@@ -14,7 +14,7 @@ from kdrun import registry
 from kdrun.config.fields import BOUNDS, MISSING
 from kdrun.config.schema import SCHEMAS, RunConfig
 
-_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any value"}
+_TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any value"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Key:
     schema: type | None = None
 
 
-def written(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, Enum):
         return str(value.value)
@@ -45,9 +45,9 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(written(item) for item in value)}]"
+        return f"[{', '.join(yaml_text(item) for item in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {written(item)}' for name, item in value.items())}}}"
+        return f"{{{', '.join(f'{name}: {yaml_text(item)}' for name, item in value.items())}}}"
     return "required" if value == MISSING else str(value)
 
 
@@ -61,7 +61,7 @@ def fields(schema: type, prefix: str = "") -> Iterator[Key]:
             yield from fields(kind, f"{path}.")
         else:
             default = item.default_factory() if item.default is dataclasses.MISSING else item.default  # pyright: ignore[reportCallIssue]
-            yield Key(path, doc, allowed(kind, item.metadata), written(default))
+            yield Key(path, doc, allowed(kind, item.metadata), yaml_text(default))
 
 
 def allowed(kind: Any, bounds: typing.Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def allowed(kind: Any, bounds: typing.Mapping[str, Any]) -> str:
     if typing.get_origin(kind) is dict:
         return "mapping"
     rule = " and ".join(f"{sign} {bounds[name]:g}" for name, sign, _ in BOUNDS if bounds.get(name) is not None)
-    return f"{_WORDS.get(kind, 'value')} {rule}".strip()
+    return f"{_TYPE_NAMES.get(kind, 'value')} {rule}".strip()
 
 
 def sections() -> dict[str, dict[str, type]]:
@@ -100,7 +100,7 @@ def find(path: str) -> dict[str, Key]:
     return keys
 
 
-def every() -> list[str]:
+def all_paths() -> list[str]:
     """The paths of all keys of all choices."""
     top = [key.path for key in fields(RunConfig) if "." not in key.path]
     inner = [

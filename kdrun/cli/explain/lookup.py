@@ -44,7 +44,7 @@ def find_cards(query: str) -> list[Card]:
         matches = [composed_cards.key_card(key)]
     if not matches:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
-        near = did_you_mean(query, [*choices, *compose.groups(), *keys.every()])
+        near = did_you_mean(query, [*choices, *compose.groups(), *keys.all_paths()])
         raise UnknownNameError(f"nothing here is called {query!r}{near}{_listing('')}")
     return matches
 
@@ -60,6 +60,6 @@ def _choice(group: str, name: str) -> Card:
 def overview() -> Card:
     """Every axis with its choices."""
     entries = [(axis, [cards.axis_doc(axis), ", ".join(compose.choices(axis))]) for axis in compose.groups()]
-    single = ", ".join(key for key in keys.every() if "." not in key and key not in compose.groups())
+    single = ", ".join(key for key in keys.all_paths() if "." not in key and key not in compose.groups())
     about = f"any key of a run, e.g. optim.lr or method.temperature; at the top level, besides the axes: {single}"
     return Card("kdrun explain NAME", [Block("names", entries=entries), Block("keys", [about])])

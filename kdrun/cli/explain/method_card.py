@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun import registry
 from kdrun.cli.explain import keys
-from kdrun.cli.explain.cards import NONE_GIVEN, Block, Card, defaults, notes_of, tag_of
+from kdrun.cli.explain.cards import NOT_DOCUMENTED, Block, Card, defaults, notes_of, tag_of
 from kdrun.cli.explain.notes import Docs, field_docs, read_docstring
 from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
@@ -31,8 +31,8 @@ def card(name: str) -> Card:
     docs = read_docstring(entry.target)
     idea = read_docstring(inspect.getmodule(entry.target)).paragraphs
     blocks = [
-        Block("idea", idea or [NONE_GIVEN]),
-        Block("minimizes", docs.paragraphs or [NONE_GIVEN]),
+        Block("idea", idea or [NOT_DOCUMENTED]),
+        Block("minimizes", docs.paragraphs or [NOT_DOCUMENTED]),
         _phases(name, entry),
         _needs(entry.target.requires),
         _settings(name, entry),
@@ -59,8 +59,8 @@ def _settings(name: str, entry: registry.Entry) -> Block:
             if key.path == "name" or key.schema:
                 continue
             missing = OmegaConf.is_missing(node, key.path)
-            value = "required" if missing else keys.written(OmegaConf.select(node, key.path))
-            source = f"source: {tag_of(key.path, notes) or NONE_GIVEN}"
+            value = "required" if missing else keys.yaml_text(OmegaConf.select(node, key.path))
+            source = f"source: {tag_of(key.path, notes) or NOT_DOCUMENTED}"
             entries.append((f"method.{key.path} = {value}   ({key.allowed})", [key.doc, source]))
     return Block("settings", [] if entries else ["none"], entries)
 
@@ -115,7 +115,7 @@ def _cost(name: str, docs: Docs) -> Block:
     """Passes by role, compared with those of plain distillation."""
     costs = docs.sections.get("Cost", [])
     if not costs:
-        return Block("cost", [NONE_GIVEN])
+        return Block("cost", [NOT_DOCUMENTED])
     if name == CONTROL:
         return Block("cost", entries=[(role, [text]) for role, text in costs])
     control_costs = dict(read_docstring(registry.get("method", CONTROL).target).sections["Cost"])

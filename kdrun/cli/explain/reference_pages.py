@@ -140,7 +140,7 @@ def _default(item: dataclasses.Field[Any]) -> str:
     if default == MISSING:
         return "required"
     choices = f"; one of {', '.join(choice.value for choice in type(default))}" if isinstance(default, Enum) else ""
-    return f"`{keys.written(default)}`{choices}"
+    return f"`{keys.yaml_text(default)}`{choices}"
 
 
 def _sentence(text: str) -> str:

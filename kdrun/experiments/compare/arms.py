@@ -27,15 +27,15 @@ STOPPED = (Status.interrupted, Status.crashed)
 
 @dataclass
 class Arm:
-    """One setting of a comparison: a method, or a method with one of the values of a key that takes several.
+    """One setting of a comparison: a method, or a method with one value of the swept key.
 
     Attributes:
-        name: what it is called; no two arms have one name.
-        method: its registered method.
-        words: overrides of its runs, without seed.
-        swept: the one of its words in which it differs from the method's other arms; empty where it is the only one.
-        left_out: what of the comparison's words its method refused, and why, as sentences; said at its first arm.
-        data_hash: fingerprint of the rows its runs read.
+        name: unique name.
+        method: registered name of its method.
+        overrides: overrides of its runs, without the seed.
+        swept: the override that distinguishes it from the method's other arms; empty for the method's only arm.
+        left_out: the overrides that its method refused, with the reason; only at the first arm of a method.
+        data_hash: fingerprint of the rows that its runs read.
         results: seed → result.json of its finished run.
         folders: seed → run folder.
         failed: seed → error text.
@@ -43,7 +43,7 @@ class Arm:
 
     name: str
     method: str
-    words: list[str]
+    overrides: list[str]
     swept: str = ""
     left_out: list[str] = field(default_factory=list)
     data_hash: str = ""
@@ -52,47 +52,48 @@ class Arm:
     failed: dict[int, str] = field(default_factory=dict)
 
     def config(self, seed: int) -> RunConfig:
-        """The config of its run with a seed."""
-        return compose.to_config(compose.compose([*self.words, f"seed={seed}"]))
+        """Config of the run with this seed."""
+        return compose.to_config(compose.compose([*self.overrides, f"seed={seed}"]))
 
     @property
     def is_data_free(self) -> bool:
-        """Whether its method learns from out-of-domain text."""
+        """Whether the method learns from out-of-domain text."""
         return registry.get("method", self.method).target.requires.data_free
 
 
 def load_rows(arms: list[Arm]) -> TaskDataset:
-    """Read the rows of every arm, those that arms have in common once, and note each arm's `data_hash`.
+    """Read the rows of all arms, rows that arms share only once, and set each arm's `data_hash`.
 
     Returns:
-        The rows that a budget in epochs counts on: the task's own, or the generated ones that all arms learn from.
+        The rows on which a budget in epochs is counted: the task's rows, or the generated rows of all arms.
 
     Raises:
-        ConfigError: arms report on different rows, so that their scores cannot be compared.
+        ConfigError: the arms are evaluated on different rows, so their scores cannot be compared.
     """
     from kdrun.data import run_data
 
-    known: dict[str, TaskDataset] = {}
-    reported: dict[str, list[str]] = {}
+    datasets: dict[str, TaskDataset] = {}
+    arms_by_rows: dict[str, list[str]] = {}
     for arm in arms:
         config = arm.config(1)
-        read = reuse.data_identity(config)
-        if read not in known:
-            known[read] = run_data.load_run_data(config)
-        data, split = known[read], config.task.report_split
+        key = reuse.data_identity(config)
+        if key not in datasets:
+            datasets[key] = run_data.load_run_data(config)
+        data, split = datasets[key], config.task.report_split
         arm.data_hash = data.fingerprint
         rows = f"{data.splits[split].num_rows} rows of {data.display_name}, {split}"
-        reported.setdefault(f"{split} {data.splits[split].fingerprint}", [rows]).append(arm.name)
-    if len(reported) > 1:
-        told = "; ".join(f"{', '.join(names)}: {rows}" for rows, *names in reported.values())
+        arms_by_rows.setdefault(f"{split} {data.splits[split].fingerprint}", [rows]).append(arm.name)
+    if len(arms_by_rows) > 1:
+        groups = "; ".join(f"{', '.join(names)}: {rows}" for rows, *names in arms_by_rows.values())
         raise ConfigError(
             [
-                f"these arms report on different rows, so none beats another ({told}); give all one method.domain, and "
-                "leave out methods that cannot have it (baselines=[] leaves out the baselines)"
+                f"these arms are evaluated on different rows, so they cannot be compared ({groups}); use the same "
+                "method.domain for all arms, and leave out methods that do not support it (baselines=[] leaves out "
+                "the baselines)"
             ]
         )
-    own = next((data for data in known.values() if data.ood is None), None)
-    return own or run_data.load_task_data(arms[0].config(1))
+    task_data = next((data for data in datasets.values() if data.ood is None), None)
+    return task_data or run_data.load_task_data(arms[0].config(1))
 
 
 def equalize_budgets(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | None = None) -> None:
@@ -104,37 +105,37 @@ def equalize_budgets(arms: list[Arm], rows: int, by_domain: Mapping[str, int] | 
     data-free, all arms use the last checkpoint, unless `checkpoint_selection` is set.
 
     Args:
-        arms: get more words.
+        arms: arms, whose overrides are extended.
         rows: number of the task's training rows.
-        by_domain: how many of them each domain has; empty for a task without domains.
+        by_domain: number of these rows per domain; empty for a task without domains.
 
     Raises:
-        ConfigError: the arms are there to differ in their number of steps.
+        ConfigError: the swept key is the number of steps or epochs.
     """
     configs = [arm.config(1) for arm in arms]
-    split = [domains.is_per_domain(config.method) for config in configs]
+    per_domain = [domains.is_per_domain(config.method) for config in configs]
     has_data_free = any(arm.is_data_free for arm in arms)
-    if not has_data_free and (all(split) or not any(split)):
+    if not has_data_free and (all(per_domain) or not any(per_domain)):
         return
     steps = max(_budget(config, rows, by_domain or {}) for config in configs)
-    students = len(by_domain or {}) if any(split) else 1
-    each = -(-steps // students)  # rounded up, so that a sum over domains is possible
-    varied = {arm.swept for arm in arms if arm.swept.startswith(("optim.steps=", "optim.epochs="))}
-    if len(varied) > 1:
-        reason = "one of the methods counts its steps on other rows, so all arms get one budget"
-        raise ConfigError([f"{', '.join(sorted(varied))}: {reason}; take one value"])
-    for arm, config, is_split in zip(arms, configs, split, strict=True):
-        arm.words.append(f"optim.steps={each if is_split else each * students}")
+    num_students = len(by_domain or {}) if any(per_domain) else 1
+    steps_per_student = -(-steps // num_students)  # rounded up, so that a sum over domains is possible
+    swept_budgets = {arm.swept for arm in arms if arm.swept.startswith(("optim.steps=", "optim.epochs="))}
+    if len(swept_budgets) > 1:
+        reason = "one of the methods counts its steps on other rows, so all arms have the same budget"
+        raise ConfigError([f"{', '.join(sorted(swept_budgets))}: {reason}; set one value"])
+    for arm, config, is_per_domain in zip(arms, configs, per_domain, strict=True):
+        arm.overrides.append(f"optim.steps={steps_per_student if is_per_domain else steps_per_student * num_students}")
         if has_data_free and config.checkpoint_selection is None:
-            arm.words.append("checkpoint_selection=last")
+            arm.overrides.append("checkpoint_selection=last")
 
 
 def _budget(config: RunConfig, rows: int, by_domain: Mapping[str, int]) -> int:
     """Student steps of a run on the task's rows, over all its students."""
     if not domains.is_per_domain(config.method):
         return num_steps(config.optim, rows)
-    share = config.data.train_fraction or 1
-    return sum(num_steps(config.optim, max(1, round(share * count))) for count in by_domain.values())
+    fraction = config.data.train_fraction or 1
+    return sum(num_steps(config.optim, max(1, round(fraction * count))) for count in by_domain.values())
 
 
 def run_missing(arms: list[Arm], seeds: list[int], console: Console) -> None:
@@ -150,17 +151,17 @@ def run_missing(arms: list[Arm], seeds: list[int], console: Console) -> None:
         for arm in arms:
             config = arm.config(seed)
             output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
-            there = reuse.find_run(output_dir, key)
-            if there is not None and there.status is Status.done:
-                folder = there.folder
-                console.print(f"{arm.name}, seed {seed}: taken from {folder}")
+            existing = reuse.find_run(output_dir, key)
+            if existing is not None and existing.status is Status.done:
+                folder = existing.folder
+                console.print(f"{arm.name}, seed {seed}: reused, {folder}")
             else:
-                # one that failed would fail again in its folder
-                begun = there.folder if there is not None and there.status in STOPPED else None
-                console.print(f"{arm.name}, seed {seed}: {'runs' if begun is None else f'goes on in {begun}'}")
-                config = config if begun is None else replace(config, run_dir=str(begun))
+                # a failed run starts again in a new folder: in its old one it would fail again
+                stopped = existing.folder if existing is not None and existing.status in STOPPED else None
+                console.print(f"{arm.name}, seed {seed}: {'starts' if stopped is None else f'resumes in {stopped}'}")
+                config = config if stopped is None else replace(config, run_dir=str(stopped))
                 try:
-                    runner.run(config, quiet, [*arm.words, f"seed={seed}"])
+                    runner.run(config, quiet, [*arm.overrides, f"seed={seed}"])
                 except RECOVERABLE_ERRORS as error:
                     arm.failed[seed] = f"{type(error).__name__}: {error}"
                     console.error(f"{arm.name}, seed {seed}: {error}")

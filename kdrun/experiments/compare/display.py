@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def print_comparison(record: dict[str, Any], console: Console) -> None:
-    """Print the arms, the verdicts, and what they rest on."""
+    """Print the scores of the arms, the verdicts, and notes on how to read them."""
     synthetic = ", synthetic data" if record["synthetic"] else ""
     title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}{synthetic}"
-    console.table(title, ["arm", "mean ± sd", "kept", "train s", "steps"], [_arm(arm) for arm in record["arms"]])
-    console.key_values("each seed", [(arm["name"], _each(arm, record["seeds"])) for arm in record["arms"]])
+    console.table(title, ["arm", "mean ± sd", "retention", "time (s)", "steps"], [_arm_row(a) for a in record["arms"]])
+    console.key_values("each seed", [(arm["name"], _seed_scores(arm, record["seeds"])) for arm in record["arms"]])
     if len(comparisons.distinct_teachers(record)) > 1:
         console.key_values("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
     elif record["teacher"]:
         console.print(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
-    _domains(record, console)
-    if made := generated_text.statistic_rows(record):
-        console.table("text left behind, means over seeds", generated_text.COLUMNS, made)
+    _print_domains(record, console)
+    if statistics := generated_text.statistic_rows(record):
+        console.table("exported text, means over seeds", generated_text.COLUMNS, statistics)
     rows = [
         [f"{p['a']} - {p['b']}", signed(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
     ]
@@ -41,32 +41,32 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
 
 
 def _teacher(arm: dict[str, Any]) -> str:
-    own = arm["teacher"]
-    return f"{own['name']} {own['lessons'] or ''} {number(own['score'])}" if own else "none"
+    teacher = arm["teacher"]
+    return f"{teacher['name']} {teacher['lessons'] or ''} {number(teacher['score'])}" if teacher else "none"
 
 
-def _domains(record: dict[str, Any], console: Console) -> None:
-    """The scores by domain of teachers and arms, where the task has domains."""
+def _print_domains(record: dict[str, Any], console: Console) -> None:
+    """Print the scores of teachers and arms by domain, for a task with domains."""
     names, rows = domains.domain_names(record), domains.domain_rows(record)
     if not rows:
         return
-    shown = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]
+    cells = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]
     title = f"{record['split']} {record['metric']} by domain, means over seeds"
-    console.table(title, ["", *names, "mean"], shown)
+    console.table(title, ["", *names, "mean"], cells)
 
 
 def notes(record: dict[str, Any]) -> list[str]:
-    """What the verdicts mean and rest on, as sentences."""
+    """Sentences that explain the verdicts: reasons, margin, intervals, and the split that chose the checkpoint."""
     lines = [f"{p['a']} against {p['b']}: {p['reason']}" for p in record["pairs"] if p["reason"]]
-    lines.append(f"a tie: the interval lies within ± {record['margin']:g}; intervals {record['how']}")
-    split, chosen = record["split"], record["chosen_on"]
-    if chosen == split:
+    lines.append(f"a tie: the interval is within ± {record['margin']:g}; intervals {record['how']}")
+    split, choosing_split = record["split"], record["chosen_on"]
+    if choosing_split == split:
         lines.append(
-            f"{split} chose the checkpoint and is the split reported: scores are a little too high for all arms alike"
+            f"{split} chose the checkpoint and is the split reported: the scores of all arms are a little too high"
         )
     else:
-        chose = f"{chosen} chose the checkpoint" if chosen else "the last checkpoint counts, no split chose it"
-        lines.append(f"{chose}; {split} ({record['rows']} rows) is reported")
+        choice = f"{choosing_split} chose the checkpoint" if choosing_split else "the last checkpoint is evaluated"
+        lines.append(f"{choice}; {split} ({record['rows']} rows) is reported")
     return lines
 
 
@@ -77,21 +77,21 @@ def interval(pair: dict[str, Any]) -> str:
 
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
-    """Say what is compared, on what."""
-    synthetic = SYNTHETIC_NOTE if data.synthetic else data.source
+    """Print the data, the command of each arm, and the overrides that were left out."""
+    source = SYNTHETIC_NOTE if data.synthetic else data.source
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
-    facts = [("data", f"{data.display_name}: {rows} rows; {synthetic}")]
-    facts += [(arm.name, shlex.join(["kdrun", *arm.words])) for arm in arms]
+    facts = [("data", f"{data.display_name}: {rows} rows; {source}")]
+    facts += [(arm.name, shlex.join(["kdrun", *arm.overrides])) for arm in arms]
     console.key_values(f"{len(arms)} arms with seeds {', '.join(map(str, seeds))}", facts)
     for arm in arms:
         for line in arm.left_out:
             console.note(f"{arm.method} {line}")
 
 
-def _each(arm: dict[str, Any], seeds: list[int]) -> str:
+def _seed_scores(arm: dict[str, Any], seeds: list[int]) -> str:
     return "  ".join("failed" if str(s) in arm["failed"] else number(arm["scores"].get(str(s))) for s in seeds)
 
 
-def _arm(arm: dict[str, Any]) -> list[str]:
+def _arm_row(arm: dict[str, Any]) -> list[str]:
     steps = " + ".join(f"{role} {count}" for role, count in sorted(arm["steps"].items()))
     return [arm["name"], mean_sd(arm["mean"], arm["sd"]), percent(arm["kept"]), number(arm["seconds"], 0), steps]

@@ -1,13 +1,16 @@
-"""Paired confidence intervals over seeds and examples, and the verdict they allow.
+"""Paired confidence intervals over seeds and examples, and their verdicts.
 
-Model: the difference seen with seed s on this dev split is d_s = δ + e + u_s, where e comes from which
-examples the split happens to hold (the same for all seeds) and u_s from the seed. The mean over n seeds has
-variance σ_e² + σ_u²/n. σ_e² is the variance of that mean over bootstrap resamples of the examples, taken
-alike for both arms and all seeds (so that what both get right or wrong cancels: the pairing); σ_u² is the
-sample variance of d_s, which is the bootstrap over seeds in closed form (three seeds have only ten
-resamples, and a percentile interval over them is far too short). The interval is mean ± t · SE with the
-Welch-Satterthwaite degrees of freedom. Noise of seed and example together enters both parts, so the interval
-errs on the wide side. Several pairs are each judged at their own 95 %.
+Model: the difference with seed s on this dev split is d_s = δ + e + u_s. The error e comes from the sample of examples
+in the split, the same for all seeds; u_s comes from the seed. The mean over n seeds has variance σ_e² + σ_u²/n.
+
+- σ_e² is the variance of that mean over bootstrap resamples of the examples. Both arms and all seeds share the
+  resamples, so errors that both arms make cancel (the pairing).
+- σ_u² is the sample variance of d_s, which is the bootstrap over seeds in closed form. Three seeds have only ten
+  different resamples, and a percentile interval over them is far too short.
+
+The interval is mean ± t · SE with the Welch-Satterthwaite degrees of freedom. Noise of the interaction of seed and
+example enters both variances, so the interval is conservative. Each pair has a 95 % interval, without a correction
+for several pairs.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ from kdrun.data import entities
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 POWER = 0.8
-"""Chance of a verdict that `seeds_needed` plans for."""
-FEWEST_SEEDS = 3
-"""Below this many seeds nothing is concluded."""
-MOST_SEEDS = 1000
+"""Probability of a verdict that `seeds_needed` plans for."""
+MIN_SEEDS = 3
+"""With fewer seeds the verdict is INCONCLUSIVE."""
+MAX_SEEDS = 1000
+"""Largest number of seeds that `seeds_needed` considers."""
 HOW = (
     "paired over seeds and examples: t interval, standard error from a bootstrap over examples "
     f"({RESAMPLES} resamples) and the spread over seeds, Welch-Satterthwaite degrees of freedom"
@@ -40,45 +44,45 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of a minus b.
+    """The verdict on the difference a - b.
 
     Attributes:
         difference: mean over seeds, in units of the metric.
-        interval: 95 % interval of it; None where there are fewer than two seeds.
-        word: BEATS (interval above zero), LOSES (below), TIES (inside ± margin), else INCONCLUSIVE.
-        seeds: how many.
-        seeds_needed: about how many the seen difference would need for a verdict with 80 % power; None where it
-            has one, where it cannot be told, or where no number of seeds would do.
-        reason: why the word is INCONCLUSIVE, else empty.
+        interval: 95 % confidence interval of the difference; None with fewer than two seeds.
+        outcome: BEATS (interval above zero), LOSES (below), TIES (inside ± margin), else INCONCLUSIVE.
+        num_seeds: number of seeds.
+        seeds_needed: estimated number of seeds for a verdict on this difference with 80 % power; None if there is a
+            verdict, if no estimate is possible, or if no number of seeds is enough.
+        reason: why the outcome is INCONCLUSIVE; else empty.
     """
 
     difference: float
     interval: tuple[float, float] | None
-    word: Outcome
-    seeds: int
+    outcome: Outcome
+    num_seeds: int
     seeds_needed: int | None = None
     reason: str = ""
 
 
-def decide(scores: Array, resampled: Array, margin: float) -> Verdict:
+def decide(differences: Array, resampled: Array, margin: float) -> Verdict:
     """The verdict on a difference.
 
     Args:
-        scores: a minus b per seed on the whole split, [seeds].
+        differences: a - b per seed on the whole split, [seeds].
         resampled: the same on bootstrap resamples of the examples, [resamples, seeds].
-        margin: differences this small count as none.
+        margin: differences within ± margin count as a tie.
     """
-    count, mean = len(scores), float(np.mean(scores))
-    if not np.isfinite(scores).all():
+    count, mean = len(differences), float(np.mean(differences))
+    if not np.isfinite(differences).all():
         return Verdict(mean, None, "INCONCLUSIVE", count, None, "a score is undefined")
     if count < 2:
         return Verdict(mean, None, "INCONCLUSIVE", count, None, "one seed shows no spread")
     from_examples = float(np.nanvar(np.nanmean(resampled, axis=1), ddof=1))
-    from_seeds = float(np.var(scores, ddof=1))
+    from_seeds = float(np.var(differences, ddof=1))
     low, high = interval(mean, from_examples, from_seeds, count)
-    if count >= FEWEST_SEEDS and -margin < low and high < margin:
+    if count >= MIN_SEEDS and -margin < low and high < margin:
         return Verdict(mean, (low, high), "TIES", count)
-    if count >= FEWEST_SEEDS and (low > 0 or high < 0):
+    if count >= MIN_SEEDS and (low > 0 or high < 0):
         return Verdict(mean, (low, high), "BEATS" if low > 0 else "LOSES", count)
     needed = seeds_needed(mean, from_examples, from_seeds)
     if needed is None:
@@ -86,25 +90,25 @@ def decide(scores: Array, resampled: Array, margin: float) -> Verdict:
     elif needed > count:
         reason = f"the seen difference would need about {needed} seeds"
     else:
-        reason = f"fewer than {FEWEST_SEEDS} seeds" if count < FEWEST_SEEDS else "near the limit: a few more seeds"
+        reason = f"fewer than {MIN_SEEDS} seeds" if count < MIN_SEEDS else "near the limit: a few more seeds"
     return Verdict(mean, (low, high), "INCONCLUSIVE", count, needed, reason)
 
 
 def interval(mean: float, from_examples: float, from_seeds: float, seeds: int) -> tuple[float, float]:
-    """The 95 % interval of a mean difference.
+    """The 95 % confidence interval of a mean difference.
 
     Args:
-        mean: over seeds.
+        mean: mean over seeds.
         from_examples: σ_e², variance of that mean over resamples of the examples.
         from_seeds: σ_u², variance of the difference over seeds.
-        seeds: how many.
+        seeds: number of seeds.
     """
-    error, freedom = _error(from_examples, from_seeds, seeds)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return mean - reach, mean + reach
+    error, freedom = _standard_error(from_examples, from_seeds, seeds)
+    half_width = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return mean - half_width, mean + half_width
 
 
-def _error(from_examples: float, from_seeds: float, seeds: int) -> tuple[float, float]:
+def _standard_error(from_examples: float, from_seeds: float, seeds: int) -> tuple[float, float]:
     """Standard error of the mean difference, and its degrees of freedom."""
     a, b = from_examples, from_seeds / seeds
     spread = a**2 / (RESAMPLES - 1) + b**2 / (seeds - 1)
@@ -112,8 +116,8 @@ def _error(from_examples: float, from_seeds: float, seeds: int) -> tuple[float, 
 
 
 def power(difference: float, from_examples: float, from_seeds: float, seeds: int) -> float:
-    """The chance that the interval of a true difference excludes zero on its side (noncentral t)."""
-    error, freedom = _error(from_examples, from_seeds, seeds)
+    """Probability that the interval of a true difference is on the right side of zero (noncentral t)."""
+    error, freedom = _standard_error(from_examples, from_seeds, seeds)
     if not error:
         return float(difference != 0)
     limit = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
@@ -121,14 +125,14 @@ def power(difference: float, from_examples: float, from_seeds: float, seeds: int
 
 
 def seeds_needed(difference: float, from_examples: float, from_seeds: float) -> int | None:
-    """The fewest seeds (from 3) with which such a difference would get its verdict with 80 % power.
+    """The smallest number of seeds, at least 3, that gives such a difference a verdict with 80 % power.
 
     Returns:
-        None where even `MOST_SEEDS` would not do.
+        None if `MAX_SEEDS` are not enough.
     """
-    if power(difference, from_examples, from_seeds, MOST_SEEDS) < POWER:
+    if power(difference, from_examples, from_seeds, MAX_SEEDS) < POWER:
         return None
-    low, high = FEWEST_SEEDS, MOST_SEEDS
+    low, high = MIN_SEEDS, MAX_SEEDS
     while low < high:
         middle = (low + high) // 2
         if power(difference, from_examples, from_seeds, middle) >= POWER:
@@ -141,78 +145,84 @@ def seeds_needed(difference: float, from_examples: float, from_seeds: float) -> 
 def resample(
     metric: str,
     gold: Array,
-    answers: Array,
+    predictions: Array,
     seed: int = 0,
     resamples: int = RESAMPLES,
     domains: Array | None = None,
 ) -> Array:
-    """A metric on bootstrap resamples of the examples, the same examples for every column of answers.
+    """A metric on bootstrap resamples of the examples, the same resamples for all columns of predictions.
 
-    With domains the statistic is the one that is reported, the plain mean of the metric over them, and examples are
-    drawn within each domain: a test set has so many rows of a domain by design, not by chance.
+    With domains, the statistic is the reported score, the unweighted mean of the metric over domains. Examples are
+    then drawn within each domain, since the number of rows per domain is part of a test set's design.
 
     Args:
-        metric: one of `SUFFICIENT`.
+        metric: one of `SUFFICIENT_STATISTICS`.
         gold: class indices, scores or texts, [rows].
-        answers: predictions, [columns, rows].
-        seed: of the resampling.
-        resamples: how many.
-        domains: what tells the rows of one domain from another's, [rows]; None is one for all.
+        predictions: same type as `gold`, [columns, rows].
+        seed: seed of the resampling.
+        resamples: number of resamples.
+        domains: name or index of each row's domain, [rows]; None if all rows are one group.
 
     Returns:
         [resamples, columns]; NaN where the metric is undefined.
     """
-    features, finish = SUFFICIENT[metric]
+    features, finish = SUFFICIENT_STATISTICS[metric]
     groups = [np.arange(len(gold))] if domains is None else [np.flatnonzero(domains == d) for d in np.unique(domains)]
-    drawn = np.random.default_rng(seed)
-    parts = [_resampled(features, finish, gold[rows], answers[:, rows], drawn, resamples) for rows in groups]
+    stream = np.random.default_rng(seed)
+    parts = [_resample_domain(features, finish, gold[rows], predictions[:, rows], stream, resamples) for rows in groups]
     return np.mean(parts, axis=0)
 
 
-def _resampled(
+def _resample_domain(
     features: Callable[[Array, Array], Array],
     finish: Callable[[Array], Array],
     gold: Array,
-    answers: Array,
+    predictions: Array,
     stream: np.random.Generator,
     resamples: int,
 ) -> Array:
-    """The metric on resamples of the rows of one domain, [resamples, columns]; `SUFFICIENT` says what it is made of."""
-    table = np.stack([features(gold, column) for column in answers])  # [columns, rows, features]
+    """The metric on resamples of the rows of one domain, from its sufficient statistics, [resamples, columns]."""
+    table = np.stack([features(gold, column) for column in predictions])  # [columns, rows, features]
     columns, rows, width = table.shape
     flat = np.ascontiguousarray(table.transpose(1, 0, 2).reshape(rows, columns * width))
-    made = np.empty((resamples, columns))
+    values = np.empty((resamples, columns))
     for i in range(resamples):
         weights = np.bincount(stream.integers(rows, size=rows), minlength=rows).astype(np.float64)
-        made[i] = finish((weights @ flat).reshape(columns, width))
-    return made
+        values[i] = finish((weights @ flat).reshape(columns, width))
+    return values
 
 
-def _hits(gold: Array, found: Array) -> Array:
-    return np.stack([gold == found, np.ones(len(gold))], axis=-1).astype(np.float64)
+def _hits(gold: Array, predicted: Array) -> Array:
+    return np.stack([gold == predicted, np.ones(len(gold))], axis=-1).astype(np.float64)
 
 
-def _confusion(gold: Array, found: Array) -> Array:
+def _confusion(gold: Array, predicted: Array) -> Array:
     """True positives, false positives, false negatives, true negatives of class 1."""
-    yes, said = gold == 1, found == 1
-    return np.stack([yes & said, ~yes & said, yes & ~said, ~yes & ~said], axis=-1).astype(np.float64)
+    is_positive, is_predicted = gold == 1, predicted == 1
+    cells = [
+        is_positive & is_predicted,
+        ~is_positive & is_predicted,
+        is_positive & ~is_predicted,
+        ~is_positive & ~is_predicted,
+    ]
+    return np.stack(cells, axis=-1).astype(np.float64)
 
 
-def _moments(gold: Array, found: Array) -> Array:
-    # centred first: sums of squares of numbers far from zero would lose digits
-    x, y = np.asarray(gold, np.float64) - np.mean(gold), np.asarray(found, np.float64) - np.mean(found)
+def _moments(gold: Array, predicted: Array) -> Array:
+    # centered first: sums of squares of numbers far from zero would lose digits
+    x, y = np.asarray(gold, np.float64) - np.mean(gold), np.asarray(predicted, np.float64) - np.mean(predicted)
     return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
 
 
-def _ranked(gold: Array, found: Array) -> Array:
-    """Moments of the ranks in the whole split; a resample's own ranks differ from them only by rounding."""
-    return _moments(stats.rankdata(gold), stats.rankdata(found))
+def _ranked(gold: Array, predicted: Array) -> Array:
+    """Moments of the ranks in the whole split; ranks computed within a resample differ from them only by rounding."""
+    return _moments(stats.rankdata(gold), stats.rankdata(predicted))
 
 
-def _entity_counts(gold: Array, found: Array) -> Array:
-    """Entities that are right, that were said, that there are."""
+def _entity_counts(gold: Array, predicted: Array) -> Array:
+    """Numbers of correct, predicted and gold entities per row, [rows, 3]."""
     return np.array(
-        [entities.count_matches(*pair) for pair in zip(gold.tolist(), found.tolist(), strict=True)], np.float64
+        [entities.count_matches(*pair) for pair in zip(gold.tolist(), predicted.tolist(), strict=True)], np.float64
     )
 
 
@@ -228,7 +238,7 @@ def _f1(sums: Array) -> Array:
 def _mcc(sums: Array) -> Array:
     tp, fp, fn, tn = sums.T
     bottom = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return np.nan_to_num(_divide(tp * tn - fp * fn, bottom))  # zero for constant answers, as scikit-learn has it
+    return np.nan_to_num(_divide(tp * tn - fp * fn, bottom))  # zero for constant predictions, as in scikit-learn
 
 
 def _correlation(sums: Array) -> Array:
@@ -236,7 +246,7 @@ def _correlation(sums: Array) -> Array:
     return _divide(xy - x * y / n, np.sqrt(np.maximum((xx - x * x / n) * (yy - y * y / n), 0)))
 
 
-SUFFICIENT: dict[str, tuple[Callable[[Array, Array], Array], Callable[[Array], Array]]] = {
+SUFFICIENT_STATISTICS: dict[str, tuple[Callable[[Array, Array], Array], Callable[[Array], Array]]] = {
     "accuracy": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
     "f1": (_confusion, _f1),
     "mcc": (_confusion, _mcc),
@@ -246,4 +256,7 @@ SUFFICIENT: dict[str, tuple[Callable[[Array, Array], Array], Callable[[Array], A
     "entity_precision": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 1])),
     "entity_recall": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 2])),
 }
-"""Metric → (numbers per example, [rows, k]; the metric from their sums, [columns, k]): a resample changes only sums."""
+"""Metric → (statistics per example, [rows, k]; function from their sums, [columns, k], to the metric).
+
+A resample changes only the sums.
+"""

@@ -14,59 +14,67 @@ from kdrun.reporting.tables.comparisons import teacher_key
 
 
 def teacher_of_arm(arm: Arm, split: str, metric: str) -> dict[str, Any] | None:
-    """The teacher of an arm's runs; None where they have none, or none is finished.
+    """The teacher of an arm's runs; None for a method without a teacher, or without finished runs.
 
     Returns:
-        name; lessons (how it learnt from domains, null for a task without them); score, the mean over the runs;
-        by_domain, as `by_domain` gives it.
+        `name`; `lessons`, its domain strategy, None for a task without domains; `score`, the mean over the runs;
+        `by_domain`, the result of `scores_by_domain`.
     """
-    taught = [result["teacher"] for result in arm.results.values() if result["teacher"]]
-    if not taught:
+    teachers = [result["teacher"] for result in arm.results.values() if result["teacher"]]
+    if not teachers:
         return None
     config = arm.config(1)
-    lessons = resolve_domain_strategy(config, registry.get("method", arm.method).target.requires)
-    metrics = [teacher["metrics"][split] for teacher in taught]
+    strategy = resolve_domain_strategy(config, registry.get("method", arm.method).target.requires)
+    metrics = [teacher["metrics"][split] for teacher in teachers]
     return {
-        "name": taught[0]["name"],
-        "lessons": lessons.value if lessons else None,
-        "score": _mean([values[metric] for values in metrics]),
-        "by_domain": by_domain(metrics, metric, config.task.domains if config.task.is_by_domain else []),
+        "name": teachers[0]["name"],
+        "lessons": strategy.value if strategy else None,
+        "score": _mean_over_runs([values[metric] for values in metrics]),
+        "by_domain": scores_by_domain(metrics, metric, config.task.domains if config.task.is_by_domain else []),
     }
 
 
-def by_domain(
+def scores_by_domain(
     metrics: Sequence[dict[str, float | None]], metric: str, names: Sequence[str]
 ) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation over runs of each domain's score.
+    """Mean and standard deviation of each domain's score over runs.
 
     Args:
-        metrics: a run's scores on one split, which has `<metric>_<domain>`.
-        metric: which.
-        names: of the domains; none for a task without.
+        metrics: per run, the scores on one split, with a key `<metric>_<domain>` per domain.
+        metric: name of the metric.
+        names: names of the domains; empty for a task without domains.
+
+    Returns:
+        Domain → `mean` and `sd`.
     """
-    made = {}
+    statistics = {}
     for name in names:
         values = [value for run in metrics if (value := run.get(f"{metric}_{name}")) is not None]
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        made[name] = {"mean": _mean(values), "sd": sd}
-    return made
+        statistics[name] = {"mean": _mean_over_runs(values), "sd": sd}
+    return statistics
 
 
-def shared_teacher(taught: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The teacher of a whole comparison: name and score; a score of null where arms have different ones.
+def shared_teacher(arm_teachers: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The teacher of a whole comparison: its name, and its score unless the arms have different teachers.
 
     Args:
-        taught: the arms' teachers.
+        arm_teachers: teacher of each arm; None for an arm without one.
     """
-    found = [teacher for teacher in taught if teacher]
-    if not found:
+    teachers = [teacher for teacher in arm_teachers if teacher]
+    if not teachers:
         return None
-    names, scores = dict.fromkeys(teacher["name"] for teacher in found), [teacher["score"] for teacher in found]
-    is_one = len({teacher_key(teacher) for teacher in found}) == 1
-    return {"name": ", ".join(names), "score": scores[0] if is_one else None}
+    names = dict.fromkeys(teacher["name"] for teacher in teachers)
+    is_one = len({teacher_key(teacher) for teacher in teachers}) == 1
+    return {"name": ", ".join(names), "score": teachers[0]["score"] if is_one else None}
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean; of equal values this value, to the last digit."""
-    known = [value for value in values if value is not None]
-    return (known[0] if len(set(known)) == 1 else float(np.mean(known))) if known else None
+def _mean_over_runs(values: Sequence[float | None]) -> float | None:
+    """The mean of the defined values; None if there are none.
+
+    Equal values give exactly this value: rounding must not make two teachers out of one.
+    """
+    defined = [value for value in values if value is not None]
+    if len(set(defined)) == 1:
+        return defined[0]
+    return float(np.mean(defined)) if defined else None

@@ -103,20 +103,20 @@ def test_a_changed_config_is_an_error_with_the_difference(tmp_path: Path) -> Non
     begun(tmp_path)
     with pytest.raises(ConfigError) as error:
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "optim.lr=0.25", "seed=2"))
-    assert error.value.problems[1:] == ["optim.lr was 0.001, is 0.25", "seed was 1, is 2"]
+    assert error.value.problems[1:] == ["optim.lr was 0.001, now 0.25", "seed was 1, now 2"]
     with pytest.raises(ConfigError) as error:
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "method=mate_kd"))
-    assert "method.name was kd, is mate_kd" in error.value.problems
+    assert "method.name was kd, now mate_kd" in error.value.problems
     assert error.value.problems[-1].startswith("… and ")
 
 
 def test_changed_code_or_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = begun(tmp_path)
     again = RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
-    with pytest.raises(ConfigError, match=r"cannot resume .*: data was abc, is def"):
+    with pytest.raises(ConfigError, match=r"data was abc, now def"):
         again.record_environment({"data": "def", "torch": "2"})
     monkeypatch.setattr(run_dir, "code_digest", lambda: "0123")
-    with pytest.raises(ConfigError, match=r"code is another .*now 0123"):
+    with pytest.raises(ConfigError, match=r"code .*now 0123"):
         RunDirectory(config(tmp_path, f"run_dir={folder.path}"))
 
 
@@ -124,7 +124,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     one, two = (RunDirectory(config(tmp_path, f"run_dir={folder.path}")) for _ in range(2))
     one.open("kdrun")
-    with pytest.raises(ConfigError, match="another process is at work"):
+    with pytest.raises(ConfigError, match=f"another process .*{folder.path.name}"):
         two.open("kdrun")
     one.release()
     two.open("kdrun")
@@ -168,7 +168,7 @@ def test_a_resumed_run_uses_its_stored_overrides(tmp_path: Path) -> None:
 
 
 def test_resume_needs_the_folder_of_one_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"resume=.*: no run left a run\.json there"):
+    with pytest.raises(ConfigError, match=r"resume=.*: .*run\.json"):
         resume.expand_resume([f"resume={tmp_path}"])
     folder = begun(tmp_path)
     with pytest.raises(ConfigError, match="name one folder"):

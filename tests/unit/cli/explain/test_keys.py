@@ -55,7 +55,7 @@ def test_descriptions_of_fields() -> None:
     [(None, "null"), (True, "true"), (2.0, "2"), (5e-8, "5e-08"), ("x", "x"), (Choice.ce, "ce"), (MISSING, "required")],
 )
 def test_values_as_a_command_line_takes_them(value: Any, text: str) -> None:
-    assert keys.written(value) == text
+    assert keys.yaml_text(value) == text
 
 
 def test_a_key_is_found_wherever_it_belongs() -> None:
@@ -72,5 +72,5 @@ def test_every_key_of_a_composed_run_is_known() -> None:
     composed = compose.compose([])
     for section in ("method", "optim", "data", "teacher", "runtime"):
         for name in composed[section]:
-            assert f"{section}.{name}" in keys.every()
+            assert f"{section}.{name}" in keys.all_paths()
             assert keys.find(f"{section}.{name}")

@@ -15,7 +15,7 @@ def test_students_of_single_domains_take_the_steps_of_one_of_all() -> None:
     arms = plan.plan_arms(["finetune", "tinybert_kd"], [*SMALL, "method.domain=all", "optim.epochs=1"])
     equalize_budgets(arms, 60, ROWS)
     # 8 rows a step: 8 steps on all rows; 2 on each domain's 12 to 16, 3 on 20; so 9, or 3 a domain
-    assert [arm.words[-1] for arm in arms] == ["optim.steps=12", "optim.steps=3"]
+    assert [arm.overrides[-1] for arm in arms] == ["optim.steps=12", "optim.steps=3"]
     assert arms[0].config(1).checkpoint_selection is None
     one, each = (num_steps(arm.config(1).optim, 999) for arm in arms)
     assert one == each * len(ROWS)
@@ -25,21 +25,21 @@ def test_a_share_of_a_domains_rows_is_what_its_student_passes_over() -> None:
     words = [*SMALL, "method.domain=all", "data.train_fraction=0.5", "optim.epochs=1"]
     arms = plan.plan_arms(["finetune", "tinybert_kd"], words)
     equalize_budgets(arms, 16, ROWS)
-    assert [arm.words[-1] for arm in arms] == ["optim.steps=8", "optim.steps=2"]  # 10, 8, 6, 6 rows: 2 + 1 + 1 + 1
+    assert [arm.overrides[-1] for arm in arms] == ["optim.steps=8", "optim.steps=2"]  # 10, 8, 6, 6 rows: 2 + 1 + 1 + 1
 
 
 def test_arms_of_single_domains_keep_their_overrides() -> None:
     arms = plan.plan_arms(["tinybert_kd", "meta_kd"], [*SMALL, "method.domain=all"])
-    before = [list(arm.words) for arm in arms]
+    before = [list(arm.overrides) for arm in arms]
     equalize_budgets(arms, 60, ROWS)
-    assert [arm.words for arm in arms] == before
+    assert [arm.overrides for arm in arms] == before
 
 
 def test_budgets_cannot_both_differ_and_be_made_even() -> None:
     arms = plan.plan_arms(
         ["finetune", "tinybert_kd"], ["task=amazon", "preset=smoke", "method.domain=all", "optim.steps=4,8"]
     )
-    with pytest.raises(ConfigError, match="all arms get one budget"):
+    with pytest.raises(ConfigError, match=r"optim\.steps=4, optim\.steps=8"):
         equalize_budgets(arms, 60, ROWS)
 
 

@@ -23,8 +23,8 @@ def test_a_method_has_an_arm_for_each_value_of_its_key() -> None:
     arms = plan("finetune kd", "task=rte", "method.temperature=1,2,4")
     assert [arm.name for arm in arms] == ["finetune", "kd temperature=1", "kd temperature=2", "kd temperature=4"]
     assert [arm.method for arm in arms] == ["finetune", "kd", "kd", "kd"]
-    assert arms[0].words == ["method=finetune", "task=rte"]
-    assert arms[2].words == ["method=kd", "task=rte", "method.temperature=2"]
+    assert arms[0].overrides == ["method=finetune", "task=rte"]
+    assert arms[2].overrides == ["method=kd", "task=rte", "method.temperature=2"]
     assert arms[2].config(1).method.temperature == 2
     assert not any(arm.is_data_free for arm in arms)
 
@@ -37,7 +37,7 @@ def test_values_that_a_method_rejects_are_dropped_with_a_note() -> None:
         "tinybert_kd domain_strategy=meta", "meta_kd",
     ]  # fmt: skip
     by_name = {arm.name: arm for arm in arms}
-    assert "teacher.domain_strategy=meta" in by_name["meta_kd"].words
+    assert "teacher.domain_strategy=meta" in by_name["meta_kd"].overrides
     assert by_name["meta_kd"].left_out == [
         f"without teacher.domain_strategy={lessons}: method=meta_kd needs teacher.domain_strategy=meta"
         for lessons in ("single", "mixed", "multi_task")
@@ -60,11 +60,11 @@ def test_a_method_without_a_valid_value_is_an_error_with_its_reason() -> None:
 
 def test_a_teachers_key_is_not_for_methods_without_one() -> None:
     finetune, tinybert = plan("finetune tinybert_kd", *DOMAINS, "teacher.domain_strategy=single")
-    assert "teacher.domain_strategy=single" in tinybert.words
-    assert "teacher.domain_strategy=single" not in finetune.words
+    assert "teacher.domain_strategy=single" in tinybert.overrides
+    assert "teacher.domain_strategy=single" not in finetune.overrides
     assert finetune.left_out == ["without teacher.domain_strategy=single: method=finetune has no teacher"]
     finetune, *_ = plan("finetune kd", "task=rte", "teacher.seed=1,2")
-    assert finetune.words == ["method=finetune", "task=rte"]
+    assert finetune.overrides == ["method=finetune", "task=rte"]
     names = [arm.name for arm in plan("finetune kd", "student=layers_of", "student.layers=[0]", "teacher.seed=1,2")]
     assert names[:2] == ["finetune seed=1", "finetune seed=2"]  # its student is cut from the teacher
 

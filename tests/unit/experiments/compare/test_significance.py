@@ -11,7 +11,7 @@ from kdrun.tasks import metrics
 RNG = np.random.default_rng(7)
 
 
-@pytest.mark.parametrize("metric", list(significance.SUFFICIENT))
+@pytest.mark.parametrize("metric", list(significance.SUFFICIENT_STATISTICS))
 def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> None:
     """A resample's metric from weighted sums is what scikit-learn, scipy or `entities` say of the drawn rows."""
     rows = 60
@@ -52,16 +52,16 @@ def constant(value: float, seeds: int, noise: float = 0.0, resamples: int = 400)
 
 
 def test_words() -> None:
-    assert significance.decide(*constant(0.05, 3, 0.01), margin=0.01).word == "BEATS"
-    assert significance.decide(*constant(-0.05, 3, 0.01), margin=0.01).word == "LOSES"
-    assert significance.decide(*constant(0.001, 3, 0.001), margin=0.01).word == "TIES"
-    assert significance.decide(*constant(0.02, 3, 0.02), margin=0.01).word == "INCONCLUSIVE"
+    assert significance.decide(*constant(0.05, 3, 0.01), margin=0.01).outcome == "BEATS"
+    assert significance.decide(*constant(-0.05, 3, 0.01), margin=0.01).outcome == "LOSES"
+    assert significance.decide(*constant(0.001, 3, 0.001), margin=0.01).outcome == "TIES"
+    assert significance.decide(*constant(0.02, 3, 0.02), margin=0.01).outcome == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_conclude_nothing(seeds: int) -> None:
     verdict = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
-    assert verdict.word == "INCONCLUSIVE"
+    assert verdict.outcome == "INCONCLUSIVE"
     assert verdict.reason
     assert (verdict.interval is None) == (seeds == 1)
 
@@ -75,7 +75,7 @@ def test_an_undefined_score_concludes_nothing() -> None:
 def test_inconclusive_estimates_the_seeds_needed() -> None:
     scores = np.array([0.0, 0.01, 0.02])
     verdict = significance.decide(scores, scores + np.zeros((400, 1)), margin=0.001)
-    assert verdict.word == "INCONCLUSIVE"
+    assert verdict.outcome == "INCONCLUSIVE"
     # one sample, d = 1 sd, 80 % power at 5 %: ten, as in tables of the t test
     assert verdict.seeds_needed == 10
     assert "about 10 seeds" in verdict.reason
@@ -111,7 +111,7 @@ def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> 
         again = significance.resample("accuracy", np.ones(rows, int), answers, resamples=120)
         scores = answers.mean(axis=1)
         verdict = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
-        words.append(verdict.word)
+        words.append(verdict.outcome)
     return float(np.isin(words, ["BEATS", "LOSES"]).mean()), np.array(words)
 
 
@@ -130,7 +130,7 @@ def test_with_a_known_difference_the_power_is_as_computed() -> None:
     for _ in range(times):
         scores = gain + stream.normal(0, from_examples**0.5) + stream.normal(0, from_seeds**0.5, seeds)
         resampled = np.repeat(scores.mean() + stream.normal(0, from_examples**0.5, (200, 1)), seeds, axis=1)
-        beats += significance.decide(scores, resampled, margin=0.0).word == "BEATS"
+        beats += significance.decide(scores, resampled, margin=0.0).outcome == "BEATS"
     computed = significance.power(gain, from_examples, from_seeds, seeds)
     assert 0.5 < computed < 0.95
     assert beats / times == pytest.approx(computed, abs=0.04)

@@ -51,4 +51,4 @@ def test_the_last_digit_makes_no_other_teacher() -> None:
 
 
 def test_a_domain_without_a_score_is_null() -> None:
-    assert teachers.by_domain([{"f1_books": None}], "f1", ["books"]) == {"books": {"mean": None, "sd": None}}
+    assert teachers.scores_by_domain([{"f1_books": None}], "f1", ["books"]) == {"books": {"mean": None, "sd": None}}
