@@ -179,16 +179,16 @@ def _hydra(args: list[str]) -> None:
 
     register_schemas()
     _exit_codes.clear()
-    before = sys.argv
+    original_argv = sys.argv
     sys.argv = ["kdrun", *args]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
     finally:
-        sys.argv = before
+        sys.argv = original_argv
 
 
 def hydra_job(composed: DictConfig) -> None:
-    """One run. An error that the user can fix is printed as a message, and a sweep continues with its next cell."""
+    """Run one composed config. An error that the user can fix is printed, and a sweep continues with the next cell."""
     from hydra.core.hydra_config import HydraConfig
 
     from kdrun.config.compose import to_config

@@ -155,7 +155,7 @@ def test_an_equal_run_is_reused_and_changed_rows_are_an_error(server: killable_r
     (run_dir / "run.json").write_text(json.dumps(record | {"found": record["found"] | {"data": "others"}}))
     (run_dir / "predictions.jsonl").unlink()  # so that the ledger alone is no proof
     assert server.run(*sweep) == 2
-    assert "the rows that it reads are others now" in server.output
+    assert "has read other rows" in server.output
 
 
 @pytest.mark.usefixtures("run_env")

@@ -61,7 +61,7 @@ def main(args: list[str]) -> int:
     """
     options, _ = parse_options(RunsOptions, args)
     if options.sweep is not None:
-        return _show_sweep(options, args)
+        return _print_cells(options, args)
     runs = ledger_runs(options)
     selected = filter_runs(runs, options)
     listed = selected[-options.last :] if options.last else selected
@@ -78,7 +78,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def _show_sweep(options: RunsOptions, args: list[str]) -> int:
+def _print_cells(options: RunsOptions, args: list[str]) -> int:
+    """Print the cells of a sweep."""
     from kdrun.console import Console
     from kdrun.experiments import sweeps
     from kdrun.experiments.sweep_display import print_sweep

@@ -1,6 +1,6 @@
 """Cards of tasks, losses and choices.
 
-Nothing here imports torch, the card of a loss excepted.
+Only the card of a loss imports torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 @dataclass
 class Block:
-    """A part of a card: text, then entries, each a line with the lines under it."""
+    """A part of a card: text, then entries of a line and the lines below it."""
 
     heading: str = ""
     text: list[str] = field(default_factory=list)
@@ -43,18 +43,18 @@ class Card:
 
 
 def yaml_of(group: str, name: str) -> Path:
-    """The file of a choice; a plugin's method or loss has none."""
+    """The path of a choice's file; a plugin's method or loss has no file."""
     return paths.CONF_DIR / group / f"{name}.yaml"
 
 
 def notes_of(group: str, name: str) -> YamlNotes:
-    """What a choice's file says; nothing where there is none."""
+    """The notes of a choice's file; empty without a file."""
     path = yaml_of(group, name)
     return read_yaml(path) if path.exists() else YamlNotes()
 
 
 def tag_of(key: str, notes: YamlNotes) -> str:
-    """The comment on the line of a key, or of the section it is in; empty when there is none."""
+    """The comment on the line of a key or of a section that contains it; empty without a comment."""
     comment, section = next((value.comment for value in notes.values if value.key == key), ""), key
     while not comment and "." in section:
         section = section.rpartition(".")[0]
@@ -63,7 +63,7 @@ def tag_of(key: str, notes: YamlNotes) -> str:
 
 
 def defaults(group: str, name: str, schema: type) -> Any:
-    """A section as a run has it: its dataclass, then its yaml."""
+    """The default values of a section in a run: its dataclass, overridden by its yaml."""
     node = OmegaConf.structured(schema)
     if yaml_of(group, name).exists():
         values: Any = OmegaConf.load(yaml_of(group, name))
@@ -72,7 +72,7 @@ def defaults(group: str, name: str, schema: type) -> Any:
 
 
 def choice_card(group: str, name: str) -> Card:
-    """A choice of any axis: what its file says and sets, and the other keys of its section."""
+    """Card of a choice of any axis: the notes and values of its file, and the other keys of its section."""
     notes = notes_of(group, name)
     prefix = "" if notes.is_global else f"{group}."
     schema = _schema(group, notes)
@@ -99,20 +99,20 @@ def choice_card(group: str, name: str) -> Card:
 
 
 def choices_block(notes: YamlNotes) -> Block:
-    """The choices that a preset or an experiment makes; a section's own file only names its schema there."""
+    """The choices of a preset or an experiment; the defaults list of a section's file names only its schema."""
     choices = notes.choices if notes.is_global else []
     return Block("chooses", entries=[(f"{group}={name}", _summary(group, name)) for group, name in choices])
 
 
 def run_block(*overrides: str) -> Block:
-    """The command that takes a choice, with the keys that must be given then."""
+    """The command of a run with these overrides, and with the keys that they make required."""
     composed = compose.compose(list(overrides))
     required = [f"{key}=…" for key in sorted(OmegaConf.missing_keys(composed))]
     return Block("run", [f"  kdrun {' '.join([*overrides, *required])}"])
 
 
 def _schema(group: str, notes: YamlNotes) -> type | None:
-    """The dataclass behind a choice: that of its registered name, or the group's only one; None for a whole config."""
+    """The dataclass of a choice: that of its registered name, or the group's only one; None for a whole config."""
     if notes.is_global:
         return None
     name = next((value.text for value in notes.values if value.key == "name"), "")
@@ -121,31 +121,31 @@ def _schema(group: str, notes: YamlNotes) -> type | None:
 
 
 def meaning_lines(path: str) -> list[str]:
-    """The doc of a key, as the line of a card; nothing for an entry of a mapping."""
+    """The doc of a key as lines of a card; empty for an entry of a mapping."""
     docs = [key.doc for key in keys.find(path).values() if key.path == path]
     return docs[:1]
 
 
 def source_lines(comment: str) -> list[str]:
-    """A tag as the line of a card; nothing where there is none."""
+    """A source tag as lines of a card; empty without a tag."""
     return [f"source: {comment}"] if comment else []
 
 
 def _summary(group: str, name: str) -> list[str]:
-    """The first sentence on a choice; where nothing is written, what it sets."""
+    """The first sentence of a choice's description; without a description, the values that it sets."""
     notes = notes_of(group, name)
     schema = _schema(group, notes)
     if group == "method":
-        said = read_docstring(inspect.getmodule(registry.get(group, name).target)).paragraphs
+        paragraphs = read_docstring(inspect.getmodule(registry.get(group, name).target)).paragraphs
     elif notes.header or schema is None or len(keys.sections()[group]) == 1:
-        said = notes.header or [", ".join(f"{v.key} = {v.text}" for v in notes.values if v.key != "name")]
+        paragraphs = notes.header or [", ".join(f"{v.key} = {v.text}" for v in notes.values if v.key != "name")]
     else:
-        said = read_docstring(schema).paragraphs
-    return [SENTENCE.split(text)[0] for text in said[:1] if text]
+        paragraphs = read_docstring(schema).paragraphs
+    return [SENTENCE.split(text)[0] for text in paragraphs[:1] if text]
 
 
 def task_card(name: str) -> Card:
-    """Texts, labels, metrics, domains, official rows, the folder layout, and one example that is named synthetic."""
+    """Card of a task: texts, labels, metrics, domains, official rows, folder layout, and one synthetic example."""
     notes = notes_of("task", name)
     config: Any = OmegaConf.to_object(defaults("task", name, TaskConfig))
     metrics = [f"{metric} (headline)" if metric == config.headline else metric for metric in config.metrics]
@@ -156,7 +156,7 @@ def task_card(name: str) -> Card:
         ("metrics", [", ".join(metrics)]),
         ("official rows", [_rows(config)]),
     ]
-    words = f"task={name} preset={extraction.EXTRACTION_PRESET}" if config.is_extraction else f"task={name}"
+    overrides = f"task={name} preset={extraction.EXTRACTION_PRESET}" if config.is_extraction else f"task={name}"
     if config.domains:
         facts += [("domains", [", ".join(config.domains)]), ("by domain", _by_domain(config))]
     return Card(
@@ -166,13 +166,13 @@ def task_card(name: str) -> Card:
             Block("task", entries=facts),
             Block("folder layout (data=folder data.dir=PATH)", notes.remarks, [(k, [v]) for k, v in layout.items()]),
             _example(config),
-            Block("run", [*_embedded_command(config, words), f"  kdrun {words} data=folder data.dir=PATH"]),
+            Block("run", [*_embedded_command(config, overrides), f"  kdrun {overrides} data=folder data.dir=PATH"]),
         ],
     )
 
 
 def _predicts(config: TaskConfig) -> str:
-    """A class, a score, or a text."""
+    """Description of the task's answers: a class, a score, or a text."""
     if config.is_extraction:
         return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
     if config.is_regression:
@@ -185,7 +185,7 @@ def _at_hub(config: TaskConfig) -> bool:
 
 
 def _rows(config: TaskConfig) -> str:
-    """Official rows a split; which split is reported, where it is not the one that chooses the checkpoint."""
+    """Official rows per split; also the reported split if it differs from the split that chooses the checkpoint."""
     splits = ", ".join(f"{split} {rows}" for split, rows in config.rows.items())
     if not config.dev_splits:
         return f"{splits or 'none'}; no split is evaluated: task.rows lacks dev"
@@ -198,7 +198,7 @@ def _rows(config: TaskConfig) -> str:
 
 
 def _by_domain(config: TaskConfig) -> list[str]:
-    """How a task is scored by domain; a separate protocol has its own splits."""
+    """Scores of a task by domain, and the splits of its by-domain protocol if that is separate."""
     scores = (
         f"{config.headline} is the mean over domains, {config.headline}_{config.domains[0]} and so on are reported too"
     )
@@ -209,6 +209,7 @@ def _by_domain(config: TaskConfig) -> list[str]:
 
 
 def _embedded_command(config: TaskConfig, overrides: str) -> list[str]:
+    """The command on embedded data; empty for a task that the embedded data lacks."""
     from kdrun.data import embedded
 
     return [f"  kdrun {overrides}"] if config.name in embedded.TASKS else []
@@ -232,7 +233,7 @@ def _example(config: TaskConfig) -> Block:
 
 
 def loss_card(name: str) -> Card:
-    """The docstring of the function that a loss is; the only card that imports torch."""
+    """Card of a loss: the docstring of its function. The only card that imports torch."""
     notes = notes_of("loss", name)
     registered = next((value.text for value in notes.values if value.key == "name"), name)
     blocks = [Block("", notes.header)] if notes.header else []
@@ -249,7 +250,7 @@ def loss_card(name: str) -> Card:
 
 
 def axis_card(name: str) -> Card:
-    """An axis: its choices, each with a line, and the keys of its section."""
+    """Card of an axis: its choices with their descriptions, and the keys of its section."""
     entries = [(f"{name}={choice}", _description(name, choice)) for choice in compose.choices(name)]
     paths = [k for k in keys.all_paths() if k.startswith(f"{name}.") and not k.endswith(".name")]
     blocks = [Block("", [axis_doc(name)]), Block("choices", entries=entries)]
@@ -259,12 +260,12 @@ def axis_card(name: str) -> Card:
 
 
 def axis_doc(name: str) -> str:
-    """What an axis is for."""
+    """The meaning of an axis."""
     return next(key.doc for key in keys.fields(RunConfig) if key.path == name)
 
 
 def _description(axis: str, name: str) -> list[str]:
-    """A line about a choice; a loss is described by its function, which costs the import of torch."""
+    """A line about a choice; that of a loss is from its function, which imports torch."""
     registered = next((v.text for v in notes_of(axis, name).values if v.key == "name"), name)
     if axis == "loss" and registered != "null":
         return read_docstring(registry.get("loss", registered).target).paragraphs[:1]

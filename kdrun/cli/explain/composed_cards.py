@@ -25,12 +25,12 @@ from kdrun.storage.serialization import flatten
 
 
 def preset_card(name: str) -> Card:
-    """Its header, what it chooses, and every value that differs from a plain run."""
+    """Card of a preset: header, choices, and every value that differs from a run without overrides."""
     notes, plain = notes_of("preset", name), compose.compose([]).preset
     blocks = [Block("", notes.header), choices_block(notes)]
     if name == plain:
         entries = [(f"{v.key} = {v.text}", meaning_lines(v.key) + source_lines(v.comment)) for v in notes.values]
-        blocks.append(Block("sets (a run that names no preset takes this one)", entries=entries))
+        blocks.append(Block("sets (this is the default preset)", entries=entries))
     else:
         blocks.append(_difference(name, plain, notes))
     blocks += _settings_by_choice(name)
@@ -38,23 +38,26 @@ def preset_card(name: str) -> Card:
 
 
 def _difference(name: str, plain: str, notes: YamlNotes) -> Block:
-    # the settings that either preset has for one task must not be taken for the preset's
+    # a task for which neither preset has special settings, which would look like settings of the preset
     tasks = [
         t for t in compose.choices("task") if not any(yaml_of(f"preset/by_task/{p}", t).exists() for p in (name, plain))
     ]
-    here, there = (config_leaves(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
+    values, plain_values = (config_leaves(compose.compose([f"preset={p}", f"task={tasks[0]}"])) for p in (name, plain))
     entries = []
-    for key, value in here.items():
-        # a key that only the other section has, at its default, is no difference
-        if key == "preset" or there.get(key) == value:
+    for key, value in values.items():
+        # a key that only this preset has, without a value, is no difference
+        if key == "preset" or plain_values.get(key) == value:
             continue
-        other = f"   (there {keys.yaml_text(there[key])})" if key in there else ""
+        other = f"   ({plain}: {keys.yaml_text(plain_values[key])})" if key in plain_values else ""
         entries.append((f"{key} = {keys.yaml_text(value)}{other}", source_lines(tag_of(key, notes))))
     return Block(f"differs from preset={plain} in", [] if entries else ["nothing"], entries)
 
 
 def _settings_by_choice(name: str) -> list[Block]:
-    """A preset's settings for one student, task or method; config.yaml names their folders."""
+    """One block per axis (student, task, method) with a preset's settings for single choices of that axis.
+
+    config.yaml names the folders of these settings.
+    """
     blocks = []
     for group, pattern in read_yaml(paths.CONF_DIR / "config.yaml").choices:
         axis = re.search(r"/\$\{(\w+)\}$", pattern)
@@ -78,14 +81,14 @@ def config_leaves(node: Any) -> dict[str, Any]:
 
 
 def key_card(path: str) -> Card:
-    """A key: its meaning, type, range and default, its value in a plain run, and every file that sets it."""
+    """Card of a key: meaning, type, range, default, value in a run without overrides, and the files that set it."""
     owners: dict[keys.Key, list[str]] = {}
     for owner, key in keys.find(path).items():
         owners.setdefault(key, []).append(owner)
     blocks = [_key_block(path, key, ", ".join(names)) for key, names in owners.items()]
     plain = {k: v for k, v in config_leaves(compose.compose([])).items() if k == path or k.startswith(f"{path}.")}
-    now = [f"{k} = {keys.yaml_text(v)}" for k, v in plain.items()] or ["n/a: it has no such key"]
-    return Card(path, [*blocks, Block("in a run that sets nothing", now), _files_that_set(path)])
+    values = [f"{k} = {keys.yaml_text(v)}" for k, v in plain.items()] or ["n/a: such a run does not have this key"]
+    return Card(path, [*blocks, Block("in a run without overrides", values), _files_that_set(path)])
 
 
 def _key_block(path: str, key: keys.Key, owners: str) -> Block:

@@ -11,11 +11,11 @@ from rich.text import Text
 from kdrun.cli.explain.cards import Block, Card
 
 MAX_WIDTH = 100
-"""Lines are no longer than this, however wide the terminal."""
+"""Largest length of a line, also on a wider terminal."""
 
 INDENT = "  "
 MAX_SHARED_LINE = 18
-"""Names up to this length share a line with their text."""
+"""Largest length of a name that shares a line with its text."""
 
 
 def print_card(card: Card, console: Console) -> None:
@@ -33,26 +33,26 @@ def print_card(card: Card, console: Console) -> None:
 
 
 def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:
-    """The lines of a block with their styles; short names share a line with their text, long ones have their own."""
+    """The lines of a block with their styles; if all names are short, each shares a line with its text."""
     for text in block.text:
         yield from _wrap(text, INDENT, INDENT, width)
-    longest = max((len(head) for head, _ in block.entries), default=0)
-    for head, texts in block.entries:
+    longest = max((len(name) for name, _ in block.entries), default=0)
+    for name, texts in block.entries:
         if longest <= MAX_SHARED_LINE and texts:
-            under = " " * (len(INDENT) + longest + 2)
-            yield from _wrap(texts[0], f"{INDENT}{head.ljust(longest)}  ", under, width)
+            text_indent = " " * (len(INDENT) + longest + 2)
+            yield from _wrap(texts[0], f"{INDENT}{name.ljust(longest)}  ", text_indent, width)
             texts = texts[1:]
         else:
-            under = INDENT * 3
-            yield from _wrap(head, INDENT, under, width)
+            text_indent = INDENT * 3
+            yield from _wrap(name, INDENT, text_indent, width)
         for text in texts:
-            yield from _wrap(text, under, under, width)
+            yield from _wrap(text, text_indent, text_indent, width)
 
 
-def _wrap(text: str, first: str, under: str, width: int) -> Iterator[tuple[str, str]]:
+def _wrap(text: str, first_indent: str, next_indent: str, width: int) -> Iterator[tuple[str, str]]:
     # an indented text (a command, a formula) keeps its indent
     indent = " " * (len(text) - len(text.lstrip()))
-    wrapper = textwrap.TextWrapper(width, initial_indent=first + indent, subsequent_indent=under + indent)
+    wrapper = textwrap.TextWrapper(width, initial_indent=first_indent + indent, subsequent_indent=next_indent + indent)
     wrapper.break_long_words = wrapper.break_on_hyphens = False
     style = "dim" if text.startswith("source: ") else ""
     yield from ((line, style) for line in wrapper.wrap(text.strip()))

@@ -22,11 +22,11 @@ class Key:
     """One key of the config.
 
     Attributes:
-        path: as the command line writes it, e.g. `method.temperature`.
-        doc: what it means.
+        path: the key on the command line, e.g. `method.temperature`.
+        doc: its meaning.
         allowed: its type and range, in words.
-        default: the dataclass's own default, as yaml would write it.
-        schema: the dataclass of a section; None for a value.
+        default: default of the dataclass, as in yaml.
+        schema: dataclass of a section; None for a value.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Key:
 
 
 def yaml_text(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """A value as written in yaml and on the command line."""
     if isinstance(value, Enum):
         return str(value.value)
     if value is None or isinstance(value, bool):
@@ -52,49 +52,49 @@ def yaml_text(value: Any) -> str:
 
 
 def fields(schema: type, prefix: str = "") -> Iterator[Key]:
-    """Every key of a section, sections inside it included, depth first; a section stands before its keys."""
+    """All keys of a section and of its inner sections, depth first; a section comes before its keys."""
     hints = typing.get_type_hints(schema)
     for item in dataclasses.fields(schema):
-        path, kind, doc = f"{prefix}{item.name}", hints[item.name], item.metadata.get("doc", "")
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            yield Key(path, doc, "section", "", kind)
-            yield from fields(kind, f"{path}.")
+        path, hint, doc = f"{prefix}{item.name}", hints[item.name], item.metadata.get("doc", "")
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield Key(path, doc, "section", "", hint)
+            yield from fields(hint, f"{path}.")
         else:
             default = item.default_factory() if item.default is dataclasses.MISSING else item.default  # pyright: ignore[reportCallIssue]
-            yield Key(path, doc, allowed(kind, item.metadata), yaml_text(default))
+            yield Key(path, doc, allowed(hint, item.metadata), yaml_text(default))
 
 
-def allowed(kind: Any, bounds: typing.Mapping[str, Any]) -> str:
+def allowed(hint: Any, bounds: typing.Mapping[str, Any]) -> str:
     """A type and its range in words: `number > 0`, `one of fp32, bf16`, `whole number > 0, or null`."""
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        parts = [allowed(part, bounds) for part in typing.get_args(kind) if part is not types.NoneType]
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        parts = [allowed(part, bounds) for part in typing.get_args(hint) if part is not types.NoneType]
         return f"{' or '.join(parts)}, or null"
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return f"one of {', '.join(str(choice.value) for choice in kind)}"
-    if typing.get_origin(kind) is list:
-        return f"list of {allowed(typing.get_args(kind)[0], bounds)}"
-    if typing.get_origin(kind) is dict:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of {', '.join(str(choice.value) for choice in hint)}"
+    if typing.get_origin(hint) is list:
+        return f"list of {allowed(typing.get_args(hint)[0], bounds)}"
+    if typing.get_origin(hint) is dict:
         return "mapping"
-    rule = " and ".join(f"{sign} {bounds[name]:g}" for name, sign, _ in BOUNDS if bounds.get(name) is not None)
-    return f"{_TYPE_NAMES.get(kind, 'value')} {rule}".strip()
+    limits = " and ".join(f"{sign} {bounds[name]:g}" for name, sign, _ in BOUNDS if bounds.get(name) is not None)
+    return f"{_TYPE_NAMES.get(hint, 'value')} {limits}".strip()
 
 
 def sections() -> dict[str, dict[str, type]]:
-    """Every section of a run by name: its schema, or one for each choice (`""` where there is only one)."""
+    """Section → choice → schema; a section with only one schema has the choice `""`."""
     plain = {key.path: {"": key.schema} for key in fields(RunConfig) if "." not in key.path and key.schema}
     methods = {name: entry.config for name, entry in registry.entries("method").items() if entry.config}
     return plain | SCHEMAS | {"method": methods}
 
 
 def find(path: str) -> dict[str, Key]:
-    """The meanings of a key by the choice it belongs to, such as `method=kd`; `""` for a key of every run."""
+    """Choice such as `method=kd` → its key with this path; the choice is `""` for a key of every run."""
     section, _, _ = path.partition(".")
     if section == path:
         return dict(zip([""], (key for key in fields(RunConfig) if key.path == path), strict=False))
     keys = {}
     for choice, schema in sections().get(section, {}).items():
         for key in fields(schema, f"{section}."):
-            # a mapping takes names that no schema knows
+            # entries of a mapping have names that are not in its schema
             if path == key.path or (key.allowed == "mapping" and path.startswith(f"{key.path}.")):
                 keys[f"{section}={choice}" if choice else ""] = key
     return keys

@@ -26,7 +26,7 @@ class UnknownNameError(KdrunError):
 
 
 def find_cards(query: str) -> list[Card]:
-    """The cards of a name: one for each choice or key that has the name.
+    """The cards of all choices and keys with this name.
 
     Raises:
         UnknownNameError: nothing has the name; the message suggests the nearest one.
@@ -44,13 +44,13 @@ def find_cards(query: str) -> list[Card]:
         matches = [composed_cards.key_card(key)]
     if not matches:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
-        near = did_you_mean(query, [*choices, *compose.groups(), *keys.all_paths()])
-        raise UnknownNameError(f"nothing here is called {query!r}{near}{_listing('')}")
+        hint = did_you_mean(query, [*choices, *compose.groups(), *keys.all_paths()])
+        raise UnknownNameError(f"unknown name {query!r}{hint}{_listing('')}")
     return matches
 
 
 def _listing(group: str) -> str:
-    return f" (kdrun explain {group} lists them)" if group else " (kdrun explain lists what there is)"
+    return f" (kdrun explain {group} lists them)" if group else " (kdrun explain lists all names)"
 
 
 def _choice(group: str, name: str) -> Card:

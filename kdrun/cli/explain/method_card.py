@@ -60,21 +60,21 @@ def _settings(name: str, entry: registry.Entry) -> Block:
                 continue
             missing = OmegaConf.is_missing(node, key.path)
             value = "required" if missing else keys.yaml_text(OmegaConf.select(node, key.path))
-            source = f"source: {tag_of(key.path, notes) or NOT_DOCUMENTED}"
-            entries.append((f"method.{key.path} = {value}   ({key.allowed})", [key.doc, source]))
+            source_line = f"source: {tag_of(key.path, notes) or NOT_DOCUMENTED}"
+            entries.append((f"method.{key.path} = {value}   ({key.allowed})", [key.doc, source_line]))
     return Block("settings", [] if entries else ["none"], entries)
 
 
 def _needs(needs: Requirements) -> Block:
-    """Requirements of the method, with the docs of their fields; `regression` and `extraction` are permissions."""
+    """Requirements of the method with their docs; `regression` and `extraction` are listed as kinds of tasks."""
     docs, entries = field_docs(Requirements), []
     for item in dataclasses.fields(needs):
         value = getattr(needs, item.name)
         if value and item.name not in ("regression", "extraction"):
             head = item.name if value is True else f"{item.name}: {', '.join(value)}"
             entries.append((head, [docs[item.name]]))
-    also = [" or a score" if needs.regression else "", ", or answered with a text" if needs.extraction else ""]
-    return Block("needs", [f"tasks: with classes{''.join(also)}"], entries)
+    other_tasks = [" or a score" if needs.regression else "", ", or answered with a text" if needs.extraction else ""]
+    return Block("needs", [f"tasks: with classes{''.join(other_tasks)}"], entries)
 
 
 def _phases(name: str, entry: registry.Entry) -> Block:
@@ -93,8 +93,8 @@ def _phase(phase: Phase) -> tuple[str, list[str]]:
     if len(phase.turns) == 1:
         turns = f"the {role} in every step"
     else:
-        named = [f"{turn.role} {plural(turn.steps, 'step')}" for turn in phase.turns]
-        turns = f"in turn: {', '.join(named)}; the budget counts those of the {role}"
+        steps = [f"{turn.role} {plural(turn.steps, 'step')}" for turn in phase.turns]
+        turns = f"in turn: {', '.join(steps)}; the budget counts those of the {role}"
     if phase.budget_fraction is not None:
         share = "" if phase.budget_fraction == 1.0 else f"{phase.budget_fraction:g} × "
         budget = f"{share}optim.epochs {unit}, or {share}optim.steps steps where optim.steps is set"

@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 TAG = re.compile(r"\[(paper|code|ours)( [^\]]+)?\](\s\[(paper|code|ours)( [^\]]+)?\])*([;,:]?\s.+)?$")
-"""A source tag: one or more of the three sources, a place in each if there is one, then words."""
+"""A source tag: one or more of the three sources, each with an optional place, then an optional explanation."""
 
 _SECTION = re.compile(r"^([A-Z][a-z]+( [a-z]+)*):$")
 _ENTRY = re.compile(r"^([\w.]+): +(.*)$")
@@ -33,8 +33,8 @@ class Docs:
     """A docstring.
 
     Attributes:
-        paragraphs: what stands before the first section, a paragraph each, in one line; the first is the summary.
-        sections: by title, entries `(name, text)`; the name is empty for plain text.
+        paragraphs: the paragraphs before the first section, one line each; the first is the summary.
+        sections: title → entries `(name, text)`; the name is empty for plain text.
     """
 
     paragraphs: list[str]
@@ -93,15 +93,15 @@ def field_docs(schema: type) -> dict[str, str]:
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(schema))).body
     assert isinstance(tree, ast.ClassDef)
     docs = {}
-    for one, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
-            docs[one.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
+    for node, following in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(following, ast.Expr):
+            docs[node.target.id] = inspect.cleandoc(ast.literal_eval(following.value))
     return docs
 
 
 @dataclass(frozen=True)
 class Value:
-    """A value that a yaml sets, as it is written there, with its trailing comment (or its section's)."""
+    """A value as written in a yaml file, with its trailing comment or the comment of its section."""
 
     key: str
     text: str
@@ -110,15 +110,15 @@ class Value:
 
 @dataclass
 class YamlNotes:
-    """A file of `conf/`.
+    """The content of a file of `conf/`, with its comments.
 
     Attributes:
-        header: the comment it opens with, by paragraphs.
-        remarks: comment lines further down.
-        values: what it sets, leaf by leaf; keys are relative to the file.
-        sections: the comments behind the keys of sections.
-        choices: what its defaults list overrides, `(group, choice)`.
-        is_global: whether its keys are those of the whole config, not of its group's section.
+        header: paragraphs of the comment at the top.
+        remarks: paragraphs of the other comment lines.
+        values: the values of the leaves; keys are relative to the file.
+        sections: key of a section → the comment on its line.
+        choices: entries `(group, choice)` of the defaults list.
+        is_global: whether keys are relative to the whole config instead of the section of the file's group.
     """
 
     header: list[str] = field(default_factory=list)
@@ -156,7 +156,15 @@ def _group(name: str) -> str:
 
 
 def _collect(notes: YamlNotes, text: str, pair: tuple[yaml.Node, yaml.Node], prefix: str, above: str) -> None:
-    """Add what a key and its node set; `above` is the comment of the section they are in."""
+    """Add the values of a node to the notes.
+
+    Args:
+        notes: notes to add to.
+        text: text of the file.
+        pair: nodes of the key and its value.
+        prefix: key of the section, with a dot at the end.
+        above: comment of the section.
+    """
     key, node = pair
     path = f"{prefix}{key.value}"
     # a block starts after the line of its key, which has its comment; any other node ends before its comment

@@ -64,7 +64,7 @@ def config_page() -> str:
 
 
 def commands_page() -> str:
-    """The usage of `kdrun` and of its subcommands, as Markdown."""
+    """Help of `kdrun` and of its subcommands, as Markdown."""
     usage = main.help_text().replace(f"kdrun {__version__}", "kdrun", 1)
     parts = ["# Commands", MARK, "## kdrun", f"```text\n{usage.rstrip()}\n```"]
     for name, (module_name, about) in subcommands.COMMANDS.items():
@@ -115,7 +115,7 @@ def _table(entries: Iterable[Key]) -> str:
 
 
 def _merged_table(section: str, schemas: dict[str, type]) -> str:
-    """One table for the schemas of a section; keys that not all of them have name theirs."""
+    """One table for all schemas of a section; a key that only some schemas have names them."""
     if len(schemas) == 1:
         return _table(_values(next(iter(schemas.values())), section))
     owners: dict[Key, list[str]] = {}

@@ -246,7 +246,7 @@ def test_preset_is_what_it_changes() -> None:
     for part in (
         "data=folder Rows from a folder",
         "data.dir = required",
-        "optim.epochs = 4 (there 3)",
+        "optim.epochs = 4 (embedded: 3)",
         "student=layers_of Pretrained layers",
         "task=sst2 67 349 short rows",
         "kdrun preset=mini data.dir=…",
@@ -254,7 +254,7 @@ def test_preset_is_what_it_changes() -> None:
         assert part in text
     # sst2 is the plain run's task and has its own budget, which differs from the preset's
     assert "optim.epochs = 1 (there" not in text
-    assert "optim.lr = 2e-05 (there 0.001) source: [code]" in card_text("paper")
+    assert "optim.lr = 2e-05 (embedded: 0.001) source: [code]" in card_text("paper")
     assert "optim.steps = 800" in card_text("preset=embedded")
 
 
@@ -273,11 +273,11 @@ def test_other_choices() -> None:
 
 def test_keys() -> None:
     text = card_text("optim.lr")
-    assert "peak learning rate may be number > 0 default 0.0005 in a run that sets nothing optim.lr = 0.001" in text
+    assert "peak learning rate may be number > 0 default 0.0005 in a run without overrides optim.lr = 0.001" in text
     assert "conf/preset/paper.yaml optim.lr = 2.0e-5 source: [code]" in text
     assert card_text("method.temperature=4") == card_text("method.temperature")
     assert "with data=folder the folder that holds" in card_text("data.dir")
-    assert "n/a: it has no such key" in card_text("data.dir")
+    assert "n/a: such a run does not have this key" in card_text("data.dir")
     assert "an entry of teacher.sizes" in card_text("teacher.sizes.hidden_size")
     assert "teacher.finetune_optim.lr = 0.0005 (number > 0) peak learning rate" in card_text("teacher.finetune_optim")
     assert "set by no file of conf/" in card_text("seed")
@@ -295,13 +295,13 @@ def test_axes_and_overview() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["kdd"], "nothing here is called 'kdd'; did you mean 'kd'?"),
+        (["kdd"], "unknown name 'kdd'; did you mean 'kd'?"),
         (["method.temprature"], "did you mean 'method.temperature'?"),
         (["preset=min"], "there is no preset=min; did you mean 'mini'?"),
         (["loss=klx"], "there is no loss=klx; did you mean 'kl'?"),
         (
             ["kd", "sst-2", "mathod"],
-            "called 'sst-2'; did you mean 'sst2'? (kdrun explain lists what there is); nothing",
+            "'sst-2'; did you mean 'sst2'? (kdrun explain lists all names); unknown",
         ),
     ],
 )
