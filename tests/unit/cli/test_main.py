@@ -1,0 +1,94 @@
+"""The command line: flags, exit codes, and errors of one run or one cell."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from kdrun.cli import main
+from kdrun.config import compose
+from kdrun.errors import BusyError, DataError
+from kdrun.experiments import sweeps
+from kdrun.runs import runner
+
+
+def test_flags_and_overrides_are_separated() -> None:
+    flags, overrides, unknown = main._split(["-m", "seed=1,2", "--cfg", "job", "method=kd", "--fast", "-c"])
+    assert flags == {"multirun", "cfg"}
+    assert overrides == ["seed=1,2", "method=kd"]
+    assert unknown == ["--fast"]
+    assert main._split(["--cfg", "seed=1"]) == ({"cfg"}, ["seed=1"], [])  # `job` may be left out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--fast"], "--fast"),
+        (["-m", "--cfg", "job", "seed=1,2"], "-m"),
+        (["optim.lrr=1"], "optim.lr"),
+        (["train"], "'train'"),
+    ],
+)
+def test_an_invalid_command_line_exits_with_code_2(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(args) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert message in output.err
+
+
+def test_the_composed_config_is_printed_and_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["seed=7", "--cfg", "job"]) == 0
+    assert "\nseed: 7\n" in capsys.readouterr().out
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Function that runs a job whose run, or whose cell, raises an error; the exit codes are recorded."""
+    monkeypatch.setattr(main, "_exit_codes", [])
+    hydra = SimpleNamespace(overrides=SimpleNamespace(task=["sweep=mine", "seed=1", "retry=true"]))
+    monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
+    monkeypatch.setattr(sweeps, "resolve_cell", lambda config, console: config)
+
+    def run_job(error: BaseException | None, *overrides: str) -> list[int]:
+        def fake_run(config: Any, console: Any, recorded: list[str]) -> None:
+            assert recorded == ["seed=1"]  # a run does not record the sweep that it belongs to
+            if error is not None:
+                raise error
+
+        monkeypatch.setattr(runner, "run", fake_run)
+        main.hydra_job(compose.compose(list(overrides)))
+        return main._exit_codes
+
+    return run_job
+
+
+def test_a_run_that_succeeds_leaves_no_exit_code(job: Any) -> None:
+    assert job(None) == []
+
+
+def test_a_problem_of_the_user_is_printed_with_its_exit_code(job: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job(DataError("no rows")) == [DataError.code]
+    assert "no rows" in "".join(capsys.readouterr())
+
+
+def test_an_unexpected_error_stops_a_run_but_not_a_sweep(job: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        job(RuntimeError("broken"))
+    assert job(RuntimeError("broken"), "sweep=mine") == [1]
+    assert "RuntimeError: broken" in "".join(capsys.readouterr())
+    with pytest.raises(DataError):
+        job(DataError("no rows"), "debug=true")  # with its traceback
+
+
+def test_a_cell_that_another_process_runs_is_skipped(job: Any) -> None:
+    assert job(BusyError(["in use"]), "sweep=mine") == []
+    assert job(BusyError(["in use"])) == [BusyError.code]
+
+
+def test_an_interrupted_cell_stops_its_sweep(job: Any) -> None:
+    assert job(KeyboardInterrupt()) == [130]
+    with pytest.raises(KeyboardInterrupt):
+        job(KeyboardInterrupt(), "sweep=mine")
