@@ -110,9 +110,7 @@ def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
     ]
     if problems:
         raise ConfigError(problems)
-    axes = [
-        _override_per_value(override, parsed) for override, parsed in run_overrides if parsed.key_or_group != "sweep"
-    ]
+    axes = [_override_per_value(*pair) for pair in run_overrides if pair[1].key_or_group != "sweep"]
     configs = [(list(cell), compose.to_config(compose.compose(list(cell)))) for cell in itertools.product(*axes)]
     if configs[0][1].dry_run:
         return None
@@ -209,13 +207,7 @@ def _cell_differences(before: Cell | None, now: Cell) -> list[str]:
 
 def _cell_record(cell: Cell) -> dict[str, Any]:
     """A cell as in `sweep.json`, where its overrides have the key `words`."""
-    return {
-        "id": cell.id,
-        "label": cell.label,
-        "words": cell.overrides,
-        "identity": cell.identity,
-        "problems": cell.problems,
-    }
+    return {"words" if key == "overrides" else key: value for key, value in vars(cell).items()}
 
 
 def load(folder: Path) -> Sweep | None:
@@ -257,12 +249,8 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
     if existing is None:
         record = read_record(cell_dir)
         if record is not None and record.get("found", {}).get("data", key[2]) != key[2]:
-            raise ConfigError(
-                [
-                    f"{name}: the run in {cell_dir} has read other rows; restore the data, or start a new sweep with "
-                    "sweep=NAME"
-                ]
-            )
+            remedy = "restore the data, or start a new sweep with sweep=NAME"
+            raise ConfigError([f"{name}: the run in {cell_dir} has read other rows; {remedy}"])
         console.print(f"{name}: starts in {cell_dir}")
         return replace(config, run_dir=str(cell_dir))
     if existing.folder.absolute() != cell_dir.absolute():

@@ -1,4 +1,4 @@
-"""Turn the overrides of a comparison into arms, one per method or swept value."""
+"""Turn overrides of a comparison into arms, one per method or value."""
 
 from __future__ import annotations
 

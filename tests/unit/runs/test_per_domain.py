@@ -40,7 +40,7 @@ def result(domain: str, score: float | None, teacher: float, steps: int) -> Any:
 
 def merged(*results: Any) -> Any:
     data: Any = SimpleNamespace(task=SimpleNamespace(metrics=["accuracy"]), display_name="amazon")
-    parts = dict(zip(("books", "dvd"), results, strict=True))
+    parts: dict[str, Any] = dict(zip(("books", "dvd"), results, strict=True))
     return per_domain.merge_results(parts, {name: f"domains/{name}" for name in parts}, data)
 
 
