@@ -65,7 +65,11 @@ def notes(record: dict[str, Any]) -> list[str]:
             f"{split} chose the checkpoint and is the split reported: the scores of all arms are a little too high"
         )
     else:
-        choice = f"{choosing_split} chose the checkpoint" if choosing_split else "the last checkpoint is evaluated"
+        choice = (
+            f"{choosing_split} chose the checkpoint"
+            if choosing_split
+            else "the last checkpoint is evaluated, no split chose it"
+        )
         lines.append(f"{choice}; {split} ({record['rows']} rows) is reported")
     return lines
 

@@ -96,8 +96,8 @@ CASES: list[Case] = [
     run_folder("a folder of no run", without("run.json"), AGAIN, "it has no run.json"),
     run_folder("run.json that was cut off", cut("run.json", 50), AGAIN, "was not written by a run", "start a new run"),
     run_folder("run.json that is a list", put("run.json", "[]"), AGAIN, "run.json was not written by a run"),
-    run_folder("run.json without a command", edit("run.json", command=None), AGAIN, "not what a run wrote", "command"),
-    run_folder("run.json of other code", edit("run.json", code="0123"), AGAIN, "kdrun's code is another", "code 0123"),
+    run_folder("run.json without a command", edit("run.json", command=None), AGAIN, "not written by a run", "command"),
+    run_folder("run.json of other code", edit("run.json", code="0123"), AGAIN, "code of kdrun", "was 0123"),
     run_folder("run.json of other data", edit("run.json", found={"data": "x"}), AGAIN, ": data was x"),
     run_folder("run.json of other versions", lambda f: edit("run.json", found=json.loads((f / "run.json").read_text())[
         "found"] | {"torch": "1.0"})(f), AGAIN, ": torch was 1.0", "start a new run"),
