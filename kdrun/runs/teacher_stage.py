@@ -50,7 +50,7 @@ def _evaluate(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
     """Score the teacher on the dev rows.
 
     Raises:
-        TrainingError: the teacher is too weak to distil from.
+        TrainingError: the teacher is too weak to distill from.
     """
     evaluation = build.teacher_evaluation(run)
     outputs = evaluation.outputs(teacher.bundle)
