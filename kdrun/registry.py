@@ -3,21 +3,26 @@
 Built-in components register in the modules of `BUILTIN_PACKAGES` and `BUILTIN_MODULES`. Other packages use the
 entry-point group `kdrun.plugins`: each entry names a module that calls `register` when imported.
 A module that registers a *method*, and a plugin, must import without torch: they are read while the command line is
-checked, and a typo should not cost the three seconds that torch takes to load.
+checked, and a typo should not cost the three seconds that torch takes to load. A plugin that cannot be loaded is named
+and skipped.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import pkgutil
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from kdrun.errors import ConfigError, Problem, did_you_mean
 
-GROUPS = ("method", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule")
+GROUPS = (
+    "method", "task", "data", "teacher", "student", "generator", "loss", "corpus", "optimizer", "schedule", "metric",
+)  # fmt: skip
 ENTRY_POINTS = "kdrun.plugins"
 BUILTIN_PACKAGES: dict[str, str] = {"method": "kdrun.methods", "data": "kdrun.data.sources"}
 """Group → package whose modules register its components; a new file there needs no entry anywhere."""
@@ -29,7 +34,11 @@ BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "corpus": ("kdrun.data.corpus.corpora",),
     "optimizer": ("kdrun.training.optim",),
     "schedule": ("kdrun.training.optim",),
+    "metric": ("kdrun.tasks.metrics",),
 }
+Answers = Literal["classes", "two classes", "scores", "entities"]
+"""Answers that a metric scores: classes, classes 0 and 1 only, numbers, or texts that name entities."""
+NAME = re.compile(r"[A-Za-z]\w*")
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -42,17 +51,29 @@ class Entry:
         target: the class or function that builds it.
         config: the dataclass of its section, if it has one.
         regression: of a loss, whether it compares scores; a loss that compares classes only does not.
+        answers: of a metric, the answers that it scores.
+        check: of a data source, a cheap check of its files: `check(config, task, splits)` raises DataError.
     """
 
     target: Any
     config: type | None
     regression: bool = True
+    answers: Answers = "classes"
+    check: Callable[..., None] | None = None
 
 
 _entries: dict[str, dict[str, Entry]] = {group: {} for group in GROUPS}
 
 
-def register(group: str, name: str, *, config: type | None = None, regression: bool = True) -> Callable[[T], T]:
+def register(
+    group: str,
+    name: str,
+    *,
+    config: type | None = None,
+    regression: bool = True,
+    answers: Answers = "classes",
+    check: Callable[..., None] | None = None,
+) -> Callable[[T], T]:
     """Register a class or function under a short name.
 
     Args:
@@ -60,18 +81,31 @@ def register(group: str, name: str, *, config: type | None = None, regression: b
         name: the name in a config, e.g. `kd` for `method=kd`.
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
+        answers: of a metric, the answers that it scores.
+        check: of a data source, a cheap check of its files, called before anything heavy loads.
 
     Raises:
-        ValueError: for an unknown group, or a name that another component already has.
+        ValueError: for an unknown group, a name with other characters than letters, digits and _, a method without
+            a dataclass, or a name that another component already has.
     """
     if group not in _entries:
         raise ValueError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{group} {name!r}: a name has letters, digits and _ only")
+    if group == "method" and config is None:
+        raise ValueError(f"method {name!r} has no config=…, the dataclass of its settings")
+    if answers not in get_args(Answers):
+        raise ValueError(f"{group} {name!r}: answers={answers!r} is none of {', '.join(get_args(Answers))}")
 
     def add(target: T) -> T:
         registered = _entries[group].get(name)
         if registered is not None and registered.target is not target:
+            if _is_builtin(target) and not _is_builtin(registered.target):  # a plugin is read before the losses
+                _warn(f"{group} {name!r} of {registered.target.__module__} is skipped: kdrun has one of this name")
+                _entries[group].pop(name)
+                return add(target)
             raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
-        _entries[group][name] = Entry(target, config, regression)
+        _entries[group][name] = Entry(target, config, regression, answers, check)
         return target
 
     return add
@@ -79,13 +113,19 @@ def register(group: str, name: str, *, config: type | None = None, regression: b
 
 @cache
 def _load_plugins() -> None:
+    """Import every plugin. A broken one is named on stderr, and nothing of it stays registered."""
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        before = {group: dict(components) for group, components in _entries.items()}
         try:
             entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                [f"plugin {entry.name!r} ({entry.value}) cannot be loaded: {error}; uninstall it"]
-            ) from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            _warn(
+                f"plugin {entry.name!r} ({entry.value}) cannot be loaded and is skipped: {reason}; fix or uninstall it"
+            )
+            for group, components in before.items():
+                _entries[group].clear()
+                _entries[group].update(components)
 
 
 @cache
@@ -105,13 +145,30 @@ def entries(group: str) -> dict[str, Entry]:
     return dict(sorted(_entries[group].items()))
 
 
-def plugin_names(group: str) -> set[str]:
-    """Names that plugins registered in a group, without importing kdrun's own modules of the group.
-
-    Once kdrun's own modules are imported, their names are included.
-    """
+def plugin_entries(group: str) -> dict[str, Entry]:
+    """Components that plugins registered in a group, without importing kdrun's own modules of the group."""
     _load_plugins()
-    return set(_entries[group])
+    return {name: entry for name, entry in sorted(_entries[group].items()) if not _is_builtin(entry.target)}
+
+
+def skip(group: str, name: str, reason: str) -> None:
+    """Remove a plugin's component that cannot be used, with a warning on stderr.
+
+    Args:
+        group: its group.
+        name: its name.
+        reason: why, as the end of a sentence.
+    """
+    entry = _entries[group].pop(name)
+    _warn(f"{group} {name!r} of {entry.target.__module__} is skipped: {reason}")
+
+
+def _is_builtin(target: Any) -> bool:
+    return getattr(target, "__module__", "").startswith("kdrun.")
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
 
 
 def get(group: str, name: str) -> Entry:

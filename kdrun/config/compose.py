@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from kdrun import registry
-from kdrun.config import domains, schema
+from kdrun.config import domains, plugins, schema
 from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
@@ -35,18 +35,13 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> list[str]:
-    """The choices of an axis: its yaml files, and the methods and losses that plugins registered."""
-    names = {p.stem for p in (CONF_DIR / group).glob("*.yaml")}
-    if group == "method":
-        names |= set(registry.entries("method"))
-    elif group == "loss":
-        names |= registry.plugin_names("loss")
-    return sorted(names)
+    """The choices of an axis: its yaml files, and the components that plugins registered."""
+    return sorted({p.stem for p in (CONF_DIR / group).glob("*.yaml")} | set(plugins.plugin_choices(group)))
 
 
 @cache
 def register_schemas() -> None:
-    """Register the dataclass of each section with Hydra; a plugin's method or loss needs no yaml."""
+    """Register the dataclass of each section with Hydra; a plugin's component needs no yaml."""
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for group, choices in schema.SCHEMAS.items():
@@ -54,11 +49,10 @@ def register_schemas() -> None:
             store.store(group=f"schema/{group}", name=name, node=node, package=group)
     for name, entry in registry.entries("method").items():
         store.store(group="schema/method", name=name, node=entry.config, package="method")
-        if not (CONF_DIR / "method" / f"{name}.yaml").exists():
-            store.store(group="method", name=name, node=entry.config)
-    for name in registry.plugin_names("loss"):
-        if not (CONF_DIR / "loss" / f"{name}.yaml").exists():
-            store.store(group="loss", name=name, node={"name": name})
+    for axis in groups():
+        for name in plugins.plugin_choices(axis):
+            if not (CONF_DIR / axis / f"{name}.yaml").exists():
+                store.store(group=axis, name=name, node=plugins.plugin_node(axis, name))
 
 
 def compose(overrides: list[str]) -> DictConfig:
@@ -136,9 +130,16 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
         composed = _compose_or_explain(cell, problems)
         if composed is not None:
             missing = [_explain_missing(key) for key in sorted(OmegaConf.missing_keys(composed))]
-            new = missing or validate(to_config(composed))
+            new = missing or _validate(composed)
             problems += [problem for problem in new if problem not in problems]
     return problems
+
+
+def _validate(composed: DictConfig) -> list[Problem]:
+    try:
+        return validate(to_config(composed))
+    except ConfigError as error:  # the task has no protocol by domain
+        return error.problems
 
 
 def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:
@@ -152,7 +153,7 @@ def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:
 
 def _explain_missing(key: str) -> Problem:
     group, _, name = key.rpartition(".")
-    schemas = [*schema.SCHEMAS.get(group, {}).values(), RunConfig]
+    schemas = [*plugins.section_schemas().get(group, {}).values(), RunConfig]
     docs = [f.metadata["doc"] for schema in schemas for f in dataclasses.fields(schema) if f.name == name]
     text = f"{key} is required ({docs[0]}); set it with {key}=…" if docs else f"{key} is required; set it"
     return Problem(key, None, text)
@@ -213,7 +214,7 @@ def _unknown(key: str, value: str, base: DictConfig) -> Problem:
     keys, (group, _, name) = _all_keys(OmegaConf.to_container(base)), key.rpartition(".")
     owners = [
         f"{group}={choice}"
-        for choice, schema in schema.SCHEMAS.get(group, {}).items()
+        for choice, schema in plugins.section_schemas().get(group, {}).items()
         if any(field.name == name for field in dataclasses.fields(schema))
     ]
     if owners:

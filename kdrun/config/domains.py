@@ -16,7 +16,7 @@ from typing import Any
 
 from kdrun.config.fields import setting
 from kdrun.config.task import TaskConfig
-from kdrun.errors import DataError, did_you_mean
+from kdrun.errors import ConfigError, Problem, did_you_mean
 
 EMBEDDED_DOMAINS: dict[str, tuple[str, ...]] = {"amazon": ("books", "dvd", "electronics", "kitchen")}
 """Domains of each synthetic task that has several."""
@@ -65,15 +65,21 @@ def by_domain_task(task: TaskConfig) -> TaskConfig:
     Its `by_domain` is empty, so that a second call changes nothing.
 
     Raises:
-        DataError: the section has keys other than rows, files and reported.
+        ConfigError: the section has keys other than rows, files and reported, or lacks rows or files.
     """
     changes = dict(task.by_domain)
     if not changes:
         return task
-    unknown = sorted(changes.keys() - {"rows", "files", "reported"})
-    if unknown:
-        ending = did_you_mean(unknown[0], ["rows", "files", "reported"])
-        raise DataError(f"task.by_domain.{unknown[0]} is not a key{ending} (known: rows, files, reported)")
+    problems = []
+    for key in sorted(changes.keys() - {"rows", "files", "reported"}):
+        ending = f"{did_you_mean(key, ['rows', 'files', 'reported'])} (known: rows, files, reported)"
+        problems.append(Problem(f"task.by_domain.{key}", changes[key], f"task.by_domain.{key} is not a key{ending}"))
+    for key in ("rows", "files"):
+        if not isinstance(changes.get(key), dict):
+            text = f"task.by_domain.{key} is missing; the protocol by domain needs {key}: {{SPLIT: …}}"
+            problems.append(Problem(f"task.by_domain.{key}", changes.get(key), text))
+    if problems:
+        raise ConfigError(problems)
     folder = dict(task.folder) | {"files": changes["files"]}
     reported = changes.get("reported", task.reported)
     return dataclasses.replace(task, rows=changes["rows"], folder=folder, reported=reported, by_domain={})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
@@ -100,6 +100,8 @@ class Method:
     requires: Requirements = Requirements()
     generates_text: bool = False
     """Whether the method generates text (`generate_text`), of which a run then keeps samples."""
+    loss_weights: ClassVar[dict[str, tuple[str, ...]]] = {"student": ("hard_weight", "soft_weight", "pseudo_weight")}
+    """By role, the settings that weight all terms of its loss; they must not all be 0. Missing settings are ignored."""
     may_start_at_zero: frozenset[str] = frozenset()
     """Loss terms that may be zero on their first batch, such as a distance from the initial weights."""
 

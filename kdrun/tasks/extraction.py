@@ -73,9 +73,9 @@ class ExtractionTask(TaskType):
         return out
 
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
-        """Micro F1, precision and recall of entities."""
-        scores = entities.score(labels.tolist(), [answer.text for answer in outputs])
-        return {name: scores[name] for name in self.task.metrics}
+        """The task's metrics of entities."""
+        answers, gold = [answer.text for answer in outputs], labels.tolist()
+        return {name: registry.get("metric", name).target(answers, gold) for name in self.task.metrics}
 
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """Zero: a constant answer finds entities only by chance."""

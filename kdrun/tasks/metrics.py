@@ -1,38 +1,61 @@
 """Metrics on scikit-learn and SciPy; undefined values are None.
 
 Teacher, student and majority baseline are all scored by `compute`. A metric that is undefined on the given rows is
-None, never a replacement value. scikit-learn is slow to load, so it is imported on the first call.
+None, never a replacement value. scikit-learn is slow to load, so it is imported on the first call. A metric in group
+`metric` of the registry has the signature `(predictions, references) -> float | None`; higher is better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdrun.errors import ConfigError, DataError, TrainingError, did_you_mean
+from kdrun import registry
+from kdrun.data import entities
+from kdrun.errors import ConfigError, DataError, TrainingError
+from kdrun.registry import register
 
 if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig
 
 CORRELATIONS = ("pearson", "spearman")
-"""Metrics of scores; the others compare classes."""
+"""Metrics that are undefined for a constant prediction."""
 
 
-def _accuracy(predictions: np.ndarray, references: np.ndarray) -> float:
+@register("metric", "accuracy", answers="classes")
+def accuracy(predictions: np.ndarray, references: np.ndarray) -> float:
+    """Fraction of equal classes."""
     from sklearn.metrics import accuracy_score
 
     return float(accuracy_score(references, predictions))
 
 
-def _f1(predictions: np.ndarray, references: np.ndarray) -> float:
+@register("metric", "f1", answers="two classes")
+def f1(predictions: np.ndarray, references: np.ndarray) -> float | None:
+    """F1 of class 1, as GLUE computes it for MRPC and QQP; None without any class 1."""
+    classes = np.union1d(predictions, references)
+    if not set(classes.tolist()) <= {0, 1}:
+        raise ValueError(f"f1 needs classes 0 and 1, got classes {classes.tolist()}")
+    if 1 not in classes:
+        return None
     from sklearn.metrics import f1_score
 
     return float(f1_score(references, predictions, pos_label=1, average="binary"))
 
 
-def _mcc(predictions: np.ndarray, references: np.ndarray) -> float:
+@register("metric", "macro_f1", answers="classes")
+def macro_f1(predictions: np.ndarray, references: np.ndarray) -> float:
+    """Unweighted mean of the F1 of each class that is predicted or gold."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(references, predictions, average="macro"))
+
+
+@register("metric", "mcc", answers="classes")
+def mcc(predictions: np.ndarray, references: np.ndarray) -> float:
+    """Matthews' correlation for any number of classes; 0 by convention if either side is constant."""
     if np.ptp(predictions) == 0 or np.ptp(references) == 0:
         return 0.0  # 0/0 is 0 by convention; decided before scikit-learn, which warns about a single class
     from sklearn.metrics import matthews_corrcoef
@@ -40,47 +63,63 @@ def _mcc(predictions: np.ndarray, references: np.ndarray) -> float:
     return float(matthews_corrcoef(references, predictions))
 
 
-def _pearson(predictions: np.ndarray, references: np.ndarray) -> float:
+@register("metric", "pearson", answers="scores")
+def pearson(predictions: np.ndarray, references: np.ndarray) -> float | None:
+    """Pearson's correlation; None for fewer than two rows or a constant up to rounding."""
+    if len(references) < 2 or _is_constant(predictions) or _is_constant(references):
+        return None
     from scipy.stats import pearsonr
 
     result: Any = pearsonr(predictions, references)
     return float(result.statistic)
 
 
-def _spearman(predictions: np.ndarray, references: np.ndarray) -> float:
+@register("metric", "spearman", answers="scores")
+def spearman(predictions: np.ndarray, references: np.ndarray) -> float | None:
+    """Spearman's rank correlation; None for fewer than two rows or a constant."""
+    if len(references) < 2 or np.ptp(predictions) == 0 or np.ptp(references) == 0:
+        return None
     from scipy.stats import spearmanr
 
     result: Any = spearmanr(predictions, references)
     return float(result.statistic)
 
 
-_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "mcc": _mcc,
-    "pearson": _pearson,
-    "spearman": _spearman,
-}
+@register("metric", "entity_f1", answers="entities")
+def entity_f1(predictions: Sequence[str], references: Sequence[str]) -> float | None:
+    """Micro F1 of the entities of all sentences; None without any entity."""
+    return entities.score(references, predictions)["entity_f1"]
 
-METRIC_NAMES: tuple[str, ...] = tuple(_METRICS)
-"""Allowed values in `task.metrics`."""
+
+@register("metric", "entity_precision", answers="entities")
+def entity_precision(predictions: Sequence[str], references: Sequence[str]) -> float | None:
+    """Fraction of the predicted entities that are correct; None if none is predicted."""
+    return entities.score(references, predictions)["entity_precision"]
+
+
+@register("metric", "entity_recall", answers="entities")
+def entity_recall(predictions: Sequence[str], references: Sequence[str]) -> float | None:
+    """Fraction of the gold entities that are found; None if there are none."""
+    return entities.score(references, predictions)["entity_recall"]
+
+
+def vector_metrics() -> list[str]:
+    """Registered metrics of classes or scores; all but those of entities."""
+    return [name for name, entry in registry.entries("metric").items() if entry.answers != "entities"]
 
 
 def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -> dict[str, float | None]:
     """The named metrics of predictions against references.
 
-    `accuracy` is the fraction of equal classes; `f1` is the F1 of class 1 (GLUE's for MRPC and QQP), in [0, 1];
-    `mcc` is Matthews' correlation for any number of classes, 0 by convention if either side is constant;
-    `pearson` and `spearman` are correlations of scores, in [-1, 1]. Fractions, not percent.
+    Fractions and correlations, not percent.
 
     Args:
-        names: some of `METRIC_NAMES`.
+        names: registered metrics of classes or scores.
         predictions: predicted classes (not logits) or scores, [rows].
         references: gold classes or scores, [rows].
 
     Returns:
-        A value per name, in the order of `names`; None for a metric that is undefined on these rows: a correlation
-        of fewer than two rows or with a constant, f1 without any class 1.
+        A value per name, in the order of `names`; None for a metric that is undefined on these rows.
 
     Raises:
         ConfigError: an unknown name.
@@ -88,8 +127,16 @@ def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -
         TrainingError: a prediction that is not finite.
         ValueError: not two vectors of the same length, or values other than class indices for a metric of classes.
     """
-    pair = _checked(names, predictions, references)
-    return {name: None if _is_undefined(name, *pair) else _METRICS[name](*pair) for name in names}
+    components, problems = {}, []
+    for name in names:
+        try:
+            components[name] = registry.get("metric", name)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    pair = _checked([name for name, entry in components.items() if entry.answers != "scores"], predictions, references)
+    return {name: entry.target(*pair) for name, entry in components.items()}
 
 
 def by_domain(
@@ -98,7 +145,7 @@ def by_domain(
     """The named metrics over several domains: the unweighted mean and the value per domain.
 
     Args:
-        names: some of `METRIC_NAMES`.
+        names: registered metrics of classes or scores.
         predictions: predicted classes or scores, [rows].
         references: gold classes or scores, [rows].
         domains: index of each row's domain, [rows].
@@ -174,11 +221,10 @@ def majority_baseline(
     return {name: 0.0 if name.partition("_")[0] in CORRELATIONS else value for name, value in scores.items()}
 
 
-def _checked(names: list[str], predictions: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    unknown = [name for name in names if name not in METRIC_NAMES]
-    if unknown:
-        end = f" (known: {', '.join(METRIC_NAMES)})"
-        raise ConfigError([f"unknown metric {name!r}{did_you_mean(name, list(METRIC_NAMES))}{end}" for name in unknown])
+def _checked(
+    class_metrics: list[str], predictions: np.ndarray, references: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finite vectors of one length: class indices if any metric compares classes, otherwise numbers."""
     pair = np.asarray(predictions), np.asarray(references)
     if pair[0].ndim != 1 or pair[0].shape != pair[1].shape:
         shapes = f"predictions {list(pair[0].shape)} and references {list(pair[1].shape)}"
@@ -187,9 +233,8 @@ def _checked(names: list[str], predictions: np.ndarray, references: np.ndarray) 
         raise DataError("there are no rows to score: is the split empty?")
     _check_numbers("predictions", pair[0], TrainingError, "the model diverged; a lower learning rate may help")
     _check_numbers("references", pair[1], DataError, "fix the labels of this split")
-    classes = [name for name in names if name not in CORRELATIONS]
-    if classes:
-        return _as_classes(classes[0], pair[0]), _as_classes(classes[0], pair[1])
+    if class_metrics:
+        return _as_classes(class_metrics[0], pair[0]), _as_classes(class_metrics[0], pair[1])
     return pair[0].astype(np.float64), pair[1].astype(np.float64)
 
 
@@ -209,22 +254,9 @@ def _as_classes(name: str, values: np.ndarray) -> np.ndarray:
     return classes
 
 
-def _is_undefined(name: str, predictions: np.ndarray, references: np.ndarray) -> bool:
-    """Whether a metric is undefined on these rows: f1 without class 1, a correlation with a constant or one row."""
-    if name == "f1":
-        classes = np.union1d(predictions, references)
-        if not set(classes.tolist()) <= {0, 1}:
-            raise ValueError(f"f1 needs classes 0 and 1, got classes {classes.tolist()}")
-        return 1 not in classes
-    if name in CORRELATIONS:
-        exact = name == "spearman"
-        return len(references) < 2 or _is_constant(predictions, exact) or _is_constant(references, exact)
-    return False
-
-
-def _is_constant(values: np.ndarray, exact: bool) -> bool:
-    """Whether values are constant up to rounding (SciPy's bound for pearson), or exactly (for ranks)."""
-    if exact or np.ptp(values) == 0:
-        return bool(np.ptp(values) == 0)
+def _is_constant(values: np.ndarray) -> bool:
+    """Whether values are constant up to rounding, by SciPy's bound for Pearson's correlation."""
+    if np.ptp(values) == 0:
+        return True
     center = values.mean()
     return bool(np.linalg.norm(values - center) <= 1e-13 * abs(center))

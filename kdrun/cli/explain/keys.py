@@ -11,8 +11,9 @@ from enum import Enum
 from typing import Any
 
 from kdrun import registry
+from kdrun.config import plugins
 from kdrun.config.fields import BOUNDS, MISSING
-from kdrun.config.schema import SCHEMAS, RunConfig
+from kdrun.config.schema import RunConfig
 
 _TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any value"}
 
@@ -83,7 +84,7 @@ def sections() -> dict[str, dict[str, type]]:
     """Section → choice → schema; a section with only one schema has the choice `""`."""
     plain = {key.path: {"": key.schema} for key in fields(RunConfig) if "." not in key.path and key.schema}
     methods = {name: entry.config for name, entry in registry.entries("method").items() if entry.config}
-    return plain | SCHEMAS | {"method": methods}
+    return plain | plugins.section_schemas() | {"method": methods}
 
 
 def find(path: str) -> dict[str, Key]:

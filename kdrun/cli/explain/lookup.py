@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kdrun.cli.explain import cards, composed_cards, keys, method_card
+from kdrun import registry
+from kdrun.cli.explain import cards, composed_cards, keys, method_card, task_card
 from kdrun.cli.explain.cards import Block, Card
 from kdrun.config import compose
 from kdrun.errors import KdrunError, did_you_mean
@@ -12,7 +13,7 @@ from kdrun.storage.key_aliases import RENAMED_METHOD_KEYS, current_key
 
 SPECIAL: dict[str, Callable[[str], Card]] = {
     "method": method_card.card,
-    "task": cards.task_card,
+    "task": task_card.task_card,
     "loss": cards.loss_card,
     "preset": composed_cards.preset_card,
 }
@@ -36,15 +37,19 @@ def find_cards(query: str) -> list[Card]:
         if name in compose.choices(group):
             return [_choice(group, name)]
         raise UnknownNameError(f"there is no {query}{did_you_mean(name, compose.choices(group))}{_listing(group)}")
+    if query == "metric":
+        return [task_card.metrics_card()]
     if query in compose.groups():
         return [cards.axis_card(query)]
     matches = [_choice(axis, query) for axis in compose.groups() if query in compose.choices(axis)]
     key = group if keys.find(group) else current_key(group, RENAMED_METHOD_KEYS)
     if not matches and keys.find(key):
         matches = [composed_cards.key_card(key)]
+    metrics = registry.entries("metric")
+    matches += [task_card.metric_card(query)] if query in metrics else []
     if not matches:
         choices = [name for axis in compose.groups() for name in compose.choices(axis)]
-        hint = did_you_mean(query, [*choices, *compose.groups(), *keys.all_paths()])
+        hint = did_you_mean(query, [*choices, *compose.groups(), "metric", *metrics, *keys.all_paths()])
         raise UnknownNameError(f"unknown name {query!r}{hint}{_listing('')}")
     return matches
 
@@ -60,6 +65,7 @@ def _choice(group: str, name: str) -> Card:
 def overview() -> Card:
     """Every axis with its choices."""
     entries = [(axis, [cards.axis_doc(axis), ", ".join(compose.choices(axis))]) for axis in compose.groups()]
+    entries.append(("metric", ["metrics of tasks", ", ".join(registry.entries("metric"))]))
     single = ", ".join(key for key in keys.all_paths() if "." not in key and key not in compose.groups())
     about = f"any key of a run, e.g. optim.lr or method.temperature; at the top level, besides the axes: {single}"
     return Card("kdrun explain NAME", [Block("names", entries=entries), Block("keys", [about])])

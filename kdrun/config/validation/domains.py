@@ -18,13 +18,8 @@ def domain_problems(task: TaskConfig, method: Any, source: str, needs_domains: b
         source: name of the source of the rows.
         needs_domains: whether the method works with domains only.
     """
-    problems = []
-    if task.reported is not None and task.reported not in task.dev_splits:
-        ending = f"{did_you_mean(task.reported, task.dev_splits)} (allowed: {', '.join(task.dev_splits)})"
-        text = f"task.reported={task.reported} is not a split{ending}"
-        problems.append(Problem("task.reported", task.reported, text))
     # domains name columns of tables and folders of runs
-    problems += [
+    problems = [
         Problem("task.domains", name, f"task.domains has {name!r}; a domain is named with letters, digits, - and _")
         for name in task.domains
         if not PLAIN_NAME.fullmatch(name)

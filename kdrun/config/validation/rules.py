@@ -11,6 +11,7 @@ from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import domains, extraction, generated_text, layers, offline, teacher, text_to_text
+from kdrun.config.validation.task import task_problems
 from kdrun.errors import Problem, did_you_mean
 
 
@@ -20,9 +21,12 @@ def validate(config: RunConfig) -> list[Problem]:
     for key in ("output_dir", "run_dir"):
         if getattr(config, key) == "":
             problems.append(Problem(key, "", f"{key} is empty; name a folder, or leave it out"))
+    task_faults = list(task_problems(config.task))
+    problems += task_faults
+    if task_faults:  # the other rules rely on a sound task
+        return problems
     needs, task = requirements_of(config), config.task
     domain_problems = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
-    problems += _split_problems(config)
     problems += domain_problems or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
     problems += _method_problems(config, needs)
@@ -35,26 +39,27 @@ def validate(config: RunConfig) -> list[Problem]:
     return problems
 
 
-def _split_problems(config: RunConfig) -> Iterator[Problem]:
-    """A task without training rows or without a split to evaluate."""
-    rows = config.task.rows
-    if "train" not in rows or not config.task.dev_splits:
-        text = (
-            f"task={config.task.name} has the splits {', '.join(rows) or 'none'} in task.rows; it needs train and at "
-            "least one more: rows: {train: COUNT, dev: COUNT}"
-        )
-        yield Problem("task.rows", rows, text)
-
-
 def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
     """Conflicts between the method, its own settings, the task and the generator."""
     method, task = config.method.name, config.task
     for text in registry.get("method", method).target.config_problems(config.method, task):
         yield text if isinstance(text, Problem) else Problem("method", method, text)
+    yield from _weight_problems(config)
     if task.is_regression and not needs.regression:
         yield Problem("method", method, f"method={method} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":
         yield Problem("generator", "none", f"method={method} needs a generator: set generator=…")
+
+
+def _weight_problems(config: RunConfig) -> Iterator[Problem]:
+    """Roles whose loss has no term left: every weight is 0."""
+    method = config.method
+    for role, names in registry.get("method", method.name).target.loss_weights.items():
+        weights = {f"method.{name}": getattr(method, name) for name in names if hasattr(method, name)}
+        if weights and not any(weights.values()):
+            settings = " ".join(f"{key}=0" for key in weights)
+            text = f"{settings}: the {role} would train on no loss at all; set at least one of them above 0"
+            yield Problem(next(iter(weights)), 0.0, text)
 
 
 def _corpus_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdrun.errors import ConfigError, did_you_mean
-from kdrun.tasks.metrics import METRIC_NAMES
+from kdrun.tasks.metrics import vector_metrics
 
 if TYPE_CHECKING:
     from evaluate import EvaluationModule
@@ -28,7 +28,7 @@ def as_evaluate_metric(config_name: str) -> EvaluationModule:
     """Load the metrics as a Hugging Face `evaluate` metric, from this package's folder, without network.
 
     Args:
-        config_name: a task of the config tree, or names of `METRIC_NAMES` joined by commas, e.g. `accuracy,f1`.
+        config_name: a task of the config tree, or names of metrics joined by commas, e.g. `accuracy,f1`.
 
     Returns:
         A metric with `add_batch` and `compute`. `evaluate` copies the script to its own cache (`HF_HOME`).
@@ -50,12 +50,13 @@ def metric_names(config_name: str) -> list[str]:
     Raises:
         ConfigError: neither a task nor known names.
     """
-    tasks = {task: names for task, names in task_metrics().items() if set(names) <= set(METRIC_NAMES)}
+    known = vector_metrics()
+    tasks = {task: names for task, names in task_metrics().items() if set(names) <= set(known)}
     if config_name in tasks:
         return tasks[config_name]
     names = [name.strip() for name in config_name.split(",")]
-    if set(names) <= set(METRIC_NAMES):
+    if set(names) <= set(known):
         return names
-    choices = [*tasks, *METRIC_NAMES]
-    end = f"{did_you_mean(config_name, choices)} (tasks: {', '.join(tasks)}; metrics: {', '.join(METRIC_NAMES)})"
+    choices = [*tasks, *known]
+    end = f"{did_you_mean(config_name, choices)} (tasks: {', '.join(tasks)}; metrics: {', '.join(known)})"
     raise ConfigError([f"unknown task or metric {config_name!r}{end}"])

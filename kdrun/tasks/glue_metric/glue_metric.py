@@ -11,10 +11,10 @@ import datasets
 import evaluate
 
 from kdrun.tasks.glue_metric.configurations import metric_names, task_metrics
-from kdrun.tasks.metrics import METRIC_NAMES, compute
+from kdrun.tasks.metrics import compute, vector_metrics
 
 _DESCRIPTION = f"""Scores of the GLUE tasks, as kdrun computes them.
-Configurations: a task ({", ".join(task_metrics())}) or metrics joined by commas ({", ".join(METRIC_NAMES)}).
+Configurations: a task ({", ".join(task_metrics())}) or metrics joined by commas ({", ".join(vector_metrics())}).
 """
 _INPUTS = """predictions: predicted class indices (not logits), or scores for stsb.
 references: gold class indices, or scores. Both are vectors of the same length.

@@ -127,14 +127,11 @@ def test_domains_that_fit(settings: object) -> None:
     assert domain_problems(task("amazon"), settings, "embedded", needs_domains=False) == []
 
 
-def test_a_method_that_needs_domains_and_an_unknown_report_split() -> None:
+def test_a_method_that_needs_domains_is_refused_for_a_task_without() -> None:
     (needs,) = domain_problems(PLAIN, Settings("books"), "embedded", needs_domains=True)
     assert (needs.key, needs.value) == ("task", "sst2")
     assert "method=by_domain" in needs
     assert "task=amazon" in needs
-    (split,) = domain_problems(replace(PLAIN, reported="dve"), object(), "embedded", needs_domains=False)
-    assert (split.key, split.value) == ("task.reported", "dve")
-    assert "'dev'" in split
 
 
 @pytest.mark.parametrize(

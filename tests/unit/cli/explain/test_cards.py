@@ -1,6 +1,6 @@
 """Parts of cards that are derived from notes and configs."""
 
-from kdrun.cli.explain import cards
+from kdrun.cli.explain import cards, task_card
 from kdrun.cli.explain.notes import Value, YamlNotes
 from kdrun.config.task import TaskConfig
 
@@ -23,6 +23,6 @@ def test_a_command_names_the_keys_that_become_required() -> None:
 
 def test_official_rows_name_the_reported_split_only_if_another_chooses() -> None:
     one = TaskConfig(name="t", labels=["a", "b"], rows={"train": 9, "dev": 3})
-    assert cards._rows(one) == "train 9, dev 3"
+    assert task_card._rows(one) == "train 9, dev 3"
     two = TaskConfig(name="t", labels=["a", "b"], rows={"train": 9, "dev": 3, "test": 4}, reported="test")
-    assert cards._rows(two).endswith("dev chooses, test is reported")
+    assert task_card._rows(two).endswith("dev chooses, test is reported")
