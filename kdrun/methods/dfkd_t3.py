@@ -99,11 +99,6 @@ class DFKDT3Config(AlternatingSettings):
     collapse: CollapseLimits = setting(CollapseLimits(), "when to stop training the generator")
 
 
-GENERATOR_WEIGHTS = tuple(
-    f"{term}_weight" for term in ("specificity", "class_balance", "token_diversity", "adversarial", "reference_kl")
-)
-
-
 @register("method", "dfkd_t3", config=DFKDT3Config)
 class DFKDT3(PseudoTextMethod):
     """Generator φ (a T5) and student θ, on corpus text x and text x′ that the generator derives from it for a class y:
@@ -151,7 +146,9 @@ class DFKDT3(PseudoTextMethod):
         extraction=True,
         inputs=("student", "teacher", "generator"),
     )
-    loss_weights = PseudoTextMethod.loss_weights | {"generator": GENERATOR_WEIGHTS}
+    loss_weights = PseudoTextMethod.loss_weights | {
+        "generator": ("specificity_weight", "class_balance_weight", "token_diversity_weight", "adversarial_weight")
+    }
     may_start_at_zero = frozenset({"language"})
     config: DFKDT3Config
 

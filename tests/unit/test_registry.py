@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.helpers.paths import ROOT
 @pytest.fixture
 def scratch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a test register parts that are gone after it."""
-    registry.entries("method")
+    for group in ("method", "metric"):
+        registry.entries(group)
     registry.entries("loss")
     copies = {kind: dict(entries) for kind, entries in registry._entries.items()}
     monkeypatch.setattr(registry, "_entries", copies)
@@ -88,6 +90,36 @@ def test_the_same_name_in_two_kinds_is_two_parts() -> None:
     assert registry._entries["loss"]["kl"].target is not part
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "settings", "reason"),
+    [
+        ("method", "mine", {}, "config"),
+        ("loss", "my loss", {}, "my loss"),
+        ("loss", "../x", {}, "letters"),
+        ("metric", "mine", {"answers": "texts"}, "texts"),
+    ],
+)
+@pytest.mark.usefixtures("scratch")
+def test_a_component_that_cannot_be_chosen_is_refused(
+    group: str, name: str, settings: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        registry.register(group, name, **settings)
+
+
+@pytest.mark.usefixtures("scratch")
+def test_kdrun_keeps_a_name_that_a_plugin_took_first(capsys: pytest.CaptureFixture[str]) -> None:
+    def theirs() -> None: ...
+
+    def ours() -> None: ...
+
+    ours.__module__ = "kdrun.losses"
+    registry.register("loss", "taken")(theirs)
+    registry.register("loss", "taken")(ours)
+    assert registry._entries["loss"]["taken"].target is ours
+    assert "'taken'" in capsys.readouterr().err
+
+
 def test_an_unknown_group_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'losses'.*method, "):
         registry.register("losses", "x")
@@ -109,7 +141,9 @@ print(json.dumps([names, [m for m in ("torch", "transformers", "datasets", "eval
 
 PLUGIN = """
 from dataclasses import dataclass
+from kdrun.config.data import DataConfig
 from kdrun.config.fields import setting
+from kdrun.config.task import TaskConfig
 from kdrun.methods.base import Method
 from kdrun.registry import register
 
@@ -120,21 +154,102 @@ class PluggedConfig:
 @register("method", "plugged", config=PluggedConfig)
 class Plugged(Method):
     pass
+
+@dataclass
+class RowsConfig(DataConfig):
+    folder: str = setting(doc="where the rows are")
+
+@register("data", "plugged_rows", config=RowsConfig)
+def rows(config, task, names):
+    return {}
+
+@register("corpus", "plugged_text")
+def text(config):
+    return None
+
+@register("loss", "plugged_loss")
+def loss(student, teacher, temperature):
+    return None
+
+@register("optimizer", "plugged_step")
+def step(modules, config):
+    return None
+
+@register("metric", "plugged_score", answers="classes")
+def score(predictions, references):
+    return 1.0
+
+@register("task", "plugged_task")
+def task():
+    return TaskConfig(text=["text"], labels=["a", "b", "c"], metrics=["plugged_score", "macro_f1"],
+                      headline="plugged_score", rows={"train": 9, "dev": 3})
+"""
+CHECK = """
+import json, sys
+from kdrun.config import compose
+words = ["method=plugged", "data=plugged_rows", "data.folder=x", "corpus=plugged_text", "loss=plugged_loss",
+         "optim=plugged_step", "task=plugged_task"]
+config = compose.load_config(words)
+chosen = {axis: getattr(config, axis).name for axis in ("method", "data", "corpus", "loss", "optim", "task")}
+print(json.dumps([chosen, config.data.folder, config.task.labels, "torch" in sys.modules]))
 """
 
 
-def test_a_plugin_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    (tmp_path / "other_package.py").write_text(PLUGIN)
-    info = tmp_path / "other_package-1.0.dist-info"
+def install(folder: Path, code: str, name: str = "other_package") -> None:
+    """Write a package with one plugin into a folder, as pip would."""
+    (folder / f"{name}.py").write_text(code)
+    info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\nplugged = other_package\n")
-    code = """
-from kdrun import registry
-entry = registry.get("method", "plugged")
-print(entry.target.__module__, entry.config().name, "kd" in registry.entries("method"))
-"""
-    done = python(code, tmp_path)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINTS}]\n{name} = {name}\n")
+
+
+def test_components_of_a_package_are_choices_of_their_axes_by_short_name(tmp_path: Path) -> None:
+    install(tmp_path, PLUGIN)
+    done = python(CHECK, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["other_package", "plugged", "True"]
-    assert python(code).returncode != 0  # and it is gone without the package
+    chosen, folder, labels, loads_torch = json.loads(done.stdout)
+    assert chosen == {
+        "method": "plugged", "data": "plugged_rows", "corpus": "plugged_text", "loss": "plugged_loss",
+        "optim": "plugged_step", "task": "plugged_task",
+    }  # fmt: skip
+    assert (folder, labels, loads_torch) == ("x", ["a", "b", "c"], True)
+    assert python(CHECK).returncode != 0, "gone without the package"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "no_such_module"),
+        ("raise RuntimeError('broken on purpose')", "broken on purpose"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("def", "SyntaxError"),
+        ("from kdrun.registry import register\nregister('loss', 'half')(print)\n1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_skipped(tmp_path: Path, code: str, reason: str) -> None:
+    install(tmp_path, code, "broken_package")
+    install(tmp_path, PLUGIN)
+    done = python("from kdrun.cli import main; raise SystemExit(main.run(['--help']))", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "broken_package" in done.stderr
+    assert reason in done.stderr
+    assert "plugged_loss" in done.stdout
+    assert "half" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("@register('task', 'odd')\ndef odd(): raise KeyError('x')", "odd"),
+        ("@register('task', 'odd')\ndef odd(): return {}", "odd"),
+        ("@register('data', 'odd', config=dict)\ndef odd(*args): return {}", "odd"),
+        ("@register('student', 'odd')\ndef odd(*args): return {}", "odd"),
+    ],
+)
+def test_a_component_that_no_axis_can_use_is_named_and_skipped(tmp_path: Path, code: str, name: str) -> None:
+    install(tmp_path, f"from kdrun.registry import register\n{code}")
+    done = python("from kdrun.cli import main; raise SystemExit(main.run(['--help']))", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"'{name}' of other_package is skipped" in done.stderr
+    assert f" {name}" not in done.stdout

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from kdrun import registry
 from kdrun.cli.explain import keys
-from kdrun.cli.explain.cards import NONE_GIVEN, Block, Card, defaults, notes_of
+from kdrun.cli.explain.cards import NOT_DOCUMENTED, Block, Card, defaults, notes_of
 from kdrun.cli.explain.notes import read_docstring
 from kdrun.config import compose, domains, plugins
 from kdrun.config.task import TaskConfig
@@ -125,7 +125,9 @@ def metric_card(name: str) -> Card:
         ("scores", [entry.answers]),
         ("tasks", [", ".join(tasks) or "none; task.metrics=[…] adds it to a task"]),
     ]
-    return Card(name, [Block("metric", read_docstring(entry.target).paragraphs or [NONE_GIVEN]), Block("", [], facts)])
+    return Card(
+        name, [Block("metric", read_docstring(entry.target).paragraphs or [NOT_DOCUMENTED]), Block("", [], facts)]
+    )
 
 
 def metrics_card() -> Card:

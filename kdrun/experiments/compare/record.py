@@ -12,7 +12,7 @@ import numpy as np
 from kdrun.config.domains import DomainSettings
 from kdrun.config.identity import config_hash
 from kdrun.errors import DataError
-from kdrun.experiments.compare import significance, teachers
+from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arms import Arm
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.files import read_jsonl
@@ -166,7 +166,7 @@ def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str
             predictions.append(predicted)
     if gold is None:
         return {}
-    values = significance.resample(metric, gold, np.stack(predictions), domains=domains)
+    values = resampling.resample(metric, gold, np.stack(predictions), domains=domains)
     return {key: values[:, i] for i, key in enumerate(keys)}
 
 

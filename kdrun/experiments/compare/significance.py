@@ -15,14 +15,11 @@ for several pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import stats
-
-from kdrun.data import entities
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -140,123 +137,3 @@ def seeds_needed(difference: float, from_examples: float, from_seeds: float) -> 
         else:
             low = middle + 1
     return low
-
-
-def resample(
-    metric: str,
-    gold: Array,
-    predictions: Array,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    domains: Array | None = None,
-) -> Array:
-    """A metric on bootstrap resamples of the examples, the same resamples for all columns of predictions.
-
-    With domains, the statistic is the reported score, the unweighted mean of the metric over domains. Examples are
-    then drawn within each domain, since the number of rows per domain is part of a test set's design.
-
-    Args:
-        metric: one of `SUFFICIENT_STATISTICS`.
-        gold: class indices, scores or texts, [rows].
-        predictions: same type as `gold`, [columns, rows].
-        seed: seed of the resampling.
-        resamples: number of resamples.
-        domains: name or index of each row's domain, [rows]; None if all rows are one group.
-
-    Returns:
-        [resamples, columns]; NaN where the metric is undefined.
-    """
-    features, finish = SUFFICIENT_STATISTICS[metric]
-    groups = [np.arange(len(gold))] if domains is None else [np.flatnonzero(domains == d) for d in np.unique(domains)]
-    stream = np.random.default_rng(seed)
-    parts = [_resample_domain(features, finish, gold[rows], predictions[:, rows], stream, resamples) for rows in groups]
-    return np.mean(parts, axis=0)
-
-
-def _resample_domain(
-    features: Callable[[Array, Array], Array],
-    finish: Callable[[Array], Array],
-    gold: Array,
-    predictions: Array,
-    stream: np.random.Generator,
-    resamples: int,
-) -> Array:
-    """The metric on resamples of the rows of one domain, from its sufficient statistics, [resamples, columns]."""
-    table = np.stack([features(gold, column) for column in predictions])  # [columns, rows, features]
-    columns, rows, width = table.shape
-    flat = np.ascontiguousarray(table.transpose(1, 0, 2).reshape(rows, columns * width))
-    values = np.empty((resamples, columns))
-    for i in range(resamples):
-        weights = np.bincount(stream.integers(rows, size=rows), minlength=rows).astype(np.float64)
-        values[i] = finish((weights @ flat).reshape(columns, width))
-    return values
-
-
-def _hits(gold: Array, predicted: Array) -> Array:
-    return np.stack([gold == predicted, np.ones(len(gold))], axis=-1).astype(np.float64)
-
-
-def _confusion(gold: Array, predicted: Array) -> Array:
-    """True positives, false positives, false negatives, true negatives of class 1."""
-    is_positive, is_predicted = gold == 1, predicted == 1
-    cells = [
-        is_positive & is_predicted,
-        ~is_positive & is_predicted,
-        is_positive & ~is_predicted,
-        ~is_positive & ~is_predicted,
-    ]
-    return np.stack(cells, axis=-1).astype(np.float64)
-
-
-def _moments(gold: Array, predicted: Array) -> Array:
-    # centered first: sums of squares of numbers far from zero would lose digits
-    x, y = np.asarray(gold, np.float64) - np.mean(gold), np.asarray(predicted, np.float64) - np.mean(predicted)
-    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
-
-
-def _ranked(gold: Array, predicted: Array) -> Array:
-    """Moments of the ranks in the whole split; ranks computed within a resample differ from them only by rounding."""
-    return _moments(stats.rankdata(gold), stats.rankdata(predicted))
-
-
-def _entity_counts(gold: Array, predicted: Array) -> Array:
-    """Numbers of correct, predicted and gold entities per row, [rows, 3]."""
-    return np.array(
-        [entities.count_matches(*pair) for pair in zip(gold.tolist(), predicted.tolist(), strict=True)], np.float64
-    )
-
-
-def _divide(top: Array, bottom: Array) -> Array:
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
-
-
-def _f1(sums: Array) -> Array:
-    tp, fp, fn, _ = sums.T
-    return _divide(2 * tp, 2 * tp + fp + fn)
-
-
-def _mcc(sums: Array) -> Array:
-    tp, fp, fn, tn = sums.T
-    bottom = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return np.nan_to_num(_divide(tp * tn - fp * fn, bottom))  # zero for constant predictions, as in scikit-learn
-
-
-def _correlation(sums: Array) -> Array:
-    n, x, y, xx, yy, xy = sums.T
-    return _divide(xy - x * y / n, np.sqrt(np.maximum((xx - x * x / n) * (yy - y * y / n), 0)))
-
-
-SUFFICIENT_STATISTICS: dict[str, tuple[Callable[[Array, Array], Array], Callable[[Array], Array]]] = {
-    "accuracy": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
-    "f1": (_confusion, _f1),
-    "mcc": (_confusion, _mcc),
-    "pearson": (_moments, _correlation),
-    "spearman": (_ranked, _correlation),
-    "entity_f1": (_entity_counts, lambda sums: _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])),
-    "entity_precision": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 1])),
-    "entity_recall": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 2])),
-}
-"""Metric → (statistics per example, [rows, k]; function from their sums, [columns, k], to the metric).
-
-A resample changes only the sums.
-"""

@@ -47,7 +47,8 @@ class MustConfig(DomainSettings):
 @pytest.fixture
 def methods(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two methods for as long as a test runs: one may be given domains, one must."""
-    registry.entries("method")
+    for group in ("method", "metric"):
+        registry.entries(group)
     monkeypatch.setattr(registry, "_entries", {kind: dict(entries) for kind, entries in registry._entries.items()})
     monkeypatch.setattr(compose, "register_schemas", compose.register_schemas.__wrapped__)
     for config, needs in (
@@ -90,7 +91,7 @@ def test_mnli_is_glues_until_it_is_asked_for_by_domain() -> None:
 
 def test_a_misspelled_part_of_the_protocol_is_named() -> None:
     broken = replace(PLAIN, domains=["a"], by_domain={"row": {}})
-    with pytest.raises(DataError, match=r"task\.by_domain\.row is not a key; did you mean 'rows'\?"):
+    with pytest.raises(ConfigError, match=r"task\.by_domain\.row is not a key; did you mean 'rows'\?"):
         domains.by_domain_task(broken)
 
 

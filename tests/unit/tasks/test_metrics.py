@@ -47,6 +47,11 @@ def test_mcc_of_three_classes() -> None:
     assert one("mcc", [0, 1, 2, 2], [0, 1, 2, 1]) == pytest.approx(7 / 10)
 
 
+def test_macro_f1_of_three_classes() -> None:
+    # class 0: 1; class 1: 2·1/(2·1 + 0 + 1); class 2: 2·1/(2·1 + 1 + 0)
+    assert one("macro_f1", [0, 1, 2, 2], [0, 1, 2, 1]) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+
+
 def test_perfect_and_inverted() -> None:
     assert metrics.compute(["accuracy", "f1", "mcc"], GOLD, GOLD) == {"accuracy": 1.0, "f1": 1.0, "mcc": 1.0}
     assert one("mcc", 1 - GOLD, GOLD) == pytest.approx(-1.0)

@@ -74,6 +74,11 @@ class Made(Method):
         ]
 
 
+@dataclass
+class SilentConfig:
+    name: str = setting("silent", "registered method")
+
+
 class Silent(Method):
     pass
 
@@ -90,11 +95,12 @@ class Required(Method):
 
 @pytest.fixture
 def fictional_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.entries("method")
+    for group in ("method", "metric"):
+        registry.entries(group)
     copies = {kind: dict(entries) for kind, entries in registry._entries.items()}
     monkeypatch.setattr(registry, "_entries", copies)
     registry.register("method", "made", config=MadeConfig)(Made)
-    registry.register("method", "silent")(Silent)
+    registry.register("method", "silent", config=SilentConfig)(Silent)
     registry.register("method", "required", config=RequiredConfig)(Required)
 
 

@@ -23,6 +23,11 @@ def test_old_keys_lead_to_the_current_ones() -> None:
     assert titles("optim.accumulate") == ["optim.gradient_accumulation_steps"]
 
 
+def test_metrics_have_a_listing_and_cards() -> None:
+    assert titles("metric") == ["metric"]
+    assert titles("macro_f1") == ["macro_f1"]
+
+
 @pytest.mark.parametrize(
     ("name", "hint"), [("method=kdd", "'kd'"), ("optim.lrr", "'optim.lr'"), ("loss=kll", "kdrun explain loss")]
 )

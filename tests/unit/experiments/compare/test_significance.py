@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kdrun import registry
 from kdrun.data import entities
-from kdrun.experiments.compare import significance
+from kdrun.experiments.compare import resampling, significance
 from kdrun.tasks import metrics
 
 RNG = np.random.default_rng(7)
 
 
-@pytest.mark.parametrize("metric", list(significance.SUFFICIENT_STATISTICS))
+@pytest.mark.parametrize("metric", list(resampling.SUFFICIENT_STATISTICS))
 def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> None:
     """A resample's metric from weighted sums is what scikit-learn, scipy or `entities` say of the drawn rows."""
     rows = 60
@@ -32,7 +33,7 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         else:
             gold = RNG.integers(0, 2, rows)
             answers = np.stack([np.where(RNG.random(rows) < p, gold, 1 - gold) for p in (0.9, 0.6)])
-    resampled = significance.resample(metric, gold, answers, seed=3, resamples=5)
+    resampled = resampling.resample(metric, gold, answers, seed=3, resamples=5)
     stream = np.random.default_rng(3)
     for row in resampled:
         indices = stream.integers(rows, size=rows)
@@ -40,9 +41,29 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
+def test_resamples_of_four_classes_are_those_of_scikit_learn(metric: str) -> None:
+    gold = np.random.default_rng(5).integers(0, 4, 40)
+    predictions = np.stack([np.where(np.random.default_rng(s).random(40) < 0.7, gold, (gold + 1) % 4) for s in (1, 2)])
+    resampled = resampling.resample(metric, gold, predictions, seed=3, resamples=5)
+    stream = np.random.default_rng(3)
+    for row in resampled:
+        rows = stream.integers(40, size=40)
+        expected = [metrics.compute([metric], column[rows], gold[rows])[metric] for column in predictions]
+        np.testing.assert_allclose(row, np.array(expected, float), atol=1e-12)
+
+
+def test_a_metric_of_a_plugin_is_computed_on_each_resample(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {**registry.entries("metric"), "plugged": registry.Entry(metrics.accuracy, None)}
+    monkeypatch.setitem(registry._entries, "metric", entries)
+    gold, predictions = np.array([0, 1, 1, 0]), np.array([[0, 1, 0, 0], [1, 1, 1, 1]])
+    plugged, known = (resampling.resample(name, gold, predictions, resamples=9) for name in ("plugged", "accuracy"))
+    np.testing.assert_allclose(plugged, known)
+
+
 def test_a_constant_answer_has_mcc_zero_as_everywhere_else() -> None:
     gold = np.array([0, 1, 1, 0])
-    assert (significance.resample("mcc", gold, np.ones((1, 4), int), resamples=3) == 0).all()
+    assert (resampling.resample("mcc", gold, np.ones((1, 4), int), resamples=3) == 0).all()
 
 
 def constant(value: float, seeds: int, noise: float = 0.0, resamples: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +129,7 @@ def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> 
             level = arm_gain + stream.normal(0, sd_seed, (seeds, 1))
             right.append((easy + level + stream.normal(0, 0.7, (seeds, rows)) > 0).astype(int))
         answers = np.concatenate(right)
-        again = significance.resample("accuracy", np.ones(rows, int), answers, resamples=120)
+        again = resampling.resample("accuracy", np.ones(rows, int), answers, resamples=120)
         scores = answers.mean(axis=1)
         verdict = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
         words.append(verdict.outcome)
@@ -147,7 +168,7 @@ def test_with_domains_a_resample_is_the_mean_over_them_drawn_within_each() -> No
     gold = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
     answers = np.stack([gold, np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 1])])
     domains = np.array(["a"] * 8 + ["b"] * 2)
-    resampled = significance.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
+    resampled = resampling.resample("accuracy", gold, answers, seed=3, resamples=4000, domains=domains)
     assert (resampled[:, 0] == 1).all()
     # half right in either domain: mean 0.5, variance (0.25 / 8 + 0.25 / 2) / 4
     assert resampled[:, 1].mean() == pytest.approx(0.5, abs=0.02)
@@ -158,8 +179,8 @@ def test_with_domains_a_resample_is_the_mean_over_them_drawn_within_each() -> No
 
 def test_one_domain_is_the_whole_split() -> None:
     gold, answers = RNG.integers(0, 2, 30), RNG.integers(0, 2, (2, 30))
-    plain = significance.resample("f1", gold, answers, seed=1, resamples=5)
-    np.testing.assert_array_equal(significance.resample("f1", gold, answers, 1, 5, np.zeros(30)), plain)
+    plain = resampling.resample("f1", gold, answers, seed=1, resamples=5)
+    np.testing.assert_array_equal(resampling.resample("f1", gold, answers, 1, 5, np.zeros(30)), plain)
 
 
 def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
@@ -168,14 +189,12 @@ def test_the_paired_difference_by_domain_follows_the_reported_score() -> None:
     first, second = gold.copy(), gold.copy()
     first[:9] = 0  # nine wrong in the large domain
     second[90:99] = 0  # nine wrong in the small one
-    resampled = significance.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
+    resampled = resampling.resample("accuracy", gold, np.stack([first, second]), resamples=1000, domains=domains)
     reported = [metrics.by_domain(["accuracy"], a, gold, domains, ["x", "y"])["accuracy"] for a in (first, second)]
     assert reported == [pytest.approx(0.95), pytest.approx(0.55)]
     assert (resampled[:, 0] - resampled[:, 1]).mean() == pytest.approx(0.4, abs=0.01)
 
 
 def test_a_resample_without_entities_has_no_f1() -> None:
-    resampled = significance.resample(
-        "entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3
-    )
+    resampled = resampling.resample("entity_f1", np.array(["none", "none"]), np.array([["none", "none"]]), resamples=3)
     assert np.isnan(resampled).all()
