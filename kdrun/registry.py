@@ -52,7 +52,8 @@ class Entry:
         config: the dataclass of its section, if it has one.
         regression: of a loss, whether it compares scores; a loss that compares classes only does not.
         answers: of a metric, the answers that it scores.
-        check: of a data source, a cheap check of its files: `check(config, task, splits)` raises DataError.
+        check: a cheap check of the files of a data source, `check(config, task, splits)`, or of a corpus,
+            `check(config)`; raises DataError.
     """
 
     target: Any
@@ -82,7 +83,7 @@ def register(
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
         answers: of a metric, the answers that it scores.
-        check: of a data source, a cheap check of its files, called before anything heavy loads.
+        check: of a data source or a corpus, a cheap check of its files, called before anything heavy loads.
 
     Raises:
         ValueError: for an unknown group, a name with other characters than letters, digits and _, a method without

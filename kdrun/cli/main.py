@@ -194,8 +194,8 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.config.compose import to_config
     from kdrun.config.validation.rules import validate
     from kdrun.console import Console
+    from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.sweeps import resolve_cell
-    from kdrun.runs import runner
 
     console, config = Console(), to_config(composed)
     is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
@@ -203,8 +203,11 @@ def hydra_job(composed: DictConfig) -> None:
         problems = validate(config)
         if problems:
             raise ConfigError(problems)
+        check_run_files(config)
         remaining = resolve_cell(config, console) if is_cell else config
         if remaining is not None:
+            from kdrun.runs import runner  # imports torch
+
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
             runner.run(remaining, console, recorded)
     except RECOVERABLE_ERRORS as error:

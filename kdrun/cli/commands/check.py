@@ -23,9 +23,12 @@ def main(overrides: list[str]) -> int:
     from kdrun.cli.subcommands import current_overrides
     from kdrun.config import compose
     from kdrun.console import Console
-    from kdrun.runs import runner
+    from kdrun.data.file_checks import check_run_files
 
     console, config = Console(), compose.load_config(current_overrides(overrides))
+    check_run_files(config)
+    from kdrun.runs import runner  # imports torch
+
     checks = runner.preflight(config, console)
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.value) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)

@@ -30,6 +30,7 @@ def main(args: list[str]) -> int:
     from kdrun.cli.subcommands import current_overrides
     from kdrun.config import options
     from kdrun.console import Console
+    from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.record import build_record
@@ -42,6 +43,8 @@ def main(args: list[str]) -> int:
     console, seeds = Console(), list(range(1, settings.seeds + 1))
     arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
     config = arms[0].config(1)
+    for arm in arms:
+        check_run_files(arm.config(1))
     with hub_offline.offline_mode(config.offline):
         data = load_rows(arms)
     equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))

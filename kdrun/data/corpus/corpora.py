@@ -78,7 +78,16 @@ def embedded_corpus(config: CorpusConfig) -> Corpus:
     return Corpus("embedded (synthetic)", True, lines, lambda: digest(["embedded", list(lines())]))
 
 
-@register("corpus", "folder", config=FolderCorpusConfig)
+def check_folder(config: FolderCorpusConfig) -> None:
+    """Check that the folder `corpus.dir` has text files.
+
+    Raises:
+        DataError: it is missing or has no such file.
+    """
+    _find_files(Path(config.dir).expanduser())
+
+
+@register("corpus", "folder", config=FolderCorpusConfig, check=check_folder)
 def folder_corpus(config: FolderCorpusConfig) -> Corpus:
     """The `.txt` and `.tokens` files of a folder in order of name, or one such file.
 

@@ -6,6 +6,6 @@ than a minute.
 """
 
 from kdrun.data.embedded.corpus import corpus
-from kdrun.data.embedded.generate import TASKS, Rows, generate
+from kdrun.data.embedded.generate import TASKS, Rows, check_split_name, generate
 
-__all__ = ["TASKS", "Rows", "corpus", "generate"]
+__all__ = ["TASKS", "Rows", "check_split_name", "corpus", "generate"]

@@ -167,6 +167,23 @@ def noisy_label(task: str, label: int | float, rng: random.Random) -> int | floa
     return (int(label) + rng.randrange(1, CLASSES[task])) % CLASSES[task]
 
 
+def check_split_name(task: str, split: str) -> None:
+    """Check that a task has embedded rows and a split of this name.
+
+    Raises:
+        DataError: It does not.
+    """
+    if task not in TASKS:
+        raise DataError(
+            f"task={task} has no embedded rows (data=embedded has {', '.join(TASKS)}); "
+            "set data=folder data.dir=PATH, or data=hub data.repo=OWNER/NAME"
+        )
+    if split not in SIZES[task]:
+        raise DataError(
+            f"data=embedded: unknown split {split!r} of {task} (task.rows); expected some of {', '.join(SIZES[task])}"
+        )
+
+
 def generate(task: str, split: str, seed: int = 0) -> Rows:
     """Generate one split of one task.
 
@@ -179,16 +196,9 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
         The rows; 3 % of the train labels are wrong (except text labels), dev labels are all correct.
 
     Raises:
-        DataError: If the task has no embedded rows.
-        ValueError: If the task has no such split.
+        DataError: If the task has no embedded rows, or no such split.
     """
-    if task not in TASKS:
-        raise DataError(
-            f"task={task} has no embedded rows (data=embedded has {', '.join(TASKS)}); "
-            "set data=folder data.dir=PATH, or data=hub data.repo=OWNER/NAME"
-        )
-    if split not in SIZES[task]:
-        raise ValueError(f"unknown split {split!r} of {task}: expected one of {', '.join(SIZES[task])}")
+    check_split_name(task, split)
     drafts = clean_drafts(task, split, seed, SIZES[task][split])
     if task in TEXT_MAKERS:
         return Rows([draft.text for draft in drafts], None, [], answer=[draft.answer or "" for draft in drafts])

@@ -83,6 +83,16 @@ def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Sp
     return {name: read_file(path, task, layout, name, notes) for name, path, notes in files}
 
 
+def check_files(root: str, task: TaskConfig, names: Sequence[str]) -> None:
+    """Check that the files of these splits exist.
+
+    Raises:
+        DataError: a folder or file is missing.
+    """
+    layout = ConllLayout.of(task)
+    list(find_files(_folder(Path(root).expanduser(), layout), layout.files, names))
+
+
 def _folder(root: Path, layout: ConllLayout) -> Path:
     files = ", ".join(layout.files.values())
     if not root.is_dir():

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.sources.glue_folder import GlueLayout, find_file, read_file, task_folder
+from kdrun.data.sources.glue_folder import GlueLayout, check_header, find_file, read_file, task_folder
 from kdrun.data.splits import Split, content_hash, make_split, pc, text_keys
 from kdrun.data.stratified import stratified_split
 from kdrun.errors import DataError
@@ -57,6 +57,31 @@ def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Sp
     return {name: splits[name] for name in names if name in splits}
 
 
+def check_files(root: str, task: TaskConfig, names: Sequence[str]) -> None:
+    """Check that the files of these splits exist and have the columns of the layout; reads header lines only.
+
+    Raises:
+        DataError: as `read_task` for a folder, file or column.
+    """
+    layout, parent = GlueLayout.of(task), Path(root).expanduser()
+    if not layout.pool:
+        folder = task_folder(parent, layout)
+        for name in {*names, "train"} if set(names) - set(layout.files) else set(names):
+            check_header(find_file(folder, layout.files[name], name)[0], layout)
+        return
+    folder = _domains_folder(parent, layout, task)
+    for domain in task.domains:
+        _check_domain(folder, domain, task, layout)
+        for name in layout.pool:
+            check_header(find_file(folder / domain, name, "train")[0], layout)
+
+
+def _check_domain(folder: Path, domain: str, task: TaskConfig, layout: GlueLayout) -> None:
+    if not (folder / domain).is_dir():
+        names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
+        raise DataError(f"{folder} lacks the folder {domain}; its folders: {names}; {_expected(task, layout)}")
+
+
 def _drawn_note(drawn: Sequence[str]) -> str:
     tenths = " and then ".join(f"a tenth as {name}" for name in drawn)
     return f"split by kdrun, by domain and class with a separate seed: {tenths}; no published split is known"
@@ -73,9 +98,7 @@ def _pool_files(folder: Path, task: TaskConfig, layout: GlueLayout) -> Split:
     """The rows of all domains' files as one split, each text once per domain."""
     domains, dropped = [], []
     for index, domain in enumerate(task.domains):
-        if not (folder / domain).is_dir():
-            names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
-            raise DataError(f"{folder} lacks the folder {domain}; its folders: {names}; {_expected(task, layout)}")
+        _check_domain(folder, domain, task, layout)
         domain_layout = dataclasses.replace(layout, dir=f"{layout.dir}/{domain}")
         files = [find_file(folder / domain, name, "train")[0] for name in layout.pool]
         splits = [read_file(path, task, domain_layout, "train") for path in files]

@@ -15,7 +15,17 @@ from kdrun.errors import DataError
 from kdrun.registry import register
 
 
-@register("data", "embedded", config=DataConfig)
+def check_embedded(config: DataConfig, task: TaskConfig, names: Sequence[str]) -> None:
+    """Check that the embedded data has these splits of a task.
+
+    Raises:
+        DataError: it does not.
+    """
+    for name in names:
+        embedded.check_split_name(task.name, name)
+
+
+@register("data", "embedded", config=DataConfig, check=check_embedded)
 def embedded_source(config: DataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """The synthetic rows that ship with kdrun: the same for every seed of a run."""
     return {name: _embedded_split(task, name) for name in names}

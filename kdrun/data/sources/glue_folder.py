@@ -94,6 +94,32 @@ def read_task(root: str, task: TaskConfig, names: Sequence[str]) -> dict[str, Sp
     return {name: read_file(path, task, layout, name, notes) for name, path, notes in files}
 
 
+def check_files(root: str, task: TaskConfig, names: Sequence[str]) -> None:
+    """Check that the files of these splits exist and have the columns of the layout; reads header lines only.
+
+    Raises:
+        DataError: as `read_task` for a folder, file or column.
+    """
+    layout = GlueLayout.of(task)
+    for _, path, _ in find_files(task_folder(Path(root).expanduser(), layout), layout.files, names):
+        check_header(path, layout)
+
+
+def check_header(path: Path, layout: GlueLayout) -> None:
+    """Check the header line of a file; a line that is not UTF-8 is reported where the whole file is read.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    with path.open("rb") as file:
+        first = file.readline().removeprefix(BOM).rstrip(b"\r\n")
+    try:
+        columns = first.decode("utf-8").split("\t") if first else []
+    except UnicodeDecodeError:
+        return
+    _find_columns(f"{layout.dir}/{path.name}", layout.columns or columns, layout)
+
+
 def task_folder(root: Path, layout: GlueLayout) -> Path:
     """The task's folder below the given one.
 

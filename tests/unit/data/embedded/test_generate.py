@@ -113,5 +113,5 @@ def test_another_seed_gives_other_rows(task: str) -> None:
 def test_unknown_names_are_reported() -> None:
     with pytest.raises(DataError, match=r"task=ax.*data=folder"):
         generate("ax", "dev")
-    with pytest.raises(ValueError, match="unknown split 'dev_mismatched' of sst2"):
+    with pytest.raises(DataError, match="unknown split 'dev_mismatched' of sst2"):
         generate("sst2", "dev_mismatched")
