@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from kdrun.data.local_folder import check_dataset_folder
 from kdrun.errors import DataError
 from kdrun.storage import hub_offline
 
@@ -28,7 +29,8 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
         alternative: remedy for the error message when the hub is unreachable.
 
     Raises:
-        DataError: the hub is unreachable, downloads are off and the cache has no copy, or there is no such subset.
+        DataError: the hub is unreachable, downloads are off and the cache has no copy, or there is no such subset; a
+            local folder refers to files elsewhere; a column is not plain text or numbers.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -37,14 +39,18 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
     remote = not local.is_dir()
     is_off = hub_offline.is_offline()
     unreachable = remote and not is_off and not _hub_answers()
+    if not remote:
+        check_dataset_folder(local)
     try:
         with hub_offline.offline_mode(unreachable):
             builder = datasets.load_dataset_builder(
                 repo if remote else str(local), subset, revision=revision if remote else None
             )
-            _check_table_files(builder, repo)
+            _check_table_files(builder, repo, f"hf://datasets/{repo}@" if remote else local.resolve().as_posix() + "/")
             builder.download_and_prepare()
-            return builder.as_dataset()  # pyright: ignore[reportReturnType]
+            splits = builder.as_dataset()
+            _check_plain_columns(splits, repo)
+            return splits  # pyright: ignore[reportReturnType]
     except (OSError, ValueError) as error:
         # `datasets` raises either for an unknown name, an unknown subset, and a data set missing from its cache
         if remote and is_off:
@@ -60,9 +66,18 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
         raise DataError(f"{repo} {subset} cannot be read: {error}. Use {alternative}") from error
 
 
-def _check_table_files(builder: DatasetBuilder, repo: str) -> None:
-    """Refuse archives and formats that can contain code, before the download."""
+def _check_table_files(builder: DatasetBuilder, repo: str, origin: str) -> None:
+    """Refuse files elsewhere, archives and formats that can contain code, before the download.
+
+    Args:
+        builder: knows the addresses of its files.
+        repo: for messages.
+        origin: how every address must begin.
+    """
     files = [str(file) for part in (builder.config.data_files or {}).values() for file in part]
+    foreign = [file for file in files if not file.startswith(origin)]
+    if foreign:
+        raise DataError(f"{repo} lists the data file {foreign[0]}, outside of {origin}; only its own files are read")
     unsupported = [
         name for file in files if (name := urlsplit(file).path.rpartition("/")[2]) and not name.endswith(TABLES)
     ]
@@ -71,6 +86,27 @@ def _check_table_files(builder: DatasetBuilder, repo: str) -> None:
             f"{repo} has the file {unsupported[0]}, and only {', '.join(TABLES)} files are read: archives "
             "are not unpacked and pickles not loaded; unpack it yourself and set data.repo=FOLDER (corpus.repo=FOLDER)"
         )
+
+
+def _check_plain_columns(splits: Any, repo: str) -> None:
+    """Refuse images, audio and the like: reading such a column opens the path or address in each row."""
+    for split in splits.values():
+        for name, feature in split.features.items():
+            if not _is_plain(feature):
+                raise DataError(
+                    f"{repo} has the column {name!r} of type {type(feature).__name__}; only text, numbers, classes and "
+                    "lists of these are read: remove the column"
+                )
+
+
+def _is_plain(feature: Any) -> bool:
+    from datasets import ClassLabel, LargeList, List, Value
+
+    if isinstance(feature, List | LargeList):
+        return _is_plain(feature.feature)
+    if isinstance(feature, dict):
+        return all(map(_is_plain, feature.values()))
+    return isinstance(feature, Value | ClassLabel)
 
 
 def _missing(repo: str, subset: str) -> str:

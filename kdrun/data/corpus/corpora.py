@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.data import embedded, hub_datasets
+from kdrun.data.local_folder import check_inside
 from kdrun.errors import DataError
 from kdrun.registry import register
 from kdrun.storage.hashing import digest
@@ -144,7 +145,7 @@ def _find_files(path: Path) -> list[Path]:
             raise DataError(f"corpus.dir is the file {path}; {expected}")
         files = [path]
     elif path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        files = sorted(check_inside(file, path) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     else:
         raise DataError(f"corpus.dir is {path}, which does not exist; {expected}; or choose corpus=embedded")
     if not files:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from kdrun import registry
 from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.task import TaskConfig
+from kdrun.data.local_folder import check_inside
 from kdrun.data.row_checks import RowProblems
 from kdrun.data.splits import TEXT_COLUMNS, Split, make_split, subset
 from kdrun.errors import DataError, did_you_mean
@@ -109,7 +110,7 @@ def find_file(path: Path) -> Path:
     """
     for candidate in (path, path / FILE, path / FOLDER / FILE):
         if candidate.is_file():
-            return candidate
+            return candidate if candidate == path else check_inside(candidate, path)
     if not path.exists():
         raise DataError(f"{path} does not exist; set a {FILE}, or the {FOLDER}/ folder of a run that generated text")
     names = ", ".join(sorted(entry.name for entry in islice(path.iterdir(), 12))) or "nothing"
@@ -145,6 +146,7 @@ def _card(file: Path, task: TaskConfig) -> dict[str, Any] | None:
     path = file.with_name(CARD)
     if not path.is_file():
         return None
+    check_inside(path, file.parent)
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
+from kdrun.data.local_folder import check_inside
 from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts, class_indices
 from kdrun.data.splits import Split, make_split, pc
 from kdrun.errors import DataError, did_you_mean
@@ -164,11 +165,11 @@ def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...
     """The file of a split, by name or as the only match of a pattern; a match by pattern also gives a note.
 
     Raises:
-        DataError: no file matches, or several do.
+        DataError: no file matches, several do, or the file is a link out of the folder.
     """
     exact = folder / name.replace("*", "")
     if exact.is_file():
-        return exact, ()
+        return check_inside(exact, folder), ()
     files = sorted(path.name for path in folder.iterdir() if path.is_file())
     matches = sorted(folder.glob(name)) if "*" in name else []
     if not matches:
@@ -177,7 +178,7 @@ def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...
     if len(matches) > 1:
         names = _listing([path.name for path in matches])
         raise DataError(f"{folder} has several files for {split}: {names}; rename one of them to {exact.name}")
-    return matches[0], (f"{split} was read from {folder.name}/{matches[0].name}; there is no {exact.name}",)
+    return check_inside(matches[0], folder), (f"{split} was read from {folder.name}/{matches[0].name}; there is no {exact.name}",)
 
 
 def _listing(names: list[str]) -> str:
