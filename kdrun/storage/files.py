@@ -1,31 +1,76 @@
-"""Atomic writes and JSONL appends under a lock."""
+"""Writes that are atomic, follow no link and stay in their folder, and JSONL appends under a lock."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 from collections.abc import Sequence
-from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
 from kdrun.errors import DataError
 from kdrun.storage.serialization import to_plain
 
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""Flag of `os.open` that refuses a link; Windows has none."""
+
+
+def make_folder(folder: Path, root: Path) -> Path:
+    """Create a folder and its parents, and return it.
+
+    Args:
+        folder: `root` itself or a folder below.
+        root: the folder that the user named; a link to it is allowed, a link below it is not.
+
+    Raises:
+        DataError: a part of the path below `root` is a link.
+    """
+    place = root
+    for part in folder.relative_to(root).parts:
+        place /= part
+        if place.is_symlink():
+            raise _is_link(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a file completely or not at all: write a temporary file next to it, sync and rename."""
-    work = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    """Write a file completely or not at all: write a temporary file next to it, sync and rename.
+
+    The temporary file has a random name and must be new, so that nothing can be planted in its place. A link at `path`
+    is replaced, not followed.
+    """
+    work = path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
+    handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
     try:
-        with work.open("w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         work.replace(path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """Open a file for appending and reading, without a buffer; create it if missing.
+
+    Raises:
+        DataError: the path is a link.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
+    except OSError as error:
+        raise _is_link(path) if error.errno == errno.ELOOP else error
+    return os.fdopen(handle, "a+b", buffering=0)
+
+
+def _is_link(path: Path) -> DataError:
+    return DataError(f"{path} is a link, and kdrun would write to another place: remove the link, or name another folder")
 
 
 def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -61,10 +106,16 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
 
     A line that cannot be written completely, e.g. on a full disk, is removed again. So is the incomplete line of a
     process that crashed.
+
+    Raises:
+        DataError: the file or its lock is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(to_plain(record)) + "\n").encode()
-    with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
+    lock = Path(f"{path}.lock")
+    if lock.is_symlink():
+        raise _is_link(lock)
+    with FileLock(lock), open_to_append(path) as file:
         size = _size_of_complete_lines(file)
         file.truncate(size)
         written = 0
@@ -76,7 +127,7 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
             raise
 
 
-def _size_of_complete_lines(file: FileIO) -> int:
+def _size_of_complete_lines(file: BinaryIO) -> int:
     """Size in bytes of a file up to the end of its last complete line."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:
