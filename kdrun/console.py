@@ -1,28 +1,82 @@
 """Console output with rich, or plain lines without a terminal.
 
-Terminals get colors and a progress bar; other outputs get plain lines, one per evaluation.
+Terminals get colors and a progress bar; other outputs get plain lines, one per evaluation. Text may come from data,
+models and files of others: markup and control characters in it are shown, not obeyed.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
+
+from kdrun.formatting import escape_control
 
 LOG_WIDTH = 200
 """Columns of output without a terminal, so that tables are not cut in log files."""
+
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+"""Errors of an output without a reader: a closed pipe, a closed terminal, a closed file."""
+
+
+class StandardOutput:
+    """Standard output of the process as long as it has a reader; afterward, text is dropped.
+
+    A run of hours does not depend on the window or the pipe that shows its progress.
+    """
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write text if there is a reader."""
+        return self._call("write", text) or len(text)
+
+    def flush(self) -> None:
+        """Flush if there is a reader."""
+        self._call("flush")
+
+    def isatty(self) -> bool:
+        """Whether a terminal shows the output."""
+        return bool(self._call("isatty"))
+
+    def fileno(self) -> int:
+        """File descriptor of the process's standard output."""
+        return self._stream().fileno()
+
+    def _call(self, name: str, *arguments: str) -> int | None:
+        try:
+            return getattr(self._stream(), name)(*arguments)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+        # later writes, and Python's own flush at the end, go nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return None
+
+    @staticmethod
+    def _stream() -> IO[str]:
+        # a progress bar puts a proxy in place of the output, which would write to this object again
+        return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+
+
+def escape(text: str) -> str:
+    """Escape markup and control characters."""
+    return escape_markup(escape_control(text))
 
 
 class Console:
     """Print the progress and the results of a run."""
 
     def __init__(self, rich: RichConsole | None = None) -> None:
-        self.rich = rich or RichConsole(highlight=False, soft_wrap=True)
+        self.rich = rich or RichConsole(file=cast(IO[str], StandardOutput()), highlight=False, soft_wrap=True)
         if not self.rich.is_terminal and "COLUMNS" not in os.environ:
             self.rich.width = LOG_WIDTH
 
@@ -51,9 +105,9 @@ class Console:
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """Print a table; the first column is left-aligned, the others are right-aligned."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=escape(title), title_justify="left", title_style="bold")
         for i, name in enumerate(columns):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+            table.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.rich.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 NOT_MEASURED = "n/a"
@@ -10,6 +11,15 @@ SYNTHETIC_NOTE = "synthetic, made by a grammar; no number here is a GLUE score"
 """Shown with every result on embedded data."""
 MINUS_SIGN = "\N{MINUS SIGN}"
 GIB, MIB = 2**30, 2**20
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that steer a terminal, reorder a line or have no encoding: C0 and C1 controls without tab and line feed,
+marks of writing direction, separators of lines, and halves of surrogate pairs."""
+
+
+def escape_control(text: str) -> str:
+    """Show control characters of foreign text as their escapes, as in `\\x1b`, so that they have no effect."""
+    return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def number(value: float | None, digits: int = 4) -> str:

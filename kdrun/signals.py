@@ -1,19 +1,25 @@
-"""Graceful shutdown on SIGINT, SIGTERM and SIGUSR1.
+"""Graceful shutdown on signals: Ctrl-C, a closed terminal, a scheduler's time limit or preemption.
 
 Signals belong to the process, so their state is global. Inside `handle_signals`, a signal raises `StopRequested`
 immediately, as Ctrl-C does in any program. Inside `defer_signals`, as in training, the signal stays pending until the
 next `raise_if_requested`: between two steps, where everything can be saved.
+
+A handler that was installed before, such as the one by which submitit requeues its job, is called at the end of
+`handle_signals`, when everything is saved. A signal that the process ignores, as after `nohup`, stays ignored.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+PREEMPTION = "SUBMITIT_PREEMPT_SIGNAL"
+"""Environment variable with the name of the signal by which submitit's jobs learn of their end; by default SIGUSR2."""
 
 
 class StopRequested(KeyboardInterrupt):
@@ -31,10 +37,11 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 
 
 class _SignalState:
-    """The pending signal, if any, and whether signals are handled and deferred."""
+    """The pending signal, the last one received, and whether signals are handled and deferred."""
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.received: int | None = None
         self.is_deferred = False
         self.is_handled = False
 
@@ -43,6 +50,7 @@ _state = _SignalState()
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
+    _state.received = number
     if not _state.is_deferred:
         raise StopRequested(number)
     if number == signal.SIGINT and _state.number == signal.SIGINT:
@@ -56,15 +64,34 @@ def handle_signals() -> Iterator[None]:
     if _state.is_handled or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
-    _state.is_handled = True
+    before = {number: handler for number in _numbers() if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _on_signal)
+    _state.is_handled, _state.received = True, None
     try:
         yield
     finally:
         _state.is_handled = False
         for number, handler in before.items():
             signal.signal(number, handler)
+        _call_handler_before(before)
         raise_if_requested()  # a failing run must not swallow a request to stop
+
+
+def _numbers() -> set[int]:
+    """Numbers of the signals that this system has."""
+    name = os.environ.get(PREEMPTION, "SIGUSR2").upper().removeprefix("SIG")
+    names = {*NAMES, f"SIG{name}"}
+    return {getattr(signal, name) for name in names if name in signal.Signals.__members__}
+
+
+def _call_handler_before(before: dict[int, Callable[[int, FrameType | None], object] | int | None]) -> None:
+    """Pass a received signal on to the handler that somebody else had installed, if there is one."""
+    if _state.received is None:
+        return
+    handler = before[_state.received]
+    if callable(handler) and handler is not signal.default_int_handler:
+        handler(_state.received, None)
 
 
 @contextmanager

@@ -65,12 +65,14 @@ def open_to_append(path: Path) -> BinaryIO:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
     except OSError as error:
-        raise _is_link(path) if error.errno == errno.ELOOP else error
+        if error.errno == errno.ELOOP:
+            raise _is_link(path) from None
+        raise
     return os.fdopen(handle, "a+b", buffering=0)
 
 
 def _is_link(path: Path) -> DataError:
-    return DataError(f"{path} is a link, and kdrun would write to another place: remove the link, or name another folder")
+    return DataError(f"{path} is a link, through which kdrun would write elsewhere; remove it, or name another folder")
 
 
 def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -97,8 +97,9 @@ def test_a_column_that_opens_addresses_is_refused(tmp_path: Path, server: socket
     features = {"info": {"features": {"text": {"_type": "Image"}}}}
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([pa.field("text", struct)], {"huggingface": json.dumps(features)})
-    pq.write_table(pa.table({"text": pa.array([{"bytes": None, "path": address}], struct)}, schema), folder / "a.parquet")
-    with pytest.raises(DataError, match="text.*Image"):
+    rows = pa.array([{"bytes": None, "path": address}], struct)
+    pq.write_table(pa.table({"text": rows}, schema), folder / "a.parquet")
+    with pytest.raises(DataError, match=r"text.*Image"):
         load(folder)
     assert not is_contacted(server)
 

@@ -1,11 +1,17 @@
 """Console output with and without a terminal; markup in data."""
 
+import errno
 import io
 import logging
+import os
+import sys
 
+import pytest
 from rich.console import Console as RichConsole
+from rich.progress import Progress
 
 from kdrun.console import Console, QuietConsole, log_to
+from kdrun.formatting import CONTROL, escape_control
 from kdrun.runs.summary import score_rows
 from kdrun.training.progress import ProgressCallback
 
@@ -66,3 +72,51 @@ def test_a_quiet_console_prints_each_logged_warning_once() -> None:
             log.info("progress")
             log.warning("attention")
     assert text.getvalue() == "warning  attention\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b]52;c;ZXZpbA==\x07", "a\x9b2Jb", "file\u202egpj.exe", "\ud800", "a\rb", "a\u2028b"]
+)
+def test_control_characters_are_shown_and_not_obeyed(text: str) -> None:
+    output, written = console()
+    output.print(text)
+    output.key_values(text, [(text, text)])
+    output.table(text, [text], [[text]])
+    output.warning(text)
+    lines = written.getvalue()
+    assert not CONTROL.search(lines)
+    assert escape_control(text) in lines
+
+
+class BrokenOutput(io.StringIO):
+    """A standard output that fails with an error number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, "broken")
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO, errno.EBADF])
+def test_output_without_a_reader_is_dropped(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", BrokenOutput(number))
+    output = Console()
+    output.print("one")
+    output.print("two")
+    assert sys.stdout.name == os.devnull
+    sys.stdout.close()
+
+
+def test_other_errors_of_the_output_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", BrokenOutput(errno.ENOSPC))
+    with pytest.raises(OSError, match="broken"):
+        Console().print("one")
+
+
+def test_a_progress_bar_writes_to_the_output_that_may_go(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Console()
+    with Progress(console=output.rich):
+        sys.stdout.write("inside\n")
+    assert "inside" in capsys.readouterr().out

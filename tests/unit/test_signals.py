@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,7 +33,9 @@ def fail_after(number: int) -> None:
     [
         (signal.SIGINT, 130, "stopped from the keyboard"),
         (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGHUP, 129, "stopped by SIGHUP"),
         (signal.SIGUSR1, 138, "stopped by SIGUSR1"),
+        (signal.SIGUSR2, 140, "stopped by SIGUSR2"),
     ],
 )
 def test_a_signal_stops_at_once_and_the_exit_code_is_the_shells(number: int, code: int, text: str) -> None:
@@ -91,3 +94,42 @@ def test_a_run_inside_another_listens_with_it() -> None:
         with signals.handle_signals():
             assert signal.getsignal(signal.SIGTERM) is outer_handler
         assert signal.getsignal(signal.SIGTERM) is outer_handler
+
+
+@pytest.fixture
+def earlier_calls() -> Iterator[list[int]]:
+    """Signals that reach a handler which somebody else installed before, as submitit does."""
+    calls: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: calls.append(number))
+    yield calls
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_the_earlier_handler_is_called_when_everything_is_saved(earlier_calls: list[int]) -> None:
+    with signals.handle_signals():
+        with pytest.raises(signals.StopRequested), signals.defer_signals():
+            send(signal.SIGUSR2)
+        assert earlier_calls == []
+    assert earlier_calls == [signal.SIGUSR2]
+
+
+def test_the_earlier_handler_is_not_called_without_its_signal(earlier_calls: list[int]) -> None:
+    with pytest.raises(signals.StopRequested), signals.handle_signals():
+        send(signal.SIGTERM)
+    assert earlier_calls == []
+
+
+def test_submitits_own_choice_of_a_signal_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(signals.PREEMPTION, "XCPU")
+    with pytest.raises(signals.StopRequested), signals.handle_signals():
+        send(signal.SIGXCPU)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.handle_signals():
+            send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

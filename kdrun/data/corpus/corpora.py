@@ -145,7 +145,9 @@ def _find_files(path: Path) -> list[Path]:
             raise DataError(f"corpus.dir is the file {path}; {expected}")
         files = [path]
     elif path.is_dir():
-        files = sorted(check_inside(file, path) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        for file in files:
+            check_inside(file, path)
     else:
         raise DataError(f"corpus.dir is {path}, which does not exist; {expected}; or choose corpus=embedded")
     if not files:

@@ -178,7 +178,8 @@ def find_file(folder: Path, name: str, split: str) -> tuple[Path, tuple[str, ...
     if len(matches) > 1:
         names = _listing([path.name for path in matches])
         raise DataError(f"{folder} has several files for {split}: {names}; rename one of them to {exact.name}")
-    return check_inside(matches[0], folder), (f"{split} was read from {folder.name}/{matches[0].name}; there is no {exact.name}",)
+    note = f"{split} was read from {folder.name}/{matches[0].name}; there is no {exact.name}"
+    return check_inside(matches[0], folder), (note,)
 
 
 def _listing(names: list[str]) -> str:
