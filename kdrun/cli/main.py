@@ -143,7 +143,7 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 
 def _sweep(overrides: list[str]) -> int:
     """Run the remaining cells of a sweep and print one table of all its cells."""
-    from kdrun.config.overrides import quote_path
+    from kdrun.config.overrides import quote_value
     from kdrun.console import Console
     from kdrun.experiments import sweeps
     from kdrun.experiments.sweep_display import print_sweep
@@ -157,7 +157,7 @@ def _sweep(overrides: list[str]) -> int:
     console.print(f"sweep {sweep.name}: {statuses}; to list its cells: {sweep.command}")
     overrides = [override for override in overrides if not override.startswith("sweep=")] + [f"sweep={sweep.name}"]
     if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
-        overrides.append(f"hydra.sweep.dir={quote_path(sweep.folder)}")
+        overrides.append(f"hydra.sweep.dir={quote_value(str(sweep.folder))}")
     try:
         _hydra(["-m", *overrides])
     except SystemExit:  # raised by Hydra after the other cells, once it has printed an error that kdrun does not handle

@@ -100,11 +100,13 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
     group_choices: list[tuple[str, list[str]]] = []
     settings: list[tuple[Override, list[str]]] = []
     hydra_overrides: list[str] = []
+    unreadable: set[str | None] = set()
     axes = groups()
     for text in overrides:
         override = parse_override(text)
         if isinstance(override, Problem):
             problems.append(override)
+            unreadable.add(override.key)
             continue
         key, values = override.key_or_group, override_values(override)
         if is_hydra(override):
@@ -129,8 +131,9 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
     for cell in _one_at_a_time(alternatives):
         composed = _compose_or_explain(cell, problems)
         if composed is not None:
-            missing = [_explain_missing(key) for key in sorted(OmegaConf.missing_keys(composed))]
-            new = missing or _validate(composed)
+            missing = sorted(OmegaConf.missing_keys(composed))
+            explained = [_explain_missing(key) for key in missing if key not in unreadable]
+            new = explained if missing else _validate(composed)
             problems += [problem for problem in new if problem not in problems]
     return problems
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,6 +25,7 @@ LAUNCHER = "hydra/launcher"
 PLAIN_NAME = re.compile(r"\w+")
 MAX_VALUES = 1000
 """Values of one key in a sweep; each is composed and checked before the first run."""
+KEY = re.compile(r"[+~]*[\w.@/]+")
 EXAMPLE = "write key=value, e.g. task=rte or optim.lr=1e-3"
 
 
@@ -40,7 +41,8 @@ def parse_override(text: str) -> Override | Problem:
         value = override.value()
     except (HydraException, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Problem(key, value_text, f"cannot read {short!r} ({_shorten(reason)}); {EXAMPLE}")
+        remedy = _quoting_remedy(text) or f"({_shorten(reason)}); {EXAMPLE}"
+        return Problem(key, value_text, f"cannot read {short!r} {remedy}")
     except RecursionError:
         return Problem(key, value_text, f"cannot read {short!r}: it is nested too deeply; {EXAMPLE}")
     refusal = _refusal(text, override, list(_strings(value)))
@@ -74,10 +76,23 @@ def rename_old_keys(overrides: Sequence[str]) -> tuple[list[str], dict[str, str]
     return renamed, keys
 
 
-def quote_path(path: Path) -> str:
-    """A path as the value of an override, with special characters escaped."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+def quote_value(text: str) -> str:
+    """A text as the quoted value of an override, so that Hydra reads exactly this text.
+
+    Inside quotes Hydra keeps a backslash as it is, except in front of a quote and at the end of the text, where two
+    stand for one.
+    """
+    escaped = re.sub(r"(\\*)('|\Z)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def _quoting_remedy(text: str) -> str | None:
+    """How to quote the value of an override that Hydra cannot read; None if quotes do not help."""
+    key, equals, value = text.partition("=")
+    if not equals or not KEY.fullmatch(key) or value.startswith(("[", "{", "'", '"')):
+        return None
+    quoted = f"{key}={quote_value(value)}"
+    return f"without quotes, as some of its characters have a meaning in Hydra; write {shlex.quote(quoted)}"
 
 
 def _refusal(text: str, override: Override, strings: list[str]) -> str | None:

@@ -25,7 +25,7 @@ def expand_resume(args: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: the folder does not hold a run, or its recorded command is not safe.
     """
-    folders = [Path(arg.removeprefix(RESUME)) for arg in args if arg.startswith(RESUME)]
+    folders = [_folder(arg.removeprefix(RESUME)) for arg in args if arg.startswith(RESUME)]
     if not folders:
         return list(args)
     record = read_record(folders[0])
@@ -40,7 +40,13 @@ def expand_resume(args: Sequence[str]) -> list[str]:
         raise ConfigError([f"{folders[0] / RECORD}: its command cannot be read ({error}); start a new run"]) from None
     recorded = [arg for arg in command[1:] if overrides.key_of(arg) not in overridden]
     _check_safe(recorded, folders[0])
-    return [*recorded, *others, f"run_dir={overrides.quote_path(folders[0])}"]
+    return [*recorded, *others, f"run_dir={overrides.quote_value(str(folders[0]))}"]
+
+
+def _folder(text: str) -> Path:
+    """The folder as typed: with or without the quotes that other overrides need around special characters."""
+    override = overrides.parse_override(f"{RESUME}{text}") if text.startswith(("'", '"')) else None
+    return Path(text if override is None or isinstance(override, str) else str(override.value()))
 
 
 def _check_safe(recorded: list[str], folder: Path) -> None:
