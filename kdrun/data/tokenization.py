@@ -41,9 +41,10 @@ class TokenizedSplit:
         self.fingerprint = fingerprint
         self._pads = {IDS: pad_id, TYPES: pad_type, PROMPT: 0}
         self._table = table  # keeps the memory map open
-        self._offsets = table.column(IDS).chunk(0).offsets.to_numpy()
+        # files of earlier versions have 32-bit offsets
+        self._offsets = table.column(IDS).chunk(0).offsets.to_numpy().astype(np.int64)
         self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
-        self.lengths = np.diff(self._offsets)
+        self.lengths = np.diff(self._offsets).astype(np.int32)
 
     @property
     def num_rows(self) -> int:
@@ -76,7 +77,7 @@ class TokenizedSplit:
         width = -(-int(lengths.max()) // multiple) * multiple
         columns = np.arange(width)
         mask = columns < lengths[:, None]
-        indices = (self._offsets[rows].astype(np.int64)[:, None] + columns)[mask]
+        indices = (self._offsets[rows][:, None] + columns)[mask]
         batch = {}
         for name, flat in self._flat.items():
             padded = np.full(mask.shape, self._pads[name], np.int64)
@@ -226,13 +227,16 @@ def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
         for name, values in chunk.items():
             pieces.setdefault(name, []).append(values)
     lengths = np.concatenate(pieces.pop("lengths"))
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = pa.array(row_offsets(lengths))
     columns = {
-        name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
-        for name, parts in pieces.items()
+        name: pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(parts))) for name, parts in pieces.items()
     }
     return pa.RecordBatch.from_pydict(columns)
+
+
+def row_offsets(lengths: np.ndarray) -> np.ndarray:
+    """Start of each row among all tokens, and their total number: int64 [rows + 1], as 2³¹ tokens are possible."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def _write(path: Path, batch: pa.RecordBatch) -> None:

@@ -187,3 +187,18 @@ def test_prompts_that_leave_no_room_or_do_not_fit_are_refused():
         tokenize(PAIRS, tokenizer, 16, ["a"])
     with pytest.raises(ModelError, match="this one has no eos token"):
         tokenize(PAIRS, build(), 16, ["a", "b"])
+
+
+def test_offsets_do_not_wrap_beyond_two_to_the_31_tokens() -> None:
+    lengths = np.array([2**30, 2**30, 2**30, 7], np.int32)
+    offsets = tokenization.row_offsets(lengths)
+    assert offsets.tolist() == [0, 2**30, 2**31, 3 * 2**30, 3 * 2**30 + 7]
+    assert pa.array(offsets).type == pa.int64()
+
+
+@pytest.mark.parametrize("array", [pa.ListArray, pa.LargeListArray])
+def test_files_with_offsets_of_either_width_are_read(array: type[pa.ListArray]) -> None:
+    offsets = pa.array([0, 2, 5], pa.int32() if array is pa.ListArray else pa.int64())
+    table = pa.table({tokenization.IDS: array.from_arrays(offsets, pa.array([1, 2, 3, 4, 5], pa.int32()))})
+    split = tokenization.TokenizedSplit(table, 0, 0, "x")
+    assert split.batch(np.array([1, 0]))[tokenization.IDS].tolist() == [[3, 4, 5], [1, 2, 0]]
