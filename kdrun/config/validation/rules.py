@@ -10,14 +10,14 @@ from kdrun.config.fields import validate_ranges
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
-from kdrun.config.validation import domains, extraction, generated_text, layers, offline, teacher, text_to_text
+from kdrun.config.validation import domains, extraction, generated_text, layers, machine, offline, teacher, text_to_text
 from kdrun.config.validation.task import task_problems
 from kdrun.errors import Problem, did_you_mean
 
 
 def validate(config: RunConfig) -> list[Problem]:
     """Every problem of a composed config that can be found before anything loads."""
-    problems = [*validate_ranges(config), *offline.offline_problems(config)]
+    problems = [*validate_ranges(config), *machine.machine_problems(config), *offline.offline_problems(config)]
     for key in ("output_dir", "run_dir"):
         if getattr(config, key) == "":
             problems.append(Problem(key, "", f"{key} is empty; name a folder, or leave it out"))

@@ -1,0 +1,67 @@
+"""Rules about this process and machine: number of processes, threads, memory for the models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from kdrun.config.model import ScratchConfig
+from kdrun.config.schema import RunConfig
+from kdrun.errors import Problem
+from kdrun.formatting import num_bytes
+
+PROCESS_COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Environment variables in which launchers name the number of processes: torchrun and accelerate, MPI, Slurm."""
+THREADS_PER_CORE = 16
+"""More threads than this per core only wait for each other, and OpenMP crashes at some number above."""
+WIDTHS, INNER_WIDTHS = ("hidden_size", "d_model", "dim"), ("intermediate_size", "d_ff", "hidden_dim")
+BYTES_PER_PARAMETER = 4
+
+
+def machine_problems(config: RunConfig) -> Iterator[Problem]:
+    """Problems with the environment of this process and with sizes that the machine cannot hold."""
+    for name in PROCESS_COUNTS:
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 1:
+            text = (
+                f"{name}={value}: {value} processes were started, and each would repeat the whole run; kdrun trains in "
+                f"one process: start kdrun without torchrun, srun -n or mpirun (or: env -u {name} kdrun …)"
+            )
+            yield Problem(None, value, text)
+            break
+    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    threads = config.runtime.threads
+    if threads is not None and threads > most:
+        text = f"runtime.threads={threads}: this machine has {os.cpu_count()} cores; use at most {most} threads"
+        yield Problem("runtime.threads", threads, text)
+    for role in ("teacher", "student", "generator"):
+        section = getattr(config, role)
+        if isinstance(section, ScratchConfig) and section.path is None:
+            yield from _memory_problems(role, section)
+
+
+def _memory_problems(role: str, section: ScratchConfig) -> Iterator[Problem]:
+    """A model whose weights alone exceed the machine's memory; checked before anything of its size is built."""
+    import psutil
+
+    memory, parameters = psutil.virtual_memory().total, least_parameters(section)
+    if parameters * BYTES_PER_PARAMETER > memory:
+        text = (
+            f"{role}: vocab_size={section.vocab_size} and sizes={dict(section.sizes)} make at least {parameters:.2g} "
+            f"parameters, {num_bytes(parameters * BYTES_PER_PARAMETER)} in fp32, and this machine has "
+            f"{num_bytes(memory)}; use smaller sizes"
+        )
+        yield Problem(f"{role}.sizes", parameters, text)
+
+
+def least_parameters(section: ScratchConfig) -> int:
+    """A lower bound of the number of parameters: embeddings, attention and feed-forward layers of the given sizes."""
+    width, inner = _size(section, WIDTHS), _size(section, INNER_WIDTHS)
+    depth = _size(section, section.architecture.spec.depth_keys)
+    return section.vocab_size * width + depth * (4 * width + 2 * inner) * width
+
+
+def _size(section: ScratchConfig, names: tuple[str, ...]) -> int:
+    """The first of these sizes that the section sets; 1 if it sets none, as then the family's default holds."""
+    values = [section.sizes[name] for name in names if isinstance(section.sizes.get(name), int)]
+    return max(1, *values) if values else 1
