@@ -8,7 +8,6 @@ label of a row is the teacher's most probable class, or the teacher's `answer` i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,10 +24,25 @@ from kdrun.data.row_checks import RowProblems
 from kdrun.data.splits import TEXT_COLUMNS, Split, make_split, subset
 from kdrun.errors import DataError, did_you_mean
 from kdrun.registry import register
+from kdrun.storage import json_reader
 from kdrun.storage.hashing import file_digest
+from kdrun.storage.json_reader import Shape, read_object
 
 FOLDER, FILE, CARD = "generated", "train.jsonl", "card.json"
 """A run's folder of generated text, the file of its rows, and their card."""
+
+CARD_SHAPE: dict[str, Shape] = {
+    "task": str,
+    "labels": [str],
+    "synthetic": bool,
+    "method": str,
+    "seed": int,
+    "generator": str,
+    "teacher": {"name": str, "fingerprint": str},
+    "file": {"rows": int, "sha256": str},
+    "provenance": {"command": str},
+}
+"""What a run reads from the card of its training text."""
 
 TOLERANCE = 1e-3
 """Largest difference of the sum of a row's probabilities from 1: they are written with six digits."""
@@ -148,12 +162,9 @@ def _card(file: Path, task: TaskConfig) -> dict[str, Any] | None:
         return None
     check_inside(path, file.parent)
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); delete it, or generate the text again") from None
-    missing = [key for key in ("task", "labels", "synthetic", "method", "file") if key not in card]
-    if missing:
-        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(missing)}; delete it")
+        card = read_object(path.read_bytes(), CARD_SHAPE, str(path))
+    except DataError as error:
+        raise DataError(f"{error}; delete the file, or generate the text again") from None
     if (card["task"], card["labels"]) != (task.name, task.classes):
         raise DataError(
             f"{file} was generated for task={card['task']} ({', '.join(card['labels'])}), and this run has "
@@ -165,10 +176,11 @@ def _card(file: Path, task: TaskConfig) -> dict[str, Any] | None:
 def _parse_row(line: bytes, task: TaskConfig) -> tuple[list[str], int | str] | str:
     """The texts and the label of a line, or its problem as a sentence."""
     try:
-        row = json.loads(line)
-    except ValueError:  # of the encoding too
+        row = json_reader.parse(line)
+    except ValueError as error:
         complete = line.endswith(b"\n")
-        return "it is not JSON" if complete else "it is not JSON and has no line end: writing the file was interrupted"
+        ending = "" if complete else " and has no line end: writing the file was interrupted"
+        return f"it is not JSON ({error}){ending}"
     texts = list(TEXT_COLUMNS[: len(task.text)])
     teacher_keys = ["teacher", "answer"] if task.is_extraction else ["teacher"]
     if not isinstance(row, dict):

@@ -28,7 +28,18 @@ def write(folder: Path, *rows: dict[str, Any] | str, end: str = "\n") -> Path:
 def card(folder: Path, **changes: Any) -> dict[str, Any]:
     data = (folder / "train.jsonl").read_bytes()
     file = {"sha256": hashlib.sha256(data).hexdigest(), "rows": data.count(b"\n")}
-    content = {"task": "sst2", "labels": SINGLE.labels, "synthetic": True, "method": "zskd", "file": file} | changes
+    content = {
+        "task": "sst2",
+        "labels": SINGLE.labels,
+        "synthetic": True,
+        "method": "zskd",
+        "seed": 1,
+        "generator": "tiny",
+        "teacher": {"name": "teacher", "fingerprint": "0"},
+        "provenance": {"command": "kdrun"},
+        "file": file,
+        **changes,
+    }
     (folder / "card.json").write_text(json.dumps(content))
     return content
 
@@ -69,6 +80,8 @@ PROBABILITIES = {"negative": 0.2, "positive": 0.8}
     ("line", "message"),
     [
         ("{", "line 2: it is not JSON"),
+        ('{"text": "\\ud800", "teacher": {}}', "line 2: it is not JSON (it contains '\\ud800', half of a character"),
+        ("[" * 100_000, "line 2: it is not JSON (it is nested too deeply"),
         ("[1]", "line 2: expected an object with text, teacher, got list"),
         ({"text": "a"}, "line 2: it lacks teacher (keys of task=sst2: text, wanted, teacher, source)"),
         (GOOD | {"txet": "a"}, "line 2: it has the key 'txet'; did you mean 'text'?"),
@@ -130,12 +143,22 @@ def test_text_of_another_task_is_refused_by_its_card(tmp_path: Path) -> None:
         generated_text.read_generated(str(tmp_path), SINGLE)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("{}", "lacks task, labels")])
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("{}", "task is missing"), ("[1]", "an object")])
 def test_a_broken_card_is_refused(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "card.json").write_text(text)
     with pytest.raises(DataError, match=message):
         generated_text.read_generated(str(tmp_path), SINGLE)
+
+
+@pytest.mark.parametrize("key", ["seed", "generator", "teacher", "provenance", "file"])
+def test_a_card_must_have_all_that_the_result_needs(tmp_path: Path, key: str) -> None:
+    write(tmp_path, GOOD)
+    content = card(tmp_path)
+    for value in (None, 1.5, []):
+        (tmp_path / "card.json").write_text(json.dumps(content | {key: value}))
+        with pytest.raises(DataError, match=rf"card\.json.*{key}"):
+            generated_text.read_generated(str(tmp_path), SINGLE)
 
 
 def test_a_file_that_was_changed_after_its_card_is_named(tmp_path: Path) -> None:
