@@ -1,4 +1,4 @@
-"""Graceful shutdown on signals: Ctrl-C, a closed terminal, a scheduler's time limit or preemption.
+"""Graceful shutdown on Ctrl-C, a closed terminal, a time limit or preemption.
 
 Signals belong to the process, so their state is global. Inside `handle_signals`, a signal raises `StopRequested`
 immediately, as Ctrl-C does in any program. Inside `defer_signals`, as in training, the signal stays pending until the

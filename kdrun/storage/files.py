@@ -1,4 +1,4 @@
-"""Writes that are atomic, follow no link and stay in their folder, and JSONL appends under a lock."""
+"""Atomic writes that follow no link, and JSONL appends under a lock."""
 
 from __future__ import annotations
 

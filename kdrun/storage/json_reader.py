@@ -1,4 +1,4 @@
-"""Read JSON that another program or a stranger may have written: checked against a shape, errors as sentences."""
+"""Read foreign JSON, checked against a shape."""
 
 from __future__ import annotations
 

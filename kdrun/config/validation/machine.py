@@ -1,4 +1,4 @@
-"""Rules about this process and machine: number of processes, threads, memory for the models."""
+"""Rules about processes, threads and memory of this machine."""
 
 from __future__ import annotations
 
