@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdrun import signals
 from kdrun.cli import subcommands
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
+from kdrun.formatting import escape_control
 from kdrun.version import __version__
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ offline=true opens no socket; an error names any file that is missing.
 """
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 
+LAUNCHER_FOLDER = "outputs/sweeps"
+"""`hydra.sweep.dir` in conf/config.yaml: where launchers write if no sweep sets another folder."""
+
 _exit_codes: list[int] = []
 
 
 def main() -> None:
     """The console script."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, as with `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -116,7 +124,7 @@ def help_text() -> str:
 
 
 def _print_error(error: KdrunError) -> int:
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {escape_control(str(error))}\n")
     return error.code
 
 
@@ -178,6 +186,8 @@ def _hydra(args: list[str]) -> None:
     from kdrun.config.paths import CONF_DIR
 
     register_schemas()
+    if "-m" in args:
+        _check_launcher_folder(args)
     _exit_codes.clear()
     original_argv = sys.argv
     sys.argv = ["kdrun", *args]
@@ -185,6 +195,21 @@ def _hydra(args: list[str]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
     finally:
         sys.argv = original_argv
+
+
+def _check_launcher_folder(args: list[str]) -> None:
+    """Check that Hydra's launchers, which write `multirun.yaml`, do not write through a link.
+
+    Raises:
+        DataError: the file is a link.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from kdrun.storage.files import refuse_link
+
+    parser = OverridesParser.create()
+    folders = [str(parser.parse_override(arg).value()) for arg in args if arg.startswith("hydra.sweep.dir=")]
+    refuse_link(Path([LAUNCHER_FOLDER, *folders][-1]) / "multirun.yaml")
 
 
 def hydra_job(composed: DictConfig) -> None:

@@ -28,9 +28,10 @@ from kdrun.config.validation import rules
 from kdrun.console import Console
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.experiments import reuse
+from kdrun.runs import completion
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import code_difference, config_differences, read_record, shorten
-from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
+from kdrun.storage.files import append_jsonl, make_folder, read_jsonl, write_atomic
 from kdrun.storage.hashing import digest
 from kdrun.storage.key_aliases import rename_config, rename_overrides
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
@@ -167,7 +168,7 @@ def _save(sweep: Sweep) -> Sweep:
         ConfigError: the recorded sweep of this name has another base.
     """
     path = sweep.folder / RECORD
-    sweep.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(sweep.folder, sweep.folder.parent.parent)
     with FileLock(sweep.folder / ".lock"):
         before = load(sweep.folder)
         if before is not None:
@@ -257,6 +258,8 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
         append_jsonl(folder / REUSED, {"cell": cell.id, "run_dir": str(existing.folder)})
     if existing.status is Status.done:
         console.print(f"{name}: done, {existing.folder}")
+        if not completion.is_complete(existing.folder, config.report):
+            return replace(config, run_dir=str(existing.folder))
     elif existing.status is Status.running:
         console.print(f"{name}: running in another process, {existing.folder}")
     elif existing.status is Status.failed and not config.retry:

@@ -21,7 +21,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
-from kdrun.storage.files import append_jsonl, read_jsonl, write_atomic
+from kdrun.storage.files import append_jsonl, append_text, make_folder, read_jsonl, write_atomic
 from kdrun.storage.ledger import LEDGER, read_runs
 from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
 from kdrun.storage.serialization import to_plain
@@ -135,10 +135,12 @@ class RunDirectory:
 
         Raises:
             BusyError: another process uses the folder.
+            DataError: the ledger, or a part of the path below `output_dir`, is a link.
         """
         from omegaconf import OmegaConf
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        output_dir = Path(self.config.output_dir)
+        make_folder(self.path, output_dir if self.path.is_relative_to(output_dir) else self.path)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -181,13 +183,12 @@ class RunDirectory:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl (one writer, so no lock)."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_plain(record)) + "\n")
+        append_text(self.path / METRICS, json.dumps(to_plain(record)) + "\n")
 
     def samples(self, rows: list[dict[str, Any]]) -> None:
         """Append to samples.jsonl."""
-        with (self.path / SAMPLES).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(to_plain(row), ensure_ascii=False) + "\n" for row in rows)
+        lines = [json.dumps(to_plain(row), ensure_ascii=False) + "\n" for row in rows]
+        append_text(self.path / SAMPLES, "".join(lines))
 
     def last_samples(self) -> list[dict[str, Any]]:
         """The rows of samples.jsonl from the last evaluation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from kdrun.storage.key_aliases import rename_run
 from kdrun.storage.serialization import flatten
 
 RECORD = "run.json"
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+"""Date, time and a random part."""
 MAX_DIFFERENCES = 8
 """Largest number of differences in a message; configs of two methods differ in dozens of keys."""
 
@@ -29,6 +32,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         types = {"run_id": str, "command": str, "config": dict, "code": str}
         invalid = [key for key, value_type in types.items() if not isinstance(record[key], value_type)]
         problem = f"invalid type of {', '.join(invalid)}" if invalid else None
+        if problem is None and not RUN_ID.fullmatch(record["run_id"]):
+            problem = f"invalid run_id {record['run_id']!r}"
     except (ValueError, KeyError, TypeError) as error:
         record, problem = None, f"{type(error).__name__}: {error}"
     if problem is not None:

@@ -22,8 +22,7 @@ from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
-from kdrun.reporting.html import report
-from kdrun.runs import build, per_domain, summary, teacher_stage
+from kdrun.runs import build, completion, per_domain, summary, teacher_stage
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
@@ -32,7 +31,7 @@ from kdrun.runs.result import build_result
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.runs.run_logger import RunLogger
 from kdrun.runs.run_record import RECORD
-from kdrun.storage import cache_eviction, checkpoint_files, hub_offline
+from kdrun.storage import cache_eviction, hub_offline
 from kdrun.storage.run_result import RunResult
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.tasks.predictor import Predictor
@@ -76,7 +75,9 @@ def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: s
     run_dir = RunDirectory(config, group)
     result = run_dir.result()
     if result is not None:
-        console.print(f"{run_dir.path} already holds the finished result of this run; nothing to do")
+        console.print(f"{run_dir.path} already holds the finished result of this run")
+        if not completion.is_complete(run_dir.path, config.report):
+            completion.complete(run_dir.path, config.report, console)
         return result
     with _explain_interruption(run_dir, console):
         run_dir.open(shlex.join(["kdrun", *overrides]))
@@ -86,9 +87,7 @@ def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: s
             else:
                 result = _load_and_execute(config, console, run_dir.command, run_dir)
             run_dir.close("done", result)
-        checkpoint_files.delete_checkpoints(run_dir.path / "checkpoints" / "last", newest=False)
-        if config.report:
-            console.print(f"report: {report.write_run_report(run_dir.path)}")
+        completion.complete(run_dir.path, config.report, console)
     return result
 
 

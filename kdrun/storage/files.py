@@ -32,8 +32,7 @@ def make_folder(folder: Path, root: Path) -> Path:
     place = root
     for part in folder.relative_to(root).parts:
         place /= part
-        if place.is_symlink():
-            raise _is_link(place)
+        refuse_link(place)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -56,12 +55,34 @@ def write_atomic(path: Path, text: str) -> None:
         work.unlink(missing_ok=True)
 
 
-def open_to_append(path: Path) -> BinaryIO:
-    """Open a file for appending and reading, without a buffer; create it if missing.
+def append_text(path: Path, text: str) -> None:
+    """Append text to a file; create it if missing. One writer at a time, so without a lock.
 
     Raises:
         DataError: the path is a link.
     """
+    with _open_to_append(path) as file:
+        _write_all(file, text.encode())
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a link where another library is about to write a file.
+
+    Raises:
+        DataError: the path is a link.
+    """
+    if path.is_symlink():
+        raise _is_link(path)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += file.write(data[written:])
+
+
+def _open_to_append(path: Path) -> BinaryIO:
+    """Open a file for appending and reading, without a buffer."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
     except OSError as error:
@@ -115,15 +136,12 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(to_plain(record)) + "\n").encode()
     lock = Path(f"{path}.lock")
-    if lock.is_symlink():
-        raise _is_link(lock)
-    with FileLock(lock), open_to_append(path) as file:
+    refuse_link(lock)
+    with FileLock(lock), _open_to_append(path) as file:
         size = _size_of_complete_lines(file)
         file.truncate(size)
-        written = 0
         try:
-            while written < len(line):
-                written += file.write(line[written:])
+            _write_all(file, line)
         except OSError:
             file.truncate(size)
             raise

@@ -35,7 +35,7 @@ def main(args: list[str]) -> int:
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.record import build_record
     from kdrun.storage import hub_offline
-    from kdrun.storage.files import append_jsonl, write_atomic
+    from kdrun.storage.files import append_jsonl, make_folder, write_atomic
     from kdrun.storage.ledger import LEDGER
 
     started, args = time.perf_counter(), current_overrides(args)
@@ -58,7 +58,7 @@ def main(args: list[str]) -> int:
     record = build_record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)
     folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, Path(config.output_dir))
     write_atomic(folder / "comparison.json", json.dumps(record, indent=1) + "\n")
     append_jsonl(Path(config.output_dir) / LEDGER, record)
     display.print_comparison(record, console)
