@@ -12,8 +12,8 @@ from kdrun.storage.key_aliases import rename_run
 from kdrun.storage.serialization import flatten
 
 RECORD = "run.json"
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-"""Date, time and a random part."""
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Ids are names: they are written into the ledger and shown in commands."""
 MAX_DIFFERENCES = 8
 """Largest number of differences in a message; configs of two methods differ in dozens of keys."""
 

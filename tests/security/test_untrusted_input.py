@@ -169,7 +169,13 @@ def strangers_run(root: Path, command: str) -> Path:
     folder = root / "theirs"
     folder.mkdir()
     config = serialization.to_plain(compose.load_config(SMOKE))
-    record = {"run_id": "20260101-000000-abcdef", "command": command, "config": config, "code": provenance.code_digest(), "started": 0.0}
+    record = {
+        "run_id": "20260101-000000-abcdef",
+        "command": command,
+        "config": config,
+        "code": provenance.code_digest(),
+        "started": 0.0,
+    }
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 
