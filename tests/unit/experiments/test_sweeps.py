@@ -56,6 +56,8 @@ def test_the_status_of_an_existing_run_decides(
     config = cell_config(tmp_path, retry)
     monkeypatch.setattr(reuse, "run_key", lambda config: ("config", "code", "data"))
     monkeypatch.setattr(reuse, "find_run", lambda output_dir, key: reuse.ExistingRun(status, tmp_path / "earlier"))
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "report.html").touch()
     remaining = sweeps.resolve_cell(config, QuietConsole())
     assert (remaining is not None) == resumes
     assert remaining is None or remaining.run_dir == str(tmp_path / "earlier")
