@@ -4,11 +4,12 @@
     .venv/bin/python scripts/torture.py kills=200 corruptions=50 sweeps=3 --markdown docs/results/reliability.md
     .venv/bin/python scripts/torture.py kills=0 inputs=true --markdown docs/results/reliability.md
 
-kills: runs of the methods (default: all) are killed at random moments: while models are built, while a teacher is
-fine-tuned, in a step, while a checkpoint or a result is written. corruptions: bits of cache entries are flipped, files
-are truncated, files and entries are deleted, also during a run. sweeps: four processes start the same sweep, and one
-of them is killed. inputs: the table of invalid input is tried. All results are compared with undisturbed runs. The
-script prints the random seed, writes the figures into the named document, and exits with 1 on any difference.
+kills: runs of the methods (default: all) get a random signal, SIGKILL among them, at a random moment from start to end:
+while models are built, while a teacher is fine-tuned, in a step, while a checkpoint, a result or the report is written.
+corruptions: bits of cache entries are flipped, files are truncated, files and entries are deleted, also during a run.
+sweeps: four processes start the same sweep, and one of them is killed. inputs: the table of invalid input is tried. All
+results are compared with undisturbed runs. The script prints the random seed, writes the figures into the document
+that is named, and exits with 1 on any difference.
 """
 
 import json
@@ -40,6 +41,10 @@ UNDISTURBED_SHARE = 0.3
 """Share of the attempts that are not killed, so that every run finishes at last."""
 DURING_RUN_SHARE = 0.3
 """Share of the corruptions that happen during a run."""
+SIGNALS = ("SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Signals that a run gets; SIGKILL, which leaves no time to save, twice as often."""
+AFTER_END = 1.1
+"""Latest moment of a signal, in durations of an undisturbed run: also between the last step and the end."""
 PROCESSES = 4
 """Processes that start the same sweep."""
 INPUTS = "tests/integration/test_bad_inputs.py"
@@ -53,6 +58,7 @@ class Figures:
     Attributes:
         command: command line of this script.
         kills: kills by method.
+        signals: the same by signal.
         runs: runs that were killed, some of them several times.
         corrupted: cache entries by namespace and corruption.
         rebuilt: corrupted entries that were rebuilt with the same bytes.
@@ -64,6 +70,7 @@ class Figures:
 
     command: str
     kills: Counter[str] = field(default_factory=Counter)
+    signals: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     corrupted: Counter[str] = field(default_factory=Counter)
     rebuilt: int = 0
@@ -75,7 +82,8 @@ class Figures:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield the rows of the table: disturbance and outcome."""
         if self.runs:
-            yield f"{self.kills.total()} kills in {self.runs} runs ({_listed(self.kills)})", "every run finished"
+            kills = f"{self.kills.total()} kills in {self.runs} runs ({_listed(self.kills)}; {_listed(self.signals)})"
+            yield kills, "every run finished"
         if self.corrupted:
             disturbance = f"{self.corrupted.total()} cache entries corrupted ({_listed(self.corrupted)})"
             yield disturbance, f"{self.rebuilt} rebuilt, byte for byte"
@@ -86,7 +94,7 @@ class Figures:
             yield "invalid input", f"{self.inputs} cases behave as expected"
         outcome = f"{len(self.differences)} differences"
         outcome += f": {'; '.join(self.differences)}" if self.differences else ""
-        yield "weights, predictions and logs compared with undisturbed runs", outcome
+        yield "weights, predictions, logs and names of files compared with undisturbed runs", outcome
 
 
 def _listed(counts: Counter[str]) -> str:
@@ -99,8 +107,10 @@ def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, met
         while figures.kills.total() < kills and not figures.differences:
             method = methods[figures.runs % len(methods)]
             figures.runs += 1
-            count, differences = kill_one(method, server, root, draw, kills - figures.kills.total())
+            signals, differences = kill_one(method, server, root, draw, kills - figures.kills.total())
+            count = signals.total()
             figures.kills[method] += count
+            figures.signals += signals
             figures.differences += [f"{method}: {name}" for name in differences]
             outcome = f"differs in {', '.join(differences)}" if differences else "no difference"
             print(f"{method}: killed {count} times, {outcome}")
@@ -110,29 +120,31 @@ def kill_runs(figures: Figures, root: Path, draw: random.Random, kills: int, met
 
 def kill_one(
     method: str, server: killable_runs.Server, root: Path, draw: random.Random, most: int
-) -> tuple[int, list[str]]:
-    """Kill and resume one run until it finishes; return the number of kills and the outputs that differ."""
+) -> tuple[Counter[str], list[str]]:
+    """Kill and resume one run until it finishes; return the number of kills by signal and the outputs that differ."""
     overrides = killable_runs.overrides(method, root)
     undisturbed, killed = root / f"{method}-whole", root / f"{method}-killed"
     _delete_teacher(root)
     if not undisturbed.exists():
         started = time.monotonic()
         if server.run(*overrides, f"run_dir={undisturbed}"):
-            return 0, [server.output]
+            return Counter(), [server.output]
         (root / f"{method}-seconds").write_text(str(time.monotonic() - started))
     seconds = float((root / f"{method}-seconds").read_text())
     shutil.rmtree(killed, ignore_errors=True)
     _delete_teacher(root)
-    count = 0
+    kills: Counter[str] = Counter()
     while True:
-        is_undisturbed = count == most or draw.random() < UNDISTURBED_SHARE
-        after = 0.0 if is_undisturbed else draw.uniform(0.0, seconds)
-        code = server.run(*overrides, f"run_dir={killed}", after=after)
-        count += code == -signal.SIGKILL
+        is_undisturbed = kills.total() == most or draw.random() < UNDISTURBED_SHARE
+        after = 0.0 if is_undisturbed else draw.uniform(0.0, AFTER_END * seconds)
+        name = draw.choice(SIGNALS)
+        number = signal.Signals[name]
+        code = server.run(*overrides, f"run_dir={killed}", after=after, with_signal=number)
         if code == 0:
-            return count, killable_runs.differences(killable_runs.outputs(undisturbed), killable_runs.outputs(killed))
-        if code != -signal.SIGKILL:
-            return count, [f"exit code {code}"]
+            return kills, killable_runs.differences(killable_runs.outputs(undisturbed), killable_runs.outputs(killed))
+        if code not in (-number, 128 + number):
+            return kills, [f"exit code {code} after {name}"]
+        kills[name] += 1
 
 
 def _delete_teacher(root: Path) -> None:

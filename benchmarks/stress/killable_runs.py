@@ -154,12 +154,12 @@ def overrides(method: str, output_dir: Path) -> list[str]:
     by_method["zskd"] = by_method["mate_kd"]
     small = ["preset=smoke", "corpus.max_lines=300", "optim.steps=6", "teacher.finetune_optim.steps=4"]
     often = ["runtime.log_every=2", "runtime.eval_every=2", "checkpoint.every_seconds=0"]
-    rest = ["teacher.allow_weak=true", "report=false", f"output_dir={output_dir}"]
+    rest = ["teacher.allow_weak=true", f"output_dir={output_dir}"]
     return [f"method={method}", *by_method.get(method, ["task=sst2"]), *small, *often, *rest]
 
 
 def outputs(folder: Path) -> dict[str, Any]:
-    """Return all that a run computed: the bytes of weights and predictions, its log and its counts without times."""
+    """Return all that a run left: bytes of weights and predictions, logs and counts without times, names of files."""
     result = json.loads((folder / "result.json").read_text())
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     samples = folder / "samples.jsonl"
@@ -170,6 +170,7 @@ def outputs(folder: Path) -> dict[str, Any]:
         "predictions": (folder / "predictions.jsonl").read_text(),
         "samples": samples.read_text() if samples.exists() else None,
         "log": [{k: v for k, v in record.items() if k != "examples_per_s"} for record in logged],
+        "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
         "counts": {key: result[key] for key in ("steps", "data", "checkpoint", "student", "teacher")},
     }
 

@@ -66,6 +66,7 @@ def run(args: list[str]) -> int:
         The exit code: 0 done, 1 a run failed, 2 the command line or config is wrong, 130 interrupted.
     """
     try:
+        _check_working_directory()
         if args and args[0] in subcommands.COMMANDS:
             return subcommands.run_command(args[0], args[1:])
         if args and "=" not in args[0] and not args[0].startswith(("-", "~")):
@@ -92,6 +93,18 @@ def run(args: list[str]) -> int:
         sys.stderr.write("interrupted\n")
         return signals.exit_code(stop)
     return 0
+
+
+def _check_working_directory() -> None:
+    """Check that the working directory still exists.
+
+    Raises:
+        ConfigError: it was deleted.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError(["the working directory was deleted; change to an existing folder with cd"]) from None
 
 
 def _split(args: list[str]) -> tuple[set[str], list[str], list[str]]:

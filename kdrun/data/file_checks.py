@@ -1,6 +1,6 @@
-"""Cheap checks of the files of a run, before torch is imported and the run's folder is made.
+"""Check the files of a run before anything expensive starts.
 
-Nothing here imports torch.
+The checks come before torch is imported and before the run's folder is made.
 """
 
 from __future__ import annotations

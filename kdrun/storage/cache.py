@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from kdrun.errors import CacheError, PathError
+from kdrun.errors import CacheError, KdrunError, PathError
 from kdrun.storage import cache_eviction
 from kdrun.storage.hashing import digest
 from kdrun.storage.manifest import MANIFEST, seal, verify
@@ -107,14 +107,19 @@ def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], 
             if not _is_same_folder(work, handle):  # deleted during `build`, and created again by a later write
                 raise FileNotFoundError(work)
             work.rename(folder)
-        except FileNotFoundError as error:
+        except KdrunError:
+            raise
+        except Exception as error:  # `tokenizers` raises plain exceptions where a folder is missing
             if _is_same_folder(work, handle):
                 raise
             raise CacheError(_deleted_message(folder)) from error
         finally:
             os.close(handle)
             shutil.rmtree(work, ignore_errors=True)
-        cache_eviction.mark_used(folder)
+        try:
+            cache_eviction.mark_used(folder)
+        except FileNotFoundError as error:  # the whole cache was deleted
+            raise CacheError(_deleted_message(folder)) from error
     cache_eviction.evict(cache_root())
     return folder, False
 

@@ -27,13 +27,16 @@ def make_folder(folder: Path, root: Path) -> Path:
         root: the folder that the user named; a link to it is allowed, a link below it is not.
 
     Raises:
-        DataError: a part of the path below `root` is a link.
+        DataError: a part of the path below `root` is a link, or no folder can be created there.
     """
     place = root
     for part in folder.relative_to(root).parts:
         place /= part
         refuse_link(place)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # a file system that has no new folders, such as /proc
+        raise DataError(f"the folder {folder} cannot be created ({error.strerror}); name another one") from None
     return folder
 
 

@@ -1,5 +1,7 @@
 """The command line: flags, exit codes, and errors of one run or one cell."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,3 +94,29 @@ def test_an_interrupted_cell_stops_its_sweep(job: Any) -> None:
     assert job(KeyboardInterrupt()) == [130]
     with pytest.raises(KeyboardInterrupt):
         job(KeyboardInterrupt(), "sweep=mine")
+
+
+def test_a_deleted_working_directory_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main.run(["task=sst2"]) == 2
+    assert "working directory was deleted" in capsys.readouterr().err
+
+
+def test_closed_outputs_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kdrun", "--version"])
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 0
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+def test_control_characters_in_errors_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["task=\x1b]52;c;x\x07"]) == 2
+    assert "\x1b" not in capsys.readouterr().err

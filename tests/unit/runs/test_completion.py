@@ -14,6 +14,7 @@ LEFT = [
     "checkpoints/.last.old/state.json",
     ".result.json.tmp-0123456789abcdef",
     ".generated.tmp/train.jsonl",
+    ".lock",
 ]
 STAY = ["checkpoints/last/state.json", "checkpoints/best/state.json", "result.json", "report.html"]
 

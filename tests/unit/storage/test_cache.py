@@ -304,3 +304,13 @@ def test_file_digest(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert hashing.file_digest(tmp_path / "empty") == expected
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), Exception("No such file or directory (os error 2)")])
+def test_a_cache_that_is_deleted_during_a_build_is_a_sentence(error: Exception) -> None:
+    def build(folder: Path) -> None:
+        shutil.rmtree(cache.cache_root())
+        raise error
+
+    with pytest.raises(CacheError, match="was deleted while it was built"):
+        cache.fetch("test", {"a": 1}, build, lambda folder: None)

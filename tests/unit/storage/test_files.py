@@ -68,3 +68,8 @@ def test_jsonl_is_read_line_by_line(tmp_path: Path) -> None:
         path.write_text(f'{{"id": 1}}\n{line}\n', encoding="utf-8", errors="surrogateescape")
         with pytest.raises(DataError, match=rf"rows\.jsonl, line 2.*{problem}"):
             files.read_jsonl(path, ["id"])
+
+
+def test_a_folder_that_cannot_be_created_is_a_sentence() -> None:
+    with pytest.raises(DataError, match=r"/proc/nothing/x cannot be created"):
+        files.make_folder(Path("/proc/nothing/x"), Path("/proc"))
