@@ -36,6 +36,9 @@ class Requirements:
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     text_between: bool = False
     """A text-to-text generator and readers of any vocabulary: soft tokens with a shared vocabulary, else plain text."""
+    embeddings: tuple[str, ...] = ()
+    """The roles whose models are given embeddings instead of token ids; with `text_between` if they share a vocabulary.
+    """
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
     extraction: bool = False

@@ -142,6 +142,7 @@ class DFKDT3(PseudoTextMethod):
         generator=True,
         teacher_logits=True,
         text_between=True,
+        embeddings=("student", "teacher"),
         regression=False,
         extraction=True,
         inputs=("student", "teacher", "generator"),

@@ -59,7 +59,11 @@ class MateKD(PseudoTextMethod):
     """
 
     requires = Requirements(
-        generator=True, teacher_logits=True, shared_vocabulary=True, inputs=("student", "teacher", "generator")
+        generator=True,
+        teacher_logits=True,
+        shared_vocabulary=True,
+        embeddings=("student", "teacher"),
+        inputs=("student", "teacher", "generator"),
     )
     config: MateKDConfig
 

@@ -75,6 +75,7 @@ class ZSKD(PseudoTextMethod):
         generator=True,
         teacher_logits=True,
         shared_vocabulary=True,
+        embeddings=("student", "teacher"),
         regression=False,
         inputs=("student", "teacher", "generator"),
     )

@@ -12,19 +12,9 @@ from typing import Any, TypeGuard
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
 
-from kdrun.config.architectures import Architecture, FamilySpec, find_family, titles
+from kdrun.config.architectures import Architecture, FamilySpec, all_families, find_family, titles
 from kdrun.errors import ModelError
 from kdrun.models.parameters import head_prefix
-
-POSITIONS_LIKE_ROBERTA = (
-    "xlm-roberta",
-    "camembert",
-    "mpnet",
-    "data2vec-text",
-    "roberta-prelayernorm",
-    "longformer",
-)
-"""Model types without an entry whose position ids start behind the padding id as well."""
 
 
 def family_of(config: PreTrainedConfig) -> FamilySpec | None:
@@ -43,11 +33,20 @@ def config_class(architecture: Architecture) -> type[PreTrainedConfig]:
     return CONFIG_MAPPING[architecture.value]
 
 
+def set_exact(config: PreTrainedConfig) -> list[str]:
+    """Replace settings of a checkpoint with which an output would depend on the batch, in place; returns notes."""
+    family, notes = family_of(config), []
+    for name, value in (family.exact if family else {}).items():
+        if getattr(config, name, None) != value:
+            notes.append(f"{name} set to {value}; with {getattr(config, name, None)} an output depends on the batch")
+            setattr(config, name, value)
+    return notes
+
+
 def first_position(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
     """The position id of a text's first token."""
     family = family_of(config)
-    after_padding = family.positions == "after_padding" if family else config.model_type in POSITIONS_LIKE_ROBERTA
-    if not after_padding:
+    if family is None or family.positions != "after_padding":
         return 0
     for pad in (config.pad_token_id, tokenizer.pad_token_id):
         if isinstance(pad, int):
@@ -102,8 +101,8 @@ def mlm_head(model: nn.Module) -> Callable[[Tensor], Tensor]:
 def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
     """The last linear layer of a classifier, whose outputs are the logits.
 
-    In a family without an entry: the last linear layer outside the body that has as many outputs as the model has
-    labels.
+    Where the family's entry does not name it: the last linear layer outside the body that has as many outputs as the
+    model has labels.
 
     Returns:
         The module that holds the layer, and the layer's name there.
@@ -113,7 +112,9 @@ def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
     """
     config: Any = model.config
     family = family_of(config)
-    path = _last_linear(model, config.num_labels) if family is None else family.output_layer
+    path = "" if is_text_to_text(config) else family.output_layer if family else ""
+    if not path and not is_text_to_text(config):
+        path = _last_linear(model, config.num_labels)
     if not path:
         raise ModelError(
             f"{type(model).__name__} has no linear layer with {config.num_labels} outputs outside its body; take a "
@@ -139,5 +140,5 @@ def layer_pattern(config: PreTrainedConfig) -> re.Pattern[str]:
     A family without an entry may use any of the names that the others do.
     """
     family = family_of(config)
-    lists = {family.layer_list} if family else {member.spec.layer_list for member in Architecture}
+    lists = {family.layer_list} if family else {family.layer_list for family in all_families()}
     return re.compile(rf"(?P<before>.*?\b(?:{'|'.join(sorted(lists))})\.)(?P<index>\d+)(?P<after>\..*)")

@@ -18,7 +18,8 @@ from transformers import (
 
 from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
-from kdrun.models import families, label_alignment, t5_tasks, weights
+from kdrun.models import families, label_alignment, padding, t5_tasks, weights
+from kdrun.models.attention_choice import attention_note
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
 from kdrun.models.parameters import head_prefix, model_fingerprint
@@ -69,8 +70,9 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
         )
     architectures, names = config.architectures, label_alignment.names_of(config)
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
+    notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     loaded = _weights(folder, where, config, context)
-    notes: list[str] = []
+    notes += attention_note(loaded.model)
     if context.role == "generator":
         _check_language_head(loaded, where)
         has_head = False
@@ -85,6 +87,8 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
     if loaded.new_pooler:
         notes.append(f"the checkpoint has no pooler: {', '.join(sorted(loaded.new_pooler))} were new")
     tokenizer = fitting_tokenizer(tokenizer, loaded.model)
+    if context.role != "generator":
+        notes += padding.fit_batches(loaded.model, tokenizer, context.max_length, where)
     fingerprint = model_fingerprint(loaded.model, tokenizer)
     return ModelBundle(loaded.model, tokenizer, name or folder.resolve().name, fingerprint, has_head, notes)
 
@@ -239,7 +243,9 @@ def _fit_head(
 def _replace_head(model: PreTrainedModel, context: BuildContext) -> None:
     """Give a model the head that it would have had if its checkpoint had none; it depends only on seed and role."""
     with seeded_init(context.seed, context.role):
-        untrained = AutoModelForSequenceClassification.from_config(model.config)
+        untrained = AutoModelForSequenceClassification.from_config(
+            model.config, attn_implementation=model.config._attn_implementation
+        )
     body = head_prefix(model)
     head = {key: value for key, value in untrained.state_dict().items() if not key.startswith(body)}
     model.load_state_dict(head, strict=False)

@@ -17,7 +17,8 @@ from transformers import (
 from kdrun.config.architectures import titles
 from kdrun.config.model import LayersOfConfig
 from kdrun.errors import ModelError
-from kdrun.models import families, from_checkpoint, label_alignment, t5_base, t5_tasks
+from kdrun.models import families, from_checkpoint, label_alignment, padding, t5_base, t5_tasks
+from kdrun.models.attention_choice import attention_note, best_attention
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import head_prefix, model_fingerprint
 from kdrun.rng import seeded_init
@@ -50,7 +51,10 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
             f"select layers of a {titles()} or {titles(text_to_text=True)} model"
         )
     name = f"layers {','.join(map(str, config.layers))} of {source.name}"
-    return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False)
+    notes = attention_note(model)
+    if not families.is_text_to_text(settings):
+        notes += padding.fit_batches(model.eval(), source.tokenizer, context.max_length, f"{context.role}: {name}")
+    return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False, notes)
 
 
 def _untrained(
@@ -64,7 +68,9 @@ def _untrained(
         model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
         return model, ""
     label_alignment.set_labels(settings, context.task)
-    model = AutoModelForSequenceClassification.from_config(settings, attn_implementation=context.attn_implementation)
+    auto = AutoModelForSequenceClassification
+    attention = best_attention(auto, settings, context.attn_implementation, context.role)
+    model = auto.from_config(settings, attn_implementation=attention)
     return model, head_prefix(model)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from collections.abc import Iterable
 from functools import cache
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,6 +29,12 @@ def same_vocabulary(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerB
     )
 
 
+def all_same_vocabulary(vocabularies: Iterable[PreTrainedTokenizerBase]) -> bool:
+    """Whether all tokenizers have the vocabulary of the first."""
+    first, *others = vocabularies
+    return all(same_vocabulary(first, other) for other in others)
+
+
 def _word_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {entry: index for entry, index in tokenizer.get_vocab().items() if not NON_WORD_ENTRIES.fullmatch(entry)}
 
@@ -45,8 +52,9 @@ def _accepted(model_class: type) -> frozenset[str]:
 
 def fitting_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> PreTrainedTokenizerBase:
     """The tokenizer, or a copy without token types if the model has none."""
-    types = getattr(model.config, "type_vocab_size", 0) or 0
-    if "token_type_ids" not in tokenizer.model_input_names or (types > 1 and _takes_types(model)):
+    types = getattr(model.config, "type_vocab_size", None)  # XLNet has no such size, and compares types
+    has_types = _takes_types(model) and (types is None or types > 1)
+    if "token_type_ids" not in tokenizer.model_input_names or has_types:
         return tokenizer
     fitted = copy.deepcopy(tokenizer)
     fitted.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kdrun.errors import ModelError
+from kdrun.models.attention_choice import best_attention
 from kdrun.models.bundle import BuildContext
 from kdrun.models.hub_files import first_line, silence_transformers
 from kdrun.rng import seeded_init
@@ -26,14 +27,15 @@ def load_model(
         where: config key and folder, for messages.
         config: the model's config.
         context: seed and role decide weights that the checkpoint lacks.
-        attention: attention implementation.
+        attention: requested attention implementation.
 
     Returns:
         The model in fp32, and transformers' loading info.
 
     Raises:
-        ModelError: the weights are damaged, or do not fit the class.
+        ModelError: the weights are damaged, or do not fit the class; or the class cannot give attention maps.
     """
+    attention = best_attention(auto, config, attention, where)
     try:
         with silence_transformers(), seeded_init(context.seed, context.role):
             model, info = auto.from_pretrained(

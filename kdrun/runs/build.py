@@ -23,8 +23,9 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.shared import layer_mapping
-from kdrun.models import attention_maps, compile, families, tokenizers
+from kdrun.models import attention_maps, compile, families, padding, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
+from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
 from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
@@ -47,6 +48,7 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         _check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
     if context.requires.paired_layers:
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
+    _check_inputs(context, roles)
     for bundle in roles.values():
         bundle.model.to(context.accelerator.device)
     return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles)
@@ -116,6 +118,24 @@ def _check_same_vocabulary(roles: Mapping[str, ModelBundle]) -> None:
             )
 
 
+def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None:
+    """Check that models take the inputs and give the outputs that the method needs."""
+    requires, method = context.requires, context.config.method.name
+    if requires.shared_vocabulary and requires.generator and roles["generator"].tokenizer.mask_token_id is None:
+        raise ModelError(
+            f"method={method} fills masked tokens, and the vocabulary of the generator ({roles['generator'].name}) has "
+            "no mask token; take a generator whose tokenizer has one (mask_token in tokenizer_config.json)"
+        )
+    encoders = {role: bundle for role, bundle in roles.items() if not isinstance(bundle.model, TaskT5)}
+    if requires.hidden_states or requires.attentions:
+        for role in encoders.keys() & {"student", "teacher"}:
+            padding.check_states(encoders[role].model, role, method)
+    if requires.text_between and not tokenizers.all_same_vocabulary(bundle.tokenizer for bundle in roles.values()):
+        return
+    for role in encoders.keys() & set(requires.embeddings):
+        padding.check_embeddings(encoders[role].model, encoders[role].tokenizer, role, method)
+
+
 def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Method:
     """The method with the models it may use: the teacher only if it needs one."""
     config, requires, task_type = run.config, run.requires, run.evaluator.task_type
@@ -145,8 +165,7 @@ def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Metho
 
 def shares_vocabulary(run: PreparedRun) -> bool:
     """Whether all models of a run have one vocabulary."""
-    first, *others = (run.roles[role].tokenizer for role in run.used_roles)
-    return all(tokenizers.same_vocabulary(first, other) for other in others)
+    return tokenizers.all_same_vocabulary(run.roles[role].tokenizer for role in run.used_roles)
 
 
 def _shared_vocabulary(run: PreparedRun) -> SharedVocabulary:

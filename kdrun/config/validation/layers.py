@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kdrun.config.architectures import Architecture, FamilySpec, find_family
+from kdrun.config.architectures import FamilySpec, all_families, find_family
 from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.errors import Problem
 
-ANY_DEPTH_KEY = tuple(dict.fromkeys(key for member in Architecture for key in member.spec.depth_keys))
+ANY_DEPTH_KEY = tuple(dict.fromkeys(key for family in all_families() for key in family.depth_keys))
 """Keys that may hold the number of layers in the config of a family without an entry."""
 
 
