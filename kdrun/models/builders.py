@@ -28,7 +28,10 @@ def pretrained(config: PretrainedConfig, context: BuildContext) -> ModelBundle:
         raise ModelError(
             f"{context.role}=pretrained needs a model: {context.role}.path=FOLDER, or {context.role}.hub=NAME"
         )
-    return from_checkpoint.from_hub(config.hub, config.revision, context, replace_head=_may_replace(config, context))
+    replace_head = _may_replace(config, context)
+    return from_checkpoint.from_hub(
+        config.hub, config.revision, context, replace_head=replace_head, labels=config.labels
+    )
 
 
 @register("teacher", "scratch")
@@ -62,7 +65,7 @@ def no_generator(config: NoGeneratorConfig, context: BuildContext) -> None:
 def _from_path(config: ModelConfig, context: BuildContext) -> ModelBundle:
     assert config.path is not None
     return from_checkpoint.from_folder(
-        Path(config.path).expanduser(), context, replace_head=_may_replace(config, context)
+        Path(config.path).expanduser(), context, replace_head=_may_replace(config, context), labels=config.labels
     )
 
 

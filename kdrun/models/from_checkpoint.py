@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,14 @@ from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
 
 
-def from_hub(repo: str, revision: str | None, context: BuildContext, *, replace_head: bool) -> ModelBundle:
+def from_hub(
+    repo: str,
+    revision: str | None,
+    context: BuildContext,
+    *,
+    replace_head: bool,
+    labels: Mapping[str, str] | None = None,
+) -> ModelBundle:
     """Download a checkpoint (or find it in the cache of the hub's client) and load it.
 
     Args:
@@ -36,15 +44,23 @@ def from_hub(repo: str, revision: str | None, context: BuildContext, *, replace_
         revision: commit or tag.
         context: role, task, seed, attention.
         replace_head: see `from_folder`.
+        labels: see `from_folder`.
 
     Raises:
         ModelError: the checkpoint cannot be downloaded, or `from_folder` refuses it.
     """
     folder = download(repo, revision, context.role)
-    return from_folder(folder, context, name=repo.rpartition("/")[2], replace_head=replace_head)
+    return from_folder(folder, context, name=repo.rpartition("/")[2], replace_head=replace_head, labels=labels)
 
 
-def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name: str | None = None) -> ModelBundle:
+def from_folder(
+    folder: Path,
+    context: BuildContext,
+    *,
+    replace_head: bool,
+    name: str | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> ModelBundle:
     """Load the model and tokenizer of a folder for a role.
 
     Args:
@@ -52,6 +68,7 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
         context: role, task, seed, attention.
         replace_head: replace a head that does not fit the task, instead of refusing the checkpoint.
         name: name on the console; the folder's name by default.
+        labels: name of a class of the checkpoint → name of the task's class that it means.
 
     Raises:
         ModelError: a file is missing or damaged, would run foreign code, or does not fit the task.
@@ -68,29 +85,52 @@ def from_folder(folder: Path, context: BuildContext, *, replace_head: bool, name
             f"{where}: {config.model_type} is an encoder, which generates no text, and task {context.task.name} is "
             f"answered with text; give a {titles(text_to_text=True)} model"
         )
+    notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     architectures, names = config.architectures, label_alignment.names_of(config)
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
-    notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     loaded = _weights(folder, where, config, context)
     notes += attention_note(loaded.model)
+    tokenizer = fitting_tokenizer(tokenizer, loaded.model)
+    has_head = False
     if context.role == "generator":
         _check_language_head(loaded, where)
-        has_head = False
-    elif claims and not loaded.new_head:
-        has_head = _fit_head(loaded, names, where, context, replace_head, notes)
     else:
-        has_head = False
+        fit = label_alignment.compare(names, context.task, labels, f"{context.role}.labels")
+        has_head = _fit_or_replace_head(loaded, fit if claims else None, where, context, replace_head, notes)
+        notes += padding.fit_batches(loaded.model, tokenizer, context.max_length, where)
+    fingerprint = model_fingerprint(loaded.model, tokenizer)
+    return ModelBundle(loaded.model, tokenizer, name or folder.resolve().name, fingerprint, has_head, notes)
+
+
+def _fit_or_replace_head(
+    loaded: _Loaded,
+    fit: label_alignment.Fit | None,
+    where: str,
+    context: BuildContext,
+    replace_head: bool,
+    notes: list[str],
+) -> bool:
+    """Fit the checkpoint's head to the task, or complete a checkpoint without one. Returns whether a head was kept.
+
+    Args:
+        loaded: the model.
+        fit: of the checkpoint's classes; None if its config claims no classification head.
+        where: config key and folder, for messages.
+        context: of the build.
+        replace_head: replace a head that does not fit the task, instead of refusing the checkpoint.
+        notes: receives remarks.
+    """
+    has_head = False
+    if fit is not None and not loaded.new_head:
+        has_head = _fit_head(loaded, fit, where, context, replace_head, notes)
+    else:
         if len(loaded.new_head) < loaded.head_size:
             # part of the head came from the checkpoint: replace all of it, so that it depends only on the seed
             _replace_head(loaded.model, context)
         notes.append(f"{loaded.head_size} weights were new: {', '.join(sorted(loaded.head))}")
     if loaded.new_pooler:
         notes.append(f"the checkpoint has no pooler: {', '.join(sorted(loaded.new_pooler))} were new")
-    tokenizer = fitting_tokenizer(tokenizer, loaded.model)
-    if context.role != "generator":
-        notes += padding.fit_batches(loaded.model, tokenizer, context.max_length, where)
-    fingerprint = model_fingerprint(loaded.model, tokenizer)
-    return ModelBundle(loaded.model, tokenizer, name or folder.resolve().name, fingerprint, has_head, notes)
+    return has_head
 
 
 def _text_to_text(
@@ -216,10 +256,14 @@ def _check_language_head(loaded: _Loaded, where: str) -> None:
 
 
 def _fit_head(
-    loaded: _Loaded, names: list[str], where: str, context: BuildContext, replace_head: bool, notes: list[str]
+    loaded: _Loaded,
+    fit: label_alignment.Fit,
+    where: str,
+    context: BuildContext,
+    replace_head: bool,
+    notes: list[str],
 ) -> bool:
     """Align the head of a checkpoint with the task, or replace it. Returns whether it was kept."""
-    fit = label_alignment.compare(names, context.task)
     if loaded.reshaped and not fit.problem:
         shapes = f"{', '.join(sorted(loaded.reshaped))} have a different shape in config.json"
         fit = label_alignment.Fit(fit.order, problem=shapes)

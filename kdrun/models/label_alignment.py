@@ -7,6 +7,7 @@ wrong order raises no error, and gives a teacher that is confidently wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,25 @@ from kdrun.models.families import output_layer
 
 GENERIC = re.compile(r"label_?\d+|\d+")
 """Names of classes that say nothing, in lower case."""
+
+
+ALIASES = (
+    ("negative", "neg"),
+    ("positive", "pos"),
+    ("neutral", "neu"),
+    ("entailment", "entail", "entails", "entailed"),
+    ("contradiction", "contradict", "contradicts", "contradictory"),
+    ("not_entailment", "non_entailment", "no_entailment"),
+    ("equivalent", "paraphrase"),
+    ("not_equivalent", "non_equivalent", "not_paraphrase", "non_paraphrase"),
+    ("duplicate", "is_duplicate"),
+    ("not_duplicate", "non_duplicate"),
+    ("acceptable", "grammatical"),
+    ("unacceptable", "not_acceptable", "ungrammatical"),
+)
+"""Names of one class in different checkpoints, in lower case."""
+
+CANONICAL = {name: group[0] for group in ALIASES for name in group}
 
 
 @dataclass(frozen=True)
@@ -58,12 +78,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[-\s]+", "_", name.strip().lower())
 
 
-def compare(names: list[str], task: TaskConfig) -> Fit:
+def compare(names: list[str], task: TaskConfig, mapping: Mapping[str, str] | None = None, key: str = "labels") -> Fit:
     """Compare the outputs of a checkpoint with those of the task, by name.
 
     Args:
         names: of the checkpoint's outputs, in their order.
         task: the task.
+        mapping: name of a checkpoint's class → name of the task's; names without an entry stay.
+        key: config key of the mapping, for messages.
     """
     targets = task_names(task)
     order = list(range(len(targets)))
@@ -72,16 +94,40 @@ def compare(names: list[str], task: TaskConfig) -> Fit:
         return Fit(order, problem=f"{outputs}, {task.name} has {len(targets)} ({', '.join(targets)})")
     if task.is_regression:
         return Fit(order)
-    plain_names, plain_targets = [_plain(name) for name in names], [_plain(name) for name in targets]
+    mapping = mapping or {}
+    unknown = [*(name for name in mapping if name not in names), *(t for t in mapping.values() if t not in targets)]
+    if unknown:
+        text = f"{key} names {unknown[0]!r}, its classes are {', '.join(names)}, those of {task.name} "
+        return Fit(order, problem=f"{text}are {', '.join(targets)}")
+    mapped = [mapping.get(name, name) for name in names]
+    return _compare_names(names, mapped, targets, task.name, key)
+
+
+def _compare_names(names: list[str], mapped: list[str], targets: list[str], task: str, key: str) -> Fit:
+    order = list(range(len(targets)))
+    plain_names, plain_targets = [_plain(name) for name in mapped], [_plain(name) for name in targets]
     if plain_names == plain_targets:
-        return Fit(order)
+        return Fit(order, note=None if mapped == names else f"{key}: {_pairs(names, targets, order)}")
     if all(GENERIC.fullmatch(name) for name in plain_names):
         note = f"its classes have no names ({', '.join(names)}): the task's order is assumed ({', '.join(targets)})"
         return Fit(order, note=note)
     if sorted(plain_names) == sorted(plain_targets):
         note = f"label order of the checkpoint ({', '.join(names)}) differs: rows permuted to {', '.join(targets)}"
         return Fit([plain_names.index(name) for name in plain_targets], note=note)
-    return Fit(order, problem=f"its classes are {', '.join(names)}, those of {task.name} are {', '.join(targets)}")
+    same_names, same_targets = ([CANONICAL.get(name, name) for name in plain] for plain in (plain_names, plain_targets))
+    if sorted(same_names) == sorted(same_targets) and len(set(same_names)) == len(same_names):
+        order = [same_names.index(name) for name in same_targets]
+        return Fit(order, note=f"class names of the checkpoint: {_pairs(names, targets, order)}")
+    example = ", ".join(f"{name}: …" for name in names)
+    return Fit(
+        order,
+        problem=f"its classes are {', '.join(names)}, those of {task} are {', '.join(targets)}; if they mean the same, "
+        f"set {key}={{{example}}}",
+    )
+
+
+def _pairs(names: list[str], targets: list[str], order: list[int]) -> str:
+    return ", ".join(f"{names[output]} is {target}" for target, output in zip(targets, order, strict=True))
 
 
 def permute_outputs(model: PreTrainedModel, order: list[int]) -> None:

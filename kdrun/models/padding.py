@@ -1,4 +1,4 @@
-"""Fit padding to a model: padding ids, and rows that a batch may not mix.
+"""Fit padding to a model: padding ids, and batches without padding.
 
 Whether padding or embeddings change a model's output is measured on short texts when the model is loaded.
 """

@@ -1,4 +1,4 @@
-"""Run the rows of a batch in groups, where one batch would change a model's output."""
+"""Run the rows of a batch in groups, one pass per group."""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import torch
+from huggingface_hub import errors as hub_errors
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kdrun.errors import ModelError
 from kdrun.models.bundle import ModelBundle
 from kdrun.models.hub_files import silence_transformers
 
@@ -28,6 +31,24 @@ def save_pretrained(
         model.save_pretrained(folder, state_dict=_plain_state(model))
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
+
+
+def check_savable(bundle: ModelBundle, role: str) -> None:
+    """Save a model's config and tokenizer into a temporary folder, so that saving does not fail after its training.
+
+    Raises:
+        ModelError: transformers refuses to save the model.
+    """
+    with tempfile.TemporaryDirectory() as folder, silence_transformers():
+        try:
+            bundle.model.save_pretrained(folder, state_dict={})  # without weights
+            bundle.tokenizer.save_pretrained(folder)
+        except (OSError, TypeError, ValueError, AttributeError, hub_errors.StrictDataclassError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"the {role} ({bundle.name}) could be trained but not saved: {reason}; correct config.json, "
+                "generation_config.json or the tokenizer's files in the checkpoint's folder"
+            ) from None
 
 
 def _plain_state(model: PreTrainedModel) -> dict[str, Tensor]:

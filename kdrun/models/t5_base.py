@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+from transformers import GenerationConfig, PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
 from kdrun.config.task import TaskConfig
 
@@ -36,11 +37,26 @@ class TaskT5(T5ForConditionalGeneration):
         """Set up the model for a task, before the first pass; `label_mass_weight` is for classifiers only."""
         raise NotImplementedError
 
+    def set_generation(self, max_new_tokens: int, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Let `generate` write the answers that kdrun scores: greedy ones, up to the end token.
+
+        Settings of the checkpoint, such as beams or penalties, are dropped: they would give other answers, or be
+        refused by transformers when the model is saved.
+        """
+        self.generation_config = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            decoder_start_token_id=self.config.decoder_start_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Save it as a plain T5ForConditionalGeneration, which loads without this class."""
         super().save_pretrained(save_directory, **options)
         self.config.architectures = [T5ForConditionalGeneration.__name__]
-        self.config.save_pretrained(save_directory)
+        saved = copy.deepcopy(self.config)
+        vars(saved).pop("task_specific_params", None)  # settings of `generate` for other tasks, which pipelines apply
+        saved.save_pretrained(save_directory)
 
 
 def init_t5(model_class: type[T5ForConditionalGeneration], config: T5Config) -> T5ForConditionalGeneration:

@@ -86,10 +86,7 @@ class T5LabelScorer(TaskT5):
         values = torch.tensor([float(word) for word in task.label_words]) if task.is_regression else None
         self.register_buffer("answer_values", values, persistent=False)
         self._label_mass_losses = []
-        generation: Any = self.generation_config
-        generation.max_new_tokens = max(map(len, words)) + 1
-        generation.decoder_start_token_id, generation.eos_token_id = start, end
-        generation.pad_token_id = tokenizer.pad_token_id
+        self.set_generation(max(map(len, words)) + 1, tokenizer)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

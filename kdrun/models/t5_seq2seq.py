@@ -25,10 +25,7 @@ class AnswerT5(TaskT5):
     ) -> None:
         """Set the types of entities and the prompts in the config, and the end of an answer in that of `generate`."""
         self.config.entities, self.config.prompts = list(task.entities), list(task.prompts)
-        generation: Any = self.generation_config
-        generation.max_new_tokens = task.answer_tokens
-        generation.decoder_start_token_id = self.config.decoder_start_token_id
-        generation.eos_token_id, generation.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+        self.set_generation(task.answer_tokens, tokenizer)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

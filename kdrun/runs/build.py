@@ -23,7 +23,7 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.shared import layer_mapping
-from kdrun.models import attention_maps, compile, families, padding, tokenizers
+from kdrun.models import attention_maps, compile, families, padding, saving, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
@@ -49,6 +49,8 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     if context.requires.paired_layers:
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
+    for role in roles.keys() & {"teacher", "student"}:
+        saving.check_savable(roles[role], role)
     for bundle in roles.values():
         bundle.model.to(context.accelerator.device)
     return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles)

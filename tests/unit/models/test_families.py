@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, ElectraConfig, ElectraForMaskedLM, XLMRobertaConfig
+from transformers import AutoModelForSequenceClassification, LayoutLMConfig, LayoutLMForMaskedLM, XLMRobertaConfig
 
 from kdrun.config.architectures import Architecture, find_family, titles
 from kdrun.config.validation.layers import num_layers
@@ -97,20 +97,20 @@ def test_a_t5_has_no_head_of_an_encoder(context: Context) -> None:
 
 
 def test_a_family_without_an_entry_is_served_by_its_names(context: Context) -> None:
-    config = ElectraConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    config = LayoutLMConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
     config.num_labels = 4
     model = AutoModelForSequenceClassification.from_config(config)
     assert families.family_of(config) is None
     assert not families.is_text_to_text(config)
     holder, name = families.output_layer(model)
-    assert getattr(holder, name) is model.classifier.out_proj
+    assert getattr(holder, name) is model.classifier
     pattern = families.layer_pattern(config)
     assert {int(match["index"]) for key in model.state_dict() if (match := pattern.fullmatch(key))} == {0, 1}
     tokenizer = make(scratch_config(), context()).tokenizer
     assert families.first_position(config, tokenizer) == 0
     assert families.first_position(XLMRobertaConfig(pad_token_id=1), tokenizer) == 2
-    with pytest.raises(ModelError, match=f"'electra' .*{titles()}"):
-        families.mlm_head(ElectraForMaskedLM(config))
+    with pytest.raises(ModelError, match=f"'layoutlm' .*{titles()}"):
+        families.mlm_head(LayoutLMForMaskedLM(config))
 
 
 def test_titles() -> None:

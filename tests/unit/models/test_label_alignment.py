@@ -100,3 +100,45 @@ def test_a_generic_score_fits_a_score(context: Context, tmp_path: Path) -> None:
     assert loaded.has_head
     assert loaded.model.config.id2label == {0: "score"}
     assert loaded.model.config.problem_type == "regression"
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "order"),
+    [
+        (["neg", "pos"], ["negative", "positive"], [0, 1]),
+        (["POS", "NEG"], ["negative", "positive"], [1, 0]),
+        (["entail", "neu", "contradict"], ["entailment", "neutral", "contradiction"], [0, 1, 2]),
+        (["entailment", "non-entailment"], ["not_entailment", "entailment"], [1, 0]),
+    ],
+)
+def test_other_names_of_the_same_classes(names: list[str], targets: list[str], order: list[int]) -> None:
+    fit = label_alignment.compare(names, TaskConfig(name="t", labels=targets))
+    assert (fit.order, fit.problem) == (order, None)
+    assert fit.note is not None
+    assert all(f"{names[k]} is {target}" for k, target in zip(order, targets, strict=True))
+
+
+def test_two_names_of_one_class_do_not_fit() -> None:
+    fit = label_alignment.compare(["neg", "negative"], TaskConfig(name="sst2", labels=["negative", "positive"]))
+    assert fit.problem is not None
+
+
+def test_a_mapping_names_the_classes(context: Context, tmp_path: Path) -> None:
+    source = make(scratch_config(), context("teacher"))
+    expected = logits(source)
+    folder = save_renamed(source, ["bad", "so-so", "LABEL_2"], tmp_path / "m")
+    task = MNLI.labels
+
+    def load(**labels: str) -> ModelBundle:
+        section = PretrainedTeacherConfig(name="pretrained", path=str(folder), hub="", labels=labels)
+        return make(section, context("teacher"))
+
+    loaded = load(**{"bad": task[2], "so-so": task[1], "LABEL_2": task[0]})
+    torch.testing.assert_close(logits(loaded), expected[[2, 1, 0]])
+    assert class_names(loaded) == task
+    with pytest.raises(ModelError, match=r"bad, so-so, LABEL_2.*teacher\.labels=\{bad: …, so-so: …, LABEL_2: …\}"):
+        load()
+    with pytest.raises(ModelError, match=r"teacher\.labels names 'good'"):
+        load(good=task[0])
+    with pytest.raises(ModelError, match=r"teacher\.labels names 'worst'"):
+        load(bad="worst")

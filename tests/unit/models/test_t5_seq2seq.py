@@ -1,5 +1,6 @@
 """AnswerT5: logits of a plain T5, a config that holds the task, refused checkpoints."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5Config, T5ForCo
 from kdrun import registry
 from kdrun.config import compose
 from kdrun.config.data import CorpusConfig
-from kdrun.config.model import ScratchConfig
+from kdrun.config.model import PretrainedConfig, ScratchConfig
 from kdrun.config.teacher import FineTune, PretrainedTeacherConfig
 from kdrun.errors import ModelError
+from kdrun.generation.greedy import greedy_decode
 from kdrun.models.bundle import BuildContext, ModelBundle
-from kdrun.models.saving import save_pretrained
+from kdrun.models.saving import check_savable, save_pretrained
 from kdrun.models.t5_seq2seq import AnswerT5
 from kdrun.models.t5_tasks import check_prompts
 
@@ -124,3 +126,35 @@ def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_e
 def test_a_task_without_a_prompt_is_refused() -> None:
     with pytest.raises(ModelError, match="has 0 prompts for 1 texts"):
         check_prompts(replace(TASK, prompts=[]), "student")
+
+
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+def test_a_checkpoints_own_way_to_generate_is_dropped(writer: ModelBundle, file: str, tmp_path: Path) -> None:
+    """A saved writer generates the text that was scored, whatever beams and penalties its checkpoint came with."""
+    torch.manual_seed(0)
+    for parameter in writer.model.parameters():
+        parameter.data.normal_(std=0.5)
+    save_pretrained(writer, None, tmp_path / "first")
+    edited = tmp_path / "first" / file
+    inherited = {"num_beams": 4, "repetition_penalty": 2.5, "min_length": 5, "temperature": 0.9, "do_sample": False}
+    params = {"task_specific_params": {"summarization": {"num_beams": 3}}}
+    edited.write_text(json.dumps(json.loads(edited.read_text()) | inherited | params))
+    section = PretrainedConfig(name="pretrained", path=str(tmp_path / "first"), hub="")
+    loaded = registry.build("student", "pretrained", section, context())
+    check_savable(loaded, "student")
+    save_pretrained(loaded, None, tmp_path / "second")
+    plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "second").eval()
+    assert "num_beams" not in (tmp_path / "second" / "config.json").read_text()
+    assert "num_beams" not in (tmp_path / "second" / "generation_config.json").read_text()
+    inputs = loaded.tokenizer(["extract entities: anna visited rome.", "extract entities: x"], padding=True)
+    inputs = {name: torch.tensor(inputs[name]) for name in ("input_ids", "attention_mask")}
+    scored, _ = greedy_decode(loaded.model, inputs, TASK.answer_tokens)
+    generated = plain.generate(**inputs)[:, 1:]
+    assert generated.tolist() == scored.tolist()
+
+
+def test_a_model_that_cannot_be_saved_is_refused(writer: ModelBundle) -> None:
+    settings: Any = writer.model.generation_config
+    settings.temperature, settings.do_sample = 0.9, False
+    with pytest.raises(ModelError, match=r"the student .*not saved.*temperature.*generation_config\.json"):
+        check_savable(writer, "student")
