@@ -24,7 +24,7 @@ from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
 from kdrun.storage.run_result import GeneratedTextResult, RunResult, Scores, headline_score
 from kdrun.tasks.base import Outputs
-from kdrun.training.teacher.quality import MIN_GAIN_OVER_BASELINE
+from kdrun.training.teacher.quality import beats_baseline
 from kdrun.version import __version__
 
 
@@ -127,7 +127,7 @@ def _is_near_baseline(result: RunResult) -> bool:
     """Whether the student is near the majority baseline on the headline metric."""
     split, metric = result["headline"]["split"], result["headline"]["metric"]
     score, baseline = headline_score(result["headline"], result["student"]), result["guess"][split][metric] or 0.0
-    return score is None or score < baseline + MIN_GAIN_OVER_BASELINE
+    return not beats_baseline(score, baseline)
 
 
 def _remedy(run: PreparedRun) -> str:

@@ -56,9 +56,9 @@ def _evaluate(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
     outputs = evaluation.outputs(teacher.bundle)
     scores = run.evaluator.score(outputs)
     summary.print_notes(run, "teacher", outputs)
-    warning = quality.check_teacher_quality(scores, evaluation)
-    if warning:
-        run.console.warning(warning)
+    for warning in (quality.check_teacher_quality(scores, evaluation), quality.scale_warning(outputs, evaluation)):
+        if warning:
+            run.console.warning(warning)
     return replace(teacher, outputs=outputs, scores=scores)
 
 

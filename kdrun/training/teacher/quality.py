@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from kdrun.errors import TrainingError
 from kdrun.storage.run_result import Scores
+from kdrun.tasks.base import Outputs
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
 MIN_GAIN_OVER_BASELINE = 0.02
 """Smallest gain of a teacher over the majority baseline on the headline metric, whose maximum is 1."""
+
+MIN_SHARE_OF_ROOM = 0.2
+"""Smallest share of the room between the baseline and 1, where the room is so small that a gain of 0.02 is not."""
+
+MIN_CORRELATION, MAX_SCALE_ERROR = 0.5, 0.5
+"""A teacher that correlates this much with the gold scores, and whose scale and offset add this share of their
+variance to the squared error, has learned the task on another scale."""
+
+
+def beats_baseline(value: float | None, baseline: float) -> bool:
+    """Whether a score is clearly above the majority baseline.
+
+    Args:
+        value: on the headline metric; None if undefined.
+        baseline: of the same metric. One of 1 leaves no room, so nothing beats it.
+    """
+    room = 1.0 - baseline
+    if value is None or room <= 0:
+        return False
+    return value >= baseline + min(MIN_GAIN_OVER_BASELINE, MIN_SHARE_OF_ROOM * room)
 
 
 def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation) -> str | None:
@@ -22,16 +47,52 @@ def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation)
     task, split = teacher_evaluation.config.task, teacher_evaluation.config.task.dev_splits[0]
     baseline = teacher_evaluation.evaluator.majority_baseline()[split][task.headline] or 0.0
     value = scores[split][task.headline]
-    if value is not None and value >= baseline + MIN_GAIN_OVER_BASELINE:
+    if beats_baseline(value, baseline):
         return None
     value_text = "undefined" if value is None else f"{value:.4f}"
-    message = (
-        f"the teacher's {task.headline} on {split} is {value_text}, the majority baseline has {baseline:.4f}: the "
-        "teacher is too weak to distill from"
+    message = f"the teacher's {task.headline} on {split} is {value_text}, the majority baseline has {baseline:.4f}: "
+    message += (
+        f"all rows of {split} have one answer, so no score shows what the teacher has learned"
+        if baseline >= 1
+        else "the teacher is too weak to distill from"
     )
     if teacher_evaluation.config.teacher.allow_weak:
         return f"{message} (allowed by teacher.allow_weak=true)"
     raise TrainingError(
         f"{message}. Train it longer (teacher.finetune_optim.epochs=…), choose a better one (teacher.path=FOLDER), or "
         "allow it (teacher.allow_weak=true)"
+    )
+
+
+def scale_warning(outputs: Mapping[str, Outputs], teacher_evaluation: TeacherEvaluation) -> str | None:
+    """A warning if a regression teacher's scores are on another scale than the gold scores.
+
+    Correlations do not depend on the scale, but a student learns the teacher's scores as they are.
+
+    Args:
+        outputs: of the teacher by dev split.
+        teacher_evaluation: gives the task and the gold scores.
+
+    Returns:
+        A sentence; None for a teacher on the scale of the gold scores, and for tasks with classes.
+    """
+    task = teacher_evaluation.config.task
+    if not task.is_regression:
+        return None
+    split = task.dev_splits[0]
+    gold = np.asarray(teacher_evaluation.evaluator.labels[split], np.float64)
+    scores = np.asarray(outputs[split], np.float64)[:, 0]
+    variance = float(gold.var())
+    if not variance or not scores.var():
+        return None
+    correlation = float(np.corrcoef(scores, gold)[0, 1])
+    error = float(np.square(scores - gold).mean())
+    scale_error = error - (1 - correlation**2) * variance
+    if correlation < MIN_CORRELATION or scale_error <= MAX_SCALE_ERROR * variance:
+        return None
+    return (
+        f"the teacher's scores on {split} are on another scale: they go from {scores.min():.2f} to {scores.max():.2f}, "
+        f"the gold scores from {gold.min():.2f} to {gold.max():.2f}; its pearson is {correlation:.4f}, but its squared "
+        f"error {error:.2f}, and that of the mean gold score is {variance:.2f}. The student learns the teacher's scale "
+        "(method.soft_weight): take a teacher of this task's scale, or train this one on it (teacher.fine_tune=always)"
     )
