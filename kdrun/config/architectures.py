@@ -164,6 +164,7 @@ CHECKPOINT_FAMILIES: dict[str, FamilySpec] = {
     "falcon": _decoder("Falcon", "h"),
     "flaubert": FamilySpec("FlauBERT", layer_list=_XLM_LISTS, depth_keys=("num_hidden_layers", "n_layers")),
     "fnet": FamilySpec("FNet"),
+    "funnel": FamilySpec("Funnel", layer_list="numbered_by_block_and_layer"),
     "gemma": _decoder("Gemma"),
     "gemma2": _decoder("Gemma 2"),
     "gpt2": _decoder("GPT-2", "h", "n_layer"),

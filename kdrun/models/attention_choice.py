@@ -13,6 +13,7 @@ from transformers.models.auto.modeling_auto import (
 from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
 from kdrun.models import attention_maps
+from kdrun.models.families import family_of
 
 MAPPINGS = {
     AutoModelForMaskedLM: MODEL_FOR_MASKED_LM_MAPPING,
@@ -35,17 +36,18 @@ def best_attention(auto: Any, config: PreTrainedConfig, requested: str, where: s
         The name of an implementation that the class supports: the requested one, or `eager`.
 
     Raises:
-        ModelError: attention maps are requested from a class whose attention is its own.
+        ModelError: attention maps are requested from a decoder, or from a class whose attention cannot be replaced.
     """
     model_class = _model_class(auto, config)
     if model_class is None:
         return requested  # transformers reports a config without such a class
     if requested == attention_maps.NAME:
-        if model_class.is_backend_compatible():
+        family = family_of(config)
+        if model_class.is_backend_compatible() and (family is None or family.reads == "masked"):
             return requested
         raise ModelError(
-            f"{where}: the method reads attention maps, and {model_class.__name__} computes attention in its own way, "
-            f"without scores before the softmax; take a {titles()} model"
+            f"{where}: the method reads attention maps of encoders whose attention kdrun can replace, and "
+            f"{model_class.__name__} is none; take a {titles()} model"
         )
     return requested if getattr(model_class, "_supports_sdpa", False) else "eager"
 

@@ -111,14 +111,15 @@ def output_layer(model: nn.Module) -> tuple[nn.Module, str]:
         ModelError: there is no such layer.
     """
     config: Any = model.config
+    outputs: int = config.num_labels
     family = family_of(config)
-    path = "" if is_text_to_text(config) else family.output_layer if family else ""
+    path = family.output_layer if family else ""
     if not path and not is_text_to_text(config):
-        path = _last_linear(model, config.num_labels)
+        path = _last_linear(model, outputs)
     if not path:
         raise ModelError(
-            f"{type(model).__name__} has no linear layer with {config.num_labels} outputs outside its body; take a "
-            f"{titles()} checkpoint"
+            f"{type(model).__name__} has no linear layer with {outputs} outputs outside its body; take a {titles()} "
+            "checkpoint"
         )
     holder, _, name = path.rpartition(".")
     return model.get_submodule(holder), name
@@ -142,3 +143,27 @@ def layer_pattern(config: PreTrainedConfig) -> re.Pattern[str]:
     family = family_of(config)
     lists = {family.layer_list} if family else {family.layer_list for family in all_families()}
     return re.compile(rf"(?P<before>.*?\b(?:{'|'.join(sorted(lists))})\.)(?P<index>\d+)(?P<after>\..*)")
+
+
+PER_LAYER_KEYS = ("layer_types", "attention_layers", "mlp_layer_types")
+"""Keys of a config that hold one value per layer."""
+
+
+def depth(config: PreTrainedConfig) -> int:
+    """Number of layers; of a model with two stacks, that of its encoder."""
+    return int(getattr(config, "num_hidden_layers", 0) or 0)
+
+
+def select_layer_settings(config: PreTrainedConfig, layers: list[int]) -> None:
+    """Make a config describe a model of these layers alone, in place."""
+    settings: Any = config
+    family, old_depth = family_of(config), depth(config)
+    for key in PER_LAYER_KEYS:
+        values = getattr(settings, key, None)
+        if isinstance(values, list) and len(values) == old_depth:
+            setattr(settings, key, [values[layer] for layer in layers])
+    if hasattr(settings, "attention_types"):  # of a GPT Neo, which derives its list from runs of equal layers
+        settings.attention_types = [[[kind], 1] for kind in settings.attention_layers]
+    settings.num_hidden_layers = len(layers)
+    if family is not None and family.decoder_depth_key:
+        setattr(settings, family.decoder_depth_key, len(layers))

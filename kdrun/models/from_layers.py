@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import (
@@ -24,7 +25,9 @@ from kdrun.models.parameters import head_prefix, model_fingerprint
 from kdrun.rng import seeded_init
 
 SHARED_BIAS = "relative_attention_bias"
-"""Position bias of a T5, which the first block of a stack holds for all blocks, whichever block is first."""
+"""Position bias of a T5, which the first block of a stack holds for all blocks, whichever block is first.
+
+Each block of a UMT5 has its own."""
 
 
 def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
@@ -39,17 +42,11 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     total = _num_layers(source, context.role)
     _check(config.layers, total, source.name, context.role)
     settings = copy.deepcopy(source.model.config)
-    settings.num_hidden_layers = len(config.layers)
+    families.select_layer_settings(settings, config.layers)
     with seeded_init(context.seed, context.role):
         model, body = _untrained(settings, source.tokenizer, context)
     state = select(source.model.state_dict(), config.layers, families.layer_pattern(source.model.config))
-    copied = {name: tensor for name, tensor in state.items() if name.startswith(body)}
-    lacking = [name for name in model.load_state_dict(copied, strict=False).missing_keys if name.startswith(body)]
-    if lacking:
-        raise ModelError(
-            f"{context.role}: {source.name} lacks weights that its config asks for ({', '.join(lacking[:3])}, …); "
-            f"select layers of a {titles()} or {titles(text_to_text=True)} model"
-        )
+    _copy(state, model, body, f"{context.role}.layers={config.layers} of {source.name}")
     name = f"layers {','.join(map(str, config.layers))} of {source.name}"
     notes = attention_note(model)
     if not families.is_text_to_text(settings):
@@ -57,12 +54,27 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False, notes)
 
 
+def _copy(state: dict[str, Tensor], model: PreTrainedModel, body: str, where: str) -> None:
+    """Copy the selected weights into the new model's body.
+
+    Raises:
+        ModelError: a layer has other weights than the layer whose place it takes, e.g. the first one of a ModernBERT.
+    """
+    copied = {name: tensor for name, tensor in state.items() if name.startswith(body)}
+    keys = model.load_state_dict(copied, strict=False)
+    misfits = [name for name in (*keys.missing_keys, *keys.unexpected_keys) if name.startswith(body)]
+    if misfits:
+        raise ModelError(
+            f"{where}: a layer differs in its weights from the layer whose place it would take "
+            f"({', '.join(misfits[:3])}); keep layer 0 first, or choose another student, e.g. student=scratch"
+        )
+
+
 def _untrained(
     settings: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext
 ) -> tuple[PreTrainedModel, str]:
     """A model of these sizes with random weights, and the name prefix of its body's weights."""
     if families.is_text_to_text(settings):
-        settings.num_decoder_layers = settings.num_layers
         model = t5_base.init_t5(t5_tasks.model_class(context.task), settings)
         assert isinstance(model, t5_base.TaskT5)
         model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
@@ -83,10 +95,12 @@ def select(state: dict[str, Tensor], layers: list[int], pattern: re.Pattern[str]
         pattern: names of layer weights, from `kdrun.models.families.layer_pattern`.
     """
     new_index = {old: new for new, old in enumerate(layers)}
+    matches = {name: pattern.fullmatch(name) for name in state}
+    has_shared_bias = {match["index"] for name, match in matches.items() if match and SHARED_BIAS in name} == {"0"}
     selected = {}
     for name, tensor in state.items():
-        match = pattern.fullmatch(name)
-        if match is None or SHARED_BIAS in name:
+        match = matches[name]
+        if match is None or (SHARED_BIAS in name and has_shared_bias):
             selected[name] = tensor
         elif int(match["index"]) in new_index:
             selected[f"{match['before']}{new_index[int(match['index'])]}{match['after']}"] = tensor
@@ -105,25 +119,25 @@ def _source(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
 
 
 def _num_layers(source: ModelBundle, role: str) -> int:
-    decoders = getattr(source.model.config, "num_decoder_layers", None)
-    if decoders is not None and decoders != _configured(source.model):
+    config: Any = source.model.config
+    family, depth = families.family_of(config), families.depth(config)
+    if family is not None and family.shared_layers and config.num_hidden_groups == 1:
+        return depth
+    decoders = getattr(config, family.decoder_depth_key) if family and family.decoder_depth_key else depth
+    if decoders != depth:
         raise ModelError(
-            f"{role}: {source.name} has {_configured(source.model)} layers in its encoder and {decoders} in its "
-            f"decoder, and {role}.layers selects the same ones of both; choose another student, e.g. student=scratch"
+            f"{role}: {source.name} has {depth} layers in its encoder and {decoders} in its decoder, and {role}.layers "
+            "selects the same ones of both; choose another student, e.g. student=scratch"
         )
-    pattern = families.layer_pattern(source.model.config)
+    pattern = families.layer_pattern(config)
     indices = {int(match["index"]) for name in source.model.state_dict() if (match := pattern.fullmatch(name))}
-    if indices != set(range(_configured(source.model))):
+    if indices != set(range(depth)) or (family is not None and family.shared_layers):
         raise ModelError(
             f"{role}: the layers of {source.name} ({type(source.model).__name__}) are not numbered as those of a "
             f"{titles()} or {titles(text_to_text=True)} model, so none can be selected; choose another student, e.g. "
             "student=scratch"
         )
-    return len(indices)
-
-
-def _configured(model: PreTrainedModel) -> int:
-    return int(getattr(model.config, "num_hidden_layers", 0) or 0)
+    return depth
 
 
 def _check(layers: list[int], total: int, name: str, role: str) -> None:

@@ -17,7 +17,7 @@ from kdrun.config.architectures import titles
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ModelError
 from kdrun.models import families
-from kdrun.models.hub_files import first_line
+from kdrun.models.hub_files import first_line, silence_transformers
 from kdrun.models.row_groups import group_rows, grouping_of, ungroup_rows
 
 SENTENCE = "The second half of this film is slower than the first one, and it's still the better half of the two."
@@ -215,7 +215,7 @@ def _embedding_problem(model: PreTrainedModel, batch: dict[str, Tensor]) -> str:
 
 
 def _logits(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    with torch.no_grad():
+    with torch.no_grad(), silence_transformers():
         return model(**inputs).logits.float()
 
 

@@ -49,7 +49,7 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     if context.requires.paired_layers:
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
-    for role in roles.keys() & {"teacher", "student"}:
+    for role in (role for role in roles if role != "generator"):
         saving.check_savable(roles[role], role)
     for bundle in roles.values():
         bundle.model.to(context.accelerator.device)
@@ -130,11 +130,11 @@ def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None
         )
     encoders = {role: bundle for role, bundle in roles.items() if not isinstance(bundle.model, TaskT5)}
     if requires.hidden_states or requires.attentions:
-        for role in encoders.keys() & {"student", "teacher"}:
+        for role in (role for role in encoders if role != "generator"):
             padding.check_states(encoders[role].model, role, method)
     if requires.text_between and not tokenizers.all_same_vocabulary(bundle.tokenizer for bundle in roles.values()):
         return
-    for role in encoders.keys() & set(requires.embeddings):
+    for role in (role for role in encoders if role in requires.embeddings):
         padding.check_embeddings(encoders[role].model, encoders[role].tokenizer, role, method)
 
 

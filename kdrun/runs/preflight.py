@@ -189,7 +189,8 @@ def _estimated_memory(run: PreparedRun, trained_roles: set[str]) -> int:
         if role in trained_roles:
             shape: Any = bundle.model.config
             length = int(run.tokens(role)["train"].lengths.max())
-            per_unit = 34 + 5 * shape.num_attention_heads * length / shape.hidden_size
+            heads = getattr(shape, "num_attention_heads", 0)  # a FNet has none
+            per_unit = 34 + 5 * heads * length / shape.hidden_size
             layer = length * config.optim.batch_size * shape.hidden_size * per_unit
             total += int(precision_factor * layer * shape.num_hidden_layers)
             # label words: logits over the vocabulary in fp32, and their gradient

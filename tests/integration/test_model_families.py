@@ -1,5 +1,7 @@
 """Checkpoints of many families against plain transformers, row by row."""
 
+import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from accelerate import Accelerator
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kdrun import losses
+from kdrun.config.model import LayersOfConfig
+from kdrun.console import QuietConsole
 from kdrun.data.batch import Batch
 from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize
@@ -20,12 +24,20 @@ from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.kd import KD, KDConfig
 from kdrun.methods.kd_freelb import KDFreeLB, KDFreeLBConfig
 from kdrun.methods.phases import Turn
+from kdrun.methods.shared.intermediate_layers import AttentionMaps, forward_with_states
+from kdrun.models import attention_maps, families
 from kdrun.models.bundle import ModelBundle
+from kdrun.models.from_layers import SHARED_BIAS
+from kdrun.models.label_alignment import permute_outputs
 from kdrun.models.padding import check_embeddings
+from kdrun.models.parameters import head_prefix
 from kdrun.models.row_groups import grouping_of
+from kdrun.models.saving import save_pretrained
+from kdrun.runs.runner import prepare
 from kdrun.tasks.predictor import Predictor
+from tests.helpers.runs import finish, smoke_config
 from tests.helpers.tiny_families import DECODERS, ENCODER_DECODERS, FAMILIES, save_checkpoint
-from tests.helpers.tiny_models import MNLI, build_context, from_path
+from tests.helpers.tiny_models import MNLI, build_context, from_path, make
 
 ROWS = [
     ("the cat sees the dog", "the dog follows the cat"),
@@ -39,6 +51,12 @@ GROUPED = {
     **dict.fromkeys(ENCODER_DECODERS, "end_tokens"),
 }
 """Families whose rows do not all fit into one pass, and which rows do."""
+RARE = {
+    *("bloom", "data2vec-text", "ernie", "eurobert", "falcon", "flaubert", "gemma2", "gpt_neo", "gptj", "mbart"),
+    *("megatron-bert", "mistral", "mvp", "nomic_bert", "opt", "phi", "qwen3", "roberta-prelayernorm", "umt5"),
+    *("xlm-roberta-xl", "yoso"),
+}
+"""Families whose code in transformers hardly differs from that of another one."""
 TAKES_NO_EMBEDDINGS = {*ENCODER_DECODERS, "ibert", "longformer"}
 NO_FUSED_ATTENTION = {
     *("big_bird", "bloom", "convbert", "deberta", "deberta-v2", "flaubert", "fnet", "funnel", "gemma2", "gpt_neo"),
@@ -72,7 +90,9 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 @pytest.mark.usefixtures("run_env")
-@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize(
+    "model_type", [pytest.param(name, marks=[pytest.mark.slow] * (name in RARE)) for name in sorted(FAMILIES)]
+)
 def test_a_row_alone_and_in_a_padded_batch_has_the_output_of_transformers(model_type: str, tmp_path: Path) -> None:
     folder = save_checkpoint(model_type, tmp_path / "model")
     bundle = from_path(folder, build_context("teacher", max_length=64))
@@ -85,6 +105,8 @@ def test_a_row_alone_and_in_a_padded_batch_has_the_output_of_transformers(model_
     assert any("attention implementation eager" in note for note in bundle.notes) == (model_type in NO_FUSED_ATTENTION)
     assert any("padding changes the output" in note for note in bundle.notes) == (grouping_of(bundle.model) == "length")
     check_reading_of_embeddings(bundle, model_type)
+    check_output_layer(bundle)
+    check_layers(bundle, model_type)
 
 
 def check_reading_of_embeddings(bundle: ModelBundle, model_type: str) -> None:
@@ -100,6 +122,40 @@ def check_reading_of_embeddings(bundle: ModelBundle, model_type: str) -> None:
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def check_output_layer(bundle: ModelBundle) -> None:
+    """The layer that gives the logits is known, so outputs can be permuted."""
+    before = probabilities(bundle, ROWS)
+    permute_outputs(bundle.model, [2, 0, 1])
+    np.testing.assert_allclose(probabilities(bundle, ROWS), before[:, [2, 0, 1]], rtol=0, atol=1e-5)
+
+
+def check_layers(bundle: ModelBundle, model_type: str) -> None:
+    """A student of selected layers has their weights and its depth, and gives the same outputs after saving."""
+    layers = [0] if model_type == "modernbert" else [1, 0]  # the first layer of a ModernBERT lacks a norm
+    context = build_context("student", teacher=bundle, max_length=64)
+    if model_type == "funnel":
+        with pytest.raises(ModelError, match=r"FunnelForSequenceClassification.*not numbered"):
+            make(LayersOfConfig(name="layers_of", layers=layers), context)
+        return
+    student = make(LayersOfConfig(name="layers_of", layers=layers), context)
+    assert families.depth(student.model.config) == len(layers)
+    pattern, source, body = families.layer_pattern(student.model.config), bundle.model, head_prefix(bundle.model)
+    copied = 0
+    for name, tensor in student.model.state_dict().items():
+        if not name.startswith(body):
+            continue
+        match = pattern.fullmatch(name)
+        if match is not None and (SHARED_BIAS not in name or model_type == "umt5"):
+            name = f"{match['before']}{layers[int(match['index'])]}{match['after']}"
+            copied += 1
+        assert torch.equal(tensor, source.state_dict()[name]), name
+    assert copied or model_type == "albert"
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(student, None, Path(folder))
+        loaded = from_path(Path(folder), build_context("teacher", max_length=64))
+    np.testing.assert_allclose(probabilities(loaded, ROWS), probabilities(student, ROWS), rtol=0, atol=1e-6)
 
 
 def first_loss(method_class: type[Method], config: Any, bundle: ModelBundle) -> torch.Tensor:
@@ -132,3 +188,77 @@ def test_a_model_that_cannot_be_batched_is_refused(
     folder = save_checkpoint(model_type, tmp_path / "model", **sizes)
     with pytest.raises(ModelError, match=rf"teacher\.path=.*{message}"):
         from_path(folder, build_context("teacher", max_length=64))
+
+
+@pytest.mark.parametrize("model_type", ["xlm-roberta", "camembert", "mpnet", "albert", "electra", "modernbert"])
+def test_the_mlm_head_of_a_checkpoint_equals_its_own_logits(model_type: str, tmp_path: Path) -> None:
+    bundle = from_path(
+        save_checkpoint(model_type, tmp_path / "model", masked_lm=True), build_context("generator", max_length=64)
+    )
+    batch = split_of(bundle, ROWS).batch(np.arange(len(ROWS)))
+    with torch.no_grad():
+        logits = families.mlm_head(bundle.model)(bundle.model.base_model(**batch).last_hidden_state)
+        torch.testing.assert_close(logits, bundle.model(**batch).logits, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_type", ["xlm-roberta", "albert", "electra", "modernbert", "nomic_bert", "eurobert"])
+def test_attention_maps_of_a_checkpoint_equal_those_of_plain_attention(model_type: str, tmp_path: Path) -> None:
+    folder = save_checkpoint(model_type, tmp_path / "model")
+    bundle = from_path(folder, build_context("teacher", max_length=64, attn_implementation=attention_maps.NAME))
+    batch = split_of(bundle, ROWS).batch(np.arange(len(ROWS)))
+    plain = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        maps = forward_with_states(bundle.model, batch, AttentionMaps.probabilities, "teacher").attentions
+        expected = plain(**batch, output_attentions=True).attentions
+    present = batch["attention_mask"][:, None, :, None]
+    for actual, right in zip(maps, expected, strict=True):
+        torch.testing.assert_close(actual * present, right * present, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "qwen2", "bart", "mt5", "deberta-v2", "xlnet", "fnet"])
+def test_attention_maps_are_refused_by_name(model_type: str, tmp_path: Path) -> None:
+    folder = save_checkpoint(model_type, tmp_path / "model")
+    with pytest.raises(ModelError, match=r"teacher\.path=.*attention maps.*ForSequenceClassification"):
+        from_path(folder, build_context("teacher", max_length=64, attn_implementation=attention_maps.NAME))
+
+
+@pytest.mark.usefixtures("run_env")
+def test_a_run_with_a_decoder_as_teacher_and_a_student_that_padding_changes(tmp_path: Path) -> None:
+    teacher, student = (save_checkpoint(name, tmp_path / name) for name in ("gpt2", "xlnet"))
+    run = finish(smoke_config(tmp_path, *checkpoints(teacher, student), "method=kd_freelb", "optim.steps=2"))
+    assert "student: attention implementation eager" in run.output
+    assert "student: padding changes the output of a XLNetForSequenceClassification" in run.output
+    AutoModelForSequenceClassification.from_pretrained(run.run_dir / "student")
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize("method", ["kd_freelb", "mate_kd"])
+def test_embeddings_for_a_bart_are_refused_before_training(method: str, tmp_path: Path) -> None:
+    folder, generator = save_checkpoint("bart", tmp_path / "bart"), save_masked_lm(tmp_path / "generator")
+    config = smoke_config(tmp_path, *checkpoints(folder, folder), f"method={method}", *generator)
+    with pytest.raises(ModelError, match=rf"method={method} .*(student|teacher), and BartForSequenceClassification"):
+        prepare(config, QuietConsole())
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize("method", ["mate_kd", "kd_augment"])
+def test_a_generator_without_a_mask_token_is_refused_before_training(method: str, tmp_path: Path) -> None:
+    folder, generator = save_checkpoint("roberta", tmp_path / "roberta"), save_masked_lm(tmp_path / "generator")
+    file = tmp_path / "generator" / "tokenizer_config.json"
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "mask_token"}))
+    config = smoke_config(tmp_path, *checkpoints(folder, folder), f"method={method}", *generator)
+    with pytest.raises(ModelError, match=rf"method={method} .*generator.*no mask token"):
+        prepare(config, QuietConsole())
+
+
+def checkpoints(teacher: Path, student: Path) -> list[str]:
+    """Overrides of a run on MNLI with these models."""
+    roles = {"teacher": teacher, "student": student}
+    paths = [word for role, path in roles.items() for word in (f"{role}=pretrained", f"{role}.path={path}")]
+    return ["task=mnli", *paths, "teacher.allow_weak=true"]
+
+
+def save_masked_lm(folder: Path) -> list[str]:
+    """Save a masked language model; returns the overrides that make it the generator."""
+    save_checkpoint("roberta", folder, masked_lm=True)
+    return ["generator=pretrained", f"generator.path={folder}"]
