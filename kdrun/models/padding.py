@@ -126,8 +126,8 @@ def fit_batches(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_
     if grouping_of(model) != "length":
         return []
     return [
-        f"padding changes the output of a {type(model).__name__}: rows of different lengths take a pass each, without "
-        "padding, which is slower"
+        f"padding changes the output of a {type(model).__name__}: rows share a pass only with rows of the same length, "
+        "which is slower"
     ]
 
 
