@@ -154,6 +154,12 @@ def depth(config: PreTrainedConfig) -> int:
     return int(getattr(config, "num_hidden_layers", 0) or 0)
 
 
+def initializer_range(config: PreTrainedConfig) -> float:
+    """Standard deviation of new weights; 0.02, as in BERT, where the config has none."""
+    values = (getattr(config, name, None) for name in ("initializer_range", "init_std"))
+    return next((float(value) for value in values if value is not None), 0.02)
+
+
 def select_layer_settings(config: PreTrainedConfig, layers: list[int]) -> None:
     """Make a config describe a model of these layers alone, in place."""
     settings: Any = config

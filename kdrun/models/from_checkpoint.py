@@ -82,8 +82,8 @@ def from_folder(
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
     if context.task.is_extraction and context.role != "generator":
         raise ModelError(
-            f"{where}: {config.model_type} is an encoder, which generates no text, and task {context.task.name} is "
-            f"answered with text; give a {titles(text_to_text=True)} model"
+            f"{where}: {config.model_type} is loaded as a classifier, which generates no text, and task "
+            f"{context.task.name} is answered with text; give a {titles(text_to_text=True)} model"
         )
     notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     architectures, names = config.architectures, label_alignment.names_of(config)

@@ -130,7 +130,7 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
     except (OSError, ValueError, KeyError, hub_errors.StrictDataclassError) as error:
         raise ModelError(
             f"{where}: config.json (model_type {raw.get('model_type')!r}) cannot be used: {first_line(error)}; kdrun "
-            "loads any encoder that transformers can give a classification head"
+            "loads any model that transformers can give a classification head"
         ) from None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun.data.tokenization import tokenizer_fingerprint
+from kdrun.models.row_groups import grouping_of
 from kdrun.storage.hashing import digest
 
 VOLATILE = ("_name_or_path", "transformers_version", "architectures", "dtype")
@@ -35,4 +37,8 @@ def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         sums.update(memoryview(flat.view(torch.uint8).numpy()))
     settings = {key: value for key, value in model.config.to_dict().items() if key not in VOLATILE}
     settings = {str(key): repr(value) for key, value in settings.items()}
-    return digest({"weights": sums.hexdigest(), "config": settings, "tokenizer": tokenizer_fingerprint(tokenizer)})
+    parts: dict[str, Any] = {"weights": sums.hexdigest(), "config": settings}
+    parts["tokenizer"] = tokenizer_fingerprint(tokenizer)
+    if grouping_of(model) == "length":  # outputs cached before rows were batched by length are wrong
+        parts["grouping"] = "length"
+    return digest(parts)

@@ -12,7 +12,9 @@ from torch import nn
 
 from kdrun import registry
 from kdrun.config.model import ModelConfig
+from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.schema import RunConfig
+from kdrun.config.teacher import DomainStrategy
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
 from kdrun.data.dataset import TaskDataset
@@ -49,8 +51,9 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     if context.requires.paired_layers:
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
-    for role in (role for role in roles if role != "generator"):
-        saving.check_savable(roles[role], role)
+    if context.requires.teacher and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
+        saving.check_savable(roles["teacher"], "teacher")
+    saving.check_savable(roles["student"], "student")
     for bundle in roles.values():
         bundle.model.to(context.accelerator.device)
     return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles)
@@ -131,7 +134,9 @@ def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None
     encoders = {role: bundle for role, bundle in roles.items() if not isinstance(bundle.model, TaskT5)}
     if requires.hidden_states or requires.attentions:
         for role in (role for role in encoders if role != "generator"):
-            padding.check_states(encoders[role].model, role, method)
+            padding.check_states(encoders[role].model, role, f"method={method}")
+    if requires.teacher and resolve_domain_strategy(context.config, requires) is DomainStrategy.meta:
+        padding.check_states(roles["teacher"].model, "teacher", "teacher.domain_strategy=meta")
     if requires.text_between and not tokenizers.all_same_vocabulary(bundle.tokenizer for bundle in roles.values()):
         return
     for role in (role for role in encoders if role in requires.embeddings):

@@ -18,6 +18,7 @@ from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
 from kdrun.methods.phases import Turn
 from kdrun.models.domain_embedding import DomainClassifier, mean_pool
+from kdrun.models.families import initializer_range
 from kdrun.rng import seeded_init
 
 
@@ -65,7 +66,7 @@ class MetaTeacher(DomainTeacherMethod):
         settings: Any = self.roles["student"].config
         count = len(context.task.domains)
         with seeded_init(context.seed, "domain branch"):
-            self.branch = DomainClassifier(settings.hidden_size, count, config.dropout, settings.initializer_range)
+            self.branch = DomainClassifier(settings.hidden_size, count, config.dropout, initializer_range(settings))
         self.branch.to(context.device)
         self.domains_seen = torch.tensor(seen, device=context.device)
 

@@ -16,7 +16,7 @@ from kdrun.data.tokenization import TokenizedSplit
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
 from kdrun.methods.phases import Turn
-from kdrun.models.families import output_layer
+from kdrun.models.families import initializer_range, output_layer
 from kdrun.rng import seeded_init
 from kdrun.tasks.predictor import Predictor
 
@@ -40,9 +40,10 @@ class MultiTaskTeacher(DomainTeacherMethod):
         self.plain, self.count = plain, len(context.task.domains)
         settings: Any = self.roles["student"].config
         with seeded_init(context.seed, "heads"):
-            wide = nn.Linear(plain.in_features, self.count * plain.out_features)
-            nn.init.normal_(wide.weight, std=settings.initializer_range)
-            nn.init.zeros_(wide.bias)
+            wide = nn.Linear(plain.in_features, self.count * plain.out_features, bias=plain.bias is not None)
+            nn.init.normal_(wide.weight, std=initializer_range(settings))
+            if plain.bias is not None:
+                nn.init.zeros_(wide.bias)
         setattr(self.holder, self.name, wide.to(context.device))
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

@@ -119,7 +119,7 @@ def test_an_encoder_is_refused_before_its_weights_are_read(tmp_path: Path, run_e
     save_pretrained(tiny, None, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"never read")
     section = PretrainedTeacherConfig(name="pretrained", path=str(tmp_path), hub="")
-    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is an encoder.*conll2003.*T5"):
+    with pytest.raises(ModelError, match=r"teacher\.path=.*bert is loaded as a classifier.*conll2003.*T5"):
         registry.build("teacher", "pretrained", section, context(role="teacher"))
 
 
