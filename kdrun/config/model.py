@@ -35,7 +35,7 @@ class ModelConfig:
 
     name: str = setting(doc="registered builder")
     path: str | None = setting(None, "a folder that holds the model; wins over the other keys of this section")
-    labels: dict[str, str] = setting({}, "name of a class in the checkpoint: name of the task's class that it means")
+    labels: Any = setting(None, "classes of the checkpoint, as {name there: name in the task}; null matches by name")
     label_mass_weight: float = setting(
         1.0,
         "T5 only: weight of the loss that keeps probability mass on the label words (1 = standard T5 fine-tuning)",

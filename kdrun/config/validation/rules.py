@@ -10,7 +10,17 @@ from kdrun.config.fields import validate_ranges
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
-from kdrun.config.validation import domains, extraction, generated_text, layers, machine, offline, teacher, text_to_text
+from kdrun.config.validation import (
+    class_names,
+    domains,
+    extraction,
+    generated_text,
+    layers,
+    machine,
+    offline,
+    teacher,
+    text_to_text,
+)
 from kdrun.config.validation.task import task_problems
 from kdrun.errors import Problem, did_you_mean
 
@@ -34,6 +44,7 @@ def validate(config: RunConfig) -> list[Problem]:
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))
+    problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)
     problems += _name_problems(config)
     return problems
