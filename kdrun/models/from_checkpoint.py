@@ -28,6 +28,10 @@ from kdrun.models.t5_base import ATTENTION, TaskT5
 from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
 
+MIN_VOCABULARY_SHARE = 0.5
+"""Least entries of a tokenizer per embedding. Models round their embeddings up, by a few percent at most; without its
+files a tokenizer class of transformers makes up a vocabulary of a few special tokens."""
+
 
 def from_hub(
     repo: str,
@@ -178,6 +182,11 @@ def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBa
         raise ModelError(
             f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings, so they belong "
             "to different checkpoints; put the right tokenizer files into the folder"
+        )
+    if isinstance(embeddings, int) and len(tokenizer) < MIN_VOCABULARY_SHARE * embeddings:
+        raise ModelError(
+            f"{where}: the tokenizer has only {len(tokenizer)} entries for {embeddings} embeddings of the model, so most "
+            "words would be unknown; put the files of the model's own tokenizer into the folder (tokenizer.json)"
         )
 
 

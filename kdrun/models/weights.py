@@ -33,7 +33,8 @@ def load_model(
         The model in fp32, and transformers' loading info.
 
     Raises:
-        ModelError: the weights are damaged, or do not fit the class; or the class cannot give attention maps.
+        ModelError: the weights are damaged or not finite, or do not fit the class; or the class cannot give attention
+            maps.
     """
     attention = best_attention(auto, config, attention, where)
     try:
@@ -56,7 +57,22 @@ def load_model(
         # a copy outside the file's memory map, where tensors have odd addresses and kernels round differently: a loaded
         # model must give the same numbers as the saved one
         parameter.data = parameter.data.clone()
+    _check_finite(model, where)
     return model, info
+
+
+def _check_finite(model: PreTrainedModel, where: str) -> None:
+    """Refuse weights with NaN or infinite values, also where no text of the run would touch them.
+
+    Raises:
+        ModelError: some weights are not finite; names the first of them.
+    """
+    broken = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    if broken:
+        raise ModelError(
+            f"{where}: {len(broken)} weights contain NaN or infinite values ({', '.join(broken[:3])}); the "
+            "checkpoint is damaged, or its training diverged: use another one"
+        )
 
 
 def mismatched_weights(info: dict[str, Any]) -> set[str]:

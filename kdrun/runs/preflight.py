@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
-from kdrun.formatting import num_bytes
+from kdrun.formatting import num_bytes, percent
 from kdrun.runs.context import PreflightCheck, PreparedRun, TeacherResult
 from kdrun.training.step_checks import FirstStepReport
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STORED_COPIES, COPIES_PER_CHECKPOINT = 2, 4
 """Disk space in multiples of the student's size: student/ and checkpoints/best; and each checkpoint, which holds the
 student, the optimizer's two moments and the best weights."""
+MAX_UNKNOWN_SHARE, ROWS_FOR_UNKNOWN = 0.5, 256
+"""Share of unknown tokens at which a tokenizer is refused, and the number of rows for which it is computed."""
 
 
 def checks_before_training(run: PreparedRun, teacher: TeacherResult | None) -> list[PreflightCheck]:
@@ -68,10 +70,29 @@ def _labels(role: str, run: PreparedRun) -> PreflightCheck:
 
 
 def _vocabulary(run: PreparedRun) -> PreflightCheck:
-    """Report the vocabularies. Validation has already rejected different ones for methods that need a shared one."""
+    """Report the vocabularies, and check that they know the words of the rows.
+
+    Validation has already rejected different vocabularies for methods that need a shared one.
+    """
     sizes = ", ".join(f"{role} {len(run.roles[role].tokenizer)}" for role in run.used_roles)
     shared = "shared, as the method requires" if run.requires.shared_vocabulary else "each role has its own ids"
-    return PreflightCheck("vocabularies", ok=True, value=f"{sizes} entries; {shared}")
+    unknown = {role: unknown_share(run, role) for role in run.used_roles if role != "generator"}
+    shares = [f"{role} does not know {percent(share)} of the tokens" for role, share in unknown.items() if share > 0]
+    return PreflightCheck(
+        "vocabularies",
+        ok=max(unknown.values(), default=0.0) <= MAX_UNKNOWN_SHARE,
+        value="; ".join([f"{sizes} entries", shared, *shares]),
+        remedy="the tokenizer does not fit these texts: use the files of the model's own tokenizer, or another model",
+    )
+
+
+def unknown_share(run: PreparedRun, role: str) -> float:
+    """Share of unknown tokens among the tokens of the first rows that the student learns from."""
+    import numpy as np
+
+    split, unknown_id = run.tokens(role)["train"], run.roles[role].tokenizer.unk_token_id
+    tokens = np.concatenate([split.ids(row) for row in range(min(ROWS_FOR_UNKNOWN, split.num_rows))])
+    return 0.0 if unknown_id is None else float(np.mean(tokens == unknown_id))
 
 
 def _outputs(run: PreparedRun) -> Iterator[PreflightCheck]:

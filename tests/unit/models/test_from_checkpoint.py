@@ -230,3 +230,24 @@ def test_a_real_generator_fills_a_mask(context: Context) -> None:
     with torch.no_grad():
         best = built.model(**batch).logits[0, position].topk(20).indices
     assert "london" in built.tokenizer.convert_ids_to_tokens(best)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, folder: Path, context: Context) -> None:
+    def spoil(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+        weights[name][-1] = value  # the row of a token that no text has
+        return weights
+
+    edit_weights(folder, spoil)
+    with pytest.raises(ModelError, match=r"1 weights contain NaN.*word_embeddings"):
+        from_path(folder, context("teacher"))
+
+
+def test_a_vocabulary_that_was_made_up_is_refused(folder: Path, context: Context) -> None:
+    for file in folder.glob("*token*"):
+        file.unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    (folder / "a.model").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"tokenizer has only \d+ entries"):
+        from_path(folder, context("teacher"))

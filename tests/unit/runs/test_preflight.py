@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kdrun.config.task import TaskConfig
@@ -11,6 +12,13 @@ from kdrun.runs import preflight
 from kdrun.runs.context import PreflightCheck
 from kdrun.tasks.classification import ClassificationTask
 from kdrun.training.step_checks import FirstStepReport
+
+
+class Sized(SimpleNamespace):
+    """A tokenizer with four entries."""
+
+    def __len__(self) -> int:
+        return 4
 
 
 def test_a_zero_term_fails_with_a_reason() -> None:
@@ -29,6 +37,18 @@ def test_labels_in_another_order_fail() -> None:
     check = preflight._labels("teacher", run)
     assert not check.ok
     assert "no, yes" in check.remedy
+
+
+@pytest.mark.parametrize(("ids", "ok"), [([[1, 2], [0, 3]], True), ([[0, 0], [0, 3]], False)])
+def test_a_tokenizer_that_knows_few_words_fails(ids: list[list[int]], ok: bool) -> None:
+    split = SimpleNamespace(num_rows=2, ids=lambda row: np.array(ids[row]))
+    run: Any = SimpleNamespace(
+        used_roles=["student"],
+        roles={"student": SimpleNamespace(tokenizer=Sized(unk_token_id=0))},
+        requires=SimpleNamespace(shared_vocabulary=False),
+        tokens=lambda role: {"train": split},
+    )
+    assert preflight._vocabulary(run).ok is ok
 
 
 def test_failed_checks_stop_a_run_all_in_one_report() -> None:
