@@ -185,7 +185,7 @@ def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBa
         )
     if isinstance(embeddings, int) and len(tokenizer) < MIN_VOCABULARY_SHARE * embeddings:
         raise ModelError(
-            f"{where}: the tokenizer has only {len(tokenizer)} entries for {embeddings} embeddings of the model, so most "
+            f"{where}: the tokenizer has only {len(tokenizer)} entries for {embeddings} embeddings, so most "
             "words would be unknown; put the files of the model's own tokenizer into the folder (tokenizer.json)"
         )
 
