@@ -25,12 +25,9 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
 from kdrun.models.parameters import head_prefix, model_fingerprint
 from kdrun.models.t5_base import ATTENTION, TaskT5
+from kdrun.models.text_limits import check_positions, check_vocabulary
 from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
-
-MIN_VOCABULARY_SHARE = 0.5
-"""Least entries of a tokenizer per embedding. Models round their embeddings up, by a few percent at most; without its
-files a tokenizer class of transformers makes up a vocabulary of a few special tokens."""
 
 
 def from_hub(
@@ -81,7 +78,7 @@ def from_folder(
     config = read_config(folder, where)
     tokenizer = read_tokenizer(folder, where)
     check_positions(config, tokenizer, context.max_length, where)
-    _check_vocabulary(config, tokenizer, where)
+    check_vocabulary(config, tokenizer, where)
     if families.is_text_to_text(config):
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
     if context.task.is_extraction and context.role != "generator":
@@ -174,36 +171,6 @@ def _text_to_text(
     return ModelBundle(
         model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes
     )
-
-
-def _check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> None:
-    embeddings = getattr(config, "vocab_size", None)
-    if isinstance(embeddings, int) and len(tokenizer) > embeddings:
-        raise ModelError(
-            f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings, so they belong "
-            "to different checkpoints; put the right tokenizer files into the folder"
-        )
-    if isinstance(embeddings, int) and len(tokenizer) < MIN_VOCABULARY_SHARE * embeddings:
-        raise ModelError(
-            f"{where}: the tokenizer has only {len(tokenizer)} entries for {embeddings} embeddings, so most "
-            "words would be unknown; put the files of the model's own tokenizer into the folder (tokenizer.json)"
-        )
-
-
-def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> None:
-    """Check that a model has as many positions as texts have tokens; otherwise its first long text fails inside it.
-
-    Raises:
-        ModelError: there are too few positions.
-    """
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions <= 0:
-        return
-    room = positions - families.first_position(config, tokenizer)
-    if max_length > room:
-        raise ModelError(
-            f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
-        )
 
 
 @dataclass

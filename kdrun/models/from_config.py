@@ -22,9 +22,9 @@ from kdrun.config.model import ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
 from kdrun.models import families, label_alignment, pretrained_body, t5_tasks, tokenizer_training
 from kdrun.models.bundle import BuildContext, ModelBundle
-from kdrun.models.from_checkpoint import check_positions
 from kdrun.models.parameters import model_fingerprint
 from kdrun.models.t5_base import TaskT5, init_t5
+from kdrun.models.text_limits import check_positions
 from kdrun.models.tokenizers import fitting_tokenizer
 from kdrun.rng import seeded_init
 

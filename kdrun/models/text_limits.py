@@ -1,0 +1,47 @@
+"""Check that a tokenizer, its model and the longest text fit each other."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from kdrun.errors import ModelError
+from kdrun.models import families
+
+MIN_VOCABULARY_SHARE = 0.5
+"""Least entries of a tokenizer per embedding. Models round their embeddings up, by a few percent at most; without its
+files a tokenizer class of transformers makes up a vocabulary of a few special tokens."""
+
+
+def check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, where: str) -> None:
+    """Check that a tokenizer has about as many entries as its model has embeddings.
+
+    Raises:
+        ModelError: it has more, or far fewer.
+    """
+    embeddings = getattr(config, "vocab_size", None)
+    if isinstance(embeddings, int) and len(tokenizer) > embeddings:
+        raise ModelError(
+            f"{where}: the tokenizer has {len(tokenizer)} entries, the model {embeddings} embeddings, so they belong "
+            "to different checkpoints; put the right tokenizer files into the folder"
+        )
+    if isinstance(embeddings, int) and len(tokenizer) < MIN_VOCABULARY_SHARE * embeddings:
+        raise ModelError(
+            f"{where}: the tokenizer has only {len(tokenizer)} entries for {embeddings} embeddings, so most "
+            "words would be unknown; put the files of the model's own tokenizer into the folder (tokenizer.json)"
+        )
+
+
+def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> None:
+    """Check that a model has as many positions as texts have tokens; otherwise its first long text fails inside it.
+
+    Raises:
+        ModelError: there are too few positions.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return
+    room = positions - families.first_position(config, tokenizer)
+    if max_length > room:
+        raise ModelError(
+            f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
+        )
