@@ -84,6 +84,10 @@ class Console:
         """Print a plain line; markup in the text is escaped."""
         self.rich.print(escape(text))
 
+    def progress(self, text: str) -> None:
+        """Print a line on the progress of a long activity."""
+        self.rich.print(f"[dim]{escape(text)}[/dim]")
+
     def key_values(self, title: str, rows: list[tuple[str, str]]) -> None:
         """Print a heading and aligned `name  value` lines."""
         self.rich.print(f"[bold]{escape(title)}[/bold]")

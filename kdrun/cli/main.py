@@ -142,13 +142,16 @@ def _print_error(error: KdrunError) -> int:
 
 
 def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
+    from kdrun import progress
     from kdrun.config import compose
+    from kdrun.console import Console
     from kdrun.runs import resume
 
     if show and multirun:
         raise ConfigError(["--cfg job shows the config of one run; leave out -m and name one value of each key"])
     overrides = subcommands.current_overrides(resume.expand_resume(overrides))
-    problems = compose.validate_overrides(overrides, multirun=multirun)
+    with progress.show_on(Console()), progress.track("checking the config"):
+        problems = compose.validate_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)
     if show:
@@ -229,6 +232,7 @@ def hydra_job(composed: DictConfig) -> None:
     """Run one composed config. An error that the user can fix is printed, and a sweep continues with the next cell."""
     from hydra.core.hydra_config import HydraConfig
 
+    from kdrun import progress
     from kdrun.config.compose import to_config
     from kdrun.config.validation.rules import validate
     from kdrun.console import Console
@@ -236,6 +240,8 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.experiments.sweeps import resolve_cell
 
     console, config = Console(), to_config(composed)
+    with progress.show_on(console), progress.track("loading PyTorch and transformers"):
+        from kdrun.runs import runner
     is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
     try:
         problems = validate(config)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from kdrun import progress
 from kdrun.data import prompt_tokenization
 from kdrun.data.splits import TEXT_COLUMNS, Split
 from kdrun.errors import ModelError
@@ -169,7 +170,7 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
     table, _ = cache.fetch(
         "tokens",
         key,
-        lambda work: _write(work / FILE, _columns(text_tokenizer.chunks(split))),
+        lambda work: _write(work / FILE, _columns(_track(text_tokenizer.chunks(split), split))),
         lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
     )
     return text_tokenizer.to_split(table, hashing.digest(key)[:24])
@@ -237,6 +238,14 @@ def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
 def row_offsets(lengths: np.ndarray) -> np.ndarray:
     """Start of each row among all tokens, and their total number: int64 [rows + 1], as 2³¹ tokens are possible."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _track(chunks: Iterator[dict[str, np.ndarray]], split: Split) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the chunks of a split, and report the progress."""
+    with progress.track(f"tokenizing {split.name}", split.num_rows) as activity:
+        for chunk in chunks:
+            yield chunk
+            activity.advance(len(chunk["lengths"]))
 
 
 def _write(path: Path, batch: pa.RecordBatch) -> None:

@@ -9,13 +9,14 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from kdrun import progress
 from kdrun.config.architectures import Architecture
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.errors import ModelError
@@ -72,10 +73,15 @@ def from_corpus(
     backend, _ = cache.fetch(
         "vocabulary",
         key,
-        lambda work: train(corpus.lines(), vocab_size).save(str(work / "tokenizer.json")),
+        lambda work: _train(train, corpus, vocab_size).save(str(work / "tokenizer.json")),
         lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")),
     )
     return wrap(backend, architecture, max_length)
+
+
+def _train(train: Callable[[Iterator[str], int], Tokenizer], corpus: Corpus, vocab_size: int) -> Tokenizer:
+    with progress.track("building the vocabulary from the corpus"):
+        return train(corpus.lines(), vocab_size)
 
 
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:

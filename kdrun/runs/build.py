@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kdrun import registry
+from kdrun import progress, registry
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.schema import RunConfig
@@ -43,7 +43,8 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         ConfigError: a model from the hub does not fit the task or the method.
         ModelError: models do not fit each other.
     """
-    roles = _build_roles(context)
+    with progress.track("building the models"):
+        roles = _build_roles(context)
     if context.requires.shared_vocabulary:
         _check_same_vocabulary(roles)
     elif evaluator.task_type.generates_text and context.requires.teacher:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from kdrun import progress
 from kdrun.console import Console
 from kdrun.reporting.html import report
 
@@ -39,7 +40,9 @@ def complete(run_dir: Path, with_report: bool, console: Console) -> None:
         else:
             path.unlink(missing_ok=True)
     if with_report:
-        console.print(f"report: {report.write_run_report(run_dir)}")
+        with progress.track("writing the report"):
+            path = report.write_run_report(run_dir)
+        console.print(f"report: {path}")
 
 
 def _leftovers(run_dir: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate.utils import release_memory as release_device_memory
 
-from kdrun import registry, signals
+from kdrun import progress, registry, signals
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
@@ -62,7 +62,7 @@ def run(
         KeyboardInterrupt: after everything was saved and the ledger was updated.
     """
     console = console or Console()
-    with hub_offline.offline_mode(config.offline), log_to(console):
+    with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
         return _run(config, console, overrides, group)
 
 
@@ -139,7 +139,7 @@ def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
         KdrunError: the data cannot be read or the device is missing, so nothing can be checked.
     """
     config = replace(per_domain.first_domain_config(config), dry_run=True)
-    with hub_offline.offline_mode(config.offline), log_to(console):
+    with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
         metric_loggers.check_installed(config.tracker)
         context = _start(config, console, "", None, is_check=True)
         data, evaluator = _load_data(context)
@@ -199,7 +199,8 @@ def _start(
 def _load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
     """Load the rows and make the evaluator; a resumed run must find the rows and libraries it had before."""
     config, accelerator, run_dir = context.config, context.accelerator, context.run_dir
-    data = run_data.load_run_data(config)
+    with progress.track("reading the data"):
+        data = run_data.load_run_data(config)
     dev = {name: data.splits[name] for name in config.task.dev_splits}
     evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
     if run_dir is not None:
@@ -284,7 +285,6 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
     try:
         training = Trainer(method, phases, loader, settings, run.accelerator, evaluate, callback, checkpoints).run()
     finally:
-        callback.close()
         if tracker is not None:
             tracker.close()
     return StudentResult(training, callback.samples, callback.first_steps)

@@ -83,15 +83,10 @@ def fine_tune(run: PreparedRun, strategy: DomainStrategy | None) -> TeacherResul
     config, bundle = run.config, run.roles["teacher"]
     rows = teacher_rows(run, strategy)
     callback = ProgressCallback(run.console, "teacher", config.task.headline, config.task.dev_splits[0])
-    try:
-        training_set, student_weights = teacher_training_set(run, rows, strategy)
-        context = build.make_build_context(run, "teacher")
-        checkpoints = build.make_checkpoint_manager(run, "teacher", save_final=False)
-        teacher = finetune.load_or_finetune(
-            bundle, context, _evaluation(run, rows), training_set, callback, checkpoints
-        )
-    finally:
-        callback.close()
+    training_set, student_weights = teacher_training_set(run, rows, strategy)
+    context = build.make_build_context(run, "teacher")
+    checkpoints = build.make_checkpoint_manager(run, "teacher", save_final=False)
+    teacher = finetune.load_or_finetune(bundle, context, _evaluation(run, rows), training_set, callback, checkpoints)
     origin = "loaded from the cache" if teacher.from_cache else "fine-tuned and saved in the cache"
     domain_note = "" if strategy is None else f" (domain_strategy={strategy.value}, on {rows.display_name})"
     run.console.print(f"teacher {origin}{domain_note}")

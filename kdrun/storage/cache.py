@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from kdrun import progress
 from kdrun.errors import CacheError, KdrunError, PathError
 from kdrun.storage import cache_eviction
 from kdrun.storage.hashing import digest
@@ -132,7 +133,8 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=LOCK_NOTICE_AFTER)
     except Timeout:
         log.warning("another process is building the cache entry %s; waiting for it", folder)
-        lock.acquire()
+        with progress.track("waiting for the cache entry"):
+            lock.acquire()
     try:
         yield
     finally:

@@ -64,7 +64,7 @@ class ExtractionTask(TaskType):
         out = np.full(tokens.num_rows, GeneratedAnswer("", True), dtype=object)
         device = predictor.accelerator.device
         with predictor.inference_mode(bundle.model):
-            for rows in predictor.batches(tokens)[:limit]:
+            for rows in predictor.batches(tokens, "writing answers", limit):
                 batch = {name: values.to(device) for name, values in tokens.batch(rows).items()}
                 ids, finished = greedy_decode(bundle.model, batch, self.task.answer_tokens)
                 texts = bundle.tokenizer.batch_decode(ids, skip_special_tokens=True)

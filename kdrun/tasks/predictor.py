@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from kdrun import progress
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.errors import TrainingError
@@ -28,9 +29,15 @@ class Predictor:
     accelerator: Accelerator
     batch_size: int
 
-    def batches(self, tokens: TokenizedSplit) -> list[np.ndarray]:
-        """Row numbers of each batch, [batch] each, longest rows first."""
-        return longest_first_batches(tokens.lengths, self.batch_size)
+    def batches(self, tokens: TokenizedSplit, label: str, limit: int | None = None) -> Iterator[np.ndarray]:
+        """Yield the row numbers of each batch, [batch] each, longest rows first, and report the progress.
+
+        Args:
+            tokens: the rows.
+            label: name of the activity.
+            limit: number of batches to run, for a dry run; None for all.
+        """
+        return progress.track_batches(longest_first_batches(tokens.lengths, self.batch_size)[:limit], label)
 
     @contextmanager
     def inference_mode(self, model: nn.Module) -> Iterator[None]:
@@ -55,7 +62,7 @@ class Predictor:
         """
         out = np.full((tokens.num_rows, width), np.nan, dtype=np.float32)
         with self.inference_mode(model):
-            for rows in self.batches(tokens)[:limit]:
+            for rows in self.batches(tokens, "scoring", limit):
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
         bad_rows = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdrun.training.step_checks import FirstStepReport
 
 
 class TrainerCallback:
-    """Receives the events of a training; ignores all of them by default."""
+    """Receives the events of a training; ignores all of them by default.
+
+    Attributes:
+        label: name of the training in progress reports, in front of the name of the phase; may be empty.
+    """
+
+    label: str = ""
 
     def on_log(self, record: dict[str, Any], total: int) -> None:
         """Receive a log record of one role.
@@ -33,3 +40,11 @@ class TrainerCallback:
 
     def on_zero_terms(self, phase: str, role: str, terms: list[str]) -> None:
         """Receive the loss terms that may start at zero and were zero in every step of a finished phase."""
+
+
+def format_losses(record: Mapping[str, Any]) -> str:
+    """Format the loss terms and the speed of a log record: `loss 0.1648  3456 examples/s`."""
+    other_keys = {"step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s"}
+    terms = "  ".join(f"{name} {value:.4f}" for name, value in record.items() if name not in other_keys)
+    rate = record.get("examples_per_s")
+    return f"{terms}  {rate:.0f} examples/s" if rate else terms

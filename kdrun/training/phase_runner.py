@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdrun import rng
+from kdrun import progress, rng
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
+from kdrun.training.callbacks import format_losses
 from kdrun.training.context import TrainerContext
 from kdrun.training.step_checks import (
     FirstStepReport,
@@ -49,6 +50,11 @@ class RunningMeans:
     def means(self) -> dict[str, float]:
         """Mean of each sum over the examples."""
         return {name: float(value) / self.count for name, value in self.sums.items()}
+
+    def record(self) -> dict[str, Any]:
+        """The means with role, learning rate, gradient norm and speed."""
+        speed = self.count / self.seconds if self.seconds else None
+        return {**self.last, **self.means(), "examples_per_s": speed}
 
 
 class PhaseRunner:
@@ -88,6 +94,7 @@ class PhaseRunner:
         self.active: str | None = None
         self.running_means = {role: RunningMeans() for role in self.planned}
         self.always_zero_terms = dict.fromkeys(self.planned, context.method.may_start_at_zero)
+        self._last_record: dict[str, Any] = {}
 
     @property
     def is_over(self) -> bool:
@@ -96,13 +103,16 @@ class PhaseRunner:
 
     def run(self) -> None:
         """Run the rest of the phase."""
-        while not self.is_over:
-            if not self.evaluation_due:
-                self._advance()
-            if self.evaluation_due:
-                self._evaluate(self.phase.name, self.step)
-                self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
-            self._checkpoint_if_due(self)
+        label = ", ".join(filter(None, (self.context.callback.label, self.phase.name)))
+        with progress.track(label, self.total, "steps", self.step) as activity:
+            while not self.is_over:
+                if not self.evaluation_due:
+                    self._advance()
+                    activity.update(self.step, self._format_losses)
+                if self.evaluation_due:
+                    self._evaluate(self.phase.name, self.step)
+                    self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
+                self._checkpoint_if_due(self)
         for role, terms in self.always_zero_terms.items():
             if terms and self.steps_by_role[role] > 1:
                 self.context.callback.on_zero_terms(self.phase.name, role, sorted(terms))
@@ -128,6 +138,11 @@ class PhaseRunner:
                 self._log(means, self.step)
         is_leading = turn.role == self.phase.leading_role
         self.evaluation_due = self.phase.evaluated and (is_last or (is_leading and num_taken % self.eval_every == 0))
+
+    def _format_losses(self) -> str:
+        """Losses and speed since the last log record of the role that took the last step, or of this record."""
+        running = self.running_means[turn_at(self.phase.turns, self.step - 1).role]
+        return format_losses(running.record() if running.count else self._last_record)
 
     def _is_stopped(self, role: str) -> bool:
         """Whether the method has stopped training a role; the first time, report the reason."""
@@ -243,21 +258,13 @@ class PhaseRunner:
 
     def _log(self, running: RunningMeans, step: int) -> None:
         self.context.result.train_seconds += running.seconds
-        means, role = running.means(), running.last["role"]
+        means, role = running.record(), running.last["role"]
         self.always_zero_terms[role] = frozenset(
             name for name in self.always_zero_terms[role] if means.get(name) == 0.0
         )
-        self.context.callback.on_log(
-            {
-                "step": step,
-                "phase": self.phase.name,
-                "epoch": round(self.steps_by_role[self.phase.leading_role] / self.steps_per_epoch, 4),
-                **running.last,
-                **means,
-                "examples_per_s": running.count / running.seconds if running.seconds else None,
-            },
-            self.total,
-        )
+        epoch = round(self.steps_by_role[self.phase.leading_role] / self.steps_per_epoch, 4)
+        self._last_record = {"step": step, "phase": self.phase.name, "epoch": epoch, **means}
+        self.context.callback.on_log(self._last_record, self.total)
         self.running_means[role] = RunningMeans()
 
 

@@ -20,6 +20,7 @@ def main(overrides: list[str]) -> int:
     rows, and prints the checks that passed and failed, with remedies. Takes the overrides of a run, e.g.
     kdrun check method=kd task=sst2 preset=mini data.dir=GLUE_FOLDER
     """
+    from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
     from kdrun.config import compose
     from kdrun.console import Console
@@ -27,8 +28,8 @@ def main(overrides: list[str]) -> int:
 
     console, config = Console(), compose.load_config(current_overrides(overrides))
     check_run_files(config)
-    from kdrun.runs import runner  # imports torch
-
+    with progress.show_on(console), progress.track("loading PyTorch and transformers"):
+        from kdrun.runs import runner
     checks = runner.preflight(config, console)
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.value) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)

@@ -6,8 +6,13 @@ import json
 import shlex
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kdrun.experiments.compare.options import CompareOptions
+
+if TYPE_CHECKING:
+    from kdrun.config.schema import RunConfig
+    from kdrun.console import Console
 
 OPTIONS = CompareOptions
 
@@ -27,25 +32,32 @@ def main(args: list[str]) -> int:
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all \\
       teacher.domain_strategy=single,meta
     """
+    from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
     from kdrun.config import options
     from kdrun.console import Console
+
+    args, console = current_overrides(args), Console()
+    settings, overrides = options.parse_options(CompareOptions, args, others=True)
+    with progress.show_on(console):
+        return _compare(settings, overrides, shlex.join(["kdrun", "compare", *args]), console)
+
+
+def _compare(settings: CompareOptions, overrides: list[str], command: str, console: Console) -> int:
     from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.record import build_record
+    from kdrun.progress import track
     from kdrun.storage import hub_offline
-    from kdrun.storage.files import append_jsonl, make_folder, write_atomic
-    from kdrun.storage.ledger import LEDGER
 
-    started, args = time.perf_counter(), current_overrides(args)
-    settings, rest = options.parse_options(CompareOptions, args, others=True)
-    console, seeds = Console(), list(range(1, settings.seeds + 1))
-    arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), rest)
-    config = arms[0].config(1)
-    for arm in arms:
-        check_run_files(arm.config(1))
-    with hub_offline.offline_mode(config.offline):
+    started, seeds = time.perf_counter(), list(range(1, settings.seeds + 1))
+    with track("checking the configs"):
+        arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), overrides)
+        config = arms[0].config(1)
+        for arm in arms:
+            check_run_files(arm.config(1))
+    with hub_offline.offline_mode(config.offline), track("reading the data"):
         data = load_rows(arms)
     equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))
     display.print_header(arms, seeds, data, console)
@@ -54,9 +66,20 @@ def main(args: list[str]) -> int:
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
-    command = shlex.join(["kdrun", "compare", *args])
-    record = build_record(arms, seeds, settings, config, data, command)
+    with track("computing the verdicts"):
+        record = build_record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)
+    _write(record, config, console)
+    return int(any(arm["failed"] for arm in record["arms"]))
+
+
+def _write(record: dict[str, Any], config: RunConfig, console: Console) -> None:
+    """Write and print a comparison, and write its report."""
+    from kdrun.experiments.compare import display
+    from kdrun.progress import track
+    from kdrun.storage.files import append_jsonl, make_folder, write_atomic
+    from kdrun.storage.ledger import LEDGER
+
     folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
     make_folder(folder, Path(config.output_dir))
     write_atomic(folder / "comparison.json", json.dumps(record, indent=1) + "\n")
@@ -66,5 +89,6 @@ def main(args: list[str]) -> int:
     if config.report:
         from kdrun.reporting.html import report
 
-        console.print(f"report: {report.write_comparison_report(folder)}")
-    return int(any(arm["failed"] for arm in record["arms"]))
+        with track("writing the report"):
+            path = report.write_comparison_report(folder)
+        console.print(f"report: {path}")

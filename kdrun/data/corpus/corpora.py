@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from kdrun import progress
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.data import embedded, hub_datasets
 from kdrun.data.local_folder import check_inside
@@ -23,6 +24,8 @@ CLEANING = 1
 
 HEADING = re.compile(r"^\s*=+ .* =+\s*$")
 SPLIT_MARK = re.compile(r" @([-,.])@ ")
+LINES_PER_REPORT = 1000
+"""Lines between two progress reports."""
 BLANKS = re.compile(r"\s+")
 UNKNOWN = "<unk>"
 """Replaces rare words in the word-level editions of WikiText."""
@@ -55,18 +58,22 @@ class Corpus:
             DataError: a file is not UTF-8, or no text is left after cleaning.
         """
         empty = True
-        for line in self.open_lines():
-            text = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
-            if text:
-                empty = False
-                yield text
+        with progress.track("reading the corpus", unit="lines") as activity:
+            for number, line in enumerate(self.open_lines(), start=1):
+                text = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
+                if text:
+                    empty = False
+                    yield text
+                if number % LINES_PER_REPORT == 0:
+                    activity.update(number)
         if empty:
             raise DataError(f"the corpus {self.name} has no lines of text; set corpus.dir=PATH to another folder")
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the text and its cleaning, 64 hex digits; part of cache keys."""
-        return self.hash_content()
+        with progress.track("computing the hash of the corpus"):
+            return self.hash_content()
 
 
 @register("corpus", "embedded", config=CorpusConfig)

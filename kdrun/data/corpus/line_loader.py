@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from kdrun import rng
+from kdrun import progress, rng
 from kdrun.data.batch import Batch
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.errors import ModelError
@@ -41,15 +41,17 @@ class LineLoader:
     ) -> None:
         lines, self.role = islice(corpus.lines(), num_lines), role
         self.rows: list[list[int]] = []
-        while chunk := list(islice(lines, CHUNK)):
-            encoded = tokenizer(
-                chunk,
-                truncation=True,
-                max_length=max_length,
-                return_attention_mask=False,
-                return_token_type_ids=False,
-            )["input_ids"]
-            self.rows += [row for row in encoded if len(row) > 2]  # type: ignore[union-attr, arg-type]
+        with progress.track(f"tokenizing the corpus for the {role}") as activity:
+            while chunk := list(islice(lines, CHUNK)):
+                encoded = tokenizer(
+                    chunk,
+                    truncation=True,
+                    max_length=max_length,
+                    return_attention_mask=False,
+                    return_token_type_ids=False,
+                )["input_ids"]
+                self.rows += [row for row in encoded if len(row) > 2]  # type: ignore[union-attr, arg-type]
+                activity.advance(len(chunk))
         if not self.rows:
             raise ModelError(f"the corpus {corpus.name} has no words for pretraining; give another: corpus.dir=PATH")
         assert isinstance(tokenizer.pad_token_id, int)

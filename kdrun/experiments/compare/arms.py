@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from kdrun import registry
+from kdrun import progress, registry
 from kdrun.config import compose, domains
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, QuietConsole
 from kdrun.errors import RECOVERABLE_ERRORS, ConfigError
 from kdrun.experiments import reuse
+from kdrun.formatting import duration, percent
 from kdrun.methods.phases import num_steps
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.ledger import LEDGER, Status, finished, read_runs
-from kdrun.storage.run_result import RESULT, RunResult, read_result
+from kdrun.storage.run_result import RESULT, RunResult, headline_score, read_result
 
 if TYPE_CHECKING:
     from kdrun.data.dataset import TaskDataset
@@ -138,34 +141,65 @@ def _budget(config: RunConfig, rows: int, by_domain: Mapping[str, int]) -> int:
     return sum(num_steps(config.optim, max(1, round(fraction * count))) for count in by_domain.values())
 
 
-def run_missing(arms: list[Arm], seeds: list[int], console: Console) -> None:
+def run_missing(
+    arms: list[Arm], seeds: list[int], console: Console, clock: Callable[[], float] = time.monotonic
+) -> None:
     """Reuse finished runs and run the missing ones, seed by seed, so that an interrupted comparison stays balanced.
 
     A finished run is reused if config, code and data are equal, since a repetition would give the same numbers. A
-    stopped or killed run resumes from its last checkpoint. A failed run is recorded and the comparison continues.
-    """
-    from kdrun.runs import runner
+    stopped or killed run resumes from its last checkpoint. A failed run is recorded and the comparison continues. Each
+    run that ends is printed with its score, its time, and the time that the others will take.
 
-    quiet = QuietConsole(console.rich)
-    for seed in seeds:
-        for arm in arms:
-            config = arm.config(seed)
-            output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
-            existing = reuse.find_run(output_dir, key)
-            if existing is not None and existing.status is Status.done:
-                folder = existing.folder
-                console.print(f"{arm.name}, seed {seed}: reused, {folder}")
-            else:
-                # a failed run starts again in a new folder: in its old one it would fail again
-                stopped = existing.folder if existing is not None and existing.status in STOPPED else None
-                console.print(f"{arm.name}, seed {seed}: {'starts' if stopped is None else f'resumes in {stopped}'}")
-                config = config if stopped is None else replace(config, run_dir=str(stopped))
-                try:
-                    runner.run(config, quiet, [*arm.overrides, f"seed={seed}"])
-                except RECOVERABLE_ERRORS as error:
-                    arm.failed[seed] = f"{type(error).__name__}: {error}"
-                    console.error(f"{arm.name}, seed {seed}: {error}")
-                    continue
-                folder = finished(read_runs(output_dir / LEDGER))[key]
-            arm.results[seed] = read_result(folder / RESULT)
-            arm.folders[seed] = folder
+    Args:
+        arms: arms, which receive the results.
+        seeds: seeds of the runs.
+        console: where to print.
+        clock: seconds since any moment.
+    """
+    quiet, seconds = QuietConsole(console.rich), list[float]()
+    runs = [(seed, arm) for seed in seeds for arm in arms]
+    for number, (seed, arm) in enumerate(runs, start=1):
+        started, name = clock(), f"{arm.name}, seed {seed}"
+        is_reused = _run_or_reuse(arm, seed, quiet, console)
+        if not is_reused:
+            seconds.append(clock() - started)
+        time_text, left = "reused" if is_reused else duration(seconds[-1]), len(runs) - number
+        eta = f", about {duration(fmean(seconds) * left)} left" if seconds and left else ""
+        console.print(f"{name}: {_score(arm, seed)}, {time_text}; {number} of {len(runs)} runs ended{eta}")
+
+
+def _score(arm: Arm, seed: int) -> str:
+    """Headline score of a run that ended: `dev accuracy 93.4 %`."""
+    if seed not in arm.results:
+        return "failed"
+    result, headline = arm.results[seed], arm.results[seed]["headline"]
+    return f"{headline['split']} {headline['metric']} {percent(headline_score(headline, result['student']))}"
+
+
+def _run_or_reuse(arm: Arm, seed: int, quiet: QuietConsole, console: Console) -> bool:
+    """Set the result of an arm's run with this seed, or its error; return whether a finished run was reused."""
+    with progress.track("loading PyTorch and transformers"):
+        from kdrun.runs import runner
+
+    config = arm.config(seed)
+    output_dir, key = Path(config.output_dir), (config_hash(config), code_digest(), arm.data_hash)
+    existing = reuse.find_run(output_dir, key)
+    is_done = existing is not None and existing.status is Status.done
+    if existing is not None and is_done:
+        console.print(f"{arm.name}, seed {seed}: reused, {existing.folder}")
+        folder = existing.folder
+    else:
+        # a failed run starts again in a new folder: in its old one it would fail again
+        stopped = existing.folder if existing is not None and existing.status in STOPPED else None
+        console.print(f"{arm.name}, seed {seed}: {'starts' if stopped is None else f'resumes in {stopped}'}")
+        config = config if stopped is None else replace(config, run_dir=str(stopped))
+        try:
+            runner.run(config, quiet, [*arm.overrides, f"seed={seed}"])
+        except RECOVERABLE_ERRORS as error:
+            arm.failed[seed] = f"{type(error).__name__}: {error}"
+            console.error(f"{arm.name}, seed {seed}: {error}")
+            return False
+        folder = finished(read_runs(output_dir / LEDGER))[key]
+    arm.results[seed] = read_result(folder / RESULT)
+    arm.folders[seed] = folder
+    return is_done

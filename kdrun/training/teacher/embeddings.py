@@ -13,6 +13,7 @@ from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
 from kdrun.models.domain_embedding import mean_pool
+from kdrun.progress import track_batches
 from kdrun.storage import cache
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def _encode(bundle: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerato
     model = bundle.model.eval()
     out = np.empty((tokens.num_rows, model.config.hidden_size), np.float32)
     with torch.inference_mode(), accelerator.autocast():
-        for rows in longest_first_batches(tokens.lengths, BATCH):
+        for rows in track_batches(longest_first_batches(tokens.lengths, BATCH), "embedding rows"):
             batch = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
             hidden = model.base_model(**batch).last_hidden_state
             out[rows] = mean_pool(hidden, batch["attention_mask"], skip=1).cpu().numpy()

@@ -22,6 +22,7 @@ from kdrun.data.tokenization import TokenizedSplit
 from kdrun.errors import DataError
 from kdrun.methods.shared.intermediate_layers import TeacherStateSpec
 from kdrun.models.bundle import ModelBundle
+from kdrun.progress import track_batches
 from kdrun.storage import cache
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,8 @@ def _fill(
     first_map = np.concatenate([[0], np.cumsum(lengths**2)])
     model = bundle.model.eval()
     with torch.inference_mode(), accelerator.autocast():
-        for rows in longest_first_batches(tokens.lengths, BATCH):
+        batches = longest_first_batches(tokens.lengths, BATCH)
+        for rows in track_batches(batches, "computing the teacher's hidden states"):
             inputs = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
             out = spec.forward(model, inputs)
             states = torch.stack([out.hidden_states[i].float() for i in spec.hidden_states], dim=2)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from kdrun import rng
+from kdrun import progress, rng
 from kdrun.data.loader import BatchLoader
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.splits import SEPARATOR, TEXT_COLUMNS
@@ -76,6 +76,12 @@ class RowGenerator:
 
         Each pass over the source rows draws as many of them at random as rows are missing, with new noise.
         """
+        with progress.track("generating text", self.num_rows) as activity:
+            for row in self._rows():
+                yield row
+                activity.advance()
+
+    def _rows(self) -> Iterator[GeneratedRow]:
         self.method.roles["generator"].eval()
         batch_numbers, lengths = count(), self.loader.tokens["student"].lengths
         for pass_number in count():

@@ -1,10 +1,17 @@
-"""Arms of one budget, on the same rows."""
+"""Arms of one budget, on the same rows; the line of each run that ends."""
+
+import io
+from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console as RichConsole
 
+from kdrun.console import Console, QuietConsole
 from kdrun.errors import ConfigError
+from kdrun.experiments.compare import arms as arms_module
 from kdrun.experiments.compare import plan
-from kdrun.experiments.compare.arms import equalize_budgets, load_rows
+from kdrun.experiments.compare.arms import Arm, equalize_budgets, load_rows, run_missing
 from kdrun.methods.phases import num_steps
 
 SMALL = ["task=amazon", "preset=smoke", "optim.steps=null"]
@@ -60,3 +67,34 @@ def test_rows_that_arms_share_are_read_once(monkeypatch: pytest.MonkeyPatch) -> 
     data = load_rows(arms)
     assert len(loads) == 1
     assert {arm.data_hash for arm in arms} == {data.fingerprint}
+
+
+def test_each_run_that_ends_is_printed_with_its_score_its_time_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    def run(arm: Arm, seed: int, quiet: QuietConsole, console: Console) -> bool:
+        """The first arm is reused, the second takes 30 s or 90 s, the third fails after 60 s."""
+        nonlocal now
+        now += {"finetune": 0, "kd": 30 if seed == 1 else 90, "mate_kd": 60}[arm.name]
+        if arm.name == "mate_kd":
+            arm.failed[seed] = "broken"
+        else:
+            result: Any = {"headline": {"split": "dev", "metric": "accuracy"}}
+            arm.results[seed] = result | {"student": {"metrics": {"dev": {"accuracy": 0.8 + seed / 10}}}}
+            arm.folders[seed] = Path()
+        return arm.name == "finetune"
+
+    monkeypatch.setattr(arms_module, "_run_or_reuse", run)
+    text = io.StringIO()
+    arms = [Arm(name, name, []) for name in ("finetune", "kd", "mate_kd")]
+    run_missing(arms, [1, 2], Console(RichConsole(file=text, width=120)), lambda: now)
+    assert text.getvalue().splitlines() == [
+        "finetune, seed 1: dev accuracy 90.0 %, reused; 1 of 6 runs ended",
+        "kd, seed 1: dev accuracy 90.0 %, 30 s; 2 of 6 runs ended, about 2 min 0 s left",
+        "mate_kd, seed 1: failed, 60 s; 3 of 6 runs ended, about 2 min 15 s left",
+        "finetune, seed 2: dev accuracy 100.0 %, reused; 4 of 6 runs ended, about 90 s left",
+        "kd, seed 2: dev accuracy 100.0 %, 90 s; 5 of 6 runs ended, about 60 s left",
+        "mate_kd, seed 2: failed, 60 s; 6 of 6 runs ended",
+    ]
