@@ -23,18 +23,28 @@ def escape_control(text: str) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Format a score: 0.8123."""
+    """Format a number with fixed decimals: 0.8123."""
     return NOT_MEASURED if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 4, *, minus: str = MINUS_SIGN) -> str:
-    """Format a difference with its sign: +0.0123."""
+    """Format a number with its sign: +0.0123."""
     return NOT_MEASURED if value is None else f"{value:+.{digits}f}".replace("-", minus)
 
 
 def percent(value: float | None, digits: int = 1, *, unit: str = " %") -> str:
-    """Format a share in percent: 88.1 %."""
+    """Format a score or a share in percent: 88.1 %."""
     return NOT_MEASURED if value is None else f"{100 * value:.{digits}f}{unit}"
+
+
+def points(value: float | None, digits: int = 1, *, minus: str = MINUS_SIGN) -> str:
+    """Format a difference of scores in percentage points: +1.2."""
+    return NOT_MEASURED if value is None else signed(100 * value, digits, minus=minus)
+
+
+def percent_sd(mean: float | None, sd: float | None, digits: int = 1) -> str:
+    """Format the mean and the standard deviation of scores in percent: 88.1 ± 0.4 %."""
+    return NOT_MEASURED if mean is None else f"{mean_sd(mean, sd, digits, scale=100)} %"
 
 
 def mean_sd(mean: float | None, sd: float | None, digits: int = 4, *, scale: float = 1) -> str:

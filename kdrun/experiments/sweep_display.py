@@ -31,7 +31,7 @@ def _scores(cell: dict[str, Any]) -> list[str]:
     teacher_score = cell["teacher"]["metrics"][split][metric] if cell["teacher"] else None
     return [
         f"{split} {metric}",
-        number(teacher_score),
-        number(cell["student"]["metrics"][split][metric]),
+        percent(teacher_score),
+        percent(cell["student"]["metrics"][split][metric]),
         percent(cell["retention"]),
     ]

@@ -23,7 +23,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.data import run_data
 from kdrun.data.dataset import TaskDataset
-from kdrun.formatting import number
+from kdrun.formatting import percent
 from kdrun.runs.provenance import code_digest, provenance
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage.files import read_jsonl
@@ -208,6 +208,6 @@ def _print_scores(result: RunResult, console: Console) -> None:
     teacher = result["teacher"]["metrics"][split] if result["teacher"] else {}
     student = result["student"]["metrics"][split]
     keys = {name: f"{metric}_{name}" for name in result.get("domains", {})} | {"mean": metric}
-    rows = [[name, number(teacher.get(key)), number(student.get(key))] for name, key in keys.items()]
+    rows = [[name, percent(teacher.get(key)), percent(student.get(key))] for name, key in keys.items()]
     title = f"{result['method']} on {result['data']['name']}, {metric} on {split}"
     console.table(title, ["domain", "teacher", "student"], rows)

@@ -57,7 +57,7 @@ def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[Prefli
     elif teacher is not None and teacher.scores is not None:
         split, metric = run.config.task.dev_splits[0], run.config.task.headline  # as in the check for weak teachers
         value = teacher.scores[split][metric]
-        score = "undefined" if value is None else f"{value:.4f}"
+        score = "undefined" if value is None else percent(value)
         yield PreflightCheck("teacher's score", ok=True, value=f"{split} {metric} {score}")
 
 

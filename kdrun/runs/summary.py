@@ -36,7 +36,7 @@ def score_rows(teacher: Scores | None, student: Scores, baseline: Scores) -> lis
             teacher_score = teacher[split][metric] if teacher else None
             retention = percent(value / teacher_score if value is not None and teacher_score else None)
             scores = [baseline[split].get(metric), teacher_score, value]
-            rows.append([f"{split} {metric}", *map(number, scores), retention])
+            rows.append([f"{split} {metric}", *map(percent, scores), retention])
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdrun.console import Console
-from kdrun.formatting import number
+from kdrun.formatting import percent
 from kdrun.training.callbacks import TrainerCallback, format_losses
 from kdrun.training.step_checks import FirstStepReport
 
@@ -25,7 +25,7 @@ class ProgressCallback(TrainerCallback):
         """Print the headline score."""
         value = record["eval"].get(self.split, {}).get(self.headline)
         mark = "  best so far" if is_best else ""
-        line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {number(value)}"
+        line = f"  {self.label}, {record['phase']} step {record['step']}: {self.split} {self.headline} {percent(value)}"
         self.console.print(f"{line}  {format_losses(self.last)}{mark}")
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:

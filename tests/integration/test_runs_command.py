@@ -81,7 +81,21 @@ def test_the_list_shows_runs_and_reasons_of_failures(capsys: pytest.CaptureFixtu
         "folder",
     ]
     first, second = lines[3].split(), lines[4].split()
-    assert first[2:] == ["kd", "SST-2", "smoke", "1", "done", "0.8123", "dev", "accuracy", "90.9", "%", "61", "out/r1"]
+    assert first[2:] == [
+        "kd",
+        "SST-2",
+        "smoke",
+        "1",
+        "done",
+        "81.2",
+        "%",
+        "dev",
+        "accuracy",
+        "90.9",
+        "%",
+        "61",
+        "out/r1",
+    ]
     assert second[2:] == ["finetune", "rte", "smoke", "2", "failed", "n/a", "n/a", "61", "out/r2"]
     assert lines[-1] == "r2 failed: DataError: no rows"
 

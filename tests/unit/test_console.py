@@ -43,10 +43,10 @@ def test_retention_is_not_invented() -> None:
     baseline = {"dev": {"accuracy": 0.5, "f1": None}}
     rows = score_rows({"dev": {"accuracy": 0.8, "f1": 0.0}}, {"dev": {"accuracy": 0.4, "f1": 0.2}}, baseline)
     assert rows == [
-        ["dev accuracy", "0.5000", "0.8000", "0.4000", "50.0 %"],
-        ["dev f1", "n/a", "0.0000", "0.2000", "n/a"],
+        ["dev accuracy", "50.0 %", "80.0 %", "40.0 %", "50.0 %"],
+        ["dev f1", "n/a", "0.0 %", "20.0 %", "n/a"],
     ]
-    assert score_rows(None, {"dev": {"accuracy": 0.4}}, baseline)[0][2:] == ["n/a", "0.4000", "n/a"]
+    assert score_rows(None, {"dev": {"accuracy": 0.4}}, baseline)[0][2:] == ["n/a", "40.0 %", "n/a"]
 
 
 def test_log_messages_are_printed_on_the_innermost_console() -> None:

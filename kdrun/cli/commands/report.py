@@ -29,7 +29,8 @@ OPTIONS = ReportOptions
 def main(args: list[str]) -> int:
     """Write a self-contained HTML report: kdrun report PATH… [to=FILE].
 
-    PATH is a run's folder, a comparison's folder, or an output folder. Several run folders give one page.
+    PATH is a run's folder, a comparison's folder, an output folder, or a folder of comparisons such as
+    outputs/compare. Several folders of runs, or of comparisons, give one page.
     """
     from kdrun.config import options
     from kdrun.reporting.html.render import write_page
@@ -68,8 +69,11 @@ def _page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path]:
         raise ConfigError(
             [f"sweep={options.sweep} selects runs of one output folder, and {path} is not an output folder"]
         )
+    comparisons = _comparisons_page(paths, options)
+    if comparisons is not None:
+        return comparisons
     if len(paths) > 1:
-        home = Path(os.path.commonpath([path.resolve() for path in paths]))
+        home = _common_folder(paths)
         return index_page.index_page(index_page.entries_of_folders(paths), f"{len(paths)} runs"), home
     if present[run_reader.COMPARISON]:
         return comparison_page.comparison_page(path), path
@@ -78,3 +82,25 @@ def _page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path]:
     entries = index_page.entries_of_output(path, options.sweep)
     title = f"sweep {options.sweep}" if options.sweep else f"runs in {path.resolve().name}"
     return index_page.index_page(entries, title), path
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    return Path(os.path.commonpath([path.resolve() for path in paths]))
+
+
+def _comparisons_page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path] | None:
+    """Build the page of several comparisons' folders, or of a folder of comparisons without runs; None for others."""
+    from kdrun.reporting.html import comparisons_page, run_reader
+    from kdrun.storage.ledger import LEDGER
+
+    if options.sweep is not None:
+        return None
+    if len(paths) > 1 and all((path / run_reader.COMPARISON).exists() for path in paths):
+        folders, home, title = paths, _common_folder(paths), f"{len(paths)} comparisons"
+    elif len(paths) == 1 and not any((paths[0] / name).exists() for name in (run_reader.COMPARISON, LEDGER)):
+        folders, home = comparisons_page.comparison_folders(paths[0]), paths[0]
+        title = f"comparisons in {home.resolve().name}"
+    else:
+        return None
+    page_folder = Path(options.to).parent if options.to else home
+    return (comparisons_page.comparisons_page(folders, title, page_folder), home) if folders else None

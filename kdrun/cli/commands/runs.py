@@ -39,7 +39,7 @@ def _row(run: Record) -> list[str]:
     score = retention = NOT_MEASURED
     if run["status"] == Status.done.value:
         headline = run["headline"]
-        score = f"{number(headline_score(headline, run['student']))} {headline['split']} {headline['metric']}"
+        score = f"{percent(headline_score(headline, run['student']))} {headline['split']} {headline['metric']}"
         retention = percent(run.get("retention"))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))
     task = run.get("data_name") or run["task"]

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
-from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, mean_sd, number, percent, signed
+from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, number, percent, percent_sd, points
 from kdrun.reporting.tables import comparisons, domains, generated_text
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
     if len(comparisons.distinct_teachers(record)) > 1:
         console.key_values("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
     elif record["teacher"]:
-        console.print(f"teacher: {record['teacher']['name']}, {number(record['teacher']['score'])}")
+        console.print(f"teacher: {record['teacher']['name']}, {percent(record['teacher']['score'])}")
     _print_domains(record, console)
     if statistics := generated_text.statistic_rows(record):
         console.table("exported text, means over seeds", generated_text.COLUMNS, statistics)
     rows = [
-        [f"{p['a']} - {p['b']}", signed(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
+        [f"{p['a']} - {p['b']}", points(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
     ]
-    console.table("verdicts", ["pair", "difference", "95 % interval", ""], rows)
+    console.table("verdicts", ["pair", "difference (points)", "95 % interval", "verdict"], rows)
     for line in notes(record):
         console.print(line)
     for arm in record["arms"]:
@@ -42,7 +42,7 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
 
 def _teacher(arm: dict[str, Any]) -> str:
     teacher = arm["teacher"]
-    return f"{teacher['name']} {teacher['lessons'] or ''} {number(teacher['score'])}" if teacher else "none"
+    return f"{teacher['name']} {teacher['lessons'] or ''} {percent(teacher['score'])}" if teacher else "none"
 
 
 def _print_domains(record: dict[str, Any], console: Console) -> None:
@@ -50,7 +50,7 @@ def _print_domains(record: dict[str, Any], console: Console) -> None:
     names, rows = domains.domain_names(record), domains.domain_rows(record)
     if not rows:
         return
-    cells = [[row.name, *(number(row.by_domain[name][0]) for name in names), number(row.mean[0])] for row in rows]
+    cells = [[row.name, *(percent(row.by_domain[name][0]) for name in names), percent(row.mean[0])] for row in rows]
     title = f"{record['split']} {record['metric']} by domain, means over seeds"
     console.table(title, ["", *names, "mean"], cells)
 
@@ -58,7 +58,7 @@ def _print_domains(record: dict[str, Any], console: Console) -> None:
 def notes(record: dict[str, Any]) -> list[str]:
     """Sentences that explain the verdicts: reasons, margin, intervals, and the split that chose the checkpoint."""
     lines = [f"{p['a']} against {p['b']}: {p['reason']}" for p in record["pairs"] if p["reason"]]
-    lines.append(f"a tie: the interval is within ± {record['margin']:g}; intervals {record['how']}")
+    lines.append(f"a tie: the interval is within ± {100 * record['margin']:g} points; intervals {record['how']}")
     split, choosing_split = record["split"], record["chosen_on"]
     if choosing_split == split:
         lines.append(
@@ -77,7 +77,7 @@ def notes(record: dict[str, Any]) -> list[str]:
 def interval(pair: dict[str, Any]) -> str:
     """Format the confidence interval of a pair."""
     ends = pair["interval"]
-    return NOT_MEASURED if ends is None else " … ".join(signed(end, minus="-") for end in ends)
+    return NOT_MEASURED if ends is None else " … ".join(points(end, minus="-") for end in ends)
 
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
@@ -93,9 +93,9 @@ def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: 
 
 
 def _seed_scores(arm: dict[str, Any], seeds: list[int]) -> str:
-    return "  ".join("failed" if str(s) in arm["failed"] else number(arm["scores"].get(str(s))) for s in seeds)
+    return "  ".join("failed" if str(s) in arm["failed"] else percent(arm["scores"].get(str(s))) for s in seeds)
 
 
 def _arm_row(arm: dict[str, Any]) -> list[str]:
     steps = " + ".join(f"{role} {count}" for role, count in sorted(arm["steps"].items()))
-    return [arm["name"], mean_sd(arm["mean"], arm["sd"]), percent(arm["kept"]), number(arm["seconds"], 0), steps]
+    return [arm["name"], percent_sd(arm["mean"], arm["sd"]), percent(arm["kept"]), number(arm["seconds"], 0), steps]

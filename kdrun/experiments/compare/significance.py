@@ -82,12 +82,15 @@ def decide(differences: Array, resampled: Array, margin: float) -> Verdict:
     if count >= MIN_SEEDS and (low > 0 or high < 0):
         return Verdict(mean, (low, high), "BEATS" if low > 0 else "LOSES", count)
     needed = seeds_needed(mean, from_examples, from_seeds)
-    if needed is None:
+    if count < MIN_SEEDS:  # an estimate from two seeds is too rough to say that no number of seeds would do
+        more = f"; the seen difference would need about {needed} seeds" if needed and needed > MIN_SEEDS else ""
+        reason = f"fewer than {MIN_SEEDS} seeds{more}"
+    elif needed is None:
         reason = "no number of seeds would do: this dev split has too few examples for a difference this small"
     elif needed > count:
         reason = f"the seen difference would need about {needed} seeds"
     else:
-        reason = f"fewer than {MIN_SEEDS} seeds" if count < MIN_SEEDS else "near the limit: a few more seeds"
+        reason = "near the limit: a few more seeds"
     return Verdict(mean, (low, high), "INCONCLUSIVE", count, needed, reason)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kdrun.config.identity import NON_IDENTITY_KEYS
-from kdrun.formatting import NOT_MEASURED, count, duration, join_words, mean_sd, number, plural, shorten
+from kdrun.formatting import NOT_MEASURED, count, duration, join_words, mean_sd, number, percent_sd, plural, shorten
 from kdrun.reporting.html import agreement, extraction, plots, predictions
 from kdrun.reporting.html.blocks import Block, Example, Examples, Figure, Figures, Folded, Key, Table, Text
 from kdrun.reporting.html.curves import Curves, mean_curve, read_curves
@@ -112,7 +112,7 @@ def curve_blocks(arms: Sequence[RunGroup], metric: str, split: str) -> list[Bloc
     if not curves_by_arm:
         return [Text("n/a (no run has a metrics.jsonl).")]
     lines = [_line(arm, [c.scores.get(metric, {}).get(split) for c in curves]) for arm, curves in curves_by_arm]
-    figures = [_figure(f"{metric} on {split}", [line for line in lines if line])]
+    figures = [_figure(f"{metric} on {split}", [line for line in lines if line], in_percent=True)]
     keys = dict.fromkeys(key for _, curves in curves_by_arm for c in curves for key in _terms(c))
     for term, role in keys:
         lines = [_line(arm, [c.terms.get(term, {}).get(role) for c in curves]) for arm, curves in curves_by_arm]
@@ -136,10 +136,10 @@ def _line(arm: RunGroup, curves: Sequence[Any]) -> Line | None:
     return Line(arm.label, steps, means, arm.color, low, high) if steps else None
 
 
-def _figure(title: str, lines: list[Line]) -> Figure | None:
+def _figure(title: str, lines: list[Line], *, in_percent: bool = False) -> Figure | None:
     if not lines:
         return None
-    svg, group = plots.curves(title, lines)
+    svg, group = plots.curves(title, lines, in_percent=in_percent)
     return Figure(svg, title, f"Each point is the mean of {group} logged ones." if group > 1 else "")
 
 
@@ -152,8 +152,9 @@ def agreement_blocks(arms: Sequence[RunGroup]) -> list[Block]:
         missing_reasons = [reason for run in arm.runs if (reason := predictions.missing_teacher_reason(run))]
         if missing_reasons:
             reasons.setdefault(missing_reasons[0], []).append(arm.label)
-        means = [_mean_sd([values.get(key) for values in measures]) for key in ("agreement", "student", "teacher")]
-        rows.append([arm.full_name, str(len(measures)), *means])
+        agreements = percent_sd(*_mean_sd([values.get("agreement") for values in measures]))
+        errors = [mean_sd(*_mean_sd([values.get(key) for values in measures])) for key in ("student", "teacher")]
+        rows.append([arm.full_name, str(len(measures)), agreements, *errors])
     columns = ["arm", "runs", "agreement with the teacher", "student ECE", "teacher ECE"]
     notes = [f"{join_words(names)}: agreement n/a ({reason})." for reason, names in reasons.items()]
     notes.append("Means ± standard deviations over the runs. For scores, agreement is Pearson's correlation.")
@@ -176,9 +177,9 @@ def _run_measures(run: FinishedRun) -> dict[str, float | None]:
     return {"agreement": pair.agreement(), **errors}
 
 
-def _mean_sd(values: Sequence[float | None]) -> str:
+def _mean_sd(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     measured = [value for value in values if value is not None]
-    return mean_sd(fmean(measured) if measured else None, stdev(measured) if len(measured) > 1 else None)
+    return fmean(measured) if measured else None, stdev(measured) if len(measured) > 1 else None
 
 
 def row_blocks(arms: Sequence[RunGroup]) -> list[Block]:

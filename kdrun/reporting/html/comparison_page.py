@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, duration, join_words, mean_sd, number, percent, plural, signed
+from kdrun.formatting import NOT_MEASURED, duration, join_words, percent, percent_sd, plural, points
 from kdrun.reporting.html import agreement, plots, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
@@ -108,7 +108,7 @@ def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
     if not verdicts:
         blocks.append(Text("No pair was compared: a comparison needs two arms with finished runs."))
     if margin is not None:
-        note = f"TIES: the interval is within ±{number(margin)}. INCONCLUSIVE: these seeds do not decide."
+        note = f"TIES: the interval is within ± {100 * margin:g} points. INCONCLUSIVE: these seeds do not decide."
         blocks.append(Text(note, "small"))
     methods = dict.fromkeys(method for pair in record["pairs"] if (method := pair.get("how")))
     blocks += [Text(f"Intervals: {method}.", "small") for method in methods]
@@ -118,15 +118,17 @@ def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
 
 def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
     verb = {"BEATS": "beats", "TIES": "ties with", "LOSES": "loses to"}.get(pair["word"], "against")
-    text = f"{pair['a']} {verb} {pair['b']}: difference {signed(pair['difference'])} {record['metric']}"
+    unit = f" points of {record['metric']}" if pair["difference"] is not None else ""
+    text = f"{pair['a']} {verb} {pair['b']}: difference {points(pair['difference'])}{unit}"
     if pair["interval"] is None:
         text += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
     else:
         low, high = pair["interval"]
-        text += f", {_confidence(record)} interval {signed(low)} to {signed(high)}, {plural(pair['seeds'], 'seed')}"
+        text += f", {_confidence(record)} interval {points(low)} to {points(high)}, {plural(pair['seeds'], 'seed')}"
     needed, reason = pair.get("seeds_needed"), pair.get("reason")
     text += f"; {reason}" if reason else ""
-    return f"{text}. About {plural(needed, 'seed')} would decide." if needed else f"{text}."
+    is_new = needed and f"about {needed} seeds" not in (reason or "")
+    return f"{text}. About {plural(needed, 'seed')} would decide." if is_new else f"{text}."
 
 
 def _confidence(record: dict[str, Any]) -> str:
@@ -174,7 +176,8 @@ def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
         figures.append(Figure(plots.dots(title, rows, line), title, caption))
     pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
     if pairs:
-        caption = f"Mean difference over the seeds with its {_confidence(record)} interval; gray: the margin of a tie."
+        caption = f"Mean difference over the seeds in percentage points, with its {_confidence(record)} interval"
+        caption += "; gray: the margin of a tie."
         svg = plots.differences(f"differences of {title}", pairs, record.get("margin"))
         figures.append(Figure(svg, "differences", caption))
     blocks: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
@@ -190,13 +193,13 @@ def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
     seeds = [str(seed) for seed in record.get("seeds") or []]
     rows = []
     for arm, group in zip(record["arms"], arms, strict=True):
-        values = [number(arm["scores"].get(seed)) for seed in seeds]
-        rows.append([group.full_name, number(arm["mean"]), number(arm["sd"]), percent(arm.get("kept")), *values])
+        values = [percent(arm["scores"].get(seed)) for seed in seeds]
+        rows.append([group.full_name, percent(arm["mean"]), percent(arm["sd"]), percent(arm.get("kept")), *values])
     teacher, teachers = record.get("teacher"), comparisons.distinct_teachers(record)
     single = [teacher] if teacher else []
     for model in teachers if len(teachers) > 1 else single:
         name = f"teacher ({model['name']})" if len(teachers) < 2 else f"teacher {_owners(record, model)}"
-        rows.append([name, number(model["score"]), *["—"] * (2 + len(seeds))])
+        rows.append([name, percent(model["score"]), *["—"] * (2 + len(seeds))])
     columns = ["arm", "mean", "standard deviation", "retention", *(f"seed {seed}" for seed in seeds)]
     notes = [] if teacher else ["Retention: n/a (no teacher)."]
     return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
@@ -215,7 +218,7 @@ def _domain_tables(record: dict[str, Any]) -> list[Block]:
     names, rows, tags = domains.domain_names(record), [], {}
     for row in domains.domain_rows(record):
         values = [*(row.by_domain[name] for name in names), row.mean]
-        rows.append([row.name, *(mean_sd(mean, sd) for mean, sd in values)])
+        rows.append([row.name, *(percent_sd(mean, sd) for mean, sd in values)])
         published = [domains.published_value(record, row, name) for name in names]
         if any(published):
             cells = (f"{value.value} %" if value else NOT_MEASURED for value in published)

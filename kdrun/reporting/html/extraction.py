@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdrun.data import entities
-from kdrun.formatting import number, percent
+from kdrun.formatting import percent
 from kdrun.reporting.html.agreement import correctness_table, is_correct
 from kdrun.reporting.html.blocks import Block, Table
 
@@ -72,5 +72,5 @@ def _by_type(rows: Rows, split: str, has_teacher: bool) -> Table:
             scores = entities.scores_from_counts(*counts)
             if len(table_rows[entity_type]) == 1:
                 table_rows[entity_type].append(str(counts[2]))
-            table_rows[entity_type] += [number(scores[f"entity_{part}"]) for part in ("precision", "recall", "f1")]
+            table_rows[entity_type] += [percent(scores[f"entity_{part}"]) for part in ("precision", "recall", "f1")]
     return Table(f"Entities of {split} by type", columns, list(table_rows.values()), [NOTE])

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from kdrun.errors import DataError, did_you_mean
-from kdrun.formatting import NOT_MEASURED, duration, number, percent, plural, shorten
+from kdrun.formatting import NOT_MEASURED, duration, percent, plural, shorten
 from kdrun.reporting.html import agreement, arms, plots
 from kdrun.reporting.html.arms import agreement_blocks, color_key, config_blocks, curve_blocks, make_arms
 from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
@@ -151,7 +151,7 @@ def _table(entries: list[Entry]) -> list[Block]:
         if entry.status == "done":
             _, metric, split = entry.group
             retention = percent(record.get("retention"))
-            scores = [number(entry.score("teacher")), number(entry.score("student")), retention]
+            scores = [percent(entry.score("teacher")), percent(entry.score("student")), retention]
             row += [f"{metric} on {split}", *scores, duration(get_path(record, "time", "total_s"))]
         else:
             row += [NOT_MEASURED] * 5
@@ -180,13 +180,13 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
             rows.append(Row(arm.label, values, fmean(values), None, arm.color))
         teacher_scores = {score for entry in entries if (score := entry.score("teacher")) is not None}
         seeds = ", ".join(_cell(entry.record.get("seed")) for entry in entries)
-        mean = number(fmean(values) if values else None)
+        mean = percent(fmean(values) if values else None)
         table.append(
             [
                 arm.full_name,
                 seeds,
                 mean,
-                *(number(f(values) if values else None) for f in (min, max)),
+                *(percent(f(values) if values else None) for f in (min, max)),
                 _score_range(teacher_scores),
             ]
         )
@@ -206,7 +206,7 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
 
 
 def _score_range(scores: set[float]) -> str:
-    return " to ".join(number(value) for value in sorted({min(scores), max(scores)})) if scores else NOT_MEASURED
+    return " to ".join(percent(value) for value in sorted({min(scores), max(scores)})) if scores else NOT_MEASURED
 
 
 def _by_setting(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
-from kdrun.formatting import number, plural, signed
+from kdrun.formatting import number, percent, plural, points
 from kdrun.reporting.html.agreement import Calibration
 from kdrun.reporting.html.curves import Span, thin
 from kdrun.reporting.html.svg import BAND, INK, MUTED, PAPER, SERIES, to_svg
@@ -70,20 +70,21 @@ def canvas(height: float = HEIGHT, *, left: float = 50, right: float = 12, top: 
 
 
 def bars(title: str, values: Sequence[tuple[str, float | None, int]]) -> Markup:
-    """Plot horizontal bars from zero, each with its name and value above; missing values are named too."""
+    """Plot scores as horizontal bars from zero, each with its name above; missing scores are named too."""
     pitch = 38
     figure, axes = canvas(pitch * len(values) + 30, left=8, right=16, top=4, bottom=26)
     for place, (name, value, color) in enumerate(values):
         axes.barh(-place, value or 0.0, height=0.36, color=SERIES[color])
         at = min(value or 0.0, 0.0)
-        _above(axes, f"{name}\N{EN SPACE}{number(value)}", at, -place, 0.24)
+        _above(axes, f"{name}\N{EN SPACE}{percent(value)}", at, -place, 0.24)
     present = [value for _, value, _ in values if value is not None]
     axes.set_xlim(min([0.0, *present]), max([1.0, *present]))
     axes.set_ylim(-len(values) + 0.6, 0.75)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_position(("data", 0.0))
-    description = "; ".join(f"{name} {number(value)}" for name, value, _ in values)
+    _percent_axis(axes.xaxis)
+    description = "; ".join(f"{name} {percent(value)}" for name, value, _ in values)
     return to_svg(figure, f"Bars of {title}: {description}.")
 
 
@@ -93,8 +94,10 @@ def curves(
     phases: Sequence[Span] = (),
     turns: Sequence[Span] = (),
     mark: tuple[float, float, str] | None = None,
+    *,
+    in_percent: bool = False,
 ) -> tuple[Markup, int]:
-    """Plot curves over steps, thinned, on shaded phases and turns.
+    """Plot curves over steps, thinned, on shaded phases and turns; `in_percent` for scores.
 
     Returns:
         The plot, and the number of points averaged in the most thinned line (1: no line is thinned).
@@ -119,9 +122,12 @@ def curves(
     axes.set_xlim(0, 1.02 * max(line.steps[-1] for line in lines))
     axes.set_xlabel("step")
     _number_axes(axes, whole=True)
+    if in_percent:
+        _percent_axis(axes.yaxis)
     if has_names:
         _name_ends(axes, ends)
-    return to_svg(figure, f"Curves of {title} by step: {'; '.join(map(_description, lines))}."), group
+    description = "; ".join(_description(line, percent if in_percent else _short) for line in lines)
+    return to_svg(figure, f"Curves of {title} by step: {description}."), group
 
 
 def reliability(models: Sequence[tuple[str, Calibration]]) -> Markup:
@@ -163,7 +169,7 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], co
 
 
 def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None) -> Markup:
-    """Plot single values, their mean and its interval, one row each, and optionally a reference line."""
+    """Plot single scores, their mean and its interval, one row each, and optionally a reference line."""
     figure, axes = _rows_canvas(len(rows), 18 if line else 4)
     drawn = [value for row in rows for value in row.values] + ([line[1]] if line else [])
     _limits(axes, drawn, [row.interval for row in rows])
@@ -173,17 +179,18 @@ def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None) -> Mar
             axes.plot(row.interval, [-place, -place], color=color, linewidth=1.4)
         axes.plot(row.values, [-place] * len(row.values), "o", color=color, alpha=0.55, markersize=6, markeredgewidth=0)
         axes.plot([row.mean], [-place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK)
-        _above(axes, f"{row.name}\N{EN SPACE}{number(row.mean)}", None, -place, 0.2)
+        _above(axes, f"{row.name}\N{EN SPACE}{percent(row.mean)}", None, -place, 0.2)
     if line is not None:
         axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
-        text = f"{line[0]} {number(line[1])}"
+        text = f"{line[0]} {percent(line[1])}"
         axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    description = "; ".join(f"{row.name}: mean {number(row.mean)} of {len(row.values)}" for row in rows)
-    return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {number(line[1])}' if line else ''}.")
+    _percent_axis(axes.xaxis)
+    description = "; ".join(f"{row.name}: mean {percent(row.mean)} of {len(row.values)}" for row in rows)
+    return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {percent(line[1])}' if line else ''}.")
 
 
 def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup:
-    """Plot mean differences with their intervals, against zero and the tie margin."""
+    """Plot mean differences of scores with their intervals, in percentage points, against zero and the tie margin."""
     figure, axes = _rows_canvas(len(rows), 4)
     ends = [x for row in rows for x in row.interval or ()] + [row.mean for row in rows] + [0.0]
     _limits(axes, ends + ([-margin, margin] if margin else []), [])
@@ -194,13 +201,14 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
         if row.interval is not None:
             axes.plot(row.interval, [-place, -place], color=SERIES[0], linewidth=2)
         axes.plot([row.mean], [-place], "D", markersize=6, color=SERIES[0])
-        _above(axes, f"{row.name}\N{EN SPACE}{signed(row.mean)}", None, -place, 0.2)
+        _above(axes, f"{row.name}\N{EN SPACE}{points(row.mean)}", None, -place, 0.2)
     description = "; ".join(
-        f"{row.name} {signed(row.mean)}"
-        + (f", {signed(row.interval[0])} to {signed(row.interval[1])}" if row.interval else "")
+        f"{row.name} {points(row.mean)}"
+        + (f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "")
         for row in rows
     )
-    return to_svg(figure, f"Intervals of {title}: {description}.")
+    _percent_axis(axes.xaxis, unit="")
+    return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
 
 
 def _rows_canvas(rows: int, top: float) -> tuple[Figure, Axes]:
@@ -238,7 +246,19 @@ def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
 
     for axis in (axes.xaxis, axes.yaxis) if y else (axes.xaxis,):
         axis.set_major_locator(MaxNLocator(5, integer=whole and axis is axes.xaxis))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}".replace("-", "\N{MINUS SIGN}")))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _percent_axis(axis: Any, unit: str = " %") -> None:
+    """Label the ticks of an axis in percent."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{_short(100 * value)}{unit}"))
+
+
+def _short(value: float) -> str:
+    """Format a number with few digits."""
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _shade(axes: Axes, phases: Sequence[Span], turns: Sequence[Span]) -> None:
@@ -274,8 +294,8 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
         axes.text(1.02, previous, name, transform=axes.get_yaxis_transform(), va="center", color=color)
 
 
-def _description(line: Line) -> str:
+def _description(line: Line, show: Callable[[float], str]) -> str:
     values, steps = line.values, line.steps
-    start, end = f"{values[0]:.4g} at step {steps[0]:g}", f"{values[-1]:.4g} at step {steps[-1]:g}"
-    lowest, highest = (f"{f(values):.4g}" for f in (min, max))
+    start, end = f"{show(values[0])} at step {steps[0]:g}", f"{show(values[-1])} at step {steps[-1]:g}"
+    lowest, highest = (show(f(values)) for f in (min, max))
     return f"{line.name} from {start} to {end}, lowest {lowest}, highest {highest}"

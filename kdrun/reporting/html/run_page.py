@@ -65,7 +65,7 @@ def _verdict(run: FinishedRun) -> list[Block]:
     )
     headline = f"{metric} on {split}"
     notes = {"guess": headline, "teacher": _model_name(run, "teacher"), "student": _model_name(run, "student")}
-    tiles = [Tile(NAMES[role], number(scores[role]), notes[role]) for role in ROLES]
+    tiles = [Tile(NAMES[role], percent(scores[role]), notes[role]) for role in ROLES]
     retention = with_reason(percent(result.get("retention")), run.reason("retention"))
     if len(retention) < 12:
         tiles.append(Tile("retention (student / teacher)", retention, headline))
@@ -91,13 +91,13 @@ def _model_name(run: FinishedRun, role: str) -> str:
 
 def _sentence(run: FinishedRun, scores: dict[str, float | None]) -> str:
     result = run.result
-    text = f"The student scores {number(scores['student'])} {result['headline']['metric']}"
+    text = f"The student scores {percent(scores['student'])} {result['headline']['metric']}"
     text += f" on {result['headline']['split']} of {result['data']['name']}"
     if scores["teacher"] is not None and result["retention"] is not None:
-        text += f", {percent(result['retention'])} of its teacher's {number(scores['teacher'])}"
+        text += f", {percent(result['retention'])} of its teacher's {percent(scores['teacher'])}"
     else:
         text += f"; retention n/a ({run.reason('retention') or 'the teacher has no score'})"
-    return f"{text}. The majority baseline scores {number(scores['guess'])}."
+    return f"{text}. The majority baseline scores {percent(scores['guess'])}."
 
 
 def _warnings(run: FinishedRun, scores: dict[str, float | None]) -> list[str]:
@@ -137,13 +137,13 @@ def _scores(run: FinishedRun) -> list[Block]:
         for metric, value in scores.items():
             teacher_score, baseline = (run.score(role, part, metric) for role in ("teacher", "guess"))
             reason = run.reason("teacher") or run.reason(f"teacher.metrics.{part}.{metric}")
-            student_score = with_reason(number(value), run.reason(f"student.metrics.{part}.{metric}"))
+            student_score = with_reason(percent(value), run.reason(f"student.metrics.{part}.{metric}"))
             retention = percent(value / teacher_score if value is not None and teacher_score else None)
             rows.append(
                 [
                     f"{metric} on {part}",
-                    number(baseline),
-                    with_reason(number(teacher_score), reason),
+                    percent(baseline),
+                    with_reason(percent(teacher_score), reason),
                     student_score,
                     retention,
                 ]
@@ -159,7 +159,7 @@ def _domains(run: FinishedRun) -> Section:
     for name, part in run.parts.items():
         scores = [run.score(role, split, f"{metric}_{name}") for role in ROLES]
         folder = part["run_dir"]
-        rows.append([name, *map(number, scores), percent(part["retention"]), folder])
+        rows.append([name, *map(percent, scores), percent(part["retention"]), folder])
         has_page = (run.folder / folder / PAGE).exists()
         links.append(quote(f"{folder}/{PAGE}") if has_page else "")
         missing += [] if has_page else [name]
@@ -216,11 +216,13 @@ def _score_figure(run: FinishedRun, curves: Curves, metric: str) -> Figure:
         points = dict(zip(*curves.scores[metric].get(run.checkpoint["split"] or "", ([], [])), strict=True))
         at = curves.phases[-1].start + step if step is not None else None
         mark = (at, points[at], "chosen") if at in points else None
-    return _figure(f"Student's {metric}", lines, curves.phases, [], mark)
+    return _figure(f"Student's {metric}", lines, curves.phases, [], mark, in_percent=True)
 
 
-def _figure(title: str, lines: list[Line], phases: list[Span], turns: list[Span], mark: Any = None) -> Figure:
-    svg, group = plots.curves(title, lines, phases, turns, mark)
+def _figure(
+    title: str, lines: list[Line], phases: list[Span], turns: list[Span], mark: Any = None, *, in_percent: bool = False
+) -> Figure:
+    svg, group = plots.curves(title, lines, phases, turns, mark, in_percent=in_percent)
     thinned = f"Each point is the mean of {group} logged values; the band is their range." if group > 1 else ""
     return Figure(svg, title, thinned)
 

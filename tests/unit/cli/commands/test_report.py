@@ -81,6 +81,32 @@ def test_errors(make_run: MakeRun, tmp_path: Path) -> None:
         subcommands.run_command("report", [str(folder)])
 
 
+def test_a_folder_of_comparisons_gives_a_page_of_all(
+    make_comparison: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compare = tmp_path / "outputs" / "compare"
+    for number, name in enumerate(("first", "second")):
+        folder = make_comparison(with_runs=False, comparison_id=name, started=1000.0 * (2 - number), seeds=[1, 2, 3])
+        (compare / "sst2").mkdir(parents=True, exist_ok=True)
+        folder.rename(compare / "sst2" / name)
+    assert main.run(["report", str(compare / "sst2" / "first")]) == 0
+    for args in ([compare], [compare / "sst2"], [compare / "sst2" / name for name in ("first", "second")]):
+        capsys.readouterr()
+        assert main.run(["report", *map(str, args)]) == 0
+        page = Path(capsys.readouterr().out.strip())
+        parsed = Parsed(page.read_text())
+        assert page == (compare if args == [compare] else compare / "sst2") / "report.html"
+        assert "2 comparisons" in parsed.text
+        assert "second: no report.html; kdrun report FOLDER writes it." in parsed.text
+        assert parsed.text.index("second 1970-01-01") < parsed.text.index("first 1970-01-01")  # oldest first
+        link = "first/report.html" if page.parent.name == "sst2" else "sst2/first/report.html"
+        assert f'href="{link}"' in page.read_text()
+        assert parsed.text.count("Checkpoint of") == 1  # notes once
+        page.unlink()
+    assert main.run(["report", str(compare), f"to={tmp_path / 'all.html'}"]) == 0
+    assert 'href="outputs/compare/sst2/first/report.html"' in (tmp_path / "all.html").read_text()
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no ledger.jsonl, and no run folders"):
         subcommands.run_command("report", [str(tmp_path)])
@@ -94,7 +120,7 @@ def test_several_runs_have_no_verdict(make_run: MakeRun, tmp_path: Path) -> None
     folders.append(make_run("finetune/1", method="finetune"))
     parsed = run(*folders, f"to={tmp_path / 'report.html'}")
     assert "3 runs: 3 done." in parsed.text
-    assert "kd 1, 2 0.8400 0.8400 0.8400 0.9300" in parsed.text
+    assert "kd 1, 2 84.0 % 84.0 % 84.0 % 93.0 %" in parsed.text
     assert "BEATS" not in parsed.text
     assert len(parsed.all("svg")) == 4
     subcommands.run_command(
@@ -113,7 +139,7 @@ def test_an_output_folder_is_read_from_its_ledger(make_run: MakeRun, tmp_path: P
     assert "5 runs: 3 done, 1 failed, 1 running." in parsed.text
     assert "2 run folders missing (run-1, run-4)" in parsed.text
     assert "run-2: failed, DataError: <b>no</b> data" in parsed.text
-    assert "run-1 kd SST-2 embedded 1 done accuracy on dev 0.9300 0.8200 90.3 %" in parsed.text
+    assert "run-1 kd SST-2 embedded 1 done accuracy on dev 93.0 % 82.0 % 90.3 %" in parsed.text
     assert "sst2 (synthetic): accuracy on dev" in parsed.text
     marks = [span for span in parsed.all("span") if span.get("class") == "synthetic"]
     assert len(marks) == 2  # the plot and the table of the synthetic run, none of the others

@@ -13,7 +13,7 @@ def record(chosen_on: str | None) -> dict[str, Any]:
 def test_notes_name_reasons_margin_and_the_split_that_chose() -> None:
     reason, tie, choice = display.notes(record("dev"))
     assert reason == "kd against finetune: fewer than 3 seeds"
-    assert "± 0.01" in tie
+    assert "± 1 points" in tie
     assert "dev" in choice
     assert "test (80 rows)" in choice
 
@@ -24,5 +24,5 @@ def test_scores_on_the_choosing_split_have_a_warning() -> None:
 
 
 def test_intervals_have_signs() -> None:
-    assert display.interval({"interval": [-0.02, 0.013]}) == "-0.0200 … +0.0130"
+    assert display.interval({"interval": [-0.02, 0.013]}) == "-2.0 … +1.3"
     assert display.interval({"interval": None}) == "n/a"

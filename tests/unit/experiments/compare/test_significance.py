@@ -83,8 +83,21 @@ def test_words() -> None:
 def test_fewer_than_three_seeds_conclude_nothing(seeds: int) -> None:
     verdict = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
     assert verdict.outcome == "INCONCLUSIVE"
-    assert verdict.reason
+    assert verdict.reason == {1: "one seed shows no spread", 2: "fewer than 3 seeds"}[seeds]
     assert (verdict.interval is None) == (seeds == 1)
+
+
+def test_two_seeds_are_never_told_that_no_number_would_do() -> None:
+    """The split is too small for this difference, as below with three seeds; two seeds cannot tell."""
+    verdict = significance.decide(*constant(0.01, 2, noise=0.02, resamples=2000), margin=0.001)
+    assert verdict.seeds_needed is None
+    assert verdict.reason == "fewer than 3 seeds"
+
+
+def test_two_seeds_with_an_estimate_name_the_number() -> None:
+    differences = np.array([0.0, 0.02])
+    verdict = significance.decide(differences, differences + np.zeros((400, 1)), margin=0.001)
+    assert verdict.reason == f"fewer than 3 seeds; the seen difference would need about {verdict.seeds_needed} seeds"
 
 
 def test_an_undefined_score_concludes_nothing() -> None:

@@ -22,13 +22,13 @@ def test_sections_of_a_comparison(make_comparison: MakeComparison) -> None:
     parsed = page(make_comparison())
     ids = [section["id"] for section in parsed.all("section")]
     assert ids == ["verdict", "scores", "curves", "answers", "differences", "cost", "config", "provenance"]
-    verdict = "BEATS kd beats finetune: difference +0.0400 accuracy, 95 % interval +0.0152 to +0.0648, 3 seeds."
+    verdict = "BEATS kd beats finetune: difference +4.0 points of accuracy, 95 % interval +1.5 to +6.5, 3 seeds."
     assert verdict in parsed.text
     assert "Checkpoints were chosen on dev" in parsed.text
-    assert "kd 0.8500 0.0100 91.0 % 0.8400 0.8500 0.8600" in parsed.text
-    assert "teacher 0.9300" in parsed.text
+    assert "kd 85.0 % 1.0 % 91.0 % 84.0 % 85.0 % 86.0 %" in parsed.text
+    assert "teacher 93.0 %" in parsed.text
     assert "the 95 % interval of the mean" in parsed.text
-    assert "kd 3 0.9000 ± 0.0000" in parsed.text  # agreement with the teacher
+    assert "kd 3 90.0 ± 0.0 %" in parsed.text  # agreement with the teacher
     assert "method.name kd finetune" in parsed.text
     assert "folder missing" not in parsed.text
     assert len(parsed.all("svg")) == 5  # dots, differences, accuracy, two loss terms
@@ -37,8 +37,8 @@ def test_sections_of_a_comparison(make_comparison: MakeComparison) -> None:
 @pytest.mark.parametrize(
     ("word", "interval", "sentence"),
     [
-        ("TIES", [-0.004, 0.004], "TIES kd ties with finetune: difference +0.0400"),
-        ("LOSES", [-0.06, -0.02], "interval −0.0600 to −0.0200"),
+        ("TIES", [-0.004, 0.004], "TIES kd ties with finetune: difference +4.0 points"),
+        ("LOSES", [-0.06, -0.02], "interval −6.0 to −2.0"),
         ("INCONCLUSIVE", [-0.02, 0.1], "About 9 seeds would decide."),
         ("INCONCLUSIVE", None, "interval n/a (1 seed in common); one seed shows no spread."),
     ],
@@ -58,8 +58,8 @@ def test_missing_folders_are_named_and_their_scores_shown(make_comparison: MakeC
     shutil.rmtree(folder.parent / "runs" / "kd-2")
     parsed = page(folder)
     assert "1 run folder missing (" in parsed.text
-    assert "kd 0.8500 0.0100 91.0 % 0.8400 0.8500 0.8600" in parsed.text
-    assert "kd 2 0.9000" in parsed.text  # two runs remain
+    assert "kd 85.0 % 1.0 % 91.0 % 84.0 % 85.0 % 86.0 %" in parsed.text
+    assert "kd 2 90.0 ± 0.0 %" in parsed.text  # two runs remain
     shutil.rmtree(folder.parent / "runs")
     parsed = page(folder)
     assert "n/a (no run has a metrics.jsonl)" in parsed.text
@@ -105,7 +105,7 @@ def test_failed_seeds_and_missing_numbers_are_reported(make_comparison: MakeComp
     parsed = page(make_comparison(arms=arms, pairs=[pair], teacher=None, chosen_on=None, margin=None))
     assert "finetune, seed 2 failed: CUDA <b>out</b> of memory" in parsed.text
     assert "kd_ood, seed 1 failed: no data" in parsed.text
-    assert "difference n/a accuracy, interval n/a (0 seeds in common); no seed was finished by both" in parsed.text
+    assert "difference n/a, interval n/a (0 seeds in common); no seed was finished by both" in parsed.text
     assert "kd_ood n/a n/a n/a n/a n/a n/a" in parsed.text
     assert "Retention: n/a" in parsed.text
 
@@ -114,7 +114,7 @@ def test_long_names_become_letters_with_a_key(make_comparison: MakeComparison) -
     comparison = record()
     comparison["arms"][0]["name"] = comparison["pairs"][0]["a"] = "kd method.temperature=4"
     parsed = page(make_comparison(arms=comparison["arms"], pairs=comparison["pairs"]))
-    assert "A: kd method.temperature=4 0.8500" in parsed.text
+    assert "A: kd method.temperature=4 85.0 %" in parsed.text
     assert "A − B" in parsed.text
     assert "A kd method.temperature=4 B finetune" in parsed.text
 
@@ -137,7 +137,7 @@ def test_synthetic_data_and_generated_texts_are_named(make_comparison: MakeCompa
     path.write_text("".join(json.dumps(line) + "\n" for line in samples()))
     parsed = page(folder)
     assert "gallery" in [section["id"] for section in parsed.all("section")]
-    assert "95 % interval +0.0152 to +0.0648, 3 seeds. synthetic data" in parsed.text
+    assert "95 % interval +1.5 to +6.5, 3 seeds. synthetic data" in parsed.text
     marks = [span for span in parsed.all("span") if span.get("class") == "synthetic"]
     assert len(marks) == 1 + 5 + 3 + 3  # verdict; plots; tables of scores, agreement, cost; samples
 
@@ -162,11 +162,11 @@ def test_teachers_of_the_arms_and_their_scores_by_domain(make_comparison: MakeCo
     arms[0]["words"] = ["method=meta_kd"]
     names = {"task": "amazon", "split": "test", "teacher": {"name": "bert", "score": None}}
     parsed = page(make_comparison(with_runs=False, arms=arms, **names))
-    assert "teacher meta (bert) of kd 0.9000 — —" in parsed.text
-    assert "teacher single (bert) of finetune 0.8000 — —" in parsed.text
-    assert "accuracy on test by domain books dvd mean teacher meta 0.9000 0.9000 0.9000" in parsed.text
+    assert "teacher meta (bert) of kd 90.0 % — —" in parsed.text
+    assert "teacher single (bert) of finetune 80.0 % — —" in parsed.text
+    assert "accuracy on test by domain books dvd mean teacher meta 90.0 % 90.0 % 90.0 %" in parsed.text
     assert "teacher meta, published 92.5 % 87.0 % —" in parsed.text
-    assert "kd 0.7500 0.6500 0.8500 ± 0.0100 kd, published 91.5 % 86.5 % —" in parsed.text
+    assert "kd 75.0 % 65.0 % 85.0 ± 1.0 % kd, published 91.5 % 86.5 % —" in parsed.text
 
 
 def test_statistics_of_exported_text(make_comparison: MakeComparison) -> None:

@@ -49,12 +49,12 @@ def test_tables_by_hand() -> None:
     ]
     # person: 4 gold; the teacher names 5, 4 correct; the student 3, all correct. location: 2 gold, the student 1 of 2
     assert by_caption["Entities of test by type"] == [
-        ["location", "2", "1.0000", "1.0000", "1.0000", "0.5000", "0.5000", "0.5000"],
-        ["person", "4", "0.8000", "1.0000", "0.8889", "1.0000", "0.7500", "0.8571"],
+        ["location", "2", "100.0 %", "100.0 %", "100.0 %", "50.0 %", "50.0 %", "50.0 %"],
+        ["person", "4", "80.0 %", "100.0 %", "88.9 %", "100.0 %", "75.0 %", "85.7 %"],
     ]
 
 
 def test_without_a_teacher_only_the_student_is_shown() -> None:
     by_caption = tables(has_teacher=False)
     assert by_caption["Agreement and the student's answers"][0][2] == "n/a"
-    assert by_caption["Entities of test by type"][0] == ["location", "2", "0.5000", "0.5000", "0.5000"]
+    assert by_caption["Entities of test by type"][0] == ["location", "2", "50.0 %", "50.0 %", "50.0 %"]

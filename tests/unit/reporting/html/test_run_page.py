@@ -29,9 +29,9 @@ def test_sections_of_a_run(make_run: MakeRun) -> None:
     parsed = page(make_run(texts=samples()))
     ids = [section["id"] for section in parsed.all("section")]
     assert ids == ["verdict", "scores", "curves", "answers", "differences", "gallery", "cost", "config", "provenance"]
-    lead = "The student scores 0.8400 accuracy on dev of SST-2, 90.3 % of its teacher's 0.9300."
+    lead = "The student scores 84.0 % accuracy on dev of SST-2, 90.3 % of its teacher's 93.0 %."
     assert lead in parsed.text
-    assert "majority baseline scores 0.5000" in parsed.text
+    assert "majority baseline scores 50.0 %" in parsed.text
     assert "checkpoint was chosen on dev" in parsed.text
     assert "dev 40 90.0 %" in parsed.text  # agreement
     assert "only the teacher correct 4 10.0 %" in parsed.text
@@ -207,6 +207,6 @@ def test_a_run_over_all_domains_lists_them_in_place_of_curves(make_run: MakeRun)
     ids = [section["id"] for section in parsed.all("section")]
     assert ids[:3] == ["verdict", "scores", "domains"]
     assert "curves" not in ids
-    assert "books n/a n/a 0.9000 95.0 % ../other/books 1" in parsed.text
+    assert "books n/a n/a 90.0 % 95.0 % ../other/books 1" in parsed.text
     assert [address for address in parsed.values("href") if "other" in address] == ["../other/books%201/report.html"]
     assert "dvd: no report.html" in parsed.text
