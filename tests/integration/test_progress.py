@@ -23,7 +23,7 @@ EXTRACTION += [f"student.sizes={SIZES}", "optim.steps=3", "optim.batch_size=8", 
     [
         (["method=kd", "task=sst2", "report=true"], {"tokenizing train", "student, train", "writing the report"}),
         (
-            ["method=tinybert_kd", "task=sst2", "method.teacher_states=cache"],
+            ["method=tinybert_kd", "task=sst2", "method.teacher_states=keep"],
             {"student, intermediate", "computing the teacher's hidden states"},
         ),
         (["method=zskd", "task=sst2"], {"tokenizing ood", "student, train", "generating text"}),

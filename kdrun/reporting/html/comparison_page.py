@@ -127,8 +127,9 @@ def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
         text += f", {_confidence(record)} interval {points(low)} to {points(high)}, {plural(pair['seeds'], 'seed')}"
     needed, reason = pair.get("seeds_needed"), pair.get("reason")
     text += f"; {reason}" if reason else ""
-    is_new = needed and f"about {needed} seeds" not in (reason or "")
-    return f"{text}. About {plural(needed, 'seed')} would decide." if is_new else f"{text}."
+    if not needed or f"about {needed} seeds" in (reason or ""):
+        return f"{text}."
+    return f"{text}. About {plural(needed, 'seed')} would decide."
 
 
 def _confidence(record: dict[str, Any]) -> str:
