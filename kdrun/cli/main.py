@@ -240,8 +240,6 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.experiments.sweeps import resolve_cell
 
     console, config = Console(), to_config(composed)
-    with progress.show_on(console), progress.track("loading PyTorch and transformers"):
-        from kdrun.runs import runner
     is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
     try:
         problems = validate(config)
@@ -250,7 +248,8 @@ def hydra_job(composed: DictConfig) -> None:
         check_run_files(config)
         remaining = resolve_cell(config, console) if is_cell else config
         if remaining is not None:
-            from kdrun.runs import runner  # imports torch
+            with progress.show_on(console), progress.track("loading PyTorch and transformers"):
+                from kdrun.runs import runner
 
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
             runner.run(remaining, console, recorded)
