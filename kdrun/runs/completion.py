@@ -1,4 +1,4 @@
-"""Last steps of a finished run: delete leftovers, write the report.
+"""Last steps of a finished run: delete leftovers, store weights once, write the report.
 
 A process can be killed after the run is recorded as done and before these steps. They are repeated until they succeed,
 by the same command, by `kdrun resume=RUN_DIR` and by a sweep. This module imports without torch.
@@ -13,6 +13,7 @@ from pathlib import Path
 from kdrun import progress
 from kdrun.console import Console
 from kdrun.reporting.html import report
+from kdrun.storage.hard_links import link_equal_files
 
 LAST = "last"
 """Name of the newest checkpoint, which stays."""
@@ -24,7 +25,7 @@ def is_complete(run_dir: Path, with_report: bool) -> bool:
 
 
 def complete(run_dir: Path, with_report: bool, console: Console) -> None:
-    """Delete older checkpoints and temporary files, and write the report.
+    """Delete older checkpoints and temporary files, store equal weights once, and write the report.
 
     Args:
         run_dir: the folder of a finished run.
@@ -39,6 +40,7 @@ def complete(run_dir: Path, with_report: bool, console: Console) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    link_equal_files(run_dir)
     if with_report:
         with progress.track("writing the report"):
             path = report.write_run_report(run_dir)

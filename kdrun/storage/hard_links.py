@@ -34,14 +34,14 @@ def link_equal_files(folder: Path, pattern: str = "*.safetensors") -> int:
         first_of: dict[str, Path] = {}
         for path in paths if len(paths) > 1 else ():
             first = first_of.setdefault(file_digest(path), path)
-            if not first.samefile(path) and _link(first, path):
+            if not first.samefile(path) and _link(first, path, folder):
                 saved += size
     return saved
 
 
-def _link(source: Path, path: Path) -> bool:
-    """Replace a file by a hard link to an equal one; return whether the file system could."""
-    work = path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
+def _link(source: Path, path: Path, folder: Path) -> bool:
+    """Replace a file by a hard link to an equal one, made in a folder first; return whether the file system could."""
+    work = folder / f".{path.name}.tmp-{secrets.token_hex(8)}"
     try:
         os.link(source, work)
         work.replace(path)

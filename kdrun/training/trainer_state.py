@@ -29,7 +29,8 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
     """State of the training between two steps; the tensors are those in use, not copies."""
     tensors = {FILES.get(name, name): state_tensors.module_tensors(m) for name, m in _modules(context).items()}
     if context.best_state is not None:
-        tensors[BEST] = {f"{i}/{k}": v for i, state in enumerate(context.best_state) for k, v in state.items()}
+        # one file per module: that of the student has the bytes of checkpoints/best, and is stored once with it
+        tensors |= {f"{BEST}.{i}": state for i, state in enumerate(context.best_state)}
     plain: dict[str, Any] = {}
     if not runner.is_over:  # the next phase creates its own optimizers
         for role, optimizer in runner.optimizers.items():
@@ -73,8 +74,8 @@ def restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: Chec
     state, other_tensors = checkpoint.state, _file(checkpoint, REST)
     for name, module in _modules(context).items():
         state_tensors.load_module_tensors(module, _file(checkpoint, FILES.get(name, name)), name)
-    if BEST in checkpoint.tensors:
-        context.best_state = _best(context, checkpoint.tensors[BEST])
+    if f"{BEST}.0" in checkpoint.tensors:
+        context.best_state = _best(context, checkpoint)
     runner.steps_by_role, runner.step, runner.evaluation_due = state["taken"], state["step"], state["is_pending"]
     runner.always_zero_terms = {role: frozenset(terms) for role, terms in state["still_zero"].items()}
     for role, values in state["tallies"].items():
@@ -108,12 +109,9 @@ def _file(checkpoint: CheckpointData, name: str) -> dict[str, Tensor]:
     return checkpoint.tensors[name]
 
 
-def _best(context: TrainerContext, tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    count = len(list(context.method.trainable("student")))
-    return [
-        {name: value.to(context.accelerator.device) for name, value in _under(tensors, f"{i}/").items()}
-        for i in range(count)
-    ]
+def _best(context: TrainerContext, checkpoint: CheckpointData) -> list[dict[str, Tensor]]:
+    count, device = len(list(context.method.trainable("student"))), context.accelerator.device
+    return [{name: value.to(device) for name, value in _file(checkpoint, f"{BEST}.{i}").items()} for i in range(count)]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -326,7 +326,7 @@ def test_a_loss_that_is_no_number_names_rows_and_the_last_checkpoint(
 
     monkeypatch.setattr(Everything, "step", breaks)
     pattern = (
-        r"phase 'warm', student's step 5: the loss is inf .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
+        r"phase 'warm', student's step 5: the loss is inf .*rows \[\d.*last checkpoint is from phase 'warm', step 4 \("
     )
     with pytest.raises(TrainingError, match=pattern):
         make(tmp_path / "last", Journal())[0].run()
@@ -344,6 +344,6 @@ def test_a_gradient_that_is_no_number_stops_before_it_is_applied(
         return StepOutput((out.loss - out.loss.detach()).sqrt(), out.count, out.loss_terms) if calls[0] == 8 else out
 
     monkeypatch.setattr(Everything, "step", breaks)
-    pattern = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is of phase 'warm', step 4 \("
+    pattern = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is from phase 'warm', step 4 \("
     with pytest.raises(TrainingError, match=pattern):
         make(tmp_path / "last", Journal())[0].run()
