@@ -99,7 +99,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(
         resource.prlimit(limited.process.pid, resource.RLIMIT_FSIZE, (size - 1, size - 1))
         assert limited.run(f"resume={tmp_path}/full") == 1
         assert "could not be written" in limited.output
-        assert "the last checkpoint is of phase 'train', step 3" in limited.output
+        assert "the last checkpoint is from phase 'train', step 3" in limited.output
         assert f"kdrun resume={tmp_path}/full" in limited.output
         assert "Traceback" not in limited.output
     assert server.run(f"resume={tmp_path}/full") == 0, server.output
