@@ -1,4 +1,4 @@
-"""Progress of long activities: bars on a terminal, a line every ten seconds elsewhere.
+"""Report long activities: bars on a terminal, lines elsewhere.
 
 An activity opens where its work is done (`track`), in any room. `show_on` decides where the activities of a whole
 command appear; outside it they are not shown. Activities nest: scoring happens inside a training.

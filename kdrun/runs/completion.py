@@ -1,4 +1,4 @@
-"""Last steps of a finished run: delete leftovers, store weights once, write the report.
+"""Last steps of a finished run: delete leftovers, link weights, write report.
 
 A process can be killed after the run is recorded as done and before these steps. They are repeated until they succeed,
 by the same command, by `kdrun resume=RUN_DIR` and by a sweep. This module imports without torch.

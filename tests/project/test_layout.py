@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
 TOP = {
-    "__init__", "__main__", "api", "console", "errors", "formatting", "lazy", "losses", "registry", "rng", "signals",
+    "__init__", "__main__", "api", "console", "errors", "formatting", "lazy", "losses", "progress", "registry", "rng", "signals",
     "version",
 }  # fmt: skip
 ROOMS = {

@@ -83,7 +83,7 @@ def bars(title: str, values: Sequence[tuple[str, float | None, int]]) -> Markup:
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_position(("data", 0.0))
-    _percent_axis(axes.xaxis)
+    _label_ticks(axes.xaxis)
     description = "; ".join(f"{name} {percent(value)}" for name, value, _ in values)
     return to_svg(figure, f"Bars of {title}: {description}.")
 
@@ -123,7 +123,7 @@ def curves(
     axes.set_xlabel("step")
     _number_axes(axes, whole=True)
     if in_percent:
-        _percent_axis(axes.yaxis)
+        _label_ticks(axes.yaxis)
     if has_names:
         _name_ends(axes, ends)
     description = "; ".join(_description(line, percent if in_percent else _short) for line in lines)
@@ -184,7 +184,7 @@ def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None) -> Mar
         axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
         text = f"{line[0]} {percent(line[1])}"
         axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    _percent_axis(axes.xaxis)
+    _label_ticks(axes.xaxis)
     description = "; ".join(f"{row.name}: mean {percent(row.mean)} of {len(row.values)}" for row in rows)
     return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {percent(line[1])}' if line else ''}.")
 
@@ -207,7 +207,7 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
         + (f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "")
         for row in rows
     )
-    _percent_axis(axes.xaxis, unit="")
+    _label_ticks(axes.xaxis, unit="")
     return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
 
 
@@ -242,18 +242,16 @@ def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None
 
 def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
     """Use few, round tick labels; `whole` numbers on the x axis."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     for axis in (axes.xaxis, axes.yaxis) if y else (axes.xaxis,):
         axis.set_major_locator(MaxNLocator(5, integer=whole and axis is axes.xaxis))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+        _label_ticks(axis, 1, "")
 
 
-def _percent_axis(axis: Any, unit: str = " %") -> None:
-    """Label the ticks of an axis in percent."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{_short(100 * value)}{unit}"))
+def _label_ticks(axis: Any, scale: float = 100, unit: str = " %") -> None:
+    """Label the ticks of an axis with few digits; by default in percent."""
+    axis.set_major_formatter(lambda value, _: f"{_short(scale * value)}{unit}")
 
 
 def _short(value: float) -> str:

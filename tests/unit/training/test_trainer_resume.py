@@ -344,6 +344,6 @@ def test_a_gradient_that_is_no_number_stops_before_it_is_applied(
         return StepOutput((out.loss - out.loss.detach()).sqrt(), out.count, out.loss_terms) if calls[0] == 8 else out
 
     monkeypatch.setattr(Everything, "step", breaks)
-    pattern = r"student's step 5: the gradient is not finite .*rows \[\d.*last checkpoint is from phase 'warm', step 4 \("
+    pattern = r"student's step 5: the gradient is not finite.*rows \[\d.*checkpoint is from phase 'warm', step 4 \("
     with pytest.raises(TrainingError, match=pattern):
         make(tmp_path / "last", Journal())[0].run()
