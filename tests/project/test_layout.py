@@ -12,8 +12,8 @@ from tests.helpers.paths import ROOT
 
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
 TOP = {
-    "__init__", "__main__", "api", "console", "errors", "formatting", "lazy", "losses", "progress", "registry", "rng", "signals",
-    "version",
+    "__init__", "__main__", "api", "console", "errors", "formatting", "lazy", "losses", "progress", "registry", "rng",
+    "signals", "version",
 }  # fmt: skip
 ROOMS = {
     "cli", "config", "data", "experiments", "generation", "methods", "models", "reporting", "runs", "storage", "tasks",
