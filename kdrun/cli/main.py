@@ -237,6 +237,7 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.config.validation.rules import validate
     from kdrun.console import Console
     from kdrun.data.file_checks import check_run_files
+    from kdrun.experiments import student_alone
     from kdrun.experiments.sweeps import resolve_cell
 
     console, config = Console(), to_config(composed)
@@ -252,7 +253,9 @@ def hydra_job(composed: DictConfig) -> None:
                 from kdrun.runs import runner
 
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
-            runner.run(remaining, console, recorded)
+            result = runner.run(remaining, console, recorded)
+            if result is not None and student_alone.applies(config):
+                student_alone.train_and_print(config, recorded, result, console)
     except RECOVERABLE_ERRORS as error:
         user_error = (
             as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None

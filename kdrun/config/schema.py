@@ -47,6 +47,10 @@ class RunConfig:
         None, "with `kdrun -m`: the sweep's name; null is derived from the swept keys and the other overrides"
     )
     retry: bool = setting(False, "with `kdrun -m`: also repeat failed cells")
+    student_alone: bool = setting(
+        False,
+        "after a run with a teacher, also train the same student without one (method=finetune), and print the gain",
+    )
     report: bool = setting(True, "write report.html into the run's directory")
     tracker: Tracker = setting(Tracker.none, "also send metrics to a tracker; metrics.jsonl is always written")
     offline: bool = setting(
