@@ -1,4 +1,4 @@
-"""Check that a tokenizer, its model and the longest text fit each other."""
+"""Check that tokenizer, model and longest text fit each other."""
 
 from __future__ import annotations
 
