@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks.cases.base import SCALE, TASK, Case, Side, accelerator, in_loop, model, on_device, random_batches, rows
 from benchmarks.reference_steps import Textbook, draw_noise, padded
 from kdrun import losses, registry
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimizerConfig
 from kdrun.data.loader import BatchLoader
 from kdrun.generation import masking
 from kdrun.generation.types import SharedVocabulary
@@ -35,7 +35,7 @@ def ours(name: str, turn: str) -> Side:
     context = MethodContext(models, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device, vocabulary)
     teacher_logits = np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
     loader = BatchLoader(dict.fromkeys(models, table), labels if requirements.labels else None, device, teacher_logits)
-    optim = OptimConfig(lr=1e-5, warmup_ratio=0.0)
+    optim = OptimizerConfig(lr=1e-5, warmup_ratio=0.0)
     config = entry.config(mask_rate=SCALE.mask_rate, generator_optim=optim)
     phase = Phase("train", (Turn(turn),), steps=1, batch_size=SCALE.batch)
     return in_loop(partial(entry.target, config, context), phase, loader, 24 if turn == "student" else 8)

@@ -16,7 +16,7 @@ from benchmarks.cases.base import SCALE, TASK, Case, Side, in_loop
 from benchmarks.cases.words import texts, word_pieces
 from kdrun import losses, registry
 from kdrun.config.architectures import Architecture
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimizerConfig
 from kdrun.data.loader import BatchLoader
 from kdrun.data.splits import Split
 from kdrun.data.tokenization import TextTokenizer, tokenize
@@ -72,7 +72,9 @@ def ours(name: str, turn: str, mode: str = "infill") -> Side:
     phase = Phase("train", (Turn(turn),), steps=1, batch_size=SCALE.batch)
     config = entry.config()
     if name == "dfkd_t3":
-        config = replace(config, mode=type(config.mode)(mode), generator_optim=OptimConfig(lr=1e-5, warmup_ratio=0.0))
+        config = replace(
+            config, mode=type(config.mode)(mode), generator_optim=OptimizerConfig(lr=1e-5, warmup_ratio=0.0)
+        )
     return in_loop(partial(entry.target, config, context), phase, loader, 4)
 
 

@@ -26,7 +26,9 @@ from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation.rules import validate
+from kdrun.config.validation.unused import overruled_settings
 from kdrun.errors import ConfigError, Problem, did_you_mean
+from kdrun.storage.key_aliases import REMOVED_METHOD_KEYS
 
 
 def groups() -> list[str]:
@@ -133,16 +135,18 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
         if composed is not None:
             missing = sorted(OmegaConf.missing_keys(composed))
             explained = [_explain_missing(key) for key in missing if key not in unreadable]
-            new = explained if missing else _validate(composed)
+            given = {override.key_or_group for override, _ in settings}
+            new = explained if missing else _validate(composed, given)
             problems += [problem for problem in new if problem not in problems]
     return problems
 
 
-def _validate(composed: DictConfig) -> list[Problem]:
+def _validate(composed: DictConfig, given: set[str]) -> list[Problem]:
     try:
-        return validate(to_config(composed))
+        config = to_config(composed)
     except ConfigError as error:  # the task has no protocol by domain
         return error.problems
+    return [*validate(config), *overruled_settings(config, given)]
 
 
 def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:
@@ -185,8 +189,8 @@ def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictCo
 def _valid_values(base: DictConfig, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
     """The overrides of one key that fit the composed config; a value that does not fit becomes a problem."""
     key, valid = override.key_or_group, []
-    if key.endswith(".name") and key.split(".")[0] in (*schema.SCHEMAS, "method", "task"):
-        group = key.split(".")[0]
+    group, _, name = key.partition(".")
+    if name == "name" and group in (*schema.SCHEMAS, "method", "task"):
         problems.append(Problem(key, values[0], f"{key} follows from the choice: write {group}={values[0]}"))
         return []
     if override.is_add() and not _is_open(base, key):
@@ -220,7 +224,10 @@ def _unknown(key: str, value: str, base: DictConfig) -> Problem:
         for choice, schema in plugins.section_schemas().get(group, {}).items()
         if any(field.name == name for field in dataclasses.fields(schema))
     ]
-    if owners:
+    removed = REMOVED_METHOD_KEYS.get(str(OmegaConf.select(base, "method.name")), {})
+    if key in removed:
+        text = f"{key}={value} has no effect: {removed[key]}"
+    elif owners:
         text = f"{key} belongs to {' and '.join(owners)}, which this run does not use"
     elif _is_open(base, key):
         text = f"{key}: not set here{did_you_mean(key, keys)}; +{key}=… adds it{_siblings(key, keys)}"

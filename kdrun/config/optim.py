@@ -8,8 +8,8 @@ from kdrun.config.fields import setting
 
 
 @dataclass
-class OptimConfig:
-    """An optimizer, its schedule and its budget; used for the student and for fine-tuning a teacher."""
+class OptimizerConfig:
+    """An optimizer and its schedule, for a role whose budget and batches are given elsewhere."""
 
     name: str = setting("adamw", "registered optimizer")
     lr: float = setting(5e-4, "peak learning rate", gt=0)
@@ -21,6 +21,12 @@ class OptimConfig:
     warmup_ratio: float = setting(0.1, "fraction of the role's steps spent warming up", ge=0, lt=1)
     warmup_steps: int | None = setting(None, "warm-up as a number of steps; wins over the ratio", ge=0)
     max_grad_norm: float = setting(1.0, "largest gradient norm; 0 turns clipping off", ge=0)
+
+
+@dataclass
+class OptimConfig(OptimizerConfig):
+    """An optimizer, its schedule and its budget; used for the student and for fine-tuning a teacher."""
+
     epochs: float = setting(3.0, "passes over the training rows", gt=0)
     steps: int | None = setting(None, "optimizer steps; wins over epochs", gt=0)
     batch_size: int = setting(32, "examples per micro-batch", gt=0)

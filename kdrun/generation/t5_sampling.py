@@ -169,7 +169,7 @@ def decode(
     steps = list(_decode_steps(model, source, attention, special_ids, lengths, stream, temperature))
     ids, active, logits = (torch.stack(column, dim=1) for column in list(zip(*steps, strict=True))[:3])
     present, ends = active & (ids != special_ids.end), active & (ids == special_ids.end)
-    end_log_prob = torch.zeros(len(ids), device=ids.device)
+    end_log_prob = logits.new_zeros(len(ids))
     if bool(ends.any()):
         log_probs = logits[ends].log_softmax(dim=-1)[:, special_ids.end]
         end_log_prob = end_log_prob.index_add(0, ends.nonzero()[:, 0], log_probs)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from kdrun.config.optim import OptimConfig
+    from kdrun.config.optim import OptimConfig, OptimizerConfig
     from kdrun.config.task import TaskConfig
     from kdrun.data.tokenization import TextTokenizer
     from kdrun.tasks import task_types
@@ -120,7 +120,7 @@ class Method:
         """
         return [Phase.from_budget("train", (Turn("student"),), optim)]
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         """Optimizers of the roles that train in a phase; `optim` is the run's, for the student."""
         return {"student": optim}
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdrun import rng
-from kdrun.config.fields import setting
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.errors import ModelError
-from kdrun.generation.collapse import CollapseGuard, CollapseLimits
+from kdrun.generation.collapse import CollapseGuard
 from kdrun.generation.types import GeneratedText
 from kdrun.lazy import lazy_module
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn
-from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
+from kdrun.methods.shared.alternating import WARM_START, alternating_optimizers, alternating_phases
+from kdrun.methods.shared.dfkd_t3_settings import DFKDT3Config, Gradient, Mode, Specificity, excluded_settings
 from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
 
@@ -40,63 +39,6 @@ else:
     conditional_generator = lazy_module("kdrun.generation.conditional_generator")
     generator_losses = lazy_module("kdrun.generation.losses")
     reinforce, t5_sampling = lazy_module("kdrun.generation.reinforce"), lazy_module("kdrun.generation.t5_sampling")
-
-
-class Mode(Enum):
-    """How the generator writes: filling spans of the source text, or new texts token by token."""
-
-    infill = "infill"
-    decode = "decode"
-
-
-class Specificity(Enum):
-    """Specificity loss: hinge on the teacher's log-odds of the target class, or cross-entropy with it."""
-
-    log_odds = "log_odds"
-    cross_entropy = "cross_entropy"
-
-
-class Gradient(Enum):
-    """Gradient estimator of the generator; `auto` is soft tokens with a shared vocabulary, else score function."""
-
-    auto = "auto"
-    soft = "soft"
-    score = "score"
-
-
-@dataclass
-class DFKDT3Config(AlternatingSettings):
-    """Settings of DFKD-T3."""
-
-    name: str = setting("dfkd_t3", "registered method")
-    temperature: float = setting(1.0, "τ: softens teacher and student alike", gt=0)
-    soft_weight: float = setting(0.5, "weight of the divergence on the out-of-domain text", ge=0)
-    pseudo_weight: float = setting(0.5, "weight of the divergence on the generated text", ge=0)
-    specificity_weight: float = setting(1.0, "λ_spec: the teacher recognizes the target class", ge=0)
-    specificity: Specificity = setting(
-        Specificity.log_odds, "hinge on the log-odds of the target class, or cross-entropy with it"
-    )
-    log_odds_margin: float = setting(
-        6.0, "m: log-odds of the target class, in nats, at which the hinge loss is zero", gt=0
-    )
-    class_balance_weight: float = setting(1.0, "λ_div: classes have equal shares in a batch", ge=0)
-    token_diversity_weight: float = setting(0.1, "λ_tok: a batch has many different tokens", ge=0)
-    adversarial_weight: float = setting(1.0, "λ_adv: the student still disagrees with the teacher", ge=0)
-    reference_kl_weight: float = setting(0.1, "λ_lm: the generator stays close to its initial weights", ge=0)
-    mode: Mode = setting(Mode.infill, "fill spans of the source text, or write new texts token by token")
-    gradient: Gradient = setting(Gradient.auto, "soft tokens, or score function with plain text between the models")
-    mask_rate: float = setting(0.5, "infill: share of the source's tokens that spans cover", gt=0, le=1)
-    mean_span: float = setting(3.0, "infill: average tokens per span", ge=1)
-    min_tokens: int = setting(4, "decode: tokens before which a text cannot end", ge=1)
-    max_tokens: int = setting(24, "decode: tokens after which a text is cut", ge=1)
-    gumbel_temperature: float = setting(4.0, "τ_g of the Gumbel-softmax in the generator's first turn", gt=0)
-    gumbel_temperature_end: float = setting(4.0, "τ_g at its last step; in between it changes geometrically", gt=0)
-    baseline_momentum: float = setting(0.9, "score function: momentum of the moving baseline", ge=0, lt=1)
-    warm_start_steps: int = setting(150, "generator steps before the first cycle", ge=0)
-    generator_optim: OptimConfig = setting(
-        OptimConfig(lr=1e-3, warmup_ratio=0.0), "optimizer of the generator; its budget follows"
-    )
-    collapse: CollapseLimits = setting(CollapseLimits(), "when to stop training the generator")
 
 
 @register("method", "dfkd_t3", config=DFKDT3Config)
@@ -162,6 +104,8 @@ class DFKDT3(PseudoTextMethod):
                 "method.gradient=score, or take models with one vocabulary (student.tokenizer=teacher)"
             )
         self.soft = special is not None and config.gradient is not Gradient.score
+        if unused := excluded_settings(replace(config, gradient=Gradient.soft if self.soft else Gradient.score)):
+            raise ModelError("; ".join(unused))  # gradient=auto is resolved only here
         infill = conditional_generator.Spans(config.mask_rate, config.mean_span)
         style = infill if config.mode is Mode.infill else t5_sampling.LengthLimits(config.min_tokens, config.max_tokens)
         generator = self.roles["generator"]
@@ -176,8 +120,8 @@ class DFKDT3(PseudoTextMethod):
 
     @classmethod
     def config_problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
-        """Pairs with `decode`, and length limits that exclude each other."""
-        problems = []
+        """Pairs with `decode`, length limits that exclude each other, and settings that others exclude."""
+        problems = excluded_settings(config)
         if config.mode is Mode.decode and len(task.text) > 1:
             problems.append(f"method.mode=decode writes single texts, and task={task.name} has pairs; use infill")
         if config.mode is Mode.decode and config.min_tokens > config.max_tokens:
@@ -189,7 +133,7 @@ class DFKDT3(PseudoTextMethod):
         """Alternating turns of generator and student, after a warm start of the generator if there is one."""
         return alternating_phases(config, optim, config.warm_start_steps)
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         """Optimizers of student and generator."""
         return alternating_optimizers(self.config, optim)
 

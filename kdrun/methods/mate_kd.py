@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kdrun.config.fields import setting
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import StepOutput
@@ -72,7 +72,7 @@ class MateKD(PseudoTextMethod):
         """One phase of alternating turns: generator, then student."""
         return alternating_phases(config, optim)
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         """Optimizers of student and generator."""
         return alternating_optimizers(self.config, optim)
 

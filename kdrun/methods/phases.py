@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class ScheduleSpan(Enum):
-    """Steps that learning rates decay over where roles alternate: each role's own steps, or all steps of the phase."""
+    """Length of the schedules of roles that alternate; each advances in its role's own steps.
+
+    `own_steps`: the role's own steps, so that each schedule ends. `all_batches`: the steps of all roles together, so
+    that each schedule stops where its role's steps end, above zero.
+    """
 
     own_steps = "own_steps"
     all_batches = "all_batches"

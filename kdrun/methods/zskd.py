@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kdrun.config.fields import setting
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.requirements import Requirements
+from kdrun.config.task import TaskConfig
+from kdrun.config.validation.unused import unused_settings
 from kdrun.data.batch import Batch
 from kdrun.lazy import lazy_module
 from kdrun.methods.base import StepOutput
@@ -82,11 +84,20 @@ class ZSKD(PseudoTextMethod):
     config: ZSKDConfig
 
     @classmethod
+    def config_problems(cls, config: ZSKDConfig, task: TaskConfig) -> list[str]:
+        """The learning rate of a warm start that does not take place."""
+        return (
+            []
+            if config.warm_start_steps
+            else unused_settings(config, "method.", ("warm_start_lr",), "with method.warm_start_steps=0")
+        )
+
+    @classmethod
     def phases(cls, config: ZSKDConfig, optim: OptimConfig) -> list[Phase]:
         """Alternating turns of generator and student, after a warm start of the generator if there is one."""
         return alternating_phases(config, optim, config.warm_start_steps)
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         """Optimizers of student and generator; in the warm start the generator has another learning rate."""
         optimizers = alternating_optimizers(self.config, optim)
         if phase.name == WARM_START:

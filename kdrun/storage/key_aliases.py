@@ -1,8 +1,8 @@
-"""Renamed config keys, for the command line and stored records.
+"""Renamed and removed config keys, for the command line and stored records.
 
 The command line accepts an old key for one version (`kdrun.config.overrides.rename_old_keys`). Ledgers, `run.json`,
 `config.yaml`, sweeps, comparisons and published results keep the keys that they were written with. These keys are
-renamed when the files are read, so that runs of both versions have equal settings.
+renamed, and removed keys dropped, when the files are read, so that runs of both versions have equal settings.
 """
 
 from __future__ import annotations
@@ -55,6 +55,21 @@ RENAMED_METHOD_KEYS: dict[str, dict[str, str]] = {
 }
 """Method → its renamed keys. They apply to these methods only: a plugin's method may use such a name for a key."""
 
+_GENERATOR_BUDGET = (
+    "the generator takes method.generator_steps_per_cycle steps for each method.student_steps_per_cycle steps of the "
+    "student, with the student's batches (optim.batch_size, optim.gradient_accumulation_steps)"
+)
+_GENERATOR_BUDGET_KEYS = {
+    f"method.generator_optim.{name}": _GENERATOR_BUDGET
+    for name in ("epochs", "steps", "batch_size", "gradient_accumulation_steps")
+}
+REMOVED_METHOD_KEYS: dict[str, dict[str, str]] = {
+    "mate_kd": _GENERATOR_BUDGET_KEYS,
+    "zskd": _GENERATOR_BUDGET_KEYS,
+    "dfkd_t3": _GENERATOR_BUDGET_KEYS,
+}
+"""Method → keys that changed nothing and were removed, with what decides instead."""
+
 _OLD_NAME = re.compile(
     r"\b({})\b".format(
         "|".join(
@@ -86,10 +101,13 @@ def current_key(key: str, methods: Iterable[str] = ()) -> str:
 
 
 def rename_config(config: Mapping[str, Any], methods: Iterable[str], prefix: str = "") -> dict[str, Any]:
-    """A nested config with current keys."""
-    renamed: dict[str, Any] = {}
+    """A nested config with current keys, without removed ones."""
+    methods, renamed = list(methods), {}
+    removed = {key for method in methods for key in REMOVED_METHOD_KEYS.get(method, {})}
     for name, value in config.items():
         key = current_key(f"{prefix}{name}", methods)
+        if key in removed:
+            continue
         inner = rename_config(value, methods, f"{key}.") if isinstance(value, Mapping) else value
         renamed[key.removeprefix(prefix)] = inner
     return renamed

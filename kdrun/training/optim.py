@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kdrun import registry
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimizerConfig
 from kdrun.registry import register
 
 CLIP_EPS = 1e-6
@@ -26,13 +26,13 @@ def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[
 
 
 @register("optimizer", "adamw")
-def adamw(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+def adamw(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
     """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in its fused form."""
     return _fused_adam(torch.optim.AdamW, modules, config)
 
 
 @register("optimizer", "adam")
-def adam(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+def adam(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015); weight decay, where set, is added to the gradient."""
     return _fused_adam(torch.optim.Adam, modules, config)
 
@@ -45,7 +45,7 @@ def _fused_adam(
 
 
 @register("optimizer", "sgd")
-def sgd(modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+def sgd(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum `beta1`."""
     return torch.optim.SGD(parameter_groups(modules, config.weight_decay), lr=config.lr, momentum=config.beta1)
 
@@ -68,35 +68,36 @@ def cosine(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def learning_rate(config: OptimConfig, step: int, total: int) -> float:
+def learning_rate(config: OptimizerConfig, step: int, total: int, decay_end: int | None = None) -> float:
     """The learning rate of a role's step: a linear warm-up, then the schedule.
 
     Args:
         config: peak, schedule, warm-up.
         step: steps of the role so far, 0 … total − 1.
-        total: steps of the role in this phase.
+        total: steps of the role in this phase; `warmup_ratio` is a share of them.
+        decay_end: n, the step at which the schedule would end; by default `total`.
 
     Returns:
         `lr · (step+1)/(warmup+1)` while `step < warmup`; after that `lr` times the schedule at
-        `(step − warmup)/(total − warmup)`, so the first step after the warm-up is at the peak.
+        `(step − warmup)/(n − warmup)`, so the first step after the warm-up is at the peak.
     """
     warmup = config.warmup_steps if config.warmup_steps is not None else round(config.warmup_ratio * total)
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(total - warmup, 1)
+    progress = (step - warmup) / max((decay_end or total) - warmup, 1)
     return config.lr * registry.get("schedule", config.schedule).target(progress)
 
 
 class UpdateRule:
     """Turns gradients into steps: optimizer, learning rate and clipping."""
 
-    def make_optimizer(self, modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+    def make_optimizer(self, modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
         """The optimizer of a role's modules."""
         return registry.build("optimizer", config.name, list(modules), config)
 
-    def learning_rate(self, config: OptimConfig, step: int, total: int) -> float:
-        """The learning rate of a step of a role, 0 … total − 1."""
-        return learning_rate(config, step, total)
+    def learning_rate(self, config: OptimizerConfig, step: int, total: int, decay_end: int | None = None) -> float:
+        """The learning rate of a step of a role; arguments as for `kdrun.training.optim.learning_rate`."""
+        return learning_rate(config, step, total, decay_end)
 
     def clip_factor(self, norm: float, clip_norm: float) -> float:
         """Factor that scales gradients of this norm to at most `clip_norm`; 1 if `clip_norm` is 0."""

@@ -191,7 +191,9 @@ class PhaseRunner:
         means = self.running_means[turn.role]
         rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, num_taken), self.context.accelerator.device)
         optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
-        lr = self.settings.update_rule.learning_rate(config, *self._progress(step, turn.role))
+        lr = self.settings.update_rule.learning_rate(
+            config, num_taken, self.planned[turn.role], self._decay_end(turn.role)
+        )
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
         count, loss_divisor, total = 0, 1, torch.zeros((), device=self.context.accelerator.device)
@@ -222,11 +224,9 @@ class PhaseRunner:
         """Beginning and end of an error message: the phase and step, and the last checkpoint."""
         return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", self.context.last_checkpoint_note()
 
-    def _progress(self, step: int, role: str) -> tuple[int, int]:
-        """Position of a role on its schedule: steps taken, and their total."""
-        if self.phase.schedule_over is ScheduleSpan.all_batches:
-            return step, self.total
-        return self.steps_by_role[role], self.planned[role]
+    def _decay_end(self, role: str) -> int:
+        """Step of a role at which its schedule would end."""
+        return self.total if self.phase.schedule_over is ScheduleSpan.all_batches else self.planned[role]
 
     def _inspect(self, output: StepOutput, role: str) -> FirstStepReport:
         method = self.context.method

@@ -20,7 +20,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from kdrun import losses
 from kdrun.config.model import PretrainConfig
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import Batch
 from kdrun.data.corpus.line_loader import LineLoader
@@ -67,7 +67,7 @@ class Pretraining(Method):
         super().__init__(config, context)
         self.objective = objective
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         """The run's optimizer, for the role `model`."""
         return {ROLE: optim}
 
@@ -88,7 +88,7 @@ class PretrainingUpdateRule(UpdateRule):
     this rule; a change needs a new `FORMAT`.
     """
 
-    def make_optimizer(self, modules: Iterable[nn.Module], config: OptimConfig) -> torch.optim.Optimizer:
+    def make_optimizer(self, modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
         """AdamW with parameters in the model's order, the order of the sum in the gradient norm; matrices decay."""
         parameters = [p for module in modules for p in module.parameters()]
         groups = [
@@ -97,7 +97,7 @@ class PretrainingUpdateRule(UpdateRule):
         ]
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps)
 
-    def learning_rate(self, config: OptimConfig, step: int, total: int) -> float:
+    def learning_rate(self, config: OptimizerConfig, step: int, total: int, decay_end: int | None = None) -> float:
         """Linear to the peak over the warm-up, then linear to zero: lr · min((step+1)/w, (total−step)/(total−w))."""
         warmup = max(1, round(config.warmup_ratio * total))
         return config.lr * min((step + 1) / warmup, max(0.0, (total - step) / max(1, total - warmup)))

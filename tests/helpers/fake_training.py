@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.data.batch import Batch
 from kdrun.methods.base import Method, MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn
@@ -43,7 +43,7 @@ class Regress(Method):
     def phases(cls, config: Any, optim: OptimConfig) -> list[Phase]:
         return [Phase.from_budget("fit", (Turn("student"),), optim)]
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
         return dict.fromkeys(("student", "generator"), optim)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

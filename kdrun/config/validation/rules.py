@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import attrgetter
 
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
@@ -20,6 +19,7 @@ from kdrun.config.validation import (
     offline,
     teacher,
     text_to_text,
+    unused,
 )
 from kdrun.config.validation.task import task_problems
 from kdrun.errors import Problem, did_you_mean
@@ -47,6 +47,7 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)
     problems += _name_problems(config)
+    problems += unused.optimizer_problems(config)
     return problems
 
 
@@ -86,11 +87,13 @@ def _corpus_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
 
 def _name_problems(config: RunConfig) -> Iterator[Problem]:
     """Unknown losses, optimizers and schedules, and losses that do not fit the task."""
-    for key, group in (("loss.name", "loss"), ("optim.name", "optimizer"), ("optim.schedule", "schedule")):
-        name = attrgetter(key)(config)
+    names = [("loss.name", "loss", config.loss.name)]
+    for prefix, section in unused.optimizer_sections(config):
+        names += [(f"{prefix}name", "optimizer", section.name), (f"{prefix}schedule", "schedule", section.schedule)]
+    for key, group, name in names:
         if name is not None and name not in _shipped(group) and name not in registry.entries(group):
-            names = list(registry.entries(group))
-            ending = f"{did_you_mean(name, names)} (allowed: {', '.join(names)})"
+            allowed = list(registry.entries(group))
+            ending = f"{did_you_mean(name, allowed)} (allowed: {', '.join(allowed)})"
             yield Problem(key, name, f"{key}={name}: unknown{ending}")
     loss, task = config.loss.name, config.task
     if task.is_regression and loss is not None and not _allows_regression(loss):

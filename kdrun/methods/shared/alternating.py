@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kdrun.config.fields import setting
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn
 
 TRAIN, WARM_START = "train", "warm_start"
@@ -20,9 +20,12 @@ class AlternatingSettings:
     gumbel_temperature: float = setting(1.0, "τ_g of the Gumbel-softmax", gt=0)
     generator_steps_per_cycle: int = setting(10, "optimizer steps of the generator in a cycle", gt=0)
     student_steps_per_cycle: int = setting(100, "optimizer steps of the student in a cycle", gt=0)
-    schedule_over: ScheduleSpan = setting(ScheduleSpan.own_steps, "the steps that learning rates decay over")
-    generator_optim: OptimConfig = setting(
-        OptimConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0), "optimizer of the generator; its budget follows"
+    schedule_over: ScheduleSpan = setting(
+        ScheduleSpan.own_steps, "the steps that learning rates decay over: the role's own, or those of both roles"
+    )
+    generator_optim: OptimizerConfig = setting(
+        OptimizerConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0),
+        "optimizer of the generator; its steps and batches follow from the student's",
     )
 
 
@@ -41,6 +44,6 @@ def alternating_phases(config: AlternatingSettings, optim: OptimConfig, warm_sta
     return [Phase.from_steps(WARM_START, (Turn("generator"),), optim, warm_start_steps, evaluated=False), cycle]
 
 
-def alternating_optimizers(config: AlternatingSettings, optim: OptimConfig) -> dict[str, OptimConfig]:
+def alternating_optimizers(config: AlternatingSettings, optim: OptimConfig) -> dict[str, OptimizerConfig]:
     """Optimizers of the cycle: the run's for the student, `generator_optim` for the generator."""
     return {"student": optim, "generator": config.generator_optim}

@@ -95,3 +95,25 @@ def test_a_generator_that_collapses_before_it_was_measured_goes_back_to_where_it
     )
     assert "the last good generator (initial weights)" in guard.check()
     assert torch.equal(model.weight, came)
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        (CollapseLimits(largest_class=0.4), "as bad"),
+        (CollapseLimits(fewest_distinct=1.0), "are different"),
+        (CollapseLimits(most_empty=0.0), "are empty"),
+    ],
+)
+def test_each_limit_decides(limits: CollapseLimits, problem: str) -> None:
+    """Text within the default limits: half of one class, half repeated, a third empty."""
+    predicted, ids = torch.tensor([0, 0, 1] * 30), (torch.arange(90) // 2)[:, None].repeat(1, 2)
+    changed = torch.ones_like(ids, dtype=torch.bool)
+    changed[::3] = False
+    for chosen, expected in ((limits, problem), (CollapseLimits(), "")):
+        monitor = CollapseMonitor(chosen, LABELS)
+        monitor.update(predicted, predicted, torch.tensor([0, 1, 1] * 30), ids, changed)
+        report = monitor.assess()
+        assert report is not None
+        assert expected in report.collapse
+        assert bool(report.collapse) == bool(expected)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from kdrun import signals
-from kdrun.config.optim import OptimConfig
+from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.runtime import CheckpointConfig, CheckpointSelection
 from kdrun.data.batch import Batch
 from kdrun.errors import CheckpointError, TrainingError
@@ -59,8 +59,8 @@ class Everything(Method):
         warm = Phase("warm", turns, steps=4, batch_size=8, gradient_accumulation_steps=2, evaluated=False)
         return [warm, Phase("fit", turns, steps=7, batch_size=4), Phase("end", (Turn("student"),), steps=3)]
 
-    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimConfig]:
-        return {"student": optim, "generator": OptimConfig(name="sgd", lr=0.01, beta1=0.0)}
+    def optimizers(self, optim: OptimConfig, phase: Phase) -> dict[str, OptimizerConfig]:
+        return {"student": optim, "generator": OptimizerConfig(name="sgd", lr=0.01, beta1=0.0)}
 
     def on_phase_start(self, phase: Phase) -> None:
         self.name = phase.name
