@@ -112,3 +112,71 @@ def test_a_comparison_of_methods_with_data_keeps_its_overrides(tmp_path: Path) -
     before = [list(arm.overrides) for arm in arms]
     equalize_budgets(arms, rows=60)
     assert [arm.overrides for arm in arms] == before
+
+
+CANARY = "qzxv"
+"""A word of the task's training rows; no other text of the run has it."""
+PANGRAM = "The {n} quick brown foxes jump over the lazy dog, {n} times. They saw it next to the big vexed squirrel.\n"
+
+
+@pytest.fixture
+def canaries(tmp_path: Path, taught: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides of a run whose training rows all have the canary; corpus and dev rows have its letters at most."""
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text(DEV)
+    rows = "".join(f"the {CANARY} film number {i} is {CANARY}\t{i % 2}\n" for i in range(64))
+    (folder / "train.tsv").write_text("sentence\tlabel\n" + rows)
+    (tmp_path / "corpus.txt").write_text("".join(PANGRAM.format(n=n) for n in range(99)))
+    data = ["data=folder", f"data.dir={tmp_path}/glue", "corpus=folder", f"corpus.dir={tmp_path}/corpus.txt"]
+    return [*data, f"teacher.path={taught}", "teacher.allow_weak=true", "generated.rows=0"]
+
+
+def batches_with_canary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Texts with the canary among the batches of the runs to come; filled while they train."""
+    seen: list[str] = []
+    make_loader = build.make_loader
+
+    def watched(run: Any, *args: Any) -> Any:
+        loader = make_loader(run, *args)
+        load_batch = loader.load_batch
+
+        def load(*position: Any) -> Any:
+            batch = load_batch(*position)
+            for role, inputs in batch.inputs.items():
+                texts = run.roles[role].tokenizer.batch_decode(inputs["input_ids"])
+                seen.extend(text for text in texts if CANARY in text.replace(" ", "").lower())
+            return batch
+
+        loader.load_batch = load
+        return loader
+
+    monkeypatch.setattr(build, "make_loader", watched)
+    return seen
+
+
+def files_with_canary(folder: Path) -> list[str]:
+    return [
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and CANARY.encode() in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("method", [*DATA_FREE, "kd"])
+def test_no_canary_of_the_training_rows_reaches_batches_vocabularies_or_files(
+    method: str, tmp_path: Path, canaries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kd`, which reads the rows, shows that a canary would be found."""
+    shared = registry.get("method", method).target.requires.shared_vocabulary
+    vocabulary = "teacher" if shared else "corpus"
+    seen = batches_with_canary(monkeypatch)
+    run = finish(smoke_config(tmp_path, f"method={method}", f"student.tokenizer={vocabulary}", *canaries))
+    files = files_with_canary(tmp_path / "out") + files_with_canary(tmp_path / "cache")
+    assert (run.run_dir / "student" / "tokenizer.json").is_file()
+    if method == "kd":
+        assert seen
+    else:
+        assert (seen, files) == ([], [])
+        assert CANARY not in run.output

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
-from kdrun import losses
+from kdrun import losses, rng
 from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.methods.base import MethodContext
@@ -65,6 +65,57 @@ def test_two_passes_are_the_mean_of_both_losses_with_the_noise_moved_between() -
     assert second > first  # it did climb
     expected = torch.autograd.grad((first + second) / 2, student.classifier.weight)[0]
     torch.testing.assert_close(torch.autograd.grad(out.loss, student.classifier.weight)[0], expected)
+
+
+def by_the_authors_loop(method: KDFreeLB, examples: Batch) -> list[Tensor]:
+    """The noise of each pass; parameter gradients of K losses, each divided by K, add up in `.grad`."""
+    c, student = method.config, method.roles["student"]
+    inputs = dict(examples.inputs["student"])
+    ids, present = inputs.pop("input_ids"), inputs["attention_mask"][..., None].float()
+    stream = rng.stream(1, "noise", "train", 0)
+    tokens = present.sum(dim=1, keepdim=True)
+    delta = (torch.rand(4, 6, 16, generator=stream) * 2 - 1) * present * c.init_magnitude / (tokens * 16).sqrt()
+    deltas = []
+    for step in range(c.passes):
+        deltas.append(delta.clone())
+        delta.requires_grad_(True)
+        rng.seed_dropout(rng.derive(1, "dropout", "train/freelb", 0), torch.device("cpu"))
+        embeds: Tensor = student.get_input_embeddings()(ids)  # pyright: ignore[reportCallIssue]
+        loss = kd_loss(method, examples, student(inputs_embeds=embeds + delta, **inputs).logits) / c.passes
+        loss.backward()
+        if step == c.passes - 1:
+            break
+        assert delta.grad is not None
+        grad = delta.grad.clone()
+        norms = grad.view(4, -1).norm(dim=1).clamp(min=1e-8).view(4, 1, 1)
+        delta = (delta + c.ascent_rate * grad / norms).detach()
+        sizes = delta.view(4, -1).norm(dim=1)
+        too_large = (sizes > c.max_norm).float()
+        delta = delta * (c.max_norm / sizes * too_large + 1 - too_large).view(4, 1, 1)
+    return deltas
+
+
+def test_three_passes_with_dropout_and_an_active_ball_are_the_authors_loop() -> None:
+    """Gradients of every parameter, the embedding table's too, which the noise is added to."""
+    method, examples = build_method(passes=3, ascent_rate=0.3, init_magnitude=0.4, max_norm=0.25), batch()
+    student = method.roles["student"].train()
+    deltas = by_the_authors_loop(method, examples)
+    expected = {name: p.grad for name, p in student.named_parameters() if p.grad is not None}
+    student.zero_grad()
+    loss = method.step(examples, TURN).loss
+    loss.backward()
+    gradients = {name: p.grad for name, p in student.named_parameters() if p.grad is not None}
+    assert set(gradients) == set(expected)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)
+    table = gradients["bert.embeddings.word_embeddings.weight"]
+    used = examples.inputs["student"]["input_ids"].unique()
+    assert table[used[used != 0]].abs().amax(dim=1).min() > 0
+    sizes = torch.stack([delta.flatten(1).norm(dim=1) for delta in deltas])
+    torch.testing.assert_close(sizes[1:], torch.full((2, 4), 0.25), rtol=1e-4, atol=1e-5)  # the ball holds every row
+    assert (sizes[0] < 0.25).all()
+    student.eval()
+    assert not torch.allclose(method.step(examples, TURN).loss, loss)  # dropout had a part in it
 
 
 def test_noise_is_zero_on_padding_and_of_the_stated_size() -> None:

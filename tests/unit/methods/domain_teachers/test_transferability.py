@@ -64,6 +64,58 @@ def test_domain_level_transferability_by_hand() -> None:
     np.testing.assert_allclose(lopsided, [small, large, large, large, small], rtol=1e-6)
 
 
+# three domains, two classes: angles of the rows' vectors in degrees, all of length 1, and twice as long in one case
+ANGLES = np.array([0.0, 60.0, 120.0, 30.0, 90.0, 180.0, 45.0])
+THREE = (
+    np.stack([np.cos(np.radians(ANGLES)), np.sin(np.radians(ANGLES))], axis=1)
+    * np.array([1, 1, 1, 2, 1, 1, 1])[:, None]
+)
+THREE_LABELS, THREE_DOMAINS = np.array([0, 0, 1, 0, 1, 0, 1]), np.array([0, 0, 0, 1, 1, 2, 2])
+
+
+def cosine(degrees: float) -> float:
+    return math.cos(math.radians(degrees))
+
+
+def test_three_domains_at_class_level_by_hand() -> None:
+    # class 0: domain 0 has 0 and 60 degrees, mean 30; domain 1 has 30; domain 2 has 180
+    # class 1: one row each, at 120, 90 and 45 degrees
+    own, others = 0.4, (1 - 0.4) / 2
+    expected = [
+        own * cosine(30) + others * (cosine(30) + cosine(180)),  # row 0 at 0 degrees
+        own * cosine(30) + others * (cosine(30) + cosine(120)),  # row 1 at 60
+        own + others * (cosine(30) + cosine(75)),  # row 2 at 120
+        own + others * (cosine(0) + cosine(150)),  # row 3 at 30; its length does not matter
+        own + others * (cosine(30) + cosine(45)),  # row 4 at 90
+        own + others * (cosine(150) + cosine(150)),  # row 5 at 180
+        own + others * (cosine(75) + cosine(45)),  # row 6 at 45
+    ]
+    actual = transferability(THREE, THREE_LABELS, THREE_DOMAINS, (3, 2), own_weight=own)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_three_domains_at_domain_level_by_hand() -> None:
+    # the centroid of the other domains is the plain mean of their means, whatever their numbers of rows
+    root = math.sqrt(3)
+    means = [((1 + 0.5 - 0.5) / 3, (0 + root / 2 + root / 2) / 3), ((root + 0) / 2, (1 + 1) / 2),
+             ((-1 + HALF) / 2, HALF / 2)]  # fmt: skip
+    elsewhere = [
+        ((means[1][0] + means[2][0]) / 2, (means[1][1] + means[2][1]) / 2),
+        ((means[0][0] + means[2][0]) / 2, (means[0][1] + means[2][1]) / 2),
+        ((means[0][0] + means[1][0]) / 2, (means[0][1] + means[1][1]) / 2),
+    ]
+    expected = []
+    for (x, y), domain in zip(THREE, THREE_DOMAINS, strict=True):
+        parts = [
+            (x * px + y * py) / math.hypot(x, y) / math.hypot(px, py) for px, py in (means[domain], elsewhere[domain])
+        ]
+        expected.append(0.4 * parts[0] + 0.6 * parts[1])
+    actual = transferability(THREE, THREE_LABELS, THREE_DOMAINS, (3, 2), PrototypeLevel.domain, own_weight=0.4)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    # the row at 0 degrees: its domain's mean is at 60 degrees
+    assert actual[0] == pytest.approx(0.4 * cosine(60) + 0.6 * elsewhere[0][0] / math.hypot(*elsewhere[0]), rel=1e-6)
+
+
 def test_an_absent_prototype_is_left_out_of_the_mean() -> None:
     # the third domain has no row of class 0: its share falls to the second, not to a zero
     states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
