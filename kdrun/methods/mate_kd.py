@@ -46,8 +46,18 @@ class MateKD(PseudoTextMethod):
         divergence: the paper writes KL; the authors' code maximizes soft cross-entropy, which for the generator also
             raises the teacher's entropy on x′. `ce` is the code's.
         schedule_over: the authors' code plans both schedules for all batches but advances each in its own turns only,
-            so the student ends near 9 % of its peak learning rate (`all_batches`); here each decays over its own steps.
-        - the code keeps the generator's dropout on in student turns; here only the role whose turn it is trains.
+            so that at 10 to 100 steps the student ends at 9 % of its peak learning rate and the generator at 91 %
+            (`all_batches`); here each decays over its own steps.
+        - the code keeps the dropout of both models on in both turns; here only the role whose turn it is has dropout:
+            the generator has none in student turns, the student none in generator turns.
+        - the code lets the generator produce special tokens, which then are part of x′; here they are banned, which
+            changes the generator's gradient on toy models too.
+        - `[UNK]`, and a literal `[MASK]` in a text, count as special here and are never masked; the code protects the
+            tokens around the texts.
+        - the code hands each batch to one of the two roles; here each role passes over the rows on its own, and epochs
+            count the student's batches, so that at equal epochs the student takes 10 % more steps (at 10 to 100).
+        optim.eps: the code's AdamW (transformers) adds ε to √v before the bias correction, PyTorch's after it, so that
+            the same ε is relatively larger there in the first steps.
         - the code has no τ²; at its τ = 1 there is no difference.
 
     Cost:

@@ -75,6 +75,7 @@ class MetaKD(IntermediateLayerMethod):
         temperature: the authors' code has T = 2 in the second phase, without T² and without labels, as here.
         - the authors' code averages each loss over the batch before it applies the weights, so that their mean replaces
             the λ(x) of a batch, and never trains its projection of the teacher's embedding; both look like mistakes.
+        - content(x) averages over all tokens, `[CLS]` included; h(x), which the prototypes average, leaves `[CLS]` out.
         - for a domain that the meta-teacher never saw (`hold_out_domain`), e_k is the mean of the others.
 
     Cost:

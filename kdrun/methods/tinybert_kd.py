@@ -49,6 +49,10 @@ class TinyBertKD(IntermediateLayerMethod):
         - the means of the code include padding, so that the loss of an example depends on its batch.
         - the code keeps the teacher's dropout on, and the learning rate constant in the first phase.
         - the code fits a score to the gold score, not to the teacher's.
+        - the code's second phase averages the soft cross-entropy over the classes too, so that its gradient is smaller
+            by their number.
+        - the code's classifier reads relu(pooled output) without dropout; here the head is that of the model family.
+        - the code's BertAdam has no bias correction; the optimizers here have it.
 
     Cost:
         student: one forward and one backward pass per row, with attention maps in the first phase.

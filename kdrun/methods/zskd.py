@@ -62,6 +62,7 @@ class ZSKD(PseudoTextMethod):
             here it is the loss that the generator was pretrained with, with weight 1.
         generator_steps_per_cycle: turns, mask rate and the generator's learning rate were not found; they are
             MATE-KD's, by the same authors.
+        - special tokens, dropout and passes over the rows are as in mate_kd here, where MATE-KD's code differs.
 
     Cost:
         student: one forward and one backward pass over two texts per row.

@@ -57,6 +57,7 @@ class MetaTeacher(DomainTeacherMethod):
             domains of the batch, so that a row may keep its own, and weights both terms.
         head: the paper's is a linear layer on relu(pooled); here it is that of the model family, so that this teacher
             and those it is compared with differ only in training.
+        - content(x) averages over all tokens, `[CLS]` included; h(x), which the prototypes average, leaves `[CLS]` out.
     """
 
     cache_name = "Meta"
