@@ -87,11 +87,9 @@ class ZSKD(PseudoTextMethod):
     @classmethod
     def config_problems(cls, config: ZSKDConfig, task: TaskConfig) -> list[str]:
         """The learning rate of a warm start that does not take place."""
-        return (
-            []
-            if config.warm_start_steps
-            else unused_settings(config, "method.", ("warm_start_lr",), "with method.warm_start_steps=0")
-        )
+        if config.warm_start_steps:
+            return []
+        return [*unused_settings(config, "method.", ("warm_start_lr",), "with method.warm_start_steps=0")]
 
     @classmethod
     def phases(cls, config: ZSKDConfig, optim: OptimConfig) -> list[Phase]:

@@ -38,7 +38,7 @@ def adam(modules: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.O
 
 
 def _fused_adam(
-    optimizer_class: type[torch.optim.Adam], modules: Iterable[nn.Module], config: OptimConfig
+    optimizer_class: type[torch.optim.Adam], modules: Iterable[nn.Module], config: OptimizerConfig
 ) -> torch.optim.Optimizer:
     groups = parameter_groups(modules, config.weight_decay)
     return optimizer_class(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)

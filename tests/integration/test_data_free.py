@@ -149,7 +149,7 @@ def batches_with_canary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 seen.extend(text for text in texts if CANARY in text.replace(" ", "").lower())
             return batch
 
-        loader.load_batch = load
+        loader.load_batch = load  # pyright: ignore[reportAttributeAccessIssue]
         return loader
 
     monkeypatch.setattr(build, "make_loader", watched)

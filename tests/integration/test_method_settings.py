@@ -144,7 +144,7 @@ def another(key: keys.Key, value: Any) -> Any:
     """A value of a setting other than the given one, in its range."""
     if "one of " in key.allowed:
         choices = key.allowed.removeprefix("one of ").split(", ")
-        return next(choice for choice in choices if choice != keys.written(value))
+        return next(choice for choice in choices if choice != keys.yaml_text(value))
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
