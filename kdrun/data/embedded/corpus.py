@@ -1,8 +1,9 @@
-"""Synthetic general text about a river valley: its weather, trade, laws, crafts, travel and past.
+"""Synthetic general text about a river valley, far from the tasks.
 
-It is of another domain than the tasks. The topics and the sentence forms are its own, and only single words are
-shared: the slots of its forms take every word of the task grammars, so that a vocabulary trained on it has whole words
-for the tasks. `tests/unit/data/embedded/test_corpus.py` refuses task texts in it, verbatim or with a word changed.
+It tells of weather, trade, laws, crafts, travel and the past. The topics and the sentence forms are its own, and only
+single words are shared with the tasks: the slots of its forms take every word of the task grammars, so that a
+vocabulary trained on it has whole words for the tasks. `tests/unit/data/embedded/test_corpus.py` refuses task texts
+in it, verbatim or with a word changed.
 
 A paragraph has one topic and repeats its place, its thing, its quality and its town, so that predicting a masked word
 rewards attention to the neighboring sentences.
