@@ -49,14 +49,15 @@ def run_command(name: str, args: list[str]) -> int:
 
 
 def current_overrides(overrides: Sequence[str]) -> list[str]:
-    """Replace old names of keys in overrides, with a note on stderr.
+    """Replace `config=FILE` by the values of the file, and old names of keys by current ones, with a note on stderr.
 
     Raises:
-        ConfigError: a key is given under both names.
+        ConfigError: the file cannot be used, or a key is given under both names.
     """
     from kdrun.config.overrides import rename_old_keys
+    from kdrun.config.saved_config import expand_config
 
-    renamed, keys = rename_old_keys(overrides)
+    renamed, keys = rename_old_keys(expand_config(overrides))
     if keys:
         names = ", ".join(f"{old} is now {new}" for old, new in keys.items())
         sys.stderr.write(f"note: {names}; old names are accepted in this version only\n")

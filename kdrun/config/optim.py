@@ -31,6 +31,11 @@ class OptimConfig(OptimizerConfig):
     steps: int | None = setting(None, "optimizer steps; wins over epochs", gt=0)
     batch_size: int = setting(32, "examples per micro-batch", gt=0)
     gradient_accumulation_steps: int = setting(1, "micro-batches per optimizer step", gt=0)
+    patience: int | None = setting(
+        None,
+        "early stopping: end a phase after this many evaluations without a better headline score; null never",
+        gt=0,
+    )
 
 
 @dataclass

@@ -63,7 +63,7 @@ class PhaseRunner:
     Args:
         context: state that outlives the phase.
         phase: the phase to run.
-        evaluate: evaluates the student, given the phase's name and the step.
+        evaluate: evaluates the student, given the phase's name and the step; returns whether its score improved.
         checkpoint_if_due: saves a checkpoint if one is due; called between two steps.
 
     Attributes:
@@ -71,13 +71,14 @@ class PhaseRunner:
         steps_by_role: steps taken by each role.
         always_zero_terms: by role, the terms that may start at zero and were zero in every logged step.
         evaluation_due: whether the evaluation after the last step has yet to run.
+        stale_evaluations: evaluations since the last improvement, for early stopping.
     """
 
     def __init__(
         self,
         context: TrainerContext,
         phase: Phase,
-        evaluate: Callable[[str, int], None],
+        evaluate: Callable[[str, int], bool],
         checkpoint_if_due: Callable[[PhaseRunner], None],
     ) -> None:
         self.context, self.phase, self.settings = context, phase, context.settings
@@ -89,6 +90,7 @@ class PhaseRunner:
         default_interval = math.ceil(self.planned[phase.leading_role] / MAX_EVALUATIONS)
         self.eval_every = self.settings.eval_every or max(self.steps_per_epoch, default_interval)
         self.step, self.evaluation_due, self.steps_by_role = 0, False, dict.fromkeys(self.planned, 0)
+        self.stale_evaluations = 0
         self.groups: dict[str, Iterator[list[tuple[int, np.ndarray]]]] = {}
         self.optimizers: dict[str, Any] = {}
         self.active: str | None = None
@@ -98,8 +100,14 @@ class PhaseRunner:
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps and evaluations of the phase are done."""
-        return self.step >= self.total and not self.evaluation_due
+        """Whether all steps and evaluations of the phase are done, or early stopping ended it."""
+        return (self.step >= self.total or self.is_out_of_patience) and not self.evaluation_due
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether as many evaluations as `optim.patience` allows brought no better score."""
+        patience = self.settings.optim.patience
+        return patience is not None and self.stale_evaluations >= patience
 
     def run(self) -> None:
         """Run the rest of the phase."""
@@ -110,8 +118,7 @@ class PhaseRunner:
                     self._advance()
                     activity.update(self.step, self._format_losses)
                 if self.evaluation_due:
-                    self._evaluate(self.phase.name, self.step)
-                    self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
+                    self._run_evaluation()
                 self._checkpoint_if_due(self)
         for role, terms in self.always_zero_terms.items():
             if terms and self.steps_by_role[role] > 1:
@@ -143,6 +150,25 @@ class PhaseRunner:
         """Losses and speed since the last log record of the role that took the last step, or of this record."""
         running = self.running_means[turn_at(self.phase.turns, self.step - 1).role]
         return format_losses(running.record() if running.count else self._last_record)
+
+    def _run_evaluation(self) -> None:
+        """Evaluate the student, and end the phase early if it has not improved for too long."""
+        is_better = self._evaluate(self.phase.name, self.step)
+        self.stale_evaluations = 0 if is_better else self.stale_evaluations + 1
+        self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
+        if self.is_out_of_patience and self.step < self.total:
+            self._stop_early()
+
+    def _stop_early(self) -> None:
+        """Log the remaining sums and report why the phase ends before its budget."""
+        for means in self.running_means.values():
+            if means.count:
+                self._log(means, self.step)
+        role, count = self.phase.leading_role, self.stale_evaluations
+        reason = f"no better score in {count} evaluation{'s' if count > 1 else ''} (optim.patience={count})"
+        stop = {"role": role, "phase": self.phase.name, "step": self.step, "why": reason}
+        self.context.result.stopped_roles.append(stop)
+        self.context.callback.on_role_stopped(stop)
 
     def _is_stopped(self, role: str) -> bool:
         """Whether the method has stopped training a role; the first time, report the reason."""

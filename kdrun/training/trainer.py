@@ -131,8 +131,12 @@ class Trainer:
         if self.checkpoints is not None:
             self.checkpoints.save(trainer_state.capture_state(self.context, runner))
 
-    def evaluate(self, phase: str, step: int) -> None:
-        """Evaluate the student now and keep its weights if the score is the best of this phase (ties: the latest)."""
+    def evaluate(self, phase: str, step: int) -> bool:
+        """Evaluate the student now and keep its weights if the score is the best of this phase (ties: the latest).
+
+        Returns:
+            Whether the score is better than all before in this phase; a tie is not.
+        """
         context = self.context
         with signals.defer_signals(False):
             headline, scores = self._evaluate()
@@ -145,3 +149,4 @@ class Trainer:
                 for module in context.method.trainable("student")
             ]
         context.callback.on_evaluate({"phase": phase, "step": step, "eval": scores}, is_best)
+        return headline is not None and (best is None or headline > best)

@@ -46,6 +46,7 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
         "number": context.phase_number,
         "taken": runner.steps_by_role,
         "is_pending": runner.evaluation_due,
+        "stale": runner.stale_evaluations,
         "still_zero": {role: sorted(terms) for role, terms in runner.always_zero_terms.items()},
         "tallies": {
             role: {"count": means.count, "seconds": means.seconds, "last": means.last}
@@ -77,6 +78,7 @@ def restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: Chec
     if f"{BEST}.0" in checkpoint.tensors:
         context.best_state = _best(context, checkpoint)
     runner.steps_by_role, runner.step, runner.evaluation_due = state["taken"], state["step"], state["is_pending"]
+    runner.stale_evaluations = state["stale"]
     runner.always_zero_terms = {role: frozenset(terms) for role, terms in state["still_zero"].items()}
     for role, values in state["tallies"].items():
         means = runner.running_means[role]

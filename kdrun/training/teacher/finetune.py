@@ -15,6 +15,7 @@ from torch import nn
 
 from kdrun import registry
 from kdrun.config.model import PretrainedConfig
+from kdrun.config.optim import OptimConfig
 from kdrun.config.schema import RunConfig
 from kdrun.config.teacher import DomainStrategy, FineTune, TeacherOptions
 from kdrun.data.loader import BatchLoader
@@ -166,7 +167,7 @@ def load_or_finetune(
         "train": training_set.tokens.fingerprint,
         "labels": training_set.fingerprint,
         "dev": {split: table.fingerprint for split, table in evaluation.dev_during_training.items()},
-        "optim": {CACHED_NAMES.get(name, name): value for name, value in to_plain(options.finetune_optim).items()},
+        "optim": _optim_key(options.finetune_optim),
         "seed": options.seed,
         "precision": evaluation.config.runtime.precision.value,
         "device": evaluation.accelerator.device.type,
@@ -185,6 +186,14 @@ def load_or_finetune(
     for module in (teacher.bundle.model, *teacher.modules.values()):
         module.to(evaluation.accelerator.device).requires_grad_(False).eval()
     return replace(teacher, from_cache=hit)
+
+
+def _optim_key(optim: OptimConfig) -> dict[str, Any]:
+    """The optimizer section in a cache key; `patience` is left out at its default, which older entries lack."""
+    values = {CACHED_NAMES.get(name, name): value for name, value in to_plain(optim).items()}
+    if optim.patience is None:
+        del values["patience"]
+    return values
 
 
 def _read(

@@ -80,3 +80,35 @@ def test_parts_of_a_budget_add_up_to_the_whole(rows: int, epochs: float, share: 
     second = Phase("b", (), epochs * (1 - share), batch_size=3, epochs_before=epochs * share)
     assert num_steps(first, rows) + num_steps(second, rows) == num_steps(full, rows)
     assert num_steps(replace(second, steps=5), rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "steps", "best"),
+    [
+        ([0.1, 0.2, 0.2, 0.1, 0.9], 2, 4, (0.2, 3)),  # a tie is no improvement, though its weights are kept
+        ([0.3, 0.2, 0.4, 0.1, 0.1], 2, 5, (0.4, 3)),
+        ([0.3, 0.2, 0.4], 1, 2, (0.3, 1)),
+        ([None, None, 0.4], 2, 2, (None, None)),
+        ([0.1 * i for i in range(9)], 1, 9, (0.8, 9)),
+        ([0.9] + [0.1] * 8, None, 9, (0.9, 1)),
+    ],
+)
+def test_early_stopping_counts_evaluations_without_a_better_score(
+    scores: list[float | None], patience: int | None, steps: int, best: tuple[float | None, int | None]
+) -> None:
+    loop, record, _ = make(scores=scores, eval_every=1, optim={"patience": patience})
+    result = loop.run()
+    assert result.steps == {"student": steps}
+    assert (result.best, result.best_step) == (pytest.approx(best[0]), best[1])
+    assert [step["step"] for step in record.steps] == list(range(1, steps + 1))
+    assert len(record.evals) == steps
+    stops = [(stop["role"], stop["phase"], stop["step"]) for stop in result.stopped_roles]
+    assert stops == ([("student", "fit", steps)] if steps < 9 else [])
+    assert record.rests == result.stopped_roles
+
+
+def test_early_stopping_logs_the_steps_since_the_last_record() -> None:
+    loop, record, _ = make(scores=[0.2, 0.1], eval_every=2, optim={"patience": 1})
+    loop.context.settings.log_every = 3
+    assert loop.run().steps == {"student": 4}
+    assert [step["step"] for step in record.steps] == [3, 4]

@@ -124,7 +124,8 @@ def make(
     if place is not None:
         config = CheckpointConfig(every_seconds=changes.pop("every", 0.0))
         keeper = CheckpointManager(place, config.every_seconds, config.keep_last, journal)
-    settings = TrainerSettings(OptimConfig(lr=0.05, batch_size=8), seed=1, log_every=3, eval_every=2, **changes)
+    optim = OptimConfig(lr=0.05, batch_size=8, patience=changes.pop("patience", None))
+    settings = TrainerSettings(optim, seed=1, log_every=3, eval_every=2, **changes)
     arguments = method, method.phases(method.config, settings.optim), Feed(), settings, Accelerator(cpu=True), evaluate
     return Trainer(*arguments, journal.record, keeper), method  # type: ignore[arg-type]
 
@@ -160,20 +161,25 @@ def after(count: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 STEPS = 24
 
 
-@pytest.mark.parametrize("select", CheckpointSelection)
+@pytest.mark.parametrize(
+    ("select", "patience"), [*((select, None) for select in CheckpointSelection), (CheckpointSelection.best_dev, 1)]
+)
 def test_stopped_after_every_single_step(
-    select: CheckpointSelection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    select: CheckpointSelection, patience: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal()
-    loop, method = make(None, journal, select=select)
+    loop, method = make(None, journal, select=select, patience=patience)
     loop.run()
     expected = final_state(loop, method, journal)
-    assert expected["outcome"]["steps"] == {"generator": 10, "student": 14}
+    stops_early = [stop["phase"] for stop in expected["outcome"]["stopped_roles"]]
+    assert (stops_early != []) == (patience is not None)
+    if patience is None:
+        assert expected["outcome"]["steps"] == {"generator": 10, "student": 14}
     assert False in [is_best for _, is_best in expected["evals"]]
     journal = Journal()
     stops = 0
     for _ in range(STEPS + 1):  # each goes one step further
-        loop, method = make(tmp_path / "last", journal, select=select, every=1e9)
+        loop, method = make(tmp_path / "last", journal, select=select, patience=patience, every=1e9)
         restore = after(1, monkeypatch)
         try:
             loop.run()
