@@ -72,6 +72,10 @@ def escape(text: str) -> str:
     return escape_markup(escape_control(text))
 
 
+VERBOSITY = "KDRUN_VERBOSITY"
+"""Environment variable of the verbosity, quiet or verbose; set by the flags -q and -v."""
+
+
 class Console:
     """Print the progress and the results of a run."""
 
@@ -168,7 +172,7 @@ def log_to(console: Console) -> Iterator[None]:
     for other in outer:
         logger.removeHandler(other)
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG if os.environ.get(VERBOSITY) == "verbose" else logging.INFO)
     try:
         yield
     finally:

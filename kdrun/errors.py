@@ -99,8 +99,17 @@ def as_path_error(error: OSError) -> PathError | None:
 
 
 def did_you_mean(name: str, choices: Sequence[str]) -> str:
-    """The ending `; did you mean 'x'?` for an unknown name; empty when no choice is close."""
+    """The ending `; did you mean 'x'?` for an unknown name; empty when no choice is close.
+
+    A name that differs from a choice only in case, blanks, `-` or `_` is that choice.
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    same = [choice for choice in choices if _plain(choice) == _plain(name)]
+    close = same or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    close = close or difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _plain(name: str) -> str:
+    return "".join(char for char in name.lower() if char not in "-_ ")

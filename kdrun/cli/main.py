@@ -6,10 +6,10 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
-from kdrun.cli import subcommands
+from kdrun.cli import subcommands, verbosity
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
 from kdrun.version import __version__
@@ -17,15 +17,20 @@ from kdrun.version import __version__
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from kdrun.experiments.sweeps import Sweep
+    from kdrun.storage.run_result import RunResult
+
 USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
 
   kdrun method=kd task=sst2                 one run: teacher, student, evaluation (embedded data, tiny models)
   kdrun -m method=finetune,kd seed=1,2      a sweep: every combination, one table at the end; repeat the command to
                                             resume it (retry=true also repeats failed runs)
-  kdrun resume=RUN_DIR                      resume a stopped run; the result is the same as without the stop
+  kdrun resume RUN_DIR                      resume a stopped run; the result is the same as without the stop
+  kdrun config=RUN_DIR/config.yaml seed=2   start a run from a saved config, with overrides
   kdrun dry_run=true …                      build everything, run one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
+  kdrun -q …                                print notes, warnings and one line per run; -v: debug messages too
 
 Subcommands (details: kdrun SUBCOMMAND --help)
 {subcommands}
@@ -37,6 +42,7 @@ Set any value by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
 Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
 offline=true opens no socket; an error names any file that is missing.
 """
+START = "Start with: kdrun method=kd task=sst2   (a minute or two on a CPU; no download)\n"
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 
 LAUNCHER_FOLDER = "outputs/sweeps"
@@ -67,18 +73,21 @@ def run(args: list[str]) -> int:
     """
     try:
         _check_working_directory()
+        args = _without_shorthands(verbosity.take_verbosity(args))
         if args and args[0] in subcommands.COMMANDS:
             return subcommands.run_command(args[0], args[1:])
         if args and "=" not in args[0] and not args[0].startswith(("-", "~")):
-            names = list(subcommands.COMMANDS)
+            names = [*subcommands.COMMANDS, "help", "resume"]
             hint = f"{did_you_mean(args[0], names)} (subcommands: {', '.join(names)}; a run takes key=value)"
             raise ConfigError([f"unknown subcommand {args[0]!r}{hint}"])
         flags, overrides, unknown = _split(args)
         if unknown:
-            allowed = "flags are -m, --help, --version, --cfg job"
+            allowed = "flags are -m, -q, -v, --help, --version, --cfg job"
             raise ConfigError([f"unknown flag {flag}; {allowed}" for flag in unknown])
         if "help" in flags:
             sys.stdout.write(help_text())
+        elif not overrides and flags <= {"multirun"} and "version" not in flags:
+            sys.stdout.write(f"{help_text()}\n{START}")
         elif "version" in flags:
             sys.stdout.write(f"kdrun {__version__}\n")
         else:
@@ -105,6 +114,21 @@ def _check_working_directory() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise ConfigError(["the working directory was deleted; change to an existing folder with cd"]) from None
+
+
+def _without_shorthands(args: list[str]) -> list[str]:
+    """The arguments with `help [SUBCOMMAND]` and `resume RUN_DIR` in their long forms.
+
+    Raises:
+        ConfigError: `resume` without a folder.
+    """
+    if args[:1] == ["help"]:
+        return [*args[1:], "--help"]
+    if args[:1] == ["resume"]:
+        if len(args) < 2 or args[1].startswith("-"):
+            raise ConfigError(["resume: name the folder of a run: kdrun resume RUN_DIR"])
+        return [f"resume={args[1]}", *args[2:]]
+    return args
 
 
 def _split(args: list[str]) -> tuple[set[str], list[str], list[str]]:
@@ -168,17 +192,18 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
 def _sweep(overrides: list[str]) -> int:
     """Run the remaining cells of a sweep and print one table of all its cells."""
     from kdrun.config.overrides import quote_value
-    from kdrun.console import Console
     from kdrun.experiments import sweeps
     from kdrun.experiments.sweep_display import print_sweep
 
-    sweep, console = sweeps.plan_sweep(overrides), Console()
+    sweep, console = sweeps.plan_sweep(overrides), verbosity.run_console()
     if sweep is None:
         _hydra(["-m", *overrides])
         return max(_exit_codes, default=0)
-    counts = Counter(cell["status"] for cell in sweeps.cell_statuses(sweep))
+    counts = Counter(cell["status"] for cell in _requested_cells(sweep))
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console.print(f"sweep {sweep.name}: {statuses}; to list its cells: {sweep.command}")
+    num_others = len(sweep.cells) - len(sweep.requested)
+    others = f" ({num_others} more from earlier commands; sweep=NAME keeps sweeps apart)" if num_others else ""
+    console.print(f"sweep {sweep.name}: {statuses}{others}; to list its cells: {sweep.command}")
     overrides = [override for override in overrides if not override.startswith("sweep=")] + [f"sweep={sweep.name}"]
     if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
         overrides.append(f"hydra.sweep.dir={quote_value(str(sweep.folder))}")
@@ -189,9 +214,16 @@ def _sweep(overrides: list[str]) -> int:
     except KeyboardInterrupt:
         console.print("stopped; repeat the command to resume")
         raise
-    cells = sweeps.cell_statuses(sweep)
+    cells = _requested_cells(sweep)
     print_sweep(sweep, cells, console)
     return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in cells))
+
+
+def _requested_cells(sweep: Sweep) -> list[dict[str, Any]]:
+    """Statuses of the cells of this command line, without those that earlier ones added."""
+    from kdrun.experiments import sweeps
+
+    return [cell for cell in sweeps.cell_statuses(sweep) if cell["cell"] in sweep.requested]
 
 
 def _hydra(args: list[str]) -> None:
@@ -235,12 +267,11 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun import progress
     from kdrun.config.compose import to_config
     from kdrun.config.validation.rules import validate
-    from kdrun.console import Console
     from kdrun.data.file_checks import check_run_files
     from kdrun.experiments import student_alone
     from kdrun.experiments.sweeps import resolve_cell
 
-    console, config = Console(), to_config(composed)
+    console, config = verbosity.run_console(), to_config(composed)
     is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
     try:
         problems = validate(config)
@@ -256,11 +287,14 @@ def hydra_job(composed: DictConfig) -> None:
             result = runner.run(remaining, console, recorded)
             if result is not None and student_alone.applies(config):
                 student_alone.train_and_print(config, recorded, result, console)
+            if result is not None and verbosity.is_quiet():
+                sys.stdout.write(f"{_one_line(result)}\n")
     except RECOVERABLE_ERRORS as error:
         user_error = (
             as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
         )
-        if config.debug or os.environ.get("HYDRA_FULL_ERROR") == "1" or (user_error is None and not is_cell):
+        show_traceback = config.debug or verbosity.is_verbose() or os.environ.get("HYDRA_FULL_ERROR") == "1"
+        if show_traceback or (user_error is None and not is_cell):
             raise
         if is_cell and isinstance(error, BusyError):
             console.print(f"skipped, already running in another process: {error.problems[0]}")
@@ -272,3 +306,13 @@ def hydra_job(composed: DictConfig) -> None:
         _exit_codes.append(signals.exit_code(stop))
         if config.sweep is not None:
             raise
+
+
+def _one_line(result: RunResult) -> str:
+    """The score of a run and its id, for -q."""
+    from kdrun.formatting import number
+    from kdrun.storage.run_result import headline_score
+
+    headline = result["headline"]
+    score = number(headline_score(headline, result["student"]))
+    return f"{result['method']} on {result['data']['name']}: {headline['split']} {headline['metric']} {score}"

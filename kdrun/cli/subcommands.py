@@ -1,6 +1,7 @@
 """Subcommands of `kdrun` and their help.
 
-A subcommand is a module with `OPTIONS`, a dataclass of `setting` fields, and `main(args) -> exit code`.
+A subcommand is a module with `OPTIONS`, a dataclass of `setting` fields, and `main(args) -> exit code`. One that trains
+also has `EXAMPLE`, the command that is suggested when it is called without arguments.
 Nothing here imports torch.
 """
 
@@ -42,8 +43,11 @@ def run_command(name: str, args: list[str]) -> int:
         KdrunError: an error that the user can fix.
     """
     module = importlib.import_module(COMMANDS[name][0])
-    if "--help" in args or "-h" in args:
+    example = getattr(module, "EXAMPLE", None)
+    if "--help" in args or "-h" in args or (example is not None and not args):
         print(usage(name, module))
+        if example is not None and not args:
+            print(f"\nStart with: {example}")
         return 0
     return module.main(args)
 

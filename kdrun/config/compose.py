@@ -25,6 +25,7 @@ from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
+from kdrun.config.suggestions import suggest_choice, suggest_key
 from kdrun.config.validation.rules import validate
 from kdrun.config.validation.unused import overruled_settings
 from kdrun.errors import ConfigError, Problem, did_you_mean
@@ -171,7 +172,7 @@ def _valid_choices(group: str, values: list[str], problems: list[Problem]) -> li
     valid = [value for value in values if value in names or (group == "experiment" and value == "null")]
     for value in values:
         if value not in valid:
-            ending = f"{did_you_mean(value, names)} (allowed: {', '.join(names)})"
+            ending = f"{suggest_choice(group, value, names)} (allowed: {', '.join(names)})"
             problems.append(Problem(group, value, f"{group}={value}: unknown {group}{ending}"))
     return valid
 
@@ -181,9 +182,20 @@ def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictCo
         return compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
+        launchers = [name for word in overrides if (name := word.removeprefix("hydra/launcher=")) != word]
+        if launchers and "hydra/launcher" in str(cause):
+            problems.append(_launcher_problem(launchers[0]))
+            return None
         text = f"{' '.join(overrides) or 'the defaults'}: {' '.join(str(cause).split())}"
         problems.append(Problem(None, None, text))
         return None
+
+
+def _launcher_problem(name: str) -> Problem:
+    """A launcher of Hydra that is not installed, with the extra that has it."""
+    remedy = "pip install 'kdrun[joblib]' installs it" if name == "joblib" else f"install hydra-{name}-launcher"
+    text = f"hydra/launcher={name} is not installed; {remedy}, or leave it out to run one cell after the other"
+    return Problem("hydra/launcher", name, text)
 
 
 def _valid_values(base: DictConfig, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
@@ -232,7 +244,7 @@ def _unknown(key: str, value: str, base: DictConfig) -> Problem:
     elif _is_open(base, key):
         text = f"{key}: not set here{did_you_mean(key, keys)}; +{key}=… adds it{_siblings(key, keys)}"
     else:
-        text = f"{key}: unknown key{did_you_mean(key, keys)}{_siblings(key, keys)}"
+        text = f"{key}: unknown key{suggest_key(key, keys)}{_siblings(key, keys)}"
     return Problem(key, value, text)
 
 

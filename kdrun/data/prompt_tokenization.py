@@ -29,7 +29,8 @@ def tokenize_with_prompts(
         size: rows per chunk.
 
     Yields:
-        `lengths` [rows], and flat `input_ids` and `prompt_mask` of all rows; the mask is 1 on prompt tokens.
+        `lengths` and `truncated` [rows], and flat `input_ids` and `prompt_mask` of all rows; the mask is 1 on prompt
+        tokens.
 
     Raises:
         ModelError: the tokenizer has no end token, prompts and texts differ in number, or prompts leave no room.
@@ -51,9 +52,10 @@ def tokenize_with_prompts(
     for start in range(0, split.num_rows, size):
         rows = split.table.slice(start, size)
         texts = [[e.ids for e in _encode(backend, rows.column(name).to_pylist())] for name in columns]
-        ids, marks, lengths = [], [], []
+        ids, marks, lengths, truncated = [], [], [], []
         for row in zip(*texts, strict=True):
             sizes = truncation_lengths([len(text) for text in row], room)
+            truncated.append(sum(sizes) < sum(map(len, row)))
             pieces = [
                 part for prompt, text, n in zip(prompt_ids, row, sizes, strict=True) for part in (prompt, text[:n])
             ]
@@ -62,6 +64,7 @@ def tokenize_with_prompts(
             lengths.append(len(ids[-1]))
         yield {
             "lengths": np.array(lengths, np.int32),
+            "truncated": np.array(truncated, bool),
             "input_ids": np.fromiter(chain(*ids), np.int32, sum(lengths)),
             "prompt_mask": np.fromiter(chain(*marks), np.int8, sum(lengths)),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ CHUNK_ROWS = 8192
 """Rows tokenized at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
 FILE = "tokens.arrow"
+TRUNCATED = b"truncated"
+"""Key of the file's metadata: the number of rows that the length limit cut."""
 IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
 
 
@@ -35,6 +37,7 @@ class TokenizedSplit:
 
     Attributes:
         lengths: tokens of each row, special tokens included, [rows].
+        num_truncated: rows that the length limit cut; None if an older cache entry does not record it.
         fingerprint: hash of the rows, the tokenizer and the length limit, 24 hex digits.
     """
 
@@ -46,6 +49,8 @@ class TokenizedSplit:
         self._offsets = table.column(IDS).chunk(0).offsets.to_numpy().astype(np.int64)
         self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
         self.lengths = np.diff(self._offsets).astype(np.int32)
+        recorded = (table.schema.metadata or {}).get(TRUNCATED)
+        self.num_truncated = None if recorded is None else int(recorded)
 
     @property
     def num_rows(self) -> int:
@@ -110,7 +115,7 @@ class TextTokenizer:
         self._backend = _copy(tokenizer)
 
     def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
-        """The rows of a split in chunks: `lengths` [rows], and the flat values of each column.
+        """The rows of a split in chunks: `lengths` and `truncated` [rows], and the flat values of each column.
 
         Raises:
             ModelError: prompts leave no room for text, or differ in number from the texts.
@@ -176,6 +181,21 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
     return text_tokenizer.to_split(table, hashing.digest(key)[:24])
 
 
+def truncation_note(role: str, splits: Mapping[str, TokenizedSplit], max_length: int) -> str | None:
+    """How many rows the length limit cut, as a note; None if it cut none.
+
+    Args:
+        role: role of the model.
+        splits: its tokens by split.
+        max_length: the limit, `data.max_length`.
+    """
+    counts = {name: tokens.num_truncated for name, tokens in splits.items() if tokens.num_truncated}
+    if not counts:
+        return None
+    listing = ", ".join(f"{count} of {splits[name].num_rows} {name} rows" for name, count in counts.items())
+    return f"data.max_length={max_length} cuts {listing} (tokenizer of the {role})"
+
+
 def tokenizer_fingerprint(tokenizer: Any) -> str:
     """A hash of everything that determines a tokenizer's ids, 64 hex digits.
 
@@ -227,12 +247,12 @@ def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
     for chunk in chunks:
         for name, values in chunk.items():
             pieces.setdefault(name, []).append(values)
-    lengths = np.concatenate(pieces.pop("lengths"))
+    lengths, truncated = np.concatenate(pieces.pop("lengths")), np.concatenate(pieces.pop("truncated"))
     offsets = pa.array(row_offsets(lengths))
     columns = {
         name: pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(parts))) for name, parts in pieces.items()
     }
-    return pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns, metadata={TRUNCATED: str(int(truncated.sum()))})
 
 
 def row_offsets(lengths: np.ndarray) -> np.ndarray:
@@ -260,6 +280,8 @@ def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict
         total = int(lengths.sum())
         columns: dict[str, np.ndarray] = {
             "lengths": lengths,
+            # the tokens beyond the limit, which the tokenizer leaves with the row
+            "truncated": np.fromiter((bool(row.overflowing) for row in rows), bool, len(rows)),
             IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
         }
         if with_types:

@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,14 @@ class Sweep:
         folder: folder of its record and its cells.
         code: hash of the code when the sweep started.
         cells: cells in the order of their runs.
+        requested: ids of the cells of this command line; others were added by earlier ones.
     """
 
     name: str
     folder: Path
     code: str
     cells: list[Cell]
+    requested: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def command(self) -> str:
@@ -123,7 +125,8 @@ def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
     name = _name([parsed for _, parsed in run_overrides], swept_keys, base)
     folder = Path(configs[0][1].output_dir) / FOLDER / name
     cells = [_cell(cell_overrides, config, swept_keys) for cell_overrides, config in configs]
-    sweep = Sweep(name, folder, code_digest(), list({cell.id: cell for cell in cells}.values()))
+    by_id = {cell.id: cell for cell in cells}
+    sweep = Sweep(name, folder, code_digest(), list(by_id.values()), frozenset(by_id))
     return _save(sweep)
 
 

@@ -15,7 +15,7 @@ from kdrun.config.runtime import CheckpointSelection
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.data.dataset import TaskDataset
-from kdrun.data.tokenization import TokenizedSplit, tokenize
+from kdrun.data.tokenization import TokenizedSplit, tokenize, truncation_note
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.storage.run_result import Scores
@@ -100,6 +100,8 @@ class PreparedRun(RunContext):
                 name: tokenize(split, bundle.tokenizer, length, bundle.prompts)
                 for name, split in (self.data.splits | {"train": self.data.student_rows}).items()
             }
+            if (note := truncation_note(role, self._tokens[role], length)) is not None:
+                self.console.note(note)
         return self._tokens[role]
 
     def dev_tokens(self, role: str) -> dict[str, TokenizedSplit]:

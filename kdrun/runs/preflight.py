@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdrun import registry
 from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
-from kdrun.formatting import num_bytes, percent
+from kdrun.formatting import duration, num_bytes, percent
+from kdrun.methods.phases import num_steps, steps_by_role
 from kdrun.runs.context import PreflightCheck, PreparedRun, TeacherResult
 from kdrun.training.step_checks import FirstStepReport
 
@@ -47,7 +49,8 @@ def raise_if_failed(checks: list[PreflightCheck]) -> None:
 def checks_after_first_step(run: PreparedRun, first_steps: list[FirstStepReport]) -> list[PreflightCheck]:
     """Check loss terms, gradients and memory after one step of each turn."""
     trained_roles = {report.role for report in first_steps}
-    return [check for report in first_steps for check in _first_step(report)] + [_memory(run, trained_roles)]
+    checks = [check for report in first_steps for check in _first_step(report)]
+    return [*checks, _memory(run, trained_roles), _time(run, first_steps)]
 
 
 def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[PreflightCheck]:
@@ -188,6 +191,21 @@ def _memory(run: PreparedRun, trained_roles: set[str]) -> PreflightCheck:
     value += f"; {num_bytes(available)} available"
     remedy = "lower optim.batch_size and raise optim.gradient_accumulation_steps, or lower data.max_length"
     return PreflightCheck("memory", ok=max(peak, estimate) < available, value=value, remedy=remedy)
+
+
+def _time(run: PreparedRun, first_steps: list[FirstStepReport]) -> PreflightCheck:
+    """Estimate the time of training from one step of each turn on the longest rows, which is an upper bound."""
+    config = run.config
+    seconds = {(report.phase, report.role): report.seconds for report in first_steps}
+    method = registry.get("method", config.method.name).target
+    parts, total = [], 0.0
+    for phase in method.phases(config.method, config.optim):
+        for role, steps in steps_by_role(phase, num_steps(phase, run.data.student_rows.num_rows)).items():
+            step = seconds.get((phase.name, role), 0.0)
+            total += steps * step
+            parts.append(f"{steps} {role} steps of {step:.3g} s ({phase.name})")
+    value = f"at most about {duration(total)}: {', '.join(parts)}; measured on the longest rows, without evaluations"
+    return PreflightCheck("time of training", ok=True, value=value)
 
 
 def _physical_memory() -> int:

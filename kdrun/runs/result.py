@@ -107,6 +107,10 @@ def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) 
         "rows_read_for_teacher_by_domain": by_domain,
         "rows": {name: part.num_rows for name, part in data.all_splits.items()},
         "rows_by_domain": {name: data.rows_by_domain(name) for name in data.splits},
+        "truncated": {
+            role: {name: tokens.num_truncated for name, tokens in splits.items() if tokens.num_truncated is not None}
+            for role, splits in ((role, run.tokens(role)) for role in run.used_roles if role != "generator")
+        },
     }
 
 

@@ -173,8 +173,20 @@ def _checkpoint_line(result: RunResult) -> str:
         is_same = checkpoint["split"] == reported
         line += f" (chosen on {checkpoint['split']}, {'the split' if is_same else reported} reported)"
     if result["compression"]:
-        line += f"; {result['compression']:.1f}x smaller than the teacher"
+        line += f"; {relative_size(result['compression'])} the teacher"
     return f"{line}; {seconds['total_s']:.0f} s, {number(seconds['examples_per_s'], 0)} training examples/s"
+
+
+def relative_size(compression: float) -> str:
+    """The student's size next to the teacher's, e.g. `3.0x smaller than`.
+
+    Args:
+        compression: teacher's parameters divided by the student's.
+    """
+    factor = max(compression, 1 / compression)
+    if round(factor, 1) == 1.0:
+        return "as large as"
+    return f"{factor:.1f}x {'smaller' if compression > 1 else 'larger'} than"
 
 
 def _print_generated(run: PreparedRun, generated: GeneratedTextResult) -> None:

@@ -94,6 +94,7 @@ def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], 
             problem = _new_problem(folder, key)
             if problem is None:
                 cache_eviction.mark_used(folder)
+                log.debug("cache entry %s is used", folder)
                 return folder, True
             log.warning("cache entry %s is damaged: %s; building it again", folder, problem)
             shutil.rmtree(folder, ignore_errors=True)
@@ -121,6 +122,7 @@ def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], 
             cache_eviction.mark_used(folder)
         except FileNotFoundError as error:  # the whole cache was deleted
             raise CacheError(_deleted_message(folder)) from error
+        log.debug("cache entry %s is new", folder)
     cache_eviction.evict(cache_root())
     return folder, False
 

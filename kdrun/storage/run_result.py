@@ -78,6 +78,7 @@ class DataResult(TypedDict):
     rows_read_for_teacher_by_domain: dict[str, int]  # the same by domain; empty for a task without domains
     rows: dict[str, int]  # split → number of rows
     rows_by_domain: dict[str, dict[str, int]]  # split → domain → number of rows
+    truncated: NotRequired[dict[str, dict[str, int]]]  # role → split → rows cut at data.max_length, where known
 
 
 class GeneratedTextResult(TypedDict):

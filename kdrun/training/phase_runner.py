@@ -90,7 +90,7 @@ class PhaseRunner:
         default_interval = math.ceil(self.planned[phase.leading_role] / MAX_EVALUATIONS)
         self.eval_every = self.settings.eval_every or max(self.steps_per_epoch, default_interval)
         self.step, self.evaluation_due, self.steps_by_role = 0, False, dict.fromkeys(self.planned, 0)
-        self.stale_evaluations = 0
+        self.stale_evaluations, self._step_started = 0, 0.0
         self.groups: dict[str, Iterator[list[tuple[int, np.ndarray]]]] = {}
         self.optimizers: dict[str, Any] = {}
         self.active: str | None = None
@@ -135,9 +135,9 @@ class PhaseRunner:
             self._activate(turn.role)
             if turn.role not in self.groups:
                 self.groups[turn.role] = self._accumulation_groups(turn.role, self.steps_by_role[turn.role])
-            started = time.perf_counter()
+            self._step_started = time.perf_counter()
             self._take_step(self.step, turn, next(self.groups[turn.role]))
-            self.running_means[turn.role].seconds += time.perf_counter() - started
+            self.running_means[turn.role].seconds += time.perf_counter() - self._step_started
         self.step += 1
         num_taken, is_last = self.steps_by_role[turn.role], self.step == self.total
         for role, means in self.running_means.items():
@@ -280,7 +280,9 @@ class PhaseRunner:
         optimizer.step()
         optimizer.zero_grad()
         if report:
-            self.context.callback.on_first_step(replace(report, weights_changed=weights_changed(before, params)))
+            seconds = time.perf_counter() - self._step_started
+            changed = weights_changed(before, params)
+            self.context.callback.on_first_step(replace(report, weights_changed=changed, seconds=seconds))
 
     def _log(self, running: RunningMeans, step: int) -> None:
         self.context.result.train_seconds += running.seconds

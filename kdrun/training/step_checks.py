@@ -27,6 +27,7 @@ class FirstStepReport:
         without_gradient: names of the other tensors, such as a pooler that the loss does not use.
         weights_changed: whether the step changed any weight of the role.
         zero_at_first: terms that the method lets start at zero.
+        seconds: duration of the step, up to the end of its optimizer step.
     """
 
     phase: str
@@ -36,6 +37,7 @@ class FirstStepReport:
     without_gradient: list[str] = field(default_factory=list)
     weights_changed: bool = True
     zero_at_first: frozenset[str] = frozenset()
+    seconds: float = 0.0
 
     @property
     def zero_terms(self) -> list[str]:

@@ -11,6 +11,7 @@ class CheckOptions:
 
 
 OPTIONS = CheckOptions
+EXAMPLE = "kdrun check method=kd task=sst2"
 
 
 def main(overrides: list[str]) -> int:
@@ -22,15 +23,17 @@ def main(overrides: list[str]) -> int:
     """
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
+    from kdrun.cli.verbosity import run_console
     from kdrun.config import compose
     from kdrun.console import Console
     from kdrun.data.file_checks import check_run_files
 
-    console, config = Console(), compose.load_config(current_overrides(overrides))
+    console, config = run_console(), compose.load_config(current_overrides(overrides))
     check_run_files(config)
     with progress.show_on(console), progress.track("loading PyTorch and transformers"):
         from kdrun.runs import runner
     checks = runner.preflight(config, console)
+    console = Console()  # the result is printed with -q too
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.value) for check in checks]
     console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)
     failed = [check for check in checks if not check.ok]

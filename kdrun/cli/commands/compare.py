@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kdrun.console import Console
 
 OPTIONS = CompareOptions
+EXAMPLE = "kdrun compare method=kd task=sst2 seeds=3"
 
 
 def main(args: list[str]) -> int:
@@ -34,6 +35,7 @@ def main(args: list[str]) -> int:
     """
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
+    from kdrun.cli.verbosity import run_console
     from kdrun.config import options
     from kdrun.console import Console
 
@@ -60,9 +62,10 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     with hub_offline.offline_mode(config.offline), track("reading the data"):
         data = load_rows(arms)
     equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))
-    display.print_header(arms, seeds, data, console)
+    progress = run_console()  # the verdicts are printed with -q too
+    display.print_header(arms, seeds, data, progress)
     try:
-        run_missing(arms, seeds, console)
+        run_missing(arms, seeds, progress)
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise

@@ -33,7 +33,7 @@ CASES: list[Case] = [
     ),
     config("a key of another choice", "data.dir=x", "data.dir belongs to data=folder"),
     config("a key that must be given", "data=folder", "data.dir is required", "set it with data.dir="),
-    config("a split that is none", "task=amazon task.reported=tset", "is not a split", "did you mean 'test'?"),
+    config("a split that is none", "task=amazon task.reported=tset", "task.reported=tset", "did you mean 'test'?"),
     config("an unknown domain", "method=meta_kd task=amazon method.domain=bokks", "unknown domain", "'books'"),
     config("a domain's name that is a path", "task=amazon task.domains=[../x]", "task.domains has '../x'", "letters"),
     config("synthetic text with real rows", "method=zskd task=sst2 data=folder data.dir=x", "corpus=folder corpus.dir"),

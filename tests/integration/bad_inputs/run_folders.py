@@ -68,7 +68,7 @@ AGAIN = "resume={here}/run"
 CASES: list[Case] = [
     Case("a model folder that is not there", (*SMOKE, "teacher=pretrained", "teacher.path={here}/model"),
          ("no such folder", "save_pretrained")),
-    model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "is missing", "empty"),
+    model("an empty model folder", lambda f: [p.unlink() for p in f.iterdir()], "is missing", "holds nothing"),
     model("no config.json", without("config.json"), "config.json is missing", "save_pretrained"),
     model("a config.json that is no JSON", put("config.json", "{"), "config.json is not JSON", "copy it again"),
     model("a config.json that is no object", put("config.json", "[]"), "JSON object"),

@@ -1,5 +1,6 @@
 """The command line: flags, exit codes, and errors of one run or one cell."""
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from kdrun.cli import main
+from kdrun.cli import main, verbosity
 from kdrun.config import compose
+from kdrun.console import VERBOSITY, QuietConsole
 from kdrun.errors import BusyError, DataError
 from kdrun.experiments import sweeps
 from kdrun.runs import runner
@@ -44,6 +46,11 @@ def test_an_invalid_command_line_exits_with_code_2(
 def test_the_composed_config_is_printed_and_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["seed=7", "--cfg", "job"]) == 0
     assert "\nseed: 7\n" in capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _verbosity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VERBOSITY, raising=False)
 
 
 @pytest.fixture
@@ -120,3 +127,73 @@ def test_closed_outputs_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_control_characters_in_errors_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["task=\x1b]52;c;x\x07"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args", [[], ["-m"], ["-q"]], ids=str)
+def test_a_bare_command_shows_the_help_and_one_command_to_start_with(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(args) == 0
+    assert capsys.readouterr().out.endswith(main.START)
+
+
+@pytest.mark.parametrize("name", ["compare", "check"])
+def test_a_bare_subcommand_that_trains_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([name]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"kdrun {name}: ")
+    assert f"Start with: kdrun {name} " in output
+
+
+def test_help_is_a_subcommand_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["help"]) == 0
+    assert capsys.readouterr().out == main.help_text()
+    assert main.run(["help", "runs"]) == 0
+    assert capsys.readouterr().out.startswith("kdrun runs: ")
+
+
+def test_resume_takes_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["resume"]) == 2
+    assert "RUN_DIR" in capsys.readouterr().err
+    assert main.run(["resume", "no such folder"]) == 2
+    assert "resume=no such folder" in capsys.readouterr().err
+
+
+def test_a_saved_config_with_overrides_is_composed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["method=kd", "seed=7", "optim.lr=0.002", "--cfg", "job"]) == 0
+    (tmp_path / "config.yaml").write_text(capsys.readouterr().out)
+    assert main.run([f"config={tmp_path}/config.yaml", "seed=8", "--cfg", "job"]) == 0
+    output = capsys.readouterr().out
+    assert "\nseed: 8\n" in output
+    assert "  lr: 0.002\n" in output
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("joblib", "kdrun[joblib]"), ("ray", "hydra-ray-launcher")])
+def test_a_launcher_that_is_not_installed_names_what_to_install(name: str, remedy: str) -> None:
+    problem = compose._launcher_problem(name)
+    assert (problem.key, problem.value) == ("hydra/launcher", name)
+    assert remedy in problem
+
+
+def test_an_unknown_launcher_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["-m", "hydra/launcher=ray", "seed=1,2"]) == 2
+    assert "hydra-ray-launcher" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [([], None), (["-q"], "quiet"), (["--quiet"], "quiet"), (["-v"], "verbose"), (["-q", "--verbose"], "verbose")],
+)
+def test_verbosity_flags_are_taken_from_any_place(
+    flags: list[str], level: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VERBOSITY, "quiet")
+    assert verbosity.take_verbosity(["seed=1", *flags, "-m"]) == ["seed=1", "-m"]
+    assert os.environ.get(VERBOSITY) == level
+    assert isinstance(verbosity.run_console(), QuietConsole) == (level == "quiet")
+
+
+def test_only_the_cells_of_this_command_line_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = sweeps.Sweep("s", Path("outputs/sweeps/s"), "code", [], frozenset({"b"}))
+    monkeypatch.setattr(sweeps, "cell_statuses", lambda _: [{"cell": "a"}, {"cell": "b"}])
+    assert main._requested_cells(sweep) == [{"cell": "b"}]

@@ -202,3 +202,37 @@ def test_files_with_offsets_of_either_width_are_read(array: type[pa.ListArray]) 
     table = pa.table({tokenization.IDS: array.from_arrays(offsets, pa.array([1, 2, 3, 4, 5], pa.int32()))})
     split = tokenization.TokenizedSplit(table, 0, 0, "x")
     assert split.batch(np.array([1, 0]))[tokenization.IDS].tolist() == [[3, 4, 5], [1, 2, 0]]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_rows_that_the_limit_cuts_are_counted_once_and_kept_in_the_cache(side: str) -> None:
+    rows = split(["a b c d", "a b", "a b c", "d"])
+    tokenizer = build(truncation_side=side)
+    for _ in range(2):  # written, then read
+        assert tokenize(rows, tokenizer, 5).num_truncated == 1
+        assert tokenize(rows, tokenizer, 4).num_truncated == 2
+        assert tokenize(rows, tokenizer, 6).num_truncated == 0
+    assert tokenize(PAIRS, tokenizer, 7).num_truncated == 1
+
+
+def test_rows_with_prompts_are_counted_too() -> None:
+    tokenizer = build(eos_token="[SEP]")
+    rows = split(["a b c d", "a b"])
+    assert tokenize(rows, tokenizer, 5, ("a",)).num_truncated == 1
+    assert tokenize(rows, tokenizer, 6, ("a",)).num_truncated == 0
+
+
+def test_an_older_cache_entry_has_no_count() -> None:
+    table = pa.table({"input_ids": pa.array([[1, 2]], pa.list_(pa.int32()))})
+    assert tokenization.TokenizedSplit(table, 0, 0, "").num_truncated is None
+
+
+def test_the_note_on_cut_rows_names_the_limit_and_the_counts() -> None:
+    rows = split(["a b c d", "a b"])
+    tokens = {"train": tokenize(rows, build(), 5), "dev": tokenize(rows, build(), 9)}
+    note = tokenization.truncation_note("student", tokens, 5)
+    assert note is not None
+    assert "data.max_length=5" in note
+    assert "1 of 2 train rows" in note
+    assert "dev" not in note
+    assert tokenization.truncation_note("student", {"dev": tokens["dev"]}, 9) is None

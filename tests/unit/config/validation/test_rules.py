@@ -14,3 +14,31 @@ def test_a_task_without_a_needed_split_is_refused(rows: dict[str, int]) -> None:
     assert rules.validate(config) == []
     config.task.rows = rows
     assert [(problem.key, problem.value) for problem in rules.validate(config)] == [("task.rows", rows)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["method=kd", "method.hard_weight=0", "method.soft_weight=0"], "method.hard_weight"),
+        (["method=zskd", "method.soft_weight=0", "method.pseudo_weight=0"], "method.soft_weight"),
+        (
+            ["method=kd_augment", *(f"method.{name}_weight=0" for name in ("hard", "soft", "pseudo"))],
+            "method.hard_weight",
+        ),
+        (
+            [
+                "method=dfkd_t3",
+                "generator=t5_tiny",
+                *(
+                    f"method.{name}_weight=0"
+                    for name in ("specificity", "class_balance", "token_diversity", "adversarial")
+                ),
+            ],
+            "method.specificity_weight",
+        ),
+    ],
+)
+def test_a_role_that_would_train_on_no_loss_is_refused(overrides: list[str], key: str) -> None:
+    (problem,) = rules.validate(compose.to_config(compose.compose(overrides)))
+    assert problem.key == key
+    assert rules.validate(compose.to_config(compose.compose(overrides[:-1]))) == []

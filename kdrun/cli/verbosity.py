@@ -1,0 +1,34 @@
+"""Flags -q and -v, for this process and the processes that a launcher starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from kdrun.console import VERBOSITY, Console, QuietConsole
+
+LEVELS = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
+
+
+def take_verbosity(args: Sequence[str]) -> list[str]:
+    """Set the verbosity by the flags among the arguments; returns the other arguments."""
+    levels = [LEVELS[arg] for arg in args if arg in LEVELS]
+    os.environ.pop(VERBOSITY, None)
+    if levels:
+        os.environ[VERBOSITY] = levels[-1]
+    return [arg for arg in args if arg not in LEVELS]
+
+
+def is_quiet() -> bool:
+    """Whether -q was given: warnings, errors and one line per run."""
+    return os.environ.get(VERBOSITY) == "quiet"
+
+
+def is_verbose() -> bool:
+    """Whether -v was given: also debug messages and tracebacks."""
+    return os.environ.get(VERBOSITY) == "verbose"
+
+
+def run_console() -> Console:
+    """Console of a run."""
+    return QuietConsole() if is_quiet() else Console()
