@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from kdrun.experiments.sweeps import Sweep
-    from kdrun.storage.run_result import RunResult
 
 USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
@@ -73,7 +72,7 @@ def run(args: list[str]) -> int:
     """
     try:
         _check_working_directory()
-        args = _without_shorthands(verbosity.take_verbosity(args))
+        args = subcommands.expand_shorthands(verbosity.take_verbosity(args))
         if args and args[0] in subcommands.COMMANDS:
             return subcommands.run_command(args[0], args[1:])
         if args and "=" not in args[0] and not args[0].startswith(("-", "~")):
@@ -114,21 +113,6 @@ def _check_working_directory() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise ConfigError(["the working directory was deleted; change to an existing folder with cd"]) from None
-
-
-def _without_shorthands(args: list[str]) -> list[str]:
-    """The arguments with `help [SUBCOMMAND]` and `resume RUN_DIR` in their long forms.
-
-    Raises:
-        ConfigError: `resume` without a folder.
-    """
-    if args[:1] == ["help"]:
-        return [*args[1:], "--help"]
-    if args[:1] == ["resume"]:
-        if len(args) < 2 or args[1].startswith("-"):
-            raise ConfigError(["resume: name the folder of a run: kdrun resume RUN_DIR"])
-        return [f"resume={args[1]}", *args[2:]]
-    return args
 
 
 def _split(args: list[str]) -> tuple[set[str], list[str], list[str]]:
@@ -288,7 +272,7 @@ def hydra_job(composed: DictConfig) -> None:
             if result is not None and student_alone.applies(config):
                 student_alone.train_and_print(config, recorded, result, console)
             if result is not None and verbosity.is_quiet():
-                sys.stdout.write(f"{_one_line(result)}\n")
+                sys.stdout.write(f"{verbosity.score_line(result)}\n")
     except RECOVERABLE_ERRORS as error:
         user_error = (
             as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
@@ -306,13 +290,3 @@ def hydra_job(composed: DictConfig) -> None:
         _exit_codes.append(signals.exit_code(stop))
         if config.sweep is not None:
             raise
-
-
-def _one_line(result: RunResult) -> str:
-    """The score of a run and its id, for -q."""
-    from kdrun.formatting import number
-    from kdrun.storage.run_result import headline_score
-
-    headline = result["headline"]
-    score = number(headline_score(headline, result["student"]))
-    return f"{result['method']} on {result['data']['name']}: {headline['split']} {headline['metric']} {score}"

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from kdrun.config.fields import MISSING
+from kdrun.errors import ConfigError
 
 COMMANDS = {
     "compare": (
@@ -34,6 +35,21 @@ COMMANDS = {
     "check": ("kdrun.cli.commands.check", "check a run before it is started: kdrun check method=kd task=sst2"),
 }
 """Subcommand → its module, and a line for the help."""
+
+
+def expand_shorthands(args: list[str]) -> list[str]:
+    """The arguments with `help [SUBCOMMAND]` and `resume RUN_DIR` in their long forms.
+
+    Raises:
+        ConfigError: `resume` without a folder.
+    """
+    if args[:1] == ["help"]:
+        return [*args[1:], "--help"]
+    if args[:1] == ["resume"]:
+        if len(args) < 2 or args[1].startswith("-"):
+            raise ConfigError(["resume: name the folder of a run: kdrun resume RUN_DIR"])
+        return [f"resume={args[1]}", *args[2:]]
+    return args
 
 
 def run_command(name: str, args: list[str]) -> int:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kdrun.console import VERBOSITY, Console, QuietConsole
+
+if TYPE_CHECKING:
+    from kdrun.storage.run_result import RunResult
 
 LEVELS = {"-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
 
@@ -32,3 +36,13 @@ def is_verbose() -> bool:
 def run_console() -> Console:
     """Console of a run."""
     return QuietConsole() if is_quiet() else Console()
+
+
+def score_line(result: RunResult) -> str:
+    """The score of a run and its id, for -q."""
+    from kdrun.formatting import number
+    from kdrun.storage.run_result import headline_score
+
+    headline = result["headline"]
+    score = number(headline_score(headline, result["student"]))
+    return f"{result['method']} on {result['data']['name']}: {headline['split']} {headline['metric']} {score}"

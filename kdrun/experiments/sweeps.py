@@ -85,12 +85,8 @@ class Sweep:
     def command(self) -> str:
         """Command that prints the cells."""
         output_dir = self.folder.parent.parent
-        return shlex.join(["kdrun", "runs", f"sweep={self.name}", *([f"output_dir={output_dir}"] * self.is_elsewhere)])
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the sweep is outside the default output folder of `kdrun runs`."""
-        return self.folder.parent.parent != Path("outputs")
+        is_elsewhere = output_dir != Path("outputs")  # the default of `kdrun runs`
+        return shlex.join(["kdrun", "runs", f"sweep={self.name}", *([f"output_dir={output_dir}"] * is_elsewhere)])
 
 
 def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
