@@ -1,4 +1,4 @@
-"""Flags -q and -v, for this process and the processes that a launcher starts."""
+"""Flags -q and -v, also for processes that a launcher starts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ never chooses where a run writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 from kdrun.config import compose, overrides, plugins
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.storage.key_aliases import current_key, rename_config
-from kdrun.storage.serialization import flatten
 
 CONFIG = "config="
 LEFT_OUT = ("output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "tracker", "experiment")
@@ -121,7 +120,7 @@ def _words(values: Mapping[str, Any], path: Path) -> list[str]:
         chosen += [] if same or name not in compose.choices(axis) else [f"{axis}={_written(name, path)}"]
     base = _compose(chosen) or base
     words = []
-    for key, value in flatten({k: v for k, v in values.items() if k != "preset"}, keep_empty=True).items():
+    for key, value in _leaves({name: value for name, value in values.items() if name != "preset"}, base):
         section, _, rest = key.partition(".")
         if rest == "name" and section in (*plugins.section_schemas(), "method", "task"):
             continue
@@ -133,6 +132,16 @@ def _words(values: Mapping[str, Any], path: Path) -> list[str]:
         if value != before:
             words.append(f"{'+' if _is_new_entry(base, key) else ''}{key}={_written(value, path)}")
     return [*chosen, *words]
+
+
+def _leaves(values: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Key and value of every setting; a mapping where the base has a plain value, such as null, is one setting."""
+    for name, value in values.items():
+        inner = base.get(name)
+        if value and isinstance(value, dict) and isinstance(inner, Mapping):
+            yield from _leaves(value, inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _is_named(values: Mapping[str, Any], axis: str) -> bool:

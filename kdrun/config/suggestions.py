@@ -71,7 +71,7 @@ def suggest_choice(axis: str, value: str, names: Sequence[str]) -> str:
     """The ending that suggests a choice of an axis, or the key for a model of the hub or a folder."""
     if axis in ("teacher", "student", "generator"):
         for path in sorted((CONF_DIR / axis).glob("*.yaml")):
-            if str(OmegaConf.load(path).get("hub", "")).rpartition("/")[2] == value.rpartition("/")[2]:
+            if str(OmegaConf.select(OmegaConf.load(path), "hub")).rpartition("/")[2] == value.rpartition("/")[2]:
                 return f"; did you mean {path.stem!r}?"
         if Path(value).is_dir():
             return f"; write {axis}.path={value} for a folder"

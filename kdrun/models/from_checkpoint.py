@@ -88,6 +88,7 @@ def from_folder(
         )
     notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     architectures, names = config.architectures, label_alignment.names_of(config)
+    is_multi_label = config.problem_type == "multi_label_classification"
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
     loaded = _weights(folder, where, config, context)
     notes += attention_note(loaded.model)
@@ -97,6 +98,8 @@ def from_folder(
         _check_language_head(loaded, where)
     else:
         fit = label_alignment.compare(names, context.task, labels, f"{context.role}.labels")
+        if is_multi_label and fit.problem is None:
+            fit = label_alignment.multi_label_fit(context.task)
         has_head = _fit_or_replace_head(loaded, fit if claims else None, where, context, replace_head, notes)
         notes += padding.fit_batches(loaded.model, tokenizer, context.max_length, where)
     fingerprint = model_fingerprint(loaded.model, tokenizer)

@@ -103,6 +103,15 @@ def compare(names: list[str], task: TaskConfig, mapping: Mapping[str, str] | Non
     return _compare_names(names, mapped, targets, task.name, key)
 
 
+def multi_label_fit(task: TaskConfig) -> Fit:
+    """Fit of a multi-label head: its outputs are separate decisions, not the logits of one softmax."""
+    problem = (
+        "problem_type in its config.json is multi_label_classification: each output is a yes or no of its own, and "
+        f"{task.name} has one answer per row"
+    )
+    return Fit(list(range(len(task_names(task)))), problem=problem)
+
+
 def _compare_names(names: list[str], mapped: list[str], targets: list[str], task: str, key: str) -> Fit:
     order = list(range(len(targets)))
     plain_names, plain_targets = [_plain(name) for name in mapped], [_plain(name) for name in targets]

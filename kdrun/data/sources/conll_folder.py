@@ -19,7 +19,8 @@ from kdrun.config.task import TaskConfig
 from kdrun.data import entities
 from kdrun.data.entities import Entity
 from kdrun.data.row_checks import RowProblems
-from kdrun.data.sources.glue_folder import find_files, read_lines
+from kdrun.data.sources.glue_folder import read_lines
+from kdrun.data.sources.split_files import find_files
 from kdrun.data.splits import Split, make_split
 from kdrun.errors import DataError, did_you_mean
 

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.sources.glue_folder import GlueLayout, check_header, find_file, read_file, task_folder
+from kdrun.data.sources.glue_folder import GlueLayout, check_header, read_file, task_folder
+from kdrun.data.sources.split_files import find_file
 from kdrun.data.splits import Split, content_hash, make_split, pc, text_keys
 from kdrun.data.stratified import stratified_split
 from kdrun.errors import DataError

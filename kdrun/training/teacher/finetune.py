@@ -190,7 +190,8 @@ def load_or_finetune(
 
 def _optim_key(optim: OptimConfig) -> dict[str, Any]:
     """The optimizer section in a cache key; `patience` is left out at its default, which older entries lack."""
-    values = {CACHED_NAMES.get(name, name): value for name, value in to_plain(optim).items()}
+    plain: dict[str, Any] = to_plain(optim)
+    values = {CACHED_NAMES.get(name, name): value for name, value in plain.items()}
     if optim.patience is None:
         del values["patience"]
     return values

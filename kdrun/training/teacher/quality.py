@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from kdrun.config.task import TaskConfig
 from kdrun.errors import TrainingError
 from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
+from kdrun.tasks.metrics import CORRELATIONS
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
 MIN_GAIN_OVER_BASELINE = 0.02
@@ -16,6 +18,9 @@ MIN_GAIN_OVER_BASELINE = 0.02
 
 MIN_SHARE_OF_ROOM = 0.2
 """Smallest share of the room between the baseline and 1, where the room is so small that a gain of 0.02 is not."""
+
+FAR_BELOW_CHANCE, FAR_BELOW_ZERO = 0.8, 0.1
+"""A score below this share of chance, or a correlation below minus this, is no accident on a dev split."""
 
 MIN_CORRELATION, MAX_SCALE_ERROR = 0.5, 0.5
 """A teacher that correlates this much with the gold scores, and whose scale and offset add this share of their
@@ -54,13 +59,36 @@ def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation)
     message += (
         f"all rows of {split} have one answer, so no score shows what the teacher has learned"
         if baseline >= 1
-        else "the teacher is too weak to distill from"
+        else f"the teacher is too weak to distill from{below_chance_hint(value, task)}"
     )
     if teacher_evaluation.config.teacher.allow_weak:
         return f"{message} (allowed by teacher.allow_weak=true)"
     raise TrainingError(
         f"{message}. Train it longer (teacher.finetune_optim.epochs=…), choose a better one (teacher.path=FOLDER), or "
         "allow it (teacher.allow_weak=true)"
+    )
+
+
+def below_chance_hint(value: float | None, task: TaskConfig) -> str:
+    """The suspicion that a teacher far below chance has its classes in another order; empty for any other teacher.
+
+    Args:
+        value: its score on the headline metric; None if undefined.
+        task: gives the metric and the classes.
+    """
+    if value is None or task.is_extraction:
+        return ""
+    if task.headline in (*CORRELATIONS, "mcc"):
+        is_far_below = value < -FAR_BELOW_ZERO
+    else:
+        is_far_below = task.headline in ("accuracy", "macro_f1") and value < FAR_BELOW_CHANCE / task.num_outputs
+    if not is_far_below:
+        return ""
+    if task.is_regression:
+        return "; a score far below zero suggests that its scale is reversed"
+    return (
+        f". A score far below chance suggests that its classes are not in the order {', '.join(task.labels)}: check "
+        "id2label in its config.json, or map its names with teacher.labels={…}"
     )
 
 

@@ -21,6 +21,7 @@ RUNS = [
     ["method=mate_kd", "task=sst2", "preset=paper", "optim.lr=3e-5", "seed=7"],
     ["method=zskd", "task=sst2", "preset=smoke", "method.generator_optim.lr=1e-4"],
     ["method=kd", "task=sst2", "student=scratch", "student.sizes={hidden_size:24,num_hidden_layers:1}"],
+    ["method=kd", "task=sst2", "teacher.path=/model", "teacher.labels={neg:negative,pos:positive}"],
     ["method=kd", "task=sst2", "student=tiny", "student.sizes.hidden_size=32"],
     ["method=meta_kd", "task=amazon", "method.domain=books"],
     ["method=dfkd_t3", "task=conll2003", "preset=t5_writer"],

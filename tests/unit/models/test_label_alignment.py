@@ -142,3 +142,13 @@ def test_a_mapping_names_the_classes(context: Context, tmp_path: Path) -> None:
         load(good=task[0])
     with pytest.raises(ModelError, match=r"teacher\.labels names 'worst'"):
         load(bad="worst")
+
+
+def test_a_multi_label_head_is_refused_or_replaced(context: Context, tmp_path: Path) -> None:
+    source = make(scratch_config(), context("teacher"))
+    config: Any = source.model.config
+    config.problem_type = "multi_label_classification"
+    folder = save_renamed(source, ["entailment", "neutral", "contradiction"], tmp_path / "m")
+    with pytest.raises(ModelError, match="multi_label_classification"):
+        from_path(folder, context("teacher"))
+    assert not from_path(folder, context("student")).has_head

@@ -1,5 +1,6 @@
 """Which teachers are good enough to distill from."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from kdrun.config.task import TaskConfig
 from kdrun.errors import TrainingError
 from kdrun.tasks.evaluator import Evaluator
-from kdrun.training.teacher.quality import beats_baseline, check_teacher_quality, scale_warning
+from kdrun.training.teacher.quality import beats_baseline, below_chance_hint, check_teacher_quality, scale_warning
 
 SST2 = TaskConfig(
     name="sst2", labels=["negative", "positive"], metrics=["accuracy"], headline="accuracy", rows={"dev": 1}
@@ -69,3 +70,29 @@ def test_a_teacher_on_another_scale_is_named() -> None:
     for right in (scores, weak, unrelated, np.full((200, 1), 2.5)):
         assert scale_warning({"dev": right}, dev) is None
     assert scale_warning({"dev": np.zeros((3, 2))}, evaluation(SST2, [0, 1, 1])) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "part"),
+    [
+        (SST2, 0.1, "negative, positive"),
+        (SST2, 0.45, ""),
+        (SST2, None, ""),
+        (replace(SST2, labels=["a", "b", "c", "d"]), 0.1, "a, b, c, d"),
+        (replace(SST2, labels=["a", "b", "c", "d"]), 0.24, ""),
+        (replace(SST2, headline="mcc", metrics=["mcc"]), -0.6, "id2label"),
+        (replace(SST2, headline="mcc", metrics=["mcc"]), -0.05, ""),
+        (STSB, -0.7, "scale"),
+    ],
+)
+def test_a_teacher_far_below_chance_is_suspected_of_another_label_order(
+    task: TaskConfig, value: float | None, part: str
+) -> None:
+    hint = below_chance_hint(value, task)
+    assert part in hint
+    assert (hint == "") == (part == "")
+
+
+def test_the_suspicion_is_part_of_the_refusal() -> None:
+    with pytest.raises(TrainingError, match="id2label"):
+        check_teacher_quality({"dev": {"accuracy": 0.0}}, evaluation(SST2, [0, 1, 0, 1]))
