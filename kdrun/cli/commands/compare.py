@@ -35,7 +35,6 @@ def main(args: list[str]) -> int:
     """
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
-    from kdrun.cli.verbosity import run_console
     from kdrun.config import options
     from kdrun.console import Console
 
@@ -46,6 +45,7 @@ def main(args: list[str]) -> int:
 
 
 def _compare(settings: CompareOptions, overrides: list[str], command: str, console: Console) -> int:
+    from kdrun.cli.verbosity import run_console
     from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
@@ -62,10 +62,10 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     with hub_offline.offline_mode(config.offline), track("reading the data"):
         data = load_rows(arms)
     equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))
-    progress = run_console()  # the verdicts are printed with -q too
-    display.print_header(arms, seeds, data, progress)
+    log_console = run_console()  # the verdicts are printed with -q too
+    display.print_header(arms, seeds, data, log_console)
     try:
-        run_missing(arms, seeds, progress)
+        run_missing(arms, seeds, log_console)
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
