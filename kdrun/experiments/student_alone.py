@@ -47,7 +47,7 @@ def train_and_print(config: RunConfig, overrides: Sequence[str], result: RunResu
         headline = result["headline"]
         scores = [headline_score(headline, model) for model in (arm.results[config.seed]["student"], result["student"])]
         teacher = headline_score(headline, result["teacher"])
-        console.print(f"{headline['split']} {headline['metric']}: {gain_sentence(*scores, teacher)}")
+        console.print(f"{headline['split']} {headline['metric']}: {gain_sentence(scores[0], scores[1], teacher)}")
 
 
 def gain_sentence(alone: float | None, distilled: float | None, teacher: float | None) -> str:
