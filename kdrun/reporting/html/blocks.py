@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from kdrun.formatting import NOT_MEASURED
+
 
 @dataclass(frozen=True)
 class Text:
@@ -196,6 +198,11 @@ class Section:
     title: str
     blocks: list[Block]
     synthetic: bool = False
+
+    @property
+    def applies(self) -> bool:
+        """Whether the section has content; one that only says why it is n/a is not linked."""
+        return any(not isinstance(block, Text) or NOT_MEASURED not in block.text for block in self.blocks)
 
 
 @dataclass(frozen=True)

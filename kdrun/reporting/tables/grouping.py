@@ -17,6 +17,9 @@ from kdrun.storage.ledger import FinishedRecord
 Key = tuple[str, str]
 """Type of a fact (recorded, override or setting) and its name."""
 
+STUDENT: Key = ("recorded", "student")
+MAX_VALUE = 24
+"""Characters of a value; keys with longer values name a difference only if no other key does."""
 DATA_KEYS = {("recorded", name) for name in ("data", "metric", "split")}
 """Facts that differ between tasks: named only in columns where they differ, so that rows align."""
 
@@ -58,7 +61,9 @@ class Cell:
 
     Attributes:
         row: texts of the row's axes.
-        variant: difference from other cells of the same axes: `optim.epochs=3; code 1a2b3c4d`, or empty.
+        variant: the fewest facts that tell the cell from other cells of the same axes, `optim.epochs=3`, or empty.
+        difference: every fact in which it differs from them: `optim.epochs=3; code 1a2b3c4d`.
+        unnamed: names of the facts in the difference that the variant leaves out.
         col: texts of the column's axes.
         entries: one run per seed, sorted by seed; the newest if a seed was run several times.
         repeated: older runs of these seeds, which are not used.
@@ -66,6 +71,8 @@ class Cell:
 
     row: tuple[str, ...]
     variant: str
+    difference: str
+    unnamed: tuple[str, ...]
     col: tuple[str, ...]
     entries: tuple[Entry, ...]
     repeated: tuple[Entry, ...]
@@ -89,12 +96,18 @@ def group_into_cells(entries: Iterable[Entry], rows: Sequence[str], cols: Sequen
     cells = []
     for row, columns in by_row.items():
         groups_by_column = {col: list(groups.values()) for col, groups in columns.items()}
-        keys = distinguishing_keys([[_facts(group) for group in groups] for groups in groups_by_column.values()])
+        facts_by_column = [[_facts(group) for group in groups] for groups in groups_by_column.values()]
+        keys = distinguishing_keys(facts_by_column)
+        label_keys = fewest_keys(facts_by_column)
         for col, groups in groups_by_column.items():
             shared = [key for key in keys if key in DATA_KEYS and len({_facts(group)[key] for group in groups}) == 1]
             for group in groups:
-                variant = describe_difference([key for key in keys if key not in shared], _facts(group))
-                cells.append(Cell(row, variant, col, *_newest(group)))
+                variant, difference = (
+                    describe_difference([key for key in some_keys if key not in shared], _facts(group))
+                    for some_keys in (label_keys, keys)
+                )
+                unnamed = tuple(name for key in keys for name in [key[1]] if key not in (*label_keys, *shared))
+                cells.append(Cell(row, variant, difference, unnamed, col, *_newest(group)))
     return cells
 
 
@@ -114,6 +127,36 @@ def distinguishing_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]
             if all(a.get(key) == b.get(key) for key in keys):
                 keys += [key for key in {**a, **b} if a.get(key) != b.get(key)]
     return keys
+
+
+def fewest_keys(columns: list[list[dict[Key, str | None]]]) -> list[Key]:
+    """Return few facts that tell those of each column apart, in the order they are named.
+
+    The student's name comes first, then overrides, other recorded facts and settings; long values come last.
+    """
+
+    def num_groups(chosen: list[Key]) -> int:
+        return sum(len({describe_difference(chosen, facts) for facts in column}) for column in columns)
+
+    def rank(key: Key) -> tuple[bool, ...]:
+        longest = max(len(facts.get(key) or "") for column in columns for facts in column)
+        return key != STUDENT, longest > MAX_VALUE, key in DATA_KEYS, key[0] != "override", key[0] != "recorded"
+
+    candidates = dict.fromkeys(key for column in columns for facts in column for key in facts)
+    differing = [
+        key
+        for key in candidates
+        if any(len({_effective_value(key, facts) for facts in column}) > 1 for column in columns)
+    ]
+    total, chosen = sum(map(len, columns)), list[Key]()
+    for key in sorted(differing, key=rank):
+        if num_groups(chosen) < total and num_groups([*chosen, key]) > num_groups(chosen):
+            chosen.append(key)
+    for key in reversed(chosen[1:]):
+        others = [other for other in chosen if other != key]
+        if num_groups(others) == num_groups(chosen):
+            chosen = others
+    return chosen
 
 
 def _effective_value(key: Key, facts: dict[Key, str | None]) -> str | None:

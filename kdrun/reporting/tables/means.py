@@ -16,6 +16,9 @@ from kdrun.reporting.tables.published_values import TAGS, Published, method_valu
 from kdrun.reporting.tables.render import TextTable, csv_number
 from kdrun.storage.ledger import FinishedRecord, finished_records
 
+MAX_NAMES = 8
+"""Most names of settings in a note."""
+
 
 @dataclass(frozen=True)
 class MeansSpec:
@@ -189,7 +192,7 @@ def _csv_row(cell: Cell, score: Score, spec: MeansSpec) -> dict[str, Any]:
     """Return a cell as a line of the CSV; mean and sd in percent."""
     first = cell.entries[0]
     line: dict[str, Any] = dict(zip((*spec.rows, *spec.cols), (*cell.row, *cell.col), strict=True))
-    line |= {"difference": cell.variant, "metric": first.recorded["metric"], "split": first.recorded["split"]}
+    line |= {"difference": cell.difference, "metric": first.recorded["metric"], "split": first.recorded["split"]}
     line |= {"synthetic": str(bool(first.run["synthetic"])).lower()}
     line |= {"mean": csv_number(score.mean), "sd": csv_number(score.sd), "n": score.n}
     line |= {"seeds": " ".join(str(entry.run["seed"]) for entry in cell.entries), "reason": score.reason}
@@ -209,7 +212,11 @@ def _notes(cells: list[Cell], spec: MeansSpec, table: TextTable) -> Iterator[str
     if any(not _comparable([c for c in cells if c.col == cell.col]) for cell in cells):
         yield "Columns with different data, metrics or splits have no best cell."
     if any("=" in cell.variant for cell in cells):
-        yield "[…] names the settings in which rows differ; all other settings are those of the preset."
+        yield "[…] names settings in which rows differ; all settings that no row names are those of the preset."
+    unnamed = dict.fromkeys(name for cell in cells for name in cell.unnamed)
+    if unnamed:
+        names = [*list(unnamed)[:MAX_NAMES], *(["…"] if len(unnamed) > MAX_NAMES else [])]
+        yield f"Rows of one name also differ in {', '.join(names)}; format=csv has each row's values."
     yield from _teachers(firsts, spec)
     yield from _checkpoints(firsts)
     for cell in cells:

@@ -127,10 +127,10 @@ LATEX = str.maketrans(
 
 def _latex(table: TextTable) -> str:
     alignment = "".join("l" if i in table.left else "r" for i in range(len(table.columns)))
-    lines = [f"% {table.title}", f"\\begin{{tabular}}{{{alignment}}}", r"\hline"]
-    lines += [" & ".join(name.translate(LATEX) for name in table.columns) + r" \\", r"\hline"]
+    lines = [f"% {table.title}", r"% \usepackage{booktabs}", f"\\begin{{tabular}}{{{alignment}}}", r"\toprule"]
+    lines += [" & ".join(name.translate(LATEX) for name in table.columns) + r" \\", r"\midrule"]
     for i, row in enumerate(table.rows):
         cells = [cell.translate(LATEX) for cell in row]
         bold = [f"\\textbf{{{cell}}}" if (i, j) in table.best else cell for j, cell in enumerate(cells)]
         lines.append(" & ".join(bold) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}", *(f"% {note}" for note in table.notes)])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)])

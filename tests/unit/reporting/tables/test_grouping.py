@@ -63,9 +63,32 @@ def test_the_data_of_a_task_is_named_only_where_it_differs() -> None:
     assert set(groups) == {("kd", "data rte-rows", "rte"), ("kd", "data few", "rte"), ("kd", "", "cola")}
 
 
-def test_every_recorded_difference_is_named_overrides_first() -> None:
-    groups = table([entry("kd", "rte", 1), entry("kd", "rte", 1, typed={"optim.epochs": "3"}, code="b")])
-    assert set(groups) == {("kd", "code a", "rte"), ("kd", "optim.epochs=3; code b", "rte")}
+def test_a_row_names_what_tells_it_apart_and_keeps_every_difference() -> None:
+    entries = [entry("kd", "rte", 1), entry("kd", "rte", 1, typed={"optim.epochs": "3"}, code="b")]
+    assert set(table(entries)) == {("kd", "", "rte"), ("kd", "optim.epochs=3", "rte")}
+    cells = group_into_cells(entries, ["method"], ["task"])
+    assert [cell.difference for cell in cells] == ["code a", "optim.epochs=3; code b"]
+    assert [cell.unnamed for cell in cells] == [("code",), ("code",)]
+
+
+def test_students_with_forty_different_keys_are_told_apart_by_name() -> None:
+    def student(name: str) -> Entry:
+        config = {f"student.key{i}": f"{name}-{i}-{'x' * 40}" for i in range(40)}
+        return entry("kd", "rte", 1, student=name, config=config, typed=config)
+
+    groups = table([student("small"), student("large"), student("tiny")])
+    assert {variant for _, variant, _ in groups} == {"student small", "student large", "student tiny"}
+
+
+def test_one_student_with_different_settings_is_named_by_the_fewest_keys() -> None:
+    def run(lr: str, layers: str) -> Entry:
+        many = {f"student.key{i}": f"{layers}{lr}{'x' * 40}" for i in range(20)}
+        return entry("kd", "rte", 1, config={**many, "optim.lr": lr, "student.layers": layers})
+
+    groups = table([run("1", "2"), run("1", "4"), run("2", "2"), run("2", "4")])
+    assert {variant for _, variant, _ in groups} == {
+        f"optim.lr={lr}; student.layers={layers}" for lr in "12" for layers in "24"
+    }
 
 
 def test_an_override_equal_to_the_config_is_no_difference() -> None:
@@ -96,7 +119,7 @@ def test_the_newest_run_of_a_repeated_seed_is_used() -> None:
 
 def test_tasks_and_metrics_are_separated_without_an_axis() -> None:
     groups = table([entry("kd", "rte", 1), entry("kd", "cola", 1)], cols="seed")
-    assert set(groups) == {("kd", "task rte; data rte-rows", "1"), ("kd", "task cola; data cola-rows", "1")}
+    assert set(groups) == {("kd", "task rte", "1"), ("kd", "task cola", "1")}
 
 
 def test_the_settings_axis_shows_overrides() -> None:

@@ -28,9 +28,10 @@ def test_csv_has_values_and_empty_fields() -> None:
 
 def test_latex_escapes() -> None:
     lines = render(SHEET, Format.latex).splitlines()
-    assert lines[:2] == ["% Percent", r"\begin{tabular}{lr}"]
+    assert lines[:4] == ["% Percent", r"% \usepackage{booktabs}", r"\begin{tabular}{lr}", r"\toprule"]
     assert r"kd\_x {[}lr=1{]} & \textbf{80.0 $\pm$ 1.0 (2)} \\" in lines
-    assert lines[-2:] == [r"\end{tabular}", "% A note, 5 %."]
+    assert lines[-3:] == [r"\bottomrule", r"\end{tabular}", "% A note, 5 %."]
+    assert r"\midrule" in lines
 
 
 def test_a_wide_table_is_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
