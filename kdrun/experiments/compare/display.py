@@ -81,11 +81,14 @@ def interval(pair: dict[str, Any]) -> str:
 
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
-    """Print the data, the command of each arm, and the overrides that were left out."""
+    """Print the data, the overrides that all arms share, those of each arm, and those that were left out."""
     source = SYNTHETIC_NOTE if data.synthetic else data.source
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {source}")]
-    facts += [(arm.name, shlex.join(["kdrun", *arm.overrides])) for arm in arms]
+    shared = [override for override in arms[0].overrides if all(override in arm.overrides for arm in arms)]
+    if shared:
+        facts.append(("all arms", shlex.join(shared)))
+    facts += [(arm.name, shlex.join(o for o in arm.overrides if o not in shared) or "nothing more") for arm in arms]
     console.key_values(f"{len(arms)} arms with seeds {', '.join(map(str, seeds))}", facts)
     for arm in arms:
         for line in arm.left_out:

@@ -1,8 +1,14 @@
 """Printed comparisons: notes and intervals."""
 
+import io
+from types import SimpleNamespace
 from typing import Any
 
+from rich.console import Console as RichConsole
+
+from kdrun.console import Console
 from kdrun.experiments.compare import display
+from kdrun.experiments.compare.arms import Arm
 
 
 def record(chosen_on: str | None) -> dict[str, Any]:
@@ -26,3 +32,17 @@ def test_scores_on_the_choosing_split_have_a_warning() -> None:
 def test_intervals_have_signs() -> None:
     assert display.interval({"interval": [-0.02, 0.013]}) == "-2.0 … +1.3"
     assert display.interval({"interval": None}) == "n/a"
+
+
+def test_the_plan_names_shared_overrides_once() -> None:
+    shared = ["method=kd", "task=sst2", "preset=smoke"]
+    arms = [Arm(f"kd T={value}", "kd", [*shared, f"method.temperature={value}"]) for value in (1, 4)]
+    text = io.StringIO()
+    data: Any = SimpleNamespace(synthetic=False, source="folder", display_name="SST-2", all_splits={})
+    display.print_header(arms, [1, 2], data, Console(RichConsole(file=text, width=120)))
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    assert lines[2:] == [
+        "all arms method=kd task=sst2 preset=smoke",
+        "kd T=1 method.temperature=1",
+        "kd T=4 method.temperature=4",
+    ]
