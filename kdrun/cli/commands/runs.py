@@ -50,6 +50,9 @@ def _row(run: Record) -> list[str]:
 COLUMNS = ("when", "method", "task", "preset", "seed", "status", "score", "retention", "time (s)", "run folder")
 
 
+DROPPED_FIRST = ("retention", "time (s)", "preset", "when", "task", "method")
+"""Columns that a narrow terminal leaves out, in this order; a run's folder names its method and task too."""
+
 OPTIONS = RunsOptions
 
 
@@ -108,4 +111,25 @@ def _print_runs(runs: list[Record], rows: list[list[str]]) -> None:
         for run in runs
         if run["status"] == Status.failed.value
     ]
-    print_table(TextTable(title, list(COLUMNS), rows, notes=notes, left=(0, 1, 2, 3, 5, 9)))
+    columns, notes = list(COLUMNS), list(notes)
+    left_out = _columns_that_do_not_fit(rows) if sys.stdout.isatty() else []
+    if left_out:
+        rows = [[cell for name, cell in zip(COLUMNS, row, strict=True) if name not in left_out] for row in rows]
+        columns = [name for name in COLUMNS if name not in left_out]
+        notes.append(f"left out in this narrow terminal: {', '.join(left_out)} (format=json has everything)")
+    left = [i for i, name in enumerate(columns) if name not in ("seed", "score", "retention", "time (s)")]
+    print_table(TextTable(title, columns, rows, notes=notes, left=left))
+
+
+def _columns_that_do_not_fit(rows: list[list[str]], width: int | None = None) -> list[str]:
+    """Names of the columns without which the table fits the terminal, least important ones first."""
+    from shutil import get_terminal_size
+
+    width = get_terminal_size().columns if width is None else width
+    cells = zip(COLUMNS, *rows, strict=True)
+    widths = {column[0]: 2 + max(len(cell) for cell in column) for column in cells}
+    left_out: list[str] = []
+    for name in DROPPED_FIRST:
+        if sum(size for column, size in widths.items() if column not in left_out) - 2 > width:
+            left_out.append(name)
+    return left_out

@@ -16,6 +16,7 @@ from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Se
 from kdrun.reporting.html.plots import Row
 from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, read_run
 from kdrun.reporting.html.svg import drawing
+from kdrun.reporting.tables.grouping import STUDENT, Key, describe_difference, fewest_keys
 from kdrun.storage.ledger import LEDGER, read_runs, top_level_runs
 
 DEPTHS = ("*", "*/*", "*/*/*")
@@ -24,7 +25,6 @@ DOMAINS = "domains"
 MAX_RUNS = 400
 MAX_OPEN = 24
 MAX_CURVES = 8
-MAX_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def _cell(value: Any) -> str:
 
 def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
     entries_by_setting = _by_setting(members)
-    arms = make_arms(
-        [(_setting_name(setting), [e.run for e in entries if e.run]) for setting, entries in entries_by_setting.items()]
-    )
+    names = _setting_names(entries_by_setting)
+    runs = ([entry.run for entry in entries if entry.run] for entries in entries_by_setting.values())
+    arms = make_arms(list(zip(names, runs, strict=True)))
     rows, table = [], []
     for arm, entries in zip(arms, entries_by_setting.values(), strict=True):
         values = [score for entry in entries if (score := entry.score("student")) is not None]
@@ -227,7 +227,15 @@ def _by_setting(members: list[Entry]) -> dict[tuple[str, ...], list[Entry]]:
     return groups
 
 
-def _setting_name(setting: tuple[str, ...]) -> str:
-    """Join the parts of a setting; of many parts only the first, since the table of keys shows all."""
-    more = f" … ({len(setting) - MAX_WORDS} more keys)" if len(setting) > MAX_WORDS else ""
-    return " ".join(setting[:MAX_WORDS]) + more
+def _setting_names(entries_by_setting: Mapping[tuple[str, ...], Sequence[Entry]]) -> list[str]:
+    """Return short, unique names: the method, and the fewest facts that tell its settings apart."""
+    facts: dict[tuple[str, ...], dict[Key, str | None]] = {}
+    by_method: dict[str, list[dict[Key, str | None]]] = {}
+    for setting, entries in entries_by_setting.items():
+        method, *values = setting
+        facts[setting] = {STUDENT: get_path(entries[0].record, "student", "name")}
+        facts[setting] |= {("setting", key): text for key, _, text in (value.partition("=") for value in values)}
+        by_method.setdefault(method, []).append(facts[setting])
+    keys = {method: fewest_keys([settings]) for method, settings in by_method.items()}
+    names = (f"{setting[0]} {describe_difference(keys[setting[0]], facts[setting])}" for setting in entries_by_setting)
+    return [name.rstrip() for name in names]

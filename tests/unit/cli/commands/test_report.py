@@ -176,3 +176,25 @@ def test_reports_are_written_without_torch_and_pyplot(make_run: MakeRun) -> None
     )
     done = subprocess.run([sys.executable, "-c", code, "report", str(make_run())], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_settings_that_differ_in_many_keys_have_short_names_of_their_own() -> None:
+    from kdrun.reporting.html import index_page
+
+    def entry(student: str) -> Any:
+        return index_page.Entry(student, "done", {"student": {"name": student}}, None)
+
+    many = [f"student.key{i}={'x' * 30}" for i in range(40)]
+    settings = {
+        ("kd", *many, "optim.lr=1"): [entry("small")],
+        ("kd", *many, "optim.lr=2"): [entry("small")],
+        ("kd", *(text + "y" for text in many), "optim.lr=1"): [entry("large")],
+        ("finetune",): [entry("small")],
+    }
+    names = index_page._setting_names(settings)
+    assert names == [
+        "kd student small; optim.lr=1",
+        "kd student small; optim.lr=2",
+        "kd student large; optim.lr=1",
+        "finetune",
+    ]

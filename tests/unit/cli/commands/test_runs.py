@@ -41,3 +41,11 @@ def test_filters_do_not_apply_to_the_cells_of_a_sweep(output_dir: Path) -> None:
         runs.main([f"output_dir={output_dir}", "sweep=mine", "method=kd"])
     with pytest.raises(ConfigError, match="sweep=mine"):
         runs.main([f"output_dir={output_dir}", "sweep=mine"])
+
+
+def test_a_narrow_terminal_leaves_columns_out_and_keeps_score_and_folder() -> None:
+    row = ["2026-11-27 10:24", "kd", "sst2 (synthetic)", "embedded", "1", "done", "93.4 % dev accuracy"]
+    row += ["100.0 %", "76", "outputs/kd/sst2/20261127-102413-a5640b"]
+    assert runs._columns_that_do_not_fit([row], 200) == []
+    assert runs._columns_that_do_not_fit([row], 120) == ["retention", "time (s)", "preset"]
+    assert not {"score", "run folder", "status", "seed"} & set(runs._columns_that_do_not_fit([row], 40))
