@@ -111,7 +111,7 @@ def _print_runs(runs: list[Record], rows: list[list[str]]) -> None:
         for run in runs
         if run["status"] == Status.failed.value
     ]
-    columns, notes = list(COLUMNS), list(notes)
+    columns: list[str] = list(COLUMNS)
     left_out = _columns_that_do_not_fit(rows) if sys.stdout.isatty() else []
     if left_out:
         rows = [[cell for name, cell in zip(COLUMNS, row, strict=True) if name not in left_out] for row in rows]
