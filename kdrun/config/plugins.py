@@ -31,7 +31,10 @@ BASES: dict[str, tuple[type, ...]] = {
 
 
 def plugin_choices(axis: str) -> dict[str, Entry]:
-    """Choices of an axis that plugins registered, by name. Components that cannot be used are named and skipped."""
+    """Choices of an axis that plugins registered, by name. Components that cannot be used are named and skipped.
+
+    Of methods all are listed: a module in `kdrun/methods` is a choice without a yaml too.
+    """
     group = REGISTRY_GROUPS.get(axis)
     if group is None:
         return {}
@@ -39,7 +42,7 @@ def plugin_choices(axis: str) -> dict[str, Entry]:
         reason = _unusable(axis, name, entry)
         if reason is not None:
             registry.skip(group, name, reason)
-    return registry.plugin_entries(group)
+    return registry.entries(group) if axis == "method" else registry.plugin_entries(group)
 
 
 def section_schemas() -> dict[str, dict[str, type]]:
