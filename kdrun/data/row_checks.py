@@ -15,6 +15,8 @@ from kdrun.data.splits import Split, pc
 from kdrun.errors import DataError
 from kdrun.formatting import plural
 
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
 
 @dataclass
 class RowProblems:
@@ -96,11 +98,18 @@ def check_classes(
 
 
 def class_indices(label_texts: pa.Array, task: TaskConfig) -> pa.Array:
-    """Class indices of labels given as names (in any case) or as indices; null for other text."""
+    """Class indices of labels given as names (in any case) or as indices, `1` or `1.0`; null for other text."""
     names = pa.array([label.lower() for label in task.labels], label_texts.type)
     digits = pa.array([str(index) for index in range(len(task.labels))], label_texts.type)
     by_name = pc.index_in(pc.utf8_lower(label_texts), value_set=names)
-    return pc.coalesce(by_name, pc.index_in(label_texts, value_set=digits))
+    whole = pc.replace_substring_regex(label_texts, r"^([0-9]+)\.0+$", r"\1")
+    return pc.coalesce(by_name, pc.index_in(whole, value_set=digits))
+
+
+def scores(label_texts: pa.Array) -> pa.Array:
+    """Scores as float64; null for text that is not a finite decimal number."""
+    numeric = pc.match_substring_regex(label_texts, NUMBER)
+    return pc.if_else(numeric, label_texts, pa.scalar(None, label_texts.type)).cast(pa.float64())
 
 
 def check_split(split: Split, task: TaskConfig) -> None:

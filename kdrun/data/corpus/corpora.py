@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdrun import progress
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
-from kdrun.data import embedded, hub_datasets
+from kdrun.data import embedded, hub_datasets, text_files
 from kdrun.data.local_folder import check_inside
 from kdrun.errors import DataError
 from kdrun.registry import register
@@ -178,6 +178,8 @@ def _file_lines(path: Path) -> Iterator[str]:
     """The cleaned non-empty lines of one file. Only a line feed ends a line, with or without a carriage return."""
     clean = clean_wikitext if path.suffix == ".tokens" else str.strip
     with path.open("rb") as file:
+        text_files.check_head(file.read(text_files.HEAD), str(path))
+        file.seek(0)
         # in binary mode, iteration splits at line feeds only
         for number, raw in enumerate(file, 1):
             try:

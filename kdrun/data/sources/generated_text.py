@@ -19,6 +19,7 @@ import pyarrow as pa
 from kdrun import registry
 from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.task import TaskConfig
+from kdrun.data import text_files
 from kdrun.data.local_folder import check_inside
 from kdrun.data.row_checks import RowProblems
 from kdrun.data.splits import TEXT_COLUMNS, Split, make_split, subset
@@ -74,6 +75,8 @@ def read_generated(path: str, task: TaskConfig) -> GeneratedSplit:
     card, columns, labels = _card(file, task), [[] for _ in task.text], []
     problems = RowProblems(str(file))
     with file.open("rb") as lines:  # in binary, a line ends at a line feed alone
+        text_files.check_head(lines.read(text_files.HEAD), str(file))
+        lines.seek(0)
         for number, line in enumerate(lines, 1):
             row = _parse_row(line, task)
             if isinstance(row, str):

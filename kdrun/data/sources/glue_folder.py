@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
-from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts, class_indices
+from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts, class_indices, scores
 from kdrun.data.sources.split_files import find_files, listing
 from kdrun.data.splits import Split, make_split, pc
+from kdrun.data.text_files import HEAD, check_head, check_text
 from kdrun.errors import DataError, did_you_mean
 
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 BOM = b"\xef\xbb\xbf"
 
 
@@ -113,6 +113,8 @@ def check_header(path: Path, layout: GlueLayout) -> None:
         DataError: a column is missing.
     """
     with path.open("rb") as file:
+        check_head(file.read(HEAD), f"{layout.dir}/{path.name}")
+        file.seek(0)
         first = file.readline().removeprefix(BOM).rstrip(b"\r\n")
     try:
         columns = first.decode("utf-8").split("\t") if first else []
@@ -165,7 +167,7 @@ def read_file(path: Path, task: TaskConfig, layout: GlueLayout, name: str, notes
     texts = [pc.list_element(cells, index) for index in text_indices]
     label_texts = pc.utf8_trim_whitespace(pc.list_element(cells, label_index))
     notes += skipped + check_texts(problems, texts, where)
-    labels = _scores(label_texts) if task.is_regression else class_indices(label_texts, task)
+    labels = scores(label_texts) if task.is_regression else class_indices(label_texts, task)
     check = check_scores if task.is_regression else check_classes
     check(problems, labels, label_texts, task, where)
     problems.raise_if_any()
@@ -199,18 +201,10 @@ def read_lines(path: Path, origin: str) -> pa.Array:
     """The lines of a file, without line ends and without empty lines after the last row.
 
     Raises:
-        DataError: the file is not UTF-8.
+        DataError: the file is not UTF-8, or no line feed ends its lines.
     """
     data = path.read_bytes()
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise DataError(
-            f"{origin} is not UTF-8: byte 0x{byte:02x} at offset {error.start}, line {line}; "
-            "save it as UTF-8, e.g. with `iconv -f latin1 -t utf8`"
-        ) from None
+    check_text(data, origin)
     data = data.removeprefix(BOM).rstrip(b"\r\n")
     if not data:
         return pa.array([], pa.large_string())
@@ -255,9 +249,3 @@ def _split_columns(
     sentences = (f"{n} columns, expected {width} (separated by tabs; quotes have no meaning)" for n in counts)
     problems.add(wrong, where, sentences)
     return cells, where, ()
-
-
-def _scores(label_texts: pa.Array) -> pa.Array:
-    """Scores as float64; null for text that is not a finite decimal number."""
-    numeric = pc.match_substring_regex(label_texts, NUMBER)
-    return pc.if_else(numeric, label_texts, pa.scalar(None, label_texts.type)).cast(pa.float64())

@@ -12,7 +12,7 @@ from kdrun.config.data import HubDataConfig
 from kdrun.config.task import TaskConfig
 from kdrun.data import hub_datasets
 from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts
-from kdrun.data.splits import Split, make_split
+from kdrun.data.splits import Split, make_split, pc
 from kdrun.errors import DataError, did_you_mean
 from kdrun.registry import register
 
@@ -60,6 +60,8 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
     table: pa.Table = rows.select_columns(names).with_format("arrow")[:]
     columns: list[pa.Array] = [table.column(column).combine_chunks() for column in names]
     *texts, labels = columns
+    if not task.is_regression and pa.types.is_floating(labels.type):  # a column of 0.0 and 1.0
+        labels = _whole_numbers(labels)
     where = np.arange(rows.num_rows)
     problems = RowProblems(origin)
     for column, text in zip(task.text, texts, strict=True):
@@ -73,6 +75,12 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
     return make_split(name, texts, labels, origin, notes)
 
 
+def _whole_numbers(labels: pa.Array) -> pa.Array:
+    """Class indices from floats; null, which is no class, for other numbers."""
+    is_whole = pc.and_(pc.equal(labels, pc.round(labels)), pc.less(pc.abs(labels), 2**31))
+    return pc.if_else(is_whole, labels, pa.scalar(None, labels.type)).cast(pa.int64())
+
+
 def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
     """Scores must be numbers and classes integers; class names must be the task's, in the same order.
 
@@ -80,8 +88,7 @@ def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
     """
     import datasets
 
-    dtypes = ("int", "uint", "float") if task.is_regression else ("int", "uint")
-    if not str(feature.dtype).startswith(dtypes):
+    if not str(feature.dtype).startswith(("int", "uint", "float")):
         expected = "numbers" if task.is_regression else "class indices (integers)"
         raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {expected}")
     if task.is_regression or not isinstance(feature, datasets.ClassLabel):

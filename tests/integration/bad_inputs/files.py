@@ -69,7 +69,7 @@ CASES: list[Case] = [
     tsv("an empty text", HEAD + b" \t1\n", "line 2: the text is empty"),
     tsv("another encoding", HEAD + b"caf\xe9\t1\n", "not UTF-8: byte 0xe9 at offset", "line 2", "iconv"),
     tsv("a binary file", b"\x00\x80PAR1", "not UTF-8: byte 0x80"),
-    tsv("UTF-16", GOOD.decode().encode("utf-16"), "not UTF-8: byte 0xff at offset 0", "save it as UTF-8"),
+    tsv("UTF-16", GOOD.decode().encode("utf-16"), "is UTF-16, not UTF-8", "iconv -f UTF-16 -t UTF-8"),
     Case("data.dir is a file", (*SMOKE, "data=folder", "data.dir={here}/glue"), ("which is a file", "SST-2/train.tsv"),
          make=lambda here, run: (here / "glue").write_bytes(GOOD)),
     Case("data.dir is not there", (*SMOKE, "data=folder", "data.dir={here}/glue"), ("which does not exist",)),

@@ -68,6 +68,7 @@ def test_scores_outside_the_range_are_problems() -> None:
 def test_class_names_and_indices_become_indices() -> None:
     found = class_indices(pa.array(["Positive", "0", "negative", "neither", None]), CLASSES)
     assert found.to_pylist() == [1, 0, 0, None, None]
+    assert class_indices(pa.array(["1.0", "0.00", "1.5", "1.", "2.0"]), CLASSES).to_pylist() == [1, 0, None, None, None]
 
 
 @pytest.mark.parametrize(
