@@ -97,6 +97,11 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def first_line(text: str | None) -> str:
+    """The first line of an error message; n/a if none was recorded."""
+    return text.split("\n", 1)[0] if text else f"{NOT_MEASURED}: no error was recorded"
+
+
 def shorten(text: str, most: int = 600) -> str:
     """Cut a text to a length and append the number of characters left out."""
     return text if len(text) <= most else f"{text[:most]} … ({len(text) - most} more characters)"

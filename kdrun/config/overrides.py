@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from kdrun.config.paths import CONF_DIR
 from kdrun.errors import ConfigError, Problem
 from kdrun.storage.key_aliases import rename_overrides
 
@@ -108,6 +109,8 @@ def _refusal(text: str, override: Override, strings: list[str]) -> str | None:
         return ": a config names registered components, never code"
     if "${" in text or any("${" in string for string in strings):
         return ": interpolation is not read from the command line; write the value"
+    if override.is_add() and (CONF_DIR / key).is_dir():
+        return f": a run has one {key}; write {key}=… without the +"
     if is_hydra(override):
         return _hydra_refusal(override)
     return _sweep_refusal(override) if override.is_sweep_override() else None

@@ -54,7 +54,7 @@ def find_run(output_dir: Path, key: RunKey) -> ExistingRun | None:
 def _unfinished(run: dict[str, Any], key: RunKey) -> ExistingRun | None:
     """The unfinished run of a ledger record if it has this key; else None."""
     config, code, data = key
-    if (run["config_hash"], run.get("code")) != (config, code) or run["status"] == Status.done.value:
+    if (run.get("config_hash"), run.get("code")) != (config, code) or run["status"] == Status.done.value:
         return None
     folder = Path(run["run_dir"])
     record = read_record(folder)

@@ -9,7 +9,7 @@ from typing import Any
 from kdrun.config.overrides import key_of
 from kdrun.console import Console
 from kdrun.experiments.sweeps import ID_DIGITS, Cell, Sweep
-from kdrun.formatting import NOT_MEASURED, number, percent, percent_sd
+from kdrun.formatting import NOT_MEASURED, first_line, number, percent, percent_sd
 from kdrun.storage.ledger import Status
 
 BEST = " *"
@@ -31,7 +31,7 @@ def print_sweep(sweep: Sweep, cells: list[dict[str, Any]], console: Console) -> 
         _print_means(sweep, cells, console)
     for cell in cells:
         if cell.get("error") and cell["status"] != Status.done.value:
-            console.print(f"{cell['cell'][:ID_DIGITS]} {cell['status']}: {cell['error'].splitlines()[0]}")
+            console.print(f"{cell['cell'][:ID_DIGITS]} {cell['status']}: {first_line(cell['error'])}")
 
 
 def swept_values(cell: Cell) -> dict[str, str]:

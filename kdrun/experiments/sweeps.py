@@ -10,9 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,65 +27,19 @@ from kdrun.config.validation import rules
 from kdrun.console import Console
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.experiments import reuse
+from kdrun.experiments.sweep_record import FOLDER, RECORD, REUSED, REUSED_SHAPE, Cell, Sweep, cell_record, load
 from kdrun.runs import completion
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import code_difference, config_differences, read_record, shorten
-from kdrun.storage.files import append_jsonl, make_folder, read_jsonl, write_atomic
+from kdrun.storage.files import append_jsonl, make_folder, read_valid_jsonl, write_atomic
 from kdrun.storage.hashing import digest
-from kdrun.storage.key_aliases import rename_config, rename_overrides
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
 
-FOLDER, RECORD, REUSED = "sweeps", "sweep.json", "taken.jsonl"
 PENDING, REFUSED = "waiting", "refused"
 """Statuses that only cells have: not started yet; invalid config."""
 MAX_NAME_LENGTH = 40
 ID_DIGITS = 8
 """Digits of a cell's id that are printed."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination of a sweep.
-
-    Attributes:
-        id: hash of its config, 16 hex digits.
-        label: overrides of the swept keys, separated by spaces.
-        overrides: overrides of its config, sorted, without those that change no number.
-        identity: the part of its config that decides its numbers.
-        problems: problems of its config, as sentences; a cell with problems does not run.
-    """
-
-    id: str
-    label: str
-    overrides: list[str]
-    identity: dict[str, Any]
-    problems: list[str]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep with its cells.
-
-    Attributes:
-        name: name of its folder, unique in an output folder.
-        folder: folder of its record and its cells.
-        code: hash of the code when the sweep started.
-        cells: cells in the order of their runs.
-        requested: ids of the cells of this command line; others were added by earlier ones.
-    """
-
-    name: str
-    folder: Path
-    code: str
-    cells: list[Cell]
-    requested: frozenset[str] = field(default=frozenset(), compare=False)
-
-    @property
-    def command(self) -> str:
-        """Command that prints the cells."""
-        output_dir = self.folder.parent.parent
-        is_elsewhere = output_dir != Path("outputs")  # the default of `kdrun runs`
-        return shlex.join(["kdrun", "runs", f"sweep={self.name}", *([f"output_dir={output_dir}"] * is_elsewhere)])
 
 
 def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
@@ -174,7 +127,7 @@ def _save(sweep: Sweep) -> Sweep:
             _check_same_base(before, sweep)
             ids = {cell.id for cell in sweep.cells}
             sweep = replace(sweep, cells=[*(cell for cell in before.cells if cell.id not in ids), *sweep.cells])
-        write_atomic(path, json.dumps({"code": sweep.code, "cells": [_cell_record(c) for c in sweep.cells]}) + "\n")
+        write_atomic(path, json.dumps({"code": sweep.code, "cells": [cell_record(c) for c in sweep.cells]}) + "\n")
     return sweep
 
 
@@ -203,30 +156,6 @@ def _check_same_base(before: Sweep, now: Sweep) -> None:
 
 def _cell_differences(before: Cell | None, now: Cell) -> list[str]:
     return [] if before is None or before.id == now.id else config_differences(before.identity, now.identity)
-
-
-def _cell_record(cell: Cell) -> dict[str, Any]:
-    """A cell as in `sweep.json`, where its overrides have the key `words`."""
-    return {"words" if key == "overrides" else key: value for key, value in vars(cell).items()}
-
-
-def load(folder: Path) -> Sweep | None:
-    """The sweep that is recorded in a folder; None if there is none."""
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    cells = [Cell(c["id"], c["label"], c["words"], c["identity"], c["problems"]) for c in record["cells"]]
-    return Sweep(folder.name, folder, record["code"], [_with_current_keys(cell) for cell in cells])
-
-
-def _with_current_keys(cell: Cell) -> Cell:
-    """A recorded cell with the current names of config keys; it keeps its id, which names its folder."""
-    overrides, method, label = rename_overrides(cell.overrides), cell.identity.get("method") or {}, cell.label
-    for old, new in zip(cell.overrides, overrides, strict=True):
-        label = label.replace(old, new)
-    config = rename_config(cell.identity, [str(method.get("name"))])
-    return replace(cell, label=label, overrides=overrides, identity=config)
 
 
 def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
@@ -272,8 +201,7 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
 def cell_statuses(sweep: Sweep) -> list[dict[str, Any]]:
     """The ledger record of each cell's run, empty if it has not run, with the keys `cell`, `label` and `status`."""
     runs = {run["run_id"]: run for run in read_runs(sweep.folder.parent.parent / LEDGER)}
-    path = sweep.folder / REUSED
-    lines = read_jsonl(path) if path.exists() else []
+    lines = read_valid_jsonl(sweep.folder / REUSED, REUSED_SHAPE)
     reused = {line["cell"]: Path(line["run_dir"]) for line in lines}
     statuses = []
     for cell in sweep.cells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from kdrun.errors import ModelError
-from kdrun.storage import hub_offline
+from kdrun.storage import hub_offline, json_reader
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -178,7 +177,7 @@ def read_tokenizer(folder: Path, where: str) -> PreTrainedTokenizerBase:
 
 def _json(file: Path, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json_reader.parse(file.read_bytes())
     except ValueError as error:
         raise ModelError(f"{where}: {file.name} is not JSON ({error}); copy it again") from None
     if not isinstance(content, dict):

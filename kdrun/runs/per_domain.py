@@ -109,7 +109,7 @@ def _predictions(folders: Mapping[str, Path], data: TaskDataset) -> Iterator[dic
     """The predictions of all domains in the order of the whole splits, so that they pair with those of other runs."""
     by_split_and_domain: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for domain, folder in folders.items():
-        for row in read_jsonl(folder / "predictions.jsonl"):
+        for row in read_jsonl(folder / "predictions.jsonl", {"split": str}):
             by_split_and_domain.setdefault((row["split"], domain), []).append(row)
     rows = {key: iter(domain_rows) for key, domain_rows in by_split_and_domain.items()}
     for split in data.task.dev_splits:

@@ -22,7 +22,9 @@ from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
 from kdrun.runs.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
 from kdrun.storage.files import append_jsonl, append_text, make_folder, read_jsonl, write_atomic
-from kdrun.storage.ledger import LEDGER, read_runs
+from kdrun.storage.ledger import LEDGER
+from kdrun.storage.ledger_lines import scan
+from kdrun.storage.processes import process_facts
 from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
 from kdrun.storage.serialization import to_plain
 from kdrun.version import __version__
@@ -126,7 +128,8 @@ class RunDirectory:
             result = read_result(path)
         except DataError as error:
             raise ConfigError([f"{error}; remove the file to resume the run"]) from None
-        if not any(run["run_id"] == self.run_id and run["status"] == "done" for run in read_runs(self.ledger)):
+        lines = scan(self.ledger).runs.get(self.run_id)
+        if lines is None or lines.facts["status"] != "done":
             self.close("done", result)
         return result
 
@@ -149,14 +152,14 @@ class RunDirectory:
             self._lock.release()
             raise BusyError([f"another process started in {self.path} at the same time; repeat the command"])
         if not self.resuming:
-            self.record |= {"command": command, "started": time.time(), "pid": os.getpid()}
+            self.record |= {"command": command, "started": time.time(), **process_facts()}
             self._write_record()
         write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_plain(self.config))))
-        if not any(run["run_id"] == self.run_id for run in read_runs(self.ledger)):
+        if self.run_id not in scan(self.ledger).runs:
             append_jsonl(self.ledger, self.record)
         if self.resuming:
             record = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
-            append_jsonl(self.ledger, record | {"error": None, "resumed": time.time(), "pid": os.getpid()})
+            append_jsonl(self.ledger, record | {"error": None, "resumed": time.time(), **process_facts()})
 
     def release(self) -> None:
         """Unlock the folder for other processes."""
@@ -193,7 +196,7 @@ class RunDirectory:
     def last_samples(self) -> list[dict[str, Any]]:
         """The rows of samples.jsonl from the last evaluation."""
         path = self.path / SAMPLES
-        rows = read_jsonl(path) if path.exists() else []
+        rows = read_jsonl(path, {"step": int}) if path.exists() else []
         return [row for row in rows if row["step"] == rows[-1]["step"]]
 
     def log_sizes(self) -> dict[str, int]:

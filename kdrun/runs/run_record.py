@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError
+from kdrun.storage import ledger_shapes
+from kdrun.storage.json_reader import Rule, Shape, parse_object
 from kdrun.storage.key_aliases import rename_run
 from kdrun.storage.serialization import flatten
 
 RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Ids are names: they are written into the ledger and shown in commands."""
+REQUIRED = ("run_id", "command", "config?", "code?")
+RECORD_SHAPE: dict[str, Shape] = {
+    **{f"{key.removesuffix('?')}?": shape for key, shape in ledger_shapes.START.items() if key not in REQUIRED},
+    "command": ledger_shapes.COMMAND,
+    "run_id": Rule(
+        "a name of letters, digits and . _ -", lambda value: isinstance(value, str) and RUN_ID.fullmatch(value)
+    ),
+    "config": dict,
+    "code": str,
+    "found?": dict,
+}
 MAX_DIFFERENCES = 8
 """Largest number of differences in a message; configs of two methods differ in dozens of keys."""
 
@@ -28,17 +40,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        types = {"run_id": str, "command": str, "config": dict, "code": str}
-        invalid = [key for key, value_type in types.items() if not isinstance(record[key], value_type)]
-        problem = f"invalid type of {', '.join(invalid)}" if invalid else None
-        if problem is None and not RUN_ID.fullmatch(record["run_id"]):
-            problem = f"invalid run_id {record['run_id']!r}"
-    except (ValueError, KeyError, TypeError) as error:
-        record, problem = None, f"{type(error).__name__}: {error}"
-    if problem is not None:
-        raise ConfigError([f"{path} was not written by a run ({problem}); start a new run in another run_dir"])
-    return None if record is None else rename_run(record)
+        return rename_run(parse_object(path.read_bytes(), RECORD_SHAPE))
+    except ValueError as error:
+        raise ConfigError([f"{path} was not written by a run ({error}); start a new run in another run_dir"]) from None
 
 
 def config_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

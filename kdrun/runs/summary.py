@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from kdrun.reporting import generated_text
 from kdrun.runs import build, text_samples
 from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
+from kdrun.storage.json_reader import read_object
 from kdrun.storage.run_result import GeneratedTextResult, RunResult, Scores, headline_score
 from kdrun.tasks.base import Outputs
 from kdrun.training.teacher.quality import beats_baseline
@@ -191,7 +191,8 @@ def relative_size(compression: float) -> str:
 
 def _print_generated(run: PreparedRun, generated: GeneratedTextResult) -> None:
     assert run.run_dir is not None
-    card = json.loads((run.run_dir.path / generated["path"]).with_name(CARD).read_text(encoding="utf-8"))
+    file = (run.run_dir.path / generated["path"]).with_name(CARD)
+    card = read_object(file.read_bytes(), {"examples": {"*": [dict]}}, str(file))
     run.console.key_values("generated text", generated_text.statistics_rows(generated["quality"]))
     run.console.key_values("examples, by the teacher's class", generated_text.example_rows(card["examples"]))
     for line in generated_text.warnings(generated):

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from kdrun import progress
 from kdrun.errors import CacheError, KdrunError, PathError
-from kdrun.storage import cache_eviction
+from kdrun.storage import cache_eviction, json_reader
 from kdrun.storage.hashing import digest
 from kdrun.storage.manifest import MANIFEST, seal, verify
 
@@ -170,7 +170,9 @@ def _new_problem(folder: Path, key: dict[str, Any]) -> str | None:
     if _verified.get(folder) == states:
         return None
     problem = verify(folder)
-    if problem is None and json.loads((folder / MANIFEST).read_text())["key"] != json.loads(json.dumps(key)):
+    if problem is None and json_reader.parse((folder / MANIFEST).read_bytes()).get("key") != json.loads(
+        json.dumps(key)
+    ):
         problem = "its manifest has another key"
     if problem is None:
         _verified[folder] = states

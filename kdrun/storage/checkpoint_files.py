@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kdrun.errors import CheckpointError
+from kdrun.errors import CheckpointError, DataError
 from kdrun.storage import manifest
+from kdrun.storage.json_reader import Shape, read_object
 from kdrun.storage.serialization import to_plain
 
 STATE = "state.json"
@@ -76,8 +77,12 @@ def write_checkpoint(folder: Path, content: CheckpointData, keep: int = 1) -> No
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_checkpoint(folder: Path) -> CheckpointData:
+def read_checkpoint(folder: Path, shape: dict[str, Shape] | None = None) -> CheckpointData:
     """Verify a checkpoint's files and read them, with tensors on the CPU.
+
+    Args:
+        folder: e.g. `checkpoints/last`.
+        shape: shape of its state.
 
     Raises:
         CheckpointError: a file is damaged or missing.
@@ -85,8 +90,12 @@ def read_checkpoint(folder: Path) -> CheckpointData:
     problem = manifest.verify(folder)
     if problem is not None:
         raise CheckpointError(f"{folder} is damaged: {problem}")
-    tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
-    return CheckpointData(tensors, json.loads((folder / STATE).read_text(encoding="utf-8")))
+    try:
+        state = read_object((folder / STATE).read_bytes(), shape or {}, f"{folder / STATE} was not written by a run")
+        tensors = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    except (DataError, OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error}") from None
+    return CheckpointData(tensors, state)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

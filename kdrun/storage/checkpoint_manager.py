@@ -10,7 +10,25 @@ from typing import Any, Protocol
 from kdrun.errors import CheckpointError
 from kdrun.storage import checkpoint_files
 from kdrun.storage.checkpoint_files import CheckpointData
+from kdrun.storage.json_reader import Rule, Shape
 
+MAX_COUNT = 2**53
+COUNT = Rule("a number of at least 0", lambda value: type(value) is int and 0 <= value < MAX_COUNT)
+JOURNAL: dict[str, Shape] = {"logs?": {"*": COUNT}, "seconds?": float, "tracked?": (list, None)}
+STATE: dict[str, Shape] = {
+    "phase": str,
+    "step": COUNT,
+    "number?": COUNT,
+    "taken?": {"*": COUNT},
+    "is_pending?": bool,
+    "still_zero?": {"*": [str]},
+    "tallies?": {"*": {"count": COUNT, "seconds": float, "last": dict}},
+    "optimizers?": {"*": dict},
+    "method?": dict,
+    "outcome?": dict,
+    "journal": JOURNAL,
+}
+"""Shape of a training's state; the folder may come from a stranger."""
 log = logging.getLogger(__name__)
 
 
@@ -92,7 +110,7 @@ class CheckpointManager:
 
     def _load_valid(self, folder: Path) -> CheckpointData | None:
         try:
-            content = checkpoint_files.read_checkpoint(folder)
+            content = checkpoint_files.read_checkpoint(folder, STATE)
         except CheckpointError as error:
             log.warning("%s; using the previous checkpoint, if there is one", error)
             return None

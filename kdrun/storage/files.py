@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock
 
 from kdrun.errors import DataError
+from kdrun.formatting import escape_control, plural
+from kdrun.storage import json_reader
+from kdrun.storage.json_reader import Shape
 from kdrun.storage.serialization import to_plain
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 """Flag of `os.open` that refuses a link; Windows has none."""
+MOST_LOGGED = 5
+"""Skipped lines of a file that are named."""
+log = logging.getLogger(__name__)
+_logged: set[tuple[str, int, str]] = set()
+"""File, line and reason of the lines whose skipping was logged."""
 
 
 def make_folder(folder: Path, root: Path) -> Path:
@@ -99,32 +108,74 @@ def _is_link(path: Path) -> DataError:
     return DataError(f"{path} is a link, through which kdrun would write elsewhere; remove it, or name another folder")
 
 
-def read_jsonl(path: Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, shape: dict[str, Shape] | None = None) -> list[dict[str, Any]]:
     """Read a file with one JSON object per line; empty lines are skipped.
 
     Args:
         path: an existing file.
-        keys: keys that every object must have.
+        shape: the keys that every object must have, and the shapes of their values.
 
     Raises:
-        DataError: a line is not a JSON object with these keys; the message names file and line.
+        DataError: a line is not such an object; the message names file and line.
     """
     rows = []
-    # `splitlines` would also split at U+2028 inside a text
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number} is not a JSON object, got {line[:80]!r}")
-        missing = [key for key in keys if key not in row]
-        if missing:
-            raise DataError(f"{path}, line {number} lacks {', '.join(missing)}, got {line[:80]!r}")
+    for number, row in jsonl_objects(path, shape):
+        if isinstance(row, str):
+            raise DataError(f"{path}, line {number}: {row}")
         rows.append(row)
     return rows
+
+
+def read_valid_jsonl(
+    path: Path, shape: dict[str, Shape], find_problem: Callable[[dict[str, Any]], str | None] | None = None
+) -> list[dict[str, Any]]:
+    """Read a file with one JSON object per line for a report; lines that are not are skipped and logged.
+
+    Args:
+        path: a file; a missing file has no lines.
+        shape: as for `read_jsonl`.
+        find_problem: finds a problem of a row of this shape.
+    """
+    rows, problems = [], []
+    for number, row in jsonl_objects(path, shape) if path.exists() else ():
+        problem = row if isinstance(row, str) else find_problem(row) if find_problem else None
+        if problem is not None:
+            problems.append((number, problem))
+        elif isinstance(row, dict):
+            rows.append(row)
+    log_skipped(path, problems)
+    return rows
+
+
+def jsonl_objects(path: Path, shape: dict[str, Shape] | None = None) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield the number and the object of each line of a file, or the problem of the line as a sentence."""
+    with path.open("rb") as lines:  # in binary, only a line feed ends a line: a text may contain U+2028
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json_reader.parse_object(line, shape or {})
+            except ValueError as error:
+                yield number, str(error)
+
+
+def log_skipped(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+    """Log a warning on the lines of a file that are skipped, once per process.
+
+    Args:
+        path: the file.
+        problems: line number and reason of each.
+    """
+    new = [problem for problem in problems if (str(path), *problem) not in _logged]
+    if not new:
+        return
+    _logged.update((str(path), *problem) for problem in new)
+    shown = [f"line {number}: {reason}" for number, reason in new[:MOST_LOGGED]]
+    if len(new) > len(shown):
+        shown.append(f"… and {len(new) - len(shown)} more")
+    log.warning(
+        "%s: %s skipped: %s", escape_control(str(path)), plural(len(new), "line"), escape_control("; ".join(shown))
+    )
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 _OPTIMIZER_KEYS = {"accumulate": "gradient_accumulation_steps", "clip_norm": "max_grad_norm"}
@@ -90,6 +91,11 @@ def current_key(key: str, methods: Iterable[str] = ()) -> str:
         key: dotted key, e.g. `teacher.fine_tuning.lr`; old and current names may be mixed.
         methods: methods whose keys may appear under `method`.
     """
+    return _current_key(key, tuple(methods))
+
+
+@lru_cache(maxsize=65536)
+def _current_key(key: str, methods: tuple[str, ...]) -> str:
     tables = [RENAMED_KEYS, *(RENAMED_METHOD_KEYS[name] for name in methods if name in RENAMED_METHOD_KEYS)]
     path = ""
     for name in key.split("."):
@@ -102,13 +108,14 @@ def current_key(key: str, methods: Iterable[str] = ()) -> str:
 
 def rename_config(config: Mapping[str, Any], methods: Iterable[str], prefix: str = "") -> dict[str, Any]:
     """A nested config with current keys, without removed ones."""
-    methods, renamed = list(methods), {}
+    renamed: dict[str, Any] = {}
+    methods = tuple(methods)
     removed = {key for method in methods for key in REMOVED_METHOD_KEYS.get(method, {})}
     for name, value in config.items():
         key = current_key(f"{prefix}{name}", methods)
         if key in removed:
             continue
-        inner = rename_config(value, methods, f"{key}.") if isinstance(value, Mapping) else value
+        inner = rename_config(value, methods, f"{key}.") if isinstance(value, dict) else value
         renamed[key.removeprefix(prefix)] = inner
     return renamed
 

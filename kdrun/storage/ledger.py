@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, NotRequired, cast
 
-from kdrun.errors import DataError
-from kdrun.storage.key_aliases import rename_comparison, rename_run
+from kdrun.storage.ledger_lines import scan
+from kdrun.storage.processes import is_alive
 from kdrun.storage.run_result import LedgerResult
 
 LEDGER = "ledger.jsonl"
@@ -39,46 +37,13 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     Returns:
         One record per run; `status` is `running` without an end line (the run is active or crashed).
     """
-    runs: dict[str, dict[str, Any]] = {}
-    for record in _records(path):
-        if record["event"] == "comparison":
-            continue
-        runs.setdefault(record["run_id"], {"status": "running"}).update(record)
-    return list(runs.values())
+    ledger = scan(path)
+    return list(ledger.records(ledger.runs.values()))
 
 
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
     """The comparisons of a ledger file, oldest first; only the last record of a repeated comparison."""
-    comparisons: dict[str, dict[str, Any]] = {}
-    for record in _records(path):
-        if record["event"] == "comparison":
-            comparisons.pop(record["comparison_id"], None)
-            comparisons[record["comparison_id"]] = record
-    return list(comparisons.values())
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a ledger file with current config keys; none without a file.
-
-    A last line without a newline is skipped: it is still being written, or its process crashed.
-
-    Raises:
-        DataError: a line is not a ledger record.
-    """
-    text = path.read_bytes() if path.exists() else b""
-    complete, newline, _ = text.rpartition(b"\n")
-    for number, line in enumerate((complete if newline else text).split(b"\n"), 1):
-        if not line:
-            continue
-        try:
-            record = json.loads(line)
-            _ = record["comparison_id" if record["event"] == "comparison" else "run_id"]
-        except (ValueError, KeyError, TypeError) as error:
-            reason = f"line {number}: {type(error).__name__}: {error}"
-            raise DataError(
-                f"{path} is not a ledger ({reason}); each line must be a JSON object; fix or move the file"
-            ) from None
-        yield rename_comparison(record) if record["event"] == "comparison" else rename_run(record)
+    return list(scan(path).comparison_records())
 
 
 def top_level_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -109,8 +74,8 @@ def finished(runs: list[dict[str, Any]]) -> dict[RunKey, Path]:
     for run in runs:
         folder = Path(run["run_dir"])
         if run["status"] == "done" and (folder / "predictions.jsonl").exists():
-            provenance = run["provenance"]
-            folders[provenance["config_hash"], provenance.get("code", ""), provenance["data_hash"]] = folder
+            provenance = run.get("provenance") or {}
+            folders[tuple(provenance.get(key) or "" for key in ("config_hash", "code", "data_hash"))] = folder
     return folders
 
 
@@ -130,23 +95,9 @@ class Status(Enum):
     crashed = "crashed"
 
 
-def status_of(run: Mapping[str, Any]) -> Status:
+def status_of(run: dict[str, Any]) -> Status:
     """The status of a run: without an end line, running while its process exists, else crashed."""
     status = Status(run["status"])
     if status is not Status.running:
         return status
-    since = run.get("resumed", run["started"])
-    return Status.running if _is_alive(run.get("pid"), since) else Status.crashed
-
-
-def _is_alive(pid: int | None, started: float) -> bool:
-    """Whether the run's process still exists. A process that started after the run merely reuses its id."""
-    import psutil
-
-    if pid is None:
-        return False
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= started + 1
-    except psutil.NoSuchProcess:
-        return False
+    return Status.running if is_alive(run) else Status.crashed

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kdrun.storage import json_reader
 from kdrun.storage.hashing import file_digest
+from kdrun.storage.json_reader import Shape
 
 MANIFEST = "entry.json"
+SHAPE: dict[str, Shape] = {"files": {"*": {"bytes": int, "sha256": str}}}
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -26,7 +29,7 @@ def seal(folder: Path, facts: dict[str, Any]) -> None:
 def verify(folder: Path) -> str | None:
     """The problem with a sealed folder's files; None if they match the manifest."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json_reader.parse_object((folder / MANIFEST).read_bytes(), SHAPE)
         for name, expected in manifest["files"].items():
             path = folder / name
             if not path.is_file():
@@ -35,7 +38,7 @@ def verify(folder: Path) -> str | None:
                 return f"{name} has {path.stat().st_size} bytes, expected {expected['bytes']}"
             if file_digest(path) != expected["sha256"]:
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         return f"its manifest cannot be read ({error})"
     return None
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 from kdrun.errors import DataError
+from kdrun.storage.json_reader import Shape, read_object
 from kdrun.storage.key_aliases import rename_run
 
 RESULT = "result.json"
 SCHEMA = 1
 """Version of the keys below. Files without the key `schema` are of version 0, which has the same keys or fewer."""
-REQUIRED = ("method", "task", "headline", "student", "data")
-"""Keys that every version has."""
 
 Scores = dict[str, dict[str, float | None]]
 """Split → metric → value; null where a metric is undefined."""
@@ -166,6 +165,50 @@ class LedgerResult(TypedDict):
     provenance: Provenance
 
 
+SCORES_SHAPE: Shape = {"*": {"*": (float, None)}}
+HEADLINE_SHAPE: Shape = {"metric": str, "split": str}
+MODEL_SHAPE: dict[str, Shape] = {"name": str, "params?": (int, None), "metrics": SCORES_SHAPE}
+SIZED_MODEL_SHAPE: dict[str, Shape] = {**MODEL_SHAPE, "params": int}
+CHECKPOINT_SHAPE: Shape = {"selected": str, "split": (str, None), "step?": (int, None), "note?": (str, None)}
+PROVENANCE_SHAPE: Shape = {
+    "data_hash?": (str, None),
+    "dirty?": (bool, None),
+    **{f"{key}?": (str, None) for key in ("code", "git", "python", "torch", "transformers", "config_hash", "command")},
+}
+RESULT_SHAPE: dict[str, Shape] = {
+    "method": str,
+    "task": str,
+    "preset?": (str, None),
+    "seed?": (int, None),
+    "headline": HEADLINE_SHAPE,
+    "student": SIZED_MODEL_SHAPE,
+    "teacher": (SIZED_MODEL_SHAPE, None),
+    "guess?": (SCORES_SHAPE, None),
+    "data": {
+        "name": str,
+        "synthetic": bool,
+        "source?": (str, None),
+        "rows?": {"*": int},
+        "rows_by_domain?": {"*": {"*": int}},
+        "rows_read_for_teacher_by_domain?": {"*": int},
+        "train_rows_read_for_teacher?": (int, None),
+        **{f"{name}_read?": (int, None) for name in ("train_rows", "labels", "ood_rows", "generated_rows")},
+        "generated?": (dict, None),
+    },
+    "checkpoint?": (CHECKPOINT_SHAPE, None),
+    "retention": (float, None),
+    "compression?": (float, None),
+    "time?": ({"*": (float, None)}, None),
+    "steps?": ({"*": int}, None),
+    "rests?": ([{"role": str, "phase": str, "step": int, "why": str}], None),
+    "generated?": ({"path": str, "rows": int, "counts": dict, "quality": dict}, None),
+    "provenance?": (PROVENANCE_SHAPE, None),
+    "reasons?": ({"*": str}, None),
+    "domains?": ({"*": {"score": (float, None), "retention": (float, None), "run_dir": str}}, None),
+}
+"""The keys that readers use. Files of version 0 may lack those that are optional here."""
+
+
 def read_result(path: Path) -> RunResult:
     """Read a result.json of this version or an older one.
 
@@ -175,17 +218,28 @@ def read_result(path: Path) -> RunResult:
     Raises:
         DataError: the file is not a result of kdrun, or a newer kdrun wrote it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(missing)}")
-    schema = content.get("schema", 0)
+    text = path.read_bytes()
+    schema = read_object(text, {}, str(path)).get("schema", 0)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise DataError(f"{path} has schema={schema}, and this kdrun reads schema {SCHEMA} and older; update kdrun")
+    content = read_object(text, RESULT_SHAPE, f"{path} was not written by kdrun")
+    problem = score_problem(content)
+    if problem is not None:
+        raise DataError(f"{path}: {problem}")
     return cast("RunResult", rename_run(content))
+
+
+def score_problem(result: Mapping[str, Any]) -> str | None:
+    """The problem of the scores of a result as a sentence; None if teacher and student have a headline score.
+
+    Args:
+        result: with the keys `headline`, `student` and `teacher` in their shapes.
+    """
+    metric, split = result["headline"]["metric"], result["headline"]["split"]
+    for role in ("student", "teacher"):
+        if result[role] is not None and metric not in result[role]["metrics"].get(split, {}):
+            return f"{role}.metrics has no {metric} on {split}, the headline score"
+    return None
 
 
 def ledger_result(result: RunResult) -> LedgerResult:

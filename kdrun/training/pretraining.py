@@ -38,6 +38,7 @@ from kdrun.models.span_corruption import SpanCorruptionObjective
 from kdrun.rng import seeded_init
 from kdrun.storage import cache, checkpoint_files, hashing
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
+from kdrun.storage.json_reader import read_object
 from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.optim import CLIP_EPS, UpdateRule
 from kdrun.training.step_checks import FirstStepReport
@@ -192,7 +193,9 @@ def pretrain(
         (folder / REPORT).write_text(json.dumps(report))
 
     def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
-        return load_file(folder / WEIGHTS), json.loads((folder / REPORT).read_text())
+        return load_file(folder / WEIGHTS), read_object(
+            (folder / REPORT).read_bytes(), {"first_loss": float, "last_loss": float}, str(folder / REPORT)
+        )
 
     (weights, report), _ = cache.fetch("pretrained", key, build, read)
     if checkpoints is not None:

@@ -68,12 +68,12 @@ class Trainer:
 
         Raises:
             StopRequested: a signal arrived; the state was saved.
-            CheckpointError: a checkpoint cannot be written; names the newest one.
+            CheckpointError: a checkpoint cannot be written, or the newest one is of another training.
         """
         context = self.context
         with signals.defer_signals(self.checkpoints is not None):
             checkpoint = self.checkpoints.load_latest() if self.checkpoints else None
-            first = checkpoint.state["number"] if checkpoint else 0
+            first = trainer_state.phase_number(context, checkpoint) if checkpoint else 0
             for number in range(first, len(context.phases)):
                 runner, checkpoint = self._begin_phase(number, checkpoint), None
                 try:

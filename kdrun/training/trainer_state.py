@@ -6,7 +6,9 @@ counters restores them.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -59,11 +61,39 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
     return CheckpointData(tensors, state)
 
 
+def phase_number(context: TrainerContext, checkpoint: CheckpointData) -> int:
+    """Index of the phase in which a checkpoint was saved.
+
+    Raises:
+        CheckpointError: this training has no such phase.
+    """
+    number, name = checkpoint.state.get("number"), checkpoint.state["phase"]
+    names = [phase.name for phase in context.phases]
+    if not isinstance(number, int) or names[number : number + 1] != [name]:
+        raise CheckpointError(f"the checkpoint is of phase {number} ({name!r}), and the phases are {', '.join(names)}")
+    return number
+
+
+@contextmanager
+def _checked(checkpoint: CheckpointData) -> Iterator[None]:
+    """Report a state without the keys, types and tensors of this training; the folder may come from a stranger."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        phase = f"the checkpoint of phase {checkpoint.state['phase']!r}"
+        raise CheckpointError(f"{phase} does not fit this training: {type(error).__name__}: {error}") from error
+
+
 def restore_models(context: TrainerContext, checkpoint: CheckpointData) -> None:
-    """Load the weights of the roles' models; called before the phase starts, since its start may read them."""
-    for name, module in _modules(context).items():
-        if name in context.method.roles:
-            state_tensors.load_module_tensors(module, _file(checkpoint, FILES.get(name, name)), name)
+    """Load the weights of the roles' models; called before the phase starts, since its start may read them.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another training.
+    """
+    with _checked(checkpoint):
+        for name, module in _modules(context).items():
+            if name in context.method.roles:
+                state_tensors.load_module_tensors(module, _file(checkpoint, FILES.get(name, name)), name)
 
 
 def restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: CheckpointData) -> None:
@@ -72,6 +102,11 @@ def restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: Chec
     Raises:
         CheckpointError: the checkpoint belongs to another training.
     """
+    with _checked(checkpoint):
+        _restore_state(context, runner, checkpoint)
+
+
+def _restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: CheckpointData) -> None:
     state, other_tensors = checkpoint.state, _file(checkpoint, REST)
     for name, module in _modules(context).items():
         state_tensors.load_module_tensors(module, _file(checkpoint, FILES.get(name, name)), name)
@@ -87,8 +122,10 @@ def restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: Chec
     for role, plain in state["optimizers"].items():
         state_tensors.load_optimizer_tensors(runner.optimizer(role), _file(checkpoint, f"{OPTIMIZER}.{role}"), plain)
     attributes = {key: name for name, key in FIELDS.items()}
+    known = {item.name for item in fields(context.result)}
     for key, value in state["outcome"].items():
-        setattr(context.result, attributes.get(key) or key, value)
+        if (name := attributes.get(key, key)) in known:
+            setattr(context.result, name, value)
     context.loader.load_state(other_tensors["feed/was_read"].numpy())
     context.method.load_state({**_under(other_tensors, "method/"), **state["method"]})
 

@@ -166,7 +166,10 @@ def test_ledgers_add_up_and_a_run_in_both_counts_once(tmp_path: Path) -> None:
     part = write(tmp_path / "b.jsonl", start(1, pid=None), start(2, age=5.0, pid=None))
     for names in ([whole, part], [part, whole]):
         runs = ledger_query.ledger_runs(RunFilters(ledger=[str(name) for name in names]))
-        assert [(run["run_id"], run["status"]) for run in runs] == [("r2", "crashed"), ("r1", "done")]
+        assert [(run["run_id"], run["status"]) for run in ledger_query.whole_records(runs)] == [
+            ("r2", "crashed"),
+            ("r1", "done"),
+        ]
 
 
 def test_a_run_without_an_end_is_running_while_its_process_is() -> None:

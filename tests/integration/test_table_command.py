@@ -123,7 +123,7 @@ def test_a_block_rejects_arguments_without_meaning_there(word: str) -> None:
 
 def test_export_publishes_what_read_back_makes_the_same_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crashed = {"event": "start", "run_id": "x", "status": "running", "started": 3.0, "command": "kdrun", "pid": 0}
-    live = line("kd", 3, 0.5, run_id="y", status="running", pid=os.getpid(), started=4e12)
+    live = line("kd", 3, 0.5, run_id="y", status="running", pid=os.getpid(), started=2e11)
     with (folder / "results.jsonl").open("a") as file:
         file.writelines(f"{json.dumps(line('kd', 3, 0.9) | changes)}\n" for changes in (crashed, live))
     text = output(capsys, "ledger=results.jsonl", "export=public.jsonl")
@@ -151,16 +151,12 @@ def test_the_tables_of_the_repository_are_up_to_date(
 
 
 def test_tables_that_ask_for_what_no_comparison_has(folder: Path) -> None:
-    arm = {"name": "kd", "words": ["method=kd"], "scores": {"1": 0.6}, "mean": 0.6, "sd": None}
+    arm = {"name": "kd", "words": ["method=kd"], "scores": {"1": 0.6}, "mean": 0.6, "sd": None, "kept": None}
     older = {
-        "event": "comparison",
-        "comparison_id": "c",
-        "started": 1.0,
-        "task": "rte",
-        "preset": "mini",
-        "arms": [arm],
-        "pairs": [],
-    }
+        "event": "comparison", "comparison_id": "c", "started": 1.0, "task": "rte", "preset": "mini", "pairs": [],
+        "arms": [arm | {"seconds": None}], "synthetic": False, "metric": "accuracy", "split": "dev", "student": None,
+        "seeds": [1], "command": "kdrun compare",
+    }  # fmt: skip
     with (folder / "results.jsonl").open("a") as file:
         file.write(f"{json.dumps(older)}\n")
     with pytest.raises(DataError, match="by domain"):

@@ -191,7 +191,7 @@ def strangers_run(root: Path, command: str) -> Path:
         (r"output_dir=$\{oc.env\:HOME\}", "interpolation"),
         ("resume=PLACE", "resume: unknown key"),
         ("-m", "cannot read '-m'"),
-        ("'", "its command cannot be read"),
+        ("'", "closed quotes"),
     ],
 )
 def test_a_foreign_run_folder_sets_only_entries_of_a_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -13,8 +14,8 @@ from pathlib import Path
 from kdrun.config.fields import setting
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError
-from kdrun.formatting import NOT_MEASURED, number, percent
-from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, ledger_runs
+from kdrun.formatting import NOT_MEASURED, first_line, number, percent
+from kdrun.reporting.ledger_query import Record, RunFilters, explain_no_match, filter_runs, ledger_runs, whole_records
 from kdrun.storage.ledger import Status
 from kdrun.storage.run_result import headline_score
 
@@ -67,10 +68,12 @@ def main(args: list[str]) -> int:
         return _print_cells(options, args)
     runs = ledger_runs(options)
     selected = filter_runs(runs, options)
-    listed = selected[-options.last :] if options.last else selected
-    left_out = len(selected) - len(listed)
+    newest_first = whole_records(reversed(selected))
+    listed = list(itertools.islice(newest_first, options.last or None))[::-1]
+    newest_first.close()
+    left_out = max(0, len(selected) - options.last) if options.last else 0
     if options.format is Format.json:
-        print(json.dumps(listed, indent=2))
+        print("[" + ",\n ".join(map(json.dumps, listed)) + "]")
     elif listed:
         _print_runs(listed, [_row(run) for run in listed])
     else:
@@ -107,7 +110,7 @@ def _print_runs(runs: list[Record], rows: list[list[str]]) -> None:
     counts = Counter(run["status"] for run in runs)
     title = f"runs: {', '.join(f'{count} {status}' for status, count in counts.items())}"
     notes = [
-        f"{run['run_id']} failed: {(run.get('error') or 'n/a: no error was recorded').splitlines()[0]}"
+        f"{run['run_id']} failed: {first_line(run.get('error'))}"
         for run in runs
         if run["status"] == Status.failed.value
     ]

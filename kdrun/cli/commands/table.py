@@ -78,7 +78,7 @@ def _update(paths: list[Path], *, check: bool) -> int:
 
 def _export(options: TableOptions, path: Path) -> int:
     runs = ledger_query.ledger_runs(options)
-    selected = ledger_query.filter_runs(runs, options)
+    selected = list(ledger_query.whole_records(ledger_query.filter_runs(runs, options)))
     finished = [run for run in selected if run["status"] != ledger.Status.running.value]
     comparisons = [] if options.seed or options.status else selected_comparisons(options)
     if not finished and not comparisons:

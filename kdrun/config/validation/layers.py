@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from kdrun.config.architectures import FamilySpec, all_families, find_family
 from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.errors import Problem
+from kdrun.storage import json_reader
 
 ANY_DEPTH_KEY = tuple(dict.fromkeys(key for family in all_families() for key in family.depth_keys))
 """Keys that may hold the number of layers in the config of a family without an entry."""
@@ -46,7 +46,7 @@ def num_layers(section: ModelConfig) -> int | None:
 def _saved_depth(file: Path) -> int | None:
     """Depth of a saved model; a folder that cannot be read is reported where it is loaded."""
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json_reader.parse(file.read_bytes())
     except (OSError, ValueError):
         return None
     return _depth(config, find_family(config.get("model_type"))) if isinstance(config, dict) else None

@@ -5,7 +5,6 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
 from kdrun.config.teacher import DomainStrategy
 from kdrun.errors import Problem
+from kdrun.storage import json_reader
 
 
 def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str, bool]:
@@ -34,7 +34,7 @@ def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str
 def _is_text_to_text(section: Any) -> bool | None:
     if isinstance(section, ModelConfig) and section.path is not None:
         try:
-            content = json.loads((Path(section.path).expanduser() / "config.json").read_text(encoding="utf-8"))
+            content = json_reader.parse((Path(section.path).expanduser() / "config.json").read_bytes())
         except (OSError, ValueError):
             return None  # reported where it is loaded
         if not isinstance(content, dict):

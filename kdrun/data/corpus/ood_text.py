@@ -27,6 +27,7 @@ from kdrun.data.corpus.ood_sampling import OODSpec
 from kdrun.data.splits import Split, content_hash
 from kdrun.errors import ConfigError
 from kdrun.storage import cache
+from kdrun.storage.json_reader import read_object
 
 FORMAT = 1
 """Version of the rules in this module, `ood_sampling` and `sentences`; part of the cache key."""
@@ -113,7 +114,9 @@ def _write(work: Path, rows: ood_sampling.OODRows) -> None:
 
 def _read(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
     table = pa.ipc.open_file(pa.memory_map(str(folder / TABLE))).read_all()
-    return table, json.loads((folder / FACTS).read_text())
+    return table, read_object(
+        (folder / FACTS).read_bytes(), {"counts": {"*": int}, "fingerprint": str}, str(folder / FACTS)
+    )
 
 
 def _notes(config: OODConfig, task: TaskConfig, corpus: Corpus, facts: dict[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from kdrun.experiments.compare.arms import Arm
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.files import read_jsonl
 from kdrun.storage.hashing import digest
+from kdrun.storage.json_reader import Shape
 from kdrun.storage.run_result import RunResult
 from kdrun.storage.serialization import to_plain
 from kdrun.version import __version__
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig
     from kdrun.data.dataset import TaskDataset
     from kdrun.experiments.compare.options import CompareOptions
+
+PREDICTION: dict[str, Shape] = {
+    "split": str,
+    "gold": str | int | float,
+    "prediction": str | int | float,
+    "domain?": str,
+}
+"""What a comparison reads of a line of predictions.jsonl."""
 
 
 def build_record(
@@ -177,7 +186,7 @@ def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.nd
         The gold answers and the predictions, as class indices, scores or texts; the name of each row's domain, None
         for a task without domains.
     """
-    rows = [row for row in read_jsonl(folder / "predictions.jsonl") if row["split"] == split]
+    rows = [row for row in read_jsonl(folder / "predictions.jsonl", PREDICTION) if row["split"] == split]
     class_index = {name: i for i, name in enumerate(task.labels)}
     columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
     if task.labels:

@@ -202,7 +202,7 @@ def row_blocks(arms: Sequence[RunGroup]) -> list[Block]:
             (name, f"correct in {sum(t[shared[place]][0])} of {len(t[shared[place]][0])}") for name, t in tables.items()
         ]
         texts = [(str(n), shorten(str(row[key]))) for n, key in enumerate(("text", "text_pair"), 1) if row.get(key)]
-        items.append(Example(f"Row {row['id']}", texts or [predictions.NO_TEXT], facts))
+        items.append(Example(f"Row {shared[place]}", texts or [predictions.NO_TEXT], facts))
     intro = f"The {plural(len(items), 'row')} of {len(shared)} on which the arms' shares of correct runs differ most."
     return [Text(intro), *color_key(arms), Examples(items)]
 
@@ -214,8 +214,8 @@ def _correct_by_row(arm: RunGroup) -> dict[int, tuple[list[bool], dict[str, Any]
         splits = predictions.rows_by_split(run)
         if not splits or agreement.is_regression(rows := next(iter(splits.values()))):
             return {}
-        for row in rows:
-            correct_by_row.setdefault(row["id"], ([], row))[0].append(agreement.is_correct(row))
+        for place, row in enumerate(rows):
+            correct_by_row.setdefault(row.get("id", place), ([], row))[0].append(agreement.is_correct(row))
     return correct_by_row
 
 

@@ -86,7 +86,7 @@ def _arms(record: dict[str, Any], folder: Path) -> tuple[list[RunGroup], list[st
     missing = []
     for arm in record["arms"]:
         runs = arms.setdefault(arm["name"], [])
-        for name in arm["folders"].values():
+        for name in (arm.get("folders") or {}).values():
             run_dir = find_folder(name, folder)
             if run_dir is None:
                 missing.append(name)
@@ -209,7 +209,9 @@ def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
 def _owners(record: dict[str, Any], teacher: dict[str, Any]) -> str:
     """Name a teacher by its training set, its name and its arms."""
     key = comparisons.teacher_key(teacher)
-    names = [arm["name"] for arm in record["arms"] if arm["teacher"] and comparisons.teacher_key(arm["teacher"]) == key]
+    names = [
+        arm["name"] for arm in record["arms"] if arm.get("teacher") and comparisons.teacher_key(arm["teacher"]) == key
+    ]
     name = f"{teacher['lessons']} ({teacher['name']})" if teacher["lessons"] else f"({teacher['name']})"
     return f"{name} of {join_words(names)}"
 
@@ -273,7 +275,7 @@ def _provenance(record: dict[str, Any], missing: list[str]) -> list[Block]:
     rows = [[name, str(record.get(key) or NOT_MEASURED)] for key, name in names.items()]
     runs = []
     for arm in record["arms"]:
-        for seed, name in arm["folders"].items():
+        for seed, name in (arm.get("folders") or {}).items():
             run_id = get_path(arm, "runs", seed) or NOT_MEASURED
             runs.append([f"{arm['name']}, seed {seed}", str(run_id), f"{name} (missing)" if name in missing else name])
     return [

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kdrun.reporting.html.shapes import NUMBER
+
 NOT_TERMS = ("step", "phase", "epoch", "role", "lr", "grad_norm", "examples_per_s")
 GAUGES = {"lr": "Learning rate", "grad_norm": "Gradient norm before clipping", "examples_per_s": "Examples per second"}
 MAX_POINTS = 240
@@ -62,7 +64,7 @@ def read_curves(records: Iterable[dict[str, Any]]) -> Curves:
     """Sort the lines of metrics.jsonl into curves, and skip other lines."""
     curves, offset, phase, step, spans = Curves(), 0, None, 0, []
     for record in records:
-        if "step" not in record or not ("role" in record or "eval" in record):
+        if not {"step", "phase"} <= record.keys() or not record.keys() & {"role", "eval"}:
             continue
         if phase is None or record["phase"] != phase or record["step"] < step:  # each phase counts its steps from 1
             offset, phase = offset + step, record["phase"]
@@ -98,7 +100,7 @@ def _add_scores(curves: Curves, at: int, scores: dict[str, dict[str, float | Non
 def _add(curves: Curves, target: dict[str, dict[str, Points]], name: str, line: str, at: int, value: Any) -> None:
     if value is None:
         curves.undefined += 1
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif NUMBER.holds(value):
         steps, values = target.setdefault(name, {}).setdefault(line, ([], []))
         steps.append(at)
         values.append(float(value))

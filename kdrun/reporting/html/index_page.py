@@ -14,7 +14,7 @@ from kdrun.reporting.html import agreement, arms, plots
 from kdrun.reporting.html.arms import agreement_blocks, color_key, config_blocks, curve_blocks, make_arms
 from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
 from kdrun.reporting.html.plots import Row
-from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, read_run
+from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, log_unreadable, read_run
 from kdrun.reporting.html.svg import drawing
 from kdrun.reporting.tables.grouping import STUDENT, Key, describe_difference, fewest_keys
 from kdrun.storage.ledger import LEDGER, read_runs, top_level_runs
@@ -101,8 +101,12 @@ def _is_part(folder: Path) -> bool:
 
 
 def _entry(record: dict[str, Any], folder: Path) -> Entry:
-    run_dir = find_folder(record["run_dir"], folder) if record["status"] == "done" else None
-    run = read_run(run_dir) if run_dir else None
+    run_dir = find_folder(record["run_dir"], folder) if record["status"] == "done" and record.get("run_dir") else None
+    try:
+        run = read_run(run_dir) if run_dir else None
+    except DataError as error:
+        log_unreadable(error)
+        run = None
     return Entry(record["run_id"], record["status"], run.result if run else record, run)
 
 

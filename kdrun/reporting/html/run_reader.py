@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DataError
-from kdrun.storage.files import read_jsonl
+from kdrun.formatting import escape_control
+from kdrun.reporting.html import shapes
+from kdrun.storage import ledger_shapes
+from kdrun.storage.files import read_valid_jsonl
+from kdrun.storage.json_reader import read_object
 from kdrun.storage.key_aliases import rename_comparison, rename_config
 from kdrun.storage.run_result import RESULT, CheckpointResult, DomainResult, RunResult, TimeResult, read_result
+
+log = logging.getLogger(__name__)
 
 
 def get_path(record: Mapping[str, Any], *keys: str) -> Any:
@@ -26,10 +32,7 @@ def get_path(record: Mapping[str, Any], *keys: str) -> Any:
 
 
 COMPARISON = "comparison.json"
-COMPARISON_KEYS = ("task", "metric", "split", "arms", "pairs")
-CARD_KEYS = ("file", "counts", "quality", "examples")
 UNKNOWN_CHECKPOINT: CheckpointResult = {"selected": "", "split": None, "step": None, "note": None}
-SAMPLE_KEYS = ("step", "original", "text", "changed", "teacher", "student")
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,27 @@ class FinishedRun:
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return read_lines(self.folder / "metrics.jsonl")
+        return read_valid_jsonl(self.folder / "metrics.jsonl", shapes.METRICS)
 
     @cached_property
     def predictions(self) -> list[dict[str, Any]]:
         """The lines of predictions.jsonl."""
-        return read_lines(self.folder / "predictions.jsonl", ("split", "gold", "prediction"))
+        return read_valid_jsonl(self.folder / "predictions.jsonl", shapes.PREDICTION, shapes.PredictionForms().problem)
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
         """The lines of samples.jsonl."""
-        return read_lines(self.folder / "samples.jsonl", SAMPLE_KEYS)
+        return read_valid_jsonl(self.folder / "samples.jsonl", shapes.SAMPLE, shapes.sample_problem)
 
     @cached_property
     def card(self) -> dict[str, Any] | None:
-        """The card of the exported generated text; None if the run exported none."""
+        """The card of the exported generated text; None if the run exported none or the card is unreadable."""
         path = self.folder / "generated" / "card.json"
-        return _read_object(path, CARD_KEYS) if path.exists() else None
+        try:
+            return read_object(path.read_bytes(), shapes.CARD, str(path)) if path.exists() else None
+        except DataError as error:
+            log_unreadable(error)
+            return None
 
     @property
     def parts(self) -> dict[str, DomainResult]:
@@ -126,7 +133,11 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     path = folder / COMPARISON
     if not path.exists():
         raise DataError(f"{folder} has no {COMPARISON}: it is not a folder of `kdrun compare`")
-    return rename_comparison(_read_object(path, COMPARISON_KEYS))
+    record = read_object(path.read_bytes(), ledger_shapes.COMPARISON, f"{path} was not written by kdrun")
+    problem = ledger_shapes.pair_problem(record)
+    if problem is not None:
+        raise DataError(f"{path}: {problem}")
+    return rename_comparison(record)
 
 
 def find_folder(name: str, record_folder: Path) -> Path | None:
@@ -137,13 +148,9 @@ def find_folder(name: str, record_folder: Path) -> Path | None:
     return None
 
 
-def read_lines(path: Path, keys: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Read a file with one JSON object per line; an absent file has no lines.
-
-    Raises:
-        DataError: a line is not an object, or lacks one of `keys`.
-    """
-    return read_jsonl(path, keys) if path.exists() else []
+def log_unreadable(error: DataError) -> None:
+    """Log a warning on a file that a page is built without."""
+    log.warning("%s; left out", escape_control(str(error)))
 
 
 def parse_config(text: str, path: Path) -> dict[str, Any]:
@@ -161,14 +168,3 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise DataError(f"{path} must hold a mapping, got {type(config).__name__}")
     return config
-
-
-def _read_object(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
-    if missing:
-        raise DataError(f"{path} was not written by kdrun: it lacks {', '.join(missing)}")
-    return record

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun.errors import DataError
-from kdrun.formatting import join_words, number, plural, shorten
+from kdrun.formatting import join_words, number, shorten
 from kdrun.reporting.html.blocks import Block, Gallery, Text, TextSample
 from kdrun.reporting.html.run_reader import FinishedRun, get_path
 
@@ -21,7 +20,7 @@ def blocks(run: FinishedRun) -> list[Block] | None:
         note = f"No samples of the generator ({generator}): samples.jsonl is missing or empty."
         return [Text(note)] if generator not in (None, "none") else None
     places = _spread(len(run.samples), MAX_SAMPLES)
-    gallery = Gallery([_sample(run.samples[place], place + 1) for place in places])
+    gallery = Gallery([_sample(run.samples[place]) for place in places])
     selection = f"{len(places)} of {len(run.samples)}, evenly spaced" if len(places) < len(run.samples) else "all"
     intro = f"Texts of the generator in training order ({selection}); changed words are marked."
     explanation = (
@@ -38,14 +37,8 @@ def _spread(total: int, most: int) -> list[int]:
     return [round(i * (total - 1) / (most - 1)) for i in range(most)]
 
 
-def _sample(line: dict[str, Any], number_of: int) -> TextSample:
+def _sample(line: dict[str, Any]) -> TextSample:
     words, changed = line["text"].split(), set(line["changed"])
-    out_of_range = sorted(place for place in changed if place not in range(len(words)))
-    if out_of_range:
-        raise DataError(
-            f"samples.jsonl, sample {number_of}: `changed` names {plural(len(out_of_range), 'word')} that the text "
-            f"lacks (the first is {out_of_range[0]}; the text has {plural(len(words), 'word')}, counted from 0)"
-        )
     marked = [(word, place in changed) for place, word in enumerate(words)][:MAX_WORDS]
     if len(words) > MAX_WORDS:
         marked.append((f"… ({len(words) - MAX_WORDS} more words)", False))

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, mean_sd, percent, signed
+from kdrun.formatting import NOT_MEASURED, first_line, mean_sd, percent, signed
 from kdrun.reporting.tables import run_facts
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
@@ -122,7 +122,7 @@ def _shared_cells(record: Comparison, digits: int, arm: dict[str, Any] | None = 
     """Return the cells of `SHARED`, with the teacher of the arm; without an arm, with all distinct teachers."""
     distinct = distinct_teachers(record)
     if len(distinct) > 1 and arm is not None:
-        teacher = _teacher(arm["teacher"], digits) if arm["teacher"] else "none"
+        teacher = _teacher(arm["teacher"], digits) if arm.get("teacher") else "none"
     elif len(distinct) > 1:
         teacher = "; ".join(_teacher(teacher, digits) for teacher in distinct)
     else:
@@ -224,8 +224,7 @@ def failures(records: list[Comparison]) -> Iterator[str]:
     for record in records:
         for arm in record["arms"]:
             for seed, error in (arm.get("failed") or {}).items():
-                first_line = error.splitlines()[0] if error else "n/a: no error was recorded"
-                yield f"{run_facts.task_name(record)}, {arm['name']}, seed {seed} failed: {first_line}"
+                yield f"{run_facts.task_name(record)}, {arm['name']}, seed {seed} failed: {first_line(error)}"
 
 
 def csv_values(record: Comparison, arm: dict[str, Any] | None = None) -> dict[str, Any]:

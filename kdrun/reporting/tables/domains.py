@@ -41,7 +41,7 @@ def domain_rows(record: Comparison) -> list[Row]:
     arms = [arm for arm in record["arms"] if arm.get("by_domain")]
     arm_by_teacher: dict[tuple[Any, ...], dict[str, Any]] = {}
     for arm in arms:
-        if arm["teacher"]:
+        if arm.get("teacher"):
             arm_by_teacher.setdefault(comparisons.teacher_key(arm["teacher"]), arm)
     num_teachers = Counter(arm["teacher"]["lessons"] for arm in arm_by_teacher.values())
     rows = []
@@ -52,10 +52,10 @@ def domain_rows(record: Comparison) -> list[Row]:
         scores: dict[str, Mean] = {domain: (value["mean"], None) for domain, value in teacher["by_domain"].items()}
         rows.append(Row(name, scores, (teacher["score"], None), published, None))
     for arm in arms:
-        method, strategy = comparisons.method_of(arm), arm["teacher"]["lessons"] if arm["teacher"] else ""
+        method, strategy = comparisons.method_of(arm), arm["teacher"]["lessons"] if arm.get("teacher") else ""
         published = (
             published_values.STUDENTS.get((method, strategy))
-            if _is_as_published(arm) and arm["domain"] == "all"
+            if _is_as_published(arm) and arm.get("domain") == "all"
             else None
         )
         scores = {domain: (value["mean"], value["sd"]) for domain, value in arm["by_domain"].items()}

@@ -12,10 +12,13 @@ from typing import Any
 from kdrun.errors import ConfigError, DataError
 from kdrun.reporting.tables.run_facts import DATA_FOLDER, config_as_text, is_folder, is_non_identity, typed_overrides
 from kdrun.storage.files import read_jsonl, write_atomic
+from kdrun.storage.json_reader import Shape
 
 Record = dict[str, Any]
-MACHINE_KEYS = ("pid", "run_dir", "host", "folders")
+MACHINE_KEYS = ("pid", "process_started", "boot", "run_dir", "host", "folders")
 """Keys of records and arms that have no meaning on other machines."""
+PUBLISHED: dict[str, Shape] = {"event": str, "run_id?": str, "comparison_id?": str}
+"""Shape of the lines of a file that records are merged into."""
 PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_]*")
 PATH = re.compile(r"(?<![\w./~])(?:~|\.{1,2})?/(?!/)[^\s'\",;:()\[\]{}]+")
 """Matches anything that looks like a path inside a sentence."""
@@ -115,7 +118,7 @@ def merge_into(path: Path, records: Iterable[Mapping[str, Any]]) -> tuple[int, i
         DataError: the file is not a ledger.
     """
     try:
-        lines = {_id(line): line for line in (read_jsonl(path, ("event",)) if path.exists() else [])}
+        lines = {_id(line): line for line in (read_jsonl(path, PUBLISHED) if path.exists() else [])}
     except (DataError, KeyError) as error:
         raise DataError(f"export={path}: the file exists and is not a ledger ({error}); name another file") from error
     if any(line["event"] == "start" for line in lines.values()):

@@ -34,7 +34,7 @@ def make_table(options: TableOptions) -> TextTable:
     if not selected:
         raise DataError(ledger_query.explain_no_match(runs, options))
     spec = means.MeansSpec(options.rows, options.cols, options.metric, options.split, options.digits, options.paper)
-    return means.make_table(selected, spec)
+    return means.make_table(list(ledger_query.whole_records(selected)), spec)
 
 
 def _axis_problems(options: TableOptions) -> Iterator[str]:
@@ -81,7 +81,7 @@ def selected_comparisons(options: TableOptions) -> list[dict[str, Any]]:
         if record["started"] >= oldest
         and (not options.task or record["task"] in options.task)
         and (not options.preset or record["preset"] in options.preset)
-        and (not options.experiment or ledger_query.filter_value(record, "experiment") in options.experiment)
+        and (not options.experiment or ledger_query.experiment_of(record) in options.experiment)
         and (not options.method or any(comparisons.method_of(arm) in options.method for arm in record["arms"]))
     ]
 

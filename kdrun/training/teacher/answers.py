@@ -20,7 +20,7 @@ from torch import Tensor
 from kdrun.data.target_sequences import TargetSequences, tokenize_targets
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
-from kdrun.storage import cache
+from kdrun.storage import cache, json_reader
 from kdrun.tasks.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
@@ -85,4 +85,10 @@ def cached_answers(bundle: ModelBundle, tokens: TokenizedSplit, evaluator: Evalu
         texts = [answer.text for answer in evaluator.outputs(bundle, tokens)]
         (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
 
-    return cache.fetch("answers", key, build, lambda folder: json.loads((folder / FILE).read_text("utf-8")))[0]
+    return cache.fetch("answers", key, build, _read)[0]
+
+
+def _read(folder: Path) -> list[str]:
+    texts = json_reader.parse((folder / FILE).read_bytes())
+    json_reader.check_shape(texts, [str])
+    return texts

@@ -30,6 +30,7 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
 from kdrun.storage import cache, checkpoint_files, hashing
 from kdrun.storage.checkpoint_manager import CheckpointManager
+from kdrun.storage.json_reader import read_object
 from kdrun.storage.serialization import to_plain
 from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
@@ -208,7 +209,8 @@ def _read(
     if training_set.strategy_class is not None:
         modules = training_set.strategy_class.load_for_domain(loaded.model, folder, training_set.target, options.meta)
         fingerprint = model_fingerprint(loaded.model, loaded.tokenizer)
-    report = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    file = folder / "training.json"
+    report = read_object(file.read_bytes(), {"rows_read?": ({"all": int, "*": int}, None)}, str(file))
     return FineTunedTeacher(replace(loaded, name=name, fingerprint=fingerprint), True, modules, report.get("rows_read"))
 
 

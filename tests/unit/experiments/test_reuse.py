@@ -16,7 +16,16 @@ def add_run(tmp_path: Path, run_id: str, status: str, data: str | None = "data",
     folder = tmp_path / run_id
     folder.mkdir()
     start = {"event": "start", "run_id": run_id, "run_dir": str(folder), "config_hash": config, "code": "code"}
-    start |= {"method": "kd", "command": "kdrun", "config": {}, "started": 0.0, "group": None}
+    start |= {
+        "method": "kd",
+        "task": "sst2",
+        "preset": "smoke",
+        "seed": 1,
+        "command": "kdrun",
+        "config": {},
+        "started": 0.0,
+        "group": None,
+    }
     found = {} if data is None else {"found": {"data": data}}
     (folder / "run.json").write_text(json.dumps(start | found))
     end = {"event": "end", "run_id": run_id, "status": status, "error": status}

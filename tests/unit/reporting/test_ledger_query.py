@@ -15,12 +15,14 @@ from kdrun.storage.ledger import Status
 
 def write(path: Path, run_id: str, status: str = "done", **keys: Any) -> None:
     record = {"method": "kd", "task": "sst2", "preset": "smoke", "seed": 1, "started": 1.0, "config": {}, "group": None}
+    record |= {"command": "kdrun", "synthetic": False, "headline": {"metric": "f1", "split": "dev"}, "teacher": None}
+    record |= {"student": {"name": "s", "metrics": {"dev": {"f1": 0.5}}}, "retention": None}
     append_jsonl(path, {"event": "run", "run_id": run_id, "status": status} | record | keys)
 
 
 def select(path: Path, **filters: Any) -> list[str]:
     options = RunFilters(ledger=[str(path)], **filters)
-    return [run["run_id"] for run in ledger_query.filter_runs(ledger_query.ledger_runs(options), options)]
+    return [run.facts["run_id"] for run in ledger_query.filter_runs(ledger_query.ledger_runs(options), options)]
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def test_a_run_in_two_ledgers_counts_once_with_its_final_status(tmp_path: Path) 
     write(paths[1], "run", "done")
     for order in (paths, paths[::-1]):
         (run,) = ledger_query.ledger_runs(RunFilters(ledger=[str(path) for path in order]))
-        assert run["status"] == "done"
+        assert run.record is not None
+        assert run.record["status"] == "done"
 
 
 def test_values_that_no_run_has_are_named_with_the_recorded_ones(ledger: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from kdrun.errors import DataError
 from kdrun.storage import files, ledger
+from tests.helpers.ledgers import start_line
 
 
 def test_concurrent_appends_never_mix_lines(tmp_path: Path) -> None:
@@ -40,16 +41,16 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_unfinished_last_line_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    files.append_jsonl(path, {"event": "start", "run_id": "a", "pad": "x" * 100_000})
+    files.append_jsonl(path, start_line("a", pad="x" * 100_000))
     with path.open("a") as file:
         file.write('{"event": "start", "run_id": "b", "pad": "' + "x" * 100_000)
-    files.append_jsonl(path, {"event": "start", "run_id": "c"})
+    files.append_jsonl(path, start_line("c"))
     assert [run["run_id"] for run in ledger.read_runs(path)] == ["a", "c"]
 
 
 def test_a_line_that_does_not_fit_on_disk_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    files.append_jsonl(path, {"event": "start", "run_id": "a"})
+    files.append_jsonl(path, start_line("a"))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
     try:
@@ -63,13 +64,13 @@ def test_a_line_that_does_not_fit_on_disk_leaves_nothing(tmp_path: Path) -> None
 def test_jsonl_is_read_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": 1, "text": "a\u2028b"}\n\n{"id": 2}', encoding="utf-8")
-    assert files.read_jsonl(path, ["id"]) == [{"id": 1, "text": "a\u2028b"}, {"id": 2}]
-    for line, problem in (("{", "not JSON"), ("[3]", r"\[3\]"), ('{"text": ""}', "lacks id"), ("\udcff", "not JSON")):
+    assert files.read_jsonl(path, {"id": int}) == [{"id": 1, "text": "a\u2028b"}, {"id": 2}]
+    for line, problem in (
+        ("{", "not JSON"),
+        ("[3]", r"\[3\]"),
+        ('{"text": ""}', "id is missing"),
+        ("\udcff", "not JSON"),
+    ):
         path.write_text(f'{{"id": 1}}\n{line}\n', encoding="utf-8", errors="surrogateescape")
         with pytest.raises(DataError, match=rf"rows\.jsonl, line 2.*{problem}"):
-            files.read_jsonl(path, ["id"])
-
-
-def test_a_folder_that_cannot_be_created_is_a_sentence() -> None:
-    with pytest.raises(DataError, match=r"/proc/nothing/x cannot be created"):
-        files.make_folder(Path("/proc/nothing/x"), Path("/proc"))
+            files.read_jsonl(path, {"id": int})

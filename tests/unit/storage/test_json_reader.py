@@ -54,7 +54,7 @@ def test_a_missing_key_is_named(key: str) -> None:
     "content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}', b'{"\\udfff": 1}', b'["\\ud83d", "\\ude00"]']
 )
 def test_unreadable_content_is_a_sentence(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"run\.json is not JSON"):
+    with pytest.raises(DataError, match=r"run\.json: it is not JSON"):
         read_object(content, {}, "run.json")
 
 

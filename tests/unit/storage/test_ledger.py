@@ -5,7 +5,7 @@ from pathlib import Path
 from kdrun.config import compose
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage import files, ledger
-from tests.helpers.ledgers import read_ledger
+from tests.helpers.ledgers import comparison_line, read_ledger, start_line
 
 
 def test_read_ledger_filters_by_sweep(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_read_ledger_filters_by_sweep(tmp_path: Path) -> None:
 def test_read_comparisons_skips_runs_and_keeps_the_latest(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     for mean in (1, 2):
-        files.append_jsonl(path, {"event": "comparison", "comparison_id": "a", "arms": [], "mean": mean})
-    files.append_jsonl(path, {"event": "start", "run_id": "r"})
+        files.append_jsonl(path, comparison_line("a", mean=mean))
+    files.append_jsonl(path, start_line("r"))
     assert [run["run_id"] for run in ledger.read_runs(path)] == ["r"]
     assert [(c["comparison_id"], c["mean"]) for c in ledger.read_comparisons(path)] == [("a", 2)]

@@ -31,6 +31,8 @@ def ledger(folder: Path, *records: dict[str, Any]) -> None:
             "seed": number,
             "source": "folder",
             "sweep": None,
+            "started": float(number),
+            "command": "kdrun",
         }
         rows.append(
             {"event": "start", "run_id": f"run-{number}", "run_dir": str(folder / f"run-{number}"), **start} | changes

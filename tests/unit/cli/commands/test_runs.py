@@ -14,7 +14,14 @@ def output_dir(tmp_path: Path) -> Path:
     lines = []
     for seed in range(3):
         start = {"event": "start", "run_id": f"run-{seed}", "run_dir": str(tmp_path / f"run-{seed}"), "method": "kd"}
-        start |= {"task": "sst2", "preset": "smoke", "seed": seed, "source": "embedded", "started": 1e9 + seed}
+        start |= {
+            "task": "sst2",
+            "preset": "smoke",
+            "seed": seed,
+            "source": "embedded",
+            "started": 1e9 + seed,
+            "command": "kdrun",
+        }
         lines += [start, {"event": "end", "run_id": f"run-{seed}", "status": "failed", "error": f"error {seed}\nmore"}]
     (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return tmp_path

@@ -4,9 +4,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from kdrun.errors import DataError
 from kdrun.reporting.html import samples
 from kdrun.reporting.html.blocks import Gallery, Text
 from kdrun.reporting.html.run_reader import FinishedRun
@@ -46,11 +43,6 @@ def test_many_samples_are_thinned_evenly_from_first_to_last() -> None:
     assert len(steps) == samples.MAX_SAMPLES
     assert (steps[0], steps[-1]) == (0, 99)
     assert {b - a for a, b in pairwise(steps)} == {4, 5}
-
-
-def test_a_changed_word_that_the_text_lacks_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"sample 1.*2"):
-        samples.blocks(finished_run([line(changed=(2,))]))
 
 
 def test_models_with_other_classes_have_no_gap() -> None:
