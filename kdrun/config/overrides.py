@@ -109,7 +109,7 @@ def _refusal(text: str, override: Override, strings: list[str]) -> str | None:
         return ": a config names registered components, never code"
     if "${" in text or any("${" in string for string in strings):
         return ": interpolation is not read from the command line; write the value"
-    if override.is_add() and (CONF_DIR / key).is_dir():
+    if text.startswith("+") and (CONF_DIR / key).is_dir():
         return f": a run has one {key}; write {key}=… without the +"
     if is_hydra(override):
         return _hydra_refusal(override)

@@ -51,7 +51,10 @@ def test_a_name_stays_one_cell(
         if table_format is Format.latex:
             assert "\\input{" not in re.sub("(?m)^%.*$", "", out)
             assert all(
-                line.startswith(("%", "\\begin", "\\toprule", "\\midrule", "\\bottomrule", "\\end")) or line.endswith(r"\\") for line in lines if line
+                line.startswith(("%", "\\begin", "\\toprule", "\\midrule", "\\bottomrule", "\\end"))
+                or line.endswith(r"\\")
+                for line in lines
+                if line
             )
         if table_format is Format.markdown:
             assert "<" not in out

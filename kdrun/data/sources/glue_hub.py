@@ -60,6 +60,7 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
     table: pa.Table = rows.select_columns(names).with_format("arrow")[:]
     columns: list[pa.Array] = [table.column(column).combine_chunks() for column in names]
     *texts, labels = columns
+    cells = labels
     if not task.is_regression and pa.types.is_floating(labels.type):  # a column of 0.0 and 1.0
         labels = _whole_numbers(labels)
     where = np.arange(rows.num_rows)
@@ -70,7 +71,7 @@ def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Spli
     problems.raise_if_any("row")
     notes = check_texts(problems, texts, where)
     check = check_scores if task.is_regression else check_classes
-    check(problems, labels, labels, task, where)
+    check(problems, labels, cells, task, where)
     problems.raise_if_any("row")
     return make_split(name, texts, labels, origin, notes)
 

@@ -165,7 +165,12 @@ LATEX = str.maketrans(
 
 def _latex(table: TextTable) -> str:
     alignment = "".join("l" if i in table.left else "r" for i in range(len(table.columns)))
-    lines = [f"% {one_line(table.title)}", r"% \usepackage{booktabs}", f"\\begin{{tabular}}{{{alignment}}}", r"\toprule"]
+    lines = [
+        f"% {one_line(table.title)}",
+        r"% \usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+    ]
     lines += [" & ".join(map(_latex_cell, table.columns)) + r" \\", r"\midrule"]
     for i, row in enumerate(table.rows):
         cells = map(_latex_cell, row)

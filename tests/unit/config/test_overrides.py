@@ -36,3 +36,10 @@ def test_an_unreadable_value_is_not_reported_as_missing() -> None:
     problems = compose.validate_overrides(["data=folder", "data.dir=/x/epoch=3"], multirun=False)
     assert [problem.key for problem in problems] == ["data.dir"]
     assert [problem.key for problem in compose.validate_overrides(["data=folder"], multirun=False)] == ["data.dir"]
+
+
+@pytest.mark.parametrize("text", ["+task=rte", "++method=kd", "+data=hub"])
+def test_a_second_choice_of_a_section_is_refused(text: str) -> None:
+    problem = parse_override(text)
+    assert isinstance(problem, Problem)
+    assert "without the +" in str(problem)

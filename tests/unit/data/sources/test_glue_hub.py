@@ -86,7 +86,7 @@ BAD: dict[str, tuple[TaskConfig, dict[str, Any], str]] = {
     "hidden label": (CLASSES, {"label": [0, -1]}, "row 1: the label is -1; expected entailment or 0, neutral or 1"),
     "class index": (CLASSES, {"label": [2, 0]}, "row 0: the label is 2"),
     "text label": (CLASSES, {"label": ["x", "y"]}, "labels of type string; the task toy needs class indices"),
-    "score for a class": (CLASSES, {"label": [0.5, 1.0]}, "labels of type float64"),
+    "score for a class": (CLASSES, {"label": [0.5, 1.0]}, "the label is 0.5"),
     "score high": (SCORES, {"label": [5.5, 1.0]}, "row 0: the score is 5.5; expected a number from 0 to 5"),
     "score nan": (SCORES, {"label": [1.0, float("nan")]}, "row 1: the score is nan"),
     "null label": (CLASSES, {"label": [None, 1]}, "row 0: the label is None"),
