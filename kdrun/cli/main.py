@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
 from kdrun.cli import subcommands, verbosity
+from kdrun.cli.launcher_folder import check_launcher_folder
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
 from kdrun.version import __version__
@@ -17,7 +17,9 @@ from kdrun.version import __version__
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from kdrun.config.schema import RunConfig
     from kdrun.experiments.sweeps import Sweep
+    from kdrun.storage.run_result import RunResult
 
 USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
@@ -44,10 +46,9 @@ offline=true opens no socket; an error names any file that is missing.
 START = "Start with: kdrun method=kd task=sst2   (a minute or two on a CPU; no download)\n"
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
 
-LAUNCHER_FOLDER = "outputs/sweeps"
-"""`hydra.sweep.dir` in conf/config.yaml: where launchers write if no sweep sets another folder."""
-
 _exit_codes: list[int] = []
+_distilled: list[tuple[RunConfig, list[str], RunResult]] = []
+"""Finished runs to compare with the same student without a teacher; Hydra cannot compose configs inside its job."""
 
 
 def main() -> None:
@@ -170,7 +171,18 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
     if multirun:
         return _sweep(overrides)
     _hydra(overrides)
+    _compare_with_student_alone()
     return max(_exit_codes, default=0)
+
+
+def _compare_with_student_alone() -> None:
+    from kdrun.experiments import student_alone
+
+    for config, overrides, result in _distilled:
+        try:
+            student_alone.train_and_print(config, overrides, result, verbosity.run_console())
+        except KeyboardInterrupt as stop:
+            _exit_codes.append(signals.exit_code(stop))
 
 
 def _sweep(overrides: list[str]) -> int:
@@ -219,29 +231,15 @@ def _hydra(args: list[str]) -> None:
 
     register_schemas()
     if "-m" in args:
-        _check_launcher_folder(args)
+        check_launcher_folder(args)
     _exit_codes.clear()
+    _distilled.clear()
     original_argv = sys.argv
     sys.argv = ["kdrun", *args]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
     finally:
         sys.argv = original_argv
-
-
-def _check_launcher_folder(args: list[str]) -> None:
-    """Check that Hydra's launchers, which write `multirun.yaml`, do not write through a link.
-
-    Raises:
-        DataError: the file is a link.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from kdrun.storage.files import refuse_link
-
-    parser = OverridesParser.create()
-    folders = [str(parser.parse_override(arg).value()) for arg in args if arg.startswith("hydra.sweep.dir=")]
-    refuse_link(Path([LAUNCHER_FOLDER, *folders][-1]) / "multirun.yaml")
 
 
 def hydra_job(composed: DictConfig) -> None:
@@ -270,7 +268,7 @@ def hydra_job(composed: DictConfig) -> None:
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
             result = runner.run(remaining, console, recorded)
             if result is not None and student_alone.applies(config):
-                student_alone.train_and_print(config, recorded, result, console)
+                _distilled.append((config, recorded, result))
             if result is not None and verbosity.is_quiet():
                 sys.stdout.write(f"{verbosity.score_line(result)}\n")
     except RECOVERABLE_ERRORS as error:

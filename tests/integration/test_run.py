@@ -16,10 +16,12 @@ import torch
 from rich.console import Console as RichConsole
 
 from kdrun import registry
+from kdrun.cli import main
 from kdrun.console import Console
 from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.runs import runner
 from kdrun.storage import serialization
+from kdrun.storage.ledger import read_runs
 from kdrun.training.teacher import finetune
 from tests.helpers.ledgers import read_ledger
 from tests.helpers.runs import finish, read_lines, smoke_config
@@ -277,3 +279,16 @@ def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None
     assert "Traceback" not in output
     (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"
+
+
+@pytest.mark.usefixtures("run_env")
+def test_the_same_student_without_a_teacher_is_trained_after_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["method=kd", "task=sst2", "preset=smoke", "optim.steps=2", "teacher.allow_weak=true", "student_alone=true"]
+    assert main.run([*words, f"output_dir={tmp_path}", "report=false"]) == 0
+    assert "student alone" in capsys.readouterr().out
+    runs = read_runs(tmp_path / "ledger.jsonl")
+    assert [(run["method"], run["status"]) for run in runs] == [("kd", "done"), ("finetune", "done")]
+    assert main.run([*words, f"output_dir={tmp_path}", "report=false"]) == 0  # the run without a teacher is reused
+    assert [run["method"] for run in read_runs(tmp_path / "ledger.jsonl")] == ["kd", "finetune", "kd"]
