@@ -5,7 +5,7 @@ immediately, as Ctrl-C does in any program. Inside `defer_signals`, as in traini
 next `raise_if_requested`: between two steps, where everything can be saved.
 
 A handler that was installed before, such as the one by which submitit requeues its job, is called at the end of
-`handle_signals`, when everything is saved. A signal that the process ignores, as after `nohup`, stays ignored.
+`handle_signals`, when everything is saved. SIGHUP stays ignored after `nohup`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGHUP = getattr(signal, "SIGHUP", None)
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 PREEMPTION = "SUBMITIT_PREEMPT_SIGNAL"
 """Environment variable with the name of the signal by which submitit's jobs learn of their end; by default SIGUSR2."""
@@ -64,7 +65,9 @@ def handle_signals() -> Iterator[None]:
     if _state.is_handled or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: handler for number in _numbers() if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    if before.get(SIGHUP) is signal.SIG_IGN:
+        del before[SIGHUP]
     for number in before:
         signal.signal(number, _on_signal)
     _state.is_handled, _state.received = True, None

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kdrun.errors import ModelError
 from kdrun.models.bundle import ModelBundle
 from kdrun.models.hub_files import silence_transformers
+from kdrun.storage.cache import cache_root
 
 
 def save_pretrained(
@@ -39,7 +40,8 @@ def check_savable(bundle: ModelBundle, role: str) -> None:
     Raises:
         ModelError: transformers refuses to save the model.
     """
-    with tempfile.TemporaryDirectory() as folder, silence_transformers():
+    cache_root().mkdir(parents=True, exist_ok=True)  # a run writes nowhere else
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=cache_root()) as folder, silence_transformers():
         try:
             bundle.model.save_pretrained(folder, state_dict={})  # without weights
             bundle.tokenizer.save_pretrained(folder)

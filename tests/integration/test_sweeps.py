@@ -136,7 +136,8 @@ def test_a_sweep_killed_in_a_cell_resumes_it_and_shows_its_state(
     assert states(tmp_path) == {"seed=1": "done", "seed=2": "crashed", "seed=3": "waiting"}
     assert main.run(["runs", f"sweep={the_sweep(tmp_path).name}", f"output_dir={tmp_path}"]) == 0
     output = capsys.readouterr().out
-    assert all(re.search(rf"{label}\b.* {status} ", output) for label, status in states(tmp_path).items()), output
+    rows = {label.partition("=")[2]: status for label, status in states(tmp_path).items()}
+    assert all(re.search(rf"│ {seed} .* {status} ", output) for seed, status in rows.items()), output
     assert server.run(*sweep) == 0, server.output
     assert "(seed=2): was crashed, resumes in" in server.output
     assert set(states(tmp_path).values()) == {"done"}

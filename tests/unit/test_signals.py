@@ -9,6 +9,16 @@ import pytest
 from kdrun import signals
 
 
+@pytest.fixture(autouse=True)
+def _default_handlers() -> Iterator[None]:
+    """The handlers of a process in the foreground, whoever runs the tests: `nohup` and `&` ignore some signals."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
@@ -125,7 +135,7 @@ def test_submitits_own_choice_of_a_signal_is_handled(monkeypatch: pytest.MonkeyP
         send(signal.SIGXCPU)
 
 
-def test_an_ignored_signal_stays_ignored() -> None:
+def test_after_nohup_a_closed_terminal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with signals.handle_signals():

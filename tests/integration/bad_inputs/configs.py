@@ -26,7 +26,7 @@ CASES: list[Case] = [
     config("a sweep without end", "-m seed=range(0,1000000000)", "more than 1000 values", "name fewer"),
     config("one config of a sweep", "-m seed=1,2 --cfg job", "--cfg job shows the config of one run", "leave out -m"),
     config("an unknown flag", "--gpu seed=1", "unknown flag --gpu", "flags are"),
-    config("an unknown launcher", "-m hydra/launcher=nope seed=1,2", "hydra/launcher=nope", "Could not find"),
+    config("an unknown launcher", "-m hydra/launcher=nope seed=1,2", "hydra/launcher=nope", "is not installed"),
     config("a method that does not fit the task", "method=zskd task=stsb", "method=zskd needs classes", "stsb"),
     config(
         "a loss that does not fit the task", "task=stsb loss=kl", "loss=kl compares distributions", "loss=logit_mse"

@@ -88,7 +88,7 @@ CASES: list[Case] = [
     text_case("an unknown class", [line(teacher={"bad": 1.0})],
               "has 'bad', which is not a class", "negative, positive"),
     text_case("no generated rows", [], "is empty", "generate it again"),
-    text_case("a card that is no JSON", [line()], "card.json is not JSON", "delete", card=b"{"),
+    text_case("a card that is no JSON", [line()], "card.json: it is not JSON", "delete", card=b"{"),
     text_case("a card that is no object", [line()], "it must be an object, got [1]", "delete", card=b"[1]"),
     text_case("a card of another task", [line()], "was generated for task=rte", "this run has task=sst2",
               card=b'{"task": "rte", "labels": ["a"], "synthetic": true, "method": "zskd", "seed": 1, '

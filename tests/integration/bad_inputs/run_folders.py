@@ -101,7 +101,7 @@ CASES: list[Case] = [
     run_folder("run.json of other data", edit("run.json", found={"data": "x"}), AGAIN, ": data was x"),
     run_folder("run.json of other versions", lambda f: edit("run.json", found=json.loads((f / "run.json").read_text())[
         "found"] | {"torch": "1.0"})(f), AGAIN, ": torch was 1.0", "start a new run"),
-    run_folder("a command that cannot be read", edit("run.json", command="kdrun 'x"), AGAIN, "cannot be read"),
+    run_folder("a command that cannot be read", edit("run.json", command="kdrun 'x"), AGAIN, "closed quotes"),
     run_folder("two folders to resume", lambda f: None, f"{AGAIN} resume=x", "name one folder"),
     run_folder("a damaged checkpoint", cut("checkpoints/last/model.safetensors", 99), AGAIN,
                "checkpoints/last is damaged: model.safetensors has 99 bytes", "using the previous checkpoint", code=0),

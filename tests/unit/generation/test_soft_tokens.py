@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
-    ElectraConfig,
-    ElectraForMaskedLM,
+    NystromformerConfig,
+    NystromformerForMaskedLM,
 )
 
 from benchmarks.reference_steps import Textbook, padded
@@ -102,7 +102,9 @@ def test_a_text_without_masked_tokens_is_left_as_it_is() -> None:
 
 
 def test_an_unknown_architecture_is_named() -> None:
-    model = ElectraForMaskedLM(ElectraConfig(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, embedding_size=16))
+    model = NystromformerForMaskedLM(
+        NystromformerConfig(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    )
     inputs = text()
-    with pytest.raises(ModelError, match=r"'electra' .*BERT, DistilBERT or RoBERTa"):
+    with pytest.raises(ModelError, match=r"'nystromformer' .*BERT, DistilBERT or RoBERTa"):
         soft_tokens.masked_logits(model, inputs, masked(inputs), MASK, SPECIAL)

@@ -37,7 +37,7 @@ def test_only_sections_with_a_budget_have_its_settings() -> None:
     generator = AlternatingSettings().generator_optim
     assert type(generator) is OptimizerConfig
     assert set(vars(OptimConfig())) - set(vars(generator)) == {
-        "epochs", "steps", "batch_size", "gradient_accumulation_steps",
+        "epochs", "steps", "batch_size", "gradient_accumulation_steps", "patience",
     }  # fmt: skip
 
 
