@@ -65,9 +65,8 @@ def handle_signals() -> Iterator[None]:
     if _state.is_handled or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _numbers()}
-    if before.get(SIGHUP) is signal.SIG_IGN:
-        del before[SIGHUP]
+    handlers = {number: signal.getsignal(number) for number in _numbers()}
+    before = {n: handler for n, handler in handlers.items() if n != SIGHUP or handler is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, _on_signal)
     _state.is_handled, _state.received = True, None
