@@ -100,6 +100,7 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
     """
     if not folder.is_dir():
         raise ModelError(f"{where}: no such folder; give one that save_pretrained wrote")
+    _check_links(folder, where)
     file = folder / "config.json"
     if not file.is_file():
         raise ModelError(f"{where}: config.json is missing ({_listing(folder)}); give a folder save_pretrained wrote")
@@ -131,6 +132,23 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: config.json (model_type {raw.get('model_type')!r}) cannot be used: {first_line(error)}; kdrun "
             "loads any model that transformers can give a classification head"
         ) from None
+
+
+def _check_links(folder: Path, where: str) -> None:
+    """Refuse links out of a model folder: a vocabulary from elsewhere would end up in the saved student.
+
+    The hub's cache is the exception: its snapshots link to the `blobs` folder of the same repository.
+    """
+    allowed = [folder.resolve()]
+    if folder.parent.name == "snapshots":
+        allowed.append(folder.parent.parent.resolve() / "blobs")
+    for path in folder.rglob("*"):
+        target = path.resolve()
+        if not any(target.is_relative_to(root) for root in allowed):
+            raise ModelError(
+                f"{where}: {path.relative_to(folder)} is a link to {target}, outside of the folder; copy the file into "
+                "the folder"
+            )
 
 
 def _check_weight_lists(folder: Path, where: str) -> None:

@@ -113,6 +113,25 @@ def test_code_of_a_model_folder_is_not_run(tmp_path: Path) -> None:
     assert not (folder / "exploded").exists()
 
 
+def test_a_model_folder_has_no_links_to_files_elsewhere(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    (folder / "model.safetensors").write_bytes(b"")
+    (tmp_path / "secret").write_text("private")
+    (folder / "vocab.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match=r"vocab\.txt is a link"):
+        read_config(folder, "teacher.path=model")
+
+
+def test_the_links_of_the_hubs_cache_are_followed(tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "snapshots" / "abc", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name, content in (("config.json", '{"model_type": "bert"}'), ("model.safetensors", "")):
+        (blobs / name).write_text(content)
+        (snapshot / name).symlink_to(blobs / name)
+    assert read_config(snapshot, "teacher.hub=x").model_type == "bert"
+
+
 def test_a_model_folder_does_not_send_elsewhere(tmp_path: Path) -> None:
     folder = model_folder(tmp_path)
     (folder / "model.safetensors").write_bytes(b"")
