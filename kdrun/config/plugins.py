@@ -27,7 +27,7 @@ BASES: dict[str, tuple[type, ...]] = {
     "student": (ModelConfig,),
     "generator": (ModelConfig,),
 }
-"""Axis → base classes of the dataclass of a section; data and corpus need no dataclass of their own."""
+"""Axis → base classes of the dataclass of a section; data and corpus need no separate dataclass."""
 
 
 def plugin_choices(axis: str) -> dict[str, Entry]:

@@ -1,4 +1,4 @@
-"""Suggest the key or choice that an unknown one stands for.
+"""Suggest the key or choice meant by an unknown one.
 
 Nothing here imports torch.
 """

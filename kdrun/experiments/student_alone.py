@@ -62,7 +62,7 @@ def gain_sentence(alone: float | None, distilled: float | None, teacher: float |
     if alone is None or distilled is None or teacher is None:
         return scores
     if teacher <= alone:
-        return f"{scores}; the teacher is no better than the student alone, so there is nothing to distill"
+        return f"{scores}; the teacher is no better than the student alone, so these scores show no gain"
     if distilled < alone:
         return f"{scores}; distillation makes this student worse"
     return f"{scores}; distillation closes {percent((distilled - alone) / (teacher - alone), 0)} of the gap"

@@ -51,7 +51,7 @@ def _leftovers(run_dir: Path) -> Iterator[Path]:
     """Checkpoints besides the newest one, and temporary files and folders of processes that were killed."""
     checkpoints = run_dir / "checkpoints"
     yield from checkpoints.glob(f"{LAST}.*")
-    yield from run_dir.glob(".lock")  # nobody works in the folder of a finished run
+    yield from run_dir.glob(".lock")  # no process uses the folder of a finished run
     for folder in (run_dir, checkpoints):
         yield from folder.glob(".*.tmp*")
         yield from folder.glob(".*.old")

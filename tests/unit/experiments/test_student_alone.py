@@ -16,7 +16,7 @@ from kdrun.experiments.compare.arms import Arm
         ((0.8, 0.9, 1.0), "closes 50 % of the gap"),
         ((0.8, 0.8, 0.9), "closes 0 % of the gap"),
         ((0.8, 0.7, 0.9), "worse"),
-        ((0.9, 0.95, 0.9), "nothing to distill"),
+        ((0.9, 0.95, 0.9), "no gain"),
         ((None, 0.9, 1.0), "teacher 100.0 %"),
     ],
 )
