@@ -40,9 +40,9 @@ def run_console() -> Console:
 
 def score_line(result: RunResult) -> str:
     """The score of a run and its id, for -q."""
-    from kdrun.formatting import number
+    from kdrun.formatting import percent
     from kdrun.storage.run_result import headline_score
 
     headline = result["headline"]
-    score = number(headline_score(headline, result["student"]))
+    score = percent(headline_score(headline, result["student"]))
     return f"{result['method']} on {result['data']['name']}: {headline['split']} {headline['metric']} {score}"
