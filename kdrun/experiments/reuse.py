@@ -14,9 +14,9 @@ from kdrun.config import domains
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
 from kdrun.runs.provenance import code_digest
-from kdrun.runs.run_record import read_record
 from kdrun.storage.hashing import digest
 from kdrun.storage.ledger import LEDGER, RunKey, Status, finished, read_runs, status_of, top_level_runs
+from kdrun.storage.run_record import read_record
 from kdrun.storage.serialization import to_plain
 
 BEST_FIRST = (Status.running, Status.interrupted, Status.crashed, Status.failed)

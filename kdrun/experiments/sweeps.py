@@ -30,10 +30,10 @@ from kdrun.experiments import reuse
 from kdrun.experiments.sweep_record import FOLDER, RECORD, REUSED, REUSED_SHAPE, Cell, Sweep, cell_record, load
 from kdrun.runs import completion
 from kdrun.runs.provenance import code_digest
-from kdrun.runs.run_record import code_difference, config_differences, read_record, shorten
 from kdrun.storage.files import append_jsonl, make_folder, read_valid_jsonl, write_atomic
 from kdrun.storage.hashing import digest
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
+from kdrun.storage.run_record import code_difference, config_differences, read_record, shorten
 
 PENDING, REFUSED = "waiting", "refused"
 """Statuses that only cells have: not started yet; invalid config."""

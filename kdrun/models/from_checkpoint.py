@@ -61,6 +61,7 @@ def from_folder(
     replace_head: bool,
     name: str | None = None,
     labels: Mapping[str, str] | None = None,
+    where: str | None = None,
 ) -> ModelBundle:
     """Load the model and tokenizer of a folder for a role.
 
@@ -70,11 +71,13 @@ def from_folder(
         replace_head: replace a head that does not fit the task, instead of refusing the checkpoint.
         name: name on the console; the folder's name by default.
         labels: name of a class of the checkpoint → name of the task's class that it means.
+        where: config key and folder, for messages; `ROLE.path=FOLDER` by default.
 
     Raises:
         ModelError: a file is missing or damaged, would run foreign code, or does not fit the task.
     """
-    where = f"{context.role}.path={folder}" if name is None else f"{context.role}.hub={name} (in {folder})"
+    if where is None:
+        where = f"{context.role}.path={folder}" if name is None else f"{context.role}.hub={name} (in {folder})"
     config = read_config(folder, where)
     tokenizer = read_tokenizer(folder, where)
     check_positions(config, tokenizer, context.max_length, where)

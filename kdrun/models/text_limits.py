@@ -37,11 +37,16 @@ def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
     Raises:
         ModelError: there are too few positions.
     """
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions <= 0:
-        return
-    room = positions - families.first_position(config, tokenizer)
-    if max_length > room:
+    room = position_limit(config, tokenizer)
+    if room is not None and max_length > room:
         raise ModelError(
             f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
         )
+
+
+def position_limit(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Most tokens for which a model has positions; None if its config names no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    return positions - families.first_position(config, tokenizer)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from kdrun.config import overrides
 from kdrun.errors import ConfigError
-from kdrun.runs.run_record import RECORD, read_record
 from kdrun.storage.key_aliases import current_key
 from kdrun.storage.ledger import LEDGER
+from kdrun.storage.run_record import RECORD, read_record
 
 RESUME = "resume="
 

@@ -20,11 +20,11 @@ from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
-from kdrun.runs.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
 from kdrun.storage.files import append_jsonl, append_text, make_folder, read_jsonl, write_atomic
 from kdrun.storage.ledger import LEDGER
 from kdrun.storage.ledger_lines import scan
 from kdrun.storage.processes import process_facts
+from kdrun.storage.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
 from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_result
 from kdrun.storage.serialization import to_plain
 from kdrun.version import __version__

@@ -30,8 +30,8 @@ from kdrun.runs.provenance import versions
 from kdrun.runs.result import build_result
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.runs.run_logger import RunLogger
-from kdrun.runs.run_record import RECORD
 from kdrun.storage import cache_eviction, hub_offline
+from kdrun.storage.run_record import RECORD
 from kdrun.storage.run_result import RunResult
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.tasks.predictor import Predictor

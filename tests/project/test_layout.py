@@ -16,14 +16,14 @@ TOP = {
     "signals", "version",
 }  # fmt: skip
 ROOMS = {
-    "cli", "config", "data", "experiments", "generation", "methods", "models", "reporting", "runs", "storage", "tasks",
-    "training",
+    "cli", "config", "data", "deployment", "experiments", "generation", "methods", "models", "reporting", "runs",
+    "storage", "tasks", "training",
 }  # fmt: skip
 WITHOUT_TORCH = [
     "kdrun.config.compose", "kdrun.config.validation.rules", "kdrun.reporting.html.report",
     "kdrun.reporting.tables.table", "kdrun.cli.main", "kdrun.cli.subcommands", "kdrun.data.entities",
     "kdrun.data.batch", "kdrun.generation.types", "kdrun.storage.files", "kdrun.storage.ledger",
-    "kdrun.storage.serialization", "kdrun.storage.hashing",
+    "kdrun.storage.serialization", "kdrun.storage.hashing", "kdrun.deployment.saved_folder",
 ]  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES, MOST_WORDS = 300, 56, 12
 

@@ -14,10 +14,10 @@ from kdrun.cli import main
 from kdrun.errors import KdrunError
 from kdrun.experiments import sweeps
 from kdrun.reporting.html import report
-from kdrun.runs.run_record import read_record
 from kdrun.storage.checkpoint_manager import STATE
 from kdrun.storage.json_reader import parse_object
 from kdrun.storage.ledger import read_comparisons, read_runs
+from kdrun.storage.run_record import read_record
 from tests.helpers.finished_runs import metrics, predictions, result, samples
 from tests.helpers.ledgers import comparison_line, end_line, start_line
 

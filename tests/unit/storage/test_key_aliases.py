@@ -9,9 +9,9 @@ import pytest
 
 from kdrun.reporting.tables.run_facts import run_entry
 from kdrun.runs.resume import expand_resume
-from kdrun.runs.run_record import read_record
 from kdrun.storage import key_aliases
 from kdrun.storage.ledger import LEDGER, finished_records, read_comparisons, read_runs
+from kdrun.storage.run_record import read_record
 from tests.helpers.paths import ROOT
 
 PUBLISHED = ROOT / "conf" / "experiment" / "results.jsonl"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kdrun.errors import ConfigError
-from kdrun.runs import run_record
+from kdrun.storage import run_record
 
 RECORD = {"run_id": "a", "command": "kdrun", "config": {"method": {"name": "kd"}}, "code": "0"}
 

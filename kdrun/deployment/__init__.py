@@ -1,0 +1,1 @@
+"""Use of a saved student: load it, predict with it, export it."""
