@@ -36,8 +36,9 @@ BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "schedule": ("kdrun.training.optim",),
     "metric": ("kdrun.tasks.metrics",),
 }
-Answers = Literal["classes", "two classes", "scores", "entities"]
-"""Answers that a metric scores: classes, classes 0 and 1 only, numbers, or texts that name entities."""
+Answers = Literal["classes", "two classes", "label sets", "scores", "entities"]
+"""Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers, or texts that
+name entities."""
 NAME = re.compile(r"[A-Za-z]\w*")
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -59,7 +60,7 @@ class Entry:
     target: Any
     config: type | None
     regression: bool = True
-    answers: Answers = "classes"
+    answers: tuple[Answers, ...] = ("classes",)
     check: Callable[..., None] | None = None
 
 
@@ -72,7 +73,7 @@ def register(
     *,
     config: type | None = None,
     regression: bool = True,
-    answers: Answers = "classes",
+    answers: Answers | tuple[Answers, ...] = "classes",
     check: Callable[..., None] | None = None,
 ) -> Callable[[T], T]:
     """Register a class or function under a short name.
@@ -82,7 +83,7 @@ def register(
         name: the name in a config, e.g. `kd` for `method=kd`.
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
-        answers: of a metric, the answers that it scores.
+        answers: of a metric, the answers that it scores, one or several.
         check: of a data source or a corpus, a cheap check of its files, called before anything heavy loads.
 
     Raises:
@@ -95,7 +96,8 @@ def register(
         raise ValueError(f"{group} {name!r}: a name has letters, digits and _ only")
     if group == "method" and config is None:
         raise ValueError(f"method {name!r} has no config=…, the dataclass of its settings")
-    if answers not in get_args(Answers):
+    answer_types = (answers,) if isinstance(answers, str) else answers
+    if not answer_types or not set(answer_types) <= set(get_args(Answers)):
         raise ValueError(f"{group} {name!r}: answers={answers!r} is none of {', '.join(get_args(Answers))}")
 
     def add(target: T) -> T:
@@ -106,7 +108,7 @@ def register(
                 _entries[group].pop(name)
                 return add(target)
             raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
-        _entries[group][name] = Entry(target, config, regression, answers, check)
+        _entries[group][name] = Entry(target, config, regression, answer_types, check)
         return target
 
     return add

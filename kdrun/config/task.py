@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from kdrun.config.fields import setting
 
 NO_ENTITY = "none"
 """The answer of an extraction task to a sentence without entities."""
+
+
+class TaskKind(Enum):
+    """How a row is answered.
+
+    `classes`: one of several classes. `score`: a number in a range. `multi_label`: any number of the classes, also none.
+    """
+
+    classes = "classes"
+    score = "score"
+    multi_label = "multi_label"
 
 
 @dataclass
@@ -18,6 +30,9 @@ class TaskConfig:
     name: str = setting(doc="short name, e.g. sst2")
     text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
     labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
+    kind: TaskKind | None = setting(
+        None, "classes, score or multi_label (any number of the labels); null follows from labels, range and entities"
+    )
     range: list[float] = setting([], "lowest and highest score of a regression task")
     entities: list[str] = setting([], "entity types of an extraction task; empty for other tasks")
     answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, including its end", gt=1)
@@ -39,6 +54,11 @@ class TaskConfig:
     def is_regression(self) -> bool:
         """Whether the task predicts a score instead of a class."""
         return not self.labels and not self.entities
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a row has any number of the classes instead of exactly one."""
+        return self.kind is TaskKind.multi_label
 
     @property
     def is_extraction(self) -> bool:

@@ -26,7 +26,7 @@ class BatchLoader:
 
     Args:
         tokens: tokens of the same rows per role; roles with the same tokenization share one object.
-        labels: class indices or scores, [rows]; None hides them from a method that needs none.
+        labels: class indices or scores, [rows], or label sets, [rows, classes]; None hides them from a method that needs none.
         device: the device of the batches.
         teacher_logits: the teacher's logits on these rows, [rows, outputs], for methods that need them.
         split: name of the split of these rows.
@@ -137,5 +137,6 @@ def _first_role_with_same_tokens(tokens: Mapping[str, TokenizedSplit]) -> dict[s
 
 
 def _wide(values: np.ndarray) -> np.ndarray:
-    """Numbers as float32 and indices as int64: Arrow stores indices in 32 bits, torch accepts 64 only."""
-    return values.astype(np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64)
+    """Numbers and label sets as float32, indices as int64: Arrow stores indices in 32 bits, torch accepts 64 only."""
+    is_label_set = values.ndim == 2 and values.dtype == np.int8
+    return values.astype(np.float32 if is_label_set or np.issubdtype(values.dtype, np.floating) else np.int64)

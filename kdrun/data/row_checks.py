@@ -124,6 +124,9 @@ def check_split(split: Split, task: TaskConfig) -> None:
     label_type = split.table.schema.field("label").type
     if task.is_extraction:
         valid, needed = pa.types.is_string(label_type), "text"
+    elif task.is_multi_label:
+        size = label_type.list_size if pa.types.is_fixed_size_list(label_type) else None
+        valid, needed = size == len(task.labels), f"a list of {len(task.labels)} values 0 or 1, one per class"
     elif task.is_regression:
         valid, needed = pa.types.is_integer(label_type) or pa.types.is_floating(label_type), "numbers"
     else:
@@ -135,7 +138,7 @@ def check_split(split: Split, task: TaskConfig) -> None:
             f"{split.origin} has labels of type {label_type}, such as {_quoted(example)}; "
             f"task={task.name} needs {needed}"
         )
-    if task.labels:
+    if task.labels and not task.is_multi_label:
         problems, labels = RowProblems(split.origin), split.table.column("label")
         check_classes(problems, labels, labels, task, np.arange(split.num_rows))
         problems.raise_if_any("row")

@@ -29,8 +29,8 @@ class Split:
 
     Attributes:
         name: `train`, `dev`, `test`, `dev_mismatched`.
-        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
-            float32 score, or answer text) and `domain` (int32 index into the task's domains; absent if rows have none).
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index, a
+            fixed-size list of int8, 1 for each class of the row, float32 score, or answer text) and `domain` (int32 index into the task's domains; absent if rows have none).
         origin: the source, for messages, e.g. `SST-2/train.tsv`.
         fingerprint: sha256 of texts and labels, 64 hex digits; part of cache keys.
         notes: remarks on these rows for readers of a result, as sentences.
@@ -55,8 +55,11 @@ class Split:
         return "text_pair" in self.table.column_names
 
     def labels(self) -> np.ndarray:
-        """The labels, [rows]: int32 class indices, float32 scores, or texts."""
-        return self.table.column("label").to_numpy()
+        """The labels, [rows]: int32 class indices, float32 scores, or texts; int8 0/1 [rows, classes] for label sets."""
+        column = self.table.column("label")
+        if not pa.types.is_fixed_size_list(column.type):
+            return column.to_numpy()
+        return _values_of_lists(column).to_numpy().reshape(len(column), column.type.list_size)
 
     def domains(self) -> np.ndarray | None:
         """The rows' domains as indices into the task's, int32 [rows]; None if rows have no domain."""
@@ -92,8 +95,8 @@ def make_split(
     Args:
         name: name of the split.
         texts: one column of strings, or two for pairs, [rows] each; without nulls.
-        labels: class indices (any integer type), scores (any float type) or texts, [rows]; without nulls. None for
-            unlabeled rows.
+        labels: class indices (any integer type), scores (any float type), texts, or label sets (see `label_sets`),
+            [rows]; without nulls. None for unlabeled rows.
         origin: the source of the rows, for messages.
         notes: see `Split`.
         synthetic: see `Split`.
@@ -113,9 +116,39 @@ def make_split(
 def _labels(labels: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if pa.types.is_string(labels.type) or pa.types.is_large_string(labels.type):
         return labels.cast(pa.string())
+    if pa.types.is_fixed_size_list(labels.type):
+        return label_sets(_values_of_lists(labels).to_numpy().reshape(len(labels), labels.type.list_size))
     label_type = pa.int32() if pa.types.is_integer(labels.type) else pa.float32()
     # a score such as 2.1 has no exact float32: it is rounded
     return labels.cast(label_type, safe=pa.types.is_integer(label_type))
+
+
+def label_sets(labels: np.ndarray) -> pa.FixedSizeListArray:
+    """The label column of a multi-label task.
+
+    Args:
+        labels: 1 for each class of the row, else 0, [rows, classes].
+
+    Raises:
+        ValueError: a value is neither 0 nor 1.
+    """
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"label sets have values 0 and 1, got {np.setdiff1d(labels, (0, 1))[:5].tolist()}")
+    values = pa.array(np.ascontiguousarray(labels, np.int8).ravel())
+    return pa.FixedSizeListArray.from_arrays(values, labels.shape[1])
+
+
+def _values_of_lists(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The values of fixed-size lists one after another, [rows · size].
+
+    Raises:
+        ValueError: a list or a value is null.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values = array.flatten()  # leaves out null lists
+    if values.null_count or array.null_count:
+        raise ValueError("label sets must have no null")
+    return values
 
 
 TEXT_COLUMNS = ("text", "text_pair")
@@ -132,6 +165,8 @@ def content_hash(table: pa.Table) -> str:
             state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
             for chunk in column.chunks:
                 state.update(_string_bytes(chunk))
+        elif pa.types.is_fixed_size_list(column.type):
+            state.update(np.ascontiguousarray(_values_of_lists(column).to_numpy()).data)
         else:
             state.update(np.ascontiguousarray(column.to_numpy()).data)
     return state.hexdigest()

@@ -37,10 +37,27 @@ def stratified_order(strata: np.ndarray, stream: np.random.Generator) -> np.ndar
 
 
 def strata_of(split: Split) -> np.ndarray:
-    """The class of each row, within its domain if it has one, as one number, [rows]; all 0 for scores."""
+    """The class of each row, within its domain if it has one, as one number, [rows]; all 0 for scores.
+
+    The class of a label set is the rarest of its classes, so that rare classes keep their share too [ours].
+    """
     labels, domains = split.labels(), split.domains()
-    classes = labels.astype(np.int64) if labels.dtype.kind == "i" else np.zeros(split.num_rows, np.int64)
+    if labels.ndim == 2:
+        classes = rarest_classes(labels)
+    else:
+        classes = labels.astype(np.int64) if labels.dtype.kind == "i" else np.zeros(split.num_rows, np.int64)
     return classes if domains is None else domains.astype(np.int64) * (int(classes.max(initial=0)) + 1) + classes
+
+
+def rarest_classes(labels: np.ndarray) -> np.ndarray:
+    """One more than the index of the rarest class of each label set, 0 for an empty one, [rows].
+
+    Args:
+        labels: 1 for each class of the row, [rows, classes].
+    """
+    rare_first = np.argsort(labels.sum(axis=0, dtype=np.int64), kind="stable")
+    ordered = labels[:, rare_first] != 0
+    return np.where(ordered.any(axis=1), rare_first[ordered.argmax(axis=1)] + 1, 0)
 
 
 def stratified_subset(split: Split, num_rows: int, seed: int, purpose: str, among: np.ndarray | None = None) -> Split:

@@ -105,7 +105,7 @@ def entity_recall(predictions: Sequence[str], references: Sequence[str]) -> floa
 
 def vector_metrics() -> list[str]:
     """Registered metrics of classes or scores; all but those of entities."""
-    return [name for name, entry in registry.entries("metric").items() if entry.answers != "entities"]
+    return [name for name, entry in registry.entries("metric").items() if "entities" not in entry.answers]
 
 
 def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -> dict[str, float | None]:
@@ -135,7 +135,9 @@ def compute(names: list[str], predictions: np.ndarray, references: np.ndarray) -
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    pair = _checked([name for name, entry in components.items() if entry.answers != "scores"], predictions, references)
+    pair = _checked(
+        [name for name, entry in components.items() if "scores" not in entry.answers], predictions, references
+    )
     return {name: entry.target(*pair) for name, entry in components.items()}
 
 

@@ -122,7 +122,7 @@ def metric_card(name: str) -> Card:
     entry = registry.get("metric", name)
     tasks = [task for task in compose.choices("task") if name in task_config(task).metrics]
     facts = [
-        ("scores", [entry.answers]),
+        ("scores", [", ".join(entry.answers)]),
         ("tasks", [", ".join(tasks) or "none; task.metrics=[…] adds it to a task"]),
     ]
     return Card(
@@ -133,7 +133,7 @@ def metric_card(name: str) -> Card:
 def metrics_card() -> Card:
     """Card of all registered metrics."""
     entries = [
-        (f"{name}   ({entry.answers})", read_docstring(entry.target).paragraphs[:1])
+        (f"{name}   ({', '.join(entry.answers)})", read_docstring(entry.target).paragraphs[:1])
         for name, entry in registry.entries("metric").items()
     ]
     return Card("metric", [Block("", ["metrics of tasks: task.metrics, task.headline"]), Block("names", [], entries)])

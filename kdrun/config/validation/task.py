@@ -9,18 +9,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kdrun import registry
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.errors import Problem, did_you_mean
 
 KEY = "task"
+ANSWER_KEYS = {TaskKind.classes: "labels", TaskKind.multi_label: "labels", TaskKind.score: "range"}
+"""The key that lists or bounds the answers of each kind of task."""
 
 
 def answer_type(task: TaskConfig) -> str:
-    """The answers of a task as metrics name them: two classes, classes, scores or entities."""
+    """The answers of a task as metrics name them: two classes, classes, label sets, scores or entities."""
     if task.is_extraction:
         return "entities"
     if task.is_regression:
         return "scores"
+    if task.is_multi_label:
+        return "label sets"
     return "two classes" if len(task.labels) == 2 else "classes"
 
 
@@ -28,7 +32,7 @@ def fitting_metrics(task: TaskConfig) -> list[str]:
     """Registered metrics that score the answers of a task."""
     answers = answer_type(task)
     fitting = {"two classes", "classes"} if answers == "two classes" else {answers}
-    return [name for name, entry in registry.entries("metric").items() if entry.answers in fitting]
+    return [name for name, entry in registry.entries("metric").items() if not fitting.isdisjoint(entry.answers)]
 
 
 def task_problems(task: TaskConfig) -> Iterator[Problem]:
@@ -71,6 +75,12 @@ def _answer_problems(task: TaskConfig) -> Iterator[Problem]:
         given = ", ".join(f"task.{name}={_written(values)}" for name, values in answers.items()) or "none of them"
         text = f"task={task.name} has {given}; it needs exactly one of task.labels, task.range and task.entities"
         yield Problem(f"{KEY}.labels", task.labels, text)
+    elif task.kind is not None and ANSWER_KEYS[task.kind] not in answers:
+        key, text = (
+            ANSWER_KEYS[task.kind],
+            f"needs task.{ANSWER_KEYS[task.kind]}, and the task has {', '.join(answers)}",
+        )
+        yield _problem(task, "kind", task.kind.value, text)
     for name in ("labels", "entities", "domains"):
         values = getattr(task, name)
         if repeated := _repeated(values):
@@ -98,7 +108,7 @@ def _metric_problems(task: TaskConfig) -> Iterator[Problem]:
             text = f"has an unknown metric {name!r}{did_you_mean(name, fitting)} {listing}"
             yield _problem(task, "metrics", task.metrics, text)
         elif name not in fitting:
-            text = f"has {name}, a metric of {entries[name].answers}, and the task has {_answers(task)} {listing}"
+            text = f"has {name}, a metric of {' and '.join(entries[name].answers)}, and the task has {_answers(task)} {listing}"
             yield _problem(task, "metrics", task.metrics, text)
     if repeated := _repeated(task.metrics):
         yield _problem(task, "metrics", task.metrics, f"has {repeated!r} more than once")

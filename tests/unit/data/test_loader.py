@@ -94,3 +94,10 @@ def test_misaligned_rows_are_refused() -> None:
         loader({"student": Table(5)}, None, weight=np.zeros(4))
     with pytest.raises(ValueError, match="teacher logits"):
         loader({"student": Table(5)}, None, np.zeros((4, 2), dtype=np.float32))
+
+
+def test_label_sets_are_a_float_matrix() -> None:
+    batch = loader({"student": Table(2)}, np.array([[1, 0], [1, 1]], np.int8)).load_batch(np.array([1, 0]), "train", 0)
+    assert batch.labels is not None
+    assert batch.labels.dtype == torch.float32
+    assert batch.labels.tolist() == [[1, 1], [1, 0]]

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_split, check_texts, class_indices
 from kdrun.data.splits import make_split
 from kdrun.errors import DataError
 
 CLASSES = TaskConfig(name="toy", text=["sentence"], labels=["negative", "positive"])
 SCORES = TaskConfig(name="toy", text=["sentence"], range=[0, 5])
+TOPICS = TaskConfig(name="topics", text=["text"], labels=["art", "law", "war"], kind=TaskKind.multi_label)
 LINES = np.arange(2, 8)
 
 
@@ -83,6 +84,9 @@ def test_class_names_and_indices_become_indices() -> None:
         (CLASSES, pa.array([0.0, 1.0]), "0.0"),
         (CLASSES, pa.array([0, 2]), "row 1: the label is 2; expected negative or 0, positive or 1"),
         (SCORES, pa.array(["1.5", "2.5"]), "'1.5'"),
+        (TOPICS, pa.array([0, 1]), "a list of 3 values"),
+        (TOPICS, pa.FixedSizeListArray.from_arrays(pa.array([0, 1, 1, 1], pa.int8()), 2), "a list of 3 values"),
+        (CLASSES, pa.FixedSizeListArray.from_arrays(pa.array([0, 1, 1, 1], pa.int8()), 2), "integers"),
     ],
 )
 def test_labels_of_any_source_fit_the_task(task: TaskConfig, labels: pa.Array, message: str) -> None:
@@ -96,3 +100,8 @@ def test_texts_of_any_source_fit_the_task() -> None:
     with pytest.raises(DataError, match=r"rows\.csv.*task\.text"):
         check_split(make_split("train", texts, pa.array([0]), "rows.csv"), CLASSES)
     check_split(make_split("train", texts[:1], pa.array([0]), "rows.csv"), CLASSES)
+
+
+def test_label_sets_fit_a_multi_label_task() -> None:
+    labels = pa.FixedSizeListArray.from_arrays(pa.array([0, 1, 1], pa.int8()), 3)
+    check_split(make_split("train", [pa.array(["a"])], labels, "rows.csv"), TOPICS)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdrun.data.splits import Split, content_hash, count_overlap, make_split, subset
+from kdrun.data.splits import Split, content_hash, count_overlap, label_sets, make_split, subset
 
 
 def single(texts: list[str], labels: list[int] | None = None, name: str = "train") -> Split:
@@ -32,6 +32,33 @@ def test_scores_become_float32_and_pairs_keep_both_texts():
     split = make_split("dev", [pa.array(["a"]), pa.array([""])], pa.array([2.1]), "STS-B/dev.tsv")
     assert split.labels().dtype == np.float32
     assert split.row(0) == {"text": "a", "text_pair": "", "label": pytest.approx(2.1)}
+
+
+def multi_label(texts: list[str], labels: list[list[int]]) -> Split:
+    return make_split("train", [pa.array(texts)], label_sets(np.array(labels)), "TOPICS/train.csv")
+
+
+def test_label_sets_become_a_matrix_and_survive_selection_and_chunks():
+    split = multi_label(["a", "b", "c"], [[1, 0], [1, 1], [0, 0]])
+    assert split.labels().dtype == np.int8
+    np.testing.assert_array_equal(split.labels(), [[1, 0], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(split.select(np.array([2, 1])).labels(), [[0, 0], [1, 1]])
+    assert split.row(1)["label"] == [1, 1]
+    table = split.table
+    chunked = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert content_hash(chunked) == split.fingerprint
+    assert split.select(np.array([0, 1, 2])).fingerprint == split.fingerprint
+    assert multi_label(["a", "b", "c"], [[1, 1], [1, 0], [0, 0]]).fingerprint != split.fingerprint
+    wide = pa.FixedSizeListArray.from_arrays(pa.array([1, 0, 1, 1, 0, 0], pa.int64()), 2)
+    assert make_split("dev", [pa.array(["a", "b", "c"])], wide, "x").fingerprint == split.fingerprint
+
+
+def test_label_sets_refuse_other_values_and_nulls():
+    with pytest.raises(ValueError, match="2"):
+        label_sets(np.array([[0, 2]]))
+    for values in (pa.array([[1, 0], None], pa.list_(pa.int8(), 2)), pa.array([[1, None]], pa.list_(pa.int8(), 2))):
+        with pytest.raises(ValueError, match="null"):
+            make_split("dev", [pa.array(["a"] * len(values))], values, "x")
 
 
 @pytest.mark.parametrize("i", [-1, 3])

@@ -6,7 +6,7 @@ import pytest
 
 from kdrun import rng
 from kdrun.data import stratified
-from kdrun.data.splits import Split, make_split
+from kdrun.data.splits import Split, label_sets, make_split
 
 
 def rows(count: int, domains: int = 0) -> Split:
@@ -15,6 +15,14 @@ def rows(count: int, domains: int = 0) -> Split:
     ids = pa.array(numbers // 6 % domains, pa.int32()) if domains else None
     texts = [pa.array([f"text {i}" for i in numbers])]
     return make_split("train", texts, pa.array((numbers % 3 == 0).astype(np.int32)), "toy", ("a note",), domains=ids)
+
+
+def test_a_label_set_counts_as_its_rarest_class() -> None:
+    labels = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1], [0, 1, 0], [1, 1, 0]], np.int8)
+    assert stratified.rarest_classes(labels).tolist() == [2, 1, 0, 3, 2, 2]
+    repeated = label_sets(np.tile(labels, (10, 1)))
+    split = make_split("train", [pa.array([f"text {i}" for i in range(60)])], repeated, "toy")
+    assert stratified.stratified_subset(split, 6, 0, "x").labels().sum(axis=0).tolist() == [4, 3, 1]
 
 
 def texts(split: Split) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdrun.config import compose
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.config.validation.task import fitting_metrics, task_problems
 
 TWO = TaskConfig(
@@ -57,6 +57,9 @@ def test_metrics_that_fit_an_answer() -> None:
         (TWO, {"labels": ["a"], "metrics": ["accuracy"], "headline": "accuracy"}, "labels"),
         (TWO, {"range": [0, 1]}, "labels"),
         (TWO, {"labels": [], "metrics": ["pearson"], "headline": "pearson"}, "labels"),
+        (TWO, {"kind": TaskKind.score}, "kind"),
+        (SCORE, {"kind": TaskKind.multi_label}, "kind"),
+        (ENTITIES, {"kind": TaskKind.classes}, "kind"),
         (SCORE, {"range": [5, 0]}, "range"),
         (SCORE, {"range": [1]}, "range"),
         (TWO, {"rows": {}}, "rows"),
