@@ -37,8 +37,8 @@ BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "metric": ("kdrun.tasks.metrics",),
 }
 Answers = Literal["classes", "two classes", "label sets", "scores", "entities"]
-"""Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers, or texts that
-name entities."""
+"""Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers, or
+texts that name entities."""
 NAME = re.compile(r"[A-Za-z]\w*")
 
 T = TypeVar("T", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ NO_ENTITY = "none"
 class TaskKind(Enum):
     """How a row is answered.
 
-    `classes`: one of several classes. `score`: a number in a range. `multi_label`: any number of the classes, also none.
+    `classes`: one of several classes. `score`: a number in a range. `multi_label`: any number of the classes, or none.
     """
 
     classes = "classes"

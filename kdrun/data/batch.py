@@ -20,8 +20,9 @@ class Batch:
         ids: row numbers in the training split, [batch].
         inputs: per role, the arguments of its model (`input_ids`, …), [batch, length] each. In a task that is answered
             with text also `decoder_input_ids`, [batch, answer length].
-        labels: class indices [batch] (int64), label sets [batch, classes] (float32, 0 or 1), scores [batch] (float32), or the token ids of a text answer,
-            [batch, answer length], −100 behind its end; None for a method that needs none.
+        labels: class indices [batch] (int64), label sets [batch, classes] (float32, 0 or 1), scores [batch] (float32),
+            or the token ids of a text answer, [batch, answer length], −100 behind its end; None for a method that
+            needs none.
         teacher_logits: the teacher's logits on the same text, [batch, outputs], if the method needs them; in a task
             that is answered with text those of every token, [batch, answer length, vocabulary], NaN behind the end.
         phase: name of the role's random streams in this phase, an argument of `kdrun.rng.stream`.

@@ -26,7 +26,8 @@ class BatchLoader:
 
     Args:
         tokens: tokens of the same rows per role; roles with the same tokenization share one object.
-        labels: class indices or scores, [rows], or label sets, [rows, classes]; None hides them from a method that needs none.
+        labels: class indices or scores, [rows], or label sets, [rows, classes]; None hides them from a method that
+            needs none.
         device: the device of the batches.
         teacher_logits: the teacher's logits on these rows, [rows, outputs], for methods that need them.
         split: name of the split of these rows.

@@ -29,8 +29,9 @@ class Split:
 
     Attributes:
         name: `train`, `dev`, `test`, `dev_mismatched`.
-        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index, a
-            fixed-size list of int8, 1 for each class of the row, float32 score, or answer text) and `domain` (int32 index into the task's domains; absent if rows have none).
+        table: columns `text` (string), `text_pair` (string; absent for single texts), `label` (int32 class index,
+            float32 score, answer text, or a fixed-size list of int8 with 1 for each class of the row) and `domain`
+            (int32 index into the task's domains; absent if rows have none).
         origin: the source, for messages, e.g. `SST-2/train.tsv`.
         fingerprint: sha256 of texts and labels, 64 hex digits; part of cache keys.
         notes: remarks on these rows for readers of a result, as sentences.
@@ -55,7 +56,7 @@ class Split:
         return "text_pair" in self.table.column_names
 
     def labels(self) -> np.ndarray:
-        """The labels, [rows]: int32 class indices, float32 scores, or texts; int8 0/1 [rows, classes] for label sets."""
+        """The labels: int32 class indices, float32 scores or texts, [rows], or int8 label sets, [rows, classes]."""
         column = self.table.column("label")
         if not pa.types.is_fixed_size_list(column.type):
             return column.to_numpy()

@@ -76,10 +76,7 @@ def _answer_problems(task: TaskConfig) -> Iterator[Problem]:
         text = f"task={task.name} has {given}; it needs exactly one of task.labels, task.range and task.entities"
         yield Problem(f"{KEY}.labels", task.labels, text)
     elif task.kind is not None and ANSWER_KEYS[task.kind] not in answers:
-        key, text = (
-            ANSWER_KEYS[task.kind],
-            f"needs task.{ANSWER_KEYS[task.kind]}, and the task has {', '.join(answers)}",
-        )
+        text = f"needs task.{ANSWER_KEYS[task.kind]}, and the task has task.{next(iter(answers))}"
         yield _problem(task, "kind", task.kind.value, text)
     for name in ("labels", "entities", "domains"):
         values = getattr(task, name)
@@ -108,7 +105,8 @@ def _metric_problems(task: TaskConfig) -> Iterator[Problem]:
             text = f"has an unknown metric {name!r}{did_you_mean(name, fitting)} {listing}"
             yield _problem(task, "metrics", task.metrics, text)
         elif name not in fitting:
-            text = f"has {name}, a metric of {' and '.join(entries[name].answers)}, and the task has {_answers(task)} {listing}"
+            scored = " and ".join(entries[name].answers)
+            text = f"has {name}, a metric of {scored}, and the task has {_answers(task)} {listing}"
             yield _problem(task, "metrics", task.metrics, text)
     if repeated := _repeated(task.metrics):
         yield _problem(task, "metrics", task.metrics, f"has {repeated!r} more than once")
