@@ -12,12 +12,22 @@ from enum import Enum
 from kdrun.config.fields import MISSING, setting
 
 
+class SpecialTokens(Enum):
+    """Reading of a special token's string, such as [MASK], in a text of the task."""
+
+    keep = "keep"
+    split = "split"
+
+
 @dataclass
 class DataConfig:
     """Source and size of the task's rows."""
 
     name: str = setting(doc="registered source: embedded, folder, hub or generated")
     max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
+    special_tokens: SpecialTokens = setting(
+        SpecialTokens.keep, "strings such as [MASK] or </s> in texts: keep (as the tokenizer does) or split (plain text)"
+    )
     max_train_rows: int | None = setting(None, "train on a seeded subset of this many rows", gt=0)
     train_fraction: float | None = setting(
         None, "share of the training rows of the target domain (of all rows if the run has none)", gt=0, le=1

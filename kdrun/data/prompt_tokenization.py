@@ -42,7 +42,7 @@ def tokenize_with_prompts(
         )
     if len(prompts) != len(columns):
         raise ModelError(f"{len(prompts)} prompts ({', '.join(prompts)}) for rows of {len(columns)} texts")
-    prompt_ids = [backend.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
+    prompt_ids = _prompt_ids(backend, prompts)
     room = max_length - sum(map(len, prompt_ids)) - 1
     if room < len(columns):
         raise ModelError(
@@ -78,6 +78,14 @@ def truncation_lengths(lengths: list[int], room: int) -> list[int]:
         return lengths
     short = min(*lengths, room // 2)
     return [short, room - short] if lengths[0] <= lengths[1] else [room - short, short]
+
+
+def _prompt_ids(backend: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    """Token ids per prompt; strings of special tokens are those tokens, also if texts are read without."""
+    splits_texts, backend.encode_special_tokens = backend.encode_special_tokens, False
+    ids = [backend.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
+    backend.encode_special_tokens = splits_texts
+    return ids
 
 
 def _encode(backend: Tokenizer, texts: list[str]) -> list:

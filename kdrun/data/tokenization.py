@@ -211,7 +211,7 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
             "backend": state,
             "inputs": tokenizer.model_input_names,
             "truncation_side": tokenizer.truncation_side,
-            "split_special_tokens": _backend_of(tokenizer).encode_special_tokens,
+            "split_special_tokens": tokenizer.split_special_tokens,
         }
     )
 
@@ -235,7 +235,8 @@ def _copy(tokenizer: Any) -> Tokenizer:
     from tokenizers import Tokenizer
 
     backend = Tokenizer.from_str(_backend_of(tokenizer).to_str())
-    backend.encode_special_tokens = _backend_of(tokenizer).encode_special_tokens
+    # a deep copy of a tokenizer loses this state of its backend until its first call
+    backend.encode_special_tokens = tokenizer.split_special_tokens
     backend.no_padding()
     backend.no_truncation()
     return backend

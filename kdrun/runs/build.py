@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kdrun import progress, registry
+from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.schema import RunConfig
@@ -20,6 +21,7 @@ from kdrun.data import entities
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.loader import BatchLoader, BatchOrder
 from kdrun.data.samplers import longest_first_batches
+from kdrun.data.special_tokens import split_special_tokens
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
@@ -45,6 +47,9 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     """
     with progress.track("building the models"):
         roles = _build_roles(context)
+    if context.config.data.special_tokens is SpecialTokens.split:
+        for bundle in roles.values():
+            split_special_tokens(bundle.tokenizer)
     if context.requires.shared_vocabulary:
         _check_same_vocabulary(roles)
     elif evaluator.task_type.generates_text and context.requires.teacher:

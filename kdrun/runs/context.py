@@ -15,6 +15,8 @@ from kdrun.config.runtime import CheckpointSelection
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.data.dataset import TaskDataset
+from kdrun.data.special_tokens import special_token_note
+from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize, truncation_note
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
@@ -84,6 +86,11 @@ class PreparedRun(RunContext):
         """The same run with a fine-tuned teacher."""
         return replace(self, roles={**self.roles, "teacher": bundle})
 
+    @property
+    def text_splits(self) -> dict[str, Split]:
+        """The dev splits and, as `train`, the student's training rows."""
+        return self.data.splits | {"train": self.data.student_rows}
+
     def tokens(self, role: str) -> dict[str, TokenizedSplit]:
         """Tokens of the dev splits and, as `train`, of the student's training rows.
 
@@ -91,17 +98,20 @@ class PreparedRun(RunContext):
         """
         if role not in self._tokens:
             bundle = self.roles[role]
-            for other, splits in self._tokens.items():
+            for other, tokens in self._tokens.items():
                 if self.roles[other].tokenizer is bundle.tokenizer and self.roles[other].prompts == bundle.prompts:
-                    self._tokens[role] = splits
-                    return splits
-            length = self.config.data.max_length
+                    self._tokens[role] = tokens
+                    return tokens
+            length, splits = self.config.data.max_length, self.text_splits
             self._tokens[role] = {
-                name: tokenize(split, bundle.tokenizer, length, bundle.prompts)
-                for name, split in (self.data.splits | {"train": self.data.student_rows}).items()
+                name: tokenize(split, bundle.tokenizer, length, bundle.prompts) for name, split in splits.items()
             }
-            if (note := truncation_note(role, self._tokens[role], length)) is not None:
-                self.console.note(note)
+            for note in (
+                truncation_note(role, self._tokens[role], length),
+                special_token_note(role, splits, bundle.tokenizer),
+            ):
+                if note is not None:
+                    self.console.note(note)
         return self._tokens[role]
 
     def dev_tokens(self, role: str) -> dict[str, TokenizedSplit]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.loader import BatchLoader
+from kdrun.data.special_tokens import count_rows
 from kdrun.models import parameters
 from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.export.generated_text import plan
@@ -94,6 +95,7 @@ def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) 
     """Rows and labels that student and teacher read."""
     data = run.data
     by_domain = dict(teacher.rows_read or {}) if teacher else {"all": 0}
+    readers = [role for role in run.used_roles if role != "generator"]
     return {
         "name": data.display_name,
         "source": data.source,
@@ -109,8 +111,9 @@ def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) 
         "rows_by_domain": {name: data.rows_by_domain(name) for name in data.splits},
         "truncated": {
             role: {name: tokens.num_truncated for name, tokens in splits.items() if tokens.num_truncated is not None}
-            for role, splits in ((role, run.tokens(role)) for role in run.used_roles if role != "generator")
+            for role, splits in ((role, run.tokens(role)) for role in readers)
         },
+        "special_tokens": {role: count_rows(run.text_splits, run.roles[role].tokenizer) for role in readers},
     }
 
 

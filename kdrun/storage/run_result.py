@@ -78,6 +78,7 @@ class DataResult(TypedDict):
     rows: dict[str, int]  # split → number of rows
     rows_by_domain: dict[str, dict[str, int]]  # split → domain → number of rows
     truncated: NotRequired[dict[str, dict[str, int]]]  # role → split → rows cut at data.max_length, where known
+    special_tokens: NotRequired[dict[str, dict[str, int]]]  # role → split → rows with special tokens as text, if any
 
 
 class GeneratedTextResult(TypedDict):
