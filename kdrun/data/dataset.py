@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class TaskDataset:
         ood: out-of-domain rows without labels: the training rows of a data-free method.
         generated: generated rows with labels of the teacher that scored them: the training rows of any other method.
         all_domains: the rows of all domains, if this object holds those of one domain.
+        warnings: faults of the training rows that do not stop a run, as sentences.
     """
 
     task: TaskConfig
@@ -49,6 +50,7 @@ class TaskDataset:
     ood: Split | None = None
     generated: Split | None = None
     all_domains: TaskDataset | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def train(self) -> Split:

@@ -8,7 +8,7 @@ from kdrun import registry
 from kdrun.config import domains
 from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.schema import RunConfig
-from kdrun.data import dataset
+from kdrun.data import class_coverage, dataset
 from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.sources import generated_text
@@ -20,15 +20,25 @@ def load_run_data(config: RunConfig) -> TaskDataset:
 
     These are the rows of the task, or of the target domain; or the dev splits with generated text; or, for a data-free
     method, the dev splits with out-of-domain text.
+
+    Raises:
+        DataError: rows cannot be read, or the training rows all have one label.
     """
     if registry.get("method", config.method.name).target.requires.data_free:
         dev = dataset.load_dataset(config.data, config.task, train=False)
         text = _student_text(config, dev)
         return replace(dev, ood=text, notes=[*dev.notes, *text.notes])
     if isinstance(config.data, GeneratedDataConfig):
-        return dataset.load_dataset(config.data, config.task)
+        return _check_labels(dataset.load_dataset(config.data, config.task))
     data, domain = load_task_data(config), domains.target_domain(config.method)
-    return data if domain is None else data.only_domain(domain)
+    return _check_labels(data if domain is None else data.only_domain(domain))
+
+
+def _check_labels(data: TaskDataset) -> TaskDataset:
+    """The same rows with warnings on missing classes; labels of generated text are a teacher's and may all be equal."""
+    if "train" in data.splits:
+        class_coverage.check_labels_differ(data.train, data.task)
+    return replace(data, warnings=class_coverage.coverage_warnings(data.student_rows, data.task))
 
 
 def _student_text(config: RunConfig, dev: TaskDataset) -> Split:

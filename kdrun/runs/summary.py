@@ -55,6 +55,8 @@ def print_header(run: PreparedRun) -> None:
         console.key_values("layers compared, student–teacher", build.layer_facts(run))
     for note in [*data.notes, *(f"{role}: {note}" for role in run.used_roles for note in run.roles[role].notes)]:
         console.note(note)
+    for warning in data.warnings:
+        console.warning(warning)
     if data.ood is not None:
         examples = ood_text.example_rows(data.ood, 3)
         console.key_values("out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in examples])
