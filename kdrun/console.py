@@ -77,7 +77,13 @@ VERBOSITY = "KDRUN_VERBOSITY"
 
 
 class Console:
-    """Print the progress and the results of a run."""
+    """Print the progress and the results of a run.
+
+    Attributes:
+        shows_progress: whether long activities appear, as bars or lines.
+    """
+
+    shows_progress = True
 
     def __init__(self, rich: RichConsole | None = None) -> None:
         self.rich = rich or RichConsole(file=cast(IO[str], StandardOutput()), highlight=False, soft_wrap=True)
@@ -148,6 +154,18 @@ class QuietConsole(Console):
         if text not in self.printed:
             self.printed.add(text)
             super().warning(text)
+
+
+class WarningConsole(QuietConsole):
+    """Console of -q: errors, and each warning once."""
+
+    shows_progress = False
+
+    def note(self, text: str) -> None:
+        """Print nothing."""
+
+    def progress(self, text: str) -> None:
+        """Print nothing."""
 
 
 class ConsoleHandler(logging.Handler):

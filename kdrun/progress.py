@@ -206,7 +206,10 @@ _state = _ProgressState()
 
 @contextmanager
 def show_on(console: Console, clock: Callable[[], float] = time.monotonic) -> Iterator[ProgressDisplay]:
-    """Show the activities inside the context on a console; a context inside another one uses the outer console."""
+    """Show the activities inside the context on a console, unless it shows none.
+
+    A context inside another one uses the outer console.
+    """
     if _state.display is not None:
         display, number = _state.display, len(_state.display.activities)
         try:
@@ -215,6 +218,9 @@ def show_on(console: Console, clock: Callable[[], float] = time.monotonic) -> It
             display.close_from(number)
         return
     display, stop = ProgressDisplay(console, clock), threading.Event()
+    if not console.shows_progress:
+        yield display
+        return
     thread = threading.Thread(target=_tick, args=(display, stop), name="kdrun-progress", daemon=True)
     if not console.rich.is_terminal:  # on a terminal rich has such a thread
         thread.start()

@@ -31,7 +31,7 @@ kdrun {version}: knowledge distillation of language models, composed from config
   kdrun config=RUN_DIR/config.yaml seed=2   start a run from a saved config, with overrides
   kdrun dry_run=true …                      build everything, run one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
-  kdrun -q …                                print notes, warnings and one line per run; -v: debug messages too
+  kdrun -q …                                print warnings and one line per run; -v: debug messages too
 
 Subcommands (details: kdrun SUBCOMMAND --help)
 {subcommands}
@@ -267,10 +267,10 @@ def hydra_job(composed: DictConfig) -> None:
 
             recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
             result = runner.run(remaining, console, recorded)
-            if result is not None and student_alone.applies(config):
-                _distilled.append((config, recorded, result))
             if result is not None and verbosity.is_quiet():
                 sys.stdout.write(f"{verbosity.score_line(result)}\n")
+            elif result is not None and student_alone.applies(config):
+                _distilled.append((config, recorded, result))
     except RECOVERABLE_ERRORS as error:
         user_error = (
             as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None

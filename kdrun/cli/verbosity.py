@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdrun.console import VERBOSITY, Console, QuietConsole
+from kdrun.console import VERBOSITY, Console, WarningConsole
 
 if TYPE_CHECKING:
     from kdrun.storage.run_result import RunResult
@@ -35,11 +35,11 @@ def is_verbose() -> bool:
 
 def run_console() -> Console:
     """Console of a run."""
-    return QuietConsole() if is_quiet() else Console()
+    return WarningConsole() if is_quiet() else Console()
 
 
 def score_line(result: RunResult) -> str:
-    """The score of a run and its id, for -q."""
+    """Method, data and score of a run, for -q."""
     from kdrun.formatting import percent
     from kdrun.storage.run_result import headline_score
 

@@ -26,7 +26,8 @@ class DataConfig:
     name: str = setting(doc="registered source: embedded, folder, hub or generated")
     max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
     special_tokens: SpecialTokens = setting(
-        SpecialTokens.keep, "strings such as [MASK] or </s> in texts: keep (as the tokenizer does) or split (plain text)"
+        SpecialTokens.keep,
+        "strings such as [MASK] or </s> in texts: keep (as the tokenizer) or split (plain text)",
     )
     max_train_rows: int | None = setting(None, "train on a seeded subset of this many rows", gt=0)
     train_fraction: float | None = setting(

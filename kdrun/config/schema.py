@@ -49,7 +49,8 @@ class RunConfig:
     retry: bool = setting(False, "with `kdrun -m`: also repeat failed cells")
     student_alone: bool = setting(
         False,
-        "after a run with a teacher, also train the same student without one (method=finetune), and print the gain",
+        "after a run with a teacher, also train the same student without one (method=finetune), and print the gain; "
+        "not with -q",
     )
     report: bool = setting(True, "write report.html into the run's directory")
     tracker: Tracker = setting(Tracker.none, "also send metrics to a tracker; metrics.jsonl is always written")

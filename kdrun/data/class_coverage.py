@@ -23,8 +23,8 @@ def check_labels_differ(rows: Split, task: TaskConfig) -> None:
     value = labels[0].as_py()
     label = f"class {task.labels[value]}" if task.labels else f"label {value!r}"
     raise DataError(
-        f"all {plural(rows.num_rows, 'training row')} of {task.name} ({rows.origin}) have the {label}, so a model would "
-        "learn to answer it always; check the label column, or train on more rows (data.max_train_rows, "
+        f"all {plural(rows.num_rows, 'training row')} of {task.name} ({rows.origin}) have the {label}, so a model "
+        "would learn to answer it always; check the label column, or train on more rows (data.max_train_rows, "
         "data.train_fraction)"
     )
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console as RichConsole
 from rich.progress import Progress
 
-from kdrun.console import Console, QuietConsole, log_to
+from kdrun.console import Console, QuietConsole, WarningConsole, log_to
 from kdrun.formatting import CONTROL, escape_control
 from kdrun.runs.summary import score_rows
 from kdrun.training.progress import ProgressCallback
@@ -70,6 +70,20 @@ def test_a_quiet_console_prints_each_logged_warning_once() -> None:
             log.info("progress")
             log.warning("attention")
     assert text.getvalue() == "warning  attention\n"
+
+
+def test_the_console_of_q_prints_warnings_and_errors_only() -> None:
+    text = io.StringIO()
+    console = WarningConsole(RichConsole(file=text, width=100, force_terminal=False))
+    for _ in range(2):
+        console.note("a note")
+        console.print("a line")
+        console.progress("a step")
+        console.key_values("title", [("a", "b")])
+        console.table("title", ["a"], [["b"]])
+        console.warning("attention")
+    console.error("stop")
+    assert text.getvalue() == "warning  attention\nerror  stop\n"
 
 
 @pytest.mark.parametrize(

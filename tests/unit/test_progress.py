@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from kdrun import progress
-from kdrun.console import Console, QuietConsole
+from kdrun.console import Console, QuietConsole, WarningConsole
 
 
 class Clock:
@@ -36,6 +36,16 @@ def test_without_a_terminal_a_line_appears_every_ten_seconds(console_class: type
         "  student, train: 40 of 200 steps (20 %)  about 40 s left  loss 0.5000  64 examples/s",
         "  student, train: 80 of 200 steps (40 %)  about 30 s left  loss 0.5000  64 examples/s",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_console_of_q_shows_no_activity(terminal: bool) -> None:
+    console, text, clock = display(terminal, WarningConsole)
+    with progress.show_on(console, clock), progress.track("student, train", 200, "steps") as activity:
+        for _ in range(100):
+            clock.now += 0.25
+            activity.advance(details=lambda: pytest.fail("details are read for nobody"))
+    assert text.getvalue() == ""
 
 
 def test_details_are_read_only_when_they_are_shown() -> None:

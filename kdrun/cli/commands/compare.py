@@ -35,12 +35,13 @@ def main(args: list[str]) -> int:
     """
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
+    from kdrun.cli.verbosity import run_console
     from kdrun.config import options
     from kdrun.console import Console
 
     args, console = current_overrides(args), Console()
     settings, overrides = options.parse_options(CompareOptions, args, others=True)
-    with progress.show_on(console):
+    with progress.show_on(run_console()):
         return _compare(settings, overrides, shlex.join(["kdrun", "compare", *args]), console)
 
 

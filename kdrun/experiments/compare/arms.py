@@ -156,7 +156,7 @@ def run_missing(
         console: where to print.
         clock: seconds since any moment.
     """
-    quiet, seconds = QuietConsole(console.rich), list[float]()
+    quiet, seconds = console if isinstance(console, QuietConsole) else QuietConsole(console.rich), list[float]()
     runs = [(seed, arm) for seed in seeds for arm in arms]
     for number, (seed, arm) in enumerate(runs, start=1):
         started, name = clock(), f"{arm.name}, seed {seed}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from kdrun.config.task import TaskConfig
 from kdrun.errors import TrainingError
+from kdrun.formatting import percent
 from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
 from kdrun.tasks.metrics import CORRELATIONS
@@ -54,8 +55,9 @@ def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation)
     value = scores[split][task.headline]
     if beats_baseline(value, baseline):
         return None
-    value_text = "undefined" if value is None else f"{value:.4f}"
-    message = f"the teacher's {task.headline} on {split} is {value_text}, the majority baseline has {baseline:.4f}: "
+    value_text = "undefined" if value is None else percent(value)
+    message = f"the teacher's {task.headline} on {split} is {value_text}, that of the majority baseline "
+    message += f"{percent(baseline)}: "
     message += (
         f"all rows of {split} have one answer, so no score shows what the teacher has learned"
         if baseline >= 1
@@ -120,7 +122,7 @@ def scale_warning(outputs: Mapping[str, Outputs], teacher_evaluation: TeacherEva
         return None
     return (
         f"the teacher's scores on {split} are on another scale: they go from {scores.min():.2f} to {scores.max():.2f}, "
-        f"the gold scores from {gold.min():.2f} to {gold.max():.2f}; its pearson is {correlation:.4f}, but its squared "
-        f"error {error:.2f}, and that of the mean gold score is {variance:.2f}. The student learns the teacher's scale "
-        "(method.soft_weight): take a teacher of this task's scale, or train this one on it (teacher.fine_tune=always)"
+        f"the gold scores from {gold.min():.2f} to {gold.max():.2f}; its pearson is {percent(correlation)}, but its "
+        f"squared error {error:.2f}, and that of the mean gold score is {variance:.2f}. The student learns the "
+        "teacher's scale (method.soft_weight): take a teacher of this task's scale, or train this one on it (teacher.fine_tune=always)"
     )

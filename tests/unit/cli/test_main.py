@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 
 from kdrun.cli import main, verbosity
 from kdrun.config import compose
-from kdrun.console import VERBOSITY, QuietConsole
+from kdrun.console import VERBOSITY, WarningConsole
 from kdrun.errors import BusyError, DataError
-from kdrun.experiments import sweeps
+from kdrun.experiments import student_alone, sweeps
 from kdrun.runs import runner
 
 
@@ -190,7 +190,21 @@ def test_verbosity_flags_are_taken_from_any_place(
     monkeypatch.setenv(VERBOSITY, "quiet")
     assert verbosity.take_verbosity(["seed=1", *flags, "-m"]) == ["seed=1", "-m"]
     assert os.environ.get(VERBOSITY) == level
-    assert isinstance(verbosity.run_console(), QuietConsole) == (level == "quiet")
+    assert isinstance(verbosity.run_console(), WarningConsole) == (level == "quiet")
+
+
+@pytest.mark.parametrize("flags", [[], ["-q"]], ids=str)
+def test_the_student_alone_is_trained_only_where_its_gain_is_printed(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headline, metrics = {"split": "dev", "metric": "accuracy"}, {"dev": {"accuracy": 0.5}}
+    result = {"method": "kd", "data": {"name": "toy"}, "headline": headline, "student": {"metrics": metrics}}
+    trained: list[str] = []
+    monkeypatch.setattr(runner, "run", lambda *_: result)
+    monkeypatch.setattr(student_alone, "train_and_print", lambda config, *_: trained.append(config.method.name))
+    assert main.run(["method=kd", "task=sst2", *flags]) == 0
+    assert trained == ([] if flags else ["kd"])
+    assert ("kd on toy: dev accuracy 50.0 %" in capsys.readouterr().out) == bool(flags)
 
 
 def test_only_the_cells_of_this_command_line_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
