@@ -124,5 +124,6 @@ def scale_warning(outputs: Mapping[str, Outputs], teacher_evaluation: TeacherEva
         f"the teacher's scores on {split} are on another scale: they go from {scores.min():.2f} to {scores.max():.2f}, "
         f"the gold scores from {gold.min():.2f} to {gold.max():.2f}; its pearson is {percent(correlation)}, but its "
         f"squared error {error:.2f}, and that of the mean gold score is {variance:.2f}. The student learns the "
-        "teacher's scale (method.soft_weight): take a teacher of this task's scale, or train this one on it (teacher.fine_tune=always)"
+        "teacher's scale (method.soft_weight): take a teacher of this task's scale, or train this one on "
+        "it (teacher.fine_tune=always)"
     )
