@@ -27,6 +27,7 @@ from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.suggestions import suggest_choice, suggest_key
 from kdrun.config.validation.rules import validate
+from kdrun.config.validation.teacher_models import settings_without_effect
 from kdrun.config.validation.unused import overruled_settings
 from kdrun.errors import ConfigError, Problem, did_you_mean
 from kdrun.storage.key_aliases import REMOVED_METHOD_KEYS
@@ -147,7 +148,7 @@ def _validate(composed: DictConfig, given: set[str]) -> list[Problem]:
         config = to_config(composed)
     except ConfigError as error:  # the task has no protocol by domain
         return error.problems
-    return [*validate(config), *overruled_settings(config, given)]
+    return [*validate(config), *overruled_settings(config, given), *settings_without_effect(config, given)]
 
 
 def _one_at_a_time(alternatives: list[list[str]]) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kdrun.config.recorded_files import content_digest
 from kdrun.config.schema import RunConfig
 from kdrun.storage.hashing import digest
 from kdrun.storage.serialization import to_plain
@@ -21,5 +22,6 @@ def identity(config: Any) -> dict[str, Any]:
 
 
 def config_hash(config: RunConfig) -> str:
-    """A hash of a config's identity, 16 hex digits."""
-    return digest(identity(config))[:16]
+    """A hash of a config's identity and of the content of a recorded teacher's files, 16 hex digits."""
+    content = content_digest(config)
+    return digest(identity(config) | ({} if content is None else {"teacher_content": content}))[:16]

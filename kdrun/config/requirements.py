@@ -46,6 +46,19 @@ class Requirements:
     inputs: tuple[str, ...] = ("student",)
     """The roles whose model inputs a batch carries."""
 
+    @property
+    def uses_of_teacher_model(self) -> list[str]:
+        """Uses of the teacher besides its logits on the training rows, as sentences; empty if these suffice."""
+        uses = {
+            "it computes gradients through the teacher": "teacher" in self.embeddings,
+            "it compares hidden states": self.hidden_states,
+            "it compares attention maps": self.attentions,
+            "its teacher is a meta-teacher": self.meta_teacher,
+            "the teacher reads generated text": self.generator and "teacher" in self.inputs,
+        }
+        named = [text for text, applies in uses.items() if applies]
+        return named or (["the teacher reads every batch"] if "teacher" in self.inputs else [])
+
 
 def requirements_of(config: RunConfig) -> Requirements:
     """The requirements of the configured method."""

@@ -15,7 +15,7 @@ from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConf
 from kdrun.config.optim import LossConfig, OptimConfig
 from kdrun.config.runtime import CheckpointConfig, CheckpointSelection, RuntimeConfig, Tracker
 from kdrun.config.task import TaskConfig
-from kdrun.config.teacher import PretrainedTeacherConfig, ScratchTeacherConfig
+from kdrun.config.teacher import PretrainedTeacherConfig, RecordedTeacherConfig, ScratchTeacherConfig
 
 
 @dataclass
@@ -64,7 +64,11 @@ class RunConfig:
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "data": DATA_SOURCES,
-    "teacher": {"pretrained": PretrainedTeacherConfig, "scratch": ScratchTeacherConfig},
+    "teacher": {
+        "pretrained": PretrainedTeacherConfig,
+        "scratch": ScratchTeacherConfig,
+        "recorded": RecordedTeacherConfig,
+    },
     "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},
     "corpus": CORPUS_SOURCES,

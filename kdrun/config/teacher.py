@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from kdrun.config.fields import setting
 from kdrun.config.model import PretrainedConfig, ScratchConfig
@@ -70,6 +71,23 @@ class TeacherOptions:
         None, "the domains it learns from, and how; null is meta where the method requires it, else single or mixed"
     )
     meta: MetaTeacherConfig = setting(MetaTeacherConfig(), "how a meta-teacher learns")
+
+
+@dataclass
+class RecordedTeacherConfig(TeacherOptions):
+    """Answers of a teacher in a file, or of several teachers, whose probabilities are averaged.
+
+    No model is loaded: methods that need only the teacher's answers on their training rows can use it.
+    """
+
+    name: str = setting("recorded", "registered builder")
+    path: Any = setting(
+        None,
+        "a .jsonl or .parquet file of answers, or a list of files; null is the generated text that the student "
+        "trains on (data=generated)",
+    )
+    weights: list[float] = setting([], "weight of each file in the average; empty is equal weights", ge=0)
+    labels: Any = setting(None, "classes of the files, as {name there: name in the task}; null matches by name")
 
 
 @dataclass

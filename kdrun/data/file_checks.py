@@ -13,6 +13,7 @@ from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.model import ModelConfig
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
+from kdrun.data.recorded import teacher as recorded_teacher
 from kdrun.data.sources import generated_text
 from kdrun.errors import DataError, did_you_mean
 
@@ -39,6 +40,11 @@ def _problems(config: RunConfig, needs: Requirements) -> Iterator[str]:
         yield str(error)
     except OSError as error:
         yield f"{error.filename} cannot be read: {error.strerror}"
+    if needs.teacher:
+        try:
+            recorded_teacher.check_files(config)
+        except DataError as error:
+            yield str(error)
     for role in ("teacher", "student", "generator"):
         takes_part = {"teacher": needs.teacher or config.student.starts_from_teacher, "generator": needs.generator}
         section = getattr(config, role)

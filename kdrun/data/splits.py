@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Split:
         fingerprint: sha256 of texts and labels, 64 hex digits; part of cache keys.
         notes: remarks on these rows for readers of a result, as sentences.
         synthetic: whether a grammar wrote the rows instead of people.
+        row_numbers: number of each row in the split as its source gave it, [rows]; None for a whole split.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Split:
     fingerprint: str
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    row_numbers: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def num_rows(self) -> int:
@@ -79,7 +81,8 @@ class Split:
     def select(self, indices: np.ndarray) -> Split:
         """These rows, in this order, as a new split with its own fingerprint."""
         table = self.table.take(pa.array(indices))
-        return dataclasses.replace(self, table=table, fingerprint=content_hash(table))
+        numbers = np.asarray(indices) if self.row_numbers is None else self.row_numbers[indices]
+        return dataclasses.replace(self, table=table, fingerprint=content_hash(table), row_numbers=numbers)
 
 
 def make_split(

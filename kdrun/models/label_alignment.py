@@ -6,7 +6,6 @@ wrong order raises no error, and gives a teacher that is confidently wrong.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,29 +14,8 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kdrun.config.task import TaskConfig
+from kdrun.data.class_names import CANONICAL, GENERIC, plain
 from kdrun.models.families import output_layer
-
-GENERIC = re.compile(r"label_?\d+|\d+")
-"""Names of classes that say nothing, in lower case."""
-
-
-ALIASES = (
-    ("negative", "neg"),
-    ("positive", "pos"),
-    ("neutral", "neu"),
-    ("entailment", "entail", "entails", "entailed"),
-    ("contradiction", "contradict", "contradicts", "contradictory"),
-    ("not_entailment", "non_entailment", "no_entailment"),
-    ("equivalent", "paraphrase"),
-    ("not_equivalent", "non_equivalent", "not_paraphrase", "non_paraphrase"),
-    ("duplicate", "is_duplicate"),
-    ("not_duplicate", "non_duplicate"),
-    ("acceptable", "grammatical"),
-    ("unacceptable", "not_acceptable", "ungrammatical"),
-)
-"""Names of one class in different checkpoints, in lower case."""
-
-CANONICAL = {name: group[0] for group in ALIASES for name in group}
 
 
 @dataclass(frozen=True)
@@ -72,10 +50,6 @@ def set_labels(config: PreTrainedConfig, task: TaskConfig) -> None:
 def names_of(config: PreTrainedConfig) -> list[str]:
     """Names of a checkpoint's outputs, in their order."""
     return [str(name) for _, name in sorted((int(i), name) for i, name in (config.id2label or {}).items())]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-\s]+", "_", name.strip().lower())
 
 
 def compare(names: list[str], task: TaskConfig, mapping: Mapping[str, str] | None = None, key: str = "labels") -> Fit:
@@ -114,7 +88,7 @@ def multi_label_fit(task: TaskConfig) -> Fit:
 
 def _compare_names(names: list[str], mapped: list[str], targets: list[str], task: str, key: str) -> Fit:
     order = list(range(len(targets)))
-    plain_names, plain_targets = [_plain(name) for name in mapped], [_plain(name) for name in targets]
+    plain_names, plain_targets = [plain(name) for name in mapped], [plain(name) for name in targets]
     if plain_names == plain_targets:
         return Fit(order, note=None if mapped == names else f"{key}: {_pairs(names, targets, order)}")
     if all(GENERIC.fullmatch(name) for name in plain_names):
@@ -123,7 +97,9 @@ def _compare_names(names: list[str], mapped: list[str], targets: list[str], task
     if sorted(plain_names) == sorted(plain_targets):
         note = f"label order of the checkpoint ({', '.join(names)}) differs: rows permuted to {', '.join(targets)}"
         return Fit([plain_names.index(name) for name in plain_targets], note=note)
-    same_names, same_targets = ([CANONICAL.get(name, name) for name in plain] for plain in (plain_names, plain_targets))
+    same_names, same_targets = (
+        [CANONICAL.get(name, name) for name in names_of_one] for names_of_one in (plain_names, plain_targets)
+    )
     if sorted(same_names) == sorted(same_targets) and len(set(same_names)) == len(same_names):
         order = [same_names.index(name) for name in same_targets]
         return Fit(order, note=f"class names of the checkpoint: {_pairs(names, targets, order)}")

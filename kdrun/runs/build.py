@@ -15,7 +15,7 @@ from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.schema import RunConfig
-from kdrun.config.teacher import DomainStrategy
+from kdrun.config.teacher import DomainStrategy, RecordedTeacherConfig
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
 from kdrun.data.dataset import TaskDataset
@@ -32,6 +32,7 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
 from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
+from kdrun.runs.recorded import recorded_teacher
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training import pretraining
@@ -43,8 +44,10 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
 
     Raises:
         ConfigError: a model from the hub does not fit the task or the method.
+        DataError: a recorded teacher lacks rows of the student.
         ModelError: models do not fit each other.
     """
+    recorded = recorded_teacher(context, data)
     with progress.track("building the models"):
         roles = _build_roles(context)
     if context.config.data.special_tokens is SpecialTokens.split:
@@ -57,19 +60,21 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     if context.requires.paired_layers:
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
-    if context.requires.teacher and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
+    needs_model = context.requires.teacher and recorded is None
+    if needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
         saving.check_savable(roles["teacher"], "teacher")
     saving.check_savable(roles["student"], "student")
     for bundle in roles.values():
         bundle.model.to(context.accelerator.device)
-    return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles)
+    return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles, recorded=recorded)
 
 
 def _build_roles(context: RunContext) -> dict[str, ModelBundle]:
     """Build teacher (if the method or the student needs one), student and generator."""
     config, requires = context.config, context.requires
+    is_recorded = isinstance(config.teacher, RecordedTeacherConfig)
     needed = {
-        "teacher": requires.teacher or config.student.starts_from_teacher,
+        "teacher": (requires.teacher and not is_recorded) or config.student.starts_from_teacher,
         "student": True,
         "generator": requires.generator,
     }
@@ -194,8 +199,9 @@ def _shared_vocabulary(run: PreparedRun) -> SharedVocabulary:
 
 
 def teacher_evaluation(run: PreparedRun) -> finetune.TeacherEvaluation:
-    """Dev rows and metrics by which the teacher is evaluated."""
-    return finetune.TeacherEvaluation(run.config, run.dev_tokens("teacher"), run.evaluator, run.accelerator)
+    """Dev rows and metrics by which the teacher is evaluated; a recorded teacher needs no tokens."""
+    tokens = {} if run.recorded is not None else run.dev_tokens("teacher")
+    return finetune.TeacherEvaluation(run.config, tokens, run.evaluator, run.accelerator)
 
 
 def make_checkpoint_manager(
@@ -244,6 +250,8 @@ def make_loader(run: PreparedRun, method: Method, teacher: TeacherResult | None 
 
 def _teacher_logits(run: PreparedRun) -> np.ndarray:
     """The teacher's logits on the student's rows, [rows, outputs]; a dry run computes those of its steps only."""
+    if run.recorded is not None:
+        return run.recorded.logits
     config, bundle, tokens = run.config, run.roles["teacher"], run.tokens("teacher")["train"]
     if not config.dry_run:
         return logits.cached_logits(bundle, tokens, teacher_evaluation(run))

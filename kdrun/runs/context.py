@@ -15,6 +15,7 @@ from kdrun.config.runtime import CheckpointSelection
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
 from kdrun.data.dataset import TaskDataset
+from kdrun.data.recorded.teacher import RecordedTeacher
 from kdrun.data.special_tokens import special_token_note
 from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize, truncation_note
@@ -70,11 +71,13 @@ class PreparedRun(RunContext):
         data: rows of the run.
         evaluator: scores models on the dev splits.
         roles: role → model; the teacher is fine-tuned once `prepare_teacher` has run.
+        recorded: answers of a recorded teacher on the rows, which takes the place of a teacher's model.
     """
 
     data: TaskDataset
     evaluator: Evaluator
     roles: Mapping[str, ModelBundle]
+    recorded: RecordedTeacher | None = None
     _tokens: dict[str, dict[str, TokenizedSplit]] = field(default_factory=dict, repr=False)
 
     @property
@@ -136,16 +139,17 @@ class TeacherResult:
     """The final teacher of a run.
 
     Attributes:
-        bundle: the frozen model.
-        outputs: split → its outputs on the dev rows; empty in a dry run.
-        scores: scores of these outputs; None in a dry run.
+        bundle: the frozen model; None for a recorded teacher.
+        outputs: split → its outputs on the dev rows; empty in a dry run, and without splits that a recorded teacher
+            does not cover.
+        scores: scores of these outputs, of a split without outputs None per metric; None in a dry run.
         modules: modules besides the model that methods use, by role.
         rows_read: number of distinct rows of its fine-tuning, by domain or as `all`; None if an older cache entry
-            does not record it.
+            does not record it, or for a recorded teacher.
         transferability: weight of each student row, [rows]; None without a meta-teacher.
     """
 
-    bundle: ModelBundle
+    bundle: ModelBundle | None
     outputs: Mapping[str, Outputs] = field(default_factory=dict)
     scores: Scores | None = None
     modules: Mapping[str, nn.Module] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kdrun.config import domains
 from kdrun.config.identity import config_hash
@@ -34,12 +34,14 @@ from kdrun.storage.run_result import (
     ModelResult,
     RunResult,
     Scores,
+    TeacherModelResult,
     TimeResult,
     headline_score,
     read_result,
 )
 from kdrun.tasks.metrics import mean_over_domains
 
+M = TypeVar("M", ModelResult, TeacherModelResult)
 Runner = Callable[[RunConfig, Console, Sequence[str], str], RunResult | None]
 """Function that runs a part of a run: config, console, overrides, `run_id` of the whole run."""
 
@@ -161,8 +163,10 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
     }
 
 
-def _merge_models(models: list[ModelResult], metrics: Sequence[str]) -> ModelResult:
-    return {**models[0], "metrics": _mean_scores([model["metrics"] for model in models], metrics)}
+def _merge_models(models: list[M], metrics: Sequence[str]) -> M:
+    merged = models[0].copy()
+    merged["metrics"] = _mean_scores([model["metrics"] for model in models], metrics)
+    return merged
 
 
 def _merge_data(parts: list[DataResult], name: str) -> DataResult:

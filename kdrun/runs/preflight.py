@@ -16,6 +16,7 @@ from kdrun.errors import ModelError
 from kdrun.formatting import duration, num_bytes, percent
 from kdrun.methods.phases import num_steps, steps_by_role
 from kdrun.runs.context import PreflightCheck, PreparedRun, TeacherResult
+from kdrun.runs.recorded import why_unknown
 from kdrun.training.step_checks import FirstStepReport
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[Prefli
     """Report the teacher's score. The teacher stage has already rejected a weak teacher."""
     if not run.requires.teacher:
         yield PreflightCheck("teacher", ok=True, value="none needed")
+        return
+    split, metric = run.config.task.dev_splits[0], run.config.task.headline  # as in the check for weak teachers
+    unknown = why_unknown(run).get(split)
+    if unknown is not None:
+        yield PreflightCheck("teacher's score", ok=True, value=unknown)
     elif teacher is not None and teacher.scores is not None:
-        split, metric = run.config.task.dev_splits[0], run.config.task.headline  # as in the check for weak teachers
         value = teacher.scores[split][metric]
         score = "undefined" if value is None else percent(value)
         yield PreflightCheck("teacher's score", ok=True, value=f"{split} {metric} {score}")
@@ -133,8 +138,11 @@ def _flags(requested: list[str]) -> dict[str, bool]:
 
 
 def _modes(run: PreparedRun) -> PreflightCheck:
-    training = run.requires.teacher and run.roles["teacher"].model.training
-    mode = "none" if not run.requires.teacher else "training" if training else "evaluation, without dropout"
+    teacher = run.roles.get("teacher") if run.requires.teacher else None
+    training = teacher is not None and teacher.model.training
+    mode = "none" if teacher is None else "training" if training else "evaluation, without dropout"
+    if run.recorded is not None:
+        mode = "recorded, no model"
     return PreflightCheck(
         "teacher's mode", ok=not training, value=mode, remedy="a teacher with dropout has random outputs"
     )
@@ -146,7 +154,7 @@ def _disk(run: PreparedRun) -> PreflightCheck:
     num_checkpoints = run.config.checkpoint.keep_last + 1  # the newest is written before the oldest is deleted
     copies = STORED_COPIES + COPIES_PER_CHECKPOINT * num_checkpoints
     needed = copies * sizes["student"] + sizes.get("teacher", 0) * run.requires.teacher
-    if run.requires.teacher_logits and not run.evaluator.task_type.generates_text:
+    if run.requires.teacher_logits and run.recorded is None and not run.evaluator.task_type.generates_text:
         needed += 4 * run.data.student_rows.num_rows * run.config.task.num_outputs
     destination = Path(run.config.run_dir or run.config.output_dir).resolve()
     free = shutil.disk_usage(next(path for path in (destination, *destination.parents) if path.exists())).free

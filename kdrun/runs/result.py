@@ -11,6 +11,7 @@ from kdrun.models import parameters
 from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.export.generated_text import plan
 from kdrun.runs.provenance import provenance
+from kdrun.runs.recorded import why_unknown
 from kdrun.storage.run_result import (
     SCHEMA,
     CheckpointResult,
@@ -21,10 +22,13 @@ from kdrun.storage.run_result import (
     RunResult,
     Scores,
     StoppedRole,
+    TeacherModelResult,
 )
 from kdrun.training.trainer import TrainResult
 from kdrun.version import __version__
 
+NO_MODEL = "the teacher is recorded: its files have answers, and do not describe its model"
+"""Why facts about the model of a recorded teacher are null."""
 TRAINED_ROLES: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
 
 
@@ -49,8 +53,9 @@ def build_result(
     config = run.config
     split, metric = config.task.report_split, config.task.headline
     student = _model(run, "student", scores)
-    teacher_model = _model(run, "teacher", teacher.scores) if teacher and teacher.scores else None
+    teacher_model = _teacher(run, teacher.scores) if teacher and teacher.scores else None
     score, teacher_score = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
+    teacher_params = teacher_model["params"] if teacher_model else None
     rate = training.examples / training.train_seconds if training.train_seconds else None
     result: RunResult = {
         "schema": SCHEMA,
@@ -67,7 +72,7 @@ def build_result(
         "teacher": teacher_model,
         "student": student,
         "retention": score / teacher_score if score is not None and teacher_score else None,
-        "compression": teacher_model["params"] / student["params"] if teacher_model else None,
+        "compression": teacher_params / student["params"] if teacher_params is not None else None,
         "time": {
             "total_s": round(run.stopwatch.seconds(), 2),
             "train_s": round(training.train_seconds, 2),
@@ -84,6 +89,13 @@ def build_result(
     }
     result["reasons"] = _reasons(result, run)
     return result
+
+
+def _teacher(run: PreparedRun, scores: Scores) -> TeacherModelResult:
+    if run.recorded is not None:
+        return {"name": run.recorded.name, "params": None, "metrics": scores}
+    model = _model(run, "teacher", scores)
+    return {"name": model["name"], "params": model["params"], "metrics": scores}
 
 
 def _model(run: PreparedRun, role: str, scores: Scores) -> ModelResult:
@@ -122,7 +134,8 @@ def _origin(run: PreparedRun) -> GeneratedOrigin | None:
     card = run.data.card
     if card is None:
         return None
-    is_same = run.roles["teacher"].fingerprint == card["teacher"]["fingerprint"] if run.requires.teacher else None
+    teacher = run.roles.get("teacher") if run.requires.teacher else None
+    is_same = teacher.fingerprint == card["teacher"]["fingerprint"] if teacher is not None else None
     return {
         "method": card["method"],
         "seed": card["seed"],
@@ -142,17 +155,25 @@ def _reasons(result: RunResult, run: PreparedRun) -> dict[str, str]:
     if result["data"]["generated"] is None:
         reasons["data.generated"] = "the student did not learn from generated text, or it has no card"
     if result["data"]["train_rows_read_for_teacher"] is None:
-        reasons["data.train_rows_read_for_teacher"] = "the teacher is of an older cache entry, which does not say"
+        older = "the teacher is of an older cache entry, which does not say"
+        reasons["data.train_rows_read_for_teacher"] = older if run.recorded is None else NO_MODEL
     if result["teacher"] is None:
         without = f"method={result['method']} uses no teacher"
         reasons |= {"teacher": without, "retention": without, "compression": without}
-    elif result["retention"] is None:
-        reasons["retention"] = "the headline metric of teacher or student is undefined or zero"
+    else:
+        unknown = why_unknown(run).get(result["headline"]["split"])
+        if result["teacher"]["params"] is None:
+            reasons |= {"teacher.params": NO_MODEL, "compression": NO_MODEL}
+        if result["retention"] is None:
+            undefined = "the headline metric of teacher or student is undefined or zero"
+            reasons["retention"] = f"the teacher's score on {unknown}" if unknown else undefined
     for role in TRAINED_ROLES:
         model = result[role]
         for split, values in model["metrics"].items() if model else ():
             for metric in (name for name, value in values.items() if value is None):
-                reasons[f"{role}.metrics.{split}.{metric}"] = run.evaluator.task_type.why_undefined()
+                unknown = why_unknown(run).get(split) if role == "teacher" else None
+                why = f"the score on {unknown}" if unknown else run.evaluator.task_type.why_undefined()
+                reasons[f"{role}.metrics.{split}.{metric}"] = why
     return reasons
 
 

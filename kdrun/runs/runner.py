@@ -13,6 +13,7 @@ from accelerate.utils import release_memory as release_device_memory
 
 from kdrun import progress, registry, signals
 from kdrun.config import domains
+from kdrun.config.recorded_files import content_digest
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
 from kdrun.data import run_data
@@ -204,7 +205,10 @@ def _load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
     dev = {name: data.splits[name] for name in config.task.dev_splits}
     evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
     if run_dir is not None:
-        run_dir.record_environment({"data": data.fingerprint, "device": accelerator.device.type, **versions()})
+        environment = {"data": data.fingerprint, "device": accelerator.device.type, **versions()}
+        if (content := content_digest(config)) is not None:
+            environment["recorded teacher"] = content
+        run_dir.record_environment(environment)
     return data, evaluator
 
 
@@ -220,7 +224,7 @@ def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | Non
     if not run.requires.teacher:
         return run, None
     teacher = teacher_stage.prepare_teacher(run)
-    return run.with_teacher(teacher.bundle), teacher
+    return (run if teacher.bundle is None else run.with_teacher(teacher.bundle)), teacher
 
 
 def _execute(run: PreparedRun) -> RunResult | None:

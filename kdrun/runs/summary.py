@@ -18,7 +18,7 @@ from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.formatting import SYNTHETIC_NOTE, number, param_count, percent, plural
 from kdrun.models import families, parameters
 from kdrun.reporting import generated_text
-from kdrun.runs import build, text_samples
+from kdrun.runs import build, recorded, text_samples
 from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
 from kdrun.storage.json_reader import read_object
@@ -53,7 +53,9 @@ def print_header(run: PreparedRun) -> None:
         console.note(shared if build.shares_vocabulary(run) else different)
     if run.requires.paired_layers:
         console.key_values("layers compared, student–teacher", build.layer_facts(run))
-    for note in [*data.notes, *(f"{role}: {note}" for role in run.used_roles for note in run.roles[role].notes)]:
+    model_notes = [(role, note) for role in run.used_roles for note in run.roles[role].notes]
+    teacher_notes = [("teacher", note) for note in recorded.notes_on(run)]
+    for note in [*data.notes, *(f"{role}: {note}" for role, note in [*teacher_notes, *model_notes])]:
         console.note(note)
     for warning in data.warnings:
         console.warning(warning)
@@ -77,6 +79,8 @@ def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
         facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))
+    if run.recorded is not None:
+        facts.append(("teacher", f"{run.recorded.name}, answers of {', '.join(run.recorded.files)}"))
     for role in run.used_roles:
         bundle = run.roles[role]
         facts.append((role, f"{bundle.name}, {param_count(parameters.count_parameters(bundle.model))} parameters"))

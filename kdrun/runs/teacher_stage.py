@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,16 @@ from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.teacher import DomainStrategy
 from kdrun.data import run_data
 from kdrun.data.dataset import TaskDataset
+from kdrun.data.recorded.teacher import RecordedTeacher
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.errors import ConfigError
 from kdrun.methods.domain_teachers.transferability import transferability
+from kdrun.models.bundle import ModelBundle
 from kdrun.models.domain_embedding import DomainClassifier
 from kdrun.runs import build, summary
 from kdrun.runs.context import PreparedRun, TeacherResult
+from kdrun.storage.run_result import Scores
+from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.teacher import answers, embeddings, finetune, quality
@@ -30,6 +35,8 @@ def prepare_teacher(run: PreparedRun) -> TeacherResult:
     Raises:
         ConfigError: a domain strategy is configured, and the teacher is not to be fine-tuned.
     """
+    if run.recorded is not None:
+        return _score_recorded(run, run.recorded)
     config, bundle = run.config, run.roles["teacher"]
     is_real = run.is_check or not config.dry_run
     needs_finetuning = finetune.needs_finetuning(config.teacher, bundle)
@@ -42,32 +49,54 @@ def prepare_teacher(run: PreparedRun) -> TeacherResult:
             ]
         )
     teacher = fine_tune(run, strategy) if needs_finetuning and is_real else TeacherResult(bundle)
-    teacher.bundle.model.requires_grad_(False).eval()
-    return _evaluate(run, teacher) if is_real else _with_placeholders(run, teacher)
+    final = teacher.bundle or bundle
+    final.model.requires_grad_(False).eval()
+    return _evaluate(run, teacher, final) if is_real else _with_placeholders(run, teacher, final)
 
 
-def _evaluate(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
+def _evaluate(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:
     """Score the teacher on the dev rows.
 
     Raises:
         TrainingError: the teacher is too weak to distill from.
     """
-    evaluation = build.teacher_evaluation(run)
-    outputs = evaluation.outputs(teacher.bundle)
+    outputs = build.teacher_evaluation(run).outputs(bundle)
     scores = run.evaluator.score(outputs)
+    _check(run, outputs, scores)
+    return replace(teacher, outputs=outputs, scores=scores)
+
+
+def _check(run: PreparedRun, outputs: Mapping[str, Outputs], scores: Scores) -> None:
+    """Print notes and warnings on the teacher's outputs, and refuse a weak teacher."""
+    evaluation = build.teacher_evaluation(run)
     summary.print_notes(run, "teacher", outputs)
     for warning in (quality.check_teacher_quality(scores, evaluation), quality.scale_warning(outputs, evaluation)):
         if warning:
             run.console.warning(warning)
-    return replace(teacher, outputs=outputs, scores=scores)
 
 
-def _with_placeholders(run: PreparedRun, teacher: TeacherResult) -> TeacherResult:
+def _score_recorded(run: PreparedRun, recorded: RecordedTeacher) -> TeacherResult:
+    """Score a recorded teacher on the dev splits that its files cover; the metrics of the others are None.
+
+    Raises:
+        TrainingError: the teacher is too weak to distill from.
+    """
+    outputs, splits = recorded.dev_logits, run.config.task.dev_splits
+    scores = run.evaluator.score(outputs)
+    unknown = run.evaluator.majority_baseline()
+    for split in recorded.uncovered:
+        scores[split] = dict.fromkeys(unknown[split])
+    if splits[0] in outputs:
+        _check(run, outputs, scores)
+    return TeacherResult(None, outputs, {split: scores[split] for split in splits}, rows_read=None)
+
+
+def _with_placeholders(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:
     """Add untrained parts of a meta-teacher for a dry run, whose steps do not depend on their values."""
     if not run.requires.meta_teacher:
         return teacher
     dropout = run.config.teacher.meta.dropout
-    branch = DomainClassifier(teacher.bundle.model.config.hidden_size, len(run.config.task.domains), dropout)
+    branch = DomainClassifier(bundle.model.config.hidden_size, len(run.config.task.domains), dropout)
     branch.to(run.accelerator.device).requires_grad_(False).eval()
     ones = np.ones(run.data.student_rows.num_rows, np.float32)
     return replace(teacher, modules={"domain_branch": branch}, rows_read=None, transferability=ones)

@@ -33,6 +33,14 @@ class ModelResult(TypedDict):
     metrics: Scores  # scores on every dev split
 
 
+class TeacherModelResult(TypedDict):
+    """A teacher and its scores."""
+
+    name: str  # architecture and origin, or the files of a recorded teacher, for people
+    params: int | None  # number of parameters; null for a recorded teacher
+    metrics: Scores  # scores on every dev split; null where a recorded teacher has no answers
+
+
 class CheckpointResult(TypedDict):
     """The checkpoint of the student that was evaluated."""
 
@@ -58,7 +66,7 @@ class GeneratedOrigin(TypedDict):
     generator: str  # name of the generator
     command: str  # command of that run
     teacher: str  # teacher that scored the text
-    same_teacher: bool | None  # whether this run has the same teacher; null without a teacher
+    same_teacher: bool | None  # whether this run has the same teacher; null without a teacher's model
     sha256: str  # checksum of the rows
 
 
@@ -138,7 +146,7 @@ class RunResult(TypedDict):
     headline: Headline
     checkpoint: CheckpointResult
     guess: Scores  # scores of the majority baseline
-    teacher: ModelResult | None  # null for a method without a teacher
+    teacher: TeacherModelResult | None  # null for a method without a teacher
     student: ModelResult
     retention: float | None  # student's headline score divided by teacher's
     compression: float | None  # teacher's parameters divided by student's
@@ -157,7 +165,7 @@ class LedgerResult(TypedDict):
     data_name: str
     synthetic: bool
     headline: Headline
-    teacher: ModelResult | None
+    teacher: TeacherModelResult | None
     student: ModelResult
     retention: float | None
     time: TimeResult
@@ -183,7 +191,7 @@ RESULT_SHAPE: dict[str, Shape] = {
     "seed?": (int, None),
     "headline": HEADLINE_SHAPE,
     "student": SIZED_MODEL_SHAPE,
-    "teacher": (SIZED_MODEL_SHAPE, None),
+    "teacher": (MODEL_SHAPE, None),
     "guess?": (SCORES_SHAPE, None),
     "data": {
         "name": str,
@@ -259,6 +267,6 @@ def ledger_result(result: RunResult) -> LedgerResult:
     }
 
 
-def headline_score(headline: Headline, model: ModelResult | None) -> float | None:
+def headline_score(headline: Headline, model: ModelResult | TeacherModelResult | None) -> float | None:
     """A model's score on the headline metric and split; None without a model or where the metric is undefined."""
     return model["metrics"][headline["split"]][headline["metric"]] if model else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
+from kdrun.config.model import ModelConfig
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
@@ -18,6 +19,7 @@ from kdrun.config.validation import (
     machine,
     offline,
     teacher,
+    teacher_models,
     text_to_text,
     unused,
 )
@@ -39,8 +41,9 @@ def validate(config: RunConfig) -> list[Problem]:
     domain_problems = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
     problems += domain_problems or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
+    problems += teacher_models.teacher_model_problems(config, needs)
     problems += _method_problems(config, needs)
-    if needs.paired_layers:
+    if needs.paired_layers and isinstance(config.teacher, ModelConfig):
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))

@@ -93,7 +93,7 @@ def read_generated(path: str, task: TaskConfig) -> GeneratedSplit:
     split = make_split("generated", texts, pa.array(labels, label_type), str(file))
     notes = tuple(_notes(file, split.num_rows, card))
     synthetic = bool(card and card["synthetic"])
-    return GeneratedSplit(split.name, split.table, split.origin, split.fingerprint, notes, synthetic, card)
+    return GeneratedSplit(split.name, split.table, split.origin, split.fingerprint, notes, synthetic, card=card)
 
 
 def read_unlabeled(path: str, task: TaskConfig, rows: int | None, seed: int) -> GeneratedSplit:
@@ -116,7 +116,16 @@ def read_unlabeled(path: str, task: TaskConfig, rows: int | None, seed: int) -> 
     notes = labeled.notes
     if sample.num_rows < labeled.num_rows:
         notes += (f"{sample.num_rows} of these rows are used (ood.rows), drawn with ood.seed={seed}",)
-    return GeneratedSplit(ood.name, ood.table, ood.origin, ood.fingerprint, notes, labeled.synthetic, labeled.card)
+    return GeneratedSplit(
+        ood.name,
+        ood.table,
+        ood.origin,
+        ood.fingerprint,
+        notes,
+        labeled.synthetic,
+        sample.row_numbers,
+        labeled.card,
+    )
 
 
 def find_file(path: Path) -> Path:

@@ -34,7 +34,9 @@ def missing_teacher_reason(run: FinishedRun) -> str | None:
         return "predictions.jsonl is missing or empty"
     if all("teacher_prediction" in row for row in run.predictions):
         return None
-    return run.reason("teacher") or "predictions.jsonl holds no teacher predictions; it was written by an older kdrun"
+    unknown = (run.reason(key) for key in (run.result.get("reasons") or {}) if key.startswith("teacher.metrics."))
+    older = "predictions.jsonl holds no teacher predictions; it was written by an older kdrun"
+    return run.reason("teacher") or next(unknown, None) or older
 
 
 def blocks(run: FinishedRun) -> list[Block]:

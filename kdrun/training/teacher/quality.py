@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from kdrun.config.task import TaskConfig
+from kdrun.config.teacher import RecordedTeacherConfig
 from kdrun.errors import TrainingError
 from kdrun.formatting import percent
 from kdrun.storage.run_result import Scores
@@ -66,9 +68,14 @@ def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation)
     if teacher_evaluation.config.teacher.allow_weak:
         return f"{message} (allowed by teacher.allow_weak=true)"
     raise TrainingError(
-        f"{message}. Train it longer (teacher.finetune_optim.epochs=…), choose a better one (teacher.path=FOLDER), or "
-        "allow it (teacher.allow_weak=true)"
+        f"{message}. {_remedy(teacher_evaluation.config.teacher)}, or allow it (teacher.allow_weak=true)"
     )
+
+
+def _remedy(section: Any) -> str:
+    if isinstance(section, RecordedTeacherConfig):
+        return "Check that its answers belong to these texts and classes, record a better teacher (teacher.path=FILE)"
+    return "Train it longer (teacher.finetune_optim.epochs=…), choose a better one (teacher.path=FOLDER)"
 
 
 def below_chance_hint(value: float | None, task: TaskConfig) -> str:

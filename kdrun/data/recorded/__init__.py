@@ -1,0 +1,1 @@
+"""A teacher's answers in files: read, check, match with rows, write."""
