@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 GENERIC = re.compile(r"label_?\d+|\d+")
 """Names of classes that say nothing, in lower case."""
@@ -76,8 +76,7 @@ class ClassResolver:
         return index
 
 
-def _unique(classes: Sequence[str], form: object) -> dict[str, int]:
+def _unique(classes: Sequence[str], form: Callable[[str], str]) -> dict[str, int]:
     """Form of a name → index of its class, for forms that belong to one class alone."""
-    assert callable(form)
     forms = [form(name) for name in classes]
     return {text: index for index, text in enumerate(forms) if forms.count(text) == 1}

@@ -11,6 +11,7 @@ from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
 from kdrun.config.teacher import RecordedTeacherConfig
 from kdrun.errors import Problem, did_you_mean
+from kdrun.formatting import plural
 
 USED_KEYS = {"recorded": ("name", "path", "weights", "labels", "allow_weak")}
 """Name of a teacher → keys of its section that have an effect."""
@@ -82,7 +83,8 @@ def _path_problems(config: RunConfig, section: RecordedTeacherConfig) -> Iterato
     if len(set(map(str, paths))) < len(paths):
         yield Problem("teacher.path", path, f"teacher.path={path}: a file is named twice; set teacher.weights")
     if weights and len(weights) != len(paths):
-        text = f"teacher.weights={weights}: {len(weights)} weights for {len(paths)} files (teacher.path)"
+        counts = f"{plural(len(weights), 'weight')} for {plural(len(paths), 'file')}"
+        text = f"teacher.weights={weights}: {counts} (teacher.path)"
         yield Problem("teacher.weights", weights, text)
     elif weights and not any(weights):
         yield Problem("teacher.weights", weights, f"teacher.weights={weights}: at least one must be above 0")

@@ -72,7 +72,7 @@ class Matcher:
         logits = self.table.logits[rows]
         if self.task.is_regression:
             return logits.astype(np.float64) / (self.task.range[1] - self.task.range[0])
-        return outputs.probabilities_of(logits)
+        return outputs.probabilities_of(logits, self.task)
 
     def _difference(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         if not len(rows):

@@ -29,22 +29,30 @@ def spread_rest(values: np.ndarray) -> np.ndarray:
     return np.where(is_missing, share[:, None], values)
 
 
-def logits_of(probabilities: np.ndarray) -> np.ndarray:
-    """Log p, with p raised to `MIN_PROBABILITY`; softmax of the result is p again.
+def logits_of(probabilities: np.ndarray, task: TaskConfig) -> np.ndarray:
+    """Logits of probabilities that are at least `MIN_PROBABILITY`: log p, or log p − log(1 − p) of a multi-label task.
+
+    The task's softmax or sigmoid of the result is p again.
 
     Args:
         probabilities: [rows, classes], float64.
+        task: of the rows.
 
     Returns:
         [rows, classes] float32.
     """
+    if task.is_multi_label:
+        clipped = np.clip(probabilities, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
     return np.log(np.maximum(probabilities, MIN_PROBABILITY)).astype(np.float32)
 
 
-def probabilities_of(logits: np.ndarray) -> np.ndarray:
-    """Softmax in float64, [rows, classes]."""
-    shifted = logits.astype(np.float64)
-    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+def probabilities_of(logits: np.ndarray, task: TaskConfig) -> np.ndarray:
+    """Softmax in float64, or the sigmoid of each logit of a multi-label task, [rows, classes]."""
+    logits = logits.astype(np.float64)
+    if task.is_multi_label:
+        return 0.5 * (1 + np.tanh(0.5 * logits))
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
@@ -64,8 +72,6 @@ def average(outputs: Sequence[np.ndarray], weights: Sequence[float], task: TaskC
     if len(outputs) == 1:
         return outputs[0]
     shares = np.asarray(weights, np.float64) / np.sum(weights)
-    if task.is_regression:
-        total = sum(share * one.astype(np.float64) for share, one in zip(shares, outputs, strict=True))
-        return np.asarray(total, np.float32)
-    total = sum(share * probabilities_of(one) for share, one in zip(shares, outputs, strict=True))
-    return logits_of(np.asarray(total))
+    values = [one.astype(np.float64) if task.is_regression else probabilities_of(one, task) for one in outputs]
+    mean = np.tensordot(shares, np.stack(values), axes=1)
+    return mean.astype(np.float32) if task.is_regression else logits_of(mean, task)

@@ -162,8 +162,9 @@ class RowParser:
     def _sum_problem(self, key: str, values: list[float]) -> str:
         """Why values are not the logits or probabilities of one row; empty if they are."""
         num_absent = self._width - len(values)
-        if key == LOGITS:
-            return f"logits lack {num_absent} of {self._width} classes; only probabilities may" if num_absent else ""
+        if key == LOGITS or self.task.is_multi_label:
+            only = f"only probabilities of a task with one class per row may (task={self.task.name})"
+            return f"{key} lack {num_absent} of {self._width} classes; {only}" if num_absent else ""
         total = sum(values)
         if total > 1 + SUM_TOLERANCE or (not num_absent and total < 1 - SUM_TOLERANCE):
             return f"{key} sum to {total:.4g} instead of {'at most ' if num_absent else ''}1"

@@ -98,7 +98,7 @@ def read_table(path: Path, task: TaskConfig, labels: Mapping[str, str] | None = 
     parser = RowParser(task, labels, header.get("classes"))
     problems, columns = RowProblems(str(path)), _Columns()
     for batch in _batches(rows, parser, problems):
-        _add_batch(columns, batch)
+        _add_batch(columns, batch, task)
     problems.raise_if_any(unit, remedy=REMEDY)
     if not columns.pieces:
         raise DataError(f"{path} has no rows; record the teacher again (kdrun label)")
@@ -214,10 +214,10 @@ def _batches(
         yield batch
 
 
-def _add_batch(columns: _Columns, batch: list[tuple[int, AnswerRow]]) -> None:
+def _add_batch(columns: _Columns, batch: list[tuple[int, AnswerRow]], task: TaskConfig) -> None:
     lines, rows = np.array([number for number, _ in batch], np.int64), [row for _, row in batch]
     values = np.array([row.values for row in rows], np.float64)
-    columns.add("logits", _logits(columns, values, rows))
+    columns.add("logits", _logits(columns, values, rows, task))
     codes = [columns.split_names.setdefault(row.split, len(columns.split_names)) for row in rows]
     columns.add("split_codes", np.array(codes, np.int32))
     columns.add("ids", np.array([row.id for row in rows], np.int64))
@@ -234,7 +234,7 @@ def _text_keys(rows: list[AnswerRow]) -> np.ndarray:
     return keys
 
 
-def _logits(columns: _Columns, values: np.ndarray, rows: list[AnswerRow]) -> np.ndarray:
+def _logits(columns: _Columns, values: np.ndarray, rows: list[AnswerRow], task: TaskConfig) -> np.ndarray:
     """The logits of a batch, [rows, outputs] float32; probabilities are completed and counted."""
     chosen = np.flatnonzero([row.form == PROBABILITIES for row in rows])
     complete = outputs.spread_rest(values[chosen])
@@ -242,7 +242,7 @@ def _logits(columns: _Columns, values: np.ndarray, rows: list[AnswerRow]) -> np.
     columns.num_partial += len(set(np.nonzero(np.isnan(values))[0].tolist()))
     columns.rest += float(np.where(np.isnan(values[chosen]), complete, 0.0).sum())
     result = values.astype(np.float32)
-    result[chosen, :] = outputs.logits_of(complete)
+    result[chosen, :] = outputs.logits_of(complete, task)
     return result
 
 

@@ -143,7 +143,8 @@ class _HashableTask:
 
     def __init__(self, task: TaskConfig) -> None:
         self.task = task
-        self._key = (task.name, tuple(task.labels), tuple(task.range), len(task.text), tuple(task.entities))
+        kinds = (task.is_multi_label, tuple(task.range), len(task.text), tuple(task.entities))
+        self._key = (task.name, tuple(task.labels), *kinds)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _HashableTask) and self._key == other._key
