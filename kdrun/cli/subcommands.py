@@ -31,6 +31,10 @@ COMMANDS = {
         "kdrun.cli.commands.report",
         "write a run or a comparison as one HTML file: kdrun report outputs/kd/sst2/…",
     ),
+    "export": (
+        "kdrun.cli.commands.export",
+        "export a student to ONNX, checked against PyTorch: kdrun export RUN_DIR quantize=int8",
+    ),
     "explain": ("kdrun.cli.commands.explain", "describe a method, task, loss, preset or key: kdrun explain kd"),
     "check": ("kdrun.cli.commands.check", "check a run before it is started: kdrun check method=kd task=sst2"),
 }

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdrun.deployment.onnx_model import OUTPUT, check_installed
+from kdrun.deployment.extras import check_onnx_installed
+from kdrun.deployment.onnx_model import OUTPUT, PROBABILITIES
 from kdrun.deployment.saved_model import SavedModel
 from kdrun.errors import ModelError
 from kdrun.models import row_groups
@@ -27,16 +28,19 @@ NOISY_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch._
 NO_ONNX = "export needs one pass per batch; use kdrun predict, or a student of another family"
 
 
-class _Logits(nn.Module):
-    """The logits of a classifier, without its other outputs."""
+class _Outputs(nn.Module):
+    """The logits of a classifier, and the probabilities of its classes."""
 
-    def __init__(self, model: nn.Module, names: list[str]) -> None:
+    def __init__(self, saved: SavedModel, names: list[str]) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.names, self.task = saved.model, names, saved.task
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """The logits [rows, outputs] of the columns of a batch, in the order of `names`."""
-        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits [rows, outputs] of the columns of a batch, in the order of `names`; of classes also probabilities."""
+        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        if self.task.is_regression:
+            return logits
+        return logits, logits.sigmoid() if self.task.is_multi_label else logits.softmax(dim=-1)
 
 
 def check_exportable(saved: SavedModel) -> None:
@@ -67,7 +71,8 @@ def check_exportable(saved: SavedModel) -> None:
 def write_onnx(saved: SavedModel, file: Path) -> None:
     """Write the student of a run as one ONNX file, in fp32, for any number of rows and tokens.
 
-    Inputs are the columns of `TokenizedSplit.batch`, int64 [rows, length]; the output is `logits`, [rows, outputs].
+    Inputs are the columns of `TokenizedSplit.batch`, int64 [rows, length]. Outputs are `logits` and, for classes,
+    `probabilities`, float32 [rows, outputs].
 
     Args:
         saved: a student that passes `check_exportable`.
@@ -77,7 +82,7 @@ def write_onnx(saved: SavedModel, file: Path) -> None:
         ConfigError: a package of the extra `onnx` is missing.
         ModelError: torch cannot export the model.
     """
-    check_installed()
+    check_onnx_installed()
     row_groups.ungroup_rows(saved.model)  # groups for embeddings, of which the file has none
     texts = [text * (saved.num_texts or 1) for text in (TEXTS[2], TEXTS[4])]
     batch = saved.tokenize(texts).batch(np.arange(len(texts)))
@@ -86,14 +91,15 @@ def write_onnx(saved: SavedModel, file: Path) -> None:
     with _quiet():
         try:
             program: Any = torch.onnx.export(
-                _Logits(saved.model, names).eval(),
+                _Outputs(saved, names).eval(),
                 tuple(batch.values()),
                 dynamo=True,
                 verbose=False,
                 input_names=names,
-                output_names=[OUTPUT],
+                output_names=[OUTPUT] if saved.task.is_regression else [OUTPUT, PROBABILITIES],
                 dynamic_shapes=(tuple({0: rows, 1: length} for _ in names),),
             )
+            _strip_notes(program.model)
             program.save(str(file), external_data=False)
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
@@ -101,6 +107,18 @@ def write_onnx(saved: SavedModel, file: Path) -> None:
                 f"{saved.folder}: torch cannot export {type(saved.model).__name__} to ONNX ({type(error).__name__}: "
                 f"{reason}); use kdrun predict, or a student of another family"
             ) from error
+
+
+def _strip_notes(model: Any) -> None:
+    """Remove the exporter's notes on the origin of each node: source lines, and paths of this machine."""
+    graphs = [model.graph, *model.functions.values()]
+    for holder in (model, *graphs):
+        holder.metadata_props.clear()
+        holder.doc_string = None
+    for graph in graphs:
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            node.doc_string = None
 
 
 def quantize_int8(file: Path, target: Path, *, reduce_range: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,24 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdrun.errors import ConfigError, ModelError
+from kdrun.deployment.extras import check_onnx_installed
+from kdrun.errors import ModelError
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 PROVIDER = "CPUExecutionProvider"
-OUTPUT = "logits"
+OUTPUT, PROBABILITIES = "logits", "probabilities"
+"""Outputs of a file; one with a score has only the first."""
 WARNING_LEVEL = 3
 """Errors only: onnxruntime's warnings on graphs are notes for its developers."""
-
-
-def check_installed() -> None:
-    """Check that the packages of the extra `onnx` are installed.
-
-    Raises:
-        ConfigError: one is missing.
-    """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError([f"ONNX files need {', '.join(missing)}: pip install 'kdrun[onnx]'"])
 
 
 class OnnxModel:
@@ -43,7 +32,7 @@ class OnnxModel:
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
-        check_installed()
+        check_onnx_installed()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

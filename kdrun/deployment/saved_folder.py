@@ -83,7 +83,7 @@ def find_saved(path: Path) -> SavedFolder:
         DataError: the task in its `run.json` or its `config.json` has another form.
     """
     if not path.is_dir():
-        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         problem = "it is a file" if path.exists() else f"no such folder{did_you_mean(path.name, names)}"
         raise ModelError(f"{path}: {problem}; name a run directory or a folder that save_pretrained wrote")
     run_dir = path.parent if path.name == STUDENT and (path.parent / RECORD).is_file() else path

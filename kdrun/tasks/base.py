@@ -93,6 +93,14 @@ class TaskType(ABC):
         """A row's label, for predictions.jsonl."""
 
     @abstractmethod
+    def label_value(self, name: Any) -> Any:
+        """A row's label as in `Split.labels`, from its name in predictions.jsonl.
+
+        Raises:
+            ValueError: the task has no such label.
+        """
+
+    @abstractmethod
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
         """View of the task's models as classifiers, for methods that generate text.
 

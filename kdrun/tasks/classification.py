@@ -72,6 +72,10 @@ class ClassificationTask(TaskType):
         """A class by name, or a score."""
         return float(label) if self.task.is_regression else self.task.labels[int(label)]
 
+    def label_value(self, name: Any) -> Any:
+        """The index of a class, or a score."""
+        return float(name) if self.task.is_regression else self.task.labels.index(name)
+
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
         """View with the models' classes unchanged."""
         from kdrun.tasks.class_views import ClassView

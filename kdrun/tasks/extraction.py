@@ -93,6 +93,10 @@ class ExtractionTask(TaskType):
         """The answer's text."""
         return str(label)
 
+    def label_value(self, name: Any) -> Any:
+        """The answer's text."""
+        return str(name)
+
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
         """View by the first word of an answer."""
         from kdrun.tasks.class_views import FirstTokenClassView

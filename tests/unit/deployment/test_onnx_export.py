@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kdrun.deployment import onnx_model
+from kdrun.deployment import extras
 from kdrun.deployment.onnx_export import check_exportable
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.saved_model import load_saved
@@ -26,7 +26,7 @@ def test_missing_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     absent: Any = lambda name, *rest: None if name.startswith("onnx") else find(name, *rest)  # noqa: E731
     monkeypatch.setattr(importlib.util, "find_spec", absent)
     with pytest.raises(ConfigError, match=r"onnx, onnxscript, onnxruntime.*kdrun\[onnx\]"):
-        onnx_model.check_installed()
+        extras.check_onnx_installed()
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
