@@ -1,4 +1,4 @@
-"""Classify a text with the model in this folder: python predict.py TEXT [SECOND_TEXT]."""
+"""Classify a text: python predict.py TEXT [SECOND_TEXT]."""
 
 import json
 import sys
