@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kdrun.data.embedded import TASKS, generate
-from kdrun.data.embedded.generate import CLASSES, SIZES, TEXT_MAKERS, clean_drafts
+from kdrun.data.embedded.generate import CLASSES, LABEL_NOISE, SIZES, TEXT_MAKERS, clean_drafts
 from kdrun.errors import DataError
 from tests.helpers.embedded_rows import LABELED_TASKS, row_keys, sentences_of, splits_of
 
@@ -89,7 +89,8 @@ def test_only_train_labels_are_noisy(task: str) -> None:
         clean = clean_drafts(task, split, 0, SIZES[task][split])
         assert [draft.text for draft in clean] == rows.text
         wrong = sum(draft.label != label for draft, label in zip(clean, rows.label, strict=True)) / len(clean)
-        assert wrong == 0.0 if split != "train" else 0.02 <= wrong <= 0.04
+        share = LABEL_NOISE[task] if split == "train" else 0.0
+        assert wrong == pytest.approx(share, abs=share / 3)
 
 
 def test_rows_and_corpus_are_the_same_in_every_process() -> None:
