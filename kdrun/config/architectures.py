@@ -6,52 +6,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
 
+from kdrun.config.checkpoint_families import CHECKPOINT_FAMILIES
+from kdrun.config.family_spec import FamilySpec, decoder
 
-@dataclass(frozen=True)
-class FamilySpec:
-    """How models of one family are built and how their parts are named in transformers.
-
-    Attributes:
-        title: the family's name in messages.
-        vocabulary: type of vocabulary that is trained for it.
-        depth_keys: keys of a config that hold the number of layers.
-        decoder_depth_key: key of a config that holds the number of decoder layers; empty for a model with one stack.
-        heads_key: key of a config that holds the number of attention heads.
-        layer_list: name of the module list that holds the layers, in the names of the weights; a regular expression.
-        shared_layers: whether all layers have one set of weights.
-        positions: first position id of a text: 0, or the padding id plus 1; or relative positions without ids.
-        reads: tokens whose state a classifier reads: those that the attention mask marks, the last token before
-            padding, or the last end-of-text token.
-        output_layer: dotted name of a classifier's last linear layer; empty where its shape identifies the layer.
-        mlm_head: names of the modules from last hidden states to logits over the vocabulary, in order; empty without
-            such a head.
-        token_types: whether its tokenizer assigns token types to the texts of a pair.
-        is_text_to_text: whether models answer with text; all other families are classifiers.
-        special_ids: argument of the config class → attribute of the tokenizer, besides the padding id.
-        sizes: arguments of the config class whose default is wrong for this family.
-        exact: settings of a checkpoint to replace, because they make the output of a row depend on the batch's length.
-    """
-
-    title: str
-    vocabulary: Literal["wordpiece", "bpe"] = "wordpiece"
-    depth_keys: tuple[str, ...] = ("num_hidden_layers",)
-    decoder_depth_key: str = ""
-    heads_key: str = "num_attention_heads"
-    layer_list: str = "layer"
-    shared_layers: bool = False
-    positions: Literal["from_zero", "after_padding", "relative"] = "from_zero"
-    reads: Literal["masked", "last_token", "end_token"] = "masked"
-    output_layer: str = ""
-    mlm_head: tuple[str, ...] = ()
-    token_types: bool = False
-    is_text_to_text: bool = False
-    special_ids: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    exact: dict[str, str] = field(default_factory=dict)
+DECODER_IDS = {"bos_token_id": "eos_token_id", "eos_token_id": "eos_token_id"}
+"""Special ids of a decoder with a vocabulary of the corpus, whose rows begin with text."""
+ONE_KEY_PER_HEAD = {"num_key_value_heads": None}
+"""Plain attention; the default of Qwen's classes is the number of heads of one checkpoint."""
 
 
 class Architecture(Enum):
@@ -73,6 +36,7 @@ class Architecture(Enum):
             output_layer="classifier",
             mlm_head=("cls",),
             token_types=True,
+            fits_every_method=True,
         ),
     )
     distilbert = (
@@ -83,6 +47,8 @@ class Architecture(Enum):
             heads_key="n_heads",
             output_layer="classifier",
             mlm_head=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
+            size_names={"intermediate_size": "hidden_dim"},
+            fits_every_method=True,
         ),
     )
     roberta = (
@@ -95,7 +61,89 @@ class Architecture(Enum):
             mlm_head=("lm_head",),
             special_ids={"bos_token_id": "cls_token_id", "eos_token_id": "sep_token_id"},
             sizes={"type_vocab_size": 1},  # the class's default of two is BERT's
+            fits_every_method=True,
         ),
+    )
+    electra = (
+        "electra",
+        FamilySpec(
+            title="ELECTRA",
+            output_layer="classifier.out_proj",
+            mlm_head=("generator_predictions", "generator_lm_head"),
+            token_types=True,
+        ),
+    )
+    albert = (
+        "albert",
+        FamilySpec(
+            title="ALBERT",
+            shared_layers=True,
+            output_layer="classifier",
+            mlm_head=("predictions",),
+            token_types=True,
+            special_ids={"bos_token_id": "cls_token_id", "eos_token_id": "sep_token_id"},
+        ),
+    )
+    deberta_v3 = (
+        "deberta-v2",  # transformers has one class for both
+        FamilySpec(
+            title="DeBERTa-v3",
+            output_layer="classifier",
+            mlm_head=("cls",),
+            sizes={  # of the checkpoints of version 3, besides their width and depth
+                "relative_attention": True,
+                "pos_att_type": ["p2c", "c2p"],
+                "position_buckets": 256,
+                "norm_rel_ebd": "layer_norm",
+                "share_att_key": True,
+                "position_biased_input": False,
+            },
+        ),
+    )
+    modernbert = (
+        "modernbert",
+        FamilySpec(
+            title="ModernBERT",
+            layer_list="layers",
+            output_layer="classifier",
+            mlm_head=("head", "decoder"),
+            special_ids={
+                "bos_token_id": "cls_token_id",
+                "eos_token_id": "sep_token_id",
+                "cls_token_id": "cls_token_id",
+                "sep_token_id": "sep_token_id",
+            },
+        ),
+    )
+    mpnet = (
+        "mpnet",
+        FamilySpec(
+            title="MPNet",
+            vocabulary="bpe",
+            positions="after_padding",
+            output_layer="classifier.out_proj",
+            mlm_head=("lm_head",),
+            special_ids={"bos_token_id": "cls_token_id", "eos_token_id": "sep_token_id"},
+            padding_id=1,
+        ),
+    )
+    gpt2 = (
+        "gpt2",
+        decoder(
+            "GPT-2",
+            "h",
+            "n_layer",
+            vocabulary="bpe",
+            heads_key="n_head",
+            output_layer="score",
+            special_ids=DECODER_IDS,
+            size_names={"intermediate_size": "n_inner"},
+        ),
+    )
+    llama = ("llama", decoder("Llama", vocabulary="bpe", output_layer="score", special_ids=DECODER_IDS))
+    qwen3 = (
+        "qwen3",
+        decoder("Qwen3", vocabulary="bpe", output_layer="score", special_ids=DECODER_IDS, sizes=ONE_KEY_PER_HEAD),
     )
     t5 = (
         "t5",
@@ -108,106 +156,9 @@ class Architecture(Enum):
             positions="relative",
             is_text_to_text=True,
             special_ids={"eos_token_id": "eos_token_id", "decoder_start_token_id": "pad_token_id"},
+            size_names={"intermediate_size": "d_ff"},
         ),
     )
-
-
-def _like_roberta(title: str, mlm_head: tuple[str, ...] = ()) -> FamilySpec:
-    return FamilySpec(title, positions="after_padding", mlm_head=mlm_head)
-
-
-def _decoder(title: str, layer_list: str = "layers", *depth_keys: str) -> FamilySpec:
-    return FamilySpec(title, layer_list=layer_list, depth_keys=("num_hidden_layers", *depth_keys), reads="last_token")
-
-
-def _encoder_decoder(title: str, **exact: str) -> FamilySpec:
-    return FamilySpec(
-        title,
-        layer_list="layers",
-        depth_keys=("num_hidden_layers", "encoder_layers"),
-        decoder_depth_key="decoder_layers",
-        reads="end_token",
-        exact=exact,
-    )
-
-
-def _mt5(title: str) -> FamilySpec:
-    return FamilySpec(
-        title,
-        layer_list="block",
-        depth_keys=("num_hidden_layers", "num_layers"),
-        decoder_depth_key="num_decoder_layers",
-        positions="relative",
-        reads="end_token",
-    )
-
-
-_XLM_LISTS = "attentions|layer_norm1|ffns|layer_norm2"
-
-CHECKPOINT_FAMILIES: dict[str, FamilySpec] = {
-    "albert": FamilySpec("ALBERT", shared_layers=True, mlm_head=("predictions",)),
-    "bart": _encoder_decoder("BART"),
-    "big_bird": FamilySpec("BigBird", exact={"attention_type": "original_full"}),
-    "bigbird_pegasus": _encoder_decoder("BigBird-Pegasus", attention_type="original_full"),
-    "biogpt": _decoder("BioGPT"),
-    "bloom": _decoder("BLOOM", "h", "n_layer"),
-    "camembert": _like_roberta("CamemBERT", ("lm_head",)),
-    "convbert": FamilySpec("ConvBERT"),
-    "ctrl": _decoder("CTRL", "h", "n_layer"),
-    "data2vec-text": _like_roberta("Data2Vec"),
-    "deberta": FamilySpec("DeBERTa"),
-    "deberta-v2": FamilySpec("DeBERTa-v2"),
-    "electra": FamilySpec("ELECTRA", mlm_head=("generator_predictions", "generator_lm_head")),
-    "ernie": FamilySpec("ERNIE"),
-    "esm": _like_roberta("ESM"),
-    "eurobert": FamilySpec("EuroBERT", layer_list="layers"),
-    "falcon": _decoder("Falcon", "h"),
-    "flaubert": FamilySpec("FlauBERT", layer_list=_XLM_LISTS, depth_keys=("num_hidden_layers", "n_layers")),
-    "fnet": FamilySpec("FNet"),
-    "funnel": FamilySpec("Funnel", layer_list="numbered_by_block_and_layer"),
-    "gemma": _decoder("Gemma"),
-    "gemma2": _decoder("Gemma 2"),
-    "gpt2": _decoder("GPT-2", "h", "n_layer"),
-    "gpt_bigcode": _decoder("GPT BigCode", "h", "n_layer"),
-    "gpt_neo": _decoder("GPT Neo", "h", "num_layers"),
-    "gpt_neox": _decoder("GPT-NeoX"),
-    "gptj": _decoder("GPT-J", "h", "n_layer"),
-    "ibert": _like_roberta("I-BERT"),
-    "llama": _decoder("Llama"),
-    "longformer": _like_roberta("Longformer"),
-    "luke": _like_roberta("LUKE"),
-    "mbart": _encoder_decoder("mBART"),
-    "megatron-bert": FamilySpec("Megatron-BERT"),
-    "mistral": _decoder("Mistral"),
-    "mobilebert": FamilySpec("MobileBERT"),
-    "modernbert": FamilySpec("ModernBERT", layer_list="layers", mlm_head=("head", "decoder")),
-    "mpnet": _like_roberta("MPNet", ("lm_head",)),
-    "mpt": _decoder("MPT", "blocks", "n_layers"),
-    "mt5": _mt5("mT5"),
-    "mvp": _encoder_decoder("MVP"),
-    "nomic_bert": FamilySpec("Nomic BERT", layer_list="layers"),
-    "nystromformer": FamilySpec("Nyströmformer"),
-    "olmo": _decoder("OLMo"),
-    "openai-gpt": _decoder("OpenAI GPT", "h", "n_layer"),
-    "opt": _decoder("OPT"),
-    "phi": _decoder("Phi"),
-    "phi3": _decoder("Phi-3"),
-    "plbart": _encoder_decoder("PLBART"),
-    "qwen2": _decoder("Qwen2"),
-    "qwen3": _decoder("Qwen3"),
-    "rembert": FamilySpec("RemBERT"),
-    "roberta-prelayernorm": _like_roberta("RoBERTa-PreLayerNorm"),
-    "roformer": FamilySpec("RoFormer"),
-    "squeezebert": FamilySpec("SqueezeBERT", layer_list="layers"),
-    "stablelm": _decoder("StableLM"),
-    "umt5": _mt5("UMT5"),
-    "xlm": FamilySpec("XLM", layer_list=_XLM_LISTS, depth_keys=("num_hidden_layers", "n_layers")),
-    "xlm-roberta": _like_roberta("XLM-RoBERTa", ("lm_head",)),
-    "xlm-roberta-xl": _like_roberta("XLM-RoBERTa-XL"),
-    "xlnet": FamilySpec("XLNet", depth_keys=("num_hidden_layers", "n_layer")),
-    "xmod": _like_roberta("X-MOD"),
-}
-"""Families of checkpoints that `scratch` cannot build, by `model_type`."""
 
 
 def all_families() -> list[FamilySpec]:
@@ -222,6 +173,7 @@ def find_family(model_type: object) -> FamilySpec | None:
 
 
 def titles(*, text_to_text: bool = False) -> str:
-    """Names of the encoders, or of the text-to-text families, that `scratch` can build: `A, B or C`."""
-    names = [member.spec.title for member in Architecture if member.spec.is_text_to_text is text_to_text]
+    """Names of the encoders that every method takes, or of the text-to-text families: `A, B or C`."""
+    specs = [member.spec for member in Architecture]
+    names = [spec.title for spec in specs if (spec.is_text_to_text if text_to_text else spec.fits_every_method)]
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

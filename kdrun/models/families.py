@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
 
-from kdrun.config.architectures import Architecture, FamilySpec, all_families, find_family, titles
+from kdrun.config.architectures import Architecture, all_families, find_family, titles
+from kdrun.config.family_spec import FamilySpec
 from kdrun.errors import ModelError
 from kdrun.models.parameters import head_prefix
 

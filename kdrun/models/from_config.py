@@ -18,9 +18,11 @@ from transformers import (
 from transformers.activations import ACT2FN
 
 from kdrun.config.architectures import Architecture
+from kdrun.config.family_spec import FamilySpec
 from kdrun.config.model import ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
-from kdrun.models import families, label_alignment, pretrained_body, t5_tasks, tokenizer_training
+from kdrun.models import families, label_alignment, padding, pretrained_body, t5_tasks, tokenizer_training
+from kdrun.models.attention_choice import attention_note, best_attention
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
 from kdrun.models.t5_base import TaskT5, init_t5
@@ -33,6 +35,8 @@ FIXED = {
     "pad_token_id": "the tokenizer decides it",
     "bos_token_id": "the tokenizer decides it",
     "eos_token_id": "the tokenizer decides it",
+    "cls_token_id": "the tokenizer decides it",
+    "sep_token_id": "the tokenizer decides it",
     "decoder_start_token_id": "the tokenizer decides it",
     "is_decoder": "the family decides it",
     "is_encoder_decoder": "the family decides it",
@@ -70,6 +74,9 @@ def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
     elif context.role == "generator":
         notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")
     tokenizer = fitting_tokenizer(tokenizer, model)
+    notes += attention_note(model)
+    if config.architecture.spec.reads == "last_token":  # the other families ignore padding everywhere
+        notes += padding.fit_batches(model, tokenizer, context.max_length, f"{context.role}.architecture")
     origin = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
     name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({origin})"
     return ModelBundle(model, tokenizer, name, model_fingerprint(model, tokenizer), False, notes)
@@ -85,10 +92,18 @@ def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -
         sizes: arguments of its config class.
         where: key of the sizes, for messages.
     """
-    names = _size_names(architecture)
+    names, aliases = _size_names(architecture), architecture.spec.size_names
     problems = []
     for name, value in sizes.items():
-        if name in FIXED:
+        own_name = aliases.get(name, name)
+        if own_name != name and own_name in sizes:
+            problems.append(
+                f"{where}.{name}={value} and {where}.{own_name}={sizes[own_name]}: {architecture.value} calls both "
+                f"{own_name}; set one of them (~{where}.{name} removes the other)"
+            )
+        elif own_name != name:
+            problems += _check_value(f"{where}.{name}", own_name, value)
+        elif name in FIXED:
             problems.append(f"{where}.{name} cannot be set: {FIXED[name]}")
         elif name not in names:
             problems.append(
@@ -127,21 +142,18 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     family, where = config.architecture.spec, f"{context.role}.sizes"
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int)
+    _check_padding_id(config.architecture, pad, context.role)
     arguments: dict[str, Any] = dict(family.sizes)
     if family.positions != "relative":
         room = max(MIN_POSITIONS, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
         arguments["max_position_embeddings"] = room + (pad + 1 if family.positions == "after_padding" else 0)
     arguments |= {name: getattr(tokenizer, attribute) for name, attribute in family.special_ids.items()}
-    arguments |= {**config.sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
+    sizes = {family.size_names.get(name, name): value for name, value in config.sizes.items()}
+    arguments |= {**sizes, "vocab_size": len(tokenizer), "pad_token_id": pad}
     result = _make_config(config.architecture, arguments, where)
     if family.is_text_to_text:
         return result
-    width, heads = result.hidden_size, result.num_attention_heads
-    if width % heads:
-        raise ModelError(
-            f"{where}: {heads} attention heads do not divide a width of {width}; set {where}.{family.heads_key} "
-            f"to one of {', '.join(str(n) for n in range(1, min(width, 64) + 1) if width % n == 0)}"
-        )
+    _check_heads(result, family, where)
     check_positions(result, tokenizer, context.max_length, where)
     room = result.max_position_embeddings - families.first_position(result, tokenizer)
     if config.pretrain.steps and config.pretrain.max_length > room:
@@ -152,6 +164,30 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     if context.role != "generator":
         label_alignment.set_labels(result, context.task)
     return result
+
+
+def _check_padding_id(architecture: Architecture, pad: int, role: str) -> None:
+    fixed = architecture.spec.padding_id
+    if fixed is not None and pad != fixed:
+        raise ModelError(
+            f"{role}.architecture={architecture.name} counts positions from padding id {fixed}, which its code fixes, "
+            f"and the vocabulary pads with id {pad}; set {role}.tokenizer=corpus, or take another architecture"
+        )
+
+
+def _check_heads(config: PreTrainedConfig, family: FamilySpec, where: str) -> None:
+    width, heads = config.hidden_size, config.num_attention_heads
+    if width % heads:
+        raise ModelError(
+            f"{where}: {heads} attention heads do not divide a width of {width}; set {where}.{family.heads_key} "
+            f"to one of {', '.join(str(n) for n in range(1, min(width, 64) + 1) if width % n == 0)}"
+        )
+    key_heads = getattr(config, "num_key_value_heads", None)
+    if key_heads is not None and heads % key_heads:
+        raise ModelError(
+            f"{where}: {key_heads} key-value heads do not divide {heads} attention heads; set "
+            f"{where}.num_key_value_heads to one of {', '.join(str(n) for n in range(1, heads + 1) if heads % n == 0)}"
+        )
 
 
 def _make_config(architecture: Architecture, arguments: dict[str, Any], where: str) -> PreTrainedConfig:
@@ -187,8 +223,9 @@ def _model(shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context:
     if families.is_text_to_text(shape):
         return _t5(shape, tokenizer, context)
     auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
+    attention = best_attention(auto, shape, context.attn_implementation, f"{context.role}.architecture")
     with seeded_init(context.seed, context.role):
-        return auto.from_config(shape, attn_implementation=context.attn_implementation).eval()
+        return auto.from_config(shape, attn_implementation=attention).eval()
 
 
 def _t5(shape: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:

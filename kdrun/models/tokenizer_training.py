@@ -89,7 +89,24 @@ def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> Pre
     special = BYTE_BPE if architecture.spec.vocabulary == "bpe" else WORDPIECE
     if architecture.spec.is_text_to_text:
         return _text_to_text(backend, special, max_length)
+    if architecture.spec.reads == "last_token":
+        return _decoder(backend, special, max_length)
     return _encoder(backend, special, architecture.spec.token_types, max_length)
+
+
+def _decoder(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
+    """A decoder's tokenizer: every text ends with the end-of-text token, which a classifier reads."""
+    end = special["sep"]
+    _set_template(backend, f"$A {end}", f"$A {end} $B {end}", [end])
+    with silence_transformers():
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=max_length,
+            model_input_names=["input_ids", "attention_mask"],
+            pad_token=special["pad"],
+            unk_token=special["unk"],
+            eos_token=end,
+        )
 
 
 def _encoder(

@@ -1,4 +1,4 @@
-"""Tiny models of three encoder families and T5 on a corpus of a few dozen lines."""
+"""Tiny models of every family on a corpus of a few dozen lines."""
 
 from __future__ import annotations
 
@@ -20,24 +20,20 @@ from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.training import pretraining
 from tests.helpers.paths import SHARED
 
+ENCODER_SIZES: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 SIZES: dict[Architecture, dict[str, Any]] = {
-    Architecture.bert: {
-        "hidden_size": 16,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    },
+    **dict.fromkeys(Architecture, ENCODER_SIZES),
     Architecture.distilbert: {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
-    Architecture.roberta: {
-        "hidden_size": 16,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    },
+    Architecture.gpt2: {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_inner": 32},
     Architecture.t5: {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2},
 }
 FAMILIES = [Architecture.bert, Architecture.distilbert, Architecture.roberta]
-"""The encoders."""
+"""The encoders that every method takes."""
 
 NOUNS = ("cat", "dog", "horse", "teacher", "student", "garden", "river", "mountain")
 VERBS = ("sees", "follows", "remembers", "paints", "crosses")
@@ -76,7 +72,7 @@ def build_context(
 
 
 def scratch_config(architecture: Architecture = Architecture.bert, **more: Any) -> ScratchConfig:
-    vocab = 400 if architecture is Architecture.roberta else 250
+    vocab = 400 if architecture.spec.vocabulary == "bpe" else 250
     values = {"sizes": dict(SIZES[architecture]), "vocab_size": vocab, **more}
     return ScratchConfig(name="scratch", architecture=architecture, **values)
 

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from kdrun import losses
+from kdrun.config.architectures import Architecture
 from kdrun.config.model import LayersOfConfig
 from kdrun.console import QuietConsole
 from kdrun.data.batch import Batch
@@ -37,7 +38,7 @@ from kdrun.runs.runner import prepare
 from kdrun.tasks.predictor import Predictor
 from tests.helpers.runs import finish, smoke_config
 from tests.helpers.tiny_families import DECODERS, ENCODER_DECODERS, FAMILIES, save_checkpoint
-from tests.helpers.tiny_models import MNLI, build_context, from_path, make
+from tests.helpers.tiny_models import MNLI, build_context, from_path, make, scratch_config
 
 ROWS = [
     ("the cat sees the dog", "the dog follows the cat"),
@@ -172,6 +173,28 @@ def first_loss(method_class: type[Method], config: Any, bundle: ModelBundle) -> 
     device = torch.device("cpu")
     context = MethodContext({"student": bundle.model}, MNLI, losses.kl_divergence, losses.hard_loss(False), 1, device)
     return method_class(config, context).step(batch, Turn("student")).loss
+
+
+@pytest.mark.usefixtures("run_env")
+@pytest.mark.parametrize("architecture", [a for a in Architecture if not a.spec.is_text_to_text])
+def test_a_trained_scratch_student_answers_the_same_in_plain_transformers(
+    architecture: Architecture, tmp_path: Path
+) -> None:
+    student = make(scratch_config(architecture), build_context(max_length=64))
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=0.05)
+    student.model.train()
+    before = probabilities(student, ROWS)
+    for _ in range(3):
+        first_loss(KD, KDConfig(), student).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    student.model.eval()
+    trained = probabilities(student, ROWS)
+    assert np.abs(trained - before).max() > 0.02
+    assert np.ptp(trained, axis=0).max() > 1e-4, "the rows must differ"
+    save_pretrained(student, None, tmp_path / "student")
+    np.testing.assert_allclose(plain_probabilities(tmp_path / "student", ROWS), trained, rtol=0, atol=1e-5)
+    assert load_tokenizer(tmp_path / "student")(*ROWS[3]).input_ids == student.tokenizer(*ROWS[3]).input_ids
 
 
 @pytest.mark.parametrize(

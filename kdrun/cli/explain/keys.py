@@ -40,7 +40,7 @@ class Key:
 def yaml_text(value: Any) -> str:
     """A value as written in yaml and on the command line."""
     if isinstance(value, Enum):
-        return str(value.value)
+        return str(value.name)
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     if isinstance(value, float):
@@ -71,7 +71,7 @@ def allowed(hint: Any, bounds: typing.Mapping[str, Any]) -> str:
         parts = [allowed(part, bounds) for part in typing.get_args(hint) if part is not types.NoneType]
         return f"{' or '.join(parts)}, or null"
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return f"one of {', '.join(str(choice.value) for choice in hint)}"
+        return f"one of {', '.join(str(choice.name) for choice in hint)}"
     if typing.get_origin(hint) is list:
         return f"list of {allowed(typing.get_args(hint)[0], bounds)}"
     if typing.get_origin(hint) is dict:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kdrun.config.architectures import FamilySpec, all_families, find_family
+from kdrun.config.architectures import all_families, find_family
+from kdrun.config.family_spec import FamilySpec
 from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.errors import Problem
 from kdrun.storage import json_reader

@@ -15,6 +15,7 @@ from kdrun.config.validation import (
     domains,
     extraction,
     generated_text,
+    language_head,
     layers,
     machine,
     offline,
@@ -46,6 +47,7 @@ def validate(config: RunConfig) -> list[Problem]:
     if needs.paired_layers and isinstance(config.teacher, ModelConfig):
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
+    problems += language_head.language_head_problems(config, needs)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))
     problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)

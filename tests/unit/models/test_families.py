@@ -17,7 +17,13 @@ from kdrun.models.bundle import BuildContext
 from tests.helpers.tiny_models import MNLI, SIZES, make, scratch_config
 
 Context = Callable[..., BuildContext]
-ENCODERS = [architecture for architecture in Architecture if not architecture.spec.is_text_to_text]
+CLASSIFIERS = [architecture for architecture in Architecture if not architecture.spec.is_text_to_text]
+ENCODERS = [architecture for architecture in CLASSIFIERS if architecture.spec.mlm_head]
+TABLE_OF_POSITIONS = [
+    architecture
+    for architecture in CLASSIFIERS
+    if architecture.name not in ("deberta_v3", "modernbert", "llama", "qwen3")  # relative positions have no end
+]
 LAYERS = 3
 
 
@@ -38,25 +44,30 @@ def test_an_entry_agrees_with_the_model_it_builds(architecture: Architecture, co
     assert hasattr(config, "max_position_embeddings") == (family.positions != "relative")
 
 
-@pytest.mark.parametrize("architecture", Architecture)
+@pytest.mark.parametrize("architecture", [a for a in Architecture if not a.spec.shared_layers])
 def test_the_layer_pattern_finds_the_weights_of_every_layer(architecture: Architecture, context: Context) -> None:
     model = make(scratch_config(architecture), context()).model
     pattern = families.layer_pattern(model.config)
     matches = [match for name in model.state_dict() if (match := pattern.fullmatch(name))]
     assert {int(match["index"]) for match in matches} == set(range(LAYERS))
-    assert min(Counter(match["index"] for match in matches).values()) >= 8
+    assert min(Counter(match["index"] for match in matches).values()) >= 5
 
 
-@pytest.mark.parametrize("architecture", ENCODERS)
+@pytest.mark.parametrize("architecture", CLASSIFIERS)
 def test_the_output_layer_gives_the_logits(architecture: Architecture, context: Context) -> None:
     bundle = make(scratch_config(architecture), context())
     holder, name = families.output_layer(bundle.model)
     layer: nn.Linear = getattr(holder, name)
     assert layer.out_features == MNLI.num_outputs
     nn.init.zeros_(layer.weight)
-    layer.bias.data = torch.tensor([1.0, 2.0, 3.0])
+    if layer.bias is None:
+        assert architecture.spec.reads == "last_token"
+        expected = [0.0, 0.0, 0.0]
+    else:
+        expected = [1.0, 2.0, 3.0]
+        layer.bias.data = torch.tensor(expected)
     logits = bundle.model(**bundle.tokenizer("the cat", return_tensors="pt")).logits
-    assert logits.tolist() == [[1.0, 2.0, 3.0]]
+    assert logits.tolist() == [expected]
 
 
 @pytest.mark.parametrize("architecture", ENCODERS)
@@ -78,7 +89,7 @@ def test_embeddings_with_explicit_positions_equal_ids(architecture: Architecture
     assert torch.equal(bundle.model(**batch, output_hidden_states=True).hidden_states[-1], from_ids)
 
 
-@pytest.mark.parametrize("architecture", ENCODERS)
+@pytest.mark.parametrize("architecture", TABLE_OF_POSITIONS)
 def test_the_last_position_is_used_and_no_more(architecture: Architecture, context: Context) -> None:
     config = scratch_config(architecture, sizes=SIZES[architecture] | {"max_position_embeddings": 40})
     bundle = make(config, context(max_length=20))

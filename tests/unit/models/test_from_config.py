@@ -10,7 +10,17 @@ from kdrun.config.model import TokenizerSource
 from kdrun.errors import ConfigError, ModelError
 from kdrun.models import from_config, parameters, tokenizers
 from kdrun.models.bundle import BuildContext
-from tests.helpers.tiny_models import FAMILIES, MNLI, STSB, class_names, embeddings, logits, make, scratch_config
+from tests.helpers.tiny_models import (
+    ENCODER_SIZES,
+    FAMILIES,
+    MNLI,
+    STSB,
+    class_names,
+    embeddings,
+    logits,
+    make,
+    scratch_config,
+)
 
 Context = Callable[..., BuildContext]
 
@@ -77,7 +87,14 @@ def test_attention_maps_use_eager_attention(context: Context) -> None:
             {"hiden_size": 99},
             "sizes.hiden_size: roberta has no such size; did you mean 'hidden_size'?",
         ),
-        ("distilbert", {"intermediate_size": 99}, "distilbert has no such size"),
+        ("llama", {"ffn_dim": 99}, "llama has no such size"),
+        (
+            "distilbert",
+            {"intermediate_size": 99, "hidden_dim": 16},
+            "student.sizes.intermediate_size=99 and student.sizes.hidden_dim=16: distilbert calls both hidden_dim",
+        ),
+        ("gpt2", {"intermediate_size": -1}, "student.sizes.intermediate_size must be > 0, got -1"),
+        ("modernbert", {"sep_token_id": 1}, "student.sizes.sep_token_id cannot be set: the tokenizer decides it"),
         ("bert", {"vocab_size": 99}, "student.sizes.vocab_size cannot be set: the tokenizer decides it"),
         ("bert", {"hidden_size": 0}, "student.sizes.hidden_size must be > 0, got 0"),
         ("bert", {"hidden_dropout_prob": 1.5}, "student.sizes.hidden_dropout_prob must be >= 0 and < 1, got 1.5"),
@@ -104,6 +121,29 @@ def test_an_alias_of_distilbert_is_a_size(context: Context) -> None:
 def test_heads_must_divide_the_width(context: Context) -> None:
     with pytest.raises(ModelError, match="3 attention heads do not divide a width of 16"):
         make(scratch_config(sizes={"hidden_size": 16, "num_attention_heads": 3}), context())
+
+
+def test_key_value_heads_must_divide_the_heads(context: Context) -> None:
+    sizes = {"hidden_size": 16, "num_attention_heads": 4, "num_key_value_heads": 3, "intermediate_size": 32}
+    with pytest.raises(ModelError, match=r"3 key-value heads do not divide 4 .*num_key_value_heads to one of 1, 2, 4"):
+        make(scratch_config(Architecture.llama, sizes=sizes), context())
+
+
+@pytest.mark.parametrize("family", Architecture)
+def test_the_sizes_of_a_bert_build_every_family(family: Architecture, context: Context) -> None:
+    built = make(scratch_config(family, sizes=dict(ENCODER_SIZES)), context())
+    assert built.name == f"{family.value} 3x16 (scratch)"
+    key = family.spec.size_names.get("intermediate_size", "intermediate_size")
+    assert getattr(built.model.config, key) == ENCODER_SIZES["intermediate_size"]
+
+
+def test_a_vocabulary_with_another_padding_id_than_the_family_fixes_is_refused(context: Context) -> None:
+    teacher = make(scratch_config(Architecture.bert), context("teacher"))
+    config = scratch_config(Architecture.mpnet, tokenizer=TokenizerSource.teacher)
+    with pytest.raises(
+        ModelError, match=r"student\.architecture=mpnet .*padding id 1.*id 0; set student.tokenizer=corpus"
+    ):
+        make(config, context(teacher=teacher))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

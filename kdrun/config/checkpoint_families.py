@@ -1,0 +1,65 @@
+"""Facts about families that kdrun loads but does not build."""
+
+from __future__ import annotations
+
+from kdrun.config.family_spec import FamilySpec, decoder, encoder_decoder, like_mt5, like_roberta
+
+_XLM_LISTS = "attentions|layer_norm1|ffns|layer_norm2"
+
+CHECKPOINT_FAMILIES: dict[str, FamilySpec] = {
+    "bart": encoder_decoder("BART"),
+    "big_bird": FamilySpec("BigBird", exact={"attention_type": "original_full"}),
+    "bigbird_pegasus": encoder_decoder("BigBird-Pegasus", attention_type="original_full"),
+    "biogpt": decoder("BioGPT"),
+    "bloom": decoder("BLOOM", "h", "n_layer"),
+    "camembert": like_roberta("CamemBERT", ("lm_head",)),
+    "convbert": FamilySpec("ConvBERT"),
+    "ctrl": decoder("CTRL", "h", "n_layer"),
+    "data2vec-text": like_roberta("Data2Vec"),
+    "deberta": FamilySpec("DeBERTa"),
+    "ernie": FamilySpec("ERNIE"),
+    "esm": like_roberta("ESM"),
+    "eurobert": FamilySpec("EuroBERT", layer_list="layers"),
+    "falcon": decoder("Falcon", "h"),
+    "flaubert": FamilySpec("FlauBERT", layer_list=_XLM_LISTS, depth_keys=("num_hidden_layers", "n_layers")),
+    "fnet": FamilySpec("FNet"),
+    "funnel": FamilySpec("Funnel", layer_list="numbered_by_block_and_layer"),
+    "gemma": decoder("Gemma"),
+    "gemma2": decoder("Gemma 2"),
+    "gpt_bigcode": decoder("GPT BigCode", "h", "n_layer"),
+    "gpt_neo": decoder("GPT Neo", "h", "num_layers"),
+    "gpt_neox": decoder("GPT-NeoX"),
+    "gptj": decoder("GPT-J", "h", "n_layer"),
+    "ibert": like_roberta("I-BERT"),
+    "longformer": like_roberta("Longformer"),
+    "luke": like_roberta("LUKE"),
+    "mbart": encoder_decoder("mBART"),
+    "megatron-bert": FamilySpec("Megatron-BERT"),
+    "mistral": decoder("Mistral"),
+    "mobilebert": FamilySpec("MobileBERT"),
+    "mpt": decoder("MPT", "blocks", "n_layers"),
+    "mt5": like_mt5("mT5"),
+    "mvp": encoder_decoder("MVP"),
+    "nomic_bert": FamilySpec("Nomic BERT", layer_list="layers"),
+    "nystromformer": FamilySpec("Nyströmformer"),
+    "olmo": decoder("OLMo"),
+    "openai-gpt": decoder("OpenAI GPT", "h", "n_layer"),
+    "opt": decoder("OPT"),
+    "phi": decoder("Phi"),
+    "phi3": decoder("Phi-3"),
+    "plbart": encoder_decoder("PLBART"),
+    # not built from sizes: transformers reads any vocabulary next to a Qwen2 as that of Qwen2's checkpoints
+    "qwen2": decoder("Qwen2"),
+    "rembert": FamilySpec("RemBERT"),
+    "roberta-prelayernorm": like_roberta("RoBERTa-PreLayerNorm"),
+    "roformer": FamilySpec("RoFormer"),
+    "squeezebert": FamilySpec("SqueezeBERT", layer_list="layers"),
+    "stablelm": decoder("StableLM"),
+    "umt5": like_mt5("UMT5"),
+    "xlm": FamilySpec("XLM", layer_list=_XLM_LISTS, depth_keys=("num_hidden_layers", "n_layers")),
+    "xlm-roberta": like_roberta("XLM-RoBERTa", ("lm_head",)),
+    "xlm-roberta-xl": like_roberta("XLM-RoBERTa-XL"),
+    "xlnet": FamilySpec("XLNet", depth_keys=("num_hidden_layers", "n_layer")),
+    "xmod": like_roberta("X-MOD"),
+}
+"""Families of checkpoints that `scratch` cannot build, by `model_type`."""
