@@ -36,6 +36,10 @@ COMMANDS = {
         "export a student to ONNX, checked against PyTorch: kdrun export RUN_DIR quantize=int8",
     ),
     "explain": ("kdrun.cli.commands.explain", "describe a method, task, loss, preset or key: kdrun explain kd"),
+    "glue": (
+        "kdrun.cli.commands.glue",
+        "write the zip file for the GLUE leaderboard: kdrun glue RUN… output=FILE.zip",
+    ),
     "check": ("kdrun.cli.commands.check", "check a run before it is started: kdrun check method=kd task=sst2"),
 }
 """Subcommand → its module, and a line for the help."""

@@ -49,7 +49,7 @@ def make_folder(folder: Path, root: Path) -> Path:
     return folder
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file completely or not at all: write a temporary file next to it, sync and rename.
 
     The temporary file has a random name and must be new, so that nothing can be planted in its place. A link at `path`
@@ -58,8 +58,8 @@ def write_atomic(path: Path, text: str) -> None:
     work = path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
     handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         work.replace(path)

@@ -142,12 +142,17 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
         settings, words = options.parse_options(CompareOptions, words[1:], others=True)
         assert plan_arms([*settings.baselines, *settings.method], words)
     elif words[0] in subcommands.COMMANDS and words[0] != "check":
-        options.parse_options(importlib.import_module(subcommands.COMMANDS[words[0]][0]).OPTIONS, words[1:])
+        schema = importlib.import_module(subcommands.COMMANDS[words[0]][0]).OPTIONS
+        _, rest = options.parse_options(schema, words[1:], others=True)
+        assert words[0] in TAKES_PATHS or not rest
+        assert not [word for word in rest if "=" in word]
     else:
         overrides = [word for word in words if "=" in word and not word.startswith("config=")]  # a file of a run
         assert not compose.validate_overrides(overrides, multirun="-m" in words)
 
 
+TAKES_PATHS = ("glue",)
+"""Subcommands whose arguments are paths besides options."""
 PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parquet", "emotion")
 """Parts that the documentation asks a reader to add; the tests of the examples run them."""
 

@@ -341,20 +341,27 @@ def test_results_and_logs_carry_no_environment(
     assert SECRET not in output.out + output.err
 
 
-UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "runpy", "code", "tarfile", "zipfile"}
+UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "runpy", "code", "tarfile"}
 UNSAFE_CALLS = {"eval", "exec", "__import__", "torch.load", "os.system", "os.popen"}
 UNSAFE_CALLS |= {"shutil.unpack_archive", "yaml.unsafe_load"}
+
+
+def writes_zip(name: str, call: ast.Call) -> bool:
+    """Whether a call of `zipfile` creates an archive, instead of opening one."""
+    return name == "zipfile.ZipInfo" or (name == "zipfile.ZipFile" and ast.unparse(call.args[1]) == "'w'")
 
 
 def unsafe(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in UNSAFE_MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.module in UNSAFE_MODULES:
+        elif isinstance(node, ast.ImportFrom) and node.module in {*UNSAFE_MODULES, "zipfile"}:
             yield str(node.module)
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             flags = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if name.startswith("zipfile.") and not writes_zip(name, node):
+                yield name
             if name in UNSAFE_CALLS or "True" in (flags.get("shell"), flags.get("allow_pickle")):
                 yield name
             if flags.get("trust_remote_code", "False") != "False":
@@ -365,9 +372,9 @@ def test_no_module_has_unsafe_calls(tmp_path: Path) -> None:
     uses = {str(p.relative_to(ROOT)): list(unsafe(p)) for p in (ROOT / "kdrun").rglob("*.py")}
     assert not {name: calls for name, calls in uses.items() if calls}
     (tmp_path / "bad.py").write_text(
-        "import pickle\nf(x, trust_remote_code=True)\nnp.load(y, allow_pickle=True)\neval(z)\n"
+        "import pickle\nf(x, trust_remote_code=True)\nnp.load(y, allow_pickle=True)\neval(z)\nzipfile.ZipFile(a, 'r')\n"
     )
-    assert len(list(unsafe(tmp_path / "bad.py"))) == 4
+    assert len(list(unsafe(tmp_path / "bad.py"))) == 5
 
 
 def test_every_claim_has_an_attack_and_every_attack_a_claim() -> None:
