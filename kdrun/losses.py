@@ -248,3 +248,19 @@ def default_loss(name: str | None, is_regression: bool) -> str:
 def hard_loss(is_regression: bool) -> Callable[[Any, Any], Tensor]:
     """Loss on gold labels: squared error for a score, cross-entropy for classes."""
     return score_mse if is_regression else hard_cross_entropy
+
+
+def on_labeled_rows(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same loss on gold labels, zero for rows without a label: class −1, score NaN, or a label set of −1.
+
+    Args:
+        loss: `loss(logits, labels)`, one value per row, [batch].
+    """
+
+    def masked(logits: Tensor, labels: Tensor) -> Tensor:
+        is_score = labels.ndim == 1 and labels.is_floating_point()
+        missing = labels.isnan() if is_score else labels.reshape(len(labels), -1)[:, 0] < 0
+        filled = labels.masked_fill(missing[:, None] if labels.ndim == 2 else missing, 0)
+        return loss(logits, filled).masked_fill(missing, 0.0)
+
+    return masked

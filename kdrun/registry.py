@@ -55,6 +55,8 @@ class Entry:
         answers: of a metric, the answers that it scores.
         check: a cheap check of the files of a data source, `check(config, task, splits)`, or of a corpus,
             `check(config)`; raises DataError.
+        fill_task: of a data source whose rows complete the task (its classes, for example): `fill_task(config, task)`
+            returns the completed task; raises DataError.
     """
 
     target: Any
@@ -62,6 +64,7 @@ class Entry:
     regression: bool = True
     answers: tuple[Answers, ...] = ("classes",)
     check: Callable[..., None] | None = None
+    fill_task: Callable[..., Any] | None = None
 
 
 _entries: dict[str, dict[str, Entry]] = {group: {} for group in GROUPS}
@@ -75,6 +78,7 @@ def register(
     regression: bool = True,
     answers: Answers | tuple[Answers, ...] = "classes",
     check: Callable[..., None] | None = None,
+    fill_task: Callable[..., Any] | None = None,
 ) -> Callable[[T], T]:
     """Register a class or function under a short name.
 
@@ -85,6 +89,7 @@ def register(
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
         answers: of a metric, the answers that it scores, one or several.
         check: of a data source or a corpus, a cheap check of its files, called before anything heavy loads.
+        fill_task: of a data source, completes the task by the rows when the config is composed.
 
     Raises:
         ValueError: for an unknown group, a name with other characters than letters, digits and _, a method without
@@ -108,7 +113,7 @@ def register(
                 _entries[group].pop(name)
                 return add(target)
             raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
-        _entries[group][name] = Entry(target, config, regression, answer_types, check)
+        _entries[group][name] = Entry(target, config, regression, answer_types, check, fill_task)
         return target
 
     return add

@@ -41,6 +41,7 @@ Choices
 
 Set any value by its key: optim.lr=1e-3 method.temperature=4 seed=2 run_dir=PATH
 Real data: data=folder data.dir=PATH reads the GLUE folder layout; data=hub reads nyu-mll/glue.
+Your own:  task=own data=files data.train=FILE data.dev=0.1 reads CSV, TSV, JSON lines or Parquet.
 offline=true opens no socket; an error names any file that is missing.
 """
 START = "Start with: kdrun method=kd task=sst2   (a minute or two on a CPU; no download)\n"
@@ -164,9 +165,7 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
     if problems:
         raise ConfigError(problems)
     if show:
-        from omegaconf import OmegaConf
-
-        sys.stdout.write(OmegaConf.to_yaml(compose.compose(overrides)))
+        sys.stdout.write(compose.composed_text(overrides))
         return 0
     if multirun:
         return _sweep(overrides)

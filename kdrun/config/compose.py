@@ -26,10 +26,11 @@ from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.suggestions import suggest_choice, suggest_key
+from kdrun.config.task import TaskConfig
 from kdrun.config.validation.rules import validate
 from kdrun.config.validation.teacher_models import settings_without_effect
 from kdrun.config.validation.unused import overruled_settings
-from kdrun.errors import ConfigError, Problem, did_you_mean
+from kdrun.errors import ConfigError, DataError, Problem, did_you_mean
 from kdrun.storage.key_aliases import REMOVED_METHOD_KEYS
 
 
@@ -77,13 +78,36 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 def to_config(composed: DictConfig) -> RunConfig:
     """The dataclasses of a composed config, which the rest of kdrun works with.
 
-    The one place where a run's task becomes the task by domain, for methods that ask for domains.
+    The one place where a run's task becomes the task by domain, for methods that ask for domains, and where rows of
+    your own (`data=files`) complete the task: its columns, classes and metrics.
+
+    Raises:
+        ConfigError: the task has no protocol by domain, or the files of `data=files` have problems.
     """
     result = OmegaConf.to_object(composed)
     assert isinstance(result, RunConfig)
+    result.task = _completed_task(result)
     if requirements_of(result).domains or domains.uses_domains(result.method):
         result.task = domains.by_domain_task(result.task)
     return result
+
+
+def _completed_task(config: RunConfig) -> TaskConfig:
+    fill_task = registry.get("data", config.data.name).fill_task
+    if fill_task is None:
+        return config.task
+    try:
+        return fill_task(config.data, config.task)
+    except DataError as error:
+        raise ConfigError([Problem("data", config.data.name, str(error).replace("\n", "\n  "))]) from error
+
+
+def composed_text(overrides: list[str]) -> str:
+    """The composed config as YAML, with the task that rows of your own complete."""
+    composed = compose(overrides)
+    if registry.get("data", composed.data.name).fill_task is not None:
+        composed.task = OmegaConf.structured(to_config(composed).task)
+    return OmegaConf.to_yaml(composed)
 
 
 def load_config(overrides: list[str]) -> RunConfig:
@@ -204,7 +228,9 @@ def _valid_values(base: DictConfig, override: Override, values: list[str], probl
     key, valid = override.key_or_group, []
     group, _, name = key.partition(".")
     if name == "name" and group in (*schema.SCHEMAS, "method", "task"):
-        problems.append(Problem(key, values[0], f"{key} follows from the choice: write {group}={values[0]}"))
+        title = f"; task.title={values[0]} is a name in results" if group == "task" else ""
+        text = f"{key} follows from the choice: write {group}={values[0]}{title}"
+        problems.append(Problem(key, values[0], text))
         return []
     if override.is_add() and not _is_open(base, key):
         problems.append(_unknown(key, values[0], base))

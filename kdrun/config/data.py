@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Any
 
 from kdrun.config.fields import MISSING, setting
 
@@ -23,7 +24,7 @@ class SpecialTokens(Enum):
 class DataConfig:
     """Source and size of the task's rows."""
 
-    name: str = setting(doc="registered source: embedded, folder, hub or generated")
+    name: str = setting(doc="registered source: embedded, folder, hub, files or generated")
     max_length: int = setting(128, "tokens per example, special tokens included", gt=2)
     special_tokens: SpecialTokens = setting(
         SpecialTokens.keep,
@@ -53,6 +54,42 @@ class HubDataConfig(DataConfig):
     """Rows from the hub, through `datasets`."""
 
     repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
+    revision: str | None = setting(None, "commit or tag of that data set")
+
+
+class Delimiter(Enum):
+    """Delimiter between the fields of a CSV or TSV file."""
+
+    comma = "comma"
+    tab = "tab"
+    semicolon = "semicolon"
+    pipe = "pipe"
+
+
+@dataclass
+class FilesDataConfig(DataConfig):
+    """Rows of your own: CSV, TSV, JSON lines, Parquet, a folder of `save_to_disk`, or a data set of the hub."""
+
+    train: str | None = setting(
+        None,
+        "labeled rows to train on: .csv, .tsv, .jsonl, .json, .parquet or a save_to_disk folder; with repo a split",
+    )
+    dev: Any = setting(
+        None,
+        "labeled rows that choose the checkpoint: a file, a fraction of train such as 0.1, or a split of the data set",
+    )
+    test: Any = setting(
+        None, "labeled rows that are evaluated at the end only, and then reported: a file, a fraction, or a split"
+    )
+    unlabelled: str | None = setting(
+        None, "texts without labels, which the teacher labels: as train, or a .txt file with one text per line"
+    )
+    max_unlabelled_rows: int | None = setting(None, "use a seeded subset of this many unlabeled rows", gt=0)
+    delimiter: Delimiter | None = setting(
+        None, "of CSV and TSV files; null is comma for .csv and tab for .tsv, unless another one splits the header"
+    )
+    repo: str | None = setting(None, "a data set at the hub instead of files: OWNER/NAME")
+    subset: str | None = setting(None, "which of its configurations; null is its default one")
     revision: str | None = setting(None, "commit or tag of that data set")
 
 
@@ -94,6 +131,7 @@ DATA_SOURCES: dict[str, type] = {
     "embedded": DataConfig,
     "folder": FolderDataConfig,
     "hub": HubDataConfig,
+    "files": FilesDataConfig,
     "generated": GeneratedDataConfig,
 }
 """Config of each data source by its registered name."""

@@ -43,6 +43,9 @@ class Requirements:
     """Whether tasks with a score instead of classes are possible."""
     extraction: bool = False
     """Whether tasks that are answered with a text are possible: logits and labels are then per token of the answer."""
+    unlabeled: bool = False
+    """Whether rows without labels (`data.unlabelled`) can be mixed in: only `MethodContext.hard_loss` reads labels, and
+    it is zero for such rows."""
     inputs: tuple[str, ...] = ("student",)
     """The roles whose model inputs a batch carries."""
 

@@ -77,6 +77,8 @@ def suggest_choice(axis: str, value: str, names: Sequence[str]) -> str:
             return f"; write {axis}.path={value} for a folder"
         if "/" in value or value.count("-") > 1:
             return f"; write {axis}=pretrained {axis}.hub={value} for a model of the hub"
+    if axis == "data" and Path(value).is_file():
+        return f"; write task=own data=files data.train={value} data.dev=0.1"
     if axis in ("data", "corpus") and Path(value).exists():
         return f"; write {axis}=folder {axis}.dir={value}"
     return did_you_mean(value, names)

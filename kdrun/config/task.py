@@ -28,7 +28,7 @@ class TaskConfig:
     """A task: its text and labels, and how it is scored."""
 
     name: str = setting(doc="short name, e.g. sst2")
-    text: list[str] = setting([], "text columns at the hub: one, or two for a pair")
+    text: list[str] = setting([], "text columns at the hub and of data=files: one, or two for a pair")
     labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
     kind: TaskKind | None = setting(
         None, "classes, score or multi_label (any number of the labels); null follows from labels, range and entities"
@@ -49,6 +49,8 @@ class TaskConfig:
     by_domain: dict[str, Any] = setting(
         {}, "rows, files and reported split of its protocol by domain, where it also has a plain one"
     )
+    label: Any = setting(None, "label column of data=files, or several columns of 0 and 1 for label sets")
+    title: str | None = setting(None, "name in results; null is that of the data, e.g. of the file of data=files")
 
     @property
     def is_regression(self) -> bool:

@@ -16,8 +16,9 @@ from kdrun.data import stratified
 from kdrun.data.row_checks import check_split
 from kdrun.data.sources import generated_text
 from kdrun.data.sources.generated_text import GeneratedSplit
-from kdrun.data.splits import Split, count_overlap, subset
+from kdrun.data.splits import UNLABELED, Split, count_overlap, mix_unlabeled, subset
 from kdrun.errors import DataError, did_you_mean
+from kdrun.formatting import plural
 from kdrun.storage.hashing import digest
 
 TOLERANCE = 0.02
@@ -37,6 +38,8 @@ class TaskDataset:
         display_name: the task's name in results: `SST-2`, `QQP-9k` (a subset), `sst2 (synthetic)`.
         ood: out-of-domain rows without labels: the training rows of a data-free method.
         generated: generated rows with labels of the teacher that scored them: the training rows of any other method.
+        unlabeled: rows without labels that the student trains on besides `train`.
+        mixed: the rows of `train` and then those of `unlabeled`, whose labels are missing.
         all_domains: the rows of all domains, if this object holds those of one domain.
         warnings: faults of the training rows that do not stop a run, as sentences.
     """
@@ -49,6 +52,8 @@ class TaskDataset:
     display_name: str
     ood: Split | None = None
     generated: Split | None = None
+    unlabeled: Split | None = None
+    mixed: Split | None = None
     all_domains: TaskDataset | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -65,13 +70,13 @@ class TaskDataset:
 
     @property
     def student_rows(self) -> Split:
-        """The student's training rows: the task's, unless out-of-domain or generated text replaces them."""
-        return self.ood or self.generated or self.train
+        """The student's training rows: the task's, and unlabeled ones; or out-of-domain or generated text instead."""
+        return self.ood or self.generated or self.mixed or self.train
 
     @property
     def all_splits(self) -> dict[str, Split]:
-        """The task's splits and, as `ood` or `generated`, the rows that replace `train`."""
-        others = {"ood": self.ood, "generated": self.generated}
+        """The task's splits, rows that replace `train` as `ood` or `generated`, and unlabeled rows."""
+        others = {"ood": self.ood, "generated": self.generated, UNLABELED: self.unlabeled}
         return self.splits | {name: split for name, split in others.items() if split is not None}
 
     @property
@@ -149,7 +154,7 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, ta
         raise DataError(problem)
     names = ["train", *task.dev_splits] if train else task.dev_splits
     splits: dict[str, Split] = registry.build("data", config.name, config, task, names)
-    generated = splits.pop("generated", None)
+    generated, unlabeled = splits.pop("generated", None), splits.pop(UNLABELED, None)
     for name in names if generated is None else task.dev_splits:
         if name not in splits or not splits[name].num_rows:
             raise DataError(f"the split {name} of {task.name} has no rows (source: {config.name})")
@@ -170,7 +175,11 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, ta
         return replace(data, notes=notes, generated=rows)
     name, splits = _display_name(task, rows.num_rows, synthetic), splits | {"train": rows}
     notes = [*notes, *limit_notes, *_overlap_notes(rows, splits)]
-    return replace(data, splits=splits, notes=notes, display_name=name)
+    data = replace(data, splits=splits, notes=notes, display_name=name)
+    if unlabeled is None:
+        return data
+    notes = [*notes, *unlabeled.notes, f"{plural(unlabeled.num_rows, 'unlabeled row')}, which only the teacher labels"]
+    return replace(data, notes=notes, unlabeled=unlabeled, mixed=mix_unlabeled(rows, unlabeled))
 
 
 def unsupported_source(task: TaskConfig, source: str) -> str | None:
@@ -230,7 +239,7 @@ def _display_name(task: TaskConfig, rows: int | None, synthetic: bool) -> str:
     """The task's name, with the size of an unusual training split; `rows` is None without one."""
     if synthetic:
         return f"{task.name} (synthetic)"
-    name = str(task.folder.get("title") or task.folder.get("dir") or task.name)
+    name = str(task.title or task.folder.get("title") or task.folder.get("dir") or task.name)
     # the same rows by another protocol are another task in tables
     by = f" by {task.folder['domain']}" if task.is_by_domain and task.folder.get("domain") else ""
     official = task.rows.get("train")

@@ -49,7 +49,7 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
             _check_table_files(builder, repo, f"hf://datasets/{repo}@" if remote else local.resolve().as_posix() + "/")
             builder.download_and_prepare()
             splits = builder.as_dataset()
-            _check_plain_columns(splits, repo)
+            check_plain_columns(splits, repo)
             return splits  # pyright: ignore[reportReturnType]
     except (OSError, ValueError) as error:
         # `datasets` raises either for an unknown name, an unknown subset, and a data set missing from its cache
@@ -88,7 +88,7 @@ def _check_table_files(builder: DatasetBuilder, repo: str, origin: str) -> None:
         )
 
 
-def _check_plain_columns(splits: Any, repo: str) -> None:
+def check_plain_columns(splits: Any, repo: str) -> None:
     """Refuse images, audio and the like: reading such a column opens the path or address in each row."""
     for split in splits.values():
         for name, feature in split.features.items():

@@ -11,6 +11,7 @@ import torch
 
 from kdrun.data.batch import Batch
 from kdrun.data.samplers import bucketed_batches, longest_first_batches
+from kdrun.data.splits import UNLABELED
 from kdrun.data.target_sequences import TargetSequences
 from kdrun.data.tokenization import TokenizedSplit
 
@@ -38,6 +39,7 @@ class BatchLoader:
         teacher_forward: computes the teacher's logits on all target tokens from its inputs, for tasks with too many
             logits to cache.
         order: order of the batches of an epoch.
+        num_unlabeled: number of rows at the end that have no label and belong to the split `unlabelled`.
 
     Raises:
         ValueError: tokens, labels, logits or extras differ in their number of rows.
@@ -55,6 +57,7 @@ class BatchLoader:
         targets: TargetSequences | None = None,
         teacher_forward: Callable[[dict[str, torch.Tensor]], torch.Tensor] | None = None,
         order: BatchOrder = "bucketed",
+        num_unlabeled: int = 0,
     ) -> None:
         counts = {f"{role} tokens": table.num_rows for role, table in tokens.items()}
         counts |= {"labels": len(labels)} if labels is not None else {}
@@ -70,6 +73,7 @@ class BatchLoader:
         self.tokenization = _first_role_with_same_tokens(tokens)
         self.num_rows = next(iter(counts.values()))
         self._seen = np.zeros(self.num_rows, dtype=bool)
+        self._num_labeled = self.num_rows - num_unlabeled
 
     @property
     def rows_seen(self) -> np.ndarray:
@@ -82,7 +86,8 @@ class BatchLoader:
 
     def num_rows_seen(self, split: str) -> int:
         """The number of different rows of a split that have been loaded."""
-        return int(self._seen.sum()) if split == self.split else 0
+        parts = {self.split: self._seen[: self._num_labeled], UNLABELED: self._seen[self._num_labeled :]}
+        return int(parts[split].sum()) if split in parts else 0
 
     @property
     def num_labels_seen(self) -> int:

@@ -38,7 +38,7 @@ def _check_labels(data: TaskDataset) -> TaskDataset:
     """The same rows with warnings on missing classes; labels of generated text are a teacher's and may all be equal."""
     if "train" in data.splits:
         class_coverage.check_labels_differ(data.train, data.task)
-    return replace(data, warnings=class_coverage.coverage_warnings(data.student_rows, data.task))
+    return replace(data, warnings=class_coverage.coverage_warnings(data.generated or data.train, data.task))
 
 
 def _student_text(config: RunConfig, dev: TaskDataset) -> Split:

@@ -19,6 +19,10 @@ from kdrun import rng
 pc: Any = compute
 """Arrow's functions; Arrow defines them at run time, invisible to a type checker."""
 
+UNLABELED = "unlabelled"
+"""Name of the split of unlabeled rows, in results too."""
+NO_CLASS = -1
+"""Class index of a row without a label, and every value of its label set; its score is NaN."""
 SEPARATOR = "\x1f"
 """Joins the two texts of a pair for comparisons; occurs in no text."""
 
@@ -182,6 +186,28 @@ def _string_bytes(chunk: pa.StringArray) -> memoryview:
         return memoryview(b"")
     ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
     return memoryview(data)[int(ends[0]) : int(ends[-1])]
+
+
+def mix_unlabeled(labeled: Split, unlabeled: Split) -> Split:
+    """Labeled rows and then unlabeled ones, as one split with missing labels.
+
+    Args:
+        labeled: rows with class indices, label sets or scores.
+        unlabeled: rows of the same text columns.
+    """
+    label = labeled.table.column("label")
+    table = unlabeled.table.append_column("label", _missing_labels(label.type, unlabeled.num_rows))
+    mixed = pa.concat_tables([labeled.table, table])
+    return dataclasses.replace(labeled, table=mixed, fingerprint=content_hash(mixed))
+
+
+def _missing_labels(label_type: pa.DataType, count: int) -> pa.Array:
+    if isinstance(label_type, pa.FixedSizeListType):
+        values = pa.array(np.full(count * label_type.list_size, NO_CLASS, np.int8))
+        return pa.FixedSizeListArray.from_arrays(values, type=label_type)
+    return pa.array(
+        np.full(count, NO_CLASS, np.int32) if pa.types.is_integer(label_type) else np.full(count, np.nan, np.float32)
+    )
 
 
 def subset(split: Split, max_rows: int, seed: int) -> Split:

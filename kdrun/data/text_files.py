@@ -35,8 +35,7 @@ def check_text(data: bytes, origin: str) -> None:
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
         raise DataError(
-            f"{origin} is not UTF-8: byte 0x{byte:02x} at offset {error.start}, line {line}; "
-            "save it as UTF-8, e.g. with `iconv -f latin1 -t utf8`"
+            f"{origin} is not UTF-8: byte 0x{byte:02x} at offset {error.start}, line {line}; {latin_remedy()}"
         ) from None
 
 
@@ -58,6 +57,11 @@ def check_head(head: bytes, origin: str) -> None:
             f"{origin} has lines that end with a carriage return alone, as on old Macs, not with a line feed; convert "
             r"it with `tr '\r' '\n'`"
         )
+
+
+def latin_remedy() -> str:
+    """How to convert a file that is not UTF-8, as the end of a sentence."""
+    return "save it as UTF-8, e.g. with `iconv -f latin1 -t utf8`"
 
 
 def _wide_encoding(head: bytes) -> str | None:

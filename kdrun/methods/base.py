@@ -52,7 +52,7 @@ class MethodContext:
         roles: models by role.
         task: of the run.
         loss: `loss(student_logits, teacher_logits, temperature)`, one value per example; None without a teacher.
-        hard_loss: `hard_loss(logits, labels)`, one value per example.
+        hard_loss: `hard_loss(logits, labels)`, one value per example; zero for a row without a label.
         seed: of the run.
         device: that the models are on.
         vocabulary: the one that all models share; None where the method does not need one or vocabularies differ.

@@ -45,7 +45,11 @@ class KDAugment(PseudoTextMethod):
     """
 
     requires = Requirements(
-        generator=True, teacher_logits=True, shared_vocabulary=True, inputs=("student", "teacher", "generator")
+        generator=True,
+        teacher_logits=True,
+        shared_vocabulary=True,
+        unlabeled=True,
+        inputs=("student", "teacher", "generator"),
     )
     config: KDAugmentConfig
 

@@ -72,6 +72,7 @@ class MateKD(PseudoTextMethod):
         generator=True,
         teacher_logits=True,
         shared_vocabulary=True,
+        unlabeled=True,
         embeddings=("student", "teacher"),
         inputs=("student", "teacher", "generator"),
     )

@@ -66,6 +66,7 @@ class TinyBertKD(IntermediateLayerMethod):
         attentions=True,
         paired_layers=True,
         shared_vocabulary=True,
+        unlabeled=True,
         inputs=("student", "teacher"),
     )
     config: TinyBertKDConfig

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kdrun import progress, registry
+from kdrun import losses, progress, registry
 from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
@@ -172,13 +172,15 @@ def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Metho
         roles,
         config.task,
         loss,
-        task_type.hard_loss,
+        losses.on_labeled_rows(task_type.hard_loss) if run.data.unlabeled is not None else task_type.hard_loss,
         config.seed,
         run.accelerator.device,
         _shared_vocabulary(run) if is_shared else None,
         readers,
     )
-    return registry.get("method", config.method.name).target(config.method, context)
+    method: Method = registry.get("method", config.method.name).target(config.method, context)
+    method.may_start_at_zero |= {"hard"} if run.data.unlabeled else set()  # a batch may have no labeled row
+    return method
 
 
 def shares_vocabulary(run: PreparedRun) -> bool:
@@ -245,6 +247,7 @@ def make_loader(run: PreparedRun, method: Method, teacher: TeacherResult | None 
         states,
         {name: values for name, values in extras.items() if values is not None},
         order=_batch_order(config),
+        num_unlabeled=run.data.unlabeled.num_rows if run.data.unlabeled is not None else 0,
     )
 
 

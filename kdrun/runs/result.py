@@ -7,6 +7,7 @@ from typing import Literal
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.loader import BatchLoader
 from kdrun.data.special_tokens import count_rows
+from kdrun.data.splits import UNLABELED
 from kdrun.models import parameters
 from kdrun.runs.context import PreparedRun, TeacherResult
 from kdrun.runs.export.generated_text import plan
@@ -116,6 +117,7 @@ def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) 
         "labels_read": loader.num_labels_seen,
         "ood_rows_read": loader.num_rows_seen("ood"),
         "generated_rows_read": loader.num_rows_seen("generated"),
+        "unlabelled_rows_read": loader.num_rows_seen(UNLABELED),
         "generated": _origin(run),
         "train_rows_read_for_teacher": by_domain.pop("all") if by_domain else None,
         "rows_read_for_teacher_by_domain": by_domain,

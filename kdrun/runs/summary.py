@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kdrun.config import domains
+from kdrun.config.data import FilesDataConfig
 from kdrun.data import dataset
 from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
@@ -221,5 +222,6 @@ def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list
     ]
     if generated is not None:
         steps.append(("generated", f"{generated['rows']} rows: {path / generated['path']}"))
-        steps.append(("train on it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
+        if not isinstance(config.data, FilesDataConfig):  # data=generated reads no dev rows of files
+            steps.append(("train on it", shlex.join(["kdrun", *plan.overrides_to_train_on(config, path)])))
     return steps

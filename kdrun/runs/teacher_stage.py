@@ -192,7 +192,8 @@ def _domain_ids(rows: TaskDataset) -> np.ndarray:
 
 
 def _tokens(run: PreparedRun, rows: TaskDataset, split: str) -> TokenizedSplit:
-    if rows is run.data:
+    mixes_unlabeled = split == "train" and rows.unlabeled is not None  # the teacher learns from labels only
+    if rows is run.data and not mixes_unlabeled:
         return run.tokens("teacher")[split]
     bundle = run.roles["teacher"]
     return tokenize(rows.splits[split], bundle.tokenizer, run.config.data.max_length, bundle.prompts)

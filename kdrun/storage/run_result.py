@@ -80,6 +80,7 @@ class DataResult(TypedDict):
     labels_read: int  # their labels that the student read
     ood_rows_read: int  # out-of-domain rows that the student read
     generated_rows_read: int  # generated rows that the student read
+    unlabelled_rows_read: NotRequired[int]  # rows of data.unlabelled that the student read
     generated: GeneratedOrigin | None  # origin of the generated rows
     train_rows_read_for_teacher: int | None  # rows that the teacher was fine-tuned on
     rows_read_for_teacher_by_domain: dict[str, int]  # the same by domain; empty for a task without domains
@@ -201,7 +202,10 @@ RESULT_SHAPE: dict[str, Shape] = {
         "rows_by_domain?": {"*": {"*": int}},
         "rows_read_for_teacher_by_domain?": {"*": int},
         "train_rows_read_for_teacher?": (int, None),
-        **{f"{name}_read?": (int, None) for name in ("train_rows", "labels", "ood_rows", "generated_rows")},
+        **{
+            f"{name}_read?": (int, None)
+            for name in ("train_rows", "labels", "ood_rows", "generated_rows", "unlabelled_rows")
+        },
         "generated?": (dict, None),
     },
     "checkpoint?": (CHECKPOINT_SHAPE, None),

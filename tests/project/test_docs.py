@@ -127,7 +127,26 @@ def commands(page: str) -> list[str]:
 COMMANDS = sorted({(page, command) for page in PAGES if page != "CHANGELOG.md" for command in commands(page)})
 
 
+OWN_FILES = {
+    "reviews.csv": "review,stars", "train.csv": "text,label", "dev.csv": "text,label", "test.csv": "text,label",
+    "pairs.csv": "premise,hypothesis,gold", "comments.csv": "text,toxic,insult",
+}  # fmt: skip
+"""Header of each file that the guide of own data names."""
+
+
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with the files of the guide."""
+    for name, header in OWN_FILES.items():
+        width = header.count(",") + 1
+        rows = [",".join([f"a remark of number {i}", str(i % 2), str(i % 2)][:width]) for i in range(40)]
+        (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "more.txt").write_text("a new remark\n")
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
+@pytest.mark.usefixtures("own_files")
 def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
     """Parsed and composed with placeholders replaced; nothing runs."""
     if any(name in command for name in PARTS_TO_ADD) or command.startswith(("resume=", "--help", "report ")):

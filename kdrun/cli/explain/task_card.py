@@ -14,9 +14,11 @@ from kdrun.cli.explain import keys
 from kdrun.cli.explain.cards import NOT_DOCUMENTED, Block, Card, defaults, notes_of
 from kdrun.cli.explain.notes import read_docstring
 from kdrun.config import compose, domains, plugins
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.config.validation import extraction
+from kdrun.config.validation.own_data import OWN
 from kdrun.config.validation.task import fitting_metrics, task_problems
+from kdrun.data.files import columns, task_facts
 
 
 def task_config(name: str) -> TaskConfig:
@@ -31,6 +33,8 @@ def task_card(name: str) -> Card:
     """Card of a task: texts, labels, metrics, domains, official rows, folder layout, and one synthetic example."""
     notes = notes_of("task", name)
     config = task_config(name)
+    if name == OWN:
+        return Card(f"task={name}", [Block("", notes.header), _own_block()])
     problems = list(task_problems(config))
     if problems:
         return Card(f"task={name}", [Block("", notes.header), Block("cannot be used", [*problems])])
@@ -56,6 +60,24 @@ def task_card(name: str) -> Card:
             Block("run", [*_embedded_command(config, overrides), f"  kdrun {overrides} data=folder data.dir=PATH"]),
         ],
     )
+
+
+def _own_block() -> Block:
+    """How rows complete the task `own`."""
+    metrics = [
+        f"{kind.value}: {', '.join(task_facts.METRICS[kind])}"
+        for kind in (TaskKind.classes, TaskKind.score, TaskKind.multi_label)
+    ]
+    share = f"{task_facts.RARE_CLASS:.0%}"
+    facts = [
+        ("task.text", [f"one column named {', '.join(columns.TEXT_NAMES)}; or a pair such as premise, hypothesis"]),
+        ("task.label", [f"one column named {', '.join(columns.LABEL_NAMES)}"]),
+        ("by content", ["else the only column of long texts, and the only one of few values; else kdrun asks"]),
+        ("task.labels", ["the classes in train, sorted; a list here fixes names and order"]),
+        ("task.metrics", metrics),
+        ("task.headline", [f"the first metric; macro_f1 if the smallest class has less than {share} of the rows"]),
+    ]
+    return Block("inferred from data=files, unless set", [], facts)
 
 
 def _predicts(config: TaskConfig) -> str:

@@ -19,6 +19,7 @@ from kdrun.config.validation import (
     layers,
     machine,
     offline,
+    own_data,
     teacher,
     teacher_models,
     text_to_text,
@@ -34,7 +35,7 @@ def validate(config: RunConfig) -> list[Problem]:
     for key in ("output_dir", "run_dir"):
         if getattr(config, key) == "":
             problems.append(Problem(key, "", f"{key} is empty; name a folder, or leave it out"))
-    task_faults = list(task_problems(config.task))
+    task_faults = list(own_data.own_task_problems(config)) or list(task_problems(config.task))
     problems += task_faults
     if task_faults:  # the other rules rely on a sound task
         return problems
@@ -48,6 +49,7 @@ def validate(config: RunConfig) -> list[Problem]:
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
     problems += language_head.language_head_problems(config, needs)
+    problems += own_data.unlabeled_problems(config, needs)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))
     problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)

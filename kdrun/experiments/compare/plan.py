@@ -30,8 +30,10 @@ SECTION_APPLIES: dict[str, Callable[[type[Method]], bool]] = {
     "generator": lambda method: method.requires.generator,
     "ood": lambda method: method.requires.data_free,
     "generated": lambda method: method.generates_text,
+    "data.unlabelled": lambda method: method.requires.unlabeled,
+    "data.max_unlabelled_rows": lambda method: method.requires.unlabeled,
 }
-"""Sections that only some methods use → whether a method uses it."""
+"""Sections and keys that only some methods use → whether a method uses it."""
 
 
 @dataclass
@@ -190,13 +192,13 @@ def _arms_of_method(
 
 
 def _without_inapplicable(base: list[str], inapplicable: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """Overrides without those of inapplicable sections that validation refuses.
+    """Overrides without those of inapplicable sections and keys that validation refuses.
 
     Returns:
         The overrides, those left out with the reason, and the remaining problems.
     """
     left_out, problems = [], _problems(base)
-    for override in [o for o in base if problems and key_of(o).partition(".")[0] in inapplicable]:
+    for override in [o for o in base if problems and {key_of(o), key_of(o).partition(".")[0]} & {*inapplicable}]:
         rest = [other for other in base if other != override]
         remaining = _problems(rest)
         if len(remaining) < len(problems):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kdrun.errors import ConfigError, DataError
-from kdrun.reporting.tables.run_facts import DATA_FOLDER, config_as_text, is_folder, is_non_identity, typed_overrides
+from kdrun.reporting.tables.run_facts import DATA_PATHS, config_as_text, is_folder, is_non_identity, typed_overrides
 from kdrun.storage.files import read_jsonl, write_atomic
 from kdrun.storage.json_reader import Shape
 
@@ -42,7 +42,9 @@ def to_published(record: Mapping[str, Any]) -> Record:
     if "config" in record:
         published["config"] = _clean_config(config, placeholders)
     names = {
-        key: PurePath(value).name for key, value in folders.items() if key != DATA_FOLDER and not is_non_identity(key)
+        key: PurePath(value).name
+        for key, value in folders.items()
+        if key not in DATA_PATHS and not is_non_identity(key)
     }
     names = (record.get("path_names") or {}) | names
     return published | ({"path_names": names} if names else {})

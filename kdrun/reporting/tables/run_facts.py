@@ -20,8 +20,8 @@ CHOICES = ("student", "teacher", "data", "student.path", "teacher.path")
 """Choices that the record names more precisely, so differences are not named by them."""
 SPEED = ("runtime.threads", "runtime.log_every", "runtime.eval_batch_size")
 """Settings that change speed and logging, not results beyond rounding."""
-DATA_FOLDER = "data.dir"
-"""Folder of the rows, which are identified by their hash instead."""
+DATA_PATHS = ("data.dir", "data.train", "data.dev", "data.test", "data.unlabelled")
+"""Folder or files of the rows, which are identified by their hash instead."""
 
 
 def run_entry(run: FinishedRecord, metric: str, split: str) -> Entry:
@@ -45,7 +45,7 @@ def run_entry(run: FinishedRecord, metric: str, split: str) -> Entry:
         "settings from": "the command" if config is None else "the config",
     }
     hidden = (*AXES, *SPEED)
-    hidden += (DATA_FOLDER,) if recorded["data"] else ()
+    hidden += DATA_PATHS if recorded["data"] else ()
     hidden += ("experiment",) if config is not None else ()
     settings = _compared(run, settings, hidden)
     overrides = _compared(run, overrides, (*hidden, *CHOICES))
@@ -66,7 +66,7 @@ def is_non_identity(key: str) -> bool:
 
 def other_settings(command: str) -> str:
     """Return the settings of a command that have no column in a table."""
-    overrides = _compared({}, typed_overrides(command), (*AXES, *SPEED, *CHOICES, DATA_FOLDER))
+    overrides = _compared({}, typed_overrides(command), (*AXES, *SPEED, *CHOICES, *DATA_PATHS))
     return " ".join(f"{key}={value}" for key, value in overrides.items())
 
 

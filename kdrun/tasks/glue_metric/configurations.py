@@ -21,7 +21,8 @@ def task_metrics() -> dict[str, list[str]]:
     from kdrun.config.paths import CONF_DIR
 
     files = sorted((CONF_DIR / "task").glob("*.yaml"))
-    return {file.stem: list(OmegaConf.select(OmegaConf.load(file), "metrics")) for file in files}
+    metrics = {file.stem: list(OmegaConf.select(OmegaConf.load(file), "metrics")) for file in files}
+    return {name: names for name, names in metrics.items() if names}  # task=own has none before its rows are known
 
 
 def as_evaluate_metric(config_name: str) -> EvaluationModule:

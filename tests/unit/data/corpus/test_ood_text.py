@@ -204,6 +204,8 @@ def test_shipped_tasks_with_questions():
     questions = {}
     for path in (paths.CONF_DIR / "task").glob("*.yaml"):
         section: Any = OmegaConf.load(path)
+        if not section.rows:  # task=own is completed by its rows
+            continue
         task = TaskConfig(section.name, list(section.text), rows=dict(section.rows))
         questions[task.name] = ood_text.ood_spec(OODConfig(), task).questions
     assert len(questions) >= 9

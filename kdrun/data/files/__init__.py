@@ -1,0 +1,1 @@
+"""Own rows from files: formats, columns, labels, drawn splits."""
