@@ -1,11 +1,19 @@
 """Settings of the test session: one private cache, no hub."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_garbage_collection() -> None:
+    """Take what lives before a module, mostly code of libraries, out of the collections at the end of every run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

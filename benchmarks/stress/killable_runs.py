@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SERVER = """
-import json, os, signal, sys, time
+import gc, json, os, signal, sys, time
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from kdrun.cli import main
@@ -23,6 +23,7 @@ from kdrun.runs import provenance, runner
 
 torch.set_num_threads(1)
 provenance.code_digest()
+gc.freeze()  # collections at the end of a run leave out the code of libraries
 
 
 def signal_at(step, number):

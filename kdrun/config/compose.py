@@ -152,12 +152,14 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
     base = _compose_or_explain([f"{group}={names[0]}" for group, names in group_choices], problems)
     if base is None:
         return problems
-    alternatives = [[f"{group}={name}" for name in names] for group, names in group_choices]
+    alternatives, trial = [[f"{group}={name}" for name in names] for group, names in group_choices], _Trial(base)
     alternatives += [
-        valid for override, values in settings if (valid := _valid_values(base, override, values, problems))
+        valid for override, values in settings if (valid := _valid_values(trial, override, values, problems))
     ]
     for cell in _one_at_a_time(alternatives):
-        composed = _compose_or_explain(cell, problems)
+        # in the order of the command line, whose composition is cached for its use
+        same = sorted(cell) == sorted(overrides)
+        composed = _compose_or_explain(overrides if same else cell, problems)
         if composed is not None:
             missing = sorted(OmegaConf.missing_keys(composed))
             explained = [_explain_missing(key) for key in missing if key not in unreadable]
@@ -223,9 +225,25 @@ def _launcher_problem(name: str) -> Problem:
     return Problem("hydra/launcher", name, text)
 
 
-def _valid_values(base: DictConfig, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
+class _Trial:
+    """A composed config on which overrides are tried; copies take long, so only a failed override costs a new one."""
+
+    def __init__(self, base: DictConfig) -> None:
+        self.base, self._copy = base, copy.deepcopy(base)
+
+    def update(self, override: Override, value: str) -> None:
+        """Set a value; raises what OmegaConf raises."""
+        parsed = OverridesParser.create().parse_override(f"k={value}").value()
+        try:
+            OmegaConf.update(self._copy, override.key_or_group, parsed, merge=True, force_add=override.is_add())
+        except OmegaConfBaseException:
+            self._copy = copy.deepcopy(self.base)
+            raise
+
+
+def _valid_values(trial: _Trial, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
     """The overrides of one key that fit the composed config; a value that does not fit becomes a problem."""
-    key, valid = override.key_or_group, []
+    base, key, valid = trial.base, override.key_or_group, []
     group, _, name = key.partition(".")
     if name == "name" and group in (*schema.SCHEMAS, "method", "task"):
         title = f"; task.title={values[0]} is a name in results" if group == "task" else ""
@@ -237,9 +255,7 @@ def _valid_values(base: DictConfig, override: Override, values: list[str], probl
         return []
     for value in values:
         try:
-            parsed = OverridesParser.create().parse_override(f"k={value}").value()
-            trial = copy.deepcopy(base)
-            OmegaConf.update(trial, key, parsed, merge=True, force_add=override.is_add())
+            trial.update(override, value)
             valid.append(f"{'+' if override.is_add() else ''}{key}={value}")
         except ValidationError as error:
             problems.append(Problem(key, value, f"{key}={value}: {str(error).splitlines()[0]}"))

@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from accelerate.utils import release_memory as release_device_memory
-
 from kdrun import progress, registry, signals
 from kdrun.config import domains
 from kdrun.config.recorded_files import content_digest
@@ -214,7 +212,6 @@ def _load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
 
 def _release() -> None:
     """Free memory and cache entries: jobs of a sweep share one process."""
-    release_device_memory()
     cache_eviction.release_all()
     memory.release_memory()  # otherwise the process of a comparison doubles in size
 

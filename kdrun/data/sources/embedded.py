@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -28,23 +29,27 @@ def check_embedded(config: DataConfig, task: TaskConfig, names: Sequence[str]) -
 @register("data", "embedded", config=DataConfig, check=check_embedded)
 def embedded_source(config: DataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """The synthetic rows that ship with kdrun: the same for every seed of a run."""
-    return {name: _embedded_split(task, name) for name in names}
+    splits = {name: _embedded_split(task.name, name, task.is_regression) for name in names}
+    for split in splits.values():
+        if split.domains() is not None and tuple(task.domains) != (present := domains.EMBEDDED_DOMAINS[task.name]):
+            given = ", ".join(task.domains)
+            raise DataError(f"{split.origin} has the domains {', '.join(present)}; task.domains is {given}")
+    return splits
 
 
-def _embedded_split(task: TaskConfig, name: str) -> Split:
-    rows = embedded.generate(task.name, name, seed=0)
+@lru_cache(maxsize=8)  # the runs of a comparison read the same rows
+def _embedded_split(task: str, name: str, is_regression: bool) -> Split:
+    rows = embedded.generate(task, name, seed=0)
     texts = [pa.array(rows.text, pa.string())]
     if rows.text_pair is not None:
         texts.append(pa.array(rows.text_pair, pa.string()))
     if rows.answer is None:
-        labels = pa.array(rows.label, pa.float32() if task.is_regression else pa.int32())
+        labels = pa.array(rows.label, pa.float32() if is_regression else pa.int32())
     else:
         labels = pa.array(rows.answer, pa.string())
-    origin = f"embedded:{task.name}/{name}"
+    origin = f"embedded:{task}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)
-    names = domains.EMBEDDED_DOMAINS[task.name]
-    if tuple(task.domains) != names:
-        raise DataError(f"{origin} has the domains {', '.join(names)}; task.domains is {', '.join(task.domains)}")
+    names = domains.EMBEDDED_DOMAINS[task]
     ids = pa.array([names.index(domain) for domain in rows.domain], pa.int32())
     return make_split(name, texts, labels, origin, synthetic=True, domains=ids)
