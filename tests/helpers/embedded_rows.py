@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from scipy.sparse import csr_matrix
 
 from kdrun.data.embedded import TASKS, Rows
 from kdrun.data.embedded.generate import SIZES, TEXT_MAKERS
+from kdrun.data.sources import embedded as source
 
 WORD = re.compile(r"[a-z]+")
 LABELED_TASKS = tuple(task for task in TASKS if task not in TEXT_MAKERS)  # test_ner.py tests the others
+
+
+@contextmanager
+def fewer_rows(task: str, **sizes: int) -> Iterator[None]:
+    """Other sizes of a task's splits, for runs whose scores are not looked at: scoring takes most of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, task, SIZES[task] | sizes)
+        source._embedded_split.cache_clear()
+        yield
+    source._embedded_split.cache_clear()
 
 
 def splits_of(task: str) -> tuple[str, ...]:

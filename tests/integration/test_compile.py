@@ -32,7 +32,7 @@ def carry_out(method: str, folder: Path, *words: str) -> list[float]:
     return [record["loss"] for record in map(json.loads, lines.splitlines()) if "loss" in record]
 
 
-@pytest.mark.parametrize("method", ["mate_kd", "dfkd_t3"])
+@pytest.mark.parametrize("method", ["mate_kd", pytest.param("dfkd_t3", marks=pytest.mark.slow)])
 def test_every_layer_is_compiled_once_for_any_length(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,17 @@ from transformers import AutoModelForSequenceClassification
 from kdrun.config.schema import RunConfig
 from kdrun.console import QuietConsole
 from kdrun.runs import runner
+from tests.helpers.embedded_rows import fewer_rows
 from tests.helpers.runs import finish, read_lines, smoke_config
 
 pytestmark = pytest.mark.usefixtures("run_env")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_dev_rows() -> Iterator[None]:
+    """Ten rows per domain and class in dev and test."""
+    with fewer_rows("amazon", dev=80, test=80):
+        yield
 
 
 def smoke(tmp_path: Path, *overrides: str) -> RunConfig:
@@ -28,11 +37,11 @@ def test_one_student_for_each_domain_from_one_teacher(tmp_path: Path) -> None:
     assert scores["accuracy"] == pytest.approx(sum(scores[f"accuracy_{name}"] for name in names) / 4)
     predicted = read_lines(folder / "predictions.jsonl")
     tested = [row for row in predicted if row["split"] == "test"]
-    assert [row["id"] for row in tested] == list(range(800))
+    assert [row["id"] for row in tested] == list(range(80))
     for name in names:
         part = [row for row in tested if row["domain"] == name]
-        assert len(part) == 200
-        right = sum(row["prediction"] == row["gold"] for row in part) / 200
+        assert len(part) == 20
+        right = sum(row["prediction"] == row["gold"] for row in part) / 20
         assert scores[f"accuracy_{name}"] == pytest.approx(right)
         AutoModelForSequenceClassification.from_pretrained(folder / "domains" / name / "student")
     domain_result = json.loads((folder / "domains" / "dvd" / "result.json").read_text())

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,19 @@ from kdrun.console import Console
 from kdrun.experiments.compare import significance
 from kdrun.runs import runner
 from kdrun.storage import ledger
+from tests.helpers.embedded_rows import fewer_rows
 from tests.helpers.runs import Finished, finish, read_lines
 
 SMOKE = ["task=amazon", "preset=smoke", "teacher.allow_weak=true"]
 DOMAINS = ("books", "dvd", "electronics", "kitchen")
 SCORES = ["accuracy", *(f"accuracy_{domain}" for domain in DOMAINS)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_dev_rows() -> Iterator[None]:
+    """Ten rows per domain and class in dev, twenty in test."""
+    with fewer_rows("amazon", dev=80, test=160):
+        yield
 
 
 def finish_domains(tmp_path: Path, *overrides: str) -> Finished:
@@ -42,8 +51,8 @@ def test_one_student_on_all_domains_chooses_on_dev_and_reports_test(tmp_path: Pa
     of_test = [result[role]["metrics"]["test"]["accuracy"] for role in ("student", "teacher")]
     assert result["retention"] == pytest.approx(of_test[0] / of_test[1])
     assert result["data"]["rows_by_domain"]["train"] == dict.fromkeys(DOMAINS, 16)
-    assert result["data"]["rows_by_domain"]["test"] == dict.fromkeys(DOMAINS, 200)
-    assert "domains  train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 180" in console
+    assert result["data"]["rows_by_domain"]["test"] == dict.fromkeys(DOMAINS, 40)
+    assert "domains  train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 20" in console
     assert "test accuracy_kitchen" in console
     # test is not looked at before the end
     scored = [line["eval"] for line in read_lines(folder / "metrics.jsonl") if "eval" in line]
@@ -55,11 +64,11 @@ def test_one_student_on_all_domains_chooses_on_dev_and_reports_test(tmp_path: Pa
 def test_predictions_say_their_domain_and_give_the_scores_again(tmp_path: Path) -> None:
     result, folder, _ = finish_domains(tmp_path, "method=finetune", "report=false")
     rows = read_lines(folder / "predictions.jsonl")
-    assert {split: sum(row["split"] == split for row in rows) for split in ("dev", "test")} == {"dev": 720, "test": 800}
+    assert {split: sum(row["split"] == split for row in rows) for split in ("dev", "test")} == {"dev": 80, "test": 160}
     for domain in DOMAINS:
         domain_rows = [row for row in rows if (row["split"], row["domain"]) == ("test", domain)]
         right = np.mean([row["gold"] == row["prediction"] for row in domain_rows])
-        assert len(domain_rows) == 200
+        assert len(domain_rows) == 40
         assert right == pytest.approx(result["student"]["metrics"]["test"][f"accuracy_{domain}"])
 
 
@@ -79,10 +88,10 @@ def test_a_comparison_pairs_on_the_split_reported(tmp_path: Path, capsys: pytest
     assert compare.main([*SMOKE, f"output_dir={tmp_path}", "method=kd", "seeds=1"]) == 0
     output = capsys.readouterr().out
     (record,) = ledger.read_comparisons(tmp_path / "ledger.jsonl")
-    assert (record["split"], record["chosen_on"], record["metric"], record["rows"]) == ("test", "dev", "accuracy", 800)
+    assert (record["split"], record["chosen_on"], record["metric"], record["rows"]) == ("test", "dev", "accuracy", 160)
     assert record["guess"] == 0.5
     assert record["how"] == record["pairs"][0]["how"] == significance.HOW_BY_DOMAIN
-    assert "dev chose the checkpoint; test (800 rows) is reported" in output
+    assert "dev chose the checkpoint; test (160 rows) is reported" in output
     for arm in record["arms"]:
         for seed, folder in arm["folders"].items():
             comparison = json.loads((Path(folder) / "result.json").read_text())
@@ -104,7 +113,7 @@ def test_a_comparison_pairs_on_the_split_reported(tmp_path: Path, capsys: pytest
 def test_check_counts_the_rows_of_each_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check", "method=kd", *SMOKE, f"output_dir={tmp_path}"]) == 0
     output = capsys.readouterr().out
-    assert "train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 180" in " ".join(output.split())
+    assert "train: books 16, dvd 16, electronics 16, kitchen 16; dev: books 20" in " ".join(output.split())
 
 
 def test_the_card_of_a_task_tells_its_domains_and_the_split_reported() -> None:
