@@ -8,16 +8,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from functools import cache, lru_cache
-from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import OmegaConfBaseException
 
 from kdrun import registry
 from kdrun.config import domains, plugins, schema
@@ -25,13 +23,13 @@ from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
-from kdrun.config.suggestions import suggest_choice, suggest_key
+from kdrun.config.suggestions import suggest_choice
 from kdrun.config.task import TaskConfig
+from kdrun.config.trials import Trial, valid_values
 from kdrun.config.validation.rules import validate
 from kdrun.config.validation.teacher_models import settings_without_effect
 from kdrun.config.validation.unused import overruled_settings
-from kdrun.errors import ConfigError, DataError, Problem, did_you_mean
-from kdrun.storage.key_aliases import REMOVED_METHOD_KEYS
+from kdrun.errors import ConfigError, DataError, Problem
 
 
 def groups() -> list[str]:
@@ -152,9 +150,9 @@ def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]
     base = _compose_or_explain([f"{group}={names[0]}" for group, names in group_choices], problems)
     if base is None:
         return problems
-    alternatives, trial = [[f"{group}={name}" for name in names] for group, names in group_choices], _Trial(base)
+    alternatives, trial = [[f"{group}={name}" for name in names] for group, names in group_choices], Trial(base)
     alternatives += [
-        valid for override, values in settings if (valid := _valid_values(trial, override, values, problems))
+        valid for override, values in settings if (valid := valid_values(trial, override, values, problems))
     ]
     for cell in _one_at_a_time(alternatives):
         # in the order of the command line, whose composition is cached for its use
@@ -223,85 +221,3 @@ def _launcher_problem(name: str) -> Problem:
     remedy = "pip install 'kdrun[joblib]' installs it" if name == "joblib" else f"install hydra-{name}-launcher"
     text = f"hydra/launcher={name} is not installed; {remedy}, or leave it out to run one cell after the other"
     return Problem("hydra/launcher", name, text)
-
-
-class _Trial:
-    """A composed config on which overrides are tried; copies take long, so only a failed override costs a new one."""
-
-    def __init__(self, base: DictConfig) -> None:
-        self.base, self._copy = base, copy.deepcopy(base)
-
-    def update(self, override: Override, value: str) -> None:
-        """Set a value; raises what OmegaConf raises."""
-        parsed = OverridesParser.create().parse_override(f"k={value}").value()
-        try:
-            OmegaConf.update(self._copy, override.key_or_group, parsed, merge=True, force_add=override.is_add())
-        except OmegaConfBaseException:
-            self._copy = copy.deepcopy(self.base)
-            raise
-
-
-def _valid_values(trial: _Trial, override: Override, values: list[str], problems: list[Problem]) -> list[str]:
-    """The overrides of one key that fit the composed config; a value that does not fit becomes a problem."""
-    base, key, valid = trial.base, override.key_or_group, []
-    group, _, name = key.partition(".")
-    if name == "name" and group in (*schema.SCHEMAS, "method", "task"):
-        title = f"; task.title={values[0]} is a name in results" if group == "task" else ""
-        text = f"{key} follows from the choice: write {group}={values[0]}{title}"
-        problems.append(Problem(key, values[0], text))
-        return []
-    if override.is_add() and not _is_open(base, key):
-        problems.append(_unknown(key, values[0], base))
-        return []
-    for value in values:
-        try:
-            trial.update(override, value)
-            valid.append(f"{'+' if override.is_add() else ''}{key}={value}")
-        except ValidationError as error:
-            problems.append(Problem(key, value, f"{key}={value}: {str(error).splitlines()[0]}"))
-        except OmegaConfBaseException:
-            problems.append(_unknown(key, value, base))
-            return []
-    return valid
-
-
-def _is_open(base: DictConfig, key: str) -> bool:
-    """Whether keys may be added next to this one: in plain dictionaries such as `sizes`, not in schemas."""
-    parent = OmegaConf.select(base, key.rpartition(".")[0]) if "." in key else None
-    return isinstance(parent, DictConfig) and OmegaConf.get_type(parent) is dict
-
-
-def _unknown(key: str, value: str, base: DictConfig) -> Problem:
-    """An unknown key, with the nearest key, another choice that has the key, or how to add it."""
-    keys, (group, _, name) = _all_keys(OmegaConf.to_container(base)), key.rpartition(".")
-    owners = [
-        f"{group}={choice}"
-        for choice, schema in plugins.section_schemas().get(group, {}).items()
-        if any(field.name == name for field in dataclasses.fields(schema))
-    ]
-    removed = REMOVED_METHOD_KEYS.get(str(OmegaConf.select(base, "method.name")), {})
-    if key in removed:
-        text = f"{key}={value} has no effect: {removed[key]}"
-    elif owners:
-        text = f"{key} belongs to {' and '.join(owners)}, which this run does not use"
-    elif _is_open(base, key):
-        text = f"{key}: not set here{did_you_mean(key, keys)}; +{key}=… adds it{_siblings(key, keys)}"
-    else:
-        text = f"{key}: unknown key{suggest_key(key, keys)}{_siblings(key, keys)}"
-    return Problem(key, value, text)
-
-
-def _all_keys(node: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in node.items():
-        keys.append(f"{prefix}{name}")
-        if isinstance(value, dict):
-            keys += _all_keys(value, f"{prefix}{name}.")
-    return keys
-
-
-def _siblings(key: str, keys: list[str]) -> str:
-    parent = key.rpartition(".")[0]
-    names = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
-    where = f"of {parent} " if parent else ""
-    return f" (keys {where}here: {', '.join(names)})" if names else ""
