@@ -22,6 +22,16 @@ def escape_control(text: str) -> str:
     return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+"""Beginnings of a cell that spreadsheets evaluate."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+
+
+def guard_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would evaluate; numbers stay as they are."""
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """Format a number with fixed decimals: 0.8123."""
     return NOT_MEASURED if value is None else f"{value:.{digits}f}"

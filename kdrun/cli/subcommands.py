@@ -31,6 +31,10 @@ COMMANDS = {
         "kdrun.cli.commands.report",
         "write a run or a comparison as one HTML file: kdrun report outputs/kd/sst2/…",
     ),
+    "predict": (
+        "kdrun.cli.commands.predict",
+        'answer texts or a file with a saved student: kdrun predict RUN_DIR "some text"',
+    ),
     "export": (
         "kdrun.cli.commands.export",
         "export a student to ONNX, checked against PyTorch: kdrun export RUN_DIR quantize=int8",

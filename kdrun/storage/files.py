@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,16 +51,23 @@ def make_folder(folder: Path, root: Path) -> Path:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file completely or not at all; see `open_atomic`."""
+    with open_atomic(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
     """Write a file completely or not at all: write a temporary file next to it, sync and rename.
 
     The temporary file has a random name and must be new, so that nothing can be planted in its place. A link at `path`
-    is replaced, not followed.
+    is replaced, not followed. If the context ends with an error, nothing is written.
     """
     work = path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
     handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         work.replace(path)

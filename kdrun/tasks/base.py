@@ -88,6 +88,10 @@ class TaskType(ABC):
             texts: the (first) text of each row.
         """
 
+    def empty_record(self) -> dict[str, Any]:
+        """A record of `prediction_records` for a row that was not predicted: all keys, with null."""
+        return {"prediction": None}
+
     @abstractmethod
     def label_name(self, label: Any) -> str | float:
         """A row's label, for predictions.jsonl."""

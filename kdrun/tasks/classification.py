@@ -68,6 +68,11 @@ class ClassificationTask(TaskType):
             for best, row in zip(self.predictions(outputs).tolist(), probabilities, strict=True)
         ]
 
+    def empty_record(self) -> dict[str, Any]:
+        """`prediction`, and for classes `probabilities` by name, all null."""
+        empty = super().empty_record()
+        return empty if self.task.is_regression else empty | {"probabilities": dict.fromkeys(self.task.labels)}
+
     def label_name(self, label: Any) -> str | float:
         """A class by name, or a score."""
         return float(label) if self.task.is_regression else self.task.labels[int(label)]

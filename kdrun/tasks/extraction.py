@@ -89,6 +89,10 @@ class ExtractionTask(TaskType):
             records.append(record if answer.finished else record | {"cut": True})
         return records
 
+    def empty_record(self) -> dict[str, Any]:
+        """`prediction` and `written`, both null, and `cut`, which records have only if true."""
+        return super().empty_record() | {"written": None, "cut": False}
+
     def label_name(self, label: Any) -> str | float:
         """The answer's text."""
         return str(label)

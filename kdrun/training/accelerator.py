@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,22 +24,46 @@ def make_accelerator(config: RunConfig, run_dir: Path | None) -> Accelerator:
         ConfigError: `runtime.device=cuda` without a GPU, or no compiler for `runtime.compile`.
     """
     runtime, tracker = config.runtime, config.tracker
-    if runtime.device is Device.cuda and not torch.cuda.is_available():
-        raise ConfigError(["runtime.device=cuda, but torch finds no GPU; use runtime.device=auto or cpu"])
+    check_device(runtime.device, "runtime.device")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     if runtime.deterministic:  # cuBLAS reads it at its start; deterministic mode needs it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
-    precision = "bf16" if runtime.precision is Precision.bf16 else "no"
-    accelerator = Accelerator(
-        cpu=runtime.device is Device.cpu,
-        mixed_precision=precision,
+    accelerator = new_accelerator(
+        runtime.device,
+        runtime.precision,
         log_with=None if tracker is Tracker.none else tracker.value,
         project_dir=metric_loggers.log_dir(config, run_dir),
     )
     if runtime.compile:
         compile.check_compiler(accelerator.device)
     return accelerator
+
+
+def check_device(device: Device, key: str) -> None:
+    """Check that a device exists.
+
+    Args:
+        device: the device.
+        key: its config key.
+
+    Raises:
+        ConfigError: `cuda` without a GPU.
+    """
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise ConfigError([f"{key}=cuda, but torch finds no GPU; use {key}=auto or cpu"])
+
+
+def new_accelerator(device: Device, precision: Precision, **options: Any) -> Accelerator:
+    """Create an Accelerator after resetting its state, which is global.
+
+    Args:
+        device: device to run on.
+        precision: arithmetic of the models.
+        **options: further arguments of the Accelerator.
+    """
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    mixed_precision = "bf16" if precision is Precision.bf16 else "no"
+    return Accelerator(cpu=device is Device.cpu, mixed_precision=mixed_precision, **options)

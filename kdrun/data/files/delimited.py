@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 BLOCK = 1 << 22
 """Bytes that Arrow parses at a time; a row that is longer needs a larger block."""
 MAX_BLOCK = (1 << 31) - 1
+STREAM_BLOCK = 1 << 24
+"""Bytes in memory at a time where rows are read in batches."""
 MAX_COLUMNS = 4096
 MAX_SHOWN = 5
 LONG_HEADER = 200
@@ -93,6 +95,31 @@ class DelimitedFile(TableFile):
         if self._num_lines == table.num_rows + 1:
             self.unit, self.first = "line", 2
         return pa.table(columns, names=list(names))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All columns in batches of rows; a row is at most as long as `STREAM_BLOCK`.
+
+        Raises:
+            DataError: two columns have one name, or rows have another number of fields than the header.
+        """
+        self.check_names(self._names)
+        wrong: list[Any] = []
+
+        def refuse(row: Any) -> str:
+            wrong.append(row)
+            return "skip"
+
+        read = csv.ReadOptions(
+            column_names=self._names, skip_rows_after_names=1, block_size=STREAM_BLOCK, use_threads=False
+        )
+        parse = _parse(self._delimiter, self._quote, refuse)
+        with reading(self.origin):
+            for batch in csv.open_csv(self._path, read, parse, _convert(self._names)):
+                if wrong:
+                    break
+                yield batch
+        if wrong:
+            self._refuse(wrong)
 
     def _parsed(self, names: Sequence[str], threads: bool) -> pa.Table:
         """The columns of these names, called `f0`, `f1`, … by their position."""

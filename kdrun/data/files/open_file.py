@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 DELIMITED, JSON, PARQUET, TEXT = (".csv", ".tsv"), (".json", ".jsonl", ".ndjson"), (".parquet",), (".txt",)
 SUFFIXES = (*DELIMITED, *JSON, *PARQUET)
 """Suffixes of files with labeled rows."""
+BATCH_ROWS = 1024
+"""Rows of a Parquet file in memory at a time where rows are read in batches."""
 STATE, SPLITS = "state.json", "dataset_dict.json"
 """Files by which a folder of `save_to_disk` is recognized: one data set, and several splits."""
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
@@ -118,6 +121,22 @@ class ParquetFile(TableFile):
     def column_names(self) -> list[str]:
         """The names of the columns."""
         return self._file.schema_arrow.names
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self._file.metadata.num_rows
+
+    @property
+    def column_types(self) -> Mapping[str, pa.DataType]:
+        """Types of the columns."""
+        return {field.name: field.type for field in self._file.schema_arrow}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All columns in batches of rows."""
+        self.check_names(self.column_names)
+        with reading(self.origin):
+            yield from self._file.iter_batches(BATCH_ROWS)
 
     def _read(self, names: Any) -> pa.Table:
         return self._file.read(columns=list(names))

@@ -40,6 +40,24 @@ class TableFile(ABC):
         """Class names of an integer column, where the format stores them; else an empty list."""
         return []
 
+    @property
+    def num_rows(self) -> int | None:
+        """Number of rows, where the format stores it."""
+        return None
+
+    @property
+    def column_types(self) -> Mapping[str, pa.DataType]:
+        """Types of the columns, where the format stores them."""
+        return {}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All columns in batches of rows, so that a file of any size fits into memory.
+
+        Raises:
+            DataError: two columns have one name, or the file is malformed.
+        """
+        yield from self.read().to_batches()
+
     def read(self, names: Sequence[str] | None = None) -> pa.Table:
         """The values of these columns, dictionaries decoded and strings as `string`; None is all columns.
 
@@ -47,6 +65,17 @@ class TableFile(ABC):
             DataError: a column is missing or exists twice, or the file is malformed.
         """
         names = list(dict.fromkeys(self.column_names if names is None else names))
+        self.check_names(names)
+        with reading(self.origin):
+            table = self._read(names)
+            return pa.table({name: _plain(table.column(name)) for name in names})
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Check that each of these columns exists once.
+
+        Raises:
+            DataError: one is missing or exists twice.
+        """
         for name in names:
             count = self.column_names.count(name)
             if count != 1:
@@ -54,9 +83,6 @@ class TableFile(ABC):
                 hint = "" if count else did_you_mean(name, self.column_names)
                 listing = ", ".join(repr(escape_control(column[:40])) for column in self.column_names[:20])
                 raise DataError(f"{self.origin} {problem} {name!r}{hint}; its columns: {listing or 'none'}")
-        with reading(self.origin):
-            table = self._read(names)
-            return pa.table({name: _plain(table.column(name)) for name in names})
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from kdrun.formatting import escape_control
+from kdrun.formatting import escape_control, guard_formula
 
 
 class Format(Enum):
@@ -57,9 +57,6 @@ def csv_percent(value: float | None) -> float | str:
 
 BREAKS = re.compile("[\\t\\n\\v\\f\\r\\x1c-\\x1e\\x85\\u2028\\u2029]+")
 """Characters that end a line for some reader, and tabs."""
-FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
-"""Beginnings of a cell that spreadsheets evaluate."""
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def one_line(text: str) -> str:
@@ -139,8 +136,7 @@ def _csv_cell(value: Any) -> Any:
     """Guard text that a spreadsheet would evaluate by an apostrophe; numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    text = one_line(value)
-    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+    return guard_formula(one_line(value))
 
 
 LATEX = str.maketrans(
