@@ -4,7 +4,8 @@ All compute in fp32 for inputs of any precision, take logits (not probabilities)
 over the batch. None multiplies by T²: that is up to the method.
 
 The losses registered in group `loss` share the signature `(student, teacher, temperature) -> [batch]`;
-`regression=False` marks those that compare distributions: the softmax of a single score is always 1.
+`regression=False` marks those that compare distributions: the softmax of a single score is always 1. `multi_label=True`
+marks those that compare label sets: one decision per class, no distribution over the classes.
 """
 
 from __future__ import annotations
@@ -102,6 +103,69 @@ def logit_mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Ten
     """
     _check_same_shape(student, teacher, "logit_mse")
     return ((student.float() - teacher.float()) / temperature).square().mean(dim=-1)
+
+
+@register("loss", "bce", regression=False, multi_label=True)
+def binary_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Binary cross-entropy with the teacher's sigmoids as targets, averaged over the classes.
+
+        (1/C) · Σ_c −[ p_c · log q_c + (1 − p_c) · log(1 − q_c) ],  p = σ(teacher/T), q = σ(student/T)
+
+    Knowledge distillation with one two-way softmax per class (Hinton et al. 2015, section 2; the softmax of [z, 0] is
+    σ(z)); the mean over classes is [ours]. At high T it approaches mean (student − teacher)²/(8T²) plus log 2 [ours].
+
+    Args:
+        student: logits [..., classes].
+        teacher: logits of the same shape.
+        temperature: T > 0.
+
+    Returns:
+        Nats per class, [...].
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _check_same_shape(student, teacher, "binary_cross_entropy")
+    targets = torch.sigmoid(teacher.float() / temperature)
+    logits = student.float() / temperature
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+
+
+@register("loss", "binary_kl", regression=False, multi_label=True)
+def binary_kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Forward KL(teacher ‖ student) of each class's two-way distribution, averaged over the classes.
+
+        (1/C) · Σ_c [ p_c · log(p_c/q_c) + (1 − p_c) · log((1 − p_c)/(1 − q_c)) ],  p = σ(teacher/T), q = σ(student/T)
+
+    The binary cross-entropy minus the teacher's entropy: the same gradient for the student, but another one for a
+    generator of their input. Zero exactly when the sigmoids agree. Arguments, result and errors as
+    `binary_cross_entropy`.
+    """
+    _check_same_shape(student, teacher, "binary_kl_divergence")
+    cross_entropy = binary_cross_entropy(student, teacher, temperature)
+    return cross_entropy - binary_cross_entropy(teacher, teacher, temperature)
+
+
+def label_set_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy with gold label sets, averaged over the classes.
+
+    (1/C) · Σ_c −[ y_c · log σ(z_c) + (1 − y_c) · log(1 − σ(z_c)) ]
+
+    Args:
+        logits: [batch, classes].
+        labels: 1 for each class of the row, else 0, [batch, classes].
+
+    Returns:
+        Nats per class, [batch].
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"label_set_cross_entropy: logits {list(logits.shape)} and labels {list(labels.shape)} differ in shape"
+        )
+    return F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none").mean(dim=-1)
 
 
 def hard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

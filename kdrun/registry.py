@@ -34,7 +34,7 @@ BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "corpus": ("kdrun.data.corpus.corpora",),
     "optimizer": ("kdrun.training.optim",),
     "schedule": ("kdrun.training.optim",),
-    "metric": ("kdrun.tasks.metrics",),
+    "metric": ("kdrun.tasks.registered_metrics",),
 }
 Answers = Literal["classes", "two classes", "label sets", "scores", "entities"]
 """Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers, or
@@ -52,7 +52,10 @@ class Entry:
         target: the class or function that builds it.
         config: the dataclass of its section, if it has one.
         regression: of a loss, whether it compares scores; a loss that compares classes only does not.
+        multi_label: of a loss, whether it compares label sets, one decision per class, and nothing else.
         answers: of a metric, the answers that it scores.
+        needs_probabilities: of a metric, whether it takes probabilities, [rows, classes], instead of predictions.
+        undefined: of a metric, when it is None, e.g. `a class has no row`.
         check: a cheap check of the files of a data source, `check(config, task, splits)`, or of a corpus,
             `check(config)`; raises DataError.
         fill_task: of a data source whose rows complete the task (its classes, for example): `fill_task(config, task)`
@@ -62,7 +65,10 @@ class Entry:
     target: Any
     config: type | None
     regression: bool = True
+    multi_label: bool = False
     answers: tuple[Answers, ...] = ("classes",)
+    needs_probabilities: bool = False
+    undefined: str = ""
     check: Callable[..., None] | None = None
     fill_task: Callable[..., Any] | None = None
 
@@ -76,7 +82,10 @@ def register(
     *,
     config: type | None = None,
     regression: bool = True,
+    multi_label: bool = False,
     answers: Answers | tuple[Answers, ...] = "classes",
+    needs_probabilities: bool = False,
+    undefined: str = "",
     check: Callable[..., None] | None = None,
     fill_task: Callable[..., Any] | None = None,
 ) -> Callable[[T], T]:
@@ -87,7 +96,10 @@ def register(
         name: the name in a config, e.g. `kd` for `method=kd`.
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
+        multi_label: of a loss, whether it compares label sets, one decision per class, and nothing else.
         answers: of a metric, the answers that it scores, one or several.
+        needs_probabilities: of a metric, whether it takes probabilities, [rows, classes], instead of predictions.
+        undefined: of a metric, when it is None, e.g. `a class has no row`.
         check: of a data source or a corpus, a cheap check of its files, called before anything heavy loads.
         fill_task: of a data source, completes the task by the rows when the config is composed.
 
@@ -113,7 +125,9 @@ def register(
                 _entries[group].pop(name)
                 return add(target)
             raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
-        _entries[group][name] = Entry(target, config, regression, answer_types, check, fill_task)
+        _entries[group][name] = Entry(
+            target, config, regression, multi_label, answer_types, needs_probabilities, undefined, check, fill_task
+        )
         return target
 
     return add

@@ -38,8 +38,14 @@ class OptimConfig(OptimizerConfig):
     )
 
 
+MULTI_LABEL_LOSSES = ("bce", "binary_kl")
+"""Losses of kdrun that compare label sets, the default first; known without importing torch."""
+
+
 @dataclass
 class LossConfig:
     """Divergence between student and teacher."""
 
-    name: str | None = setting(None, "registered loss; null is kl for classes and logit_mse for a score")
+    name: str | None = setting(
+        None, "registered loss; null is kl for classes, bce for any number of them per row, logit_mse for a score"
+    )

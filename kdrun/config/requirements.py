@@ -41,6 +41,8 @@ class Requirements:
     """
     regression: bool = True
     """Whether tasks with a score instead of classes are possible."""
+    multi_label: bool = False
+    """Whether tasks with any number of classes per row are possible: labels are then 0 or 1 per class."""
     extraction: bool = False
     """Whether tasks that are answered with a text are possible: logits and labels are then per token of the answer."""
     unlabeled: bool = False

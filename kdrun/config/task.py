@@ -75,6 +75,11 @@ class TaskConfig:
         return [*self.entities, NO_ENTITY] if self.entities else list(self.labels)
 
     @property
+    def has_one_class(self) -> bool:
+        """Whether a row has exactly one of the classes."""
+        return bool(self.classes) and not self.is_multi_label
+
+    @property
     def num_outputs(self) -> int:
         """Width of a model's head: the number of classes, or 1 for a score."""
         return len(self.labels) or 1

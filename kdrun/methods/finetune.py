@@ -31,7 +31,7 @@ class Finetune(Method):
         student: one forward and one backward pass per row.
     """
 
-    requires = Requirements(teacher=False, extraction=True)
+    requires = Requirements(teacher=False, extraction=True, multi_label=True)
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """Summed hard loss of one micro-batch."""

@@ -37,7 +37,7 @@ class KD(Method):
         teacher: one forward pass per row, cached; none during training.
     """
 
-    requires = Requirements(teacher_logits=True, extraction=True, unlabeled=True)
+    requires = Requirements(teacher_logits=True, extraction=True, unlabeled=True, multi_label=True)
     config: KDConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

@@ -50,6 +50,7 @@ class KDAugment(PseudoTextMethod):
         shared_vocabulary=True,
         unlabeled=True,
         inputs=("student", "teacher", "generator"),
+        multi_label=True,
     )
     config: KDAugmentConfig
 

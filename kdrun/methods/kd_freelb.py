@@ -60,7 +60,7 @@ class KDFreeLB(Method):
         teacher: one forward pass per row, cached; none during training.
     """
 
-    requires = Requirements(teacher_logits=True, unlabeled=True, embeddings=("student",))
+    requires = Requirements(teacher_logits=True, unlabeled=True, embeddings=("student",), multi_label=True)
     config: KDFreeLBConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

@@ -34,7 +34,9 @@ class KDOOD(Method):
         teacher: one forward pass per row; its logits are cached.
     """
 
-    requires = Requirements(labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True)
+    requires = Requirements(
+        labels=False, data_free=True, teacher_logits=True, regression=False, extraction=True, multi_label=True
+    )
     config: KDOODConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:

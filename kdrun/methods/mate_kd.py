@@ -75,6 +75,7 @@ class MateKD(PseudoTextMethod):
         unlabeled=True,
         embeddings=("student", "teacher"),
         inputs=("student", "teacher", "generator"),
+        multi_label=True,
     )
     config: MateKDConfig
 

@@ -68,6 +68,7 @@ class TinyBertKD(IntermediateLayerMethod):
         shared_vocabulary=True,
         unlabeled=True,
         inputs=("student", "teacher"),
+        multi_label=True,
     )
     config: TinyBertKDConfig
 

@@ -90,8 +90,8 @@ def from_folder(
             f"{context.task.name} is answered with text; give a {titles(text_to_text=True)} model"
         )
     notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
-    architectures, names = config.architectures, label_alignment.names_of(config)
-    is_multi_label = config.problem_type == "multi_label_classification"
+    # both are those of the checkpoint, before the weights are loaded for the task's outputs
+    architectures, names, problem_type = config.architectures, label_alignment.names_of(config), config.problem_type
     claims = architectures is None or any(a.endswith("ForSequenceClassification") for a in architectures)
     loaded = _weights(folder, where, config, context)
     notes += attention_note(loaded.model)
@@ -101,8 +101,7 @@ def from_folder(
         _check_language_head(loaded, where)
     else:
         fit = label_alignment.compare(names, context.task, labels, f"{context.role}.labels")
-        if is_multi_label and fit.problem is None:
-            fit = label_alignment.multi_label_fit(context.task)
+        fit = label_alignment.compare_problem_type(problem_type, context.task, fit)
         has_head = _fit_or_replace_head(loaded, fit if claims else None, where, context, replace_head, notes)
         notes += padding.fit_batches(loaded.model, tokenizer, context.max_length, where)
     fingerprint = model_fingerprint(loaded.model, tokenizer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import torch
 from torch import nn
@@ -16,6 +17,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from kdrun.config.task import TaskConfig
 from kdrun.data.class_names import CANONICAL, GENERIC, plain
 from kdrun.models.families import output_layer
+
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+MULTI_LABEL: Final = "multi_label_classification"
+"""`problem_type` of a model with one decision per class."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,14 @@ def set_labels(config: PreTrainedConfig, task: TaskConfig) -> None:
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
-    config.problem_type = "regression" if task.is_regression else "single_label_classification"
+    config.problem_type = problem_type_of(task)
+
+
+def problem_type_of(task: TaskConfig) -> ProblemType:
+    """`problem_type` of a model of the task, by which transformers chooses softmax or sigmoids."""
+    if task.is_regression:
+        return "regression"
+    return MULTI_LABEL if task.is_multi_label else "single_label_classification"
 
 
 def names_of(config: PreTrainedConfig) -> list[str]:
@@ -77,13 +89,30 @@ def compare(names: list[str], task: TaskConfig, mapping: Mapping[str, str] | Non
     return _compare_names(names, mapped, targets, task.name, key)
 
 
-def multi_label_fit(task: TaskConfig) -> Fit:
-    """Fit of a multi-label head: its outputs are separate decisions, not the logits of one softmax."""
-    problem = (
-        "problem_type in its config.json is multi_label_classification: each output is a yes or no of its own, and "
-        f"{task.name} has one answer per row"
-    )
-    return Fit(list(range(len(task_names(task)))), problem=problem)
+def compare_problem_type(problem_type: str | None, task: TaskConfig, fit: Fit) -> Fit:
+    """The fit, unless one side has any number of classes per row and the other one.
+
+    The outputs of a multi-label head are separate decisions, not the logits of one softmax.
+
+    Args:
+        problem_type: of the checkpoint's config.
+        task: the task.
+        fit: of the class names.
+    """
+    if fit.problem is not None or (problem_type == MULTI_LABEL) == task.is_multi_label:
+        return fit
+    if not task.is_multi_label:
+        problem = (
+            f"problem_type in its config.json is {MULTI_LABEL}: each output is a yes or no of its own, and "
+            f"{task.name} has one answer per row"
+        )
+    else:
+        problem = (
+            f"problem_type in its config.json is {problem_type or 'not set'}, and not {MULTI_LABEL}: its outputs are "
+            f"the logits of one softmax, and {task.name} has any number of classes per row (set it there, if they are "
+            "decisions of their own)"
+        )
+    return Fit(fit.order, problem=problem)
 
 
 def _compare_names(names: list[str], mapped: list[str], targets: list[str], task: str, key: str) -> Fit:

@@ -15,7 +15,6 @@ from kdrun.data.loader import BatchLoader
 from kdrun.generation.types import GeneratedText
 from kdrun.methods.base import Method
 from kdrun.runs.context import PreparedRun
-from kdrun.tasks.base import softmax_by_name
 
 NUM_SAMPLES = 8
 """Rows whose generated text is sampled at each evaluation, the same throughout a run."""
@@ -62,14 +61,11 @@ def _before_and_after(
     run: PreparedRun, method: Method, batch: Batch, generated: GeneratedText, role: str
 ) -> list[list[dict[str, float]]]:
     """Predictions of a role on the source rows and on the generated text, one list of rows each."""
-    task, predictions = run.config.task, []
+    predictions: list[list[dict[str, float]]] = []
     model = method.context.class_view().as_classifier(method.roles[role])
     for inputs in (batch.inputs[role], generated.inputs[role]):
         logits = model(**inputs).logits.float().cpu().numpy()
-        if task.is_regression:
-            predictions.append([{"score": float(value)} for value in logits[:, 0]])
-        else:
-            predictions.append(softmax_by_name(logits, task.classes))
+        predictions.append(run.evaluator.task_type.probability_records(logits))
     return predictions
 
 

@@ -21,15 +21,19 @@ Outputs = np.ndarray
 """A model's outputs on the rows of a split: logits [rows, outputs], or `GeneratedAnswer` objects [rows]."""
 
 
-def softmax_by_name(logits: np.ndarray, names: Sequence[str]) -> list[dict[str, float]]:
-    """Softmax of each row, as probabilities by class name, rounded to six digits for files.
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax of each row, [rows, classes], in the precision of the logits."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def by_name(probabilities: np.ndarray, names: Sequence[str]) -> list[dict[str, float]]:
+    """The probabilities of each row by class name, rounded to six digits for files.
 
     Args:
-        logits: [rows, classes].
+        probabilities: [rows, classes].
         names: names of the classes.
     """
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=-1, keepdims=True)
     return [{name: round(float(p), 6) for name, p in zip(names, row, strict=True)} for row in probabilities]
 
 
@@ -93,7 +97,15 @@ class TaskType(ABC):
         return {"prediction": None}
 
     @abstractmethod
-    def label_name(self, label: Any) -> str | float:
+    def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
+        """Probabilities by class name of each row, or its `score`.
+
+        Args:
+            logits: of `ClassView.as_classifier`, [rows, outputs].
+        """
+
+    @abstractmethod
+    def label_name(self, label: Any) -> str | float | list[str]:
         """A row's label, for predictions.jsonl."""
 
     @abstractmethod
@@ -120,9 +132,12 @@ class TaskType(ABC):
     def matches_model(self, config: Any) -> tuple[bool, str]:
         """Whether a model's config has this task's outputs, and a description of the config's outputs."""
 
-    def why_undefined(self) -> str:
-        """Reason for an undefined metric."""
-        return "undefined: the predictions are constant"
+    def why_undefined(self, metric: str) -> str:
+        """Reason for an undefined metric, by its name, which may end with a domain."""
+        from kdrun.tasks.metrics import undefined_reason
+
+        names = [name for name in self.task.metrics if metric == name or metric.startswith(f"{name}_")]
+        return f"undefined: {undefined_reason(max(names, key=len))}" if names else "undefined"
 
     def notes_on(self, outputs: Outputs, texts: Sequence[str]) -> list[str]:
         """Notes on a model's outputs for a reader of the scores, each the end of a sentence; usually none.

@@ -37,6 +37,10 @@ class ClassView:
         """Class logits from a model's logits, [batch, classes]."""
         return logits
 
+    def flipped(self, before: Tensor, after: Tensor) -> Tensor:
+        """Whether the predicted class differs between two logits of a model, [batch] bool."""
+        return self.class_logits(after).argmax(dim=-1) != self.class_logits(before).argmax(dim=-1)
+
     def teacher_targets(self, teacher: nn.Module, rows: Rows) -> tuple[Rows, Tensor]:
         """The student's targets on new text.
 
@@ -48,6 +52,14 @@ class ClassView:
             The inputs of each role for answering the text, and the teacher's logits for the run's loss.
         """
         return rows, teacher(**rows["teacher"]).logits
+
+
+class MultiLabelClassView(ClassView):
+    """Class view for multi-label tasks: each logit is a decision on one class."""
+
+    def flipped(self, before: Tensor, after: Tensor) -> Tensor:
+        """Whether any class is decided differently, [batch] bool."""
+        return ((after > 0) != (before > 0)).any(dim=-1)
 
 
 class FirstTokenClassView(ClassView):

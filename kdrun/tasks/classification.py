@@ -9,7 +9,7 @@ import numpy as np
 
 from kdrun import losses, registry
 from kdrun.tasks import metrics
-from kdrun.tasks.base import Outputs, TaskType, softmax_by_name
+from kdrun.tasks.base import Outputs, TaskType, by_name, softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +50,10 @@ class ClassificationTask(TaskType):
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """The task's metrics; with domains, their unweighted mean and the value per domain."""
         names, predictions = list(self.task.metrics), self.predictions(outputs)
+        probabilities = None if self.task.is_regression else softmax(outputs.astype(np.float64))
         if domains is None:
-            return metrics.compute(names, predictions, labels)
-        return metrics.by_domain(names, predictions, labels, domains, self.task.domains)
+            return metrics.compute(names, predictions, labels, probabilities)
+        return metrics.by_domain(names, predictions, labels, domains, self.task.domains, probabilities)
 
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """The metrics of the most frequent class, or of the mean score."""
@@ -62,16 +63,21 @@ class ClassificationTask(TaskType):
         """`prediction`, and for classes `probabilities` by name."""
         if self.task.is_regression:
             return [{"prediction": float(value)} for value in outputs[:, 0]]
-        probabilities = softmax_by_name(outputs, self.task.labels)
         return [
             {"prediction": self.task.labels[best], "probabilities": row}
-            for best, row in zip(self.predictions(outputs).tolist(), probabilities, strict=True)
+            for best, row in zip(self.predictions(outputs).tolist(), self.probability_records(outputs), strict=True)
         ]
 
     def empty_record(self) -> dict[str, Any]:
         """`prediction`, and for classes `probabilities` by name, all null."""
         empty = super().empty_record()
         return empty if self.task.is_regression else empty | {"probabilities": dict.fromkeys(self.task.labels)}
+
+    def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
+        """The softmax over the classes by name, or the `score`."""
+        if self.task.is_regression:
+            return [{"score": float(value)} for value in logits[:, 0]]
+        return by_name(softmax(logits), self.task.labels)
 
     def label_name(self, label: Any) -> str | float:
         """A class by name, or a score."""

@@ -11,7 +11,7 @@ import numpy as np
 from kdrun import losses, registry
 from kdrun.config.validation import extraction
 from kdrun.data import entities
-from kdrun.tasks.base import Outputs, TaskType
+from kdrun.tasks.base import Outputs, TaskType, by_name, softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +93,11 @@ class ExtractionTask(TaskType):
         """`prediction` and `written`, both null, and `cut`, which records have only if true."""
         return super().empty_record() | {"written": None, "cut": False}
 
-    def label_name(self, label: Any) -> str | float:
+    def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
+        """The softmax over the first words of an answer, by name."""
+        return by_name(softmax(logits), self.task.classes)
+
+    def label_name(self, label: Any) -> str:
         """The answer's text."""
         return str(label)
 
@@ -113,7 +117,7 @@ class ExtractionTask(TaskType):
         names = list(getattr(config, "entities", None) or [])
         return names == list(self.task.entities), ", ".join(names) or "none"
 
-    def why_undefined(self) -> str:
+    def why_undefined(self, metric: str) -> str:
         """Reason for an undefined metric."""
         return "undefined: no entity was predicted, so there is no precision"
 

@@ -9,8 +9,11 @@ from kdrun.config.task import TaskConfig
 from kdrun.tasks.base import TaskType
 from kdrun.tasks.classification import ClassificationTask
 from kdrun.tasks.extraction import ExtractionTask
+from kdrun.tasks.multi_label import MultiLabelTask
 
 
 def task_type_of(task: TaskConfig) -> TaskType:
     """The task type of a task."""
-    return ExtractionTask(task) if task.is_extraction else ClassificationTask(task)
+    if task.is_extraction:
+        return ExtractionTask(task)
+    return MultiLabelTask(task) if task.is_multi_label else ClassificationTask(task)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kdrun import losses, registry
+from kdrun.config.optim import MULTI_LABEL_LOSSES
 
 SOFT = sorted(registry.entries("loss"))
-DIVERGENCES = [name for name in SOFT if name != "soft_ce"]
+DIVERGENCES = [name for name in SOFT if name not in ("soft_ce", "bce")]
 Loss = Callable[..., Tensor]
 
 
@@ -141,7 +142,7 @@ def test_zero_at_equality_of_states() -> None:
     assert losses.attention_mse(maps, maps, mask).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", [name for name in SOFT if not registry.get("loss", name).regression])
+@pytest.mark.parametrize("name", ["kl", "reverse_kl", "soft_ce"])
 def test_a_shift_of_the_logits_changes_nothing(name: str) -> None:
     student, teacher = logits(3, 4), logits(3, 4, seed=1)
     shifted = soft(name)(student + 7.0, teacher - 3.0, 2.0)
@@ -271,3 +272,34 @@ def test_defaults_follow_the_task() -> None:
     refuse_a_score = {name for name in SOFT if not registry.get("loss", name).regression}
     assert {"kl", "soft_ce", "reverse_kl"} <= refuse_a_score
     assert "logit_mse" not in refuse_a_score
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    student, teacher = torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, -2.0]])
+    p, q = torch.sigmoid(teacher / 2), torch.sigmoid(student / 2)
+    expected = -(p * q.log() + (1 - p) * (1 - q).log()).mean(dim=1)
+    torch.testing.assert_close(losses.binary_cross_entropy(student, teacher, 2.0), expected)
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log()).mean(dim=1)
+    torch.testing.assert_close(losses.binary_kl_divergence(student, teacher, 2.0), expected - entropy)
+
+
+def test_bce_of_a_hot_teacher_is_that_of_the_logits() -> None:
+    """(s − t)²/(8T²) + log 2: the limit of a high temperature."""
+    student, teacher = logits(3, 4), logits(3, 4, seed=1)
+    limit = (student - teacher).square().mean(dim=-1) / 8
+    kl = 100.0**2 * losses.binary_kl_divergence(student.double(), teacher.double(), 100.0)
+    torch.testing.assert_close(kl.float(), limit, rtol=0.05, atol=0.02)
+
+
+def test_label_sets_against_torch() -> None:
+    student, labels = logits(3, 4), (logits(3, 4, seed=2) > 0).float()
+    expected = torch.nn.BCEWithLogitsLoss(reduction="none")(student, labels).mean(dim=1)
+    torch.testing.assert_close(losses.label_set_cross_entropy(student, labels), expected)
+    check_gradient(lambda at: losses.label_set_cross_entropy(at, labels), student)
+    with pytest.raises(ValueError, match=r"\[3, 4\] and labels \[3\]"):
+        losses.label_set_cross_entropy(student, labels[:, 0])
+
+
+def test_the_losses_of_label_sets_are_those_of_the_config() -> None:
+    entries = registry.entries("loss").items()
+    assert {name for name, entry in entries if entry.multi_label} == set(MULTI_LABEL_LOSSES)

@@ -154,7 +154,8 @@ def loss_card(name: str) -> Card:
         blocks.append(Block("", docs.paragraphs or [NOT_DOCUMENTED]))
         for title, entries in docs.sections.items():
             blocks.append(Block(title.lower(), [t for n, t in entries if not n], [(n, [t]) for n, t in entries if n]))
-        blocks.append(Block("tasks", ["with classes or a score" if entry.regression else "with classes only"]))
+        tasks = "with classes or a score" if entry.regression else "with classes only"
+        blocks.append(Block("tasks", ["with any number of classes per row" if entry.multi_label else tasks]))
         blocks.append(Block("defined by", [f"{target.__module__}.{target.__qualname__}"]))
     return Card(f"loss={name}", [*blocks, Block("run", [f"  kdrun method=kd loss={name}"])])
 

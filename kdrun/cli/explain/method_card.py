@@ -22,6 +22,12 @@ from kdrun.formatting import plural
 from kdrun.methods.phases import Phase
 
 CONTROL = "kd"
+TASK_TYPES = {
+    "regression": " or a score",
+    "multi_label": ", or any number of classes per row",
+    "extraction": ", or answered with a text",
+}
+"""Requirement → the tasks that it allows besides those with one class per row."""
 """Method that the costs of the others are compared with."""
 
 
@@ -66,15 +72,15 @@ def _settings(name: str, entry: registry.Entry) -> Block:
 
 
 def _needs(needs: Requirements) -> Block:
-    """Requirements of the method with their docs; `regression` and `extraction` are listed as kinds of tasks."""
+    """Requirements of the method with their docs; those about the answers are listed as kinds of tasks."""
     docs, entries = field_docs(Requirements), []
     for item in dataclasses.fields(needs):
         value = getattr(needs, item.name)
-        if value and item.name not in ("regression", "extraction"):
+        if value and item.name not in TASK_TYPES:
             head = item.name if value is True else f"{item.name}: {', '.join(value)}"
             entries.append((head, [docs[item.name]]))
-    other_tasks = [" or a score" if needs.regression else "", ", or answered with a text" if needs.extraction else ""]
-    return Block("needs", [f"tasks: with classes{''.join(other_tasks)}"], entries)
+    others = [text for name, text in TASK_TYPES.items() if getattr(needs, name)]
+    return Block("needs", [f"tasks: with classes{''.join(others)}"], entries)
 
 
 def _phases(name: str, entry: registry.Entry) -> Block:

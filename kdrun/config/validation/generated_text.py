@@ -6,6 +6,7 @@ from kdrun import registry
 from kdrun.config import domains
 from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.schema import RunConfig
+from kdrun.config.task import TaskConfig
 from kdrun.errors import Problem
 
 
@@ -22,8 +23,8 @@ def generated_text_problems(config: RunConfig) -> list[Problem]:
         able = ", ".join(name for name, entry in entries.items() if entry.target.generates_text)
         text = f"generated.rows={rows}: method={name} generates no text ({able} do)"
         problems.append(Problem("generated.rows", rows, text))
-    elif rows and not task.classes:
-        text = f"generated.rows={rows}: rows are saved with the teacher's class, and task={task.name} has no classes"
+    elif rows and not task.has_one_class:
+        text = f"generated.rows={rows}: rows are saved with the teacher's class, and task={task.name} {_answers(task)}"
         problems.append(Problem("generated.rows", rows, text))
     if isinstance(config.data, GeneratedDataConfig):
         problems += _row_problems(config, config.data)
@@ -37,11 +38,15 @@ def generated_text_problems(config: RunConfig) -> list[Problem]:
     return problems
 
 
+def _answers(task: TaskConfig) -> str:
+    return "has any number of them per row" if task.is_multi_label else "has no classes"
+
+
 def _row_problems(config: RunConfig, rows: GeneratedDataConfig) -> list[Problem]:
     """Conflicts of a run that learns from generated rows."""
     method, problems, source = config.method.name, [], rows.task_section.name
-    if not config.task.classes:
-        text = f"data=generated: its rows are labeled with classes, and task={config.task.name} has none"
+    if not config.task.has_one_class:
+        text = f"data=generated: its rows have one class, and task={config.task.name} {_answers(config.task)}"
         problems.append(Problem("data", "generated", text))
     if domains.uses_domains(config.method) or registry.get("method", method).target.requires.domains:
         text = f"data=generated: its rows have no domain, and method={method} needs one"

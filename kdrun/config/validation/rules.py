@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
 from kdrun.config.model import ModelConfig
+from kdrun.config.optim import MULTI_LABEL_LOSSES
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
+from kdrun.config.task import TaskConfig
 from kdrun.config.validation import (
     class_names,
     domains,
@@ -64,6 +66,13 @@ def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
     for text in registry.get("method", method).target.config_problems(config.method, task):
         yield text if isinstance(text, Problem) else Problem("method", method, text)
     yield from _weight_problems(config)
+    if task.is_multi_label and not needs.multi_label:
+        fit = [name for name, entry in registry.entries("method").items() if entry.target.requires.multi_label]
+        text = (
+            f"method={method} works with one class per row, and task={task.name} has any number of them "
+            f"(task.kind=multi_label; methods that fit: {', '.join(fit)})"
+        )
+        yield Problem("method", method, text)
     if task.is_regression and not needs.regression:
         yield Problem("method", method, f"method={method} needs classes, and task={task.name} predicts a score")
     if needs.generator and config.generator.name == "none":
@@ -103,12 +112,34 @@ def _name_problems(config: RunConfig) -> Iterator[Problem]:
             ending = f"{did_you_mean(name, allowed)} (allowed: {', '.join(allowed)})"
             yield Problem(key, name, f"{key}={name}: unknown{ending}")
     loss, task = config.loss.name, config.task
-    if task.is_regression and loss is not None and not _allows_regression(loss):
+    if loss is not None and _compares_label_sets(loss) != task.is_multi_label:
+        yield Problem("loss", loss, _unfit_loss(loss, task))
+    elif task.is_regression and loss is not None and not _allows_regression(loss):
         text = (
             f"loss={loss} compares distributions over classes, and task={task.name} predicts a score; use "
             "loss=logit_mse or leave it out"
         )
         yield Problem("loss", loss, text)
+
+
+def _compares_label_sets(loss: str) -> bool:
+    """Whether a loss makes one decision per class; found without importing torch."""
+    entry = registry.plugin_entries("loss").get(loss)
+    return loss in MULTI_LABEL_LOSSES if entry is None else entry.multi_label
+
+
+def _unfit_loss(loss: str, task: TaskConfig) -> str:
+    plugged = [name for name, entry in registry.plugin_entries("loss").items() if entry.multi_label]
+    if task.is_multi_label:
+        fitting = ", ".join([*MULTI_LABEL_LOSSES, *plugged])
+        return (
+            f"loss={loss} compares distributions over classes, and task={task.name} has any number of classes per row "
+            f"(task.kind=multi_label); use one of {fitting}, or leave it out"
+        )
+    return (
+        f"loss={loss} makes one decision per class, and task={task.name} has one answer per row; use another loss, or "
+        "leave it out"
+    )
 
 
 def _allows_regression(loss: str) -> bool:

@@ -82,6 +82,8 @@ def _answer_problems(task: TaskConfig) -> Iterator[Problem]:
         values = getattr(task, name)
         if repeated := _repeated(values):
             yield _problem(task, name, values, f"has {repeated!r} more than once (upper and lower case are equal)")
+    if task.is_multi_label and task.domains:
+        yield _problem(task, "domains", task.domains, "cannot be used with task.kind=multi_label; leave it out")
     if len(task.labels) == 1:
         yield _problem(task, "labels", task.labels, "has one class; a task needs two or more")
     if task.range and (len(task.range) != 2 or not task.range[0] < task.range[1]):

@@ -62,7 +62,13 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping
             f"label words, and those of the {encoders[0]} have any scale; take loss=kl"
         )
         yield Problem("loss", "logit_mse", text)
-    if text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):
+    if text_to_text and task.is_multi_label:
+        text = (
+            f"the {text_to_text[0]} is a text-to-text model, which answers with one label word, and task={task.name} "
+            f"has any number of classes per row (task.kind=multi_label); take a {titles()} model"
+        )
+        yield Problem("task", task.name, text)
+    elif text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):
         text = (
             f"the {text_to_text[0]} is a text-to-text model, and task={task.name} has no task.prompts and "
             "task.label_words"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from kdrun.config.identity import config_hash
 from kdrun.errors import DataError
 from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arms import Arm
+from kdrun.experiments.compare.predictions import read_predictions
 from kdrun.runs.provenance import code_digest
-from kdrun.storage.files import read_jsonl
 from kdrun.storage.hashing import digest
-from kdrun.storage.json_reader import Shape
 from kdrun.storage.run_result import RunResult
 from kdrun.storage.serialization import to_plain
 from kdrun.version import __version__
@@ -27,14 +25,6 @@ if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig
     from kdrun.data.dataset import TaskDataset
     from kdrun.experiments.compare.options import CompareOptions
-
-PREDICTION: dict[str, Shape] = {
-    "split": str,
-    "gold": str | int | float,
-    "prediction": str | int | float,
-    "domain?": str,
-}
-"""What a comparison reads of a line of predictions.jsonl."""
 
 
 def build_record(
@@ -161,38 +151,22 @@ def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str
     Returns:
         (arm, seed) → values, [resamples].
     """
-    keys, predictions, gold, domains = [], [], None, None
+    keys, predicted, first = [], [], None
     for arm in arms:
         for seed, folder in arm.folders.items():
-            run_gold, predicted, domains = _read_predictions(folder, task, split)
-            if gold is not None and not np.array_equal(gold, run_gold):
+            predictions = read_predictions(folder, task, split, metric)
+            first = first or predictions
+            if not np.array_equal(first.gold, predictions.gold):
                 raise DataError(
                     f"{folder}/predictions.jsonl has different rows, or another order, than the predictions of the "
                     "other runs"
                 )
-            gold = run_gold
             keys.append((arm.name, seed))
-            predictions.append(predicted)
-    if gold is None:
+            predicted.append(predictions.predicted)
+    if first is None:
         return {}
-    values = resampling.resample(metric, gold, np.stack(predictions), domains=domains)
+    values = resampling.resample(metric, first.gold, np.stack(predicted), domains=first.domains)
     return {key: values[:, i] for i, key in enumerate(keys)}
-
-
-def _read_predictions(folder: Path, task: TaskConfig, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Gold answers and predictions of a run on a split, [rows] each.
-
-    Returns:
-        The gold answers and the predictions, as class indices, scores or texts; the name of each row's domain, None
-        for a task without domains.
-    """
-    rows = [row for row in read_jsonl(folder / "predictions.jsonl", PREDICTION) if row["split"] == split]
-    class_index = {name: i for i, name in enumerate(task.labels)}
-    columns = [[row[key] for row in rows] for key in ("gold", "prediction")]
-    if task.labels:
-        columns = [[class_index[name] for name in column] for column in columns]
-    domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
-    return np.array(columns[0]), np.array(columns[1]), domains
 
 
 def _pair(

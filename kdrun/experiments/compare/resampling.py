@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,11 +12,14 @@ from scipy import stats
 from kdrun import registry
 from kdrun.data import entities
 from kdrun.experiments.compare.significance import RESAMPLES, Array
+from kdrun.tasks.registered_metrics import one_against_rest
 
 Features = Callable[[Array, Array], Array]
 """Gold values and predictions to the statistics of each row, [rows, k]."""
 Finish = Callable[[Array], Array]
 """Sums of the statistics, [columns, k], to the metric, [columns]."""
+Weighted = Callable[[Array], Array]
+"""How often each row is drawn, [rows], to the metric, [columns]."""
 
 
 def resample(
@@ -32,9 +36,10 @@ def resample(
     then drawn within each domain, since the number of rows per domain is part of a test set's design.
 
     Args:
-        metric: a registered one; one without an entry in `SUFFICIENT_STATISTICS` is computed on each resample.
-        gold: class indices, scores or texts, [rows].
-        predictions: same type as `gold`, [columns, rows].
+        metric: a registered one; one without an entry in the tables of this module is computed on each resample.
+        gold: class indices, scores or texts, [rows], or label sets, [rows, classes].
+        predictions: same type as `gold`, [columns, rows, …]; probabilities, [columns, rows, classes], for a metric that
+            needs them.
         seed: seed of the resampling.
         resamples: number of resamples.
         domains: name or index of each row's domain, [rows]; None if all rows are one group.
@@ -48,45 +53,107 @@ def resample(
     return np.mean(parts, axis=0)
 
 
-def _statistics(metric: str, gold: Array, predictions: Array) -> tuple[Features, Finish] | None:
-    """The statistics of a metric on these rows; None if the metric has none."""
-    if metric == "macro_f1" or (metric == "mcc" and np.concatenate([gold, *predictions]).max() > 1):
-        classes = np.unique(np.concatenate([gold, *predictions]))
-        return partial(_class_counts, classes), _macro_f1 if metric == "macro_f1" else _mcc_of_classes
-    return SUFFICIENT_STATISTICS.get(metric)
+def _weighted(metric: str, gold: Array, predictions: Array) -> Weighted | None:
+    """A metric as a function of how often each row is drawn; None for a metric that has no such form here."""
+    if metric in RANKINGS:
+        return partial(_ranked_classes, RANKINGS[metric], [_rank(gold, column) for column in predictions])
+    if metric == "mcc" and max(gold.max(), predictions.max()) <= 1:
+        return _from_sums(_confusion, _mcc, gold, predictions)
+    if metric in CLASS_COUNTS:
+        if gold.ndim == 2:
+            return _from_sums(_set_counts, CLASS_COUNTS[metric], gold, predictions)
+        return partial(_from_class_counts, CLASS_COUNTS[metric], gold, predictions)
+    if metric in SUFFICIENT_STATISTICS:
+        return _from_sums(*SUFFICIENT_STATISTICS[metric], gold, predictions)
+    return None
 
 
 def _resample_domain(
     metric: str, gold: Array, predictions: Array, stream: np.random.Generator, resamples: int
 ) -> Array:
     """The metric on resamples of the rows of one domain, [resamples, columns]."""
-    statistics = _statistics(metric, gold, predictions)
-    if statistics is not None:
-        return _from_sums(*statistics, gold, predictions, stream, resamples)
+    weighted, count = _weighted(metric, gold, predictions), len(gold)
     compute, values = registry.get("metric", metric).target, np.empty((resamples, len(predictions)))
     for i in range(resamples):
-        rows = stream.integers(len(gold), size=len(gold))
-        values[i] = [compute(column[rows], gold[rows]) for column in predictions]  # None becomes NaN
+        rows = stream.integers(count, size=count)
+        if weighted is not None:
+            values[i] = weighted(np.bincount(rows, minlength=count).astype(np.float64))
+        else:
+            values[i] = [compute(column[rows], gold[rows]) for column in predictions]  # None becomes NaN
     return values
 
 
-def _from_sums(
-    features: Features,
-    finish: Finish,
-    gold: Array,
-    predictions: Array,
-    stream: np.random.Generator,
-    resamples: int,
-) -> Array:
-    """The metric on resamples of the rows of one domain, from its sufficient statistics, [resamples, columns]."""
+def _from_sums(features: Features, finish: Finish, gold: Array, predictions: Array) -> Weighted:
+    """The metric from its sufficient statistics, whose sums are all that a resample changes."""
     table = np.stack([features(gold, column) for column in predictions])  # [columns, rows, features]
     columns, rows, width = table.shape
     flat = np.ascontiguousarray(table.transpose(1, 0, 2).reshape(rows, columns * width))
-    values = np.empty((resamples, columns))
-    for i in range(resamples):
-        weights = np.bincount(stream.integers(rows, size=rows), minlength=rows).astype(np.float64)
-        values[i] = finish((weights @ flat).reshape(columns, width))
-    return values
+    return lambda weights: finish((weights @ flat).reshape(columns, width))
+
+
+def _from_class_counts(finish: Finish, gold: Array, predictions: Array, weights: Array) -> Array:
+    """The metric from the number of correct, gold and predicted rows of each class, which cost little per class."""
+    size = int(max(gold.max(), predictions.max())) + 1
+    sums = [
+        np.concatenate(
+            [
+                np.bincount(gold, weights * (gold == column), size),
+                np.bincount(gold, weights, size),
+                np.bincount(column, weights, size),
+            ]
+        )
+        for column in predictions
+    ]
+    return finish(np.stack(sums))
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """The rows of one class by falling probability: their order, whether they are of the class, starts of ties."""
+
+    order: Array
+    is_positive: Array
+    starts: Array
+
+
+def _rank(gold: Array, probabilities: Array) -> list[_Ranking]:
+    """Ranking of the rows for each class, one against the rest; of class 1 alone of two."""
+    positives, scores = one_against_rest(probabilities, gold)
+    rankings = []
+    for is_positive, column in zip(positives.reshape(len(gold), -1).T, scores.reshape(len(gold), -1).T, strict=True):
+        order = np.argsort(-column, kind="stable")
+        starts = np.flatnonzero(np.r_[True, np.diff(column[order]) != 0])
+        rankings.append(_Ranking(order, is_positive[order].astype(np.float64), starts))
+    return rankings
+
+
+def _ranked_classes(finish: Callable[[Array, Array], float], columns: list[list[_Ranking]], weights: Array) -> Array:
+    """Mean over the classes of the resample that have a value, per column."""
+    means = []
+    for rankings in columns:
+        values = []
+        for ranking in rankings:
+            drawn = weights[ranking.order]
+            totals = np.add.reduceat(drawn, ranking.starts)
+            values.append(finish(np.add.reduceat(drawn * ranking.is_positive, ranking.starts), totals))
+        defined = [value for value in values if not np.isnan(value)]
+        means.append(float(np.mean(defined)) if defined else np.nan)
+    return np.array(means)
+
+
+def _roc_auc(positives: Array, totals: Array) -> float:
+    """Share of pairs in which the positive row comes first; half for a tie. Counts per tie, by falling probability."""
+    negatives = totals - positives
+    pairs = positives.sum() * negatives.sum()
+    before = np.cumsum(positives) - positives
+    return float((negatives * (before + positives / 2)).sum() / pairs) if pairs else np.nan
+
+
+def _average_precision(positives: Array, totals: Array) -> float:
+    """Σ gain in recall · precision over ties, by falling probability."""
+    count = positives.sum()
+    precision = np.cumsum(positives) / np.maximum(np.cumsum(totals), 1)
+    return float((positives * precision).sum() / count) if count else np.nan
 
 
 def _hits(gold: Array, predicted: Array) -> Array:
@@ -105,10 +172,13 @@ def _confusion(gold: Array, predicted: Array) -> Array:
     return np.stack(cells, axis=-1).astype(np.float64)
 
 
-def _class_counts(classes: Array, gold: Array, predicted: Array) -> Array:
-    """Whether a row is correct, gold and predicted for each class, [rows, 3 · classes]."""
-    is_gold, is_predicted = gold[:, None] == classes, predicted[:, None] == classes
-    return np.concatenate([is_gold & is_predicted, is_gold, is_predicted], axis=-1).astype(np.float64)
+def _set_counts(gold: Array, predicted: Array) -> Array:
+    """Whether a class of a label set is correct, gold and predicted, [rows, 3 · classes]."""
+    return np.concatenate([gold & predicted, gold, predicted], axis=-1).astype(np.float64)
+
+
+def _equal_sets(gold: Array, predicted: Array) -> Array:
+    return _hits(np.zeros(len(gold)), (gold != predicted).any(axis=-1))
 
 
 def _moments(gold: Array, predicted: Array) -> Array:
@@ -146,7 +216,18 @@ def _mcc(sums: Array) -> Array:
 
 def _macro_f1(sums: Array) -> Array:
     correct, gold, predicted = np.split(sums, 3, axis=-1)
-    return np.nanmean(_divide(2 * correct, gold + predicted), axis=-1)  # over the classes of the resample
+    values = _divide(2 * correct, gold + predicted)
+    return _divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(axis=-1))  # over the classes of the resample
+
+
+def _micro_f1(sums: Array) -> Array:
+    correct, gold, predicted = (part.sum(axis=-1) for part in np.split(sums, 3, axis=-1))
+    return _divide(2 * correct, gold + predicted)
+
+
+def _weighted_f1(sums: Array) -> Array:
+    correct, gold, predicted = np.split(sums, 3, axis=-1)
+    return _divide((gold * np.nan_to_num(_divide(2 * correct, gold + predicted))).sum(axis=-1), gold.sum(axis=-1))
 
 
 def _mcc_of_classes(sums: Array) -> Array:
@@ -164,8 +245,8 @@ def _correlation(sums: Array) -> Array:
 
 SUFFICIENT_STATISTICS: dict[str, tuple[Features, Finish]] = {
     "accuracy": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
+    "exact_match": (_equal_sets, lambda sums: sums[:, 0] / sums[:, 1]),
     "f1": (_confusion, _f1),
-    "mcc": (_confusion, _mcc),
     "pearson": (_moments, _correlation),
     "spearman": (_ranked, _correlation),
     "entity_f1": (_entity_counts, lambda sums: _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])),
@@ -176,3 +257,13 @@ SUFFICIENT_STATISTICS: dict[str, tuple[Features, Finish]] = {
 
 A resample changes only the sums.
 """
+
+CLASS_COUNTS: dict[str, Finish] = {
+    "macro_f1": _macro_f1,
+    "micro_f1": _micro_f1,
+    "weighted_f1": _weighted_f1,
+    "mcc": _mcc_of_classes,
+}
+"""Metric → function from the numbers of correct, gold and predicted rows of each class, [columns, 3 · classes]."""
+RANKINGS: dict[str, Callable[[Array, Array], float]] = {"roc_auc": _roc_auc, "average_precision": _average_precision}
+"""Metric → function from the positive and all rows of each tie, by falling probability, [ties] each."""

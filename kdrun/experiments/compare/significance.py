@@ -74,7 +74,10 @@ def decide(differences: Array, resampled: Array, margin: float) -> Verdict:
         return Verdict(mean, None, "INCONCLUSIVE", count, None, "a score is undefined")
     if count < 2:
         return Verdict(mean, None, "INCONCLUSIVE", count, None, "one seed shows no spread")
-    from_examples = float(np.nanvar(np.nanmean(resampled, axis=1), ddof=1))
+    defined = resampled[np.isfinite(resampled).any(axis=1)]
+    if len(defined) < 2:
+        return Verdict(mean, None, "INCONCLUSIVE", count, None, "the metric is undefined on resamples of the examples")
+    from_examples = float(np.nanvar(np.nanmean(defined, axis=1), ddof=1))
     from_seeds = float(np.var(differences, ddof=1))
     low, high = interval(mean, from_examples, from_seeds, count)
     if count >= MIN_SEEDS and -margin < low and high < margin:

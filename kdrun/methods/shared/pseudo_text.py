@@ -29,6 +29,11 @@ class Divergence(Enum):
     kl = "kl"
 
 
+DIVERGENCES = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}
+MULTI_LABEL_DIVERGENCES = {Divergence.ce: "bce", Divergence.kl: "binary_kl"}
+"""Registered losses of the divergences, for one class per row and for any number of them."""
+
+
 class PseudoTextMethod(Method):
     """Base of methods whose student also learns from x′: the text x with masked tokens filled by a generator.
 
@@ -119,8 +124,7 @@ class PseudoTextMethod(Method):
         assert batch.teacher_logits is not None
         if self.context.task.is_regression:
             return {}
-        after, before = self.class_view.class_logits(teacher_logits), self.class_view.class_logits(batch.teacher_logits)
-        return {"flipped": (after.argmax(dim=-1) != before.argmax(dim=-1)).sum()}
+        return {"flipped": self.class_view.flipped(batch.teacher_logits, teacher_logits).sum()}
 
     def _student_logits(self, clean: dict[str, Tensor], pseudo: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits of the student on x and x′, in one pass if both have one length."""
@@ -141,8 +145,8 @@ class PseudoTextMethod(Method):
             D(T(x′), S(x′)) per example, [batch] (for a score always the squared error); the generator's logits at the
             masked tokens, [masked, vocabulary]; the mask, [batch, length].
         """
-        name = {Divergence.ce: "soft_ce", Divergence.kl: "kl"}[divergence]
-        loss = registry.get("loss", "logit_mse" if self.context.task.is_regression else name).target
+        names = MULTI_LABEL_DIVERGENCES if self.context.task.is_multi_label else DIVERGENCES
+        loss = registry.get("loss", "logit_mse" if self.context.task.is_regression else names[divergence]).target
         mask, logits = self.mask_and_score(batch)
         stream = rng.numpy_stream(self.context.seed, "gumbel", batch.phase, batch.step)
         noise = gumbel.gumbel_noise(logits.shape[0], logits.shape[1], stream, logits.device)

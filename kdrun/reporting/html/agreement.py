@@ -106,7 +106,12 @@ class PredictionPair:
 
 def is_regression(rows: Sequence[dict[str, Any]]) -> bool:
     """Return whether predictions are scores rather than classes."""
-    return bool(rows) and not isinstance(rows[0]["prediction"], str)
+    return bool(rows) and not isinstance(rows[0]["prediction"], str | list)
+
+
+def is_multi_label(rows: Sequence[dict[str, Any]]) -> bool:
+    """Return whether predictions are lists of classes."""
+    return bool(rows) and isinstance(rows[0]["prediction"], list)
 
 
 def is_extraction(rows: Sequence[dict[str, Any]]) -> bool:

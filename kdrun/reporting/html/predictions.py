@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdrun.formatting import number, percent, shorten
-from kdrun.reporting.html import agreement, extraction, plots
+from kdrun.reporting.html import agreement, extraction, label_sets, plots
 from kdrun.reporting.html.agreement import PredictionPair
 from kdrun.reporting.html.blocks import Block, Example, Examples, Figure, Figures, Matrices, Matrix, Table, Text
 from kdrun.reporting.html.run_reader import FinishedRun
@@ -51,6 +51,8 @@ def blocks(run: FinishedRun) -> list[Block]:
     split, rows = next(iter(splits.items()))
     if agreement.is_extraction(rows):
         return blocks + extraction.blocks(splits, has_teacher=reason is None)
+    if agreement.is_multi_label(rows):
+        return blocks + label_sets.blocks(splits, has_teacher=reason is None)
     if agreement.is_regression(rows):
         return blocks + _score_blocks(splits, split, has_teacher=reason is None)
     pairs = {name: agreement.make_prediction_pair(part) for name, part in splits.items()}
@@ -150,10 +152,14 @@ def difference_blocks(run: FinishedRun) -> list[Block]:
     elif agreement.is_extraction(rows):
         gap, measure = extraction.gap(rows), "number of entities that only one of them names"
     else:
-        distance = agreement.make_prediction_pair(rows).gap()
+        if agreement.is_multi_label(rows):
+            distance, measure = label_sets.gap(rows), "difference of their probabilities of one class"
+        else:
+            pair = agreement.make_prediction_pair(rows)
+            distance, measure = pair.gap(), "total variation distance of their probabilities"
         if distance is None:
             return [Text("n/a (predictions.jsonl holds no probabilities).")]
-        gap, measure = distance, "total variation distance of their probabilities"
+        gap = distance
     places = agreement.largest_places(gap, MAX_EXAMPLES)
     if not places:
         return [Text(f"Teacher and student give the same predictions on every row of {split}.")]
@@ -165,14 +171,17 @@ def _example(row: dict[str, Any], gap: float, place: int) -> Example:
     texts = [(name, shorten(str(row[key]))) for key, name in (("text", "1"), ("text_pair", "2")) if row.get(key)]
     facts = [("domain", row["domain"])] if "domain" in row else []
     facts += [
-        ("gold", _label(row["gold"])),
+        ("gold", label_text(row["gold"])),
         ("teacher", _prediction(row, "teacher_")),
         ("student", _prediction(row, "")),
     ]
     return Example(f"Row {row.get('id', place)}", texts or [NO_TEXT], [*facts, ("gap", number(gap, 3))])
 
 
-def _label(value: Any) -> str:
+def label_text(value: Any) -> str:
+    """Return a class, the classes of a label set, or a score, as text."""
+    if isinstance(value, list):
+        return ", ".join(value) or "no class"
     return value if isinstance(value, str) else number(value, 3)
 
 
@@ -180,6 +189,6 @@ def _prediction(row: dict[str, Any], whose: str) -> str:
     """Return a prediction with the largest class probabilities."""
     predicted, shares = row[f"{whose}prediction"], row.get(f"{whose}probabilities")
     if shares is None:
-        return _label(predicted)
+        return label_text(predicted)
     largest = sorted(shares.items(), key=lambda item: -item[1])[:4]
-    return f"{predicted} ({', '.join(f'{label} {number(share, 3)}' for label, share in largest)})"
+    return f"{label_text(predicted)} ({', '.join(f'{label} {number(share, 3)}' for label, share in largest)})"

@@ -24,8 +24,9 @@ def blocks(run: FinishedRun) -> list[Block] | None:
     selection = f"{len(places)} of {len(run.samples)}, evenly spaced" if len(places) < len(run.samples) else "all"
     intro = f"Texts of the generator in training order ({selection}); changed words are marked."
     explanation = (
-        "The gap is the total variation distance between the probabilities of teacher and student (0: equal, 1: "
-        "disjoint), or the difference of their scores; an adversarial generator widens the gap."
+        "The gap is half the sum of the differences between the probabilities of teacher and student: their total "
+        "variation distance, if a row has one class (0: equal, 1: disjoint). For scores it is their difference. An "
+        "adversarial generator widens the gap."
     )
     return [Text(intro), Text(explanation), gallery]
 

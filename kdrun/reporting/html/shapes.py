@@ -12,7 +12,15 @@ MAX_NUMBER = 1e30
 """Far above any loss and score; sums and squares of it are finite."""
 NUMBER = Rule("a finite number", lambda value: is_finite(value) and abs(value) < MAX_NUMBER)
 SHARE = Rule("a probability", lambda value: is_finite(value) and 0 <= value <= 1)
-LABEL = Rule("a text or a finite number", lambda value: isinstance(value, str) or NUMBER.holds(value))
+
+
+def _is_label(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(name, str) for name in value)
+    return isinstance(value, str) or bool(NUMBER.holds(value))
+
+
+LABEL = Rule("a text, a list of texts or a finite number", _is_label)
 
 METRICS: dict[str, Shape] = {
     "step?": STEP,
@@ -69,7 +77,7 @@ CARD: dict[str, Shape] = {
 
 
 class PredictionForms:
-    """Check that the predictions of a split have one form: all classes, all scores or all texts with entities."""
+    """Check that the predictions of a split have one form: classes, lists of classes, scores or texts with entities."""
 
     def __init__(self) -> None:
         self._forms: dict[str, tuple[Any, ...]] = {}
@@ -85,7 +93,11 @@ class PredictionForms:
 
 
 def _form(row: dict[str, Any]) -> tuple[Any, ...]:
-    labels = [isinstance(row[key], str) for key in ("gold", "prediction", "teacher_prediction") if key in row]
+    labels = [
+        str if isinstance(row[key], str) else isinstance(row[key], list)
+        for key in ("gold", "prediction", "teacher_prediction")
+        if key in row
+    ]
     classes = [tuple(row[key]) if key in row else None for key in ("probabilities", "teacher_probabilities")]
     return *labels, *classes, "written" in row, "id" in row
 

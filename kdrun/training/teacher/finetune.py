@@ -67,7 +67,7 @@ class TeacherTrainingSet:
         if self.targets is not None:
             return self.targets.fingerprint
         assert self.labels is not None
-        return hashing.digest([float(x) for x in self.labels])
+        return hashing.digest(self.labels.astype(float).tolist())
 
     @property
     def strategy_class(self) -> type[DomainTeacherMethod] | None:

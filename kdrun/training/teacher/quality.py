@@ -13,7 +13,7 @@ from kdrun.errors import TrainingError
 from kdrun.formatting import percent
 from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
-from kdrun.tasks.metrics import CORRELATIONS
+from kdrun.tasks.registered_metrics import CORRELATIONS
 from kdrun.training.teacher.finetune import TeacherEvaluation
 
 MIN_GAIN_OVER_BASELINE = 0.02
@@ -85,7 +85,7 @@ def below_chance_hint(value: float | None, task: TaskConfig) -> str:
         value: its score on the headline metric; None if undefined.
         task: gives the metric and the classes.
     """
-    if value is None or task.is_extraction:
+    if value is None or task.is_extraction or task.is_multi_label:
         return ""
     if task.headline in (*CORRELATIONS, "mcc"):
         is_far_below = value < -FAR_BELOW_ZERO

@@ -1,6 +1,7 @@
 """Alignment of a checkpoint's labels with the task's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from kdrun.config.architectures import Architecture
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.config.teacher import FineTune, PretrainedTeacherConfig
 from kdrun.errors import ModelError
 from kdrun.models import label_alignment, saving
@@ -152,3 +153,17 @@ def test_a_multi_label_head_is_refused_or_replaced(context: Context, tmp_path: P
     with pytest.raises(ModelError, match="multi_label_classification"):
         from_path(folder, context("teacher"))
     assert not from_path(folder, context("student")).has_head
+
+
+def test_a_multi_label_task_takes_a_multi_label_head_alone(context: Context, tmp_path: Path) -> None:
+    role = context("teacher")
+    task = replace(role.task, kind=TaskKind.multi_label)
+    role = replace(role, task=task)
+    source = make(scratch_config(), role)
+    assert source.model.config.problem_type == "multi_label_classification"
+    folder = save_renamed(source, list(task.labels), tmp_path / "m")
+    assert from_path(folder, role).has_head
+    source.model.config.problem_type = None  # pyright: ignore[reportAttributeAccessIssue]
+    folder = save_renamed(source, list(task.labels), tmp_path / "n")
+    with pytest.raises(ModelError, match=r"problem_type.* not set"):
+        from_path(folder, role)

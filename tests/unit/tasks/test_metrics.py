@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics as skm
 
+from kdrun import registry
 from kdrun.config.task import TaskConfig
 from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.tasks import metrics
@@ -49,6 +51,85 @@ def test_mcc_of_three_classes() -> None:
 def test_macro_f1_of_three_classes() -> None:
     # class 0: 1; class 1: 2·1/(2·1 + 0 + 1); class 2: 2·1/(2·1 + 1 + 0)
     assert one("macro_f1", [0, 1, 2, 2], [0, 1, 2, 1]) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+
+
+SHAPES = [2, 5, "sets"]
+"""Two classes, five classes, and label sets of four."""
+
+
+def random_answers(shape: Any, seed: int, rows: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gold answers, predictions and probabilities; every class has rows."""
+    stream = np.random.default_rng(seed)
+    if shape == "sets":
+        gold, probabilities = stream.integers(0, 2, (rows, 4)), stream.random((rows, 4)).round(1)
+        return gold, (probabilities > 0.5).astype(int), probabilities
+    gold, probabilities = np.arange(rows) % shape, stream.dirichlet(np.ones(shape), rows).round(2)
+    return gold, probabilities.argmax(axis=1), probabilities
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_metrics_are_those_of_scikit_learn(shape: Any, seed: int) -> None:
+    gold, predicted, probabilities = random_answers(shape, seed)
+    expected = {f"{name}_f1": skm.f1_score(gold, predicted, average=name) for name in ("macro", "micro", "weighted")}
+    binary = gold if shape == "sets" else np.eye(shape)[gold]
+    first = 1 if shape == 2 else 0  # of two classes, class 1 counts
+    columns = list(zip(binary.T[first:], probabilities.T[first:], strict=True))
+    expected["roc_auc"] = np.mean([skm.roc_auc_score(*column) for column in columns])
+    expected["average_precision"] = np.mean([skm.average_precision_score(*column) for column in columns])
+    expected["exact_match" if shape == "sets" else "accuracy"] = skm.accuracy_score(gold, predicted)
+    assert metrics.compute(list(expected), predicted, gold, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+def test_metrics_of_label_sets_leave_out_classes_without_rows() -> None:
+    gold, predicted = np.array([[1, 0, 0], [1, 0, 0]]), np.array([[1, 0, 0], [0, 0, 0]])
+    assert one("macro_f1", predicted, gold) == pytest.approx(2 / 3)
+    empty = np.zeros((2, 3), int)
+    names = ["macro_f1", "micro_f1", "weighted_f1"]
+    assert metrics.compute(names, empty, empty) == dict.fromkeys(names)
+    assert one("exact_match", empty, empty) == 1.0
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_a_ranking_without_a_class_is_none_with_a_reason(name: str) -> None:
+    probabilities = np.array([[0.2, 0.8, 0], [0.5, 0.5, 0]])
+    assert metrics.compute([name], np.array([1, 0]), np.array([1, 0]), probabilities)[name] is None
+    assert "class has no row" in metrics.undefined_reason(name)
+    with pytest.raises(ValueError, match=rf"{name} needs the probabilities"):
+        one(name, [0, 1], [0, 1])
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
+        metrics.compute([name], np.zeros(3, int), np.zeros(3, int), probabilities)
+    with pytest.raises(TrainingError, match="probabilities are not finite"):
+        metrics.compute([name], np.zeros(2, int), np.zeros(2, int), probabilities * np.nan)
+
+
+def test_a_metric_of_a_plugin_gets_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._entries, "metric", dict(registry.entries("metric")))
+
+    @registry.register("metric", "brier", answers=("classes", "label sets"), needs_probabilities=True)
+    def brier(probabilities: np.ndarray, references: np.ndarray) -> float:
+        gold = np.eye(probabilities.shape[1])[references] if references.ndim == 1 else references
+        return -float(np.square(probabilities - gold).mean())
+
+    shares = np.array([[0.25, 0.75], [1.0, 0.0]])
+    assert metrics.compute(["brier"], np.array([1, 0]), np.array([1, 0]), shares) == {"brier": -0.0625 / 2}
+    assert brier(shares, np.array([[0, 1], [1, 0]])) == -0.0625 / 2
+    assert "brier" not in metrics.vector_metrics()
+
+
+def test_the_best_constant_label_set_by_metric() -> None:
+    gold = np.array([[1, 0, 0]] * 5 + [[1, 1, 0]] * 3 + [[0, 0, 1]] * 2)
+    names = ["exact_match", "micro_f1", "macro_f1", "roc_auc", "average_precision"]
+    scores = metrics.label_set_baseline(names, gold)
+    assert scores == pytest.approx(
+        {
+            "exact_match": 0.5,  # the first class alone
+            "micro_f1": 2 * 8 / (10 + 13),  # likewise; both frequent classes have 22/33
+            "macro_f1": (16 / 18 + 6 / 13 + 4 / 12) / 3,
+            "roc_auc": 0.5,
+            "average_precision": (0.8 + 0.3 + 0.2) / 3,
+        }
+    )
 
 
 def test_perfect_and_inverted() -> None:
@@ -106,8 +187,10 @@ def test_a_column_is_refused() -> None:
         one("pearson", np.zeros((8, 1)), np.zeros(8))
     with pytest.raises(ValueError, match="same length"):
         one("accuracy", [0, 1], [0, 1, 1])
-    with pytest.raises(ValueError, match="same length"):
+    with pytest.raises(ValueError, match=r"accuracy scores classes.*\[2, 2\]"):
         one("accuracy", np.zeros((2, 2)), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"exact_match scores label sets.*\[2\]"):
+        one("exact_match", np.zeros(2), np.zeros(2))
 
 
 @pytest.mark.parametrize("name", metrics.vector_metrics())

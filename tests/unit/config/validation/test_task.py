@@ -21,6 +21,7 @@ TWO = TaskConfig(
 )
 FOUR = replace(TWO, name="four", labels=["a", "b", "c", "d"], metrics=["macro_f1"], headline="macro_f1")
 SCORE = replace(TWO, name="score", labels=[], range=[0, 5], metrics=["pearson"], headline="pearson")
+SETS = replace(FOUR, name="sets", kind=TaskKind.multi_label, metrics=["exact_match"], headline="exact_match")
 ENTITIES = replace(TWO, name="names", labels=[], entities=["person"], metrics=["entity_f1"], headline="entity_f1")
 
 
@@ -30,15 +31,40 @@ def test_every_task_of_the_config_tree_is_sound(name: str) -> None:
     assert list(task_problems(composed.task)) == []
 
 
-@pytest.mark.parametrize("task", [TWO, FOUR, SCORE, ENTITIES], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [TWO, FOUR, SETS, SCORE, ENTITIES], ids=lambda task: task.name)
 def test_sound_tasks_of_every_type(task: TaskConfig) -> None:
     assert list(task_problems(task)) == []
 
 
 def test_metrics_that_fit_an_answer() -> None:
-    assert fitting_metrics(TWO) == ["accuracy", "f1", "macro_f1", "mcc"]
-    assert fitting_metrics(FOUR) == ["accuracy", "macro_f1", "mcc"]
+    assert fitting_metrics(TWO) == [
+        "accuracy",
+        "average_precision",
+        "f1",
+        "macro_f1",
+        "mcc",
+        "micro_f1",
+        "roc_auc",
+        "weighted_f1",
+    ]
+    assert fitting_metrics(FOUR) == [
+        "accuracy",
+        "average_precision",
+        "macro_f1",
+        "mcc",
+        "micro_f1",
+        "roc_auc",
+        "weighted_f1",
+    ]
     assert fitting_metrics(SCORE) == ["pearson", "spearman"]
+    assert fitting_metrics(SETS) == [
+        "average_precision",
+        "exact_match",
+        "macro_f1",
+        "micro_f1",
+        "roc_auc",
+        "weighted_f1",
+    ]
     assert fitting_metrics(ENTITIES) == ["entity_f1", "entity_precision", "entity_recall"]
 
 
@@ -57,6 +83,9 @@ def test_metrics_that_fit_an_answer() -> None:
         (TWO, {"labels": ["a"], "metrics": ["accuracy"], "headline": "accuracy"}, "labels"),
         (TWO, {"range": [0, 1]}, "labels"),
         (TWO, {"labels": [], "metrics": ["pearson"], "headline": "pearson"}, "labels"),
+        (SETS, {"metrics": ["accuracy"], "headline": "accuracy"}, "metrics"),
+        (TWO, {"metrics": ["exact_match"], "headline": "exact_match"}, "metrics"),
+        (SETS, {"domains": ["a", "b"]}, "domains"),
         (TWO, {"kind": TaskKind.score}, "kind"),
         (SCORE, {"kind": TaskKind.multi_label}, "kind"),
         (ENTITIES, {"kind": TaskKind.classes}, "kind"),

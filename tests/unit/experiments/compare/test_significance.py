@@ -7,7 +7,7 @@ from scipy import stats
 from kdrun import registry
 from kdrun.data import entities
 from kdrun.experiments.compare import resampling, significance
-from kdrun.tasks import metrics
+from kdrun.tasks import metrics, registered_metrics
 
 RNG = np.random.default_rng(7)
 
@@ -30,6 +30,9 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         if metric in ("pearson", "spearman"):
             gold = np.round(RNG.uniform(0, 5, rows), 1)
             answers = np.stack([gold + RNG.normal(0, s, rows) for s in (0.5, 2)])
+        elif metric == "exact_match":
+            gold = RNG.integers(0, 2, (rows, 2))
+            answers = np.stack([np.where(RNG.random((rows, 2)) < p, gold, 1 - gold) for p in (0.9, 0.6)])
         else:
             gold = RNG.integers(0, 2, rows)
             answers = np.stack([np.where(RNG.random(rows) < p, gold, 1 - gold) for p in (0.9, 0.6)])
@@ -41,7 +44,7 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
         np.testing.assert_allclose(row, expected.astype(float), atol=0.02 if metric == "spearman" else 1e-9)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc"])
 def test_resamples_of_four_classes_are_those_of_scikit_learn(metric: str) -> None:
     gold = np.random.default_rng(5).integers(0, 4, 40)
     predictions = np.stack([np.where(np.random.default_rng(s).random(40) < 0.7, gold, (gold + 1) % 4) for s in (1, 2)])
@@ -53,8 +56,34 @@ def test_resamples_of_four_classes_are_those_of_scikit_learn(metric: str) -> Non
         np.testing.assert_allclose(row, np.array(expected, float), atol=1e-12)
 
 
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "macro_f1", "micro_f1", "weighted_f1"])
+@pytest.mark.parametrize("shape", [2, 4, "sets"])
+def test_resamples_of_rankings_and_label_sets_are_those_of_scikit_learn(metric: str, shape: int | str) -> None:
+    stream = np.random.default_rng(5)
+    probabilities = stream.random((2, 60, 3 if shape == "sets" else int(shape))).round(1)  # with ties
+    gold = stream.integers(0, 2, (60, 3)) if shape == "sets" else stream.integers(0, int(shape), 60)
+    predictions = (probabilities > 0.5).astype(int) if shape == "sets" else probabilities.argmax(axis=2)
+    needs = registry.get("metric", metric).needs_probabilities
+    resampled = resampling.resample(metric, gold, probabilities if needs else predictions, seed=3, resamples=5)
+    stream = np.random.default_rng(3)
+    for values in resampled:
+        rows = stream.integers(60, size=60)
+        expected = [
+            metrics.compute([metric], column[rows], gold[rows], shares[rows])[metric]
+            for column, shares in zip(predictions, probabilities, strict=True)
+        ]
+        np.testing.assert_allclose(values, np.array(expected, float), atol=1e-12)
+
+
+def test_a_metric_that_most_resamples_leave_undefined_has_no_verdict() -> None:
+    resampled = np.full((9, 3), np.nan)
+    verdict = significance.decide(np.array([0.1, 0.2, 0.3]), resampled, 0.01)
+    assert (verdict.outcome, verdict.interval) == ("INCONCLUSIVE", None)
+    assert "undefined" in verdict.reason
+
+
 def test_a_metric_of_a_plugin_is_computed_on_each_resample(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = {**registry.entries("metric"), "plugged": registry.Entry(metrics.accuracy, None)}
+    entries = {**registry.entries("metric"), "plugged": registry.Entry(registered_metrics.accuracy, None)}
     monkeypatch.setitem(registry._entries, "metric", entries)
     gold, predictions = np.array([0, 1, 1, 0]), np.array([[0, 1, 0, 0], [1, 1, 1, 1]])
     plugged, known = (resampling.resample(name, gold, predictions, resamples=9) for name in ("plugged", "accuracy"))

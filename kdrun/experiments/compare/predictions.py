@@ -1,0 +1,73 @@
+"""Gold answers and predictions of a finished run, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdrun import registry
+from kdrun.errors import DataError
+from kdrun.storage.files import read_jsonl
+from kdrun.storage.json_reader import Rule, Shape, is_finite
+
+if TYPE_CHECKING:
+    from kdrun.config.task import TaskConfig
+
+
+def _is_label(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(name, str) for name in value)
+    return isinstance(value, str) or is_finite(value)
+
+
+LABEL = Rule("a text, a list of texts or a number", _is_label)
+PREDICTION: dict[str, Shape] = {
+    "split": str,
+    "gold": LABEL,
+    "prediction": LABEL,
+    "probabilities?": {"*": float},
+    "domain?": str,
+}
+"""What a comparison reads of a line of predictions.jsonl."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A run's answers on a split.
+
+    Attributes:
+        gold: class indices, scores or texts, [rows]; label sets, 0 or 1, [rows, classes].
+        predicted: what the metric takes: predictions as `gold`, or probabilities, [rows, classes].
+        domains: the name of each row's domain, [rows]; None for a task without domains.
+    """
+
+    gold: np.ndarray
+    predicted: np.ndarray
+    domains: np.ndarray | None
+
+
+def read_predictions(folder: Path, task: TaskConfig, split: str, metric: str) -> Predictions:
+    """The predictions of a run on a split, as a metric takes them.
+
+    Raises:
+        DataError: the file has a damaged line, or no probabilities for a metric that needs them.
+    """
+    rows = [row for row in read_jsonl(folder / "predictions.jsonl", PREDICTION) if row["split"] == split]
+    gold, predicted = (_answers([row[key] for row in rows], task) for key in ("gold", "prediction"))
+    if registry.get("metric", metric).needs_probabilities:
+        if any("probabilities" not in row for row in rows):
+            raise DataError(f"{folder}/predictions.jsonl has no probabilities, and {metric} is computed from them")
+        predicted = np.array([[row["probabilities"][name] for name in task.labels] for row in rows])
+    domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
+    return Predictions(gold, predicted, domains)
+
+
+def _answers(values: list[Any], task: TaskConfig) -> np.ndarray:
+    if task.is_multi_label:
+        sets = [set(names) for names in values]
+        return np.array([[name in names for name in task.labels] for names in sets], np.int64)
+    index = {name: i for i, name in enumerate(task.labels)}
+    return np.array([index[name] for name in values] if task.labels else values)
