@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.errors import DataError
 from kdrun.storage.json_reader import Rule, Shape, shape_problems
 
@@ -93,7 +93,8 @@ def task_of_model(config: Mapping[str, Any], name: str, where: str) -> TaskConfi
         return TaskConfig(**facts, entities=entities)
     labels = _labels(config, where)
     is_score = len(labels) == 1 or config.get("problem_type") == "regression"
-    return TaskConfig(**facts, labels=[] if is_score else labels)
+    kind = TaskKind.multi_label if config.get("problem_type") == "multi_label_classification" and not is_score else None
+    return TaskConfig(**facts, labels=[] if is_score else labels, kind=kind)
 
 
 def _labels(config: Mapping[str, Any], where: str) -> list[str]:

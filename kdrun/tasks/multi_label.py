@@ -73,6 +73,11 @@ class MultiLabelTask(TaskType):
         """The names of the classes of a label set."""
         return [name for name, is_present in zip(self.task.labels, label, strict=True) if is_present]
 
+    def label_value(self, name: Any) -> Any:
+        """1 for each class of a list of names, else 0, [classes]."""
+        positions = [self.task.labels.index(one) for one in name]
+        return [int(i in positions) for i in range(len(self.task.labels))]
+
     def class_view(self, tokenizer: Any, decoder_start_id: int | None) -> ClassView:
         """View with one decision per class."""
         from kdrun.tasks.class_views import MultiLabelClassView

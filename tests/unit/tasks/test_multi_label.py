@@ -36,6 +36,7 @@ def test_a_class_is_predicted_above_one_half() -> None:
     assert first["probabilities"] == {"art": 0.880797, "law": 0.119203, "war": 0.5}
     assert second == {"prediction": ["art", "law"], "probabilities": {"art": 0.524979, "law": 0.952574, "war": 0.0}}
     assert TYPE.label_name(np.array([0, 1, 1], np.int8)) == ["law", "war"]
+    assert TYPE.label_value(["war", "law"]) == [0, 1, 1]
 
 
 def test_metrics_of_label_sets_and_their_baseline() -> None:
