@@ -244,7 +244,9 @@ def test_loss_is_its_docstring() -> None:
     assert "temperature T > 0." in card_text("kl")
     assert "tasks with classes only" in card_text("kl")
     assert "tasks with classes or a score" in card_text("logit_mse")
-    assert card_text("auto").startswith("loss=auto ───────── kl for classes, bce for any number of classes per row, logit_mse for a score")
+    assert card_text("auto").startswith(
+        "loss=auto ───────── kl for classes, bce for any number of classes per row, logit_mse for a score"
+    )
 
 
 def test_preset_is_what_it_changes() -> None:
