@@ -65,6 +65,10 @@ class MultiLabelTask(TaskType):
             for row, probabilities in zip(outputs > 0, self.probability_records(outputs), strict=True)
         ]
 
+    def empty_record(self) -> dict[str, Any]:
+        """`prediction` and `probabilities` by name, all null."""
+        return super().empty_record() | {"probabilities": dict.fromkeys(self.task.labels)}
+
     def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
         """The sigmoid of each class by name."""
         return by_name(_sigmoid(logits), self.task.labels)
