@@ -303,3 +303,31 @@ def test_label_sets_against_torch() -> None:
 def test_the_losses_of_label_sets_are_those_of_the_config() -> None:
     entries = registry.entries("loss").items()
     assert {name for name, entry in entries if entry.multi_label} == set(MULTI_LABEL_LOSSES)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor([1, -1, 0]),
+        torch.tensor([0.5, float("nan"), -1.0]),  # a score may be -1
+        torch.tensor([[1.0, 0.0], [-1.0, -1.0], [0.0, 0.0]]),
+    ],
+    ids=["classes", "scores", "label sets"],
+)
+def test_rows_without_a_label_have_no_hard_loss_and_no_gradient(labels: Tensor) -> None:
+    is_score = labels.ndim == 1 and labels.is_floating_point()
+    logits = torch.randn(3, 1 if is_score else 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if labels.ndim == 2:
+            return (logits.sigmoid() - labels).square().sum(dim=-1)
+        return losses.hard_loss(is_score)(logits, labels)
+
+    values = losses.on_labeled_rows(loss)(logits, labels)
+    values.sum().backward()
+    labeled = torch.tensor([0, 2])
+    assert values[1] == 0
+    assert torch.equal(values[labeled], loss(logits[labeled], labels[labeled]))
+    assert logits.grad is not None
+    assert logits.grad[1].abs().sum() == 0
+    assert (logits.grad[labeled].abs().sum(dim=-1) > 0).all()

@@ -1,5 +1,7 @@
 """Arms from overrides: values of a key by method, and names of arms."""
 
+from pathlib import Path
+
 import pytest
 
 from kdrun.errors import ConfigError
@@ -94,3 +96,15 @@ def test_invalid_arguments_are_an_error(words: list[str], problem: str) -> None:
 
 def test_nothing_to_compare_is_refused() -> None:
     assert "nothing to compare" in refused("")
+
+
+def test_unlabeled_rows_are_left_out_where_a_method_cannot_use_them(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"a text {i},{i % 2}\n" for i in range(20)))
+    (tmp_path / "more.txt").write_text("a new text\n")
+    rows = ["task=own", "data=files", f"data.train={tmp_path}/train.csv", "data.dev=0.2"]
+    unlabeled = [f"data.unlabelled={tmp_path}/more.txt", "data.max_unlabelled_rows=9"]
+    finetune, kd = plan_arms(["finetune", "kd"], [*rows, *unlabeled])
+    assert finetune.overrides == ["method=finetune", *rows]
+    assert [note.partition(":")[0] for note in finetune.left_out] == [f"without {word}" for word in unlabeled]
+    assert kd.overrides == ["method=kd", *rows, *unlabeled]
+    assert kd.left_out == []

@@ -1,0 +1,137 @@
+"""Measure reading and tokenizing a CSV file of your own, next to `datasets` and the fast tokenizer alone.
+
+    .venv/bin/python -m benchmarks.own_rows                      1 000 000 rows, 3 rounds
+    .venv/bin/python -m benchmarks.own_rows --rows 200000 --into docs/results/performance.md
+
+kdrun checks the bytes and the rows, infers columns and classes, hashes the rows, tokenizes them, writes the tokens to
+an empty cache and opens them. The reference calls `load_dataset("csv")` with an empty cache, and the tokenizer on
+batches of its texts; it keeps no tokens. Each side of each round is a new process, without its imports; the peak is the
+resident set above that before the start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.blocks import put, table
+from benchmarks.cases.words import texts, word_pieces
+from benchmarks.machine import title
+
+SIDES = ("kdrun", "reference")
+MAX_LENGTH = 128
+BATCH = 8192
+
+
+def write_rows(path: Path, count: int) -> None:
+    """Write random texts as long as SST-2's with a label each; one text in ten has a comma and a quote."""
+    labels = np.random.default_rng(1).integers(0, 2, count)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for number, (text, label) in enumerate(zip(texts(count), labels, strict=True)):
+            writer.writerow([f'"{text}", {number}' if number % 10 == 0 else f"{text} {number}", ("no", "yes")[label]])
+
+
+def read_with_kdrun(path: Path) -> int:
+    """Read and tokenize the file by kdrun; return the number of rows."""
+    from kdrun.config.data import FilesDataConfig
+    from kdrun.config.task import TaskConfig
+    from kdrun.data.files.dataset_files import load_own_data
+    from kdrun.data.tokenization import tokenize
+
+    config = FilesDataConfig(name="files", train=str(path), dev=str(path.with_name("dev.csv")))
+    train = load_own_data(config, TaskConfig(name="own", headline="")).splits["train"]
+    return tokenize(train, word_pieces(), MAX_LENGTH).num_rows
+
+
+def read_with_datasets(path: Path) -> int:
+    """Read the file by `datasets` and call the fast tokenizer on its texts; return the number of rows."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    tokenizer, count = word_pieces(), 0
+    with tempfile.TemporaryDirectory() as folder:
+        rows = datasets.load_dataset("csv", data_files=str(path), split="train", cache_dir=folder)
+        for batch in rows.iter(BATCH):  # pyright: ignore[reportAttributeAccessIssue]
+            count += len(tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH)["input_ids"])
+    return count
+
+
+def measure_here(side: str, path: Path) -> None:
+    """Print seconds and extra peak memory (MiB) of one side in this process."""
+    import datasets  # noqa: F401  neither side pays for imports
+
+    import kdrun.data.files.dataset_files
+    import kdrun.data.tokenization  # noqa: F401
+
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports (Linux, proc(5))
+    before, started = _status("VmRSS"), time.perf_counter()
+    (read_with_kdrun if side == "kdrun" else read_with_datasets)(path)
+    print(time.perf_counter() - started, (_status("VmHWM") - before) / 1024)
+
+
+def _status(name: str) -> int:
+    """Return a value of this process's status, in KiB."""
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if name in line)
+
+
+def measure(side: str, path: Path) -> tuple[float, float]:
+    """Return seconds and extra peak memory (MiB) of one side in a new process with an empty cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.own_rows", "--side", side, "--file", str(path)]
+        env = {**os.environ, "KDRUN_CACHE": folder, "HF_HOME": folder, "HF_HUB_OFFLINE": "1"}
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()
+    return float(output[-2]), float(output[-1])
+
+
+def main() -> None:
+    """Measure both sides in turns and print one table."""
+    parser = argparse.ArgumentParser(description="reading and tokenizing own rows")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--into", type=Path, help="a document with a block named own_rows")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        measure_here(args.side, args.file)
+        return
+    figures: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.csv"
+        write_rows(path, args.rows)
+        path.with_name("dev.csv").write_text("text,label\nw1 w2,no\nw2 w3,yes\n")
+        size = path.stat().st_size
+        for _ in range(args.rounds):
+            for side in SIDES:
+                figures[side].append(measure(side, path))
+                print(side, figures[side][-1], flush=True)
+    ours, theirs = ([seconds for seconds, _ in figures[side]] for side in SIDES)
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    peaks = [max(peak for _, peak in figures[side]) for side in SIDES]
+    columns = ["rows", "file, MiB", "kdrun ÷ reference, time", "min … max", "peak of kdrun, MiB", "of the reference"]
+    cells = [
+        f"{args.rows:,}".replace(",", " "),
+        f"{size / 2**20:.0f}",
+        f"{statistics.median(ratios):.2f}",
+        f"{min(ratios):.2f} … {max(ratios):.2f}",
+        *(f"{peak:.0f}" for peak in peaks),
+    ]
+    text = f"{title()}\n\n{table(columns, [cells])}"
+    print(text)
+    if args.into:
+        put(args.into, "own_rows", text)
+
+
+if __name__ == "__main__":
+    main()
