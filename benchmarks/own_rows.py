@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +62,8 @@ def read_with_datasets(path: Path) -> int:
     datasets.disable_progress_bars()
     tokenizer, count = word_pieces(), 0
     with tempfile.TemporaryDirectory() as folder:
-        rows = datasets.load_dataset("csv", data_files=str(path), split="train", cache_dir=folder)
-        for batch in rows.iter(BATCH):  # pyright: ignore[reportAttributeAccessIssue]
+        rows: Any = datasets.load_dataset("csv", data_files=str(path), split="train", cache_dir=folder)
+        for batch in rows.iter(BATCH):
             count += len(tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH)["input_ids"])
     return count
 

@@ -30,6 +30,7 @@ from kdrun.config.validation.rules import validate
 from kdrun.config.validation.teacher_models import settings_without_effect
 from kdrun.config.validation.unused import overruled_settings
 from kdrun.errors import ConfigError, DataError, Problem
+from kdrun.storage import hub_offline
 
 
 def groups() -> list[str]:
@@ -95,7 +96,8 @@ def _completed_task(config: RunConfig) -> TaskConfig:
     if fill_task is None:
         return config.task
     try:
-        return fill_task(config.data, config.task)
+        with hub_offline.offline_mode(config.offline):
+            return fill_task(config.data, config.task)
     except DataError as error:
         raise ConfigError([Problem("data", config.data.name, str(error).replace("\n", "\n  "))]) from error
 

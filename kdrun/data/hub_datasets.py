@@ -19,12 +19,12 @@ TABLES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".txt")
 """Suffixes of readable files: formats that contain only rows."""
 
 
-def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: str) -> DatasetDict:
+def load_hub_dataset(repo: str, subset: str | None, revision: str | None, alternative: str) -> DatasetDict:
     """A data set by name, or from a local folder of the same form, memory-mapped.
 
     Args:
         repo: name on the hub, or a folder.
-        subset: name of its configuration.
+        subset: name of its configuration; None is its default one.
         revision: commit or tag on the hub; None is the newest.
         alternative: remedy for the error message when the hub is unreachable.
 
@@ -38,6 +38,7 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
     local = Path(repo).expanduser()
     remote = not local.is_dir()
     is_off = hub_offline.is_offline()
+    part = f"subset {subset}" if subset else "default subset"
     unreachable = remote and not is_off and not _hub_answers()
     if not remote:
         check_dataset_folder(local)
@@ -54,16 +55,16 @@ def load_hub_dataset(repo: str, subset: str, revision: str | None, alternative: 
     except (OSError, ValueError) as error:
         # `datasets` raises either for an unknown name, an unknown subset, and a data set missing from its cache
         if remote and is_off:
-            why = f"{hub_offline.REASON}, and {_missing(repo, subset)}"
+            why = f"{hub_offline.REASON}, and {_missing(repo, subset or 'default')}"
         elif unreachable:
             why = "the hub does not answer and the cache has no copy"
         elif isinstance(error, ValueError):
-            raise DataError(f"{repo} has no readable subset {subset}: {error}") from error
+            raise DataError(f"{repo} has no readable {part}: {error}") from error
         else:
             why = str(error)
         raise DataError(f"{repo} cannot be read: {why}. Without access to the hub use {alternative}") from error
     except (DatasetsError, RuntimeError) as error:  # RuntimeError: the repository is a script
-        raise DataError(f"{repo} {subset} cannot be read: {error}. Use {alternative}") from error
+        raise DataError(f"{repo}, {part}, cannot be read: {error}. Use {alternative}") from error
 
 
 def _check_table_files(builder: DatasetBuilder, repo: str, origin: str) -> None:

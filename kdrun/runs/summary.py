@@ -48,6 +48,9 @@ def print_header(run: PreparedRun) -> None:
     console.key_values(title, _facts(run))
     if data.synthetic and data.generated is None and config.preset == run.evaluator.task_type.synthetic_preset:
         _print_real_commands(run)
+    if data.source == "files" and config.preset == run.evaluator.task_type.synthetic_preset:
+        real = f"{run.command} preset={run.evaluator.task_type.real_preset}"
+        run.console.print(f"  Tiny models with a vocabulary of synthetic text. For real ones:\n    {real}")
     if run.requires.text_between:
         shared = "all models share one vocabulary: soft tokens and gradients pass between them"
         different = "the vocabularies differ: models exchange text, and the generator learns with REINFORCE gradients"

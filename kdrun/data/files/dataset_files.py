@@ -160,9 +160,7 @@ class _Reader:
         """The training file; of a data set with several splits also the others."""
         config = self.config
         if config.repo is not None:
-            tables = hub_datasets.load_hub_dataset(
-                config.repo, config.subset or "default", config.revision, ALTERNATIVE
-            )
+            tables = hub_datasets.load_hub_dataset(config.repo, config.subset, config.revision, ALTERNATIVE)
             self.sets = tables_of(tables, config.repo)
         elif config.train is not None:
             path = Path(config.train).expanduser()

@@ -104,7 +104,8 @@ def test_label_sets_are_a_float_matrix() -> None:
 
 
 def test_unlabeled_rows_at_the_end_are_counted_apart() -> None:
-    batches = BatchLoader({"student": Table(5)}, np.array([0, 1, 0, -1, -1]), torch.device("cpu"), num_unlabeled=2)
+    tables: dict[str, Any] = {"student": Table(5)}
+    batches = BatchLoader(tables, np.array([0, 1, 0, -1, -1]), torch.device("cpu"), num_unlabeled=2)
     batches.load_batch(np.array([0, 3, 4]), "train", 0)
     assert (batches.num_rows_seen("train"), batches.num_rows_seen("unlabelled")) == (1, 2)
     assert batches.num_labels_seen == 1

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdrun import registry
+from kdrun.config import compose
 from kdrun.config.data import FilesDataConfig
 from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.data.dataset import load_dataset
@@ -216,3 +217,36 @@ def test_ragged_rows_in_blocks_have_their_number(tmp_path: Path) -> None:
         file.write("a,b,c\n")
     with pytest.raises(DataError, match=r"row 30001: 3 fields, expected 2"):
         load_own_data(config(train=path, dev=0.1), OWN)
+
+
+@pytest.mark.parametrize("subset", ["toy", None])
+def test_a_data_set_of_the_hub_by_name_of_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subset: str | None
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "repo").mkdir()
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    files = []
+    for name, count in (("train", 6), ("test", 4)):
+        rows = {"text": [f"remark {name} {i}" for i in range(count)], "label": [i % 2 for i in range(count)]}
+        datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "repo" / f"{name}.parquet")
+        files.append({"split": name, "path": f"{name}.parquet"})
+    configs = json.dumps({"configs": [{"config_name": "toy", "data_files": files}]})
+    (tmp_path / "repo" / "README.md").write_text(f"---\n{configs}\n---\n")
+    section = config(repo=tmp_path / "repo", subset=subset, dev=0.4, test="test")
+    data = load_own_data(section, OWN)
+    assert data.task.labels == ["no", "yes"]
+    assert data.task.rows == {"train": 4, "dev": 2, "test": 4}
+    assert data.task.report_split == "test"
+    assert data.task.title == ("repo-toy" if subset else "repo")
+    with pytest.raises(DataError, match=r"data\.train=trian: no such split; did you mean 'train'"):
+        load_own_data(dataclasses.replace(section, train="trian"), OWN)
+
+
+def test_a_data_set_of_the_hub_offline_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    overrides = ["task=own", "data=files", "data.repo=nobody/nothing", "data.dev=0.1", "offline=true"]
+    text = "\n".join(compose.validate_overrides(overrides, multirun=False))
+    assert "nobody/nothing cannot be read: downloads are off (offline=true" in text
+    assert "data.train=FILE" in text
