@@ -9,33 +9,32 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+<<<<<<< HEAD
 from kdrun import progress, registry, signals
+=======
+from kdrun import progress, signals
+>>>>>>> d9540d8 (Add kdrun label: write a teacher's answers on rows or texts to a file)
 from kdrun.config import domains
-from kdrun.config.recorded_files import content_digest
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
-from kdrun.data import run_data
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.loader import BatchLoader
 from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
-from kdrun.runs import build, completion, per_domain, summary, teacher_stage
+from kdrun.runs import build, completion, per_domain, setup, summary, teacher_stage
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
-from kdrun.runs.provenance import versions
 from kdrun.runs.result import build_result
-from kdrun.runs.run_dir import RunDirectory, Stopwatch
+from kdrun.runs.run_dir import RunDirectory
 from kdrun.runs.run_logger import RunLogger
 from kdrun.storage import cache_eviction, hub_offline
 from kdrun.storage.run_record import RECORD
 from kdrun.storage.run_result import RunResult
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
-from kdrun.tasks.predictor import Predictor
-from kdrun.training import memory, metric_loggers
-from kdrun.training.accelerator import make_accelerator
+from kdrun.training import metric_loggers
 from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.trainer import Trainer, TrainerSettings
 
@@ -140,12 +139,12 @@ def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
     config = replace(per_domain.first_domain_config(config), dry_run=True)
     with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
         metric_loggers.check_installed(config.tracker)
-        context = _start(config, console, "", None, is_check=True)
-        data, evaluator = _load_data(context)
+        context = setup.start_run(config, console, "", None, is_check=True)
+        data, evaluator = setup.load_data(context)
         try:
             return _check_run(context, data, evaluator)
         finally:
-            _release()
+            setup.release()
 
 
 def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> list[PreflightCheck]:
@@ -170,11 +169,12 @@ def _load_and_execute(
     try:
         return _execute(prepare(config, console, command, run_dir))
     finally:
-        _release()
+        setup.release()
 
 
 def prepare(config: RunConfig, console: Console, command: str = "", run_dir: RunDirectory | None = None) -> PreparedRun:
     """Load a run's data and build its evaluator and models; the teacher is not fine-tuned yet."""
+<<<<<<< HEAD
     context = _start(config, console, command, run_dir)
     return build.build_run(context, *_load_data(context))
 
@@ -214,6 +214,10 @@ def _release() -> None:
     """Free memory and cache entries: jobs of a sweep share one process."""
     cache_eviction.release_all()
     memory.release_memory()  # otherwise the process of a comparison doubles in size
+=======
+    context = setup.start_run(config, console, command, run_dir)
+    return build.build_run(context, *setup.load_data(context))
+>>>>>>> d9540d8 (Add kdrun label: write a teacher's answers on rows or texts to a file)
 
 
 def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | None]:

@@ -104,6 +104,19 @@ def _label_problems(config: RunConfig, labels: Any) -> Iterator[Problem]:
             yield Problem("teacher.labels", name, text)
 
 
+def label_problems(config: RunConfig) -> Iterator[Problem]:
+    """Why a run's teacher cannot label rows: it has none, its answers are recorded, or they are texts."""
+    method, task = config.method.name, config.task
+    if not registry.get("method", method).target.requires.teacher:
+        yield Problem("method", method, f"method={method} has no teacher; leave it out (method=kd)")
+    elif isinstance(config.teacher, RecordedTeacherConfig):
+        text = "teacher=recorded: its answers are in files already; name the model (teacher.path=FOLDER)"
+        yield Problem("teacher", "recorded", text)
+    elif task.is_extraction:
+        text = f"task={task.name} is answered with text, which has no probability per class to write"
+        yield Problem("task", task.name, text)
+
+
 def settings_without_effect(config: RunConfig, given: Collection[str]) -> Iterator[Problem]:
     """Overrides of the teacher's section that have no effect on a teacher that is not trained here.
 

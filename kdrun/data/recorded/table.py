@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kdrun import progress
 from kdrun.config.task import TaskConfig
@@ -31,7 +32,7 @@ METADATA = b"kdrun"
 HEADER_SHAPE: dict[str, Shape] = {
     FORMAT: str, "classes?": [str], "task?": str, "teacher?": str, "fingerprint?": str,
 }  # fmt: skip
-BATCH_ROWS = 4096
+BATCH_ROWS, MAX_HEADER = 4096, 2**20
 KEY_BYTES = 16
 REMEDY = "Rows are not dropped: fix them, or record the teacher again (kdrun label)."
 
@@ -167,10 +168,8 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _open_parquet(path: Path) -> tuple[dict[str, Any], Iterator[tuple[int, Any]]]:
-    from pyarrow import parquet
-
     try:
-        file = parquet.ParquetFile(path)
+        file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); write it again") from None
     metadata, header = file.schema_arrow.metadata or {}, dict[str, Any]()
@@ -264,6 +263,18 @@ def _notes(columns: _Columns, parser: RowParser, header: Mapping[str, Any], rows
         order = shorten(", ".join(task.labels), 200)
         notes.append(f"its lists of numbers have no class names: the task's order is assumed ({order})")
     return notes
+
+
+def is_recorded_file(path: Path) -> bool:
+    """Whether `kdrun label` wrote a file."""
+    try:
+        if path.suffix == ".parquet":
+            return METADATA in (pq.read_schema(path).metadata or {})
+        with path.open("rb") as file:
+            first = json_reader.parse(file.readline(MAX_HEADER))
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and first.get(FORMAT) == FORMAT_NAME
 
 
 def dump_header(content: Mapping[str, Any]) -> str:

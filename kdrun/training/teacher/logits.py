@@ -26,7 +26,7 @@ def cached_logits(bundle: ModelBundle, tokens: TokenizedSplit, teacher_evaluatio
     key["device"] = teacher_evaluation.accelerator.device.type
 
     def build(folder: Path) -> None:
-        log.info("the teacher scores the %d training rows of the student, once", tokens.num_rows)
+        log.info("the teacher scores %d rows, once", tokens.num_rows)
         np.save(
             folder / "logits.npy",
             teacher_evaluation.evaluator.predictor.logits(
