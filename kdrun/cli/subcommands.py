@@ -43,6 +43,7 @@ COMMANDS = {
     "glue": (
         "kdrun.cli.commands.glue",
         "write the zip file for the GLUE leaderboard: kdrun glue RUN… output=FILE.zip",
+    ),
     "label": (
         "kdrun.cli.commands.label",
         "write a teacher's answers to a file: kdrun label task=sst2 output=answers.jsonl",

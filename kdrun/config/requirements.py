@@ -52,6 +52,18 @@ class Requirements:
     """The roles whose model inputs a batch carries."""
 
     @property
+    def uses_of_teacher_tokens(self) -> list[str]:
+        """Uses of the teacher's own tokens and states, as sentences; empty if logits of texts suffice."""
+        uses = {
+            "it computes gradients through the teacher": "teacher" in self.embeddings and not self.text_between,
+            "it compares hidden states": self.hidden_states,
+            "it compares attention maps": self.attentions,
+            "its teacher is a meta-teacher": self.meta_teacher,
+            "all models share one vocabulary": self.shared_vocabulary,
+        }
+        return [text for text, applies in uses.items() if applies]
+
+    @property
     def uses_of_teacher_model(self) -> list[str]:
         """Uses of the teacher besides its logits on the training rows, as sentences; empty if these suffice."""
         uses = {

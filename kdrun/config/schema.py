@@ -15,7 +15,12 @@ from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConf
 from kdrun.config.optim import LossConfig, OptimConfig
 from kdrun.config.runtime import CheckpointConfig, CheckpointSelection, RuntimeConfig, Tracker
 from kdrun.config.task import TaskConfig
-from kdrun.config.teacher import PretrainedTeacherConfig, RecordedTeacherConfig, ScratchTeacherConfig
+from kdrun.config.teacher import (
+    PretrainedTeacherConfig,
+    PromptedTeacherConfig,
+    RecordedTeacherConfig,
+    ScratchTeacherConfig,
+)
 
 
 @dataclass
@@ -68,6 +73,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "pretrained": PretrainedTeacherConfig,
         "scratch": ScratchTeacherConfig,
         "recorded": RecordedTeacherConfig,
+        "prompted": PromptedTeacherConfig,
     },
     "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},

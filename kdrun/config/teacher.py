@@ -9,6 +9,8 @@ from typing import Any
 from kdrun.config.fields import setting
 from kdrun.config.model import PretrainedConfig, ScratchConfig
 from kdrun.config.optim import OptimConfig
+from kdrun.config.prompt_template import PromptTemplate, default_template
+from kdrun.config.task import TaskConfig
 
 
 class DomainStrategy(Enum):
@@ -88,6 +90,39 @@ class RecordedTeacherConfig(TeacherOptions):
     )
     weights: list[float] = setting([], "weight of each file in the average; empty is equal weights", ge=0)
     labels: Any = setting(None, "classes of the files, as {name there: name in the task}; null matches by name")
+
+
+@dataclass
+class PromptedTeacherConfig(TeacherOptions, PretrainedConfig):
+    """A causal language model that scores label words after a prompt; it is not trained."""
+
+    name: str = setting("prompted", "registered builder")
+    hub: str = setting("", "name at the hub")
+    template: str | None = setting(
+        None,
+        r"prompt with {text} (and {text_pair}), \n for a new line; null is the task's prompts and a last line answer:",
+    )
+    label_words: list[str] = setting(
+        [], "word or words that stand for each class; empty is task.label_words, or else the classes themselves"
+    )
+    temperature: float = setting(1.0, "divides the log-likelihoods of the words: higher is less certain", gt=0)
+    calibrate: bool = setting(
+        False, "subtract each word's log-likelihood after the prompt of an empty text, so that frequent words win less"
+    )
+
+    def words_for(self, task: TaskConfig) -> list[str]:
+        """The label words: those of this section, of the task, or its classes."""
+        return list(self.label_words or task.label_words or task.labels)
+
+
+def template_of(config: PromptedTeacherConfig, task: TaskConfig) -> PromptTemplate | None:
+    r"""The template of the section, or else of the task; None without either. `\n` and `\t` are a line feed and a tab.
+
+    A command line has no other way to name them: Hydra leaves backslashes in quotes as they are.
+    """
+    if config.template is None:
+        return default_template(task)
+    return PromptTemplate(config.template.replace("\\n", "\n").replace("\\t", "\t"))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun import progress
-from kdrun.data import prompt_tokenization
+from kdrun.config.prompt_template import PromptTemplate
+from kdrun.data import prompt_tokenization, template_tokenization
 from kdrun.data.splits import TEXT_COLUMNS, Split
 from kdrun.errors import ModelError
 from kdrun.storage import cache, hashing
@@ -29,6 +30,8 @@ CHUNK_ROWS = 8192
 FILE = "tokens.arrow"
 TRUNCATED = b"truncated"
 """Key of the file's metadata: the number of rows that the length limit cut."""
+Prompts = Sequence[str] | PromptTemplate
+"""The prompt before each text of a row, empty for a model without prompts; or a template for all texts of a row."""
 IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
 
 
@@ -102,16 +105,17 @@ class TextTokenizer:
     Args:
         tokenizer: a fast tokenizer of transformers.
         max_length: most tokens per row, special tokens included.
-        prompts: the prompt before each text, for a text-to-text model.
+        prompts: the prompt before each text, for a text-to-text model; or the template of a prompted one.
 
     Raises:
         ModelError: the tokenizer is not a fast one, or has no padding token.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, prompts: Prompts = ()) -> None:
         if tokenizer.pad_token_id is None:
             raise ModelError(f"{_name(tokenizer)} has no padding token, so rows cannot be put into one batch")
-        self.tokenizer, self.max_length, self.prompts = tokenizer, max_length, tuple(prompts)
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self.prompts = prompts if isinstance(prompts, PromptTemplate) else tuple(prompts)
         self._backend = _copy(tokenizer)
 
     def chunks(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
@@ -120,6 +124,10 @@ class TextTokenizer:
         Raises:
             ModelError: prompts leave no room for text, or differ in number from the texts.
         """
+        if isinstance(self.prompts, PromptTemplate):
+            return template_tokenization.tokenize_in_template(
+                split, self._backend, self.prompts, self.max_length, CHUNK_ROWS
+            )
         if self.prompts:
             end = self.tokenizer.eos_token_id
             return prompt_tokenization.tokenize_with_prompts(
@@ -161,7 +169,7 @@ class TextTokenizer:
         return tuple(self.tokenizer.decode(tokens).strip() for tokens in (texts + [[]] * count)[:count])
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[str] = ()) -> TokenizedSplit:
+def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Prompts = ()) -> TokenizedSplit:
     """The token ids of a split, from the cache if available; arguments and errors as for `TextTokenizer`."""
     text_tokenizer = TextTokenizer(tokenizer, max_length, prompts)
     key: dict[str, Any] = {
@@ -170,7 +178,9 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "max_length": max_length,
     }
-    if prompts:
+    if isinstance(prompts, PromptTemplate):
+        key["template"] = prompts.text
+    elif prompts:
         key["prompts"] = list(prompts)
     table, _ = cache.fetch(
         "tokens",
@@ -179,21 +189,6 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Sequence[st
         lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
     )
     return text_tokenizer.to_split(table, hashing.digest(key)[:24])
-
-
-def truncation_note(role: str, splits: Mapping[str, TokenizedSplit], max_length: int) -> str | None:
-    """How many rows the length limit cut, as a note; None if it cut none.
-
-    Args:
-        role: role of the model.
-        splits: its tokens by split.
-        max_length: the limit, `data.max_length`.
-    """
-    counts = {name: tokens.num_truncated for name, tokens in splits.items() if tokens.num_truncated}
-    if not counts:
-        return None
-    listing = ", ".join(f"{count} of {splits[name].num_rows} {name} rows" for name, count in counts.items())
-    return f"data.max_length={max_length} cuts {listing} (tokenizer of the {role})"
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from kdrun.config.fields import MISSING
 from kdrun.config.model import LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
-from kdrun.config.teacher import FineTune, TeacherOptions
+from kdrun.config.teacher import FineTune, PromptedTeacherConfig, TeacherOptions
 from kdrun.errors import ModelError
-from kdrun.models import from_checkpoint, from_config, from_layers
+from kdrun.models import from_checkpoint, from_config, from_layers, prompted
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.registry import register
 
@@ -45,6 +45,16 @@ def scratch_model(config: ScratchConfig, context: BuildContext) -> ModelBundle:
         ModelError: the sizes do not fit together, or the folder cannot be loaded.
     """
     return _from_path(config, context) if config.path else from_config.build(config, context)
+
+
+@register("teacher", "prompted")
+def prompted_model(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
+    """Load a causal language model that scores label words after a prompt.
+
+    Raises:
+        ModelError: it cannot be loaded, is not causal, or cannot tell the label words apart.
+    """
+    return prompted.build(config, context)
 
 
 @register("student", "layers_of")

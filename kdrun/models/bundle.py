@@ -9,8 +9,10 @@ from typing import Protocol
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun.config.model import PretrainConfig
+from kdrun.config.prompt_template import PromptTemplate
 from kdrun.config.task import TaskConfig
 from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.tokenization import Prompts
 from kdrun.models.pretrained_body import PretrainedBody
 from kdrun.models.t5_base import TaskT5
 
@@ -37,8 +39,11 @@ class ModelBundle:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def prompts(self) -> list[str]:
-        """The prompt of each text of a row; empty for an encoder and a generator."""
+    def prompts(self) -> Prompts:
+        """The prompt of each text of a row, or the template of a prompted model; empty for other models."""
+        template = getattr(self.model, "template", None)
+        if isinstance(template, PromptTemplate):
+            return template
         return self.model.prompts if isinstance(self.model, TaskT5) else []
 
     @property

@@ -18,7 +18,8 @@ from kdrun.data.dataset import TaskDataset
 from kdrun.data.recorded.teacher import RecordedTeacher
 from kdrun.data.special_tokens import special_token_note
 from kdrun.data.splits import Split
-from kdrun.data.tokenization import TokenizedSplit, tokenize, truncation_note
+from kdrun.data.tokenization import TokenizedSplit, tokenize
+from kdrun.data.truncation import truncation_note
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.storage.run_result import Scores

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import (
     CONFIG_MAPPING,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
@@ -177,10 +178,15 @@ def random_model(config: PreTrainedConfig, auto: Any = AutoModelForSequenceClass
     return model
 
 
-def save_checkpoint(model_type: str, folder: Path, *, masked_lm: bool = False, **more: Any) -> Path:
+def save_language_model(model_type: str, folder: Path, **more: Any) -> Path:
+    """Save a random causal language model with its tokenizer."""
+    return save_checkpoint(model_type, folder, auto=AutoModelForCausalLM, **more)
+
+
+def save_checkpoint(model_type: str, folder: Path, *, masked_lm: bool = False, auto: Any = None, **more: Any) -> Path:
     """Save a random model of a family with its tokenizer."""
     tokenizer = tokenizer_of(model_type)
-    auto = AutoModelForMaskedLM if masked_lm else AutoModelForSequenceClassification
+    auto = auto or (AutoModelForMaskedLM if masked_lm else AutoModelForSequenceClassification)
     random_model(config_of(model_type, tokenizer, **more), auto).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

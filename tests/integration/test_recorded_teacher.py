@@ -1,4 +1,4 @@
-"""A teacher's answers in a file train the student that the teacher itself trains."""
+"""Teachers that are not trained here: answers in files, and prompted language models."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from kdrun.data.recorded.table import read_table
 from kdrun.experiments import reuse
 from kdrun.reporting.html import report
 from tests.helpers.runs import Finished, finish, smoke_config
+from tests.helpers.tiny_families import save_language_model
 
 pytestmark = pytest.mark.usefixtures("run_env")
 TEACHER = ["preset=smoke", "student_alone=false", "report=false"]
@@ -97,3 +98,14 @@ def test_texts_of_a_file_are_labeled(answers: Path, tmp_path: Path, capsys: pyte
     message = capsys.readouterr().err
     assert "other.jsonl: it exists" in message
     assert "method=finetune has no teacher" in message
+
+
+def test_a_prompted_language_model_teaches_a_student(tmp_path: Path) -> None:
+    folder = save_language_model("gpt2", tmp_path / "tiny-gpt")
+    template = r'teacher.template="Review: {text}\nSentiment:"'
+    finished = run(
+        tmp_path, "teacher=prompted", f"teacher.path={folder}", template, NOT_TRAINED, "teacher.calibrate=true"
+    )
+    assert finished.result["teacher"]["name"] == "tiny-gpt (prompted)"
+    assert finished.result["data"]["train_rows_read_for_teacher"] == 0
+    assert "negative, positive after 'Review: {text}\\nSentiment:'" in finished.output

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.config.domains import holds_out_domain, uses_domains
 from kdrun.config.resolve import resolve_domain_strategy
-from kdrun.config.teacher import DomainStrategy, FineTune, RecordedTeacherConfig
+from kdrun.config.teacher import DomainStrategy, FineTune, PromptedTeacherConfig, RecordedTeacherConfig
 from kdrun.errors import Problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ KEY = "teacher.domain_strategy"
 
 def domain_strategy_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
     """Conflicts between the teacher's domain strategy, the method and the task."""
-    if isinstance(config.teacher, RecordedTeacherConfig):
+    if isinstance(config.teacher, RecordedTeacherConfig | PromptedTeacherConfig):
         return
     requested, method, task = config.teacher.domain_strategy, config.method, config.task
     if not task.is_by_domain or not needs.teacher:

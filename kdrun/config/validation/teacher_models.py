@@ -2,52 +2,81 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kdrun import registry
+from kdrun.config.model import ScratchConfig
+from kdrun.config.prompt_template import NAMES
 from kdrun.config.recorded_files import generated_path
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
-from kdrun.config.teacher import RecordedTeacherConfig
+from kdrun.config.teacher import PromptedTeacherConfig, RecordedTeacherConfig, template_of
 from kdrun.errors import Problem, did_you_mean
 from kdrun.formatting import plural
 
-USED_KEYS = {"recorded": ("name", "path", "weights", "labels", "allow_weak")}
+USED_KEYS = {
+    "recorded": ("path", "weights", "labels", "allow_weak"),
+    "prompted": ("path", "hub", "revision", "template", "label_words", "temperature", "calibrate", "allow_weak"),
+}
 """Name of a teacher → keys of its section that have an effect."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def teacher_model_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
-    """Conflicts between a recorded teacher and the method, the student, the task or its own settings."""
+    """Conflicts between a recorded or prompted teacher and the method, the student, the task or its own settings."""
     section = config.teacher
-    if not isinstance(section, RecordedTeacherConfig):
+    if not isinstance(section, RecordedTeacherConfig | PromptedTeacherConfig):
         return
     if config.student.starts_from_teacher:
         yield _student_problem(config)
+    generator = config.generator
+    if needs.generator and isinstance(generator, ScratchConfig) and generator.starts_from_teacher:
+        text = (
+            f"generator.tokenizer=teacher takes the teacher's vocabulary, and teacher={section.name} has none for it; "
+            "set generator.tokenizer=corpus"
+        )
+        yield Problem("generator.tokenizer", "teacher", text)
     if not needs.teacher:
         return
-    uses = needs.uses_of_teacher_model
-    method, task = config.method.name, config.task
+    is_recorded, task = isinstance(section, RecordedTeacherConfig), config.task
+    uses = needs.uses_of_teacher_model if is_recorded else needs.uses_of_teacher_tokens
     if uses:
-        text = (
-            f"method={method} needs the teacher itself: {'; '.join(uses)}. teacher=recorded has only answers; take the "
-            f"model (teacher.path=FOLDER), or a method that a recorded teacher can teach: {_fitting_methods()}"
+        yield _method_problem(config, uses)
+    if task.is_extraction or (task.is_multi_label and not is_recorded):
+        why = (
+            "compares teacher and student at every token of an answer, and this teacher has one answer per row"
+            if task.is_extraction
+            else "has any number of classes per row, and label words of one prompt share one softmax"
         )
-        yield Problem("method", method, text)
-    if task.is_extraction:
-        text = (
-            f"teacher=recorded has one answer per row, and task={task.name} compares teacher and student at every "
-            "token of an answer; take the model (teacher.path=FOLDER)"
-        )
-        yield Problem("teacher", "recorded", text)
-    yield from _path_problems(config, section)
-    yield from _label_problems(config, section.labels)
+        text = f"teacher={section.name}: task={task.name} {why}; take a model of the task (teacher=pretrained)"
+        yield Problem("teacher", section.name, text)
+    elif isinstance(section, RecordedTeacherConfig):
+        yield from _path_problems(config, section)
+        yield from _label_problems(config, section.labels)
+    else:
+        yield from _prompt_problems(config, section)
 
 
-def _fitting_methods() -> str:
+def _method_problem(config: RunConfig, uses: list[str]) -> Problem:
+    method, name = config.method.name, config.teacher.name
+    has = {"recorded": "has only answers", "prompted": "reads whole texts in a prompt"}[name]
+    fitting = ", ".join(_fitting_methods(is_recorded=name == "recorded"))
+    text = (
+        f"method={method} needs the teacher itself: {'; '.join(uses)}. teacher={name} {has}; take a model of the task "
+        f"(teacher.path=FOLDER), or a method that such a teacher can teach: {fitting}"
+    )
+    return Problem("method", method, text)
+
+
+def _fitting_methods(*, is_recorded: bool) -> list[str]:
     requirements = {name: entry.target.requires for name, entry in registry.entries("method").items()}
-    fit = [name for name, needs in requirements.items() if needs.teacher and not needs.uses_of_teacher_model]
-    return ", ".join(fit)
+    return [
+        name
+        for name, needs in requirements.items()
+        if needs.teacher and not (needs.uses_of_teacher_model if is_recorded else needs.uses_of_teacher_tokens)
+    ]
 
 
 def _student_problem(config: RunConfig) -> Problem:
@@ -61,7 +90,7 @@ def _student_problem(config: RunConfig) -> Problem:
         )
     text = (
         f"{key}={'layers_of' if key == 'student' else 'teacher'} builds the student from the teacher's model, and "
-        f"teacher=recorded has none; {remedy} (student=pretrained student.hub=NAME)"
+        f"teacher={config.teacher.name} has none for it; {remedy} (student=pretrained student.hub=NAME)"
     )
     return Problem(key, name, text)
 
@@ -102,6 +131,33 @@ def _label_problems(config: RunConfig, labels: Any) -> Iterator[Problem]:
             hint = f"{did_you_mean(name, config.task.labels)} (classes: {', '.join(config.task.labels) or 'none'})"
             text = f"teacher.labels: task={config.task.name} has no class {name!r}{hint}"
             yield Problem("teacher.labels", name, text)
+
+
+def _prompt_problems(config: RunConfig, section: PromptedTeacherConfig) -> Iterator[Problem]:
+    """A missing model, a template that does not fit the texts, label words that do not fit the classes."""
+    task = config.task
+    if not section.path and not section.hub:
+        text = "teacher=prompted needs a causal language model: teacher.path=FOLDER, or teacher.hub=NAME"
+        yield Problem("teacher.path", None, text)
+    template = template_of(section, task)
+    if template is None:
+        placeholders = " and ".join(f"{{{name}}}" for name in NAMES[: len(task.text)])
+        text = f"task={task.name} has no prompts: set teacher.template to a prompt with {placeholders}"
+        yield Problem("teacher.template", None, text)
+    elif problem := template.problem(len(task.text)):
+        yield Problem("teacher.template", template.text, f"teacher.template={template.text!r}: {problem}")
+    words, key = section.words_for(task), "teacher.label_words" if section.label_words else "task.label_words"
+    if task.is_regression and not words:
+        text = f"task={task.name} predicts a score: name numbers, such as teacher.label_words=[0,1,2,3,4,5]"
+        yield Problem("teacher.label_words", [], text)
+    elif task.is_regression and not all(NUMBER.fullmatch(word) for word in words):
+        yield Problem(key, words, f"{key}={words}: task={task.name} predicts a score, so the words are numbers")
+    elif not task.is_regression and len(words) != len(task.labels):
+        text = f"{key} has {len(words)} words for the {len(task.labels)} classes {', '.join(task.labels)}"
+        yield Problem(key, words, text)
+    if config.loss.name == "logit_mse" and not task.is_regression:
+        text = "loss=logit_mse compares raw logits, and those of teacher=prompted are log-likelihoods; take loss=kl"
+        yield Problem("loss", "logit_mse", text)
 
 
 def label_problems(config: RunConfig) -> Iterator[Problem]:

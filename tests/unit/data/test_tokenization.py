@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from kdrun.data import tokenization
 from kdrun.data.splits import Split, make_split
 from kdrun.data.tokenization import tokenize, tokenizer_fingerprint
+from kdrun.data.truncation import truncation_note
 from kdrun.errors import ModelError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "##x"]
@@ -230,9 +231,9 @@ def test_an_older_cache_entry_has_no_count() -> None:
 def test_the_note_on_cut_rows_names_the_limit_and_the_counts() -> None:
     rows = split(["a b c d", "a b"])
     tokens = {"train": tokenize(rows, build(), 5), "dev": tokenize(rows, build(), 9)}
-    note = tokenization.truncation_note("student", tokens, 5)
+    note = truncation_note("student", tokens, 5)
     assert note is not None
     assert "data.max_length=5" in note
     assert "1 of 2 train rows" in note
     assert "dev" not in note
-    assert tokenization.truncation_note("student", {"dev": tokens["dev"]}, 9) is None
+    assert truncation_note("student", {"dev": tokens["dev"]}, 9) is None
