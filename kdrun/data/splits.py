@@ -23,6 +23,8 @@ UNLABELED = "unlabelled"
 """Name of the split of unlabeled rows, in results too."""
 NO_CLASS = -1
 """Class index of a row without a label, and every value of its label set; its score is NaN."""
+NO_NUMBER = -1
+"""Row number of a row that is not part of the split of this name."""
 SEPARATOR = "\x1f"
 """Joins the two texts of a pair for comparisons; occurs in no text."""
 
@@ -40,7 +42,8 @@ class Split:
         fingerprint: sha256 of texts and labels, 64 hex digits; part of cache keys.
         notes: remarks on these rows for readers of a result, as sentences.
         synthetic: whether a grammar wrote the rows instead of people.
-        row_numbers: number of each row in the split as its source gave it, [rows]; None for a whole split.
+        row_numbers: number of each row in the split as its source gave it, [rows]; `NO_NUMBER` for rows of another
+            split. None for a whole split.
     """
 
     name: str
@@ -198,7 +201,9 @@ def mix_unlabeled(labeled: Split, unlabeled: Split) -> Split:
     label = labeled.table.column("label")
     table = unlabeled.table.append_column("label", _missing_labels(label.type, unlabeled.num_rows))
     mixed = pa.concat_tables([labeled.table, table])
-    return dataclasses.replace(labeled, table=mixed, fingerprint=content_hash(mixed))
+    numbers = np.arange(labeled.num_rows) if labeled.row_numbers is None else labeled.row_numbers
+    numbers = np.concatenate([numbers, np.full(unlabeled.num_rows, NO_NUMBER)])
+    return dataclasses.replace(labeled, table=mixed, fingerprint=content_hash(mixed), row_numbers=numbers)
 
 
 def _missing_labels(label_type: pa.DataType, count: int) -> pa.Array:

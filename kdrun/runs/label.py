@@ -13,8 +13,9 @@ from kdrun import progress, registry
 from kdrun.config.overrides import key_of
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
+from kdrun.data.dataset import TaskDataset
 from kdrun.data.recorded import text_input, writer
-from kdrun.data.splits import Split
+from kdrun.data.splits import UNLABELED, Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.formatting import plural
 from kdrun.models.bundle import ModelBundle
@@ -118,14 +119,23 @@ def _answers(
             yield "", rows, _logits(run, bundle, _tokens(run, bundle, rows))
         return
     for name in names:
-        rows = run.data.all_splits[name]
+        rows, place = run.data.all_splits[name], _place_in_student_rows(run.data, name)
         if name in teacher.outputs:
             yield name, rows, teacher.outputs[name]
-        elif rows is run.data.student_rows:
+        elif place is not None:
             # the tokens of a run, so that the logits are those of its cache
-            yield name, rows, _logits(run, bundle, run.tokens("teacher")["train"])
+            yield name, rows, _logits(run, bundle, run.tokens("teacher")["train"])[place]
         else:
             yield name, rows, _logits(run, bundle, _tokens(run, bundle, rows))
+
+
+def _place_in_student_rows(data: TaskDataset, name: str) -> slice | None:
+    """Place of a split among the rows that the student trains on; None if the student does not train on it."""
+    rows = data.all_splits[name]
+    if data.mixed is None:
+        return slice(None) if rows is data.student_rows else None
+    count = data.train.num_rows
+    return {"train": slice(count), UNLABELED: slice(count, None)}.get(name)
 
 
 def _tokens(run: PreparedRun, bundle: ModelBundle, rows: Split) -> TokenizedSplit:

@@ -9,11 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-<<<<<<< HEAD
-from kdrun import progress, registry, signals
-=======
 from kdrun import progress, signals
->>>>>>> d9540d8 (Add kdrun label: write a teacher's answers on rows or texts to a file)
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
@@ -174,50 +170,8 @@ def _load_and_execute(
 
 def prepare(config: RunConfig, console: Console, command: str = "", run_dir: RunDirectory | None = None) -> PreparedRun:
     """Load a run's data and build its evaluator and models; the teacher is not fine-tuned yet."""
-<<<<<<< HEAD
-    context = _start(config, console, command, run_dir)
-    return build.build_run(context, *_load_data(context))
-
-
-def _start(
-    config: RunConfig, console: Console, command: str, run_dir: RunDirectory | None, is_check: bool = False
-) -> RunContext:
-    stopwatch = Stopwatch()
-    return RunContext(
-        config=config,
-        command=command,
-        console=console,
-        accelerator=make_accelerator(config, run_dir.path if run_dir else None),
-        run_dir=run_dir,
-        requires=registry.get("method", config.method.name).target.requires,
-        stopwatch=stopwatch,
-        is_check=is_check,
-    )
-
-
-def _load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
-    """Load the rows and make the evaluator; a resumed run must find the rows and libraries it had before."""
-    config, accelerator, run_dir = context.config, context.accelerator, context.run_dir
-    with progress.track("reading the data"):
-        data = run_data.load_run_data(config)
-    dev = {name: data.splits[name] for name in config.task.dev_splits}
-    evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
-    if run_dir is not None:
-        environment = {"data": data.fingerprint, "device": accelerator.device.type, **versions()}
-        if (content := content_digest(config)) is not None:
-            environment["recorded teacher"] = content
-        run_dir.record_environment(environment)
-    return data, evaluator
-
-
-def _release() -> None:
-    """Free memory and cache entries: jobs of a sweep share one process."""
-    cache_eviction.release_all()
-    memory.release_memory()  # otherwise the process of a comparison doubles in size
-=======
     context = setup.start_run(config, console, command, run_dir)
     return build.build_run(context, *setup.load_data(context))
->>>>>>> d9540d8 (Add kdrun label: write a teacher's answers on rows or texts to a file)
 
 
 def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | None]:

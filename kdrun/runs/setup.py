@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from accelerate.utils import release_memory as release_device_memory
-
 from kdrun import progress, registry
 from kdrun.config.recorded_files import content_digest
 from kdrun.config.schema import RunConfig
@@ -54,6 +52,5 @@ def load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
 
 def release() -> None:
     """Free memory and cache entries: jobs of a sweep share one process."""
-    release_device_memory()
     cache_eviction.release_all()
     memory.release_memory()  # otherwise the process of a comparison doubles in size

@@ -75,21 +75,6 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         work.unlink(missing_ok=True)
 
 
-@contextmanager
-def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears at `path` only when it is complete; as `write_atomic`, for large files."""
-    work = path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
-    handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)
-
-
 def append_text(path: Path, text: str) -> None:
     """Append text to a file; create it if missing. One writer at a time, so without a lock.
 
