@@ -104,7 +104,8 @@ def _write(run: PreparedRun, request: LabelRequest, names: Sequence[str]) -> Non
         for name, rows, outputs in _answers(run, bundle, teacher, request, names):
             file.write(rows, name, outputs)
             total += rows.num_rows
-            run.console.print(f"  {name or request.input_file}: {plural(total, 'answer')} written")
+            count = rows.num_rows if name else total
+            run.console.print(f"  {name or request.input_file}: {plural(count, 'answer')} written")
     run.console.print(f"{plural(total, 'answer')} of {bundle.name}: {request.output}")
     if request.input_file is None:
         run.console.key_values("next", [("train", request.training_command)])
