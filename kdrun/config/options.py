@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kdrun.config import overrides
 from kdrun.config.fields import validate_ranges
 from kdrun.errors import ConfigError, Problem, did_you_mean
+from kdrun.formatting import first_line
 
 S = TypeVar("S")
 
@@ -50,7 +51,7 @@ def parse_options(schema: type[S], args: list[str], *, others: bool = False) -> 
         try:
             OmegaConf.update(node, key, _value(override, is_list=_is_list(node, key)))
         except OmegaConfBaseException as error:
-            problems.append(Problem(key, value, f"{arg}: {str(error).splitlines()[0]}"))
+            problems.append(Problem(key, value, f"{arg}: {first_line(str(error))}"))
     missing = sorted(OmegaConf.missing_keys(node))
     docs = {item.name: item.metadata["doc"] for item in dataclasses.fields(schema)}  # pyright: ignore[reportArgumentType]
     problems += [Problem(name, None, f"{name} is required: {docs[name]}; set it with {name}=…") for name in missing]

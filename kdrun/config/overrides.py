@@ -41,7 +41,7 @@ def parse_override(text: str) -> Override | Problem:
         override = OverridesParser.create().parse_override(text)
         value = override.value()
     except (HydraException, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).split("\n", 1)[0] if str(error) else type(error).__name__
         remedy = _quoting_remedy(text) or f"({_shorten(reason)}); {EXAMPLE}"
         return Problem(key, value_text, f"cannot read {short!r} {remedy}")
     except RecursionError:

@@ -13,17 +13,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from kdrun.config import compose, overrides, plugins
 from kdrun.errors import ConfigError, did_you_mean
+from kdrun.storage import yaml_reader
 from kdrun.storage.key_aliases import current_key, rename_config
 
 CONFIG = "config="
 LEFT_OUT = ("output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "tracker", "experiment")
 """Keys of a saved config that belong to the saved run, not to what it computes."""
-MAX_BYTES = 1_000_000
 KEY = re.compile(r"[A-Za-z_][\w-]*")
 PLAIN_TEXT = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z][\w./-]*", re.IGNORECASE)
 
@@ -76,16 +75,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{where} is a folder; name a file{did_you_mean('config.yaml', names)}"])
     if not path.is_file():
         raise ConfigError([f"{where}: no such file; name the config.yaml of a run's folder"])
-    if path.stat().st_size > MAX_BYTES:
-        raise ConfigError([f"{where} has {path.stat().st_size} bytes; a saved config has at most {MAX_BYTES}"])
+    if path.stat().st_size > yaml_reader.MAX_BYTES:
+        size = path.stat().st_size
+        raise ConfigError([f"{where} has {size} bytes; a saved config has at most {yaml_reader.MAX_BYTES}"])
     try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError([f"{where} has YAML aliases (*name), which no saved config has"])
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError([f"{where} is not readable YAML ({type(error).__name__}: {reason})"]) from None
+        content = yaml_reader.parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError([f"{where} is not readable as YAML: {error}; take the config.yaml of a run"]) from None
     if not isinstance(content, dict) or not isinstance(content.get("method"), dict) or "preset" not in content:
         raise ConfigError([f"{where} is no saved config: it needs method and preset, as in the config.yaml of a run"])
     _check_keys(content, where)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from kdrun.config import plugins, schema
 from kdrun.config.suggestions import suggest_key
 from kdrun.errors import Problem, did_you_mean
+from kdrun.formatting import first_line
 from kdrun.storage.key_aliases import REMOVED_METHOD_KEYS
 
 
@@ -50,7 +51,7 @@ def valid_values(trial: Trial, override: Override, values: list[str], problems: 
             trial.update(override, value)
             valid.append(f"{'+' if override.is_add() else ''}{key}={value}")
         except ValidationError as error:
-            problems.append(Problem(key, value, f"{key}={value}: {str(error).splitlines()[0]}"))
+            problems.append(Problem(key, value, f"{key}={value}: {first_line(str(error))}"))
         except OmegaConfBaseException:
             problems.append(_unknown(key, value, base))
             return []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DataError
+from kdrun.storage import yaml_reader
 
 DESCRIPTIONS = ("README.md", ".huggingface.yaml")
 """Files in which `datasets` looks for the data files of a folder."""
@@ -60,15 +61,13 @@ def check_dataset_folder(folder: Path) -> None:
 
 def _metadata(file: Path) -> dict[str, Any]:
     """The metadata of a description: the whole YAML file, or the front matter of a Markdown file."""
-    import yaml
-
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".md":
             _, _, text = text.partition("---") if text.lstrip("\ufeff \n").startswith("---") else ("", "", "")
             text = text.partition("\n---")[0]
-        content = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        content = yaml_reader.parse(text)
+    except ValueError as error:
         raise DataError(f"{file} is not readable as YAML: {error}; fix or delete the file") from None
     return content if isinstance(content, dict) else {}
 

@@ -211,4 +211,4 @@ def _listing(folder: Path) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's message."""
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return text.split("\n", 1)[0] if text else type(error).__name__

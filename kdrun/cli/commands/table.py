@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError, DataError
-from kdrun.formatting import plural
+from kdrun.formatting import escape_control, plural
 from kdrun.reporting import ledger_query
 from kdrun.reporting.tables import markdown_blocks, publish
 from kdrun.reporting.tables.options import TableOptions
@@ -70,7 +70,8 @@ def _update(paths: list[Path], *, check: bool) -> int:
     if not (check and stale_blocks):
         return 0
     for path, block in stale_blocks:
-        print(f"{path}:{block.line}: differs from its ledger: kdrun table {block.args}", file=sys.stderr)
+        command = escape_control(shlex.join(["kdrun", "table", *block.args]))
+        print(f"{path}:{block.line}: differs from its ledger: {command}", file=sys.stderr)
     files = ",".join(dict.fromkeys(str(path) for path, _ in stale_blocks))
     print(f"to update: {shlex.join(['kdrun', 'table', f'update={files}'])}", file=sys.stderr)
     return 1

@@ -88,7 +88,7 @@ def _phases(name: str, entry: registry.Entry) -> Block:
     try:
         config = None if entry.config is None else OmegaConf.to_object(defaults("method", name, entry.config))
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).split("\n", 1)[0]
         return Block("phases", [f"n/a: they depend on a setting without a default ({reason}); a dry run shows them"])
     return Block("phases", entries=[_phase(phase) for phase in entry.target.phases(config, OptimConfig())])
 

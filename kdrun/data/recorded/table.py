@@ -21,7 +21,7 @@ from kdrun.data.recorded.rows import COLUMNS, PROBABILITIES, AnswerRow, RowParse
 from kdrun.data.row_checks import RowProblems
 from kdrun.data.splits import SEPARATOR, pc
 from kdrun.errors import DataError
-from kdrun.formatting import join_words, percent, shorten
+from kdrun.formatting import first_line, join_words, percent, shorten
 from kdrun.storage import json_reader
 from kdrun.storage.json_reader import Shape
 
@@ -171,7 +171,7 @@ def _open_parquet(path: Path) -> tuple[dict[str, Any], Iterator[tuple[int, Any]]
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); write it again") from None
+        raise DataError(f"{path} is not a Parquet file ({first_line(str(error))}); write it again") from None
     metadata, header = file.schema_arrow.metadata or {}, dict[str, Any]()
     if METADATA in metadata:
         where = f"{path}, metadata {METADATA.decode()!r}"
@@ -193,7 +193,7 @@ def _parquet_rows(path: Path, file: Any) -> Iterator[tuple[int, Any]]:
                     number += 1
                 activity.advance(batch.num_rows)
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{path} is damaged at row {number}: {str(error).splitlines()[0]}; copy it again") from None
+            raise DataError(f"{path} is damaged at row {number}: {first_line(str(error))}; copy it again") from None
 
 
 def _batches(

@@ -12,7 +12,7 @@ from typing import Any
 from kdrun.errors import DataError
 from kdrun.formatting import escape_control
 from kdrun.reporting.html import shapes
-from kdrun.storage import ledger_shapes
+from kdrun.storage import ledger_shapes, yaml_reader
 from kdrun.storage.files import read_valid_jsonl
 from kdrun.storage.json_reader import read_object
 from kdrun.storage.key_aliases import rename_comparison, rename_config
@@ -159,12 +159,10 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
     Raises:
         DataError: the text is not YAML, or not a mapping.
     """
-    import yaml
-
     try:
-        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 — both are safe
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not YAML: {error}") from error
+        config = yaml_reader.parse(text)
+    except ValueError as error:
+        raise DataError(f"{path} is not readable as YAML: {error}") from None
     if not isinstance(config, dict):
         raise DataError(f"{path} must hold a mapping, got {type(config).__name__}")
     return config

@@ -25,7 +25,7 @@ class Block:
     """
 
     line: int
-    args: str
+    args: tuple[str, ...]
     differs: bool
 
 
@@ -46,18 +46,22 @@ def regenerate_blocks(path: Path, make: Callable[[list[str]], str]) -> tuple[str
         raise ConfigError([f"update={path}: no such file"])
     output: list[str] = []
     blocks: list[Block] = []
-    opened: tuple[int, str, list[str]] | None = None
+    opened: tuple[int, tuple[str, ...], list[str]] | None = None
     fenced = False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+    # a line ends at a line feed alone, and keeps a carriage return before it
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = re.findall(r"[^\n]*\n|[^\n]+", file.read())
+    for number, line in enumerate(lines, start=1):
         fenced ^= opened is None and line.lstrip().startswith("```")
         opening, closing = (None, None) if fenced else (OPENING.fullmatch(line), CLOSING.fullmatch(line))
         if (opening and opened) or (closing and not opened):
             raise ConfigError([f"{path}:{number}: {line.strip()} where {'no' if closing else 'a'} block is open"])
         if opening:
-            opened = (number, opening["args"], [])
+            opened = (number, _split_args(opening["args"], f"{path}:{number}"), [])
         elif closing and opened:
             first_line, args, old = opened
-            new = f"{make(shlex.split(args))}\n"
+            end = "\r\n" if line.endswith("\r\n") else "\n"
+            new = f"{make(list(args))}\n".replace("\n", end)
             blocks.append(Block(first_line, args, new != "".join(old)))
             output.append(new)
             opened = None
@@ -68,3 +72,10 @@ def regenerate_blocks(path: Path, make: Callable[[list[str]], str]) -> tuple[str
     if opened:
         raise ConfigError([f"{path}:{opened[0]}: this block is not closed; end it with <!-- /kdrun table -->"])
     return "".join(output), blocks
+
+
+def _split_args(text: str, where: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ConfigError([f"{where}: kdrun table {text}: {error}; close the quote"]) from None
