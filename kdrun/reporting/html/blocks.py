@@ -57,11 +57,12 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot with its heading and caption."""
+    """A plot with its heading and caption; a wide one has the page's width for itself."""
 
     svg: Markup
     title: str
     caption: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
             interval = agreement.interval(values, confidence) if confidence is not None else None
             rows.append(Row(labels[arm["name"]], values, arm["mean"], interval, place))
     title = f"{record['metric']} on {record['split']}"
+    pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
     figures = []
     if rows:
         line = ("teacher", teacher["score"]) if teacher and teacher["score"] is not None else None
@@ -174,8 +175,8 @@ def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
             f"Dots are seeds, the diamond is their mean, the line is the {_confidence(record)} interval of the mean "
             "(Student's t; none below two seeds). Intervals much wider than the range of the scores are cut off."
         )
-        figures.append(Figure(plots.dots(title, rows, line), title, caption))
-    pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
+        svg = plots.dots(title, rows, line, width=plots.WIDTH if pairs else plots.WIDE)
+        figures.append(Figure(svg, title, caption, wide=not pairs))
     if pairs:
         caption = f"Mean difference over the seeds in percentage points, with its {_confidence(record)} interval"
         caption += "; gray: the margin of a tie."

@@ -196,8 +196,9 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
         )
     blocks: list[Block] = color_key(arms)
     if rows:
-        svg = plots.dots(f"{metric} on {split}", rows, None)
-        blocks.append(Figures([Figure(svg, f"{metric} on {split}", "Dots are runs; the diamond is their mean.")]))
+        title = f"{metric} on {split}"
+        svg = plots.dots(title, rows, None, width=plots.WIDE)
+        blocks.append(Figures([Figure(svg, title, "Dots are runs; the diamond is their mean.", wide=True)]))
     columns = ["setting", "seeds", "mean", "lowest", "highest", "teacher"]
     blocks.append(Table(f"{metric} on {split}", columns, table, num_text_columns=2))
     if len(arms) <= MAX_CURVES:

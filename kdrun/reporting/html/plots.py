@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 360, 216
 """Size of a plot in pixels; at 72 per inch, font sizes are pixels too."""
+WIDE = 2 * WIDTH
+"""Width of a plot that has the page's width for itself."""
 DASHES: tuple[Any, ...] = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 ROLE_COLORS = {"student": 0, "teacher": 1, "generator": 2, "guess": 3}
 """Index of each role's color, the same in all plots."""
@@ -58,21 +60,29 @@ def style(number_of: int) -> dict[str, Any]:
     return {"color": SERIES[number_of % len(SERIES)], "linestyle": DASHES[number_of % len(DASHES)]}
 
 
-def canvas(height: float = HEIGHT, *, left: float = 50, right: float = 12, top: float = 12, bottom: float = 40) -> Any:
-    """Create a figure and its axes, with margins in pixels."""
+def canvas(
+    height: float = HEIGHT,
+    *,
+    width: float = WIDTH,
+    left: float = 50,
+    right: float = 12,
+    top: float = 12,
+    bottom: float = 40,
+) -> Any:
+    """Create a figure and its axes, with size and margins in pixels."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-    box = left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    box = left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height
     axes = figure.add_axes(box)
     axes.tick_params(length=0)
     return figure, axes
 
 
-def bars(title: str, values: Sequence[tuple[str, float | None, int]]) -> Markup:
+def bars(title: str, values: Sequence[tuple[str, float | None, int]], *, width: float = WIDTH) -> Markup:
     """Plot scores as horizontal bars from zero, each with its name above; missing scores are named too."""
     pitch = 38
-    figure, axes = canvas(pitch * len(values) + 30, left=8, right=16, top=4, bottom=26)
+    figure, axes = canvas(pitch * len(values) + 30, width=width, left=8, right=16, top=4, bottom=26)
     for place, (name, value, color) in enumerate(values):
         axes.barh(-place, value or 0.0, height=0.36, color=SERIES[color])
         at = min(value or 0.0, 0.0)
@@ -168,9 +178,9 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], co
     return to_svg(figure, f"Scatter plot of {title}: {names[1]} over {names[0]}, {note}.")
 
 
-def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None) -> Markup:
+def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None, *, width: float = WIDTH) -> Markup:
     """Plot single scores, their mean and its interval, one row each, and optionally a reference line."""
-    figure, axes = _rows_canvas(len(rows), 18 if line else 4)
+    figure, axes = _rows_canvas(len(rows), 18 if line else 4, width)
     drawn = [value for row in rows for value in row.values] + ([line[1]] if line else [])
     _limits(axes, drawn, [row.interval for row in rows])
     for place, row in enumerate(rows):
@@ -211,8 +221,8 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
     return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
 
 
-def _rows_canvas(rows: int, top: float) -> tuple[Figure, Axes]:
-    figure, axes = canvas(40 * rows + 24 + top, left=10, right=16, top=top, bottom=24)
+def _rows_canvas(rows: int, top: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    figure, axes = canvas(40 * rows + 24 + top, width=width, left=10, right=16, top=top, bottom=24)
     axes.set_ylim(-rows + 0.65, 0.65)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)

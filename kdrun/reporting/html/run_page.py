@@ -127,12 +127,13 @@ def _choice(run: FinishedRun) -> list[Block]:
 def _scores(run: FinishedRun) -> list[Block]:
     metrics = run.result["student"]["metrics"]
     split = run.result["headline"]["split"]
-    figures, rows = [], []
+    figures, rows, is_wide = [], [], len(metrics.get(split, {})) == 1
     for metric in metrics.get(split, {}):
         values = [(NAMES[role], run.score(role, split, metric), plots.ROLE_COLORS[role]) for role in ROLES]
         if not run.result.get("teacher"):
             values = [value for value in values if value[0] != "teacher"]
-        figures.append(Figure(plots.bars(f"{metric} on {split}", values), f"{metric} on {split}"))
+        svg = plots.bars(f"{metric} on {split}", values, width=plots.WIDE if is_wide else plots.WIDTH)
+        figures.append(Figure(svg, f"{metric} on {split}", wide=is_wide))
     for part, scores in metrics.items():
         for metric, value in scores.items():
             teacher_score, baseline = (run.score(role, part, metric) for role in ("teacher", "guess"))
