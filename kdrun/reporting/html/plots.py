@@ -22,6 +22,8 @@ WIDTH, HEIGHT = 360, 216
 """Size of a plot in pixels; at 72 per inch, font sizes are pixels too."""
 WIDE = 2 * WIDTH
 """Width of a plot that has the page's width for itself."""
+MARGINS: dict[str, float] = {"left": 50, "right": 12, "top": 12, "bottom": 40}
+AT_CORNER: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
 DASHES: tuple[Any, ...] = ("-", "-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 ROLE_COLORS = {"student": 0, "teacher": 1, "generator": 2, "guess": 3}
 """Index of each role's color, the same in all plots."""
@@ -60,19 +62,12 @@ def style(number_of: int) -> dict[str, Any]:
     return {"color": SERIES[number_of % len(SERIES)], "linestyle": DASHES[number_of % len(DASHES)]}
 
 
-def canvas(
-    height: float = HEIGHT,
-    *,
-    width: float = WIDTH,
-    left: float = 50,
-    right: float = 12,
-    top: float = 12,
-    bottom: float = 40,
-) -> Any:
+def canvas(height: float = HEIGHT, width: float = WIDTH, **margins: float) -> Any:
     """Create a figure and its axes, with size and margins in pixels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    left, right, top, bottom = (MARGINS | margins).values()
     box = left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height
     axes = figure.add_axes(box)
     axes.tick_params(length=0)
@@ -154,9 +149,8 @@ def reliability(models: Sequence[tuple[str, Calibration]]) -> Markup:
         areas = [12 + 160 * b.rows / total for b in calibration.bins]
         axes.scatter(x, y, areas, marker=shape, color=line_style["color"], alpha=0.75, linewidth=0)
         label = f"{name}, ECE {number(calibration.error)}"
-        where: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(key, (0, 1), (0, 4 + 14 * place), color=line_style["color"], **where)
-        axes.annotate(label, (0, 1), (14, 4 + 14 * place), **where)
+        axes.annotate(key, (0, 1), (0, 4 + 14 * place), color=line_style["color"], **AT_CORNER)
+        axes.annotate(label, (0, 1), (14, 4 + 14 * place), **AT_CORNER)
     low = min(min(b.confidence for b in calibration.bins) for _, calibration in models)
     axes.set_xlim(max(0.0, low - 0.05), 1.02)
     axes.set_ylim(-0.03, 1.05)
@@ -212,11 +206,8 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
             axes.plot(row.interval, [-place, -place], color=SERIES[0], linewidth=2)
         axes.plot([row.mean], [-place], "D", markersize=6, color=SERIES[0])
         _above(axes, f"{row.name}\N{EN SPACE}{points(row.mean)}", None, -place, 0.2)
-    description = "; ".join(
-        f"{row.name} {points(row.mean)}"
-        + (f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "")
-        for row in rows
-    )
+    ranges = [f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "" for row in rows]
+    description = "; ".join(f"{row.name} {points(row.mean)}{text}" for row, text in zip(rows, ranges, strict=True))
     _label_ticks(axes.xaxis, unit="")
     return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
 
@@ -281,11 +272,10 @@ def _shade(axes: Axes, phases: Sequence[Span], turns: Sequence[Span]) -> None:
             middle = (span.start + span.end) / 2
             axes.text(middle, 1.01, span.name, transform=axes.get_xaxis_transform(), ha="center", color=MUTED)
     roles = [role for role in dict.fromkeys(span.name for span in turns) if role != "student"]
-    where: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
     for place, role in enumerate(roles):
         x, y, color = 104 * place, 2 + 14 * (len(phases) > 1), SERIES[role_color(role, place)]
-        axes.annotate("■", (0, 1), (x, y), color=color, alpha=0.5, **where)
-        axes.annotate(f"{role}'s turn", (0, 1), (x + 14, y), color=MUTED, **where)
+        axes.annotate("■", (0, 1), (x, y), color=color, alpha=0.5, **AT_CORNER)
+        axes.annotate(f"{role}'s turn", (0, 1), (x + 14, y), color=MUTED, **AT_CORNER)
         for span in turns:
             if span.name == role:
                 axes.axvspan(span.start, span.end, color=color, alpha=0.25, linewidth=0, zorder=0.5)
