@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from kdrun.cli import main, subcommands
+from kdrun.cli.commands.label import LabelOptions
 from kdrun.cli.explain import reference_pages
 from kdrun.config import compose, options
 from kdrun.experiments.compare.options import CompareOptions
@@ -160,6 +161,10 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
     if words[0] == "compare":
         settings, words = options.parse_options(CompareOptions, words[1:], others=True)
         assert plan_arms([*settings.baselines, *settings.method], words)
+    elif words[0] == "label":
+        if words[1:]:  # prose names the command alone
+            _, overrides = options.parse_options(LabelOptions, words[1:], others=True)
+            assert not compose.validate_overrides(overrides, multirun=False)
     elif words[0] in subcommands.COMMANDS and words[0] != "check":
         schema = importlib.import_module(subcommands.COMMANDS[words[0]][0]).OPTIONS
         _, rest = options.parse_options(schema, words[1:], others=True)
