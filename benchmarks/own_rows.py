@@ -31,6 +31,7 @@ from benchmarks.machine import title
 SIDES = ("kdrun", "reference")
 MAX_LENGTH = 128
 BATCH = 8192
+DEV = "text,label\nw1 w2,no\nw2 w3,yes\n"
 
 
 def write_rows(path: Path, count: int) -> None:
@@ -111,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.csv"
         write_rows(path, args.rows)
-        path.with_name("dev.csv").write_text("text,label\nw1 w2,no\nw2 w3,yes\n")
+        path.with_name("dev.csv").write_text(DEV)
         size = path.stat().st_size
         for _ in range(args.rounds):
             for side in SIDES:

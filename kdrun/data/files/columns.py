@@ -38,6 +38,8 @@ MAX_LABEL_VALUES = 100
 """Different values up to which a column is a label."""
 MAX_SHARE = 0.5
 """Share of different values among the rows: a text column has more, a label column at most as many."""
+SAMPLE = 10000
+"""First rows of a column that tell whether its values are words or numbers."""
 MAX_HEADER = 60
 """Characters of a column name beyond which the first line looks like a row."""
 
@@ -76,10 +78,10 @@ class Column:
 
     @cached_property
     def mean_words(self) -> float:
-        """Mean number of words of a text column; 0 for other types."""
+        """Mean number of words of the first values of a text column; 0 for other types."""
         if not is_text(self.values.type) or not len(self.values):
             return 0.0
-        return float(pc.mean(pc.count_substring_regex(self.values, r"\S+")).as_py() or 0.0)
+        return float(pc.mean(pc.count_substring_regex(self.values.slice(0, SAMPLE), r"\S+")).as_py() or 0.0)
 
     @cached_property
     def type_name(self) -> str:
@@ -101,7 +103,7 @@ class Column:
 
     @cached_property
     def _is_numeric_text(self) -> bool:
-        values = pc.utf8_trim_whitespace(self.values.slice(0, 10000))
+        values = pc.utf8_trim_whitespace(self.values.slice(0, SAMPLE))
         return bool(len(values)) and bool(pc.all(pc.match_substring_regex(values, NUMBER)).as_py())
 
     @property

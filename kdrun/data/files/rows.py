@@ -13,7 +13,7 @@ from kdrun.data.files.columns import Columns
 from kdrun.data.files.labels import LabelCells, class_indices, read_cells, score_values
 from kdrun.data.files.table_file import TableFile, is_text
 from kdrun.data.row_checks import RowProblems, check_texts
-from kdrun.data.splits import Split, label_sets, make_split, pc, text_keys
+from kdrun.data.splits import SEPARATOR, Split, label_sets, make_split, pc
 from kdrun.errors import DataError, did_you_mean
 from kdrun.formatting import escape_control, plural
 
@@ -207,11 +207,8 @@ def text_codes(texts: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The number of each row's text, [rows]; the first row with each text, [texts].
     """
-    split = make_split("", list(texts), None, "")
-    keys = text_keys(split)
-    column = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.chunked_array([column.cast(pa.large_string())]).combine_chunks()
-    codes = column.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    trimmed = [pc.utf8_trim_whitespace(text) for text in texts]
+    keys = trimmed[0] if len(trimmed) == 1 else pc.binary_join_element_wise(*trimmed, SEPARATOR)
+    codes = keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     _, first = np.unique(codes, return_index=True)
     return codes, first

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kdrun.config.data import FilesDataConfig
 from kdrun.config.task import TaskConfig
-from kdrun.data.files.dataset_files import load_own_data
 from kdrun.data.splits import UNLABELED, Split
+from kdrun.lazy import lazy_module
 from kdrun.registry import register
+
+if TYPE_CHECKING:
+    from kdrun.data.files import dataset_files
+else:
+    dataset_files = lazy_module("kdrun.data.files.dataset_files")  # every command line loads all data sources
 
 
 def fill_task(config: FilesDataConfig, task: TaskConfig) -> TaskConfig:
@@ -17,12 +23,12 @@ def fill_task(config: FilesDataConfig, task: TaskConfig) -> TaskConfig:
     Raises:
         KdrunError: files, columns or rows have problems.
     """
-    return load_own_data(config, task).task
+    return dataset_files.load_own_data(config, task).task
 
 
 @register("data", "files", config=FilesDataConfig, fill_task=fill_task)
 def files_source(config: FilesDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
     """The rows of `data.train`, `data.dev` and `data.test`; with `train` also those of `data.unlabelled`."""
-    splits = load_own_data(config, task).splits
+    splits = dataset_files.load_own_data(config, task).splits
     requested = [*names, *([UNLABELED] if "train" in names else [])]
     return {name: splits[name] for name in requested if name in splits}
