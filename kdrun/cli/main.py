@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
-from kdrun.cli import subcommands, verbosity
+from kdrun.cli import config_folders, subcommands, verbosity
 from kdrun.cli.launcher_folder import check_launcher_folder
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
@@ -31,6 +31,8 @@ kdrun {version}: knowledge distillation of language models, composed from config
   kdrun config=RUN_DIR/config.yaml seed=2   start a run from a saved config, with overrides
   kdrun dry_run=true …                      build everything, run one step of each turn, stop
   kdrun --cfg job …                         print the composed config and stop
+  kdrun --config-dir DIR …                  also take choices from DIR/task/NAME.yaml, DIR/preset/NAME.yaml, …
+                                            (or set KDRUN_CONF=DIR)
   kdrun -q …                                print warnings and one line per run; -v: debug messages too
 
 Subcommands (details: kdrun SUBCOMMAND --help)
@@ -74,7 +76,8 @@ def run(args: list[str]) -> int:
     """
     try:
         _check_working_directory()
-        args = subcommands.expand_shorthands(verbosity.take_verbosity(args))
+        args = config_folders.take_config_folders(verbosity.take_verbosity(args))
+        args = subcommands.expand_shorthands(args)
         if args and args[0] in subcommands.COMMANDS:
             return subcommands.run_command(args[0], args[1:])
         if args and "=" not in args[0] and not args[0].startswith(("-", "~")):
@@ -83,7 +86,7 @@ def run(args: list[str]) -> int:
             raise ConfigError([f"unknown subcommand {args[0]!r}{hint}"])
         flags, overrides, unknown = _split(args)
         if unknown:
-            allowed = "flags are -m, -q, -v, --help, --version, --cfg job"
+            allowed = "flags are -m, -q, -v, --help, --version, --cfg job, --config-dir DIR"
             raise ConfigError([f"unknown flag {flag}; {allowed}" for flag in unknown])
         if "help" in flags:
             sys.stdout.write(help_text())
@@ -137,10 +140,12 @@ def _split(args: list[str]) -> tuple[set[str], list[str], list[str]]:
 
 def help_text() -> str:
     """Usage with every choice of every axis."""
-    from kdrun.config import compose
+    from kdrun.config import compose, user_configs
 
     lines = [
-        f"  {group:<11}{', '.join(compose.choices(group))}" for group in compose.groups() if compose.choices(group)
+        f"  {group:<11}{', '.join(user_configs.mark(group, compose.choices(group)))}"
+        for group in compose.groups()
+        if compose.choices(group)
     ]
     commands = [f"  {name:<11}{line}" for name, (_, line) in subcommands.COMMANDS.items()]
     return USAGE.format(version=__version__, subcommands="\n".join(commands), choices="\n".join(lines))
@@ -225,10 +230,11 @@ def _hydra(args: list[str]) -> None:
     """Let Hydra compose and launch one job, or one job per cell of a sweep."""
     import hydra
 
-    from kdrun.config.compose import register_schemas
+    from kdrun.config.compose import register_schemas, register_user_choices
     from kdrun.config.paths import CONF_DIR
 
     register_schemas()
+    register_user_choices()
     if "-m" in args:
         check_launcher_folder(args)
     _exit_codes.clear()

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdrun import registry
-from kdrun.config import domains, plugins, schema
+from kdrun.config import domains, plugins, schema, user_configs
 from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
@@ -39,8 +39,9 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> list[str]:
-    """The choices of an axis: its yaml files, and the components that plugins registered."""
-    return sorted({p.stem for p in (CONF_DIR / group).glob("*.yaml")} | set(plugins.plugin_choices(group)))
+    """The choices of an axis: its yaml files, the user's own, and the components that plugins registered."""
+    files = {p.stem for p in (CONF_DIR / group).glob("*.yaml")}
+    return sorted(files | set(plugins.plugin_choices(group)) | set(user_configs.names(group)))
 
 
 @cache
@@ -59,17 +60,29 @@ def register_schemas() -> None:
                 store.store(group=axis, name=name, node=plugins.plugin_node(axis, name))
 
 
+def register_user_choices() -> None:
+    """Register the user's own config files with Hydra.
+
+    Raises:
+        ConfigError: every problem of the files.
+    """
+    store = ConfigStore.instance()
+    for choice in user_configs.user_choices().values():
+        store.store(group=choice.axis, name=choice.name, node=choice.node, package=choice.package)
+
+
 def compose(overrides: list[str]) -> DictConfig:
     """Compose without validation; raises what Hydra raises.
 
     Results are cached: Hydra takes a sixth of a second, and overrides are composed both to validate and to use them.
     """
     register_schemas()
-    return copy.deepcopy(_composed(tuple(overrides)))
+    register_user_choices()
+    return copy.deepcopy(_composed(tuple(overrides), user_configs.fingerprint()))
 
 
 @lru_cache(maxsize=64)
-def _composed(overrides: tuple[str, ...]) -> DictConfig:
+def _composed(overrides: tuple[str, ...], _user_configs: str) -> DictConfig:
     with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3"):
         return hydra_compose("config", overrides=list(overrides))
 
@@ -213,7 +226,9 @@ def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictCo
         if launchers and "hydra/launcher" in str(cause):
             problems.append(_launcher_problem(launchers[0]))
             return None
-        text = f"{' '.join(overrides) or 'the defaults'}: {' '.join(str(cause).split())}"
+        files = [str(choice.path) for choice in user_configs.used_by(overrides) if choice.path is not None]
+        origin = f" ({', '.join(files)})" if files else ""
+        text = f"{' '.join(overrides) or 'the defaults'}{origin}: {' '.join(str(cause).split())}"
         problems.append(Problem(None, None, text))
         return None
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from kdrun.config import compose, overrides, plugins
+from kdrun.config import compose, overrides, plugins, user_configs
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.storage import yaml_reader
 from kdrun.storage.key_aliases import current_key, rename_config
@@ -43,6 +43,7 @@ def expand_config(args: Sequence[str]) -> list[str]:
         raise ConfigError([f"{CONFIG}{files[0]} and {CONFIG}{files[1]}: name one file"])
     path, others = Path(files[0]).expanduser(), [arg for arg in args if not arg.startswith(CONFIG)]
     values = _read(path)
+    user_configs.use_recorded(path.parent)
     method = str((values.get("method") or {}).get("name"))
     keys = {current_key(overrides.key_of(arg), [method]) for arg in others}
     if "preset" in keys:

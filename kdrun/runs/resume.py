@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdrun.config import overrides
+from kdrun.config import overrides, user_configs
 from kdrun.errors import ConfigError
 from kdrun.storage.key_aliases import current_key
 from kdrun.storage.ledger import LEDGER
@@ -28,6 +28,7 @@ def expand_resume(args: Sequence[str]) -> list[str]:
     folders = [_folder(arg.removeprefix(RESUME)) for arg in args if arg.startswith(RESUME)]
     if not folders:
         return list(args)
+    user_configs.use_recorded(folders[0])
     record = read_record(folders[0])
     if record is None or len(folders) > 1:
         reason = "name one folder" if len(folders) > 1 else f"it has no {RECORD}; name the folder of a run"

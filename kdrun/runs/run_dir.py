@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdrun.config import user_configs
 from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
@@ -154,12 +156,19 @@ class RunDirectory:
         if not self.resuming:
             self.record |= {"command": command, "started": time.time(), **process_facts()}
             self._write_record()
+            self._copy_user_configs(command)
         write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_plain(self.config))))
         if self.run_id not in scan(self.ledger).runs:
             append_jsonl(self.ledger, self.record)
         if self.resuming:
             record = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
             append_jsonl(self.ledger, record | {"error": None, "resumed": time.time(), **process_facts()})
+
+    def _copy_user_configs(self, command: str) -> None:
+        """Copy the user's own config files that the command chooses, so that the run resumes without them."""
+        for choice in user_configs.used_by(shlex.split(command)[1:]):
+            folder = make_folder(self.path / user_configs.FOLDER / choice.axis, self.path)
+            write_atomic(folder / f"{choice.name}.yaml", choice.path.read_text(encoding="utf-8"))
 
     def release(self) -> None:
         """Unlock the folder for other processes."""

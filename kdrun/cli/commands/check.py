@@ -24,7 +24,7 @@ def main(overrides: list[str]) -> int:
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
     from kdrun.cli.verbosity import run_console
-    from kdrun.config import compose
+    from kdrun.config import compose, user_configs
     from kdrun.console import Console
     from kdrun.data.file_checks import check_run_files
 
@@ -34,8 +34,9 @@ def main(overrides: list[str]) -> int:
         from kdrun.runs import runner
     checks = runner.preflight(config, console)
     console = Console()  # the result is printed with -q too
+    used = [(f"your {choice.axis}={choice.name}", str(choice.path)) for choice in user_configs.used_by(overrides)]
     rows = [(f"{'passed' if check.ok else 'FAILED'}  {check.name}", check.value) for check in checks]
-    console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", rows)
+    console.key_values(f"check of {config.method.name} on {config.task.name}, preset {config.preset}", [*used, *rows])
     failed = [check for check in checks if not check.ok]
     for check in failed:
         console.warning(f"{check.name}: {check.remedy}")

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from kdrun import registry
 from kdrun.cli.explain import keys
 from kdrun.cli.explain.notes import YamlNotes, read_docstring, read_yaml
-from kdrun.config import compose, paths
+from kdrun.config import compose, paths, user_configs
 from kdrun.config.schema import RunConfig
+from kdrun.config.user_config_file import GLOBAL_AXES
 
 NOT_DOCUMENTED = "none given"
 SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
@@ -42,13 +43,15 @@ class Card:
 
 def yaml_of(group: str, name: str) -> Path:
     """The path of a choice's file; a plugin's method or loss has no file."""
-    return paths.CONF_DIR / group / f"{name}.yaml"
+    return user_configs.path_of(group, name) or paths.CONF_DIR / group / f"{name}.yaml"
 
 
 def notes_of(group: str, name: str) -> YamlNotes:
     """The notes of a choice's file; empty without a file."""
     path = yaml_of(group, name)
-    return read_yaml(path) if path.exists() else YamlNotes()
+    notes = read_yaml(path) if path.exists() else YamlNotes()
+    notes.is_global = notes.is_global or group in GLOBAL_AXES
+    return notes
 
 
 def tag_of(key: str, notes: YamlNotes) -> str:
@@ -63,7 +66,10 @@ def tag_of(key: str, notes: YamlNotes) -> str:
 def defaults(group: str, name: str, schema: type) -> Any:
     """The default values of a section in a run: its dataclass, overridden by its yaml."""
     node = OmegaConf.structured(schema)
-    if yaml_of(group, name).exists():
+    own = user_configs.user_choices().get((group, name))
+    if own is not None:
+        node.merge_with(own.values)
+    elif yaml_of(group, name).exists():
         values: Any = OmegaConf.load(yaml_of(group, name))
         node.merge_with({key: value for key, value in values.items() if key != "defaults"})
     return node
@@ -162,7 +168,9 @@ def loss_card(name: str) -> Card:
 
 def axis_card(name: str) -> Card:
     """Card of an axis: its choices with their descriptions, and the keys of its section."""
-    entries = [(f"{name}={choice}", _description(name, choice)) for choice in compose.choices(name)]
+    choices = compose.choices(name)
+    marked = zip(choices, user_configs.mark(name, choices), strict=True)
+    entries = [(f"{name}={text}", _description(name, choice)) for choice, text in marked]
     paths = [k for k in keys.all_paths() if k.startswith(f"{name}.") and not k.endswith(".name")]
     blocks = [Block("", [axis_doc(name)]), Block("choices", entries=entries)]
     if paths:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kdrun import registry
 from kdrun.cli.explain import cards, composed_cards, keys, method_card, task_card
 from kdrun.cli.explain.cards import Block, Card
-from kdrun.config import compose
+from kdrun.config import compose, user_configs
 from kdrun.errors import KdrunError, did_you_mean
 from kdrun.storage.key_aliases import RENAMED_METHOD_KEYS, current_key
 
@@ -59,12 +59,15 @@ def _listing(group: str) -> str:
 
 
 def _choice(group: str, name: str) -> Card:
-    return SPECIAL[group](name) if group in SPECIAL else cards.choice_card(group, name)
+    card = SPECIAL[group](name) if group in SPECIAL else cards.choice_card(group, name)
+    path = user_configs.path_of(group, name)
+    return card if path is None else Card(card.title, [Block("", [f"A file of yours: {path}"]), *card.blocks])
 
 
 def overview() -> Card:
     """Every axis with its choices."""
-    entries = [(axis, [cards.axis_doc(axis), ", ".join(compose.choices(axis))]) for axis in compose.groups()]
+    choices = {axis: ", ".join(user_configs.mark(axis, compose.choices(axis))) for axis in compose.groups()}
+    entries = [(axis, [cards.axis_doc(axis), names]) for axis, names in choices.items()]
     entries.append(("metric", ["metrics of tasks", ", ".join(registry.entries("metric"))]))
     single = ", ".join(key for key in keys.all_paths() if "." not in key and key not in compose.groups())
     about = f"any key of a run, e.g. optim.lr or method.temperature; at the top level, besides the axes: {single}"

@@ -1,0 +1,34 @@
+"""`--config-dir DIR`: config files of the user's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdrun.config.paths import CONFIG_FOLDERS
+from kdrun.errors import ConfigError
+
+FLAGS = ("--config-dir", "-cd")
+
+
+def take_config_folders(args: Sequence[str]) -> list[str]:
+    """Add the folders of `--config-dir DIR` to `KDRUN_CONF` of this process; returns the other arguments.
+
+    Raises:
+        ConfigError: the flag has no folder.
+    """
+    others, folders, left = [], [], list(args)
+    while left:
+        arg = left.pop(0)
+        flag, equals, value = arg.partition("=")
+        if flag not in FLAGS:
+            others.append(arg)
+        elif not equals and not left:
+            raise ConfigError([f"{arg}: name a folder with config files: {arg} DIR"])
+        else:
+            folders.append(str(Path(value if equals else left.pop(0)).expanduser().absolute()))
+    if folders:
+        present = [folder for folder in os.environ.get(CONFIG_FOLDERS, "").split(os.pathsep) if folder]
+        os.environ[CONFIG_FOLDERS] = os.pathsep.join(dict.fromkeys([*folders, *present]))
+    return others
