@@ -11,7 +11,7 @@ from kdrun.storage.serialization import to_plain
 
 NON_IDENTITY_KEYS = (
     "output_dir", "run_dir", "sweep", "retry", "dry_run", "debug", "experiment", "report", "tracker", "checkpoint",
-    "generated", "offline", "student_alone",
+    "generated", "offline", "student_alone", "cost_card",
 )  # fmt: skip
 """Config keys that change a run's outputs but not its scores, so they are left out of its hash."""
 

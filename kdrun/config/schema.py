@@ -58,6 +58,11 @@ class RunConfig:
         "not with -q",
     )
     report: bool = setting(True, "write report.html into the run's directory")
+    cost_card: bool = setting(
+        False,
+        "after the run, measure parameters, bytes, operations, latency, throughput and memory of teacher and student "
+        "on this machine's CPU",
+    )
     tracker: Tracker = setting(Tracker.none, "also send metrics to a tracker; metrics.jsonl is always written")
     offline: bool = setting(
         False,

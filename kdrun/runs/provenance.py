@@ -13,7 +13,9 @@ from kdrun.config.schema import RunConfig
 from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import Provenance
 
-NON_COMPUTING = ("cli", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py")
+NON_COMPUTING = (
+    "cli", "deployment", "experiments", "reporting", "console.py", "formatting.py", "training/metric_loggers.py",
+)  # fmt: skip
 """Rooms and modules that only read results or print; a change in them does not change the numbers of a run."""
 
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
-from kdrun.runs import build, completion, per_domain, setup, summary, teacher_stage
+from kdrun.runs import build, completion, cost_card, per_domain, setup, summary, teacher_stage
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
@@ -200,6 +200,8 @@ def _execute(run: PreparedRun) -> RunResult | None:
     _write_student(run, teacher, outputs)
     generated = export_generated_text(run, method, loader, teacher)
     result = build_result(run, teacher, scores, loader, student.training, generated)
+    if run.config.cost_card:
+        result["cost"] = cost_card.measure_run(run, teacher)
     summary.print_summary(run, result, student.samples)
     return result
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from kdrun.storage.cost_card import STUDENT_COST
 from kdrun.storage.json_reader import Rule, Shape, is_finite
 from kdrun.storage.processes import MAX_PID
 from kdrun.storage.run_result import CHECKPOINT_SHAPE, HEADLINE_SHAPE, MODEL_SHAPE, PROVENANCE_SHAPE
@@ -60,6 +61,7 @@ FINISHED: dict[str, Shape] = {
     "steps?": ({"*": int}, None),
     "checkpoint?": (CHECKPOINT_SHAPE, None),
     "provenance?": (PROVENANCE_SHAPE, None),
+    "cost?": (STUDENT_COST, None),
     "path_names?": {"*": str},
 }
 """Further keys of the end line of a run that is done."""

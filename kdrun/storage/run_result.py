@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 from kdrun.errors import DataError
+from kdrun.storage.cost_card import CARD, CostCard, StudentCost, student_cost
 from kdrun.storage.json_reader import Shape, read_object
 from kdrun.storage.key_aliases import rename_run
 
@@ -157,6 +158,7 @@ class RunResult(TypedDict):
     generated: GeneratedTextResult | None  # text exported for other runs
     provenance: Provenance
     reasons: dict[str, str]  # dotted key → why its value is null
+    cost: NotRequired[CostCard]  # costs of teacher and student; only with cost_card=true
     domains: NotRequired[dict[str, DomainResult]]  # only in a run with a student per domain
 
 
@@ -173,6 +175,7 @@ class LedgerResult(TypedDict):
     steps: dict[str, int]
     checkpoint: CheckpointResult
     provenance: Provenance
+    cost: NotRequired[StudentCost]  # figures of the student's cost; only with cost_card=true
 
 
 SCORES_SHAPE: Shape = {"*": {"*": (float, None)}}
@@ -217,6 +220,7 @@ RESULT_SHAPE: dict[str, Shape] = {
     "generated?": ({"path": str, "rows": int, "counts": dict, "quality": dict}, None),
     "provenance?": (PROVENANCE_SHAPE, None),
     "reasons?": ({"*": str}, None),
+    "cost?": (CARD, None),
     "domains?": ({"*": {"score": (float, None), "retention": (float, None), "run_dir": str}}, None),
 }
 """The keys that readers use. Files of version 0 may lack those that are optional here."""
@@ -257,7 +261,7 @@ def score_problem(result: Mapping[str, Any]) -> str | None:
 
 def ledger_result(result: RunResult) -> LedgerResult:
     """The part of a result that the run's last line in the ledger repeats."""
-    return {
+    content: LedgerResult = {
         "data_name": result["data"]["name"],
         "synthetic": result["data"]["synthetic"],
         "headline": result["headline"],
@@ -269,6 +273,10 @@ def ledger_result(result: RunResult) -> LedgerResult:
         "checkpoint": result["checkpoint"],
         "provenance": result["provenance"],
     }
+    cost = student_cost(result["cost"]) if "cost" in result else None
+    if cost is not None:
+        content["cost"] = cost
+    return content
 
 
 def headline_score(headline: Headline, model: ModelResult | TeacherModelResult | None) -> float | None:

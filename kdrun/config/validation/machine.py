@@ -34,6 +34,12 @@ def machine_problems(config: RunConfig) -> Iterator[Problem]:
     if threads is not None and threads > most:
         text = f"runtime.threads={threads}: this machine has {os.cpu_count()} cores; use at most {most} threads"
         yield Problem("runtime.threads", threads, text)
+    if config.cost_card and config.runtime.compile:
+        text = (
+            "cost_card=true measures models as they are saved, and runtime.compile=true compiles the teacher; leave "
+            "one out, and use kdrun cost RUN_DIR afterward"
+        )
+        yield Problem("cost_card", True, text)
     for role in ("teacher", "student", "generator"):
         section = getattr(config, role)
         if isinstance(section, ScratchConfig) and section.path is None:

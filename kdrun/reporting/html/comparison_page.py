@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.formatting import NOT_MEASURED, duration, join_words, percent, percent_sd, plural, points
-from kdrun.reporting.html import agreement, plots, samples
+from kdrun.reporting.html import agreement, pareto, plots, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
     RunGroup,
@@ -58,6 +58,9 @@ def comparison_page(folder: Path) -> Page:
             ),
             Section("differences", "Where the arms differ most", row_blocks(arms)),
         ]
+        against_cost = pareto.pareto_blocks(
+            arms, {arm["name"]: arm["mean"] for arm in record["arms"]}, record["metric"]
+        )
     galleries = _galleries(arms)
     if galleries:
         sections.append(Section("gallery", "Generated samples", galleries))
@@ -66,7 +69,7 @@ def comparison_page(folder: Path) -> Page:
         figures = Table("Statistics of the text", generated_text.COLUMNS, statistics, [generated_text.NOTE])
         sections.append(Section("generated", "Exported generated text", [figures]))
     sections += [
-        Section("cost", "Cost", [_cost(record, arms)]),
+        Section("cost", "Cost", [_cost(record, arms), *against_cost]),
         Section("config", "Config", [_arm_overrides(record), *config_blocks(arms)]),
         Section("provenance", "Provenance", _provenance(record, missing)),
     ]

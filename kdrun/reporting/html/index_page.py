@@ -13,6 +13,7 @@ from kdrun.formatting import NOT_MEASURED, duration, percent, plural, shorten
 from kdrun.reporting.html import agreement, arms, plots
 from kdrun.reporting.html.arms import agreement_blocks, color_key, config_blocks, curve_blocks, make_arms
 from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
+from kdrun.reporting.html.pareto import pareto_blocks
 from kdrun.reporting.html.plots import Row
 from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, log_unreadable, read_run
 from kdrun.reporting.html.svg import drawing
@@ -199,6 +200,11 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
         title = f"{metric} on {split}"
         svg = plots.dots(title, rows, None, width=plots.WIDE)
         blocks.append(Figures([Figure(svg, title, "Dots are runs; the diamond is their mean.", wide=True)]))
+    means: dict[str, float | None] = {
+        arm.name: fmean(values)
+        for arm, entries in zip(arms, entries_by_setting.values(), strict=True)
+        if (values := [score for entry in entries if (score := entry.score("student")) is not None])
+    }
     columns = ["setting", "seeds", "mean", "lowest", "highest", "teacher"]
     blocks.append(Table(f"{metric} on {split}", columns, table, num_text_columns=2))
     if len(arms) <= MAX_CURVES:
@@ -207,6 +213,7 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
         blocks.append(Text(f"Learning curves: n/a ({len(arms)} settings; a plot shows at most {MAX_CURVES})."))
     if any(arm.runs for arm in arms):
         blocks += agreement_blocks(arms)
+    blocks += pareto_blocks(arms, means, f"{metric} on {split}")
     return blocks + config_blocks(arms)[: 1 if len(arms) > 1 else 0]
 
 

@@ -88,7 +88,7 @@ def bars(title: str, values: Sequence[tuple[str, float | None, int]], *, width: 
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_position(("data", 0.0))
-    _label_ticks(axes.xaxis)
+    label_ticks(axes.xaxis)
     description = "; ".join(f"{name} {percent(value)}" for name, value, _ in values)
     return to_svg(figure, f"Bars of {title}: {description}.")
 
@@ -128,7 +128,7 @@ def curves(
     axes.set_xlabel("step")
     _number_axes(axes, whole=True)
     if in_percent:
-        _label_ticks(axes.yaxis)
+        label_ticks(axes.yaxis)
     if has_names:
         _name_ends(axes, ends)
     description = "; ".join(_description(line, percent if in_percent else _short) for line in lines)
@@ -188,7 +188,7 @@ def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None, *, wid
         axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
         text = f"{line[0]} {percent(line[1])}"
         axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    _label_ticks(axes.xaxis)
+    label_ticks(axes.xaxis)
     description = "; ".join(f"{row.name}: mean {percent(row.mean)} of {len(row.values)}" for row in rows)
     return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {percent(line[1])}' if line else ''}.")
 
@@ -208,7 +208,7 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
         _above(axes, f"{row.name}\N{EN SPACE}{points(row.mean)}", None, -place, 0.2)
     ranges = [f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "" for row in rows]
     description = "; ".join(f"{row.name} {points(row.mean)}{text}" for row, text in zip(rows, ranges, strict=True))
-    _label_ticks(axes.xaxis, unit="")
+    label_ticks(axes.xaxis, unit="")
     return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
 
 
@@ -247,10 +247,10 @@ def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
 
     for axis in (axes.xaxis, axes.yaxis) if y else (axes.xaxis,):
         axis.set_major_locator(MaxNLocator(5, integer=whole and axis is axes.xaxis))
-        _label_ticks(axis, 1, "")
+        label_ticks(axis, 1, "")
 
 
-def _label_ticks(axis: Any, scale: float = 100, unit: str = " %") -> None:
+def label_ticks(axis: Any, scale: float = 100, unit: str = " %") -> None:
     """Label the ticks of an axis with few digits; by default in percent."""
     axis.set_major_formatter(lambda value, _: f"{_short(scale * value)}{unit}")
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kdrun.formatting import NOT_MEASURED, count, duration, number, param_count, percent, plural, with_reason
-from kdrun.reporting.html import generated_text, plots, predictions, samples
+from kdrun.reporting.html import generated_text, pareto, plots, predictions, samples
 from kdrun.reporting.html.blocks import Block, Code, Figure, Figures, Folded, Page, Section, Table, Text, Tile, Tiles
 from kdrun.reporting.html.curves import GAUGES, Curves, Span, read_curves
 from kdrun.reporting.html.plots import Line
@@ -250,7 +250,7 @@ def _cost(run: FinishedRun) -> list[Block]:
             if (num_rows := _rows_read(run, source))
         ),
     ]
-    return [Table("Cost of the run", ["", "value"], rows)]
+    return [Table("Cost of the run", ["", "value"], rows), *pareto.cost_blocks(run)]
 
 
 def _rows_read(run: FinishedRun, source: str) -> int | None:

@@ -13,6 +13,7 @@ from kdrun.errors import DataError
 from kdrun.formatting import escape_control
 from kdrun.reporting.html import shapes
 from kdrun.storage import ledger_shapes, yaml_reader
+from kdrun.storage.cost_card import COST, CostCard, read_cost
 from kdrun.storage.files import read_valid_jsonl
 from kdrun.storage.json_reader import read_object
 from kdrun.storage.key_aliases import rename_comparison, rename_config
@@ -75,6 +76,16 @@ class FinishedRun:
         path = self.folder / "generated" / "card.json"
         try:
             return read_object(path.read_bytes(), shapes.CARD, str(path)) if path.exists() else None
+        except DataError as error:
+            log_unreadable(error)
+            return None
+
+    @cached_property
+    def cost(self) -> CostCard | None:
+        """Measured costs: those of the last `kdrun cost`, else those of the run itself; None without a measurement."""
+        path = self.folder / COST
+        try:
+            return read_cost(path) if path.is_file() else self.result.get("cost")
         except DataError as error:
             log_unreadable(error)
             return None
