@@ -40,6 +40,14 @@ COMMANDS = {
         "export a student to ONNX, checked against PyTorch: kdrun export RUN_DIR quantize=int8",
     ),
     "explain": ("kdrun.cli.commands.explain", "describe a method, task, loss, preset or key: kdrun explain kd"),
+    "cost": (
+        "kdrun.cli.commands.cost",
+        "measure parameters, speed and memory of teacher and student: kdrun cost RUN_DIR",
+    ),
+    "publish": (
+        "kdrun.cli.commands.publish",
+        "upload a student with its model card: kdrun publish RUN_DIR to=USER/NAME",
+    ),
     "glue": (
         "kdrun.cli.commands.glue",
         "write the zip file for the GLUE leaderboard: kdrun glue RUN… output=FILE.zip",

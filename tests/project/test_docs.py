@@ -175,7 +175,7 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
         assert not compose.validate_overrides(overrides, multirun="-m" in words)
 
 
-TAKES_PATHS = ("glue",)
+TAKES_PATHS = ("cost", "export", "glue", "publish")
 """Subcommands whose arguments are paths besides options."""
 PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parquet", "emotion")
 """Parts that the documentation asks a reader to add; the tests of the examples run them."""

@@ -43,13 +43,14 @@ def main(args: list[str]) -> int:
     where each run read its rows. All eleven files are written and checked: header, number of rows, labels. A file
     without a run is filled with the most frequent class, and named.
     """
+    from kdrun.cli.path_arguments import split_paths
     from kdrun.config.options import parse_options
     from kdrun.console import Console
     from kdrun.storage import hub_offline
 
-    names = [arg for arg in args if "=" not in arg or Path(arg).is_dir()]
-    rest = [arg.replace(DIR, "dir=", 1) if arg.startswith(DIR) else arg for arg in args if arg not in names]
-    options, _ = parse_options(GlueOptions, rest)
+    renamed = [arg.replace(DIR, "dir=", 1) if arg.startswith(DIR) else arg for arg in args]
+    names, others = split_paths(renamed, GlueOptions)
+    options, _ = parse_options(GlueOptions, others)
     runs = _runs([Path(name) for name in names], options)
     console = Console()
     with hub_offline.offline_mode(options.offline):
