@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HFValidationError, HTTPError
+from huggingface_hub.errors import HFValidationError, HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import validate_repo_id
 
 from kdrun.errors import KdrunError

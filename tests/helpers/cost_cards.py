@@ -11,10 +11,11 @@ def model_cost(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
-def card(latency: float, measured: str = "m", processor: str = "cpu <b>", **models: Any) -> dict[str, Any]:
+def card(latency: float, *, measured: str = "m", processor: str = "cpu <b>", files: Any = None) -> dict[str, Any]:
     machine = {"processor": processor, "flags": ["avx2"], "cores": 2, "threads": 1, "load": 0.2, "torch": "2.13"}
+    models = {"teacher": model_cost(latency_p50_ms=9.0), "student": model_cost(latency_p50_ms=latency)}
     return {
         "measured": measured, "machine": machine | {"onnxruntime": None}, "rows": 100, "rounds": 5,
-        "models": {"teacher": model_cost(latency_p50_ms=9.0), "student": model_cost(latency_p50_ms=latency)} | models,
+        "models": models | (files or {}),
         "reasons": {},
     }  # fmt: skip

@@ -136,8 +136,13 @@ def test_a_card_of_another_form_is_refused(change: dict[str, Any], tmp_path: Pat
 
 @pytest.mark.slow
 def test_peak_memory_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
-    sizes = {"num_hidden_layers": 2, "hidden_size": 512, "intermediate_size": 4096, "num_attention_heads": 2}
-    small, large = save_run(tmp_path / "small"), save_run(tmp_path / "large", **sizes)
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 2,
+        "hidden_size": 512,
+        "intermediate_size": 4096,
+        "num_attention_heads": 2,
+    }
+    small, large = save_run(tmp_path / "small"), save_run(tmp_path / "large", "bert", **sizes)
     batch = {name: [[1] * 8] * 4 for name in ("input_ids", "attention_mask")}
     peaks = []
     for run in (small, large):

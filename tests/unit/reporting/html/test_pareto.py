@@ -90,7 +90,7 @@ def test_students_of_one_size_without_latencies_have_no_plot(scores: dict[str, f
 
 def test_the_page_of_a_run_shows_its_costs_escaped(tmp_path: Path) -> None:
     extra = {"onnx/model.onnx": model_cost(format="onnx fp32", peak_memory=None)}
-    html = render(run_page.run_page(run(tmp_path / "a", cost=card(2.0, **extra))))
+    html = render(run_page.run_page(run(tmp_path / "a", cost=card(2.0, files=extra))))
     assert "Measured cost" in html
     assert "onnx/model.onnx" in html
     assert "cpu &lt;b&gt;" in html
