@@ -26,7 +26,8 @@ DETAIL_SECONDS = 0.5
 """Seconds between two readings of an activity's details on a terminal: reading a loss waits for the device."""
 NESTED_SECONDS = 1.0
 """Seconds after which an activity inside another one gets a bar of its own; shorter ones would only flicker."""
-BAR_WIDTH = 20
+BAR_WIDTH, NARROW_BAR_WIDTH, NARROW = 20, 10, 100
+"""Width of a bar, and its width on terminals with fewer columns than `NARROW`."""
 
 Details = Callable[[], str]
 """Returns further values of an activity, such as its losses; called only when they are shown."""
@@ -167,7 +168,7 @@ class ProgressDisplay:
         if self._bars is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
-                BarColumn(BAR_WIDTH),
+                BarColumn(self._bar_width()),
                 TextColumn("{task.fields[progress]}", markup=False),
                 _ElapsedColumn(),
                 TextColumn("{task.fields[values]}", markup=False),
@@ -191,8 +192,22 @@ class ProgressDisplay:
             activity.bar,
             completed=activity.completed,
             progress=activity.progress_text(),
-            values=activity.values_text(now) if activity.total else "",
+            values=self._fitting(activity.values_text(now)) if activity.total else "",
         )
+
+    def _bar_width(self) -> int:
+        return BAR_WIDTH if self.console.rich.width >= NARROW else NARROW_BAR_WIDTH
+
+    def _fitting(self, values: str) -> str:
+        """The first of the values that fit into a row behind label, bar and counts; the time left comes first."""
+        label = max(len(activity.label) for activity in self.activities)
+        counts = max(len(activity.progress_text()) for activity in self.activities)
+        elapsed = 0 if all(activity.total for activity in self.activities) else len("0:00:00")
+        room = self.console.rich.width - label - self._bar_width() - counts - elapsed - 4  # blanks between the columns
+        parts = values.split("  ")
+        while parts and len("  ".join(parts)) > room:
+            parts.pop()
+        return "  ".join(parts)
 
 
 class _ProgressState:

@@ -1,6 +1,7 @@
 """Progress of activities on a terminal and off it, with a clock that the tests set."""
 
 import io
+import re
 from contextlib import suppress
 
 import numpy as np
@@ -169,3 +170,24 @@ def test_without_a_display_nothing_is_shown() -> None:
     with progress.track("scoring", 10) as activity:
         activity.advance(10, lambda: pytest.fail("details are read"))
     assert activity.completed == 10
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"), [(70, "about 30 s left"), (80, "about 30 s left  hard 0.6942"), (160, "")]
+)
+def test_a_narrow_terminal_shows_the_values_that_fit_and_no_part_of_one(width: int, expected: str) -> None:
+    text, clock = io.StringIO(), Clock()
+    console = Console(RichConsole(file=text, width=width, force_terminal=True, highlight=False))
+    details = "hard 0.6942  loss 0.6942  916 examples/s"
+    with progress.show_on(console, clock), progress.track("teacher, train", 40, "steps") as activity:
+        for _ in range(10):
+            clock.now += 1
+            activity.advance(details=lambda: details)
+        text.truncate(0)
+        assert progress._state.display is not None
+        progress._state.display.tick()
+        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.getvalue()).replace("\0", "").strip()
+    assert "teacher, train" in shown
+    assert "10 of 40 steps (25 %)" in shown
+    assert "…" not in shown
+    assert shown.endswith(expected or f"about 30 s left  {details}")
