@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
-from kdrun.cli import config_folders, subcommands, verbosity
+from kdrun.cli import completion, config_folders, subcommands, verbosity
 from kdrun.cli.launcher_folder import check_launcher_folder
 from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
@@ -33,6 +33,7 @@ kdrun {version}: knowledge distillation of language models, composed from config
   kdrun --cfg job …                         print the composed config and stop
   kdrun --config-dir DIR …                  also take choices from DIR/task/NAME.yaml, DIR/preset/NAME.yaml, …
                                             (or set KDRUN_CONF=DIR)
+  kdrun --install-completion                print the line that turns on completion in bash, zsh or fish
   kdrun -q …                                print warnings and one line per run; -v: debug messages too
 
 Subcommands (details: kdrun SUBCOMMAND --help)
@@ -77,6 +78,8 @@ def run(args: list[str]) -> int:
     try:
         _check_working_directory()
         args = config_folders.take_config_folders(verbosity.take_verbosity(args))
+        if args and args[0] in completion.FLAGS:
+            return completion.main(args)
         args = subcommands.expand_shorthands(args)
         if args and args[0] in subcommands.COMMANDS:
             return subcommands.run_command(args[0], args[1:])
@@ -86,7 +89,7 @@ def run(args: list[str]) -> int:
             raise ConfigError([f"unknown subcommand {args[0]!r}{hint}"])
         flags, overrides, unknown = _split(args)
         if unknown:
-            allowed = "flags are -m, -q, -v, --help, --version, --cfg job, --config-dir DIR"
+            allowed = "flags are -m, -q, -v, --help, --version, --cfg job, --config-dir DIR, --install-completion"
             raise ConfigError([f"unknown flag {flag}; {allowed}" for flag in unknown])
         if "help" in flags:
             sys.stdout.write(help_text())
