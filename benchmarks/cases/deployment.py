@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoModelForSequenceClassification, BertConfig
 
-from benchmarks.cases.base import SCALE, TASK, Case, Side, model, on_device
+from benchmarks.cases.base import SCALE, TASK, Case, Side, on_device
 from benchmarks.cases.words import texts, word_pieces
 from kdrun.config.runtime import Device
 from kdrun.data.samplers import longest_first_batches
@@ -30,12 +31,14 @@ SINGLE = 64
 """Rows that are answered one at a time."""
 
 
-def saved_student(shape: Mapping[str, int], folder: Path) -> SavedModel:
-    """Save a classifier with random weights and its tokenizer, and load it as `kdrun predict` does."""
-    network: Any = model(shape).cpu()
-    network.config.id2label = dict(enumerate(TASK.labels))
-    network.save_pretrained(folder)
-    word_pieces().save_pretrained(folder)
+def saved_student(shape: Mapping[str, Any], folder: Path) -> SavedModel:
+    """Save a BERT with random weights and its tokenizer, and load it as `kdrun predict` does."""
+    tokenizer = word_pieces()
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(tokenizer), pad_token_id=0, **shape)
+    config.id2label = dict(enumerate(TASK.labels))
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return load_saved(folder, SCALE.max_length)
 
 
