@@ -1,4 +1,4 @@
-"""The template of a prompt: a row's texts in a sentence that a language model continues."""
+"""Template of the prompts that a language model continues."""
 
 from __future__ import annotations
 

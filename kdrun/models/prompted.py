@@ -1,4 +1,4 @@
-"""A causal language model as a classifier: it scores label words after a prompt."""
+"""Causal language model as classifier: scores label words after a prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.config.teacher import PromptedTeacherConfig, template_of
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ModelError
-from kdrun.formatting import plural, shorten
+from kdrun.formatting import shorten
 from kdrun.models import label_alignment, padding, weights
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
@@ -164,7 +164,8 @@ def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
 
 def _note(template: PromptTemplate, label_words: list[str], words: LabelWords) -> str:
     listed = shorten(", ".join(label_words), 120)
-    passes = plural(len(words.continuations), "pass").replace("passs", "passes")
+    count = len(words.continuations)
+    passes = "1 pass" if count == 1 else f"{count} passes"
     return f"it scores the words {listed} after {template.text!r}, in {passes} per row"
 
 

@@ -1,4 +1,4 @@
-"""Write a teacher's answers on a run's rows, or on other texts, to a file."""
+"""Write a teacher's answers on rows or texts to a file."""
 
 from __future__ import annotations
 

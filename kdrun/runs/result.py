@@ -56,7 +56,6 @@ def build_result(
     student = _model(run, "student", scores)
     teacher_model = _teacher(run, teacher.scores) if teacher and teacher.scores else None
     score, teacher_score = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
-    teacher_params = teacher_model["params"] if teacher_model else None
     rate = training.examples / training.train_seconds if training.train_seconds else None
     result: RunResult = {
         "schema": SCHEMA,
@@ -73,7 +72,7 @@ def build_result(
         "teacher": teacher_model,
         "student": student,
         "retention": score / teacher_score if score is not None and teacher_score else None,
-        "compression": teacher_params / student["params"] if teacher_params is not None else None,
+        "compression": _compression(teacher_model, student),
         "time": {
             "total_s": round(run.stopwatch.seconds(), 2),
             "train_s": round(training.train_seconds, 2),
@@ -90,6 +89,11 @@ def build_result(
     }
     result["reasons"] = _reasons(result, run)
     return result
+
+
+def _compression(teacher: TeacherModelResult | None, student: ModelResult) -> float | None:
+    size = teacher["params"] if teacher else None
+    return size / student["params"] if size is not None else None
 
 
 def _teacher(run: PreparedRun, scores: Scores) -> TeacherModelResult:

@@ -1,4 +1,4 @@
-"""Match the rows of a recorded teacher with the rows of a split."""
+"""Match recorded answers with the rows of a split."""
 
 from __future__ import annotations
 

@@ -94,7 +94,8 @@ def read_table(path: Path, task: TaskConfig, labels: Mapping[str, str] | None = 
             are named.
     """
     if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: a recorded teacher is a file {join_words(SUFFIXES)}, not {path.suffix or 'this'}")
+        hint = "; a model's folder is teacher=pretrained teacher.path=FOLDER" if path.is_dir() else ""
+        raise DataError(f"{path}: teacher=recorded reads files that end with {join_words(SUFFIXES)}{hint}")
     header, rows, unit = _open(path)
     parser = RowParser(task, labels, header.get("classes"))
     problems, columns = RowProblems(str(path)), _Columns()
