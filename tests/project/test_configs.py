@@ -15,6 +15,7 @@ from kdrun.runs import runner
 
 GROUPS = compose.groups()
 CHOICES = [(group, name) for group in GROUPS for name in compose.choices(group)]
+OWN_ROWS = f"data.train={paths.CONF_DIR.parent}/examples/custom_task/rows/emotion/train.tsv data.dev=0.2"
 NEEDED = {
     "data=folder": "data.dir=.",
     "data=generated": "data.path=.",
@@ -22,6 +23,8 @@ NEEDED = {
     "corpus=folder": "corpus.dir=.",
     "method=meta_kd": "task=amazon",
     "task=conll2003": "preset=t5_writer",
+    "data=files": f"task=own {OWN_ROWS}",
+    "task=own": f"data=files {OWN_ROWS}",
 }
 WITH_CORPUS = {"mini_data_free", "mini_extraction", "mini_text_to_text", "mini_writer_losses"}
 PRESET_AXES = {"by_student": "student", "by_task": "task", "by_method": "method"}
@@ -30,7 +33,7 @@ HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
 def words_for(group: str, name: str) -> list[str]:
     word = f"{group}={name}"
-    extra = [NEEDED[word]] if word in NEEDED else ["data.dir=."] if name.startswith("mini_") else []
+    extra = NEEDED[word].split() if word in NEEDED else ["data.dir=."] if name.startswith("mini_") else []
     extra += ["corpus.dir=."] if name in WITH_CORPUS else []
     return [word, *extra, *([f"{group}.hub=some/model"] if word in HUBLESS else [])]
 
