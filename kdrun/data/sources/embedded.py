@@ -37,7 +37,7 @@ def embedded_source(config: DataConfig, task: TaskConfig, names: Sequence[str]) 
     return splits
 
 
-@lru_cache(maxsize=8)  # the runs of a comparison read the same rows
+@lru_cache(maxsize=32)  # the runs of a comparison or a sweep over tasks read the same rows; a split has at most 3 MB
 def _embedded_split(task: str, name: str, is_regression: bool) -> Split:
     rows = embedded.generate(task, name, seed=0)
     texts = [pa.array(rows.text, pa.string())]
