@@ -125,7 +125,7 @@ def _snippet(facts: CardFacts) -> str:
             "print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))"
         )
     text = '{"text": "first text", "text_pair": "second text"}' if len(task.text) > 1 else '"some text"'
-    options = ', function_to_apply="none"' if task.is_regression else ""
+    options = ', function_to_apply="none"' if task.is_regression else ", top_k=None" if task.is_multi_label else ""
     length = f", truncation=True, max_length={facts.saved.max_length}" if facts.saved.max_length else ""
     return (
         "from transformers import pipeline\n\n"

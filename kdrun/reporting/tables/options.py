@@ -18,6 +18,7 @@ class TableKind(Enum):
     arms = "arms"
     domains = "domains"
     text = "text"
+    costs = "costs"
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
@@ -34,7 +35,7 @@ class TableOptions(ledger_query.RunFilters):
     cols: list[str] = setting(["task"], "axes of the columns: the same choices")
     of: TableKind = setting(
         TableKind.means,
-        "means over seeds, verdicts or arms of kdrun compare, scores by domain, or statistics of generated text",
+        "means over seeds, verdicts or arms of kdrun compare, scores by domain, statistics of generated text, or costs",
     )
     metric: str | None = setting(None, "metric; null for each task's headline metric")
     split: str | None = setting(None, "split; null for the headline's split")

@@ -12,7 +12,7 @@ from typing import Any
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError, DataError, did_you_mean
 from kdrun.reporting import ledger_query
-from kdrun.reporting.tables import comparisons, domains, generated_text, means
+from kdrun.reporting.tables import comparisons, costs, domains, generated_text, means
 from kdrun.reporting.tables.options import AXES, NOT_IN_BLOCKS, TableKind, TableOptions
 from kdrun.reporting.tables.render import Format, TextTable, render
 
@@ -24,7 +24,7 @@ def make_table(options: TableOptions) -> TextTable:
         ConfigError: the options contradict each other or the runs.
         DataError: there is nothing to show.
     """
-    if options.of is not TableKind.means:
+    if options.of not in (TableKind.means, TableKind.costs):
         return _make_comparison_table(options)
     problems = list(_axis_problems(options))
     if problems:
@@ -33,8 +33,20 @@ def make_table(options: TableOptions) -> TextTable:
     selected = ledger_query.filter_runs(runs, options)
     if not selected:
         raise DataError(ledger_query.explain_no_match(runs, options))
+    if options.of is TableKind.costs:
+        return _make_cost_table(list(ledger_query.whole_records(selected)), options)
     spec = means.MeansSpec(options.rows, options.cols, options.metric, options.split, options.digits, options.paper)
     return means.make_table(list(ledger_query.whole_records(selected)), spec)
+
+
+def _make_cost_table(selected: list[dict[str, Any]], options: TableOptions) -> TextTable:
+    excluded = [key for key in ("metric", "split") if getattr(options, key)] + (["paper"] if options.paper else [])
+    if excluded:
+        raise ConfigError([f"of=costs shows the headline score of each run; leave out {', '.join(excluded)}"])
+    table = costs.make_table(selected, options.digits)
+    if not table.rows:
+        raise DataError("none of these runs has measured costs; cost_card=true measures them at the end of a run")
+    return table
 
 
 def _axis_problems(options: TableOptions) -> Iterator[str]:
