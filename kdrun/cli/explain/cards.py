@@ -91,7 +91,14 @@ def choice_card(group: str, name: str) -> Card:
         blocks.append(run_block(f"{group}={name}"))
     else:
         set_keys = {value.key for value in values} | {"name"}
-        rest = [k for k in keys.fields(schema) if k.path not in set_keys and not k.schema and k.allowed != "mapping"]
+        rest = [
+            key
+            for key in keys.fields(schema)
+            if key.path not in set_keys
+            and not key.schema
+            and key.allowed != "mapping"
+            and keys.has_effect(group, name, key.path)
+        ]
         required = [k for k in rest if k.default == "required"]
         entries = [(f"{prefix}{k.path}=…   ({k.allowed})", [k.doc]) for k in required]
         blocks.append(Block("must be given", entries=entries))

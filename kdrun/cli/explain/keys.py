@@ -14,6 +14,7 @@ from kdrun import registry
 from kdrun.config import plugins
 from kdrun.config.fields import BOUNDS, MISSING
 from kdrun.config.schema import RunConfig
+from kdrun.config.validation.teacher_models import USED_KEYS
 
 _TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "any value"}
 
@@ -96,9 +97,16 @@ def find(path: str) -> dict[str, Key]:
     for choice, schema in sections().get(section, {}).items():
         for key in fields(schema, f"{section}."):
             # entries of a mapping have names that are not in its schema
-            if path == key.path or (key.allowed == "mapping" and path.startswith(f"{key.path}.")):
+            is_path = path == key.path or (key.allowed == "mapping" and path.startswith(f"{key.path}."))
+            if is_path and has_effect(section, choice, path.removeprefix(f"{section}.")):
                 keys[f"{section}={choice}" if choice else ""] = key
     return keys
+
+
+def has_effect(section: str, choice: str, path: str) -> bool:
+    """Whether a key of a section does anything with a choice; a teacher that is not trained here ignores several."""
+    used = USED_KEYS.get(choice) if section == "teacher" else None
+    return used is None or path.partition(".")[0] in (*used, "name")
 
 
 def all_paths() -> list[str]:
