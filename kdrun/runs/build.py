@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kdrun import losses, progress, registry
+from kdrun import progress, registry
 from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
@@ -35,6 +35,7 @@ from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
 from kdrun.runs.recorded import recorded_teacher
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
 from kdrun.tasks.evaluator import Evaluator
+from kdrun.tasks.label_losses import on_labeled_rows
 from kdrun.training import pretraining
 from kdrun.training.teacher import answers, finetune, hidden_states, logits
 
@@ -157,7 +158,6 @@ def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None
 def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Method:
     """The method with the models it may use: the teacher only if it needs one."""
     config, requires, task_type = run.config, run.requires, run.evaluator.task_type
-    loss = task_type.soft_loss(config.loss.name) if requires.teacher else None
     roles: dict[str, nn.Module] = {role: run.roles[role].model for role in run.used_roles}
     if config.runtime.compile:
         compile.compile_layers(roles.values())
@@ -171,8 +171,8 @@ def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Metho
     context = MethodContext(
         roles,
         config.task,
-        loss,
-        losses.on_labeled_rows(task_type.hard_loss) if run.data.unlabeled is not None else task_type.hard_loss,
+        task_type.soft_loss(config.loss.name) if requires.teacher else None,
+        on_labeled_rows(task_type.hard_loss) if run.data.unlabeled is not None else task_type.hard_loss,
         config.seed,
         run.accelerator.device,
         _shared_vocabulary(run) if is_shared else None,

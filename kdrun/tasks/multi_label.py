@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdrun import losses, registry
+from kdrun import registry
 from kdrun.config.optim import MULTI_LABEL_LOSSES
-from kdrun.tasks import metrics
+from kdrun.tasks import label_losses, metrics
 from kdrun.tasks.base import Outputs, TaskType, by_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MultiLabelTask(TaskType):
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy, averaged over the classes."""
-        return losses.label_set_cross_entropy(logits, labels)
+        return label_losses.label_set_cross_entropy(logits, labels)
 
     def outputs(self, predictor: Predictor, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
         """Logits, [rows, classes]."""

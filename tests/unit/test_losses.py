@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdrun import losses, registry
 from kdrun.config.optim import MULTI_LABEL_LOSSES
+from kdrun.tasks import label_losses
 
 SOFT = sorted(registry.entries("loss"))
 DIVERGENCES = [name for name in SOFT if name not in ("soft_ce", "bce")]
@@ -294,10 +295,10 @@ def test_bce_of_a_hot_teacher_is_that_of_the_logits() -> None:
 def test_label_sets_against_torch() -> None:
     student, labels = logits(3, 4), (logits(3, 4, seed=2) > 0).float()
     expected = torch.nn.BCEWithLogitsLoss(reduction="none")(student, labels).mean(dim=1)
-    torch.testing.assert_close(losses.label_set_cross_entropy(student, labels), expected)
-    check_gradient(lambda at: losses.label_set_cross_entropy(at, labels), student)
+    torch.testing.assert_close(label_losses.label_set_cross_entropy(student, labels), expected)
+    check_gradient(lambda at: label_losses.label_set_cross_entropy(at, labels), student)
     with pytest.raises(ValueError, match=r"\[3, 4\] and labels \[3\]"):
-        losses.label_set_cross_entropy(student, labels[:, 0])
+        label_losses.label_set_cross_entropy(student, labels[:, 0])
 
 
 def test_the_losses_of_label_sets_are_those_of_the_config() -> None:
@@ -323,7 +324,7 @@ def test_rows_without_a_label_have_no_hard_loss_and_no_gradient(labels: Tensor) 
             return (logits.sigmoid() - labels).square().sum(dim=-1)
         return losses.hard_loss(is_score)(logits, labels)
 
-    values = losses.on_labeled_rows(loss)(logits, labels)
+    values = label_losses.on_labeled_rows(loss)(logits, labels)
     values.sum().backward()
     labeled = torch.tensor([0, 2])
     assert values[1] == 0

@@ -106,7 +106,7 @@ class _Reader:
         self._raise_problems()
         labeled = {name: split for name, split in splits.items() if split is not None}
         if fractions:
-            # test first, so that the same rows are test rows whatever the dev rows are
+            # test first, so that the same rows are test rows for any dev rows
             shares = {name: fractions[name] for name in ("test", "dev") if name in fractions}
             labeled |= draw_splits(labeled["train"], shares, self.config.subset_seed)
         labeled = {name: labeled[name] for name in ("train", "dev", "test") if name in labeled}

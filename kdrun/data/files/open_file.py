@@ -178,7 +178,7 @@ def _open_folder(folder: Path, key: str) -> TableFile:
 
 
 def check_saved_folder(folder: Path) -> None:
-    """Check that a folder of `save_to_disk` names files of its own only.
+    """Check that a folder of `save_to_disk` names only files inside it.
 
     Raises:
         DataError: a link or a listed file is outside of the folder.

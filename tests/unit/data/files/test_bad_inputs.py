@@ -1,6 +1,6 @@
 """Files as users bring them: each is read right, or refused with file and row.
 
-A case is the content of a training file and, for what is read right, the labels or texts that must come out.
+A case is the content of a training file and, for a file that is read, the expected labels or texts.
 """
 
 from __future__ import annotations
