@@ -114,7 +114,8 @@ def _words(values: Mapping[str, Any], path: Path) -> list[str]:
     for axis in sections:
         name = values[axis]["name"]
         same = name == base[axis].get("name") and not _has_more(base[axis], values[axis])
-        chosen += [] if same or name not in compose.choices(axis) else [f"{axis}={_written(name, path)}"]
+        if not same and name in compose.choices(axis):
+            chosen.append(f"{axis}={_written(_fitting_choice(axis, values[axis], chosen), path)}")
     base = _compose(chosen) or base
     words = []
     for key, value in _leaves({name: value for name, value in values.items() if name != "preset"}, base):
@@ -129,6 +130,16 @@ def _words(values: Mapping[str, Any], path: Path) -> list[str]:
         if value != before:
             words.append(f"{'+' if _is_new_entry(base, key) else ''}{key}={_written(value, path)}")
     return [*chosen, *words]
+
+
+def _fitting_choice(axis: str, section: Mapping[str, Any], chosen: list[str]) -> str:
+    """The choice of a section whose mappings have no entry that the file's section lacks: an override only adds."""
+    name: str = section["name"]
+    for candidate in dict.fromkeys([name, *compose.choices(axis)]):
+        composed = _compose([*chosen, f"{axis}={candidate}"])
+        if composed and composed[axis].get("name") == name and not _has_more(composed[axis], section):
+            return candidate
+    return name
 
 
 def _leaves(values: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

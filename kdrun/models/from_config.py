@@ -92,14 +92,15 @@ def check_sizes(architecture: Architecture, sizes: dict[str, Any], where: str) -
         sizes: arguments of its config class.
         where: key of the sizes, for messages.
     """
-    names, aliases = _size_names(architecture), architecture.spec.size_names
+    names = _size_names(architecture)
+    aliases = families.config_class(architecture).attribute_map | architecture.spec.size_names
     problems = []
     for name, value in sizes.items():
         own_name = aliases.get(name, name)
         if own_name != name and own_name in sizes:
             problems.append(
                 f"{where}.{name}={value} and {where}.{own_name}={sizes[own_name]}: {architecture.value} calls both "
-                f"{own_name}; set one of them (~{where}.{name} removes the other)"
+                f"{own_name}; set one of them"
             )
         elif own_name != name:
             problems += _check_value(f"{where}.{name}", own_name, value)

@@ -23,6 +23,8 @@ RUNS = [
     ["method=kd", "task=sst2", "student=scratch", "student.sizes={hidden_size:24,num_hidden_layers:1}"],
     ["method=kd", "task=sst2", "teacher.path=/model", "teacher.labels={neg:negative,pos:positive}"],
     ["method=kd", "task=sst2", "student=tiny", "student.sizes.hidden_size=32"],
+    ["method=finetune", "task=sst2", "preset=smoke", "student=t5_smoke"],  # its sizes have other names
+    ["method=kd", "task=sst2", "student=scratch", "student.architecture=deberta_v3"],
     ["method=meta_kd", "task=amazon", "method.domain=books"],
     ["method=dfkd_t3", "task=conll2003", "preset=t5_writer"],
     ["method=finetune", "task=stsb", "loss=logit_mse", "optim=sgd", "optim.schedule=cosine"],

@@ -93,6 +93,11 @@ def test_attention_maps_use_eager_attention(context: Context) -> None:
             {"intermediate_size": 99, "hidden_dim": 16},
             "student.sizes.intermediate_size=99 and student.sizes.hidden_dim=16: distilbert calls both hidden_dim",
         ),
+        (
+            "gpt2",
+            {"hidden_size": 32, "n_embd": 16},
+            "student.sizes.hidden_size=32 and student.sizes.n_embd=16: gpt2 calls both n_embd",
+        ),
         ("gpt2", {"intermediate_size": -1}, "student.sizes.intermediate_size must be > 0, got -1"),
         ("modernbert", {"sep_token_id": 1}, "student.sizes.sep_token_id cannot be set: the tokenizer decides it"),
         ("bert", {"vocab_size": 99}, "student.sizes.vocab_size cannot be set: the tokenizer decides it"),
