@@ -53,8 +53,8 @@ class FolderDataConfig(DataConfig):
 class HubDataConfig(DataConfig):
     """Rows from the hub, through `datasets`."""
 
-    repo: str = setting("nyu-mll/glue", "name of the data set at the hub")
-    revision: str | None = setting(None, "commit or tag of that data set")
+    repo: str | None = setting(None, "name of the data set at the hub; null is task.hub.repo, or nyu-mll/glue")
+    revision: str | None = setting(None, "commit or tag of that data set; null is task.hub.revision, or the newest")
 
 
 class Delimiter(Enum):

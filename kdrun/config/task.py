@@ -39,6 +39,9 @@ class TaskConfig:
     metrics: list[str] = setting([], "metrics of the task")
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
+    hub: dict[str, Any] = setting(
+        {}, "data set at the hub: repo, subset, revision, label (column) and splits; empty is that of GLUE"
+    )
     rows: dict[str, int] = setting({}, "official number of rows per split")
     prompts: list[str] = setting([], "prompt of a text-to-text model before each text column")
     label_words: list[str] = setting(

@@ -20,6 +20,9 @@ from kdrun.config.validation.own_data import OWN
 from kdrun.config.validation.task import fitting_metrics, task_problems
 from kdrun.data.files import columns, task_facts
 
+MAX_CLASSES = 12
+"""Classes that a card lists."""
+
 
 def task_config(name: str) -> TaskConfig:
     """A task as its file or its plugin gives it."""
@@ -55,9 +58,10 @@ def task_card(name: str) -> Card:
         [
             Block("", notes.header),
             Block("task", entries=facts),
+            Block("data set (data=hub)", entries=[(k, [keys.yaml_text(v)]) for k, v in config.hub.items()]),
             Block("folder layout (data=folder data.dir=PATH)", notes.remarks, [(k, [v]) for k, v in layout.items()]),
             _example(config),
-            Block("run", [*_embedded_command(config, overrides), f"  kdrun {overrides} data=folder data.dir=PATH"]),
+            Block("run", [*_embedded_command(config, overrides), *_real_data_commands(config, overrides)]),
         ],
     )
 
@@ -86,7 +90,9 @@ def _predicts(config: TaskConfig) -> str:
         return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
     if config.is_regression:
         return f"a score from {' to '.join(keys.yaml_text(end) for end in config.range)}"
-    return f"one of {', '.join(f'{label} ({i})' for i, label in enumerate(config.labels))}"
+    shown = [f"{label} ({i})" for i, label in enumerate(config.labels)][:MAX_CLASSES]
+    rest = f", … ({len(config.labels)} classes)" if len(config.labels) > MAX_CLASSES else ""
+    return f"{'any' if config.is_multi_label else 'one'} of {', '.join(shown)}{rest}"
 
 
 def _at_hub(config: TaskConfig) -> bool:
@@ -120,6 +126,12 @@ def _embedded_command(config: TaskConfig, overrides: str) -> list[str]:
     from kdrun.data import embedded
 
     return [f"  kdrun {overrides}"] if config.name in embedded.TASKS else []
+
+
+def _real_data_commands(config: TaskConfig, overrides: str) -> list[str]:
+    """The commands on real rows: from a folder in a known layout, from the hub where the task names a data set."""
+    commands = [f"  kdrun {overrides} data=folder data.dir=PATH"] if config.folder or not config.hub else []
+    return [*commands, *([f"  kdrun {overrides} data=hub"] if config.hub else [])]
 
 
 def _example(config: TaskConfig) -> Block:

@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kdrun import registry
@@ -13,6 +13,7 @@ from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.errors import Problem, did_you_mean
 
 KEY = "task"
+HUB_KEYS = ("repo", "subset", "revision", "label", "splits")
 ANSWER_KEYS = {TaskKind.classes: "labels", TaskKind.multi_label: "labels", TaskKind.score: "range"}
 """The key that lists or bounds the answers of each kind of task."""
 
@@ -60,12 +61,33 @@ def _split_problems(task: TaskConfig) -> Iterator[Problem]:
             "least one more: rows: {train: COUNT, dev: COUNT}"
         )
         yield Problem("task.rows", rows, text)
+    yield from _hub_problems(task)
     for name, count in rows.items():
         if count < 1:
             yield Problem("task.rows", count, f"task={task.name}: task.rows.{name} must be > 0, got {count}")
     if task.reported is not None and task.reported not in task.dev_splits:
         splits = f"{did_you_mean(task.reported, task.dev_splits)} (splits to evaluate: {', '.join(task.dev_splits)})"
         yield _problem(task, "reported", task.reported, f"is not in task.rows{splits}")
+
+
+def _hub_problems(task: TaskConfig) -> Iterator[Problem]:
+    """The data set at the hub: known keys, and splits that the task has."""
+    for key in task.hub:
+        if key not in HUB_KEYS:
+            text = f"has an unknown key {key!r}{did_you_mean(key, HUB_KEYS)} (keys: {', '.join(HUB_KEYS)})"
+            yield _problem(task, "hub", task.hub, text)
+    splits = task.hub.get("splits", {})
+    if not isinstance(splits, Mapping) or (task.hub and "repo" not in task.hub):
+        yield _problem(
+            task,
+            "hub",
+            task.hub,
+            "needs repo, and splits as a mapping: hub: {repo: OWNER/NAME, splits: {dev: validation}}",
+        )
+        return
+    for name in splits:
+        if name not in task.rows:
+            yield _problem(task, "hub", task.hub, f"has the split {name!r}, and task.rows has {', '.join(task.rows)}")
 
 
 def _answer_problems(task: TaskConfig) -> Iterator[Problem]:

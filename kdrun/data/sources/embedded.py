@@ -22,6 +22,8 @@ def check_embedded(config: DataConfig, task: TaskConfig, names: Sequence[str]) -
     Raises:
         DataError: it does not.
     """
+    if task.hub and task.name not in embedded.TASKS:
+        raise DataError(f"task={task.name} has no embedded rows; set data=hub, which reads {task.hub['repo']}")
     for name in names:
         embedded.check_split_name(task.name, name)
 

@@ -1,4 +1,4 @@
-"""Read GLUE tasks from the hub with `datasets`."""
+"""Read GLUE and other tasks from the hub with `datasets`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.data import hub_datasets
 from kdrun.data.row_checks import RowProblems, check_classes, check_scores, check_texts
 from kdrun.data.splits import Split, make_split, pc
+from kdrun.data.stratified import stratified_split
 from kdrun.errors import DataError, did_you_mean
 from kdrun.registry import register
 
@@ -26,8 +27,10 @@ HUB_SPLITS = {
 }
 """Names of each split on the hub; the first existing one is read."""
 
-LABEL = "label"
+GLUE_REPO, LABEL = "nyu-mll/glue", "label"
 ALTERNATIVE = "data=folder data.dir=PATH (a folder in the GLUE layout) or data=embedded (synthetic rows)"
+
+NO_ALTERNATIVE = "data.repo=FOLDER (a folder with the same subset, splits and columns)"
 
 
 def read_task(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
@@ -36,33 +39,51 @@ def read_task(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> 
     Raises:
         DataError: the data set is unreachable, or lacks splits, columns or labels of the task.
     """
-    tables = hub_datasets.load_hub_dataset(config.repo, task.name, config.revision, ALTERNATIVE)
+    own = task.hub
+    repo, subset = config.repo or own.get("repo", GLUE_REPO), own.get("subset", None if own else task.name)
+    if task.is_multi_label:
+        raise DataError(
+            f"data=hub reads one class per row, and task={task.name} has any number of them (task.kind=multi_label); "
+            f"take task=own data=files data.repo={repo}"
+        )
+    # the revision of a task is one of its own data set
+    revision = config.revision or (own.get("revision") if config.repo is None else None)
+    tables = hub_datasets.load_hub_dataset(repo, subset, revision, NO_ALTERNATIVE if own else ALTERNATIVE)
+    title, layout = f"{repo}{f' {subset}' if subset else ''}", own.get("splits", {})
+    drawn = [name for name in task.dev_splits if layout and name not in layout]
     splits = {}
-    for name in names:
-        candidates = HUB_SPLITS.get(name, (name,))
+    for name in ["train", *names] if set(drawn) & set(names) else names:
+        if name in drawn or name in splits:
+            continue
+        candidates = (layout[name],) if name in layout else HUB_SPLITS.get(name, (name,))
         hub_name = next((candidate for candidate in candidates if candidate in tables), None)
         if hub_name is None:
             available = ", ".join(map(str, tables))
-            raise DataError(f"{config.repo} {task.name} has no split {' or '.join(candidates)}; it has {available}")
-        splits[name] = _read_split(tables[hub_name], task, name, f"{config.repo}:{task.name}/{hub_name}")
-    return splits
+            raise DataError(f"{title} has no split {' or '.join(candidates)}; it has {available}")
+        splits[name] = _read_split(tables[hub_name], task, name, f"{repo}:{subset or 'default'}/{hub_name}")
+    for name in drawn if "train" in splits else []:  # always, so that training never sees their rows
+        splits["train"], splits[name] = stratified_split(splits["train"], name)
+    return {name: splits[name] for name in names}
 
 
 def _read_split(rows: Dataset, task: TaskConfig, name: str, origin: str) -> Split:
-    names = [*task.text, LABEL]
+    label = task.hub.get("label", LABEL)
+    names = [*task.text, label]
     for column in names:
         if column not in rows.column_names:
             ending = did_you_mean(column, rows.column_names) or "."
             raise DataError(f"{origin} lacks the column {column!r}{ending} Found: {', '.join(rows.column_names)}")
     if not rows.num_rows:
         raise DataError(f"{origin} has no rows")
-    _check_label_type(rows.features[LABEL], task, origin)
+    _check_label_type(rows.features[label], task, origin)
     table: pa.Table = rows.select_columns(names).with_format("arrow")[:]
     columns: list[pa.Array] = [table.column(column).combine_chunks() for column in names]
     *texts, labels = columns
     cells = labels
     if not task.is_regression and pa.types.is_floating(labels.type):  # a column of 0.0 and 1.0
         labels = _whole_numbers(labels)
+    elif pa.types.is_boolean(labels.type):
+        labels = labels.cast(pa.int8())
     where = np.arange(rows.num_rows)
     problems = RowProblems(origin)
     for column, text in zip(task.text, texts, strict=True):
@@ -89,7 +110,7 @@ def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
     """
     import datasets
 
-    if not str(feature.dtype).startswith(("int", "uint", "float")):
+    if not str(feature.dtype).startswith(("int", "uint", "float")) and not (feature.dtype == "bool" and task.labels):
         expected = "numbers" if task.is_regression else "class indices (integers)"
         raise DataError(f"{origin} has labels of type {feature.dtype}; the task {task.name} needs {expected}")
     if task.is_regression or not isinstance(feature, datasets.ClassLabel):
@@ -103,5 +124,5 @@ def _check_label_type(feature: Any, task: TaskConfig, origin: str) -> None:
 
 @register("data", "hub", config=HubDataConfig)
 def hub_source(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> dict[str, Split]:
-    """The rows of `data.repo` on the hub."""
+    """The rows of the task's data set on the hub, or of `data.repo`; a dev split that the hub lacks is held out."""
     return read_task(config, task, names)

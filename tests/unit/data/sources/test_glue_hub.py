@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kdrun.config.data import HubDataConfig
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.data import hub_datasets
 from kdrun.data.sources import glue_hub
 from kdrun.data.splits import Split
@@ -141,3 +142,42 @@ def test_whether_the_hub_answers(monkeypatch: pytest.MonkeyPatch, proxy: str, an
         monkeypatch.setenv(name, proxy)
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     assert hub_datasets._hub_answers() is answers
+
+
+HUB_TASK = replace(
+    CLASSES,
+    text=["question"],
+    hub={"repo": "owner/name", "subset": "toy", "label": "intent", "splits": {"train": "train", "test": "validation"}},
+    rows={"train": 18, "dev": 2, "test": 4},
+    reported="test",
+)
+
+
+def intents(rows: int) -> dict[str, Any]:
+    return {"question": [f"question {i}" for i in range(rows)], "intent": [i % 2 for i in range(rows)]}
+
+
+def test_a_task_of_its_own_layout_holds_out_a_dev_split(tmp_path: Path):
+    config = repository(tmp_path, {"train": intents(20), "validation": intents(4)})
+    splits = read_task(config, HUB_TASK)
+    assert {name: split.num_rows for name, split in splits.items()} == {"train": 18, "dev": 2, "test": 4}
+    assert sorted(splits["dev"].labels()) == [0, 1]  # stratified
+    train, dev = (set(splits[name].table.column("text").to_pylist()) for name in ("train", "dev"))
+    assert not train & dev
+    again = glue_hub.read_task(config, HUB_TASK, ["dev", "test"])
+    assert list(again) == ["dev", "test"]
+    assert again["dev"].fingerprint == splits["dev"].fingerprint
+    alone = glue_hub.read_task(config, HUB_TASK, ["train"])
+    assert alone["train"].fingerprint == splits["train"].fingerprint
+
+
+def test_true_and_false_are_classes(tmp_path: Path):
+    rows = {"question": ["a", "b"], "intent": [True, False]}
+    task = replace(HUB_TASK, hub={**HUB_TASK.hub, "splits": {"train": "train", "dev": "validation"}}, rows={"dev": 2})
+    (dev,) = glue_hub.read_task(repository(tmp_path, {"validation": rows}), task, ["dev"]).values()
+    assert dev.labels().tolist() == [1, 0]
+
+
+def test_a_multi_label_task_is_sent_to_own_data(tmp_path: Path):
+    with pytest.raises(DataError, match=r"task\.kind=multi_label.*data=files data\.repo=owner/name"):
+        read_task(HubDataConfig(name="hub"), replace(HUB_TASK, kind=TaskKind.multi_label))
