@@ -109,9 +109,10 @@ class TableStream(RowStream):
         """The number and the columns of each row; row 1 is the first below a header."""
         number = 0
         for batch in self._file.batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+            for start in range(0, batch.num_rows, CHUNK_ROWS):  # few Python objects at a time
+                for row in batch.slice(start, CHUNK_ROWS).to_pylist():
+                    number += 1
+                    yield number, row
 
 
 class JsonLinesStream(RowStream):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,12 +67,15 @@ class SavedModel:
         """The task type, which turns outputs into answers."""
         return task_type_of(self.task)
 
+    @cached_property
+    def _text_tokenizer(self) -> TextTokenizer:
+        return TextTokenizer(self.tokenizer, self.max_length, self.bundle.prompts)
+
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts as the run tokenized them: trimmed, with prompts, cut at `max_length`."""
         columns = (pc.utf8_trim_whitespace(pa.array(column, pa.string())) for column in zip(*texts, strict=True))
         rows = pa.table(dict(zip(TEXT_COLUMNS, columns, strict=False)))
-        tokenizer = TextTokenizer(self.tokenizer, self.max_length, self.bundle.prompts)
-        return tokenizer.tokenize(list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
+        return self._text_tokenizer.tokenize(list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
 
 
 def load_saved(path: Path | str | SavedFolder, max_length: int | None = None) -> SavedModel:
