@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdrun.config.data import CORPUS_SOURCES, DATA_SOURCES, GeneratedConfig, OODConfig
+from kdrun.config.evaluation import EvaluationConfig
 from kdrun.config.fields import setting
 from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
 from kdrun.config.optim import LossConfig, OptimConfig
@@ -38,6 +39,7 @@ class RunConfig:
     corpus: Any = setting(doc="general text")
     ood: OODConfig = setting(OODConfig(), "out-of-domain rows from the corpus, for data-free methods")
     generated: GeneratedConfig = setting(GeneratedConfig(), "export of generated text")
+    evaluation: EvaluationConfig = setting(EvaluationConfig(), "labeled rows to score besides the task's dev splits")
     runtime: RuntimeConfig = setting(RuntimeConfig(), "speed and logging")
     checkpoint: CheckpointConfig = setting(CheckpointConfig(), "checkpoints to resume an interrupted run from")
     preset: str = setting(doc="a set of models, data and budget")

@@ -42,6 +42,9 @@ class TaskConfig:
     hub: dict[str, Any] = setting(
         {}, "data set at the hub: repo, subset, revision, label (column) and splits; empty is that of GLUE"
     )
+    extra: dict[str, Any] = setting(
+        {}, "splits for evaluation.extra by name: repo, subset, revision, split, label, rows, labels, merge"
+    )
     rows: dict[str, int] = setting({}, "official number of rows per split")
     prompts: list[str] = setting([], "prompt of a text-to-text model before each text column")
     label_words: list[str] = setting(

@@ -178,6 +178,8 @@ def _reasons(result: RunResult, run: PreparedRun) -> dict[str, str]:
         for split, values in model["metrics"].items() if model else ():
             for metric in (name for name, value in values.items() if value is None):
                 unknown = why_unknown(run).get(split) if role == "teacher" else None
+                if run.recorded is not None and role == "teacher" and split in run.config.evaluation.extra:
+                    unknown = "an extra split, which the files of a recorded teacher do not cover"
                 why = f"the score on {unknown}" if unknown else run.evaluator.task_type.why_undefined(metric)
                 reasons[f"{role}.metrics.{split}.{metric}"] = why
     return reasons

@@ -19,7 +19,7 @@ from kdrun.errors import CheckpointError, DiskError, KdrunError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
-from kdrun.runs import build, completion, cost_card, per_domain, setup, summary, teacher_stage
+from kdrun.runs import build, completion, cost_card, extra_evaluation, per_domain, setup, summary, teacher_stage
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
@@ -185,6 +185,7 @@ def _prepare_teacher(run: PreparedRun) -> tuple[PreparedRun, TeacherResult | Non
 def _execute(run: PreparedRun) -> RunResult | None:
     """Train, evaluate and export; the result, or None for a dry run."""
     summary.print_header(run)
+    extras = extra_evaluation.read_extra_splits(run)
     run, teacher = _prepare_teacher(run)
     method = build.make_method(run, teacher)
     loader = build.make_loader(run, method, teacher)
@@ -195,11 +196,13 @@ def _execute(run: PreparedRun) -> RunResult | None:
         return None
     tables, bundle = run.dev_tokens("student"), run.roles["student"]
     outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
-    scores = run.evaluator.score(outputs)
+    scores = run.evaluator.score(outputs) | extra_evaluation.score_extra_splits(run, "student", extras)
+    teacher = extra_evaluation.with_extra_scores(run, teacher, extras)
     summary.print_notes(run, "student", outputs)
     _write_student(run, teacher, outputs)
     generated = export_generated_text(run, method, loader, teacher)
     result = build_result(run, teacher, scores, loader, student.training, generated)
+    extra_evaluation.add_to_result(run, result, extras)
     if run.config.cost_card:
         result["cost"] = cost_card.measure_run(run, teacher)
     summary.print_summary(run, result, student.samples)

@@ -161,8 +161,16 @@ def print_summary(run: PreparedRun, result: RunResult, samples: list[dict[str, A
     console = run.console
     teacher = result["teacher"]["metrics"] if result["teacher"] else None
     columns = ["score", "majority baseline", "teacher", "student", "retention"]
-    rows = score_rows(teacher, result["student"]["metrics"], result["guess"])
-    console.table(f"{result['method']} on {run.data.display_name}", columns, rows)
+    title, scores, extra = (
+        f"{result['method']} on {run.data.display_name}",
+        result["student"]["metrics"],
+        result.get("extra", {}),
+    )
+    own = {split: values for split, values in scores.items() if split not in extra}
+    console.table(title, columns, score_rows(teacher, own, result["guess"]))
+    if extra:
+        rows = score_rows(teacher, {split: scores[split] for split in extra}, result["guess"])
+        console.table("extra evaluation: nothing was trained on or chosen by these rows", columns, rows)
     console.print(_checkpoint_line(result))
     if _is_near_baseline(result):
         console.warning(f"the student scores like the majority baseline: {_remedy(run)}")

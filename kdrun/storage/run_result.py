@@ -91,6 +91,13 @@ class DataResult(TypedDict):
     special_tokens: NotRequired[dict[str, dict[str, int]]]  # role → split → rows with special tokens as text, if any
 
 
+class ExtraSplitResult(TypedDict):
+    """An extra split, which only scores; its scores are those of the split of this name."""
+
+    rows: int  # number of rows
+    origin: str  # data set and split
+
+
 class GeneratedTextResult(TypedDict):
     """Text that the run exported for other runs."""
 
@@ -158,6 +165,7 @@ class RunResult(TypedDict):
     generated: GeneratedTextResult | None  # text exported for other runs
     provenance: Provenance
     reasons: dict[str, str]  # dotted key → why its value is null
+    extra: NotRequired[dict[str, ExtraSplitResult]]  # splits of evaluation.extra, if any
     cost: NotRequired[CostCard]  # costs of teacher and student; only with cost_card=true
     domains: NotRequired[dict[str, DomainResult]]  # only in a run with a student per domain
 
@@ -220,6 +228,7 @@ RESULT_SHAPE: dict[str, Shape] = {
     "generated?": ({"path": str, "rows": int, "counts": dict, "quality": dict}, None),
     "provenance?": (PROVENANCE_SHAPE, None),
     "reasons?": ({"*": str}, None),
+    "extra?": {"*": {"rows": int, "origin": str}},
     "cost?": (CARD, None),
     "domains?": ({"*": {"score": (float, None), "retention": (float, None), "run_dir": str}}, None),
 }

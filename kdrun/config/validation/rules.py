@@ -15,6 +15,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.config.validation import (
     class_names,
     domains,
+    extra_splits,
     extraction,
     generated_text,
     language_head,
@@ -50,6 +51,7 @@ def validate(config: RunConfig) -> list[Problem]:
     if needs.paired_layers and isinstance(config.teacher, ModelConfig):
         problems += layers.layer_problems(config.student, config.teacher)
     problems += generated_text.generated_text_problems(config)
+    problems += extra_splits.extra_split_problems(config)
     problems += language_head.language_head_problems(config, needs)
     problems += own_data.unlabeled_problems(config, needs)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))

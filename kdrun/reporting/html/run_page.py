@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -127,15 +127,26 @@ def _choice(run: FinishedRun) -> list[Block]:
 def _scores(run: FinishedRun) -> list[Block]:
     metrics = run.result["student"]["metrics"]
     split = run.result["headline"]["split"]
-    figures, rows, is_wide = [], [], len(metrics.get(split, {})) == 1
+    figures, is_wide = [], len(metrics.get(split, {})) == 1
     for metric in metrics.get(split, {}):
         values = [(NAMES[role], run.score(role, split, metric), plots.ROLE_COLORS[role]) for role in ROLES]
         if not run.result.get("teacher"):
             values = [value for value in values if value[0] != "teacher"]
         svg = plots.bars(f"{metric} on {split}", values, width=plots.WIDE if is_wide else plots.WIDTH)
         figures.append(Figure(svg, f"{metric} on {split}", wide=is_wide))
-    for part, scores in metrics.items():
-        for metric, value in scores.items():
+    extra = run.result.get("extra", {})
+    tables = [_score_table(run, "All scores", [part for part in metrics if part not in extra])]
+    if extra:
+        note = "Nothing was trained on or chosen by these rows."
+        tables.append(_score_table(run, "Extra evaluation", [part for part in metrics if part in extra], [note]))
+    return [Figures(figures), *tables]
+
+
+def _score_table(run: FinishedRun, title: str, splits: Sequence[str], notes: Sequence[str] = ()) -> Table:
+    """Return the scores of baseline, teacher and student on some splits."""
+    rows = []
+    for part in splits:
+        for metric, value in run.result["student"]["metrics"][part].items():
             teacher_score, baseline = (run.score(role, part, metric) for role in ("teacher", "guess"))
             reason = run.reason("teacher") or run.reason(f"teacher.metrics.{part}.{metric}")
             student_score = with_reason(percent(value), run.reason(f"student.metrics.{part}.{metric}"))
@@ -150,7 +161,7 @@ def _scores(run: FinishedRun) -> list[Block]:
                 ]
             )
     columns = ["score", "majority baseline", "teacher", "student", "retention"]
-    return [Figures(figures), Table("All scores", columns, rows)]
+    return Table(title, columns, rows, list(notes))
 
 
 def _domains(run: FinishedRun) -> Section:
