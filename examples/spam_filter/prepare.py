@@ -18,7 +18,7 @@ import re
 import sys
 import tarfile
 from collections import Counter
-from email.message import EmailMessage
+from email.message import Message
 from pathlib import Path
 
 LABELS = {"easy-ham-1": "ham", "easy-ham-2": "ham", "hard-ham-1": "ham", "spam-1": "spam", "spam-2": "spam"}
@@ -47,7 +47,7 @@ def body_of(raw: str) -> str:
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())[:MAX_CHARACTERS]
 
 
-def decode(part: EmailMessage | email.message.Message) -> str:
+def decode(part: Message) -> str:
     """The text of a part; bytes that are no text of its character set become a replacement character."""
     payload = part.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else str(payload).encode()
