@@ -1,4 +1,4 @@
-"""One config file of the user's own: content, checks and Hydra's form of it.
+"""A config file of the user: content, checks and Hydra's form.
 
 A file may hold what a command line may hold: registered names and plain values, no code, no interpolation, no setting
 of Hydra. Nothing here imports torch.

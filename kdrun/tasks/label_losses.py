@@ -1,4 +1,4 @@
-"""Losses on label sets, and on rows of which some have no label."""
+"""Losses on label sets, and on partly labeled rows."""
 
 from __future__ import annotations
 

@@ -175,9 +175,9 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
         assert not compose.validate_overrides(overrides, multirun="-m" in words)
 
 
-TAKES_PATHS = ("cost", "export", "glue", "publish")
+TAKES_PATHS = ("cost", "export", "glue", "predict", "publish")
 """Subcommands whose arguments are paths besides options."""
-PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parquet", "emotion")
+PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parquet", "emotion", "quick")
 """Parts that the documentation asks a reader to add; the tests of the examples run them."""
 
 
