@@ -1,4 +1,4 @@
-"""Score the finished models on extra splits, which no training and no choice of a checkpoint has seen."""
+"""Score the finished models on extra splits, which nothing else has seen."""
 
 from __future__ import annotations
 

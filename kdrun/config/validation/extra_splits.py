@@ -1,4 +1,4 @@
-"""Rules for extra evaluation: known splits, and labels that the task's classes merge into.
+"""Rules for extra evaluation: known splits, and classes that merge.
 
 Nothing here imports torch.
 """
