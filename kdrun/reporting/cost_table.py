@@ -34,12 +34,17 @@ def _cells(model: ModelCost) -> list[str]:
         param_count(model["params"]),
         param_count(model["params_without_embeddings"]),
         f"{model['bytes'] / MEGA:.2f}",
-        NOT_MEASURED if flops is None else f"{flops / MEGA:.3g}",
+        NOT_MEASURED if flops is None else _mega(flops),
         f"{model['latency_p50_ms']:.2f}",
         f"{model['latency_p95_ms']:.2f}",
         count(model["rows_per_s"]),
         _memory(memory, model["library_memory"]),
     ]
+
+
+def _mega(flops: int) -> str:
+    millions = flops / MEGA
+    return count(millions) if millions >= 100 else f"{millions:.3g}"
 
 
 def _memory(peak: int | None, libraries: int | None) -> str:

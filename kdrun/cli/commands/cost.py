@@ -25,6 +25,10 @@ class Format(Enum):
     json = "json"
 
 
+MOST_COLUMNS = 4
+"""Models that are columns of the table on the screen; more are rows."""
+
+
 @dataclass
 class CostOptions:
     """Options of `kdrun cost`, besides the RUNS."""
@@ -138,7 +142,11 @@ def _print(paths: Sequence[Path], cards: Sequence[CostCard], console: Console) -
     for path, card in zip(paths, cards, strict=True):
         label = path.resolve().name if len(paths) > 1 else None
         rows += [row for row in cost_rows(card, label) if row not in rows]
-    console.table("Cost of models", COLUMNS, rows)
+    if len(rows) > MOST_COLUMNS:
+        console.table("Cost of models", COLUMNS, rows)
+    else:  # a column per model fits a terminal of 80 columns
+        model, *figures = zip(COLUMNS, *rows, strict=True)
+        console.table("Cost of models", list(model), [list(row) for row in figures])
     console.key_values("measured on", machine_facts(cards[0]))
     for note in dict.fromkeys(note for card in cards for note in notes(card)):
         console.note(note)

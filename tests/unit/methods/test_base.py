@@ -145,8 +145,8 @@ def test_terms_carry_no_graph(method: Method) -> None:
 
 
 def test_what_they_need() -> None:
-    assert Finetune.requires == Requirements(teacher=False, extraction=True)
-    assert KD.requires == Requirements(teacher_logits=True, extraction=True)
+    assert Finetune.requires == Requirements(teacher=False, extraction=True, multi_label=True)
+    assert KD.requires == Requirements(teacher_logits=True, extraction=True, multi_label=True, unlabeled=True)
 
 
 def test_default_phase_takes_the_budget() -> None:

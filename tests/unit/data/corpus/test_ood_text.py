@@ -210,6 +210,7 @@ def test_shipped_tasks_with_questions():
         questions[task.name] = ood_text.ood_spec(OODConfig(), task).questions
     assert len(questions) >= 9
     assert {name: columns for name, columns in questions.items() if any(columns)} == {
+        "boolq": (True, False),
         "qnli": (True, False),
         "qqp": (True, True),
     }
