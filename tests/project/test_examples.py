@@ -1,18 +1,22 @@
 """Everything in examples/ and the steps of docs/extend, at smoke size."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.tiny_families import save_checkpoint
 
 EXAMPLES = ROOT / "examples"
 SMOKE = ["preset=smoke", "teacher.allow_weak=true"]
@@ -67,15 +71,69 @@ def test_custom_task(tmp_path: Path, shared_cache: Path) -> None:
     assert "officially" not in output, "rows in the yaml differ from the files"
 
 
-@pytest.mark.usefixtures("run_env")
-def test_python_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    spec = importlib.util.spec_from_file_location("sweep_temperatures", EXAMPLES / "sweep_temperatures.py")
+def load_module(path: Path) -> ModuleType:
+    """The module of a script that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    scores = module.main([*SMOKE, "data.max_train_rows=64"])
+    return module
+
+
+MAIL = "From a Thu Aug 22\nFrom: ann@example.org\nSubject: hello\nContent-Type: text/{kind}\n\n{body}\n"
+
+
+def test_spam_filter_keeps_bodies_without_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mails = {
+        "spam-1/1.json": MAIL.format(kind="html", body="<p>Win &amp; buy</p> at http://example.org/x now"),
+        "easy-ham-1/2.json": MAIL.format(kind="plain", body="Write to bob@example.org, please.\n-- \nThe list"),
+        "easy-ham-2/3.json": MAIL.format(kind="plain", body="Write to bob@example.org, please."),
+        "hard-ham-1/4.json": MAIL.format(kind="plain", body="-- \nonly a footer"),
+        "spam-2/notes.txt": "not a mail",
+    }
+    with tarfile.open(tmp_path / "mails.tgz", "w:gz") as archive:
+        for name, text in mails.items():
+            (tmp_path / "mail").write_text(json.dumps({"text": text}))
+            archive.add(tmp_path / "mail", f"package/data/{name}")
+    prepare = load_module(EXAMPLES / "spam_filter" / "prepare.py")
+    monkeypatch.setattr(prepare, "NUM_LABELED", 1)
+    monkeypatch.setattr(prepare, "NUM_TEST", 1)
+    prepare.main(str(tmp_path / "mails.tgz"), str(tmp_path))
+    rows = [(tmp_path / name).read_text().splitlines() for name in ("labeled.csv", "test.csv")]
+    assert {lines[0] for lines in rows} == {"text,label"}
+    assert {lines[1] for lines in rows} == {"Write to ADDRESS please.,ham", "Win & buy at LINK now,spam"}
+    assert (tmp_path / "unlabeled.txt").read_text() == ""
+
+
+@pytest.mark.slow
+def test_spam_filter_from_rows_to_a_model_card(tmp_path: Path, shared_cache: Path) -> None:
+    def rows(offset: int, count: int) -> list[str]:
+        return [f"mail {i} says {'buy now' if i % 2 else 'see you'}" for i in range(offset, offset + count)]
+
+    for name, offset in (("labeled.csv", 0), ("test.csv", 100)):
+        lines = [f"{text},{'spam' if i % 2 else 'ham'}" for i, text in enumerate(rows(offset, 60))]
+        (tmp_path / name).write_text("\n".join(["text,label", *lines]) + "\n")
+    (tmp_path / "unlabeled.txt").write_text("\n".join(rows(200, 40)) + "\n")
+    save_checkpoint("bert", tmp_path / "minilm")
+    starter = tmp_path / "kdrun"
+    starter.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kdrun "$@"\n')
+    starter.chmod(0o755)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "KDRUN_CACHE": str(shared_cache), "KDRUN": str(starter)}
+    steps = ["optim.steps=30", "teacher.finetune_optim.epochs=1", "teacher.fine_tune=always", "teacher.allow_weak=true"]
+    command = ["bash", str(EXAMPLES / "spam_filter" / "run.sh"), str(tmp_path), *steps]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run_dir,) = sorted((tmp_path / "kd" / "own").iterdir())[:1]
+    assert (run_dir / "onnx-int8" / "model.int8.onnx").is_file()
+    assert (run_dir / "published" / "README.md").is_file()
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 61
+
+
+@pytest.mark.usefixtures("run_env")
+def test_python_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = load_module(EXAMPLES / "sweep_temperatures.py").main([*SMOKE, "data.max_train_rows=64"])
     assert list(scores) == [1.0, 2.0, 4.0]
     assert all(0 <= score <= 1 for score in scores.values())
 
