@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from kdrun.config import user_configs
 from kdrun.config.paths import CONFIG_FOLDERS
 from kdrun.errors import ConfigError
 
 FLAGS = ("--config-dir", "-cd")
+
+
+@contextmanager
+def folders_of_one_command() -> Iterator[None]:
+    """Restore the config folders at the end of a command, for the next one in the same process."""
+    given = os.environ.get(CONFIG_FOLDERS)
+    with user_configs.restore_recorded():
+        try:
+            yield
+        finally:
+            os.environ.pop(CONFIG_FOLDERS, None)
+            if given is not None:
+                os.environ[CONFIG_FOLDERS] = given
 
 
 def take_config_folders(args: Sequence[str]) -> list[str]:

@@ -69,6 +69,7 @@ def main() -> None:
     sys.exit(code)
 
 
+@config_folders.folders_of_one_command()
 def run(args: list[str]) -> int:
     """Run a command line.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def use_recorded(run_dir: Path) -> None:
     folder = run_dir / FOLDER
     if folder.is_dir() and folder not in _recorded:
         _recorded.insert(0, folder)
+
+
+@contextmanager
+def restore_recorded() -> Iterator[None]:
+    """Forget the runs of `use_recorded` at the end."""
+    recorded = list(_recorded)
+    try:
+        yield
+    finally:
+        _recorded[:] = recorded
 
 
 def folders() -> list[Path]:

@@ -85,7 +85,7 @@ def test_config_errors_import_no_torch_and_print_no_traceback(tmp_path: Path) ->
         (["hydra.callbacks.x=1"], ["only the launcher can be changed"]),
         (["loss.name=klx"], ["did you mean 'kl'?"]),
         (["optim.schedule=linnear"], ["did you mean 'linear'?"]),
-        (["--config-dir=x"], ["unknown flag --config-dir=x"]),
+        (["--config-dir=x"], ["/x (--config-dir or KDRUN_CONF): no such folder"]),
         (["word"], ["unknown subcommand 'word'", "key=value"]),
         (["-m", "seed=1,-2", "method=finetune,kdd"], ["2 problems", "seed must be >= 0, got -2", "unknown method"]),
         (["-m", "task=sst2,stsb", "loss=kl"], ["task=stsb predicts a score"]),

@@ -283,7 +283,7 @@ def test_a_generator_that_repeats_itself_ends_the_work(
         (["method=kd", "generated.rows=5"], "kd_augment, mate_kd, zskd do)"),
         (["method=mate_kd", "task=stsb", "generated.rows=5"], "task=stsb has no classes"),
         (["method=finetune", "data=generated"], "data.path is required"),
-        (["method=finetune", "task=stsb", "data=generated", "data.path=x"], "task=stsb has none"),
+        (["method=finetune", "task=stsb", "data=generated", "data.path=x"], "task=stsb has no classes"),
         (["method=meta_kd", "task=amazon", "data=generated", "data.path=x"], "its rows have no domain"),
         (["method=kd", "data=generated", "data.path=x", "data.dev=folder"], "data.dev=folder needs data.dir="),
         (["data=generated", "data.path=x", "data.dev=hub", "data.dir=y"], "data.dir=y belongs to data.dev=folder"),

@@ -15,7 +15,7 @@ CASES: list[Case] = [
     config("a word that is no key=value", "seed", "unknown subcommand 'seed'", "a run takes key=value"),
     config("an unclosed bracket", "student.layers=[0,1", "cannot read 'student.layers=[0,1'", "write key=value"),
     config("brackets without end", f"seed={'[' * 4000}", "cannot read 'seed=[[[", "write key=value"),
-    config("a list for a name", "task=[sst2]", "task=[sst2]: unknown task", "allowed: amazon"),
+    config("a list for a name", "task=[sst2]", "task=[sst2]: unknown task", "allowed: ag_news"),
     config("a section for a choice", "optim={lr:1}", "optim={lr:1}: unknown optim"),
     config("a fraction for a count", "optim.steps=1.5", "optim.steps=1.5", "could not be converted to Integer"),
     config("a truth for a number", "seed=true", "seed=True", "could not be converted to Integer"),

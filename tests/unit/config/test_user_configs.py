@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kdrun.cli import main
 from kdrun.cli.config_folders import take_config_folders
 from kdrun.cli.explain import lookup
 from kdrun.config import compose, user_configs
@@ -134,6 +135,15 @@ def test_the_flag_names_folders_anywhere_on_the_command_line(tmp_path: Path, mon
     assert os.environ["KDRUN_CONF"] == os.pathsep.join([str(tmp_path / "mine"), "/abs", "/before"])
     with pytest.raises(ConfigError, match="--config-dir: name a folder"):
         take_config_folders(["--config-dir"])
+
+
+@pytest.mark.parametrize("before", [None, "/before"])
+def test_the_flag_holds_for_one_command(before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KDRUN_CONF", raising=False)
+    if before:
+        monkeypatch.setenv("KDRUN_CONF", before)
+    assert main.run(["--config-dir", str(tmp_path / "absent"), "--cfg", "job", "task=sst2"]) == 2
+    assert os.environ.get("KDRUN_CONF") == before
 
 
 def test_the_choices_that_a_command_uses_are_found_through_presets(write: Write) -> None:
