@@ -130,9 +130,9 @@ COMMANDS = sorted({(page, command) for page in PAGES if page != "CHANGELOG.md" f
 
 OWN_FILES = {
     "reviews.csv": "review,stars", "train.csv": "text,label", "dev.csv": "text,label", "test.csv": "text,label",
-    "pairs.csv": "premise,hypothesis,gold", "comments.csv": "text,toxic,insult",
+    "pairs.csv": "premise,hypothesis,gold", "comments.csv": "text,toxic,insult", "labeled.csv": "text,label",
 }  # fmt: skip
-"""Header of each file that the guide of own data names."""
+"""Header of each file that the pages on own data name."""
 
 
 @pytest.fixture
@@ -142,7 +142,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         width = header.count(",") + 1
         rows = [",".join([f"a remark of number {i}", str(i % 2), str(i % 2)][:width]) for i in range(40)]
         (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
-    (tmp_path / "more.txt").write_text("a new remark\n")
+    for name in ("more.txt", "unlabeled.txt"):
+        (tmp_path / name).write_text("a new remark\n")
     monkeypatch.chdir(tmp_path)
 
 
