@@ -103,7 +103,7 @@ class PromptedTeacherConfig(TeacherOptions, PretrainedConfig):
         r"prompt with {text} (and {text_pair}), \n for a new line; null is the task's prompts and a last line answer:",
     )
     label_words: list[str] = setting(
-        [], "word or words that stand for each class; empty is task.label_words, or else the classes themselves"
+        [], "answer of each class, a word or several; empty is task.label_words, or else the classes themselves"
     )
     temperature: float = setting(1.0, "divides the log-likelihoods of the words: higher is less certain", gt=0)
     calibrate: bool = setting(

@@ -29,7 +29,7 @@ GLOBAL_AXES = ("preset", "experiment")
 AXES = (*GLOBAL_AXES, "task", "data", "corpus", "teacher", "student", "generator", "optim", "runtime")
 MAX_BYTES = 1_000_000
 SINGLE_SCHEMAS: dict[str, type] = {"task": TaskConfig, "optim": OptimConfig, "runtime": RuntimeConfig}
-"""Axes with one schema, whatever the choice."""
+"""Axes with one schema for all choices."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Subject:
         tokens: the rows in its tokens.
         model: the PyTorch model that it is, or was exported from; decides parameters and operations.
         bytes: size of its weights.
-        peak: measures peak and library memory on a batch in a process of its own, or gives the reason why not.
+        peak: measures peak and library memory on a batch in a separate process, or gives the reason why not.
     """
 
     name: str

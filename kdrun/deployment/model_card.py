@@ -212,7 +212,7 @@ def _limits(facts: CardFacts) -> str:
     points = [
         f"The model answers one question, that of `{task.name}`; it was trained and scored on {result['data']['name']} "
         "only. On text of another origin its scores are unknown.",
-        "It has the errors of its teacher and its data, whatever biases they have, and was not examined for them.",
+        "It has the errors and the biases of its teacher and its data, and was not examined for them.",
         f"Texts of more than {facts.saved.max_length} tokens are cut.",
     ]
     if result["data"]["synthetic"]:

@@ -99,14 +99,14 @@ def write_onnx(saved: SavedModel, file: Path) -> None:
                 output_names=[OUTPUT] if saved.task.is_regression else [OUTPUT, PROBABILITIES],
                 dynamic_shapes=(tuple({0: rows, 1: length} for _ in names),),
             )
-            _strip_notes(program.model)
-            program.save(str(file), external_data=False)
-        except Exception as error:
+        except torch.onnx.OnnxExporterError as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
                 f"{saved.folder}: torch cannot export {type(saved.model).__name__} to ONNX ({type(error).__name__}: "
                 f"{reason}); use kdrun predict, or a student of another family"
             ) from error
+        _strip_notes(program.model)
+        program.save(str(file), external_data=False)
 
 
 def _strip_notes(model: Any) -> None:

@@ -40,7 +40,7 @@ class OnnxModel:
         options.log_severity_level = WARNING_LEVEL
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=[PROVIDER])
-        except Exception as error:
+        except Exception as error:  # the errors of onnxruntime have no other base class in common
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"{file}: onnxruntime cannot open it ({reason}); export the run again") from error
         self.inputs = [value.name for value in self._session.get_inputs()]

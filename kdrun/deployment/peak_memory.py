@@ -1,4 +1,4 @@
-"""Peak memory of a model in a process of its own.
+"""Peak memory of a model in a separate process.
 
 Memory cannot be measured next to other models: freed memory of one is used by the next. So a fresh process imports the
 libraries, loads one model with plain transformers or onnxruntime, scores one batch and reports its memory.

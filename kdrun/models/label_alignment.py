@@ -103,14 +103,14 @@ def compare_problem_type(problem_type: str | None, task: TaskConfig, fit: Fit) -
         return fit
     if not task.is_multi_label:
         problem = (
-            f"problem_type in its config.json is {MULTI_LABEL}: each output is a yes or no of its own, and "
+            f"problem_type in its config.json is {MULTI_LABEL}: each output is a separate yes or no, and "
             f"{task.name} has one answer per row"
         )
     else:
         problem = (
             f"problem_type in its config.json is {problem_type or 'not set'}, and not {MULTI_LABEL}: its outputs are "
             f"the logits of one softmax, and {task.name} has any number of classes per row (set it there, if they are "
-            "decisions of their own)"
+            "separate decisions)"
         )
     return Fit(fit.order, problem=problem)
 

@@ -62,7 +62,7 @@ def main(args: list[str]) -> int:
             names = publish_folder.write_folder(facts, folder)
         console.print(f"{facts.title}: {plural(len(names), 'file')} in {folder}: {', '.join(names)}")
         visibility = "private" if options.private else "public"
-        reason = "downloads and uploads are off" if hub_offline.is_offline() else "nobody is logged in (hf auth login)"
+        reason = "downloads and uploads are off" if hub_offline.is_offline() else "there is no login (hf auth login)"
         if hub_offline.is_offline() or not publish.has_token():
             command = shlex.join(["kdrun", "publish", *(arg for arg in args if not arg.startswith("offline="))])
             console.print(f"not uploaded: {reason}; {command} uploads these files to {options.to} ({visibility})")

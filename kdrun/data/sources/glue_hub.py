@@ -46,7 +46,7 @@ def read_task(config: HubDataConfig, task: TaskConfig, names: Sequence[str]) -> 
             f"data=hub reads one class per row, and task={task.name} has any number of them (task.kind=multi_label); "
             f"take task=own data=files data.repo={repo}"
         )
-    # the revision of a task is one of its own data set
+    # a revision in the task is of the data set that the task names
     revision = config.revision or (own.get("revision") if config.repo is None else None)
     tables = hub_datasets.load_hub_dataset(repo, subset, revision, NO_ALTERNATIVE if own else ALTERNATIVE)
     title, layout = f"{repo}{f' {subset}' if subset else ''}", own.get("splits", {})

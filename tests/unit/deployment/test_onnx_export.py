@@ -1,13 +1,15 @@
 """Students that cannot be exported to ONNX, and missing packages."""
 
+import errno
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kdrun.deployment import extras
-from kdrun.deployment.onnx_export import check_exportable
+from kdrun.deployment.onnx_export import check_exportable, write_onnx
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.saved_model import load_saved
 from kdrun.errors import ConfigError, ModelError
@@ -33,3 +35,19 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no protobuf")
     with pytest.raises(ModelError, match=r"model\.onnx: onnxruntime cannot open it"):
         OnnxModel(tmp_path / "model.onnx")
+
+
+def test_only_errors_of_the_exporter_are_errors_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_with(error: Exception) -> None:
+        def export(*args: Any, **options: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(torch.onnx, "export", export)
+
+    saved = load_saved(save_run(tmp_path / "run"))
+    fail_with(torch.onnx.OnnxExporterError("no rule for aten::x"))
+    with pytest.raises(ModelError, match=r"torch cannot export Bert.*no rule for aten::x"):
+        write_onnx(saved, tmp_path / "model.onnx")
+    fail_with(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"):
+        write_onnx(saved, tmp_path / "model.onnx")
