@@ -94,8 +94,15 @@ def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> Pre
     return _encoder(backend, special, architecture.spec.token_types, max_length)
 
 
-def _decoder(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
-    """A decoder's tokenizer: every text ends with the end-of-text token, which a classifier reads."""
+def _decoder(backend: Tokenizer, special: dict[str, str], max_length: int, **more: Any) -> PreTrainedTokenizerBase:
+    """A tokenizer whose texts end with the end-of-text token, which a decoder that classifies reads.
+
+    Args:
+        backend: the trained entries.
+        special: special tokens by role.
+        max_length: longest text, in tokens.
+        more: further arguments of the tokenizer.
+    """
     end = special["sep"]
     _set_template(backend, f"$A {end}", f"$A {end} $B {end}", [end])
     with silence_transformers():
@@ -106,6 +113,7 @@ def _decoder(backend: Tokenizer, special: dict[str, str], max_length: int) -> Pr
             pad_token=special["pad"],
             unk_token=special["unk"],
             eos_token=end,
+            **more,
         )
 
 
@@ -161,19 +169,7 @@ def for_family(
 
 def _text_to_text(backend: Tokenizer, special: dict[str, str], max_length: int) -> PreTrainedTokenizerBase:
     """A T5 tokenizer with an encoder's entries; the encoder's separator ends a text."""
-    backend = _with_sentinels(backend)
-    end = special["sep"]
-    _set_template(backend, f"$A {end}", f"$A {end} $B {end}", [end])
-    with silence_transformers():
-        return PreTrainedTokenizerFast(
-            tokenizer_object=backend,
-            model_max_length=max_length,
-            model_input_names=["input_ids", "attention_mask"],
-            pad_token=special["pad"],
-            unk_token=special["unk"],
-            eos_token=end,
-            extra_special_tokens=SENTINELS,
-        )
+    return _decoder(_with_sentinels(backend), special, max_length, extra_special_tokens=SENTINELS)
 
 
 def _with_sentinels(backend: Tokenizer) -> Tokenizer:
