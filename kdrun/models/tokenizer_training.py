@@ -9,16 +9,25 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from kdrun import progress
 from kdrun.config.architectures import Architecture
 from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.corpus.word_counts import (
+    bert_normalizer,
+    bert_splitter,
+    byte_splitter,
+    byte_words,
+    count_words,
+    wordpiece_words,
+)
 from kdrun.errors import ModelError
 from kdrun.models.hub_files import silence_transformers
 from kdrun.models.tokenizers import SENTINELS
@@ -39,6 +48,9 @@ SHIFT = 0xF0000
 
 LONGEST_WORD = 40
 """In characters; longer words are left out of the training."""
+
+WORDS_PER_LINE = 1000
+"""Words that the trainer reads at a time."""
 
 
 def from_corpus(
@@ -69,19 +81,28 @@ def from_corpus(
         "vocab_size": vocab_size,
         "tokenizers": tokenizers.__version__,
     }
-    train = _byte_bpe if vocabulary == "bpe" else _wordpiece
     backend, _ = cache.fetch(
         "vocabulary",
         key,
-        lambda work: _train(train, corpus, vocab_size).save(str(work / "tokenizer.json")),
+        lambda work: train(corpus, vocabulary, vocab_size).save(str(work / "tokenizer.json")),
         lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")),
     )
     return wrap(backend, architecture, max_length)
 
 
-def _train(train: Callable[[Iterator[str], int], Tokenizer], corpus: Corpus, vocab_size: int) -> Tokenizer:
+def train(corpus: Corpus, vocabulary: str, vocab_size: int, processes: int | None = None) -> Tokenizer:
+    """Train a vocabulary on a corpus.
+
+    Args:
+        corpus: read once, by several processes if it is large.
+        vocabulary: `bpe` or `wordpiece`.
+        vocab_size: entries, special tokens included.
+        processes: by default one per usable CPU; without influence on the result.
+    """
     with progress.track("building the vocabulary from the corpus"):
-        return train(corpus.lines(), vocab_size)
+        if vocabulary == "bpe":
+            return _byte_bpe(count_words(corpus, byte_words, processes), vocab_size)
+        return _wordpiece(count_words(corpus, wordpiece_words, processes), vocab_size)
 
 
 def wrap(backend: Tokenizer, architecture: Architecture, max_length: int) -> PreTrainedTokenizerBase:
@@ -192,51 +213,62 @@ def _set_template(backend: Tokenizer, single: str, pair: str, special: list[str]
     )
 
 
-def _byte_bpe(lines: Iterator[str], vocab_size: int) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    # a space before the first word too, so that a word is the same token at every position
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+def _byte_bpe(words: Counter[str], vocab_size: int) -> Tokenizer:
+    """Train byte-level BPE entries on words in the alphabet of bytes."""
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(BYTE_BPE.values()),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer = _train_merges(words.items(), trainer)
+    tokenizer.pre_tokenizer = byte_splitter  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     _set_template(tokenizer, "<s> $A </s>", "<s> $A </s> </s> $B </s>", ["<s>", "</s>"])
     return tokenizer
 
 
-def _wordpiece(lines: Iterator[str], vocab_size: int) -> Tokenizer:
-    """Train WordPiece entries, the same on every machine.
+def _train_merges(words: Iterable[tuple[str, int]], trainer: trainers.BpeTrainer) -> Tokenizer:
+    """Train BPE on words with their frequencies; the trainer's initial alphabet must have all of their characters."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer.train_from_iterator(_repeated(words), trainer)
+    return tokenizer
+
+
+def _repeated(words: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Yield each word as often as it occurs. A word of one character has nothing to merge and is left out."""
+    for word, count in words:
+        if len(word) > 1:
+            many, rest = divmod(count, WORDS_PER_LINE)
+            if many:
+                yield from repeat(" ".join([word] * WORDS_PER_LINE), many)
+            if rest:
+                yield " ".join([word] * rest)
+
+
+def _wordpiece(words: Counter[str], vocab_size: int) -> Tokenizer:
+    """Train WordPiece entries on normalized words, the same on every machine.
 
     The WordPiece trainer of `tokenizers` numbers the `##` characters in the order of a hash table, so two runs differ.
     Its BPE trainer does not. WordPiece training is BPE over words whose continuing characters are marked, so the mark
     is encoded in the characters (`SHIFT`).
     """
-    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    words: Counter[str] = Counter()
-    for line in lines:
-        words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(line)))
     alphabet = _alphabet(words, vocab_size // 8)
     letters = sorted(alphabet) + sorted(chr(ord(char) + SHIFT) for char in alphabet if char.isalnum())
     num_entries = vocab_size - len(WORDPIECE)
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
         vocab_size=num_entries, min_frequency=2, initial_alphabet=letters, special_tokens=[], show_progress=False
     )
-    inner.train_from_iterator(_marked(words, alphabet), trainer)
-    entries = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
-    names = [*WORDPIECE.values(), *map(_unmarked, entries)]
-    return _wordpiece_tokenizer({name: index for index, name in enumerate(names)}, normalizer)
+    ids = _train_merges(_marked(words, alphabet), trainer).get_vocab()
+    names = [*WORDPIECE.values(), *map(_unmarked, sorted(ids, key=ids.__getitem__))]
+    return _wordpiece_tokenizer({name: index for index, name in enumerate(names)})
 
 
-def _wordpiece_tokenizer(vocabulary: dict[str, int], normalizer: normalizers.Normalizer) -> Tokenizer:
+def _wordpiece_tokenizer(vocabulary: dict[str, int]) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=WORDPIECE["unk"]))
-    tokenizer.normalizer = normalizer  # type: ignore[assignment]
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
+    tokenizer.normalizer = bert_normalizer  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = bert_splitter  # type: ignore[assignment]
     tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
     tokenizer.add_special_tokens(list(WORDPIECE.values()))
     _set_template(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ["[CLS]", "[SEP]"])
@@ -253,16 +285,11 @@ def _alphabet(words: Counter[str], size: int) -> set[str]:
     return set(ASCII) | set(sorted(others, key=lambda char: (-counts[char], char))[:size])
 
 
-def _marked(words: Counter[str], alphabet: set[str]) -> Iterator[str]:
-    """Yield each word as often as it occurs, with all but its first character marked as continuing."""
-    for word, count in sorted(words.items()):
-        if len(word) > LONGEST_WORD or not set(word) <= alphabet:
-            continue
-        marked = word[0] + "".join(chr(ord(char) + SHIFT) for char in word[1:])
-        while count:
-            repeats = min(count, 1000)
-            yield " ".join([marked] * repeats)
-            count -= repeats
+def _marked(words: Counter[str], alphabet: set[str]) -> Iterator[tuple[str, int]]:
+    """Yield the words with all but their first character marked as continuing, and their frequencies."""
+    for word, count in words.items():
+        if len(word) <= LONGEST_WORD and alphabet.issuperset(word):
+            yield word[0] + "".join(chr(ord(char) + SHIFT) for char in word[1:]), count
 
 
 def _unmarked(entry: str) -> str:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from kdrun import progress
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
-from kdrun.data import embedded, hub_datasets, text_files
+from kdrun.data import embedded, hub_datasets
+from kdrun.data.corpus import line_ranges, workers
+from kdrun.data.corpus.cleaning import CLEANING, clean_wikitext, without_unknown
+from kdrun.data.corpus.line_ranges import FileRange, LineRange
 from kdrun.data.local_folder import check_inside
 from kdrun.errors import DataError
 from kdrun.registry import register
 from kdrun.storage.hashing import digest
 
 SUFFIXES = (".txt", ".tokens")
-CLEANING = 1
-"""Version of the cleaning rules below; part of the fingerprint."""
-
-HEADING = re.compile(r"^\s*=+ .* =+\s*$")
-SPLIT_MARK = re.compile(r" @([-,.])@ ")
 LINES_PER_REPORT = 1000
 """Lines between two progress reports."""
-BLANKS = re.compile(r"\s+")
-UNKNOWN = "<unk>"
-"""Replaces rare words in the word-level editions of WikiText."""
+
+
+class HasLines(Protocol):
+    """Result of reading a range."""
+
+    @property
+    def num_lines(self) -> int:
+        """The number of lines with text."""
+        ...
+
+
+T = TypeVar("T")
+R = TypeVar("R", bound=HasLines)
 
 
 @dataclass
@@ -38,14 +46,18 @@ class Corpus:
     Attributes:
         name: what results call it.
         synthetic: whether a grammar wrote the text.
-        open_lines: starts a new pass over the lines, which may contain `<unk>`, WikiText's mark of a rare word.
+        open_lines: starts a new pass over the non-empty lines, which may contain `<unk>`, WikiText's mark of a rare
+            word.
         hash_content: computes the hash of the content; called once, for the fingerprint.
+        open_ranges: starts a new pass over ranges of the same lines, for corpora that several processes can read; by
+            default one process reads the lines and sends them to others.
     """
 
     name: str
     synthetic: bool
     open_lines: Callable[[], Iterator[str]]
     hash_content: Callable[[], str]
+    open_ranges: Callable[[], Iterator[LineRange]] | None = None
 
     def lines(self, *, keep_unknown: bool = False) -> Iterator[str]:
         """The non-blank lines without line ends; every call starts from the beginning.
@@ -59,15 +71,45 @@ class Corpus:
         """
         empty = True
         with progress.track("reading the corpus", unit="lines") as activity:
-            for number, line in enumerate(self.open_lines(), start=1):
-                text = line if keep_unknown or UNKNOWN not in line else _squeeze(line.replace(UNKNOWN, " "))
+            lines = self.open_lines()
+            for number, text in enumerate(lines if keep_unknown else without_unknown(lines), start=1):
                 if text:
                     empty = False
                     yield text
                 if number % LINES_PER_REPORT == 0:
                     activity.update(number)
         if empty:
-            raise DataError(f"the corpus {self.name} has no lines of text; set corpus.dir=PATH to another folder")
+            raise self.no_text()
+
+    def ranges(self) -> Iterator[LineRange]:
+        """All lines in ranges for several processes, in order; every call starts from the beginning."""
+        return line_ranges.text_ranges(self.open_lines()) if self.open_ranges is None else self.open_ranges()
+
+    def read_in_ranges(
+        self, function: Callable[[T], R], tasks: Iterable[T], processes: int | None = None
+    ) -> Iterator[R]:
+        """Apply a function to tasks with one range each, and yield the results in order.
+
+        Args:
+            function: of a module that imports fast; its results count their lines.
+            tasks: ranges of this corpus, with other arguments of the function.
+            processes: by default one per usable CPU.
+
+        Raises:
+            DataError: a file is not UTF-8, or no text is left after cleaning.
+        """
+        num_lines = 0
+        with progress.track("reading the corpus", unit="lines") as activity:
+            for result in workers.map_in_order(function, tasks, processes):
+                num_lines += result.num_lines
+                activity.update(num_lines)
+                yield result
+        if not num_lines:
+            raise self.no_text()
+
+    def no_text(self) -> DataError:
+        """The error for a corpus without text."""
+        return DataError(f"the corpus {self.name} has no lines of text; set corpus.dir=PATH to another folder")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -107,9 +149,11 @@ def folder_corpus(config: FolderCorpusConfig) -> Corpus:
     files = _find_files(Path(config.dir).expanduser())
 
     def lines() -> Iterator[str]:
-        return islice((line for path in files for line in _file_lines(path)), config.max_lines)
+        return islice((line for path in files for line in FileRange(path).lines()), config.max_lines)
 
-    return Corpus(Path(config.dir).name, False, lines, lambda: _hash_files(files, config.max_lines))
+    # a limit counts lines from the beginning, so that one process has to read them
+    ranges = None if config.max_lines is not None else lambda: line_ranges.file_ranges(files)
+    return Corpus(Path(config.dir).name, False, lines, lambda: _hash_files(files, config.max_lines), ranges)
 
 
 @register("corpus", "hub", config=HubCorpusConfig)
@@ -172,34 +216,3 @@ def _hash_files(files: list[Path], max_lines: int | None) -> str:
             # the suffix determines the cleaning, so it counts; the rest of the name does not
             sums.append([path.suffix, hashlib.file_digest(file, "sha256").hexdigest()])
     return digest({"files": sums, "max_lines": max_lines, "cleaning": CLEANING})
-
-
-def _file_lines(path: Path) -> Iterator[str]:
-    """The cleaned non-empty lines of one file. Only a line feed ends a line, with or without a carriage return."""
-    clean = clean_wikitext if path.suffix == ".tokens" else str.strip
-    with path.open("rb") as file:
-        text_files.check_head(file.read(text_files.HEAD), str(path))
-        file.seek(0)
-        # in binary mode, iteration splits at line feeds only
-        for number, raw in enumerate(file, 1):
-            try:
-                line = clean(raw.decode("utf-8").removeprefix("\ufeff"))
-            except UnicodeDecodeError as error:
-                byte = raw[error.start]
-                raise DataError(f"{path} is not UTF-8: byte 0x{byte:02x} in line {number}; save it as UTF-8") from None
-            if line:
-                yield line
-
-
-def clean_wikitext(line: str) -> str:
-    """A line of a WikiText file as plain text; empty for a heading or a line without words.
-
-    ` @-@ `, ` @,@ ` and ` @.@ ` become the punctuation mark without blanks.
-    """
-    if HEADING.match(line):
-        return ""
-    return _squeeze(SPLIT_MARK.sub(r"\1", line))
-
-
-def _squeeze(line: str) -> str:
-    return BLANKS.sub(" ", line).strip()

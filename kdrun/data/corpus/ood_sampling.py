@@ -1,57 +1,23 @@
-"""Sample sentences and build sentence pairs in one pass over the corpus."""
+"""Build out-of-domain rows from samples of sentences."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from kdrun import rng
 from kdrun.data.corpus import sentences
-from kdrun.data.corpus.corpora import UNKNOWN, Corpus
-from kdrun.data.splits import SEPARATOR, TEXT_COLUMNS
+from kdrun.data.corpus.corpora import Corpus
+from kdrun.data.corpus.sentence_samples import OODSpec, SentenceCollector, collect_sentences
+from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.errors import DataError
-
-MAX_COUNTED_WORDS = 1_000_000
-"""Most distinct words counted at a time; beyond that the rarer half is dropped."""
 
 QUESTION_WORDS = ("what", "who", "when", "where", "why", "which", "how")
 FULL_STOP = re.compile(r"[.!…]+([\"”’')\]]*)$")
-
-
-@dataclass(frozen=True)
-class OODSpec:
-    """Everything that determines the rows besides corpus and seed.
-
-    Attributes:
-        rows: number of rows.
-        weights: weight of each sort of pair, all above 0; empty for single texts.
-        questions: whether each text is a question.
-        min_words: sentences with fewer words are dropped.
-        keep_unknown: whether to keep sentences with `<unk>`.
-        edit_words: number of words that an edit replaces; 0 without edited pairs.
-        frequent_words: number of frequent words that replacements are drawn from; 0 without edited pairs.
-    """
-
-    rows: int
-    weights: dict[str, float]
-    questions: tuple[bool, ...]
-    min_words: int
-    keep_unknown: bool
-    edit_words: int = 0
-    frequent_words: int = 0
-
-    def rows_per_kind(self, rows: int) -> dict[str, int]:
-        """Number of rows of each sort: whole numbers that sum to `rows`, each within 1 of its share."""
-        if not self.weights:
-            return {"sentence": rows}
-        ends = np.rint(np.cumsum(list(self.weights.values())) / sum(self.weights.values()) * rows).astype(int)
-        return dict(zip(self.weights, np.diff(ends, prepend=0).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -69,86 +35,6 @@ class OODRows:
     counts: dict[str, int]
     shortfall: dict[str, int]
     num_sentences: int
-
-
-class HashSample:
-    """Bottom-k hash sample of a stream: a random sample without repeats.
-
-    It holds the texts with the smallest hashes, keyed by seed and purpose. A repeated text has the same hash, so it
-    counts once, and the order of the stream has no influence. (A plain reservoir would have to remember every text to
-    recognize repeats.)
-    """
-
-    def __init__(self, size: int, seed: int, purpose: str) -> None:
-        self.size = size
-        self._key = rng.derive(seed, "ood", purpose).to_bytes(8, "big")
-        self._limit = 1 << 64
-        self._texts: dict[int, tuple[str, ...]] = {}
-
-    def add(self, *texts: str) -> None:
-        """Offer a text, or a pair of texts."""
-        content = SEPARATOR.join(texts).encode()
-        mark = int.from_bytes(hashlib.blake2b(content, digest_size=8, key=self._key).digest(), "big")
-        if mark < self._limit:
-            self._texts[mark] = texts
-            # pruning rarely: each text is sorted only a few times in all
-            if len(self._texts) > 2 * self.size + 1000:
-                self._prune()
-
-    def drawn(self) -> list[tuple[str, ...]]:
-        """The sample in random order: `size` texts, or all if the stream had fewer."""
-        self._prune()
-        return list(self._texts.values())
-
-    def _prune(self) -> None:
-        marks = sorted(self._texts)
-        if len(marks) > self.size:
-            self._limit = marks[self.size]
-        self._texts = {mark: self._texts[mark] for mark in marks[: self.size]}
-
-
-@dataclass
-class SentenceCollector:
-    """Result of one pass over the corpus: a sample per purpose, word counts, the number of sentences."""
-
-    samples: dict[str, HashSample]
-    word_counts: Counter[str] = field(default_factory=Counter)
-    num_sentences: int = 0
-
-
-def collect_sentences(spec: OODSpec, corpus: Corpus, seed: int) -> SentenceCollector:
-    """Read the corpus once. Memory grows with the number of requested rows, not with the corpus.
-
-    Each sample is named after the sort of row it is for; `second` holds the second sentences of random pairs.
-    """
-    sizes = spec.rows_per_kind(spec.rows)
-    if "random" in sizes:  # at least two: a sentence may be drawn for both sides
-        sizes |= dict.fromkeys(("random", "second"), max(2, sizes["random"]))
-    collector = SentenceCollector({name: HashSample(size, seed, name) for name, size in sizes.items()})
-    edited, neighbors = collector.samples.get("edit"), collector.samples.get("neighbour")
-    single = [sample for name, sample in collector.samples.items() if name not in ("edit", "neighbour")]
-    for line in corpus.lines(keep_unknown=True):
-        usable: list[str] = []
-        for sentence in sentences.split_sentences(sentences.detokenize(line)):
-            words = sentences.WORD.findall(sentence)
-            if len(words) < spec.min_words or (UNKNOWN in sentence and not spec.keep_unknown):
-                usable.append("")
-                continue
-            usable.append(sentence)
-            collector.num_sentences += 1
-            for sample in single:
-                sample.add(sentence)
-            if edited is not None:
-                collector.word_counts.update(words)
-                if len(words) >= spec.edit_words:
-                    edited.add(sentence)
-        if neighbors is not None:
-            for first, second in pairwise(usable):
-                if first and second and first != second:
-                    neighbors.add(first, second)
-        if len(collector.word_counts) > MAX_COUNTED_WORDS:
-            collector.word_counts = Counter(dict(collector.word_counts.most_common(MAX_COUNTED_WORDS // 2)))
-    return collector
 
 
 def build_ood_rows(spec: OODSpec, corpus: Corpus, seed: int) -> OODRows:

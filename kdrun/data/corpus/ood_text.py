@@ -23,14 +23,14 @@ from kdrun.config.data import OODConfig
 from kdrun.config.task import TaskConfig
 from kdrun.data.corpus import ood_sampling
 from kdrun.data.corpus.corpora import Corpus
-from kdrun.data.corpus.ood_sampling import OODSpec
+from kdrun.data.corpus.sentence_samples import OODSpec
 from kdrun.data.splits import Split, content_hash
 from kdrun.errors import ConfigError
 from kdrun.storage import cache
 from kdrun.storage.json_reader import read_object
 
 FORMAT = 1
-"""Version of the rules in this module, `ood_sampling` and `sentences`; part of the cache key."""
+"""Version of the rules in this module, `ood_sampling`, `sentence_samples` and `sentences`; part of the cache key."""
 
 TABLE, FACTS = "rows.arrow", "facts.json"
 KINDS = {"edit": "edit", "neighbour": "neighbor", "random": "random"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from kdrun.data.corpus.corpora import HEADING, SPLIT_MARK
+from kdrun.data.corpus.cleaning import HEADING, SPLIT_MARK
 
 WORD = re.compile(r"\w+(?:['’.,-]\w+)*")
 """A word without the punctuation around it: `film`, `didn't`, `well-known`, `1,200`, `U.S`."""

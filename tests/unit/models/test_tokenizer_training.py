@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from kdrun.config.architectures import Architecture
@@ -20,15 +20,17 @@ from kdrun.models import saving, tokenizer_training, tokenizers
 from kdrun.models.bundle import BuildContext
 from kdrun.models.tokenizers import special_ids
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_models import FAMILIES, corpus_lines, make, scratch_config
+from tests.helpers.tiny_models import FAMILIES, corpus_lines, make, scratch_config, tiny_corpus
 
 Context = Callable[..., BuildContext]
 TRAIN = """
 import json, sys
 from kdrun.models import tokenizer_training as vocabulary
+from kdrun.data.corpus.corpora import Corpus
 lines = json.loads(sys.stdin.read())
-for train in (vocabulary._wordpiece, vocabulary._byte_bpe):
-    print(json.dumps(train(iter(lines), 320).to_str()))
+corpus = Corpus("lines", True, lambda: iter(lines), lambda: "f" * 64)
+for name in ("wordpiece", "bpe"):
+    print(json.dumps(vocabulary.train(corpus, name, 320).to_str()))
 """
 
 
@@ -75,8 +77,22 @@ def test_training_is_the_same_in_every_process() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", TRAIN]
     other = subprocess.run(command, env=env, input=json.dumps(lines), capture_output=True, text=True, check=True)
-    here = [train(iter(lines), 320).to_str() for train in (tokenizer_training._wordpiece, tokenizer_training._byte_bpe)]
+    corpus = tiny_corpus()
+    here = [tokenizer_training.train(corpus, name, 320).to_str() for name in ("wordpiece", "bpe")]
     assert [json.loads(line) for line in other.stdout.splitlines()] == here
+
+
+def test_byte_level_bpe_is_that_of_the_trainer_on_the_text() -> None:
+    text = [*corpus_lines(), "It's  a\ttab, don't! \u00a0 x", "größer 漢字 I a b c"] * 3
+    corpus = Corpus("lines", True, lambda: iter(text), lambda: "b" * 64)
+    reference = Tokenizer(models.BPE())
+    reference.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
+    alphabet, special = pre_tokenizers.ByteLevel.alphabet(), list(tokenizer_training.BYTE_BPE.values())
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, special_tokens=special)
+    reference.train_from_iterator(text, trainer)
+    entries = json.loads(tokenizer_training.train(corpus, "bpe", 400).to_str())["model"]
+    assert entries == json.loads(reference.to_str())["model"]
+    assert len(entries["merges"]) > 50
 
 
 def test_a_vocabulary_is_trained_once(corpus: Corpus) -> None:

@@ -11,7 +11,8 @@ import pytest
 from kdrun import registry
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.data import embedded, hub_datasets
-from kdrun.data.corpus.corpora import Corpus, clean_wikitext
+from kdrun.data.corpus.cleaning import clean_wikitext
+from kdrun.data.corpus.corpora import Corpus
 from kdrun.errors import DataError
 
 

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from kdrun.data.corpus import ood_sampling
+from kdrun.data.corpus import sentence_samples
 from kdrun.data.corpus.corpora import Corpus
-from kdrun.data.corpus.ood_sampling import HashSample, OODSpec, as_question, build_ood_rows, random_pairs
+from kdrun.data.corpus.ood_sampling import as_question, build_ood_rows, random_pairs
+from kdrun.data.corpus.sentence_samples import HashSample, OODSpec
 
 
 @pytest.mark.parametrize("seconds", [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["c", "b", "a"]])
@@ -53,10 +54,10 @@ def test_samples_are_even_and_differ_between_purposes():
 
 
 def test_word_counts_are_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ood_sampling, "MAX_COUNTED_WORDS", 30)
+    monkeypatch.setattr(sentence_samples, "MAX_COUNTED_WORDS", 30)
     lines = [f"The same words word{i} word{i + 1000} come." for i in range(200)]
     spec = OODSpec(30, {"edit": 1.0}, (False, False), 4, False, 3, 10)
-    collector = ood_sampling.collect_sentences(spec, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
+    collector = sentence_samples.collect_sentences(spec, Corpus("made", False, lambda: iter(lines), lambda: "x"), 1)
     assert len(collector.word_counts) <= 30
     assert [word for word, _ in collector.word_counts.most_common(4)] == ["The", "same", "words", "come"]
 
