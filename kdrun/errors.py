@@ -69,6 +69,10 @@ class DiskError(KdrunError):
     """The disk has no room for the files of a run."""
 
 
+class LaunchError(KdrunError):
+    """A launcher cannot submit jobs, or one of its jobs ended without a result."""
+
+
 class BusyError(ConfigError):
     """Another process is using the run's directory."""
 

@@ -9,13 +9,13 @@ LAUNCHER_FOLDER = "outputs/sweeps"
 
 
 def check_launcher_folder(args: list[str]) -> None:
-    """Check that Hydra's launchers, which write `multirun.yaml`, do not write through a link.
+    """Check that Hydra's launchers, which write `multirun.yaml` and `.submitit`, do not write through a link.
 
     Args:
         args: overrides of the command line, already validated.
 
     Raises:
-        DataError: the file is a link.
+        DataError: the file or folder is a link.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -23,4 +23,5 @@ def check_launcher_folder(args: list[str]) -> None:
 
     parser = OverridesParser.create()
     folders = [str(parser.parse_override(arg).value()) for arg in args if arg.startswith("hydra.sweep.dir=")]
-    refuse_link(Path([LAUNCHER_FOLDER, *folders][-1]) / "multirun.yaml")
+    for name in ("multirun.yaml", ".submitit"):
+        refuse_link(Path([LAUNCHER_FOLDER, *folders][-1]) / name)

@@ -8,18 +8,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
-from kdrun.cli import completion, config_folders, subcommands, verbosity
-from kdrun.cli.launcher_folder import check_launcher_folder
-from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ConfigError, KdrunError, as_path_error, did_you_mean
+from kdrun.cli import completion, config_folders, jobs, subcommands, verbosity
+from kdrun.errors import ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
 from kdrun.version import __version__
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from kdrun.config.schema import RunConfig
+    from kdrun.console import Console
     from kdrun.experiments.sweeps import Sweep
-    from kdrun.storage.run_result import RunResult
 
 USAGE = """\
 kdrun {version}: knowledge distillation of language models, composed from configs
@@ -49,10 +45,6 @@ offline=true opens no socket; an error names any file that is missing.
 """
 START = "Start with: kdrun method=kd task=sst2   (a minute or two on a CPU; no download)\n"
 FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
-
-_exit_codes: list[int] = []
-_distilled: list[tuple[RunConfig, list[str], RunResult]] = []
-"""Finished runs to compare with the same student without a teacher; Hydra cannot compose configs inside its job."""
 
 
 def main() -> None:
@@ -178,49 +170,59 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
         return 0
     if multirun:
         return _sweep(overrides)
-    _hydra(overrides)
+    jobs.run_hydra(overrides)
     _compare_with_student_alone()
-    return max(_exit_codes, default=0)
+    return max(jobs.exit_codes, default=0)
 
 
 def _compare_with_student_alone() -> None:
     from kdrun.experiments import student_alone
 
-    for config, overrides, result in _distilled:
+    for config, overrides, result in jobs.distilled:
         try:
             student_alone.train_and_print(config, overrides, result, verbosity.run_console())
         except KeyboardInterrupt as stop:
-            _exit_codes.append(signals.exit_code(stop))
+            jobs.exit_codes.append(signals.exit_code(stop))
 
 
 def _sweep(overrides: list[str]) -> int:
     """Run the remaining cells of a sweep and print one table of all its cells."""
-    from kdrun.config.overrides import quote_value
     from kdrun.experiments import sweeps
     from kdrun.experiments.sweep_display import print_sweep
 
     sweep, console = sweeps.plan_sweep(overrides), verbosity.run_console()
     if sweep is None:
-        _hydra(["-m", *overrides])
-        return max(_exit_codes, default=0)
+        jobs.run_hydra(["-m", *overrides])
+        return max(jobs.exit_codes, default=0)
     counts = Counter(cell["status"] for cell in _requested_cells(sweep))
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
     num_others = len(sweep.cells) - len(sweep.requested)
     others = f" ({num_others} more from earlier commands; sweep=NAME keeps sweeps apart)" if num_others else ""
     console.print(f"sweep {sweep.name}: {statuses}{others}; to list its cells: {sweep.command}")
     overrides = [override for override in overrides if not override.startswith("sweep=")] + [f"sweep={sweep.name}"]
+    launcher, run_overrides = jobs.split_launcher(overrides)
+    if launcher:
+        jobs.launch_cells(sweep, run_overrides, launcher, console)
+    else:
+        _run_cells(sweep, overrides, console)
+    cells = _requested_cells(sweep)
+    print_sweep(sweep, cells, console)
+    return max(jobs.exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in cells))
+
+
+def _run_cells(sweep: Sweep, overrides: list[str], console: Console) -> None:
+    """Run the cells one after the other in this process."""
+    from kdrun.config.overrides import quote_value
+
     if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
-        overrides.append(f"hydra.sweep.dir={quote_value(str(sweep.folder))}")
+        overrides = [*overrides, f"hydra.sweep.dir={quote_value(str(sweep.folder))}"]
     try:
-        _hydra(["-m", *overrides])
+        jobs.run_hydra(["-m", *overrides])
     except SystemExit:  # raised by Hydra after the other cells, once it has printed an error that kdrun does not handle
-        _exit_codes.append(1)
+        jobs.exit_codes.append(1)
     except KeyboardInterrupt:
         console.print("stopped; repeat the command to resume")
         raise
-    cells = _requested_cells(sweep)
-    print_sweep(sweep, cells, console)
-    return max(_exit_codes, default=0) or int(any(cell["status"] not in ("done", "running") for cell in cells))
 
 
 def _requested_cells(sweep: Sweep) -> list[dict[str, Any]]:
@@ -228,72 +230,3 @@ def _requested_cells(sweep: Sweep) -> list[dict[str, Any]]:
     from kdrun.experiments import sweeps
 
     return [cell for cell in sweeps.cell_statuses(sweep) if cell["cell"] in sweep.requested]
-
-
-def _hydra(args: list[str]) -> None:
-    """Let Hydra compose and launch one job, or one job per cell of a sweep."""
-    import hydra
-
-    from kdrun.config.compose import register_schemas, register_user_choices
-    from kdrun.config.paths import CONF_DIR
-
-    register_schemas()
-    register_user_choices()
-    if "-m" in args:
-        check_launcher_folder(args)
-    _exit_codes.clear()
-    _distilled.clear()
-    original_argv = sys.argv
-    sys.argv = ["kdrun", *args]
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
-    finally:
-        sys.argv = original_argv
-
-
-def hydra_job(composed: DictConfig) -> None:
-    """Run one composed config. An error that the user can fix is printed, and a sweep continues with the next cell."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from kdrun import progress
-    from kdrun.config.compose import to_config
-    from kdrun.config.validation.rules import validate
-    from kdrun.data.file_checks import check_run_files
-    from kdrun.experiments import student_alone
-    from kdrun.experiments.sweeps import resolve_cell
-
-    console, config = verbosity.run_console(), to_config(composed)
-    is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
-    try:
-        problems = validate(config)
-        if problems:
-            raise ConfigError(problems)
-        check_run_files(config)
-        remaining = resolve_cell(config, console) if is_cell else config
-        if remaining is not None:
-            with progress.show_on(console), progress.track("loading PyTorch and transformers"):
-                from kdrun.runs import runner
-
-            recorded = [override for override in overrides if not override.startswith(("sweep=", "retry="))]
-            result = runner.run(remaining, console, recorded)
-            if result is not None and verbosity.is_quiet():
-                sys.stdout.write(f"{verbosity.score_line(result)}\n")
-            elif result is not None and student_alone.applies(config):
-                _distilled.append((config, recorded, result))
-    except RECOVERABLE_ERRORS as error:
-        user_error = (
-            as_path_error(error) if isinstance(error, OSError) else error if isinstance(error, KdrunError) else None
-        )
-        show_traceback = config.debug or verbosity.is_verbose() or os.environ.get("HYDRA_FULL_ERROR") == "1"
-        if show_traceback or (user_error is None and not is_cell):
-            raise
-        if is_cell and isinstance(error, BusyError):
-            console.print(f"skipped, already running in another process: {error.problems[0]}")
-            return
-        console.error(f"{type(error).__name__}: {error}" if user_error is None else str(user_error))
-        _exit_codes.append(1 if user_error is None else user_error.code)
-    except KeyboardInterrupt as stop:
-        console.error("interrupted; recorded in the ledger")
-        _exit_codes.append(signals.exit_code(stop))
-        if config.sweep is not None:
-            raise

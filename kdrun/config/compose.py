@@ -34,8 +34,8 @@ from kdrun.storage import hub_offline
 
 
 def groups() -> list[str]:
-    """The axes of the config tree: `method`, `task`, …"""
-    return sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir())
+    """The axes of the config tree: `method`, `task`, …; the folder `hydra` has launchers."""
+    return sorted(p.name for p in CONF_DIR.iterdir() if p.is_dir() and p.name != "hydra")
 
 
 def choices(group: str) -> list[str]:
@@ -69,6 +69,11 @@ def register_user_choices() -> None:
     store = ConfigStore.instance()
     for choice in user_configs.user_choices().values():
         store.store(group=choice.axis, name=choice.name, node=choice.node, package=choice.package)
+
+
+def launchers() -> list[str]:
+    """The launchers that kdrun's config tree has settings for, besides those of Hydra's plugins."""
+    return sorted(path.stem for path in (CONF_DIR / "hydra" / "launcher").glob("*.yaml"))
 
 
 def compose(overrides: list[str]) -> DictConfig:
@@ -235,6 +240,12 @@ def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictCo
 
 def _launcher_problem(name: str) -> Problem:
     """A launcher of Hydra that is not installed, with the extra that has it."""
-    remedy = "pip install 'kdrun[joblib]' installs it" if name == "joblib" else f"install hydra-{name}-launcher"
+    extra = "slurm" if name.startswith("submitit_") or name in launchers() else name
+    if extra in ("slurm", "joblib"):
+        remedy = f"pip install 'kdrun[{extra}]' installs it"
+    elif name == "ray":
+        remedy = "kdrun does not support Ray (docs/guides/clusters.md says why); take slurm_cpu or joblib"
+    else:
+        remedy = f"launchers are joblib, {', '.join(launchers())}; or install hydra-{name}-launcher"
     text = f"hydra/launcher={name} is not installed; {remedy}, or leave it out to run one cell after the other"
     return Problem("hydra/launcher", name, text)

@@ -129,8 +129,8 @@ def _sweep_refusal(override: Override) -> str | None:
 
 def _hydra_refusal(override: Override) -> str | None:
     key = override.key_or_group
-    if override.is_sweep_override() and (refusal := _sweep_refusal(override)) is not None:
-        return refusal
+    if override.is_sweep_override():
+        return f": a sweep has one {key}; write one value"
     if key == LAUNCHER and not all(PLAIN_NAME.fullmatch(value) for value in override_values(override)):
         return f": a launcher has a plain name, such as {LAUNCHER}=basic"
     if key != LAUNCHER and not key.startswith(HYDRA_KEYS):

@@ -108,7 +108,7 @@ def _name(overrides: list[Override], swept_keys: set[str], base: list[str]) -> s
 
 
 def _cell(overrides: list[str], config: RunConfig, swept_keys: set[str]) -> Cell:
-    in_identity = sorted(o for o in overrides if key_of(o).partition(".")[0] not in NON_IDENTITY_KEYS)
+    in_identity = sorted(override for override in overrides if not is_shared(override))
     label = " ".join(o for o in overrides if key_of(o) in swept_keys)
     return Cell(config_hash(config), label or "no key swept", in_identity, identity(config), [*rules.validate(config)])
 
@@ -196,6 +196,23 @@ def resolve_cell(config: RunConfig, console: Console) -> RunConfig | None:
         console.print(f"{name}: was {existing.status.value}, resumes in {existing.folder}")
         return replace(config, run_dir=str(existing.folder))
     return None
+
+
+def is_shared(override: str) -> bool:
+    """Whether an override changes no number, so that it is no part of a cell's recorded overrides."""
+    return key_of(override).partition(".")[0] in NON_IDENTITY_KEYS
+
+
+def remaining_cells(sweep: Sweep, retry: bool) -> list[Cell]:
+    """The requested cells that have to run or resume.
+
+    Args:
+        sweep: the sweep.
+        retry: whether failed cells are repeated.
+    """
+    remaining = {PENDING, Status.crashed.value, Status.interrupted.value, *([Status.failed.value] if retry else [])}
+    ids = {cell["cell"] for cell in cell_statuses(sweep) if cell["status"] in remaining}
+    return [cell for cell in sweep.cells if cell.id in ids & sweep.requested]
 
 
 def cell_statuses(sweep: Sweep) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ def test_every_yaml_is_reached() -> None:
     """No file escapes the test above: each belongs to a group, or a preset reaches for it by task or student."""
     files = {p.relative_to(paths.CONF_DIR) for p in paths.CONF_DIR.rglob("*.yaml")}
     reached = {Path(group) / f"{name}.yaml" for group, name in CHOICES} | {Path("config.yaml")}
+    reached |= {Path("hydra/launcher") / f"{name}.yaml" for name in compose.launchers()}  # tests/unit/cli/test_jobs.py
     assert {p for p in files - reached if p.parts[:2] not in [("preset", name) for name in PRESET_AXES]} == set()
 
 

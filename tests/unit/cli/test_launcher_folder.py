@@ -17,9 +17,11 @@ def test_a_linked_file_of_a_launcher_is_refused(
     folder = Path("my sweeps" if len(args) > 1 else LAUNCHER_FOLDER)
     folder.mkdir(parents=True)
     check_launcher_folder(args)
-    (folder / "multirun.yaml").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"multirun\.yaml is a link"):
-        check_launcher_folder(args)
+    for name in ("multirun.yaml", ".submitit"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DataError, match=rf"{name} is a link"):
+            check_launcher_folder(args)
+        (folder / name).unlink()
 
 
 def test_the_default_is_that_of_the_configs() -> None:

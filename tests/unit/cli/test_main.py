@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from kdrun.cli import main, verbosity
+from kdrun.cli import jobs, main, verbosity
 from kdrun.config import compose
 from kdrun.console import VERBOSITY, WarningConsole
 from kdrun.errors import BusyError, DataError
@@ -56,7 +56,7 @@ def _verbosity(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Function that runs a job whose run, or whose cell, raises an error; the exit codes are recorded."""
-    monkeypatch.setattr(main, "_exit_codes", [])
+    monkeypatch.setattr(jobs, "exit_codes", [])
     hydra = SimpleNamespace(overrides=SimpleNamespace(task=["sweep=mine", "seed=1", "retry=true"]))
     monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
     monkeypatch.setattr(sweeps, "resolve_cell", lambda config, console: config)
@@ -68,8 +68,8 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Any:
                 raise error
 
         monkeypatch.setattr(runner, "run", fake_run)
-        main.hydra_job(compose.compose(list(overrides)))
-        return main._exit_codes
+        jobs.hydra_job(compose.compose(list(overrides)))
+        return jobs.exit_codes
 
     return run_job
 
@@ -168,7 +168,16 @@ def test_a_saved_config_with_overrides_is_composed(tmp_path: Path, capsys: pytes
     assert "  lr: 0.002\n" in output
 
 
-@pytest.mark.parametrize(("name", "remedy"), [("joblib", "kdrun[joblib]"), ("ray", "hydra-ray-launcher")])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("joblib", "kdrun[joblib]"),
+        ("submitit_slurm", "kdrun[slurm]"),
+        ("slurm_gpu", "kdrun[slurm]"),
+        ("ray", "clusters.md"),
+        ("modal", "hydra-modal-launcher"),
+    ],
+)
 def test_a_launcher_that_is_not_installed_names_what_to_install(name: str, remedy: str) -> None:
     problem = compose._launcher_problem(name)
     assert (problem.key, problem.value) == ("hydra/launcher", name)
@@ -176,8 +185,8 @@ def test_a_launcher_that_is_not_installed_names_what_to_install(name: str, remed
 
 
 def test_an_unknown_launcher_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["-m", "hydra/launcher=ray", "seed=1,2"]) == 2
-    assert "hydra-ray-launcher" in capsys.readouterr().err
+    assert main.run(["-m", "hydra/launcher=modal", "seed=1,2"]) == 2
+    assert "hydra-modal-launcher" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
