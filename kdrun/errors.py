@@ -73,6 +73,10 @@ class LaunchError(KdrunError):
     """A launcher cannot submit jobs, or one of its jobs ended without a result."""
 
 
+class ProcessError(KdrunError):
+    """A process of a run that several compute ended, or cannot be started."""
+
+
 class BusyError(ConfigError):
     """Another process is using the run's directory."""
 

@@ -45,6 +45,7 @@ class _SignalState:
         self.received: int | None = None
         self.is_deferred = False
         self.is_handled = False
+        self.send: Callable[[int], None] | None = None
 
 
 _state = _SignalState()
@@ -52,6 +53,10 @@ _state = _SignalState()
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     _state.received = number
+    if _state.send is not None:
+        _state.number = number
+        _state.send(number)
+        return
     if not _state.is_deferred:
         raise StopRequested(number)
     if number == signal.SIGINT and _state.number == signal.SIGINT:
@@ -114,12 +119,41 @@ def defer_signals(wait: bool = True) -> Iterator[None]:
         raise_if_requested()
 
 
+@contextmanager
+def forward_to(send: Callable[[int], None]) -> Iterator[None]:
+    """Pass signals on to other processes inside the context; the last one is raised at its end.
+
+    Args:
+        send: sends the signal of a number to the processes that stop by it.
+    """
+    before, _state.send = _state.send, send
+    try:
+        yield
+    finally:
+        _state.send = before
+    raise_if_requested()
+
+
+def pending() -> int | None:
+    """Number of the pending signal; None if there is none."""
+    return _state.number
+
+
 def raise_if_requested() -> None:
     """Raise the pending signal, if there is one.
 
     Raises:
         StopRequested: a signal is pending.
     """
-    number, _state.number = _state.number, None
+    stop(_state.number)
+
+
+def stop(number: int | None) -> None:
+    """Stop by a signal that this process or another one of the run received; nothing pends afterward.
+
+    Raises:
+        StopRequested: the number is not None.
+    """
     if number is not None:
+        _state.number = None
         raise StopRequested(number)

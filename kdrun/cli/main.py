@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kdrun import signals
-from kdrun.cli import completion, config_folders, jobs, subcommands, verbosity
+from kdrun.cli import completion, config_folders, jobs, subcommands, torchrun, verbosity
 from kdrun.errors import ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
 from kdrun.version import __version__
@@ -53,7 +53,7 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by the shell, as with `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
-        code = run(sys.argv[1:])
+        code = torchrun.run_in_first_process(run, sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

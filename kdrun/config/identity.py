@@ -16,9 +16,16 @@ NON_IDENTITY_KEYS = (
 """Config keys that change a run's outputs but not its scores, so they are left out of its hash."""
 
 
+NON_IDENTITY_RUNTIME_KEYS = ("devices",)
+"""Keys of the runtime section that change a run's scores by rounding at most, and that a resumed run may change."""
+
+
 def identity(config: Any) -> dict[str, Any]:
     """The part of a config, as plain data, that decides a run's results."""
-    return {key: value for key, value in to_plain(config).items() if key not in NON_IDENTITY_KEYS}
+    values = {key: value for key, value in to_plain(config).items() if key not in NON_IDENTITY_KEYS}
+    if isinstance(values.get("runtime"), dict):
+        values["runtime"] = {k: v for k, v in values["runtime"].items() if k not in NON_IDENTITY_RUNTIME_KEYS}
+    return values
 
 
 def config_hash(config: RunConfig) -> str:

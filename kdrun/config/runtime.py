@@ -45,7 +45,8 @@ class RuntimeConfig:
 
     device: Device = setting(Device.auto, "device to run on")
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
-    threads: int | None = setting(None, "CPU threads; null uses torch's default", gt=0)
+    devices: int = setting(1, "processes that train together, one per device; on a CPU they share its cores", gt=0)
+    threads: int | None = setting(None, "CPU threads of a process; null uses torch's default", gt=0)
     deterministic: bool = setting(False, "refuse operations with results that may differ from run to run (GPU: slower)")
     compile: bool = setting(
         False, "torch.compile the models' layers: half a minute and more at the start, then somewhat faster steps"

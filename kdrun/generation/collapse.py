@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kdrun import ranks
 from kdrun.config.fields import setting
 
 if TYPE_CHECKING:
@@ -66,22 +67,27 @@ class CollapseMonitor:
 
     def state(self) -> dict[str, Any]:
         """Statistics since the last report, as JSON data."""
-        return {
-            "pairs": self._pairs.tolist(),
-            "source": self._source.tolist(),
-            "empty": self._empty,
-            "texts": sorted(self._texts),
-        }
+        pairs, source, empty, texts = self._of_all_processes()
+        return {"pairs": pairs.tolist(), "source": source.tolist(), "empty": empty, "texts": sorted(texts)}
+
+    def _of_all_processes(self) -> tuple[np.ndarray, np.ndarray, int, set[str]]:
+        """Statistics of the texts of all processes; each process adds only its own."""
+        parts = ranks.gather((self._pairs, self._source, self._empty, self._texts))
+        pairs, source, empty, texts = zip(*parts, strict=True)
+        return np.sum(pairs, axis=0), np.sum(source, axis=0), sum(empty), set().union(*texts)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; the first process continues the statistics of all."""
+        if not ranks.is_first():
+            self._reset()
+            return
         self._pairs, self._source = np.array(state["pairs"], np.int64), np.array(state["source"], np.int64)
         self._empty, self._texts = state["empty"], set(state["texts"])
 
     @property
     def num_texts(self) -> int:
-        """Number of texts since the last report."""
-        return int(self._pairs.sum())
+        """Number of texts of all processes since the last report."""
+        return sum(ranks.gather(int(self._pairs.sum())))
 
     def update(
         self, target_classes: Tensor, predicted_classes: Tensor, source_classes: Tensor, ids: Tensor, changed: Tensor
@@ -107,6 +113,7 @@ class CollapseMonitor:
         total = self.num_texts
         if total < MIN_TEXTS:
             return None
+        self._pairs, self._source, self._empty, self._texts = self._of_all_processes()
         by_target = self._pairs.sum(axis=1)
         requested = by_target > 0
         agreement = float((self._pairs.diagonal()[requested] / by_target[requested]).mean())

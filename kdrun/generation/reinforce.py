@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from kdrun import ranks
+
 
 def reinforce_loss(log_prob: Tensor, reward: Tensor, baseline: float) -> Tensor:
     """Surrogate loss with the gradient −(r − b) · ∇ log p per example; its value has no meaning.
@@ -44,25 +46,36 @@ def sequence_log_prob(logits: Tensor, ids: Tensor, rows: Tensor, batch: int) -> 
 
 
 class MovingBaseline:
-    """Moving mean of rewards: b ← m · b + (1 − m) · mean reward, after each use.
+    """Moving mean of rewards: b ← m · b + (1 − m) · mean reward, once per optimizer step.
 
-    The first batch is its own baseline, which scales the gradient of its B texts by 1 − 1/B in expectation and does not
-    change its direction.
+    The micro-batches of the first step are their own baselines, which scales the gradient of their B texts by 1 − 1/B
+    in expectation and does not change its direction.
 
     Args:
-        momentum: m, from 0 (the last batch) to 1.
+        momentum: m, from 0 (the last step) to 1.
 
     Attributes:
-        value: b; None before its first use.
+        value: b; None before its first update.
     """
 
     def __init__(self, momentum: float) -> None:
         self.momentum = momentum
         self.value: float | None = None
+        self._rewards: list[tuple[float, int]] = []
 
     def use(self, reward: Tensor) -> float:
-        """Return the baseline for these rewards [batch], then update it with them."""
+        """Return the baseline for these rewards [batch], and keep them for the next update."""
         mean = float(reward.detach().mean())
+        self._rewards.append((mean, len(reward)))
+        return mean if self.value is None else self.value
+
+    def update(self) -> None:
+        """Move by the mean of the rewards since the last update, in all processes."""
+        rewards = [part for parts in ranks.gather(self._rewards) for part in parts]
+        self._rewards = []
+        if not rewards:
+            return
+        total = sum(count for _, count in rewards)
+        mean = rewards[0][0] if len(rewards) == 1 else sum(mean * count for mean, count in rewards) / total
         before = mean if self.value is None else self.value
         self.value = self.momentum * before + (1 - self.momentum) * mean
-        return before

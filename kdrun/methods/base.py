@@ -142,6 +142,9 @@ class Method:
         """Text to export after training, by the generator that the method chose if it chooses one."""
         return self.generate_text(batch)
 
+    def on_step_end(self, turn: Turn) -> None:
+        """Update state that changes once per optimizer step; called in every process of a run after each step."""
+
     def stop_reason(self, role: str) -> str:
         """Reason to stop training a role for the rest of the phase; empty to continue.
 

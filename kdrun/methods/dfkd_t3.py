@@ -141,6 +141,11 @@ class DFKDT3(PseudoTextMethod):
         """Optimizers of student and generator."""
         return alternating_optimizers(self.config, optim)
 
+    def on_step_end(self, turn: Turn) -> None:
+        """Move the baseline by the rewards of a generator step."""
+        if turn.role == "generator" and not self.soft:
+            self._baseline.update()
+
     def state(self) -> dict[str, Any]:
         """Moving baseline, collapse statistics and the best generator."""
         return {"baseline": self._baseline.value, **self._guard.state()}

@@ -6,6 +6,7 @@ run resumes if these still match: by the same command with the same `run_dir`, o
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdrun import ranks
 from kdrun.config import user_configs
 from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
@@ -85,6 +87,16 @@ class RunDirectory:
         elif not _is_free(self.path):
             raise ConfigError([f"run_dir={self.path} is not an empty folder; choose another one or remove it"])
         self.record = before or self._record(run_id, group)
+
+    @classmethod
+    def attach(cls, config: RunConfig, path: Path) -> RunDirectory:
+        """The folder that the process which started this one has opened, and holds the lock of.
+
+        Args:
+            config: config of the run.
+            path: the folder.
+        """
+        return cls(dataclasses.replace(config, run_dir=str(path)))
 
     @property
     def run_id(self) -> str:
@@ -188,7 +200,8 @@ class RunDirectory:
                 [f"cannot resume the run in {self.path}: {text}" for text in changed] + ["start a new run"]
             )
         self.record["found"] = environment
-        self._write_record()
+        if ranks.is_first():
+            self._write_record()
 
     def _write_record(self) -> None:
         write_atomic(self.path / RECORD, json.dumps(to_plain(self.record), indent=1) + "\n")

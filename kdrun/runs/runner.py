@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kdrun import progress, signals
+from kdrun import progress, ranks
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
 from kdrun.data.dataset import TaskDataset
+from kdrun.data.extra_splits import ExtraSplit
 from kdrun.data.loader import BatchLoader
-from kdrun.errors import CheckpointError, DiskError, KdrunError
+from kdrun.errors import KdrunError
 from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
-from kdrun.runs import build, completion, cost_card, extra_evaluation, per_domain, setup, summary, teacher_stage
+from kdrun.runs import (
+    build,
+    completion,
+    cost_card,
+    extra_evaluation,
+    launch,
+    outcome,
+    per_domain,
+    setup,
+    summary,
+    teacher_stage,
+)
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
@@ -27,14 +37,13 @@ from kdrun.runs.result import build_result
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.runs.run_logger import RunLogger
 from kdrun.storage import cache_eviction, hub_offline
-from kdrun.storage.run_record import RECORD
 from kdrun.storage.run_result import RunResult
+from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.training import metric_loggers
+from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.trainer import Trainer, TrainerSettings
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(
@@ -65,7 +74,8 @@ def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: s
     cache_eviction.cache_limit()  # an invalid limit is refused before any work
     if config.dry_run:
         command = shlex.join(["kdrun", *overrides])
-        return _load_and_execute(per_domain.first_domain_config(config), console, command, None)
+        with ranks.alone():
+            return load_and_execute(per_domain.first_domain_config(config), console, command, None)
     run_dir = RunDirectory(config, group)
     result = run_dir.result()
     if result is not None:
@@ -73,54 +83,35 @@ def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: s
         if not completion.is_complete(run_dir.path, config.report):
             completion.complete(run_dir.path, config.report, console)
         return result
-    with _explain_interruption(run_dir, console):
+    with outcome.explain_interruption(run_dir, console):
         run_dir.open(shlex.join(["kdrun", *overrides]))
-        with _record_outcome(run_dir):
+        with outcome.record_outcome(run_dir):
             if domains.is_per_domain(config.method):
                 result = per_domain.run_domains(config, console, overrides, run_dir, run)
             else:
-                result = _load_and_execute(config, console, run_dir.command, run_dir)
+                result = _compute_in_processes(config, console, run_dir)
             run_dir.close("done", result)
         completion.complete(run_dir.path, config.report, console)
     return result
 
 
-@contextmanager
-def _explain_interruption(run_dir: RunDirectory, console: Console) -> Iterator[None]:
-    """Handle signals, and print how to resume a run that stops early."""
-    resume = f"resume with: {shlex.join(['kdrun', f'resume={run_dir.path}'])}"
-    try:
-        with signals.handle_signals():
-            yield
-    except (KeyboardInterrupt, CheckpointError):
-        console.print(resume)
-        raise
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        if (run_dir.path / RECORD).exists():
-            console.print(resume)
-        raise DiskError(
-            f"no space left for {run_dir.path}: {error}; free some space or choose another folder (output_dir=…, "
-            "run_dir=…, KDRUN_CACHE for the cache), then resume"
-        ) from error
+def _compute_in_processes(config: RunConfig, console: Console, run_dir: RunDirectory) -> RunResult | None:
+    """Compute a run in this process, or in as many as `runtime.devices` asks for."""
+    if config.runtime.devices > 1 and ranks.started_as()[1] == 1:
+        return launch.run_processes(config, run_dir)
+    return compute(config, console, run_dir)
 
 
-@contextmanager
-def _record_outcome(run_dir: RunDirectory) -> Iterator[None]:
-    """Record in the ledger how an unfinished run ended, and release the folder."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        with suppress(OSError):  # a full disk has no space for this line either: the ledger then shows a crash
-            run_dir.close("interrupted", error=str(stop) or "stopped from the keyboard")
-        raise
-    except BaseException as error:
-        with suppress(OSError):
-            run_dir.close("failed", error=f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        run_dir.release()
+def compute(config: RunConfig, console: Console, run_dir: RunDirectory) -> RunResult | None:
+    """Compute a run in this process, together with the others if torchrun started several.
+
+    Returns:
+        The content of result.json.
+    """
+    if ranks.started_as()[1] == 1:
+        return load_and_execute(config, console, run_dir.command, run_dir)
+    with launch.lead(launch.Job(config, run_dir.path, run_dir.command)):
+        return load_and_execute(config, console, run_dir.command, run_dir)
 
 
 def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
@@ -159,9 +150,14 @@ def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> 
         return [*checks, PreflightCheck("the run starts", ok=False, value=str(error), remedy="fix the problem found")]
 
 
-def _load_and_execute(
+def load_and_execute(
     config: RunConfig, console: Console, command: str, run_dir: RunDirectory | None
 ) -> RunResult | None:
+    """Compute a run, and free its memory.
+
+    Returns:
+        The content of result.json; None for a dry run, and in every process except the first.
+    """
     try:
         return _execute(prepare(config, console, command, run_dir))
     finally:
@@ -196,6 +192,22 @@ def _execute(run: PreparedRun) -> RunResult | None:
         return None
     tables, bundle = run.dev_tokens("student"), run.roles["student"]
     outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
+    if not ranks.is_first():
+        return None
+    with ranks.alone():
+        return _finish(run, method, loader, teacher, student, extras, outputs)
+
+
+def _finish(
+    run: PreparedRun,
+    method: Method,
+    loader: BatchLoader,
+    teacher: TeacherResult | None,
+    student: StudentResult,
+    extras: Sequence[ExtraSplit],
+    outputs: Mapping[str, Outputs],
+) -> RunResult:
+    """Score and export the trained student; the first process does so alone."""
     scores = run.evaluator.score(outputs) | extra_evaluation.score_extra_splits(run, "student", extras)
     teacher = extra_evaluation.with_extra_scores(run, teacher, extras)
     summary.print_notes(run, "student", outputs)
@@ -209,7 +221,7 @@ def _execute(run: PreparedRun) -> RunResult | None:
     return result
 
 
-def _write_student(run: PreparedRun, teacher: TeacherResult | None, outputs: dict[str, Any]) -> None:
+def _write_student(run: PreparedRun, teacher: TeacherResult | None, outputs: Mapping[str, Outputs]) -> None:
     """Write the student and its predictions, with the teacher's."""
     assert run.run_dir is not None
     student = run.roles["student"]
@@ -243,12 +255,15 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
         phases = [truncate_to_one_step(phase) for phase in phases]
     runtime = config.runtime
     settings = TrainerSettings(config.optim, config.seed, runtime.log_every, runtime.eval_every, run.select)
-    tracker = None if run.run_dir is None else MetricLogger(config, run.accelerator, run.run_dir.run_id)
-    callback = RunLogger(run, method, loader, tracker)
-    checkpoints = build.make_checkpoint_manager(run, "last", callback, student.model.config, save_final=True)
+    tracker = None
+    if run.run_dir is not None and ranks.is_first():
+        tracker = MetricLogger(config, run.accelerator, run.run_dir.run_id)
+    logger = RunLogger(run, method, loader, tracker) if ranks.is_first() else None
+    callback = logger or TrainerCallback()
+    checkpoints = build.make_checkpoint_manager(run, "last", logger, student.model.config, save_final=True)
     try:
         training = Trainer(method, phases, loader, settings, run.accelerator, evaluate, callback, checkpoints).run()
     finally:
         if tracker is not None:
             tracker.close()
-    return StudentResult(training, callback.samples, callback.first_steps)
+    return StudentResult(training, logger.samples if logger else [], logger.first_steps if logger else [])

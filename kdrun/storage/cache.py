@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from kdrun import progress
+from kdrun import progress, ranks
 from kdrun.errors import CacheError, KdrunError, PathError
 from kdrun.storage import cache_eviction, json_reader
 from kdrun.storage.hashing import digest
@@ -55,9 +56,16 @@ def cache_root() -> Path:
 
 
 def fetch(
-    namespace: str, key: dict[str, Any], build: Callable[[Path], None], read: Callable[[Path], T]
+    namespace: str,
+    key: dict[str, Any],
+    build: Callable[[Path], None],
+    read: Callable[[Path], T],
+    *,
+    together: bool = False,
 ) -> tuple[T, bool]:
     """Read an entry; build it first if it does not exist.
+
+    Of several processes of one run, the first one holds the lock and builds, and every one reads.
 
     Args:
         namespace: a short name of the type of entry, e.g. `tokens`; part of the path.
@@ -65,6 +73,8 @@ def fetch(
         build: writes the content into an empty folder; called at most once. If it raises, no entry is created.
         read: reads the content from the entry's folder. The folder may be deleted afterwards; open memory maps stay
             readable.
+        together: whether `build` shares its work with the other processes of the run, so that all must call it; only
+            the folder of the first one is kept.
 
     Returns:
         The value of `read`, and whether the entry already existed.
@@ -73,6 +83,9 @@ def fetch(
         CacheError: another process deleted the entry while it was built.
         PathError: the cache folder is not writable.
     """
+    if ranks.size() > 1:
+        folder, existed = _of_all_processes(namespace, key, build, together)
+        return read(folder), existed
     while True:
         folder, existed = _find_or_build(namespace, key, build)
         try:
@@ -83,6 +96,30 @@ def fetch(
             if not existed:  # never built twice: `build` may train a model in place
                 raise CacheError(_deleted_message(folder)) from error
             log.warning("cache entry %s was deleted or damaged while it was read; building it again", folder)
+
+
+def _of_all_processes(
+    namespace: str, key: dict[str, Any], build: Callable[[Path], None], together: bool
+) -> tuple[Path, bool]:
+    """The folder of an entry that the first process finds or builds, alone or together with the others."""
+    if not together:
+        return ranks.by_first(lambda: _find_or_build(namespace, key, build))
+    is_announced = False
+
+    def announce_and_build(folder: Path) -> None:
+        nonlocal is_announced
+        is_announced = ranks.from_first(True)
+        build(folder)
+
+    if ranks.is_first():
+        found = _find_or_build(namespace, key, announce_and_build)
+        if not is_announced:
+            ranks.from_first(False)
+        return ranks.from_first(found)
+    if ranks.from_first(False):
+        with tempfile.TemporaryDirectory(prefix="kdrun-") as scratch:
+            build(Path(scratch))
+    return ranks.from_first((Path(), False))
 
 
 def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, bool]:

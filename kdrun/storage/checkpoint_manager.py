@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from kdrun import ranks
 from kdrun.errors import CheckpointError
 from kdrun.storage import checkpoint_files
 from kdrun.storage.checkpoint_files import CheckpointData
@@ -86,22 +87,31 @@ class CheckpointManager:
             CheckpointError: it cannot be written.
         """
         state = {**content.state, "journal": self.journal.state() if self.journal else {}}
-        checkpoint_files.write_checkpoint(
-            self.place, CheckpointData(content.tensors, state, self.settings), self.keep_last
-        )
+        saved = CheckpointData(content.tensors, state, self.settings)
+        ranks.by_first(lambda: checkpoint_files.write_checkpoint(self.place, saved, self.keep_last))
         self._record(self.place, state)
 
     def load_latest(self) -> CheckpointData | None:
-        """The latest valid checkpoint, after restoring the journal; None to start from the beginning."""
-        content = None
-        for folder in checkpoint_files.list_checkpoints(self.place):
-            content = self._load_valid(folder)
-            if content is not None:
-                self._record(folder, content.state)
-                break
+        """The latest valid checkpoint, after restoring the journal; None to start from the beginning.
+
+        Every process of a run reads the one that the first process chose.
+        """
+        folder, content = self._latest() if ranks.is_first() else (None, None)
+        folder = ranks.from_first(folder)
+        if folder is not None and content is None:
+            content = checkpoint_files.read_checkpoint(folder, STATE)
+        if folder is not None and content is not None:
+            self._record(folder, content.state)
         if self.journal is not None:
             self.journal.load_state(content.state["journal"] if content else {})
         return content
+
+    def _latest(self) -> tuple[Path | None, CheckpointData | None]:
+        for folder in checkpoint_files.list_checkpoints(self.place):
+            content = self._load_valid(folder)
+            if content is not None:
+                return folder, content
+        return None, None
 
     @property
     def last(self) -> str:

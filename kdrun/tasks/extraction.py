@@ -70,7 +70,7 @@ class ExtractionTask(TaskType):
                 texts = bundle.tokenizer.batch_decode(ids, skip_special_tokens=True)
                 for row, text, is_finished in zip(rows, texts, finished.tolist(), strict=True):
                     out[row] = GeneratedAnswer(text, is_finished)
-        return out
+        return predictor.collect(out, tokens, limit)
 
     def score(self, outputs: Outputs, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """The task's metrics of entities."""

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import progress
+from kdrun import progress, ranks
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.errors import TrainingError
@@ -30,14 +30,30 @@ class Predictor:
     batch_size: int
 
     def batches(self, tokens: TokenizedSplit, label: str, limit: int | None = None) -> Iterator[np.ndarray]:
-        """Yield the row numbers of each batch, [batch] each, longest rows first, and report the progress.
+        """Yield the row numbers of this process's batches, [batch] each, longest rows first, and report the progress.
 
         Args:
             tokens: the rows.
             label: name of the activity.
             limit: number of batches to run, for a dry run; None for all.
         """
-        return progress.track_batches(longest_first_batches(tokens.lengths, self.batch_size)[:limit], label)
+        batches = ranks.share(longest_first_batches(tokens.lengths, self.batch_size)[:limit])
+        return progress.track_batches(batches, label)
+
+    def collect(self, values: np.ndarray, tokens: TokenizedSplit, limit: int | None = None) -> np.ndarray:
+        """Complete the values of all rows, [rows, …], with those that other processes computed in their batches.
+
+        Args:
+            values: with the rows of this process's batches; changed in place.
+            tokens: the rows.
+            limit: as for `batches`.
+        """
+        if ranks.size() > 1:
+            batches = ranks.share(longest_first_batches(tokens.lengths, self.batch_size)[:limit])
+            rows = np.concatenate([*batches, np.empty(0, np.int64)]).astype(np.int64)
+            for other_rows, other_values in ranks.gather((rows, values[rows])):
+                values[other_rows] = other_values
+        return values
 
     @contextmanager
     def inference_mode(self, model: nn.Module) -> Iterator[None]:
@@ -65,6 +81,7 @@ class Predictor:
             for rows in self.batches(tokens, "scoring", limit):
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
+        self.collect(out, tokens, limit)
         bad_rows = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []
         if len(bad_rows):
             raise TrainingError(

@@ -72,6 +72,7 @@ class TrainerContext:
         accelerator: device and arithmetic.
         callback: receives steps and evaluations.
         last_checkpoint_note: describes the newest checkpoint, as the end of an error message.
+        is_checkpoint_due: whether the interval between two checkpoints has passed.
         result: result of the training so far.
         phase_number: number of the phase in progress, from 0.
         best_state: best weights in this phase of each module that trains with the student.
@@ -84,6 +85,7 @@ class TrainerContext:
     accelerator: Accelerator
     callback: TrainerCallback
     last_checkpoint_note: Callable[[], str]
+    is_checkpoint_due: Callable[[], bool]
     result: TrainResult = field(default_factory=TrainResult)
     phase_number: int = 0
     best_state: list[dict[str, Tensor]] | None = None

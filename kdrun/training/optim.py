@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdrun import registry
 from kdrun.config.optim import OptimizerConfig
@@ -102,3 +102,23 @@ class UpdateRule:
     def clip_factor(self, norm: float, clip_norm: float) -> float:
         """Factor that scales gradients of this norm to at most `clip_norm`; 1 if `clip_norm` is 0."""
         return min(1.0, clip_norm / (norm + CLIP_EPS)) if clip_norm else 1.0
+
+    def step(self, optimizer: torch.optim.Optimizer, divisor: float, max_norm: float, norm: float) -> None:
+        """Divide and clip the gradients in at most one pass over them, and take the step.
+
+        Args:
+            optimizer: the role's.
+            divisor: divides the gradients into their mean over the examples.
+            max_norm: largest norm of the mean gradient; 0 for no clipping.
+            norm: norm of the mean gradient.
+        """
+        factor = self.clip_factor(norm, max_norm) / divisor
+        if factor != 1.0:
+            torch._foreach_mul_(gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The gradients of an optimizer's parameters that have one."""
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kdrun import progress, rng
+from kdrun import progress, ranks, rng, signals
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
 from kdrun.training.callbacks import format_losses
 from kdrun.training.context import TrainerContext
+from kdrun.training.optim import gradients
+from kdrun.training.running_means import RunningMeans
 from kdrun.training.step_checks import (
     FirstStepReport,
     check_finite_gradient,
@@ -28,33 +30,27 @@ from kdrun.training.step_checks import (
     check_first_step,
     weights_changed,
 )
+from kdrun.training.step_exchange import StepAgreement, agree_on_step
 
 MAX_EVALUATIONS = 20
 """Most evaluations in a phase without `eval_every`: otherwise a phase over few rows evaluates after every step."""
 
 
 @dataclass
-class RunningMeans:
-    """Running sums of one role's steps since its last record."""
+class StepGradient:
+    """Gradient of this process's micro-batches of a step, which the parameters hold.
 
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    Attributes:
+        count: number of examples.
+        loss_divisor: divisor that the gradient already contains.
+        report: report on a role's first step.
+        error: error of a micro-batch, which the other processes have yet to learn of.
+    """
+
     count: int = 0
-    seconds: float = 0.0
-    last: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Add the sums of a micro-batch over its examples."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-
-    def means(self) -> dict[str, float]:
-        """Mean of each sum over the examples."""
-        return {name: float(value) / self.count for name, value in self.sums.items()}
-
-    def record(self) -> dict[str, Any]:
-        """The means with role, learning rate, gradient norm and speed."""
-        speed = self.count / self.seconds if self.seconds else None
-        return {**self.last, **self.means(), "examples_per_s": speed}
+    loss_divisor: int = 1
+    report: FirstStepReport | None = None
+    error: Exception | None = None
 
 
 class PhaseRunner:
@@ -72,6 +68,7 @@ class PhaseRunner:
         always_zero_terms: by role, the terms that may start at zero and were zero in every logged step.
         evaluation_due: whether the evaluation after the last step has yet to run.
         stale_evaluations: evaluations since the last improvement, for early stopping.
+        agreement: agreement of several processes on the last step.
     """
 
     def __init__(
@@ -97,6 +94,7 @@ class PhaseRunner:
         self.running_means = {role: RunningMeans() for role in self.planned}
         self.always_zero_terms = dict.fromkeys(self.planned, context.method.may_start_at_zero)
         self._last_record: dict[str, Any] = {}
+        self.agreement = StepAgreement(0)
 
     @property
     def is_over(self) -> bool:
@@ -106,8 +104,7 @@ class PhaseRunner:
     @property
     def is_out_of_patience(self) -> bool:
         """Whether as many evaluations as `optim.patience` allows brought no better score."""
-        patience = self.settings.optim.patience
-        return patience is not None and self.stale_evaluations >= patience
+        return self.settings.optim.patience is not None and self.stale_evaluations >= self.settings.optim.patience
 
     def run(self) -> None:
         """Run the rest of the phase."""
@@ -136,12 +133,12 @@ class PhaseRunner:
             if turn.role not in self.groups:
                 self.groups[turn.role] = self._accumulation_groups(turn.role, self.steps_by_role[turn.role])
             self._step_started = time.perf_counter()
-            self._take_step(self.step, turn, next(self.groups[turn.role]))
+            self._take_step(turn, next(self.groups[turn.role]))
             self.running_means[turn.role].seconds += time.perf_counter() - self._step_started
         self.step += 1
         num_taken, is_last = self.steps_by_role[turn.role], self.step == self.total
         for role, means in self.running_means.items():
-            if means.count and (is_last or (role == turn.role and num_taken % self.settings.log_every == 0)):
+            if means.last and (is_last or (role == turn.role and num_taken % self.settings.log_every == 0)):
                 self._log(means, self.step)
         is_leading = turn.role == self.phase.leading_role
         self.evaluation_due = self.phase.evaluated and (is_last or (is_leading and num_taken % self.eval_every == 0))
@@ -162,7 +159,7 @@ class PhaseRunner:
     def _stop_early(self) -> None:
         """Log the remaining sums and report why the phase ends before its budget."""
         for means in self.running_means.values():
-            if means.count:
+            if means.last:
                 self._log(means, self.step)
         role, count = self.phase.leading_role, self.stale_evaluations
         reason = f"no better score in {count} evaluation{'s' if count > 1 else ''} (optim.patience={count})"
@@ -212,73 +209,80 @@ class PhaseRunner:
             self.optimizers[role] = self.settings.update_rule.make_optimizer(modules, config)
         return self.optimizers[role]
 
-    def _take_step(self, step: int, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
-        name, num_taken = self.phase.rng_name(turn.role), self.steps_by_role[turn.role]
-        means = self.running_means[turn.role]
-        rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, num_taken), self.context.accelerator.device)
+    def _take_step(self, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
+        num_taken, means = self.steps_by_role[turn.role], self.running_means[turn.role]
         optimizer, config = self.optimizer(turn.role), self.optims[turn.role]
         lr = self.settings.update_rule.learning_rate(
             config, num_taken, self.planned[turn.role], self._decay_end(turn.role)
         )
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
-        count, loss_divisor, total = 0, 1, torch.zeros((), device=self.context.accelerator.device)
-        report: FirstStepReport | None = None
-        for number, rows in group:
-            batch = self.context.loader.load_batch(rows, name, number)
-            batch.progress = num_taken / self.planned[turn.role]
-            with self.context.accelerator.autocast():
-                output = self.context.method.total_loss(batch, turn)
-            check_finite_loss(output, batch.ids.tolist(), self._where(step, turn))
-            # without accumulation, dividing the loss saves a pass over the gradients
-            loss_divisor = output.count if len(group) == 1 else 1
-            self.context.accelerator.backward(output.loss / loss_divisor)
-            if num_taken == 0 and report is None:
-                report = self._inspect(output, turn.role)
-            count, total = count + output.count, total + output.loss.detach()
-            means.add(output.loss_terms | output.metrics)
-        norm = float(torch.nn.utils.get_total_norm(_gradients(optimizer))) * loss_divisor / count
-        check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(step, turn))
-        self._apply(optimizer, count / loss_divisor, config.max_grad_norm, norm, report)
+        gradient = self._add_gradients(turn, group)
+        count, divisor = self._agree(optimizer, gradient), gradient.loss_divisor
+        norm = float(torch.nn.utils.get_total_norm(gradients(optimizer))) * divisor / count
+        check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(turn))
+        self._apply(optimizer, count / divisor, config.max_grad_norm, norm, gradient.report)
+        self.context.method.on_step_end(turn)
         self.steps_by_role[turn.role] += 1
-        means.add({"loss": total})
-        means.count += count
         means.last = {"role": turn.role, "lr": lr, "grad_norm": norm}
         self.context.result.examples += count
 
-    def _where(self, step: int, turn: Turn) -> tuple[str, str]:
+    def _add_gradients(self, turn: Turn, group: list[tuple[int, np.ndarray]]) -> StepGradient:
+        """Add the gradient of this process's micro-batches of a step; an error of theirs is part of the result."""
+        name, num_taken = self.phase.rng_name(turn.role), self.steps_by_role[turn.role]
+        device, means, gradient = self.context.accelerator.device, self.running_means[turn.role], StepGradient()
+        total = torch.zeros((), device=device)
+        try:
+            for number, rows in ranks.share(group):
+                rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, number), device)
+                batch = self.context.loader.load_batch(rows, name, number)
+                batch.progress = num_taken / self.planned[turn.role]
+                with self.context.accelerator.autocast():
+                    output = self.context.method.total_loss(batch, turn)
+                check_finite_loss(output, batch.ids.tolist(), self._where(turn))
+                # without accumulation, dividing the loss saves a pass over the gradients
+                gradient.loss_divisor = output.count if len(group) == 1 == ranks.size() else 1
+                self.context.accelerator.backward(output.loss / gradient.loss_divisor)
+                if num_taken == 0 and gradient.report is None:
+                    gradient.report = self._inspect(output, turn.role)
+                gradient.count, total = gradient.count + output.count, total + output.loss.detach()
+                means.add(output.loss_terms | output.metrics)
+        except Exception as error:
+            if ranks.size() == 1:
+                raise
+            gradient.error = error
+        means.add({"loss": total})
+        means.count += gradient.count
+        return gradient
+
+    def _agree(self, optimizer: Any, gradient: StepGradient) -> int:
+        """Number of the step's examples in all processes, whose gradients are summed."""
+        if ranks.size() == 1:
+            return gradient.count
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        is_due = self.context.is_checkpoint_due()
+        self.agreement = agree_on_step(parameters, gradient.count, gradient.error, signals.pending(), is_due)
+        return self.agreement.count
+
+    def _where(self, turn: Turn) -> tuple[str, str]:
         """Beginning and end of an error message: the phase and step, and the last checkpoint."""
-        return f"phase {self.phase.name!r}, {turn.role}'s step {step + 1}", self.context.last_checkpoint_note()
+        return f"phase {self.phase.name!r}, {turn.role}'s step {self.step + 1}", self.context.last_checkpoint_note()
 
     def _decay_end(self, role: str) -> int:
         """Step of a role at which its schedule would end."""
         return self.total if self.phase.schedule_over is ScheduleSpan.all_batches else self.planned[role]
 
     def _inspect(self, output: StepOutput, role: str) -> FirstStepReport:
-        method = self.context.method
-        return check_first_step(
-            self.phase.name, role, output, method.roles, method.trainable(role), method.may_start_at_zero
-        )
+        m = self.context.method
+        return check_first_step(self.phase.name, role, output, m.roles, m.trainable(role), m.may_start_at_zero)
 
     def _apply(
         self, optimizer: Any, divisor: float, max_norm: float, norm: float, report: FirstStepReport | None
     ) -> None:
-        """Divide and clip the gradients in at most one pass over them, and take the step.
-
-        Args:
-            optimizer: the role's.
-            divisor: divides the gradients into their mean over the examples.
-            max_norm: largest norm of the mean gradient; 0 for no clipping.
-            norm: norm of the mean gradient.
-            report: report on a role's first step, completed with whether the step changed weights.
-        """
+        """Take the step (arguments as for `UpdateRule.step`), and complete the report on a role's first step."""
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        factor = self.settings.update_rule.clip_factor(norm, max_norm) / divisor
-        if factor != 1.0:
-            torch._foreach_mul_(_gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
         before = [p.detach().clone() for p in params] if report else []
-        optimizer.step()
-        optimizer.zero_grad()
+        self.settings.update_rule.step(optimizer, divisor, max_norm, norm)
         if report:
             seconds = time.perf_counter() - self._step_started
             changed = weights_changed(before, params)
@@ -286,7 +290,7 @@ class PhaseRunner:
 
     def _log(self, running: RunningMeans, step: int) -> None:
         self.context.result.train_seconds += running.seconds
-        means, role = running.record(), running.last["role"]
+        means, role = running.of_all_processes().record(), running.last["role"]
         self.always_zero_terms[role] = frozenset(
             name for name in self.always_zero_terms[role] if means.get(name) == 0.0
         )
@@ -294,7 +298,3 @@ class PhaseRunner:
         self._last_record = {"step": step, "phase": self.phase.name, "epoch": epoch, **means}
         self.context.callback.on_log(self._last_record, self.total)
         self.running_means[role] = RunningMeans()
-
-
-def _gradients(optimizer: Any) -> list[Tensor]:
-    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

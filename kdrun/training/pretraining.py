@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from kdrun import losses
+from kdrun import losses, ranks
 from kdrun.config.model import PretrainConfig
 from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.runtime import CheckpointSelection
@@ -198,7 +198,7 @@ def pretrain(
         )
 
     (weights, report), _ = cache.fetch("pretrained", key, build, read)
-    if checkpoints is not None:
+    if checkpoints is not None and ranks.is_first():
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
     return PretrainedBody(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from kdrun import signals
+from kdrun import ranks, signals
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
@@ -25,6 +25,8 @@ from kdrun.training import trainer_state
 from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.context import TrainerContext, TrainerSettings, TrainResult
 from kdrun.training.phase_runner import PhaseRunner
+from kdrun.training.step_exchange import StepAgreement
+from kdrun.training.trainer_state import rows_seen_by_all
 
 
 class Trainer:
@@ -59,7 +61,7 @@ class Trainer:
     ) -> None:
         check_last_phase_evaluated(phases)
         self.context = TrainerContext(
-            method, phases, loader, settings, accelerator, callback, self._last_checkpoint_note
+            method, phases, loader, settings, accelerator, callback, self._last_checkpoint_note, self._is_checkpoint_due
         )
         self._evaluate, self.checkpoints = evaluate, checkpoints
 
@@ -81,9 +83,14 @@ class Trainer:
                 except CheckpointError as error:
                     raise CheckpointError(f"{error}{self._last_checkpoint_note()}") from error
                 self._end_phase(runner)
+        if ranks.size() > 1:
+            context.loader.load_state(rows_seen_by_all(context.loader))
         for module in context.method.roles.values():
             module.requires_grad_(False).eval()
         return context.result
+
+    def _is_checkpoint_due(self) -> bool:
+        return self.checkpoints is not None and ranks.is_first() and self.checkpoints.is_due
 
     def _last_checkpoint_note(self) -> str:
         return f"; {self.checkpoints.last}" if self.checkpoints else ""
@@ -123,8 +130,13 @@ class Trainer:
 
     def checkpoint_if_due(self, runner: PhaseRunner) -> None:
         """Save a checkpoint if one is due; raise if a stop was requested. Called between two steps."""
-        signals.raise_if_requested()
-        if self.checkpoints and self.checkpoints.is_due:
+        if ranks.size() == 1:
+            signals.raise_if_requested()
+            is_due = self._is_checkpoint_due()
+        else:  # all processes stop, and save, after the same step
+            signals.stop(runner.agreement.signal)
+            is_due, runner.agreement = runner.agreement.checkpoint_due, StepAgreement(0)
+        if is_due:
             self._save_checkpoint(runner)
 
     def _save_checkpoint(self, runner: PhaseRunner) -> None:
@@ -138,8 +150,9 @@ class Trainer:
             Whether the score is better than all before in this phase; a tie is not.
         """
         context = self.context
-        with signals.defer_signals(False):
-            headline, scores = self._evaluate()
+        # a process that left alone would keep the others waiting: they stop together after the next step
+        with signals.defer_signals(ranks.size() > 1):
+            headline, scores = ranks.from_first(self._evaluate())
         best = context.result.best
         is_best = headline is not None and (best is None or headline >= best)
         if is_best:

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdrun import ranks
+from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
 from kdrun.storage import state_tensors
 from kdrun.storage.checkpoint_files import CheckpointData
@@ -37,8 +40,9 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
     if not runner.is_over:  # the next phase creates its own optimizers
         for role, optimizer in runner.optimizers.items():
             tensors[f"{OPTIMIZER}.{role}"], plain[role] = state_tensors.optimizer_tensors(optimizer)
-    other_tensors = {"feed/was_read": torch.from_numpy(context.loader.rows_seen)}
-    for role, means in runner.running_means.items():
+    other_tensors = {"feed/was_read": torch.from_numpy(rows_seen_by_all(context.loader))}
+    running_means = {role: means.of_all_processes() for role, means in runner.running_means.items()}
+    for role, means in running_means.items():
         other_tensors |= {f"tally/{role}/{name}": value for name, value in means.sums.items()}
     method_tensors, method_values = state_tensors.split_tensors(context.method.state())
     tensors[REST] = other_tensors | {f"method/{name}": value for name, value in method_tensors.items()}
@@ -52,13 +56,18 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
         "still_zero": {role: sorted(terms) for role, terms in runner.always_zero_terms.items()},
         "tallies": {
             role: {"count": means.count, "seconds": means.seconds, "last": means.last}
-            for role, means in runner.running_means.items()
+            for role, means in running_means.items()
         },
         "optimizers": plain,
         "method": method_values,
         "outcome": {FIELDS.get(name, name): value for name, value in asdict(context.result).items()},
     }
     return CheckpointData(tensors, state)
+
+
+def rows_seen_by_all(loader: BatchSource) -> np.ndarray:
+    """Which rows any process has read, [rows] bool."""
+    return np.logical_or.reduce(ranks.gather(loader.rows_seen))
 
 
 def phase_number(context: TrainerContext, checkpoint: CheckpointData) -> int:
@@ -117,7 +126,10 @@ def _restore_state(context: TrainerContext, runner: PhaseRunner, checkpoint: Che
     runner.always_zero_terms = {role: frozenset(terms) for role, terms in state["still_zero"].items()}
     for role, values in state["tallies"].items():
         means = runner.running_means[role]
-        means.count, means.seconds, means.last = values["count"], values["seconds"], values["last"]
+        means.seconds, means.last = values["seconds"], values["last"]
+        if not ranks.is_first():
+            continue  # the first process continues the sums of all
+        means.count = values["count"]
         means.sums = {k: v.to(context.accelerator.device) for k, v in _under(other_tensors, f"tally/{role}/").items()}
     for role, plain in state["optimizers"].items():
         state_tensors.load_optimizer_tensors(runner.optimizer(role), _file(checkpoint, f"{OPTIMIZER}.{role}"), plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from kdrun import ranks
 from kdrun.config.model import ScratchConfig
 from kdrun.config.schema import RunConfig
 from kdrun.errors import Problem
@@ -14,21 +15,25 @@ PROCESS_COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WO
 """Environment variables in which launchers name the number of processes: torchrun and accelerate, MPI, Slurm."""
 THREADS_PER_CORE = 16
 """More threads than this per core only wait for each other, and OpenMP crashes at some number above."""
+MAX_DEVICES = 16
+"""Most processes on a machine with fewer cores; GPUs are counted when torch is loaded."""
 WIDTHS, INNER_WIDTHS = ("hidden_size", "d_model", "dim"), ("intermediate_size", "d_ff", "hidden_dim")
 BYTES_PER_PARAMETER = 4
 
 
 def machine_problems(config: RunConfig) -> Iterator[Problem]:
     """Problems with the environment of this process and with sizes that the machine cannot hold."""
-    for name in PROCESS_COUNTS:
+    by_torchrun = ranks.started_as()[1] > 1
+    for name in () if by_torchrun else PROCESS_COUNTS:
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) > 1:
             text = (
-                f"{name}={value}: {value} processes were started, and each would repeat the whole run; kdrun trains in "
-                f"one process: start kdrun without torchrun, srun -n or mpirun (or: env -u {name} kdrun …)"
+                f"{name}={value}: {value} processes were started, and each would repeat the whole run; start one "
+                f"process with runtime.devices={value}, or start them with torchrun (or: env -u {name} kdrun …)"
             )
             yield Problem(None, value, text)
             break
+    yield from _process_problems(config)
     most = THREADS_PER_CORE * (os.cpu_count() or 1)
     threads = config.runtime.threads
     if threads is not None and threads > most:
@@ -44,6 +49,26 @@ def machine_problems(config: RunConfig) -> Iterator[Problem]:
         section = getattr(config, role)
         if isinstance(section, ScratchConfig) and section.path is None:
             yield from _memory_problems(role, section)
+
+
+def _process_problems(config: RunConfig) -> Iterator[Problem]:
+    """More processes than cores, than torchrun started, or than the student's steps have micro-batches."""
+    devices, started, cores = config.runtime.devices, ranks.started_as()[1], os.cpu_count() or 1
+    if devices > max(cores, MAX_DEVICES):
+        yield Problem("runtime.devices", devices, f"runtime.devices={devices}: this machine has {cores} cores")
+    if started > 1 and devices not in (1, started):
+        text = f"runtime.devices={devices}, but torchrun started {started} processes; leave runtime.devices out"
+        yield Problem("runtime.devices", devices, text)
+    count, optim = max(devices, started), config.optim
+    accumulate, key = optim.gradient_accumulation_steps, "optim.gradient_accumulation_steps"
+    if count > accumulate:
+        smaller = max(1, optim.batch_size * accumulate // count)
+        text = (
+            f"{key}={accumulate}: {count} processes share the micro-batches of a step, so each needs at least one; "
+            f"with optim.batch_size={smaller} {key}={count} a step has {smaller * count} examples "
+            f"(now {optim.batch_size * accumulate})"
+        )
+        yield Problem(key, accumulate, text)
 
 
 def _memory_problems(role: str, section: ScratchConfig) -> Iterator[Problem]:

@@ -85,7 +85,7 @@ def cached_answers(bundle: ModelBundle, tokens: TokenizedSplit, evaluator: Evalu
         texts = [answer.text for answer in evaluator.outputs(bundle, tokens)]
         (folder / FILE).write_text(json.dumps(texts), encoding="utf-8")
 
-    return cache.fetch("answers", key, build, _read)[0]
+    return cache.fetch("answers", key, build, _read, together=True)[0]
 
 
 def _read(folder: Path) -> list[str]:

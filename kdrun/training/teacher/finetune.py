@@ -13,7 +13,7 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import registry
+from kdrun import ranks, registry
 from kdrun.config.model import PretrainedConfig
 from kdrun.config.optim import OptimConfig
 from kdrun.config.schema import RunConfig
@@ -180,9 +180,13 @@ def load_or_finetune(
         key |= {"lessons": training_set.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
     # also read back a teacher that was just trained, so that both runs use the same bytes
     teacher, hit = cache.fetch(
-        "teachers", key, build, lambda folder: _read(folder, bundle.name, context, options, training_set)
+        "teachers",
+        key,
+        build,
+        lambda folder: _read(folder, bundle.name, context, options, training_set),
+        together=options.finetune_optim.gradient_accumulation_steps >= ranks.size(),
     )
-    if checkpoints is not None:
+    if checkpoints is not None and ranks.is_first():
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
     for module in (teacher.bundle.model, *teacher.modules.values()):
         module.to(evaluation.accelerator.device).requires_grad_(False).eval()

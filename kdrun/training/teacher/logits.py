@@ -34,4 +34,7 @@ def cached_logits(bundle: ModelBundle, tokens: TokenizedSplit, teacher_evaluatio
             ),
         )
 
-    return cache.fetch("logits", key, build, lambda folder: np.load(folder / "logits.npy", mmap_mode="r"))[0]
+    def read(folder: Path) -> np.ndarray:
+        return np.load(folder / "logits.npy", mmap_mode="r")
+
+    return cache.fetch("logits", key, build, read, together=True)[0]

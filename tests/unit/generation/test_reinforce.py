@@ -80,10 +80,12 @@ def test_a_mean_over_samples_approaches_the_exact_gradient() -> None:
     assert max(float(e.abs().max()) for e in exact()) > 0.2  # so that the bound says something
 
 
-def test_the_baseline_moves_after_its_use() -> None:
-    baseline = MovingBaseline(0.75)
-    advantages = [baseline.use(torch.tensor([value, value + 2])) for value in (3.0, 7.0, 7.0)]
-    assert advantages == [4.0, 4.0, 5.0]
+def test_the_baseline_moves_once_per_step() -> None:
+    baseline, baselines = MovingBaseline(0.75), []
+    for micro_batches in ([3.0], [7.0], [6.0, 7.0], [7.0]):
+        baselines += [baseline.use(torch.tensor([value, value + 2])) for value in micro_batches]
+        baseline.update()
+    assert baselines == [4.0, 4.0, 5.0, 5.0, 5.625]
 
 
 def test_rewards_of_other_texts_are_refused() -> None:

@@ -1,0 +1,133 @@
+"""Entry point of the processes that compute a run together.
+
+`python -m kdrun.runs.member FOLDER` is started by `kdrun.runs.launch`; FOLDER holds the run's job. No process composes
+a config: the job carries the config that the starting process composed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from rich.console import Console as RichConsole
+
+from kdrun import progress, ranks, signals
+from kdrun.config.schema import RunConfig
+from kdrun.console import Console, log_to
+from kdrun.errors import ConfigError, KdrunError
+from kdrun.formatting import escape_control
+from kdrun.runs import launch
+from kdrun.runs.launch import Job
+from kdrun.runs.run_dir import RunDirectory
+from kdrun.storage import hub_offline
+from kdrun.storage.serialization import to_plain
+
+PARENT_CHECK_SECONDS = 0.2
+
+
+def main(folder: Path) -> int:
+    """Take part in the run of a folder's job.
+
+    Returns:
+        The exit code: 0 if the run ended as planned or by a signal, 1 after an error.
+    """
+    _end_with_parent()
+    job: Job = pickle.loads((folder / launch.JOB).read_bytes())  # noqa: S301 - by the process that started this one
+    try:
+        with signals.handle_signals():
+            if ranks.started_as()[0] == 0:
+                launch.write_outcome(folder, {"result": to_plain(_lead(job))})
+                launch.dismiss_members()
+            else:
+                follow()
+    except KeyboardInterrupt as stop:
+        launch.write_outcome(folder, {"stopped": str(stop)})
+    except Exception as error:  # noqa: BLE001 - the process that started this one raises it
+        if not isinstance(error, KdrunError):
+            traceback.print_exc()
+        problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else []
+        outcome = {"error": type(error).__name__, "message": str(error), "problems": problems}
+        launch.write_outcome(folder, outcome)
+        return 1
+    return 0
+
+
+def _lead(job: Job) -> object:
+    from kdrun.runs import runner
+
+    console, config = Console(), job.config
+    with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
+        return runner.compute(config, console, RunDirectory.attach(config, job.run_dir))
+
+
+def follow_first() -> int:
+    """Follow the first process under an outer torchrun.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        with signals.handle_signals():
+            follow()
+    except KeyboardInterrupt as stop:
+        return signals.exit_code(stop)
+    except KdrunError as error:
+        sys.stderr.write(f"process {ranks.started_as()[0]}: error: {escape_control(str(error))}\n")
+        return error.code
+    return 0
+
+
+def follow() -> None:
+    """Compute the runs that the first process starts, until it has no further one.
+
+    Raises:
+        Exception: an error of this process that the first one does not share.
+    """
+    ranks.join()
+    number = 0
+    while (job := ranks.receive(launch.run_key(number))) is not None:
+        try:
+            _follow_run(job)
+        except (Exception, KeyboardInterrupt):
+            try:  # an error of every process ends the run, not the processes
+                ranks.receive(launch.failed_key(number), launch.GRACE_SECONDS)
+            except (TimeoutError, KdrunError):
+                pass
+            else:
+                ranks.post(launch.left_key(number, ranks.rank()), True)
+                number += 1
+                continue
+            raise
+        number += 1
+
+
+def _follow_run(job: Job) -> None:
+    from kdrun.runs import runner
+
+    config: RunConfig = job.config
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(RichConsole(file=nowhere))
+        with hub_offline.offline_mode(config.offline), log_to(console):
+            runner.load_and_execute(config, console, job.command, RunDirectory.attach(config, job.run_dir))
+
+
+def _end_with_parent() -> None:
+    """Kill this process as soon as the process that started it ends, so that none outlives the run's lock."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

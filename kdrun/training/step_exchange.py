@@ -1,0 +1,76 @@
+"""Agree on an optimizer step between processes, and sum its gradients.
+
+Each process has the gradient of its own micro-batches, a sum over their examples. Divided by the number of examples of
+all processes, the sum of these gradients is the mean over the step's examples, however the micro-batches are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdrun import ranks
+
+NUM_FIELDS = 4
+
+
+@dataclass(frozen=True)
+class StepAgreement:
+    """Facts of a step that all processes agree on.
+
+    Attributes:
+        count: examples of the step in all processes.
+        signal: largest number of a signal that a process received; None if none did.
+        checkpoint_due: whether the first process's checkpoint is due.
+    """
+
+    count: int
+    signal: int | None = None
+    checkpoint_due: bool = False
+
+
+def agree_on_step(
+    parameters: Sequence[Tensor], count: int, error: Exception | None, signal: int | None, checkpoint_due: bool
+) -> StepAgreement:
+    """Agree with the other processes on a step, and sum the gradients of its parameters.
+
+    A parameter without a gradient in every process keeps none, so that the optimizer skips it as in one process.
+
+    Args:
+        parameters: those that the step updates, in the same order in every process.
+        count: examples of this process's micro-batches; 0 for a process without one.
+        error: error of this process in these micro-batches; None if there is none.
+        signal: number of a signal that this process received.
+        checkpoint_due: whether this process has a checkpoint to save.
+
+    Raises:
+        Exception: that of the first process that has one, in every process.
+    """
+    has_gradient = [float(p.grad is not None) for p in parameters]
+    fields = [float(count), float(error is not None), float(signal or 0), float(checkpoint_due)]
+    vectors = ranks.gather_vectors(torch.tensor([*fields, *has_gradient], dtype=torch.float64))
+    if bool(vectors[:, 1].any()):
+        _raise_first(error)
+    present = vectors[:, NUM_FIELDS:].any(dim=0).tolist()
+    _sum_gradients([p for p, is_present in zip(parameters, present, strict=True) if is_present])
+    number = int(vectors[:, 2].max())
+    return StepAgreement(int(vectors[:, 0].sum()), number or None, bool(vectors[0, 3]))
+
+
+def _raise_first(error: Exception | None) -> None:
+    errors = ranks.gather(None if error is None else ranks.portable_error(error))
+    first = next(index for index, item in enumerate(errors) if item is not None)
+    raise error if error is not None and first == ranks.rank() else errors[first]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def _sum_gradients(parameters: Sequence[Tensor]) -> None:
+    gradients: dict[torch.dtype, list[Tensor]] = {}
+    for p in parameters:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+        gradients.setdefault(p.grad.dtype, []).append(p.grad)
+    for tensors in gradients.values():
+        ranks.sum_tensors(tensors)
