@@ -68,7 +68,11 @@ def check_texts(problems: RowProblems, texts: list[pa.Array], where: np.ndarray)
 
     QQP as released has a few blank questions. They are kept like other examples, and noted.
     """
-    empty = [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts]
+    return empty_texts(problems, [_mask(pc.equal(pc.utf8_trim_whitespace(text), "")) for text in texts], where)
+
+
+def empty_texts(problems: RowProblems, empty: list[np.ndarray], where: np.ndarray) -> tuple[str, ...]:
+    """As `check_texts`, for masks of the empty texts of each column, [rows] each."""
     all_empty = np.logical_and.reduce(empty)
     problems.add(all_empty, where, iter(["the text is empty"] * problems.max_shown))
     half = int((np.logical_or.reduce(empty) & ~all_empty).sum())

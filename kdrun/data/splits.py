@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from kdrun import rng
+from kdrun.data import disk_table
 
 pc: Any = compute
 """Arrow's functions; Arrow defines them at run time, invisible to a type checker."""
@@ -25,6 +27,10 @@ NO_CLASS = -1
 """Class index of a row without a label, and every value of its label set; its score is NaN."""
 NO_NUMBER = -1
 """Row number of a row that is not part of the split of this name."""
+KEY_BYTES = 16
+"""Bytes of the hash by which texts are compared."""
+KEY_ROWS = 1 << 14
+"""Rows whose texts are hashed at a time."""
 SEPARATOR = "\x1f"
 """Joins the two texts of a pair for comparisons; occurs in no text."""
 
@@ -87,7 +93,7 @@ class Split:
 
     def select(self, indices: np.ndarray) -> Split:
         """These rows, in this order, as a new split with its own fingerprint."""
-        table = self.table.take(pa.array(indices))
+        table = disk_table.take(self.table, indices)
         numbers = np.asarray(indices) if self.row_numbers is None else self.row_numbers[indices]
         return dataclasses.replace(self, table=table, fingerprint=content_hash(table), row_numbers=numbers)
 
@@ -116,11 +122,24 @@ def make_split(
     columns = {
         key: pc.utf8_trim_whitespace(text.cast(pa.string())) for key, text in zip(TEXT_COLUMNS, texts, strict=False)
     }
+    return trimmed_split(name, pa.table(columns), labels, origin, notes, synthetic, domains)
+
+
+def trimmed_split(
+    name: str,
+    texts: pa.Table,
+    labels: pa.Array | pa.ChunkedArray | None,
+    origin: str,
+    notes: tuple[str, ...] = (),
+    synthetic: bool = False,
+    domains: pa.Array | pa.ChunkedArray | None = None,
+) -> Split:
+    """As `make_split`, for a table of `TEXT_COLUMNS` whose texts have no blanks at both ends."""
+    table = texts
     if labels is not None:
-        columns["label"] = _labels(labels)
+        table = table.append_column("label", _labels(labels))
     if domains is not None:
-        columns["domain"] = domains.cast(pa.int32())
-    table = pa.table(columns)
+        table = table.append_column("domain", domains.cast(pa.int32()))
     return Split(name, table, origin, content_hash(table), notes, synthetic)
 
 
@@ -176,6 +195,7 @@ def content_hash(table: pa.Table) -> str:
             state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
             for chunk in column.chunks:
                 state.update(_string_bytes(chunk))
+            disk_table.release_memory()
         elif pa.types.is_fixed_size_list(column.type):
             state.update(np.ascontiguousarray(_values_of_lists(column).to_numpy()).data)
         else:
@@ -227,13 +247,43 @@ def subset(split: Split, max_rows: int, seed: int) -> Split:
 
 
 def count_overlap(train: Split, dev: Split) -> int:
-    """The number of `dev` rows whose text(s) also appear in `train`, compared letter for letter."""
+    """The number of `dev` rows whose text(s) also appear in `train`."""
     return int(pc.sum(pc.is_in(text_keys(dev), value_set=text_keys(train))).as_py() or 0)
 
 
-def text_keys(split: Split) -> pa.ChunkedArray:
-    """The text(s) of each row as one string, to compare rows by, [rows]."""
-    text = split.table.column("text")
-    if not split.is_pair:
-        return text
-    return pc.binary_join_element_wise(text, split.table.column("text_pair"), SEPARATOR)
+def text_keys(split: Split) -> pa.FixedSizeBinaryArray:
+    """A hash of the text(s) of each row, to compare rows by: 16 bytes per row in memory, not its text, [rows]."""
+    texts = (text for start in range(0, split.num_rows, KEY_ROWS) for text in _joined_texts(split, start))
+    keys = text_key_array(texts, split.num_rows)
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(KEY_BYTES), split.num_rows, [None, pa.py_buffer(keys)])
+
+
+def text_key_array(texts: Iterable[str], count: int) -> np.ndarray:
+    """Hashes of the texts of rows (both texts of a pair, joined by `SEPARATOR`), [rows] of 16 bytes."""
+    return np.fromiter(map(_text_key, texts), dtype=f"S{KEY_BYTES}", count=count)
+
+
+def _text_key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def _joined_texts(split: Split, start: int) -> list[str]:
+    """The texts of some rows, those of a pair as one string."""
+    rows = split.table.slice(start, KEY_ROWS)
+    texts = rows.column("text")
+    if split.is_pair:
+        texts = pc.binary_join_element_wise(texts, rows.column("text_pair"), SEPARATOR)
+    if start:
+        disk_table.release_memory()
+    return texts.to_pylist()
+
+
+def distinct_texts(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """A number per different text, and the first row of each.
+
+    Returns:
+        The number of each row's text, [rows]; the first row with each text, [texts].
+    """
+    codes = text_keys(split).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    _, first = np.unique(codes, return_index=True)
+    return codes, first

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import pyarrow as pa
 
 from kdrun import progress
 from kdrun.config.prompt_template import PromptTemplate
-from kdrun.data import prompt_tokenization, template_tokenization
+from kdrun.data import disk_table, prompt_tokenization, template_tokenization
+from kdrun.data.disk_table import Spool
 from kdrun.data.splits import TEXT_COLUMNS, Split
 from kdrun.errors import ModelError
 from kdrun.storage import cache, hashing
@@ -27,6 +27,8 @@ FORMAT = 1
 CHUNK_ROWS = 8192
 """Rows tokenized at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
+RELEASE_EVERY = 8
+"""Chunks after which memory that is not in use is given back."""
 FILE = "tokens.arrow"
 TRUNCATED = b"truncated"
 """Key of the file's metadata: the number of rows that the length limit cut."""
@@ -185,7 +187,7 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Prompts = (
     table, _ = cache.fetch(
         "tokens",
         key,
-        lambda work: _write(work / FILE, _columns(_track(text_tokenizer.chunks(split), split))),
+        lambda work: disk_table.write_batch(work / FILE, _columns(_track(text_tokenizer.chunks(split), split))),
         lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
     )
     return text_tokenizer.to_split(table, hashing.digest(key)[:24])
@@ -238,17 +240,25 @@ def _copy(tokenizer: Any) -> Tokenizer:
 
 
 def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
-    """Chunks of rows as one record batch, so that each column is contiguous."""
-    pieces: dict[str, list[np.ndarray]] = {}
+    """Chunks of rows as one record batch, so that each column is contiguous; long columns are on disk."""
+    lengths, num_truncated = [np.zeros(0, np.int32)], 0
+    spools: dict[str, Spool] = {}
+    types: dict[str, pa.DataType] = {}
     for chunk in chunks:
+        lengths.append(chunk.pop("lengths"))
+        num_truncated += int(chunk.pop("truncated").sum())
         for name, values in chunk.items():
-            pieces.setdefault(name, []).append(values)
-    lengths, truncated = np.concatenate(pieces.pop("lengths")), np.concatenate(pieces.pop("truncated"))
-    offsets = pa.array(row_offsets(lengths))
-    columns = {
-        name: pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(parts))) for name, parts in pieces.items()
-    }
-    return pa.RecordBatch.from_pydict(columns, metadata={TRUNCATED: str(int(truncated.sum()))})
+            spools.setdefault(name, Spool()).write(values)
+            types[name] = pa.from_numpy_dtype(values.dtype)
+        if len(lengths) % RELEASE_EVERY == 0:
+            disk_table.release_memory()
+    offsets = pa.array(row_offsets(np.concatenate(lengths)))
+    columns = {}
+    for name, spool in spools.items():
+        data, size = spool.finish(), types[name].bit_width // 8
+        values = pa.Array.from_buffers(types[name], data.size // size, [None, data])
+        columns[name] = pa.LargeListArray.from_arrays(offsets, values)
+    return pa.RecordBatch.from_pydict(columns, metadata={TRUNCATED: str(num_truncated)})
 
 
 def row_offsets(lengths: np.ndarray) -> np.ndarray:
@@ -260,13 +270,9 @@ def _track(chunks: Iterator[dict[str, np.ndarray]], split: Split) -> Iterator[di
     """Yield the chunks of a split, and report the progress."""
     with progress.track(f"tokenizing {split.name}", split.num_rows) as activity:
         for chunk in chunks:
+            num_rows = len(chunk["lengths"])
             yield chunk
-            activity.advance(len(chunk["lengths"]))
-
-
-def _write(path: Path, batch: pa.RecordBatch) -> None:
-    with pa.ipc.new_file(str(path), batch.schema) as writer:
-        writer.write_batch(batch)
+            activity.advance(num_rows)
 
 
 def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict[str, np.ndarray]]:

@@ -141,8 +141,8 @@ class TeacherResult:
 
     Attributes:
         bundle: the frozen model; None for a recorded teacher.
-        outputs: split → its outputs on the dev rows; empty in a dry run, and without splits that a recorded teacher
-            does not cover.
+        outputs: split → its outputs on the dev rows; of the splits evaluated during training, and at the end of a run
+            of all; empty in a dry run, and without splits that a recorded teacher does not cover.
         scores: scores of these outputs, of a split without outputs None per metric; None in a dry run.
         modules: modules besides the model that methods use, by role.
         rows_read: number of distinct rows of its fine-tuning, by domain or as `all`; None if an older cache entry

@@ -94,10 +94,12 @@ def _print_header(run: PreparedRun) -> None:
 
 
 def _write(run: PreparedRun, request: LabelRequest, names: Sequence[str]) -> None:
-    teacher = teacher_stage.prepare_teacher(run)
-    bundle = teacher.bundle
+    prepared = teacher_stage.prepare_teacher(run)
+    bundle = prepared.bundle
     assert bundle is not None
     run, total = run.with_teacher(bundle), 0
+    teacher = teacher_stage.score_held_out(run, prepared)
+    assert teacher is not None
     facts = {"teacher": bundle.name, "fingerprint": bundle.fingerprint, "metrics": teacher.scores}
     facts |= {"kdrun": __version__, "command": request.command}
     with writer.open_writer(request.output, run.config.task, facts) as file:

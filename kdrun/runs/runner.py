@@ -209,7 +209,7 @@ def _finish(
 ) -> RunResult:
     """Score and export the trained student; the first process does so alone."""
     scores = run.evaluator.score(outputs) | extra_evaluation.score_extra_splits(run, "student", extras)
-    teacher = extra_evaluation.with_extra_scores(run, teacher, extras)
+    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher), extras)
     summary.print_notes(run, "student", outputs)
     _write_student(run, teacher, outputs)
     generated = export_generated_text(run, method, loader, teacher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,8 @@ from kdrun.training.teacher import answers, embeddings, finetune, quality
 def prepare_teacher(run: PreparedRun) -> TeacherResult:
     """Fine-tune the teacher or load it from the cache, evaluate it, and refuse one that is too weak.
 
-    A dry run uses the teacher as it was built, without scores.
+    It is evaluated on the splits that are evaluated during training; `score_held_out` adds the others at the end of the
+    run. A dry run uses the teacher as it was built, without scores.
 
     Raises:
         ConfigError: a domain strategy is configured, and the teacher is not to be fine-tuned.
@@ -55,12 +56,12 @@ def prepare_teacher(run: PreparedRun) -> TeacherResult:
 
 
 def _evaluate(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:
-    """Score the teacher on the dev rows.
+    """Score the teacher on the splits that are evaluated during training.
 
     Raises:
         TrainingError: the teacher is too weak to distill from.
     """
-    outputs = build.teacher_evaluation(run).outputs(bundle)
+    outputs = build.teacher_evaluation(run).outputs(bundle, run.config.task.eval_splits_during_training)
     scores = run.evaluator.score(outputs)
     _check(run, outputs, scores)
     return replace(teacher, outputs=outputs, scores=scores)
@@ -76,19 +77,51 @@ def _check(run: PreparedRun, outputs: Mapping[str, Outputs], scores: Scores) -> 
 
 
 def _score_recorded(run: PreparedRun, recorded: RecordedTeacher) -> TeacherResult:
-    """Score a recorded teacher on the dev splits that its files cover; the metrics of the others are None.
+    """Score a recorded teacher on the splits that are evaluated during training.
 
     Raises:
         TrainingError: the teacher is too weak to distill from.
     """
-    outputs, splits = recorded.dev_logits, run.config.task.dev_splits
-    scores = run.evaluator.score(outputs)
-    unknown = run.evaluator.majority_baseline()
-    for split in recorded.uncovered:
-        scores[split] = dict.fromkeys(unknown[split])
-    if splits[0] in outputs:
+    outputs, scores = _recorded_scores(run, recorded, run.config.task.eval_splits_during_training)
+    if run.config.task.dev_splits[0] in outputs:
         _check(run, outputs, scores)
-    return TeacherResult(None, outputs, {split: scores[split] for split in splits}, rows_read=None)
+    return TeacherResult(None, outputs, scores, rows_read=None)
+
+
+def _recorded_scores(
+    run: PreparedRun, recorded: RecordedTeacher, splits: Sequence[str]
+) -> tuple[dict[str, Outputs], Scores]:
+    """Outputs and scores of a recorded teacher; the metrics of splits that its files do not cover are None."""
+    outputs = {split: recorded.dev_logits[split] for split in splits if split in recorded.dev_logits}
+    scores = run.evaluator.score(outputs)
+    unknown = {split: dict.fromkeys(run.evaluator.split_baseline(split)) for split in splits if split not in outputs}
+    return outputs, {split: (scores | unknown)[split] for split in splits}
+
+
+def score_held_out(run: PreparedRun, teacher: TeacherResult | None) -> TeacherResult | None:
+    """The teacher's result with the splits that are not evaluated during training, for the end of a run.
+
+    Args:
+        run: the run after the student's training.
+        teacher: the teacher's result; None without a teacher.
+    """
+    task = run.config.task
+    splits = [split for split in task.dev_splits if split not in task.eval_splits_during_training]
+    if teacher is None or teacher.scores is None or not splits:
+        return teacher
+    if run.recorded is not None:
+        outputs, scores = _recorded_scores(run, run.recorded, splits)
+    else:
+        outputs = build.teacher_evaluation(run).outputs(run.roles["teacher"], splits)
+        scores = run.evaluator.score(outputs)
+    summary.print_notes(run, "teacher", outputs)
+    outputs, scores = {**teacher.outputs, **outputs}, teacher.scores | scores
+    in_order = [split for split in task.dev_splits if split in outputs]
+    return replace(
+        teacher,
+        outputs={split: outputs[split] for split in in_order},
+        scores={split: scores[split] for split in task.dev_splits},
+    )
 
 
 def _with_placeholders(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:

@@ -125,7 +125,7 @@ def _of_all_processes(
 def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, bool]:
     """The folder of a valid entry, marked as used, and whether the entry already existed."""
     folder = cache_root() / namespace / digest(key)[:24]
-    _make_writable(folder.parent)
+    make_writable(folder.parent)
     with _locked(folder):
         if folder.exists():
             problem = _new_problem(folder, key)
@@ -180,7 +180,12 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make_writable(folder: Path) -> None:
+def make_writable(folder: Path) -> None:
+    """Create a folder of the cache.
+
+    Raises:
+        PathError: it cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

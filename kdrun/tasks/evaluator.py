@@ -74,10 +74,11 @@ class Evaluator:
 
     def majority_baseline(self) -> Scores:
         """The metrics of the best constant prediction on every split."""
-        return {
-            split: self.task_type.majority_baseline(labels, self.domains.get(split))
-            for split, labels in self.labels.items()
-        }
+        return {split: self.split_baseline(split) for split in self.labels}
+
+    def split_baseline(self, split: str) -> dict[str, float | None]:
+        """The metrics of the best constant prediction on one split."""
+        return self.task_type.majority_baseline(self.labels[split], self.domains.get(split))
 
     def headline(self, scores: Scores) -> float | None:
         """The task's headline metric on its first dev split, which chooses checkpoints."""

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from kdrun.config import compose
 from kdrun.config.saved_config import expand_config
 from kdrun.errors import ConfigError
 from kdrun.runs import runner
+from kdrun.tasks.evaluator import Evaluator
 from tests.helpers.runs import Finished, finish, read_lines, smoke_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,14 +48,55 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class SpiedLabels(dict[str, Any]):
+    """Labels by split that record which split is read, in order with other events."""
+
+    events: ClassVar[list[str]] = []
+
+    def __getitem__(self, split: str) -> Any:
+        self.events.append(split)
+        return super().__getitem__(split)
+
+
+def spy_on_labels(patch: pytest.MonkeyPatch) -> None:
+    """Record the splits whose labels an evaluator reads, and the end of the student's training."""
+    make, train = Evaluator.for_splits, runner.train_student
+
+    def make_spied(*args: Any) -> Evaluator:
+        evaluator = make(*args)
+        return replace(evaluator, labels=SpiedLabels(evaluator.labels))
+
+    def train_and_record(*args: Any) -> Any:
+        result = train(*args)
+        SpiedLabels.events.append("end of training")
+        return result
+
+    patch.setattr(Evaluator, "for_splits", make_spied)
+    patch.setattr(runner, "train_student", train_and_record)
+
+
 @pytest.fixture(scope="module")
 def mixed(files: Path, shared_cache: Path) -> Finished:
     """A finished run of kd on labeled and unlabeled rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDRUN_CACHE", str(shared_cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        spy_on_labels(patch)
         words = overrides(files, "method=kd", f"data.unlabelled={files}/more.txt", f"run_dir={files}/run")
         return finish(smoke_config(files, *words, "optim.steps=16"))
+
+
+@pytest.mark.usefixtures("mixed")
+def test_no_model_is_scored_on_the_test_rows_before_the_end_of_training() -> None:
+    events = SpiedLabels.events
+    end = events.index("end of training")
+    assert set(events[:end]) == {"dev"}
+    assert "test" in events[end:]
+
+
+def test_teacher_and_student_have_scores_of_all_splits(mixed: Finished) -> None:
+    assert list(mixed.result["teacher"]["metrics"]) == list(mixed.result["student"]["metrics"]) == ["dev", "test"]
+    assert all("teacher_prediction" in line for line in read_lines(mixed.run_dir / "predictions.jsonl"))
 
 
 def test_a_run_reads_labeled_and_unlabeled_rows(mixed: Finished) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from kdrun.data.text_files import HEAD, check_head, latin_remedy
 from kdrun.errors import DataError
 
-BLOCK = 1 << 24
+BLOCK = 1 << 22
 """Bytes read at a time."""
 BOM = codecs.BOM_UTF8
 QUOTE = ord('"')

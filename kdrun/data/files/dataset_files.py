@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kdrun.config.data import FilesDataConfig
 from kdrun.config.task import TaskConfig
-from kdrun.data import hub_datasets
+from kdrun.data import disk_table, hub_datasets
 from kdrun.data.files.columns import Columns, choose_columns
 from kdrun.data.files.drawn_splits import draw_splits
 from kdrun.data.files.open_file import (
@@ -27,7 +27,7 @@ from kdrun.data.files.open_file import (
 from kdrun.data.files.rows import FileRows, labeled_split, read_rows
 from kdrun.data.files.table_file import TableFile
 from kdrun.data.files.task_facts import answer_notes, with_answers, with_defaults
-from kdrun.data.splits import UNLABELED, Split, make_split, pc, subset, text_keys
+from kdrun.data.splits import UNLABELED, Split, distinct_texts, pc, subset, text_keys, trimmed_split
 from kdrun.errors import ConfigError, DataError, did_you_mean
 from kdrun.formatting import plural
 from kdrun.storage.hashing import digest
@@ -69,6 +69,7 @@ def load_own_data(config: FilesDataConfig, task: TaskConfig) -> OwnData:
         data = _Reader(config, task).read()
         _loaded.clear()  # rows of one run at a time
         _loaded[key] = _loaded[_key(config, data.task)] = data
+        disk_table.release_memory()
     return _loaded[key]
 
 
@@ -237,13 +238,11 @@ class _Reader:
                 f"labeled rows have {len(columns.text)} ({', '.join(columns.text)}); rename its columns"
             )
         rows = read_rows(file, Columns(chosen, []))
-        split = make_split(UNLABELED, list(rows.texts), None, file.origin, rows.notes)
-        keys = text_keys(split)
-        known = pa.concat_arrays([chunk for part in labeled.values() for chunk in _chunks(text_keys(part))])
-        is_new = ~pc.is_in(keys, value_set=known).to_numpy()
-        _, first = np.unique(_chunked(keys).dictionary_encode().combine_chunks().indices.to_numpy(), return_index=True)
+        split = trimmed_split(UNLABELED, rows.texts, None, file.origin, rows.notes)
+        known = pa.concat_arrays([text_keys(part) for part in labeled.values()])
+        is_new = ~pc.is_in(text_keys(split), value_set=known).to_numpy(zero_copy_only=False)
         is_first = np.zeros(split.num_rows, bool)
-        is_first[first] = True
+        is_first[distinct_texts(split)[1]] = True
         keep, notes = np.flatnonzero(is_new & is_first), list(split.notes)
         if not len(keep):
             raise DataError(f"data.unlabelled={path}: every text is in a labeled split too, so it adds nothing")
@@ -269,11 +268,3 @@ def _as_list(label: Any) -> list[str]:
     if label is None:
         return []
     return [label] if isinstance(label, str) else [str(name) for name in label]
-
-
-def _chunked(column: Any) -> pa.ChunkedArray:
-    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-
-
-def _chunks(column: Any) -> list[pa.Array]:
-    return _chunked(column).chunks

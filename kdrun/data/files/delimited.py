@@ -10,17 +10,12 @@ import pyarrow as pa
 from pyarrow import csv
 
 from kdrun.data.files.byte_checks import check_bytes
-from kdrun.data.files.table_file import TableFile, reading, unique_names
+from kdrun.data.files.table_file import BLOCKS, TableFile, in_blocks, reading, unique_names
 from kdrun.errors import DataError
 from kdrun.formatting import escape_control
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 """Name in a config → delimiter."""
-BLOCK = 1 << 22
-"""Bytes that Arrow parses at a time; a row that is longer needs a larger block."""
-MAX_BLOCK = (1 << 31) - 1
-STREAM_BLOCK = 1 << 24
-"""Bytes in memory at a time where rows are read in batches."""
 MAX_COLUMNS = 4096
 MAX_SHOWN = 5
 LONG_HEADER = 200
@@ -78,7 +73,7 @@ class DelimitedFile(TableFile):
         """The fields of the first line."""
         names = [f"f{index}" for index in range(MAX_COLUMNS)]
         convert = _convert(names)
-        for size in (1 << 16, BLOCK, MAX_BLOCK):
+        for size in (1 << 16, *BLOCKS):
             options = csv.ReadOptions(autogenerate_column_names=True, block_size=size, use_threads=False)
             try:
                 with csv.open_csv(self._path, options, _parse(delimiter, quote, lambda row: "skip"), convert) as reader:
@@ -87,69 +82,42 @@ class DelimitedFile(TableFile):
             except (pa.ArrowInvalid, StopIteration) as error:
                 if "straddling" not in str(error):
                     raise DataError(f"{self.origin} has no header line: {error}") from error
-        raise DataError(f"{self.origin} has a row of more than {MAX_BLOCK} bytes")
+        raise DataError(f"{self.origin} has a row of more than {BLOCKS[-1]} bytes")
 
-    def _read(self, names: Sequence[str]) -> pa.Table:
-        table = self._parsed(names, threads=True)
-        columns = [table.column(f"f{self._names.index(name)}") for name in names]
-        if self._num_lines == table.num_rows + 1:
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        return pa.schema([(name, pa.string()) for name in names])
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        num_rows = 0
+        for batch in in_blocks(lambda size: self._parsed(names, size)):
+            num_rows += batch.num_rows
+            yield batch
+        if self._num_lines == num_rows + 1:
             self.unit, self.first = "line", 2
-        return pa.table(columns, names=list(names))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All columns in batches of rows; a row is at most as long as `STREAM_BLOCK`.
+    def _parsed(self, names: Sequence[str], block: int) -> Iterator[pa.RecordBatch]:
+        """The columns of these names, parsed in blocks of a size in bytes.
 
         Raises:
-            DataError: two columns have one name, or rows have another number of fields than the header.
+            DataError: rows have another number of fields than the header.
         """
-        self.check_names(self._names)
         wrong: list[Any] = []
 
         def refuse(row: Any) -> str:
             wrong.append(row)
             return "skip"
 
-        read = csv.ReadOptions(
-            column_names=self._names, skip_rows_after_names=1, block_size=STREAM_BLOCK, use_threads=False
-        )
+        all_names = [f"f{index}" for index in range(len(self._names))]  # names may repeat
+        columns = [f"f{self._names.index(name)}" for name in names]
+        # only one thread counts rows
+        read = csv.ReadOptions(column_names=all_names, skip_rows_after_names=1, block_size=block, use_threads=False)
         parse = _parse(self._delimiter, self._quote, refuse)
-        with reading(self.origin):
-            for batch in csv.open_csv(self._path, read, parse, _convert(self._names)):
-                if wrong:
-                    break
-                yield batch
+        with csv.open_csv(self._path, read, parse, _convert(all_names, columns)) as reader:
+            for batch in reader:
+                if not wrong:
+                    yield batch.rename_columns(list(names))
         if wrong:
             self._refuse(wrong)
-
-    def _parsed(self, names: Sequence[str], threads: bool) -> pa.Table:
-        """The columns of these names, called `f0`, `f1`, … by their position."""
-        wrong: list[Any] = []
-
-        def refuse(row: Any) -> str:
-            wrong.append(row)
-            return "skip"
-
-        all_names = [f"f{index}" for index in range(len(self._names))]
-        columns = [f"f{self._names.index(name)}" for name in names]
-        for size in (BLOCK, MAX_BLOCK):
-            read = csv.ReadOptions(
-                column_names=all_names, skip_rows_after_names=1, block_size=size, use_threads=threads
-            )
-            try:
-                table = csv.read_csv(
-                    self._path, read, _parse(self._delimiter, self._quote, refuse), _convert(all_names, columns)
-                )
-            except pa.ArrowInvalid as error:
-                if "straddling" not in str(error) or size == MAX_BLOCK:
-                    raise
-                wrong.clear()
-                continue
-            if wrong and threads:  # only one thread counts rows
-                return self._parsed(names, threads=False)
-            if wrong:
-                self._refuse(wrong)
-            return table
-        raise AssertionError("the last size returns or raises")
 
     def _refuse(self, wrong: list[Any]) -> None:
         """Refuse rows with another number of fields than the header."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kdrun import rng
-from kdrun.data.splits import Split, text_keys
+from kdrun.data.splits import Split, distinct_texts
 from kdrun.data.stratified import strata_of, stratified_order
 from kdrun.errors import DataError
 from kdrun.formatting import percent, plural
@@ -33,9 +33,7 @@ def draw_splits(train: Split, fractions: Mapping[str, float], seed: int) -> dict
     Raises:
         DataError: a split would have fewer than two rows, or the training rows none.
     """
-    column = text_keys(train)
-    codes = column.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    _, first = np.unique(codes, return_index=True)
+    codes, first = distinct_texts(train)
     first = np.sort(first)
     strata, free, rows = strata_of(train), first, {}
     for name, fraction in fractions.items():

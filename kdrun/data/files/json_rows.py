@@ -10,15 +10,13 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from kdrun.data.files.byte_checks import BOM, check_bytes
-from kdrun.data.files.table_file import ArrowTable, TableFile, is_text, reading
+from kdrun.data.files.table_file import BLOCKS, ArrowTable, TableFile, in_blocks, is_text, reading
 from kdrun.data.row_checks import RowProblems
 from kdrun.errors import DataError
 from kdrun.storage import json_reader
 
 HEAD = 1 << 20
 """Bytes at the start of a file that tell the columns."""
-BLOCK = 1 << 22
-MAX_BLOCK = (1 << 31) - 1
 
 
 def open_json(path: Path) -> TableFile:
@@ -60,12 +58,12 @@ class JsonLinesFile(TableFile):
     def __init__(self, path: Path, num_lines: int) -> None:
         self._path, self.origin, self._num_lines = path, path.name, num_lines
         self._last_error: Exception | None = None
-        self._schema = self._head_schema()
+        self._head, self._types = self._head_schema(), dict[tuple[str, ...], pa.Schema]()
 
     @property
     def column_names(self) -> list[str]:
         """The keys of the first rows."""
-        return self._schema.names
+        return self._head.names
 
     def _head_schema(self) -> pa.Schema:
         """The columns of the first rows; text that looks like a date is text."""
@@ -81,33 +79,71 @@ class JsonLinesFile(TableFile):
         fields = [pa.field(f.name, pa.string()) if pa.types.is_timestamp(f.type) else f for f in schema]
         return pa.schema(fields)
 
-    def _read(self, names: Sequence[str]) -> pa.Table:
-        typed = [self._schema.field(name) for name in names]
-        exact = pa.schema([field for field in typed if not pa.types.is_null(field.type)])
-        if len(exact) == len(typed):
-            table = self._try(exact, "ignore")
-            if table is not None:
-                return self._numbered(table)
-        # numbers may become floats further down; text stays text
-        texts = pa.schema([field for field in typed if is_text(field.type)])
-        table = self._try(texts, "infer")
-        return self._numbered(table if table is not None else self._refuse())
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        """Types that fit all rows: those of the first rows, else of all of them.
 
-    def _numbered(self, table: pa.Table) -> pa.Table:
-        if table.num_rows == self._num_lines:
+        Raises:
+            DataError: a line is no JSON object, or has another type of value than the lines before.
+        """
+        key = tuple(names)
+        if key not in self._types:
+            first = pa.schema([self._head.field(name) for name in names])
+            is_complete = not any(pa.types.is_null(field.type) for field in first)
+            self._types[key] = first if is_complete and self._fits(first) else self._wider(first)
+        return self._types[key]
+
+    def _fits(self, schema: pa.Schema) -> bool:
+        """Whether all rows have these types."""
+        try:
+            for _ in self._parsed(schema):
+                pass
+        except pa.ArrowException as error:
+            self._last_error = error
+            return False
+        return True
+
+    def _wider(self, first: pa.Schema) -> pa.Schema:
+        """Types of all rows: numbers may become floats below the first rows; text stays text."""
+        texts = pa.schema([field for field in first if is_text(field.type)])
+        schema = pa.schema([])
+        try:
+            for block in self._blocks():
+                options = arrow_json.ReadOptions(use_threads=False, block_size=max(len(block), 1))
+                parse = arrow_json.ParseOptions(explicit_schema=texts, unexpected_field_behavior="infer")
+                types = arrow_json.read_json(pa.BufferReader(block), options, parse).schema
+                types = pa.schema([field for field in types if field.name in first.names])
+                schema = pa.unify_schemas([schema, types], promote_options="permissive")
+        except pa.ArrowException as error:
+            self._last_error = error
+            self._refuse()
+        wider = pa.schema([schema.field(name) for name in first.names])
+        return wider if self._fits(wider) else self._refuse()
+
+    def _blocks(self) -> Iterator[bytes]:
+        """The lines of the file, many at a time."""
+        with self._path.open("rb") as file:
+            while lines := file.readlines(BLOCKS[0]):
+                block = b"".join(lines).removeprefix(BOM)
+                if block.strip():
+                    yield block
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        num_rows = 0
+        for batch in self._parsed(self._schema(names)):
+            num_rows += batch.num_rows
+            yield batch
+        if num_rows == self._num_lines:
             self.unit = "line"
-        return table
 
-    def _try(self, schema: pa.Schema, unexpected: str) -> pa.Table | None:
-        parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
-        for size in (BLOCK, MAX_BLOCK):
-            try:
-                return arrow_json.read_json(self._path, arrow_json.ReadOptions(block_size=size), parse)
-            except pa.ArrowInvalid as error:
-                self._last_error = error
-                if "straddling" not in str(error):
-                    return None
-        return None
+    def _parsed(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The columns of a schema; a row that is longer than a block is read again in a larger one."""
+        parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+
+        def read(size: int) -> Iterator[pa.RecordBatch]:
+            options = arrow_json.ReadOptions(use_threads=False, block_size=size)
+            return arrow_json.open_json(self._path, options, parse)
+
+        return in_blocks(read)
 
     def _refuse(self) -> Any:
         """Name the lines that are no JSON object, or have another type of value than the lines before.

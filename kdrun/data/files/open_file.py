@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,19 +87,35 @@ def open_texts(path: Path, key: str, delimiter: str | None = None) -> TableFile:
     """
     if path.is_file() and path.suffix.lower() in TEXT:
         check_bytes(path, path.name)
-        with reading(path.name):
-            return ArrowTable(_lines(path), path.name, unit="line")
+        return TextLines(path)
     return open_file(path, key, delimiter)
 
 
-def _lines(path: Path) -> pa.Table:
-    """The lines of a file as the column `text`; a line with the control character 1 is refused."""
-    return csv.read_csv(
-        path,
-        csv.ReadOptions(column_names=["text"], block_size=1 << 24),
-        csv.ParseOptions(delimiter="\x01", quote_char=False, ignore_empty_lines=False),
-        csv.ConvertOptions(column_types={"text": pa.string()}, strings_can_be_null=False),
-    )
+class TextLines(TableFile):
+    """The lines of a text file as the column `text`; a line with the control character 1 is refused.
+
+    Args:
+        path: the file.
+    """
+
+    unit = "line"
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.origin = path, path.name
+
+    @property
+    def column_names(self) -> list[str]:
+        """The column `text`."""
+        return ["text"]
+
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        return pa.schema([(name, pa.string()) for name in names])
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        read = csv.ReadOptions(column_names=self.column_names, block_size=1 << 24, use_threads=False)
+        parse = csv.ParseOptions(delimiter="\x01", quote_char=False, ignore_empty_lines=False)
+        convert = csv.ConvertOptions(column_types={"text": pa.string()}, strings_can_be_null=False)
+        yield from csv.open_csv(self._path, read, parse, convert)
 
 
 class ParquetFile(TableFile):
@@ -132,14 +148,11 @@ class ParquetFile(TableFile):
         """Types of the columns."""
         return {field.name: field.type for field in self._file.schema_arrow}
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All columns in batches of rows."""
-        self.check_names(self.column_names)
-        with reading(self.origin):
-            yield from self._file.iter_batches(BATCH_ROWS)
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        return pa.schema([self._file.schema_arrow.field(name) for name in names])
 
-    def _read(self, names: Any) -> pa.Table:
-        return self._file.read(columns=list(names))
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from self._file.iter_batches(BATCH_ROWS, columns=list(names))
 
 
 def open_splits(folder: Path) -> dict[str, TableFile] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig, TaskKind
+from kdrun.data import disk_table
 from kdrun.data.files.columns import Columns
 from kdrun.data.files.labels import LabelCells, class_indices, read_cells, score_values
-from kdrun.data.files.table_file import TableFile, is_text
-from kdrun.data.row_checks import RowProblems, check_texts
-from kdrun.data.splits import SEPARATOR, Split, label_sets, make_split, pc
+from kdrun.data.files.table_file import TableFile
+from kdrun.data.files.text_reader import TextReader
+from kdrun.data.row_checks import RowProblems
+from kdrun.data.splits import Split, distinct_texts, label_sets, pc, trimmed_split
 from kdrun.errors import DataError, did_you_mean
 from kdrun.formatting import escape_control, plural
 
@@ -26,14 +29,14 @@ class FileRows:
     """Texts and label cells of a file, without rows that have no value at all.
 
     Attributes:
-        texts: one column of strings, or two for pairs.
+        texts: the columns `text`, and `text_pair` of pairs, without blanks at both ends; on disk if they are large.
         labels: the labels; None for unlabeled rows.
         numbers: number of each row in messages.
         file: the file.
         notes: remarks for readers of a result, as sentences.
     """
 
-    texts: list[pa.Array]
+    texts: pa.Table
     labels: LabelCells | None
     numbers: np.ndarray
     file: TableFile
@@ -46,69 +49,43 @@ class FileRows:
 
 
 def read_rows(file: TableFile, columns: Columns) -> FileRows:
-    """The rows of a file.
+    """The rows of a file, read in batches.
 
     Raises:
         DataError: a column is missing or has no text, or a row lacks its text or its label; up to five rows are named.
     """
-    table = file.read(columns.names)
-    numbers = np.arange(file.first, file.first + table.num_rows)
-    texts = [_text_column(file, table, name) for name in columns.text]
-    labels = read_cells(file, table, columns.label, numbers) if columns.label else None
-    has_text = np.logical_or.reduce([_has_text(text) for text in texts])
-    is_blank = ~has_text
+    reader = TextReader(file, columns)
+    texts = disk_table.collect(reader.batches(), reader.schema)
+    numbers = np.arange(file.first, file.first + texts.num_rows)
+    labels = read_cells(file, reader.label_table(), columns.label, numbers) if columns.label else None
+    faults = reader.faults()
+    is_blank = faults.is_blank.copy()
     if labels is not None and len(columns.label) == 1:
         is_blank &= labels.cells.is_null().to_numpy(zero_copy_only=False)
     notes = (*file.notes,)
     if is_blank.any():
-        rows, keep = plural(int(is_blank.sum()), "blank row"), pa.array(~is_blank)
+        rows = plural(int(is_blank.sum()), "blank row")
         notes += (f"{file.origin}: {rows} left out, the first on {file.unit} {numbers[is_blank][0]}",)
-        texts, numbers = [text.filter(keep) for text in texts], numbers[~is_blank]
+        texts, numbers, faults = (
+            disk_table.take(texts, np.flatnonzero(~is_blank)),
+            numbers[~is_blank],
+            faults[~is_blank],
+        )
         if labels is not None:
-            labels = LabelCells(labels.cells.filter(keep), labels.columns, labels.class_names)
+            labels = LabelCells(labels.cells.filter(pa.array(~is_blank)), labels.columns, labels.class_names)
     if not len(numbers):
         raise DataError(
             f"{file.origin} has no rows below its header" if file.first == 2 else f"{file.origin} has no rows"
         )
     problems = RowProblems(file.origin)
-    notes += _check_texts(problems, texts, columns.text, numbers)
+    notes += faults.report(problems, columns.text, numbers)
     if labels is not None:
         missing = labels.cells.is_null().to_numpy(zero_copy_only=False)
         problems.add(
             missing, numbers, iter([f"the label ({', '.join(columns.label)}) is missing"] * problems.max_shown)
         )
     problems.raise_if_any(file.unit)
-    return FileRows([pc.fill_null(text, "") for text in texts], labels, numbers, file, notes)
-
-
-def _text_column(file: TableFile, table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
-    if pa.types.is_null(column.type):
-        column = column.cast(pa.string())
-    if not is_text(column.type):
-        raise DataError(
-            f"{file.origin}: the text column {name!r} has values of type {column.type}; choose a column of text "
-            "with 'task.text=[COLUMN]'"
-        )
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _has_text(texts: pa.Array) -> np.ndarray:
-    filled = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(texts), ""), False)
-    return filled.to_numpy(zero_copy_only=False)
-
-
-def _check_texts(
-    problems: RowProblems, texts: list[pa.Array], names: list[str], numbers: np.ndarray
-) -> tuple[str, ...]:
-    """Refuse rows without text, missing texts of pairs, and NUL characters."""
-    for name, text in zip(names, texts, strict=True):
-        has_nul = pc.fill_null(pc.match_substring(text, "\0"), False).to_numpy(zero_copy_only=False)
-        problems.add(has_nul, numbers, iter([f"{name} has a NUL character"] * problems.max_shown))
-        if len(texts) > 1:
-            missing = text.is_null().to_numpy(zero_copy_only=False)
-            problems.add(missing, numbers, iter([f"{name} is missing"] * problems.max_shown))
-    return check_texts(problems, [pc.fill_null(text, "") for text in texts], numbers)
+    return FileRows(texts, labels, numbers, file, notes)
 
 
 def labeled_split(name: str, rows: FileRows, task: TaskConfig) -> Split:
@@ -127,7 +104,8 @@ def labeled_split(name: str, rows: FileRows, task: TaskConfig) -> Split:
         values = class_indices(labels, task.labels)
         _check_known(values, labels.cells, rows.numbers, task, problems)
     problems.raise_if_any(rows.file.unit, "Labels are not dropped: fix them, or list all classes in task.labels=[…].")
-    return make_split(name, list(rows.texts), values, origin, (*rows.notes, *_duplicate_notes(rows)))
+    split = trimmed_split(name, rows.texts, values, origin, rows.notes)
+    return dataclasses.replace(split, notes=(*rows.notes, *_duplicate_notes(rows, split)))
 
 
 def _check_known(
@@ -172,10 +150,10 @@ def _checked_sets(rows: FileRows, task: TaskConfig, problems: RowProblems) -> An
     return label_sets(matrix)
 
 
-def _duplicate_notes(rows: FileRows) -> tuple[str, ...]:
+def _duplicate_notes(rows: FileRows, split: Split) -> tuple[str, ...]:
     """Notes on repeated texts, and on texts with two labels."""
     assert rows.labels is not None
-    codes, first = text_codes(rows.texts)
+    codes, first = distinct_texts(split)
     repeats = rows.num_rows - len(first)
     if not repeats:
         return ()
@@ -188,7 +166,7 @@ def _duplicate_notes(rows: FileRows) -> tuple[str, ...]:
     if len(differs):
         row = int(differs[0])
         count, other = len(np.unique(codes[differs])), int(first[codes[row]])
-        text = escape_control(rows.texts[0][row].as_py()[:40])
+        text = escape_control(split.row(row)["text"][:40])
         places = " and ".join(f"{rows.numbers[i]} ({_label_text(rows.labels, i)})" for i in (other, row))
         notes.append(
             f"{plural(count, 'text')} of {origin} with different labels, such as {rows.file.unit} {places}: {text!r}"
@@ -199,16 +177,3 @@ def _duplicate_notes(rows: FileRows) -> tuple[str, ...]:
 def _label_text(labels: LabelCells, row: int) -> str:
     value = labels.cells[row].as_py()
     return escape_control(", ".join(value) if isinstance(value, list) else str(value))
-
-
-def text_codes(texts: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
-    """A number per different text, and the first row of each.
-
-    Returns:
-        The number of each row's text, [rows]; the first row with each text, [texts].
-    """
-    trimmed = [pc.utf8_trim_whitespace(text) for text in texts]
-    keys = trimmed[0] if len(trimmed) == 1 else pc.binary_join_element_wise(*trimmed, SEPARATOR)
-    codes = keys.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    _, first = np.unique(codes, return_index=True)
-    return codes, first

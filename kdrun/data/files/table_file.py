@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 
 from kdrun.errors import DataError, did_you_mean
 from kdrun.formatting import escape_control
+
+BLOCKS = (1 << 20, 1 << 26, (1 << 31) - 1)
+"""Bytes that Arrow parses at a time; a row that is longer needs a larger block."""
+MAX_ROWS = 1 << 14
+"""Rows of a batch where the format has no batches of its own."""
 
 
 class TableFile(ABC):
@@ -33,7 +39,11 @@ class TableFile(ABC):
         """The names of the columns in order; names may repeat."""
 
     @abstractmethod
-    def _read(self, names: Sequence[str]) -> pa.Table:
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        """The types of these columns, each of which exists once."""
+
+    @abstractmethod
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The values of these columns, each of which exists once."""
 
     def class_names(self, column: str) -> list[str]:
@@ -50,16 +60,13 @@ class TableFile(ABC):
         """Types of the columns, where the format stores them."""
         return {}
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All columns in batches of rows, so that a file of any size fits into memory.
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The values of these columns in batches of rows, so that a file of any size fits into memory.
 
-        Raises:
-            DataError: two columns have one name, or the file is malformed.
-        """
-        yield from self.read().to_batches()
+        Dictionaries are decoded and strings are `string`. There is at least one batch, which may be empty.
 
-    def read(self, names: Sequence[str] | None = None) -> pa.Table:
-        """The values of these columns, dictionaries decoded and strings as `string`; None is all columns.
+        Args:
+            names: columns; None is all of them.
 
         Raises:
             DataError: a column is missing or exists twice, or the file is malformed.
@@ -67,8 +74,23 @@ class TableFile(ABC):
         names = list(dict.fromkeys(self.column_names if names is None else names))
         self.check_names(names)
         with reading(self.origin):
-            table = self._read(names)
-            return pa.table({name: _plain(table.column(name)) for name in names})
+            schema, is_empty = self.schema(names), True
+            for batch in self._batches(names):
+                columns = [_plain(batch.column(name)) for name in names]
+                yield pa.record_batch(columns, schema=schema)
+                is_empty = False
+            if is_empty:
+                yield pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
+
+    def schema(self, names: Sequence[str]) -> pa.Schema:
+        """The types of these columns as in `batches`.
+
+        Raises:
+            DataError: the file is malformed.
+        """
+        with reading(self.origin):
+            types = self._schema(names)
+            return pa.schema([(name, _plain_type(types.field(name).type)) for name in names])
 
     def check_names(self, names: Sequence[str]) -> None:
         """Check that each of these columns exists once.
@@ -99,17 +121,20 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [name.strip() or f"column {index}" for index, name in enumerate(names, 1)]
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(column: pa.Array) -> pa.Array:
     """A column without dictionary encoding; every type of text as `string`, and lists likewise."""
-    if isinstance(column.type, pa.DictionaryType):
-        column = column.cast(column.type.value_type)
-    if is_text(column.type):
-        return column.cast(pa.string())
-    if is_list(column.type):
-        items = column.type.value_type
-        items = items.value_type if isinstance(items, pa.DictionaryType) else items
-        return column.cast(pa.list_(pa.string() if is_text(items) else items))
-    return column
+    return column.cast(_plain_type(column.type))
+
+
+def _plain_type(data_type: pa.DataType) -> pa.DataType:
+    if isinstance(data_type, pa.DictionaryType):
+        data_type = data_type.value_type
+    if is_text(data_type):
+        return pa.string()
+    if is_list(data_type):
+        items: Any = data_type
+        return pa.list_(_plain_type(items.value_type))
+    return data_type
 
 
 def is_text(data_type: pa.DataType) -> bool:
@@ -121,6 +146,33 @@ def is_list(data_type: pa.DataType) -> bool:
     """Whether a type holds a list of values."""
     checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(check(data_type) for check in checks)
+
+
+def in_blocks(parse: Callable[[int], Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """The rows of a file that is parsed in blocks; a row that is longer than a block is read again in a larger one.
+
+    Args:
+        parse: all rows, by the size of a block in bytes.
+    """
+    num_rows = 0
+    for size in BLOCKS:
+        try:
+            for batch in _after(num_rows, parse(size)):
+                num_rows += batch.num_rows
+                yield batch
+            return
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error) or size == BLOCKS[-1]:
+                raise
+
+
+def _after(count: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows after the first `count` ones."""
+    for batch in batches:
+        skipped = min(count, batch.num_rows)
+        count -= skipped
+        if skipped < batch.num_rows:
+            yield batch.slice(skipped)
 
 
 class ArrowTable(TableFile):
@@ -146,5 +198,8 @@ class ArrowTable(TableFile):
         """Class names of an integer column; empty if the column has none."""
         return self._class_names.get(column, [])
 
-    def _read(self, names: Sequence[str]) -> pa.Table:
-        return self._table.select(list(names))
+    def _schema(self, names: Sequence[str]) -> pa.Schema:
+        return self._table.select(list(names)).schema
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from self._table.select(list(names)).to_batches(MAX_ROWS)

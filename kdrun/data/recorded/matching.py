@@ -10,8 +10,8 @@ import numpy as np
 
 from kdrun.config.task import TaskConfig
 from kdrun.data.recorded import outputs
-from kdrun.data.recorded.table import RecordedTable, text_key_array
-from kdrun.data.splits import TEXT_COLUMNS, Split, text_keys
+from kdrun.data.recorded.table import RecordedTable
+from kdrun.data.splits import KEY_BYTES, TEXT_COLUMNS, Split, text_keys
 from kdrun.errors import DataError
 from kdrun.formatting import plural
 
@@ -103,7 +103,7 @@ class Matcher:
         Raises:
             DataError: a row without text has a number beyond the end of the split.
         """
-        keys = text_key_array(text_keys(split).to_pylist(), split.num_rows)
+        keys = np.frombuffer(text_keys(split).buffers()[1], f"S{KEY_BYTES}")
         order, sorted_keys = self._by_text
         found = np.full(split.num_rows, -1, np.int64)
         if len(order):

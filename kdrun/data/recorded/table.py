@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from kdrun.data import text_files
 from kdrun.data.recorded import outputs
 from kdrun.data.recorded.rows import COLUMNS, PROBABILITIES, AnswerRow, RowParser
 from kdrun.data.row_checks import RowProblems
-from kdrun.data.splits import SEPARATOR, pc
+from kdrun.data.splits import SEPARATOR, pc, text_key_array
 from kdrun.errors import DataError
 from kdrun.formatting import first_line, join_words, percent, shorten
 from kdrun.storage import json_reader
@@ -33,7 +32,6 @@ HEADER_SHAPE: dict[str, Shape] = {
     FORMAT: str, "classes?": [str], "task?": str, "teacher?": str, "fingerprint?": str,
 }  # fmt: skip
 BATCH_ROWS, MAX_HEADER = 4096, 2**20
-KEY_BYTES = 16
 REMEDY = "Rows are not dropped: fix them, or record the teacher again (kdrun label)."
 
 
@@ -113,16 +111,6 @@ def read_table(path: Path, task: TaskConfig, labels: Mapping[str, str] | None = 
         notes=_notes(columns, parser, header, len(arrays["ids"])),
         **arrays,
     )
-
-
-def text_key(texts: str) -> bytes:
-    """Hash of the text of a row (both texts of a pair, joined by `SEPARATOR`)."""
-    return hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
-
-
-def text_key_array(texts: Iterable[str], count: int) -> np.ndarray:
-    """Hashes of the texts of rows, [rows] of 16 bytes."""
-    return np.fromiter((text_key(text) for text in texts), dtype=f"S{KEY_BYTES}", count=count)
 
 
 def _open(path: Path) -> tuple[dict[str, Any], Iterator[tuple[int, Any]], str]:

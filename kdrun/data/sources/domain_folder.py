@@ -21,7 +21,7 @@ import pyarrow as pa
 from kdrun.config.task import TaskConfig
 from kdrun.data.sources.glue_folder import GlueLayout, check_header, read_file, task_folder
 from kdrun.data.sources.split_files import find_file
-from kdrun.data.splits import Split, content_hash, make_split, pc, text_keys
+from kdrun.data.splits import Split, content_hash, distinct_texts, make_split
 from kdrun.data.stratified import stratified_split
 from kdrun.errors import DataError
 
@@ -131,8 +131,7 @@ def _drop_repeats(split: Split, task: TaskConfig) -> Split:
     Raises:
         DataError: a text has two labels, so its label is ambiguous.
     """
-    codes = pc.dictionary_encode(text_keys(split).combine_chunks()).indices.to_numpy()
-    _, first = np.unique(codes, return_index=True)
+    codes, first = distinct_texts(split)
     labels = split.labels()
     conflicts = np.flatnonzero(labels != labels[first][codes])
     if len(conflicts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,9 @@ class TeacherEvaluation:
         """Dev tokens of the splits that are evaluated during training."""
         return {split: self.dev[split] for split in self.config.task.eval_splits_during_training}
 
-    def outputs(self, bundle: ModelBundle) -> dict[str, Outputs]:
-        """The model's outputs on every dev split."""
-        return {split: self.evaluator.outputs(bundle, table) for split, table in self.dev.items()}
+    def outputs(self, bundle: ModelBundle, splits: Sequence[str]) -> dict[str, Outputs]:
+        """The model's outputs on these dev splits."""
+        return {split: self.evaluator.outputs(bundle, self.dev[split]) for split in splits}
 
 
 def needs_finetuning(options: TeacherOptions, bundle: ModelBundle) -> bool:

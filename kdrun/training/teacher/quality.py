@@ -53,7 +53,7 @@ def check_teacher_quality(scores: Scores, teacher_evaluation: TeacherEvaluation)
         TrainingError: the teacher hardly beats the majority baseline.
     """
     task, split = teacher_evaluation.config.task, teacher_evaluation.config.task.dev_splits[0]
-    baseline = teacher_evaluation.evaluator.majority_baseline()[split][task.headline] or 0.0
+    baseline = teacher_evaluation.evaluator.split_baseline(split)[task.headline] or 0.0
     value = scores[split][task.headline]
     if beats_baseline(value, baseline):
         return None

@@ -16,7 +16,7 @@ BASELINE = 0.5
 def check(score: float | None, *, allow_weak: bool = False, baseline: float | None = BASELINE) -> str | None:
     config = SimpleNamespace(task=TASK, teacher=SimpleNamespace(allow_weak=allow_weak))
     scores = {"dev": {"accuracy": baseline}, "test": {"accuracy": 0.0}}
-    evaluation: Any = SimpleNamespace(config=config, evaluator=SimpleNamespace(majority_baseline=lambda: scores))
+    evaluation: Any = SimpleNamespace(config=config, evaluator=SimpleNamespace(split_baseline=scores.get))
     return check_teacher_quality({"dev": {"accuracy": score}, "test": {"accuracy": 1.0}}, evaluation)
 
 
