@@ -1,12 +1,13 @@
 """Measure reading and tokenizing a CSV file of your own, next to `datasets` and the fast tokenizer alone.
 
-    .venv/bin/python -m benchmarks.own_rows                      1 000 000 rows, 3 rounds
-    .venv/bin/python -m benchmarks.own_rows --rows 200000 --into docs/results/performance.md
+    .venv/bin/python -m benchmarks.own_rows                      500 000 and 1 000 000 rows, 3 rounds
+    .venv/bin/python -m benchmarks.own_rows --rows 100000 200000 --rounds 1 --into docs/results/performance.md
 
 kdrun checks the bytes and the rows, infers columns and classes, hashes the rows, tokenizes them, writes the tokens to
 an empty cache and opens them. The reference calls `load_dataset("csv")` with an empty cache, and the tokenizer on
-batches of its texts; it keeps no tokens. Each side of each round is a new process, without its imports; the peak is the
-resident set above that before the start.
+batches of its texts; it keeps no tokens. Each side of each round is a new process, without its imports. The peak is the
+resident set above that before the start; the part without mapped files, which the system cannot take back, is sampled.
+Files of several sizes show how the peak grows with the rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +33,17 @@ from benchmarks.machine import title
 SIDES = ("kdrun", "reference")
 MAX_LENGTH = 128
 BATCH = 8192
+SAMPLE_EVERY = 0.01
+"""Seconds between two samples of the memory."""
 DEV = "text,label\nw1 w2,no\nw2 w3,yes\n"
+
+
+class Figures(NamedTuple):
+    """Seconds of one side, and its extra peak memory in MiB with and without mapped files."""
+
+    seconds: float
+    peak: float
+    anonymous: float
 
 
 def write_rows(path: Path, count: int) -> None:
@@ -70,16 +82,26 @@ def read_with_datasets(path: Path) -> int:
 
 
 def measure_here(side: str, path: Path) -> None:
-    """Print seconds and extra peak memory (MiB) of one side in this process."""
+    """Print seconds and extra peak memory (MiB, with and without mapped files) of one side in this process."""
     import datasets  # noqa: F401  neither side pays for imports
 
     import kdrun.data.files.dataset_files
     import kdrun.data.tokenization  # noqa: F401
 
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports (Linux, proc(5))
-    before, started = _status("VmRSS"), time.perf_counter()
+    before, anonymous, samples = _status("VmRSS"), _status("RssAnon"), [0]
+    Thread(target=_sample, args=(samples,), daemon=True).start()
+    started = time.perf_counter()
     (read_with_kdrun if side == "kdrun" else read_with_datasets)(path)
-    print(time.perf_counter() - started, (_status("VmHWM") - before) / 1024)
+    seconds = time.perf_counter() - started
+    print(seconds, (_status("VmHWM") - before) / 1024, (max(samples) - anonymous) / 1024)
+
+
+def _sample(samples: list[int]) -> None:
+    """Keep the largest resident set without mapped files, in KiB."""
+    while True:
+        samples[0] = max(samples[0], _status("RssAnon"))
+        time.sleep(SAMPLE_EVERY)
 
 
 def _status(name: str) -> int:
@@ -87,19 +109,42 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if name in line)
 
 
-def measure(side: str, path: Path) -> tuple[float, float]:
-    """Return seconds and extra peak memory (MiB) of one side in a new process with an empty cache."""
+def measure(side: str, path: Path) -> Figures:
+    """Measure one side in a new process with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.own_rows", "--side", side, "--file", str(path)]
         env = {**os.environ, "KDRUN_CACHE": folder, "HF_HOME": folder, "HF_HUB_OFFLINE": "1"}
         output = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()
-    return float(output[-2]), float(output[-1])
+    return Figures(*map(float, output[-3:]))
+
+
+def row(count: int, rounds: int) -> list[str]:
+    """Measure both sides in turns on a file of this many rows; return the cells of a table."""
+    figures: dict[str, list[Figures]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.csv"
+        write_rows(path, count)
+        path.with_name("dev.csv").write_text(DEV)
+        size = path.stat().st_size
+        for _ in range(rounds):
+            for side in SIDES:
+                figures[side].append(measure(side, path))
+                print(count, side, figures[side][-1], flush=True)
+    ours, theirs = (figures[side] for side in SIDES)
+    ratios = [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
+    return [
+        f"{count:,}".replace(",", " "),
+        f"{size / 2**20:.0f}",
+        f"{statistics.median(ratios):.2f}",
+        f"{min(ratios):.2f} … {max(ratios):.2f}",
+        *(f"{max(one.peak for one in side):.0f} ({max(one.anonymous for one in side):.0f})" for side in (ours, theirs)),
+    ]
 
 
 def main() -> None:
-    """Measure both sides in turns and print one table."""
+    """Measure both sides on files of each size and print one table."""
     parser = argparse.ArgumentParser(description="reading and tokenizing own rows")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, nargs="+", default=[500_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--into", type=Path, help="a document with a block named own_rows")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -108,28 +153,9 @@ def main() -> None:
     if args.side:
         measure_here(args.side, args.file)
         return
-    figures: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "train.csv"
-        write_rows(path, args.rows)
-        path.with_name("dev.csv").write_text(DEV)
-        size = path.stat().st_size
-        for _ in range(args.rounds):
-            for side in SIDES:
-                figures[side].append(measure(side, path))
-                print(side, figures[side][-1], flush=True)
-    ours, theirs = ([seconds for seconds, _ in figures[side]] for side in SIDES)
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    peaks = [max(peak for _, peak in figures[side]) for side in SIDES]
-    columns = ["rows", "file, MiB", "kdrun ÷ reference, time", "min … max", "peak of kdrun, MiB", "of the reference"]
-    cells = [
-        f"{args.rows:,}".replace(",", " "),
-        f"{size / 2**20:.0f}",
-        f"{statistics.median(ratios):.2f}",
-        f"{min(ratios):.2f} … {max(ratios):.2f}",
-        *(f"{peak:.0f}" for peak in peaks),
-    ]
-    text = f"{title()}\n\n{table(columns, [cells])}"
+    columns = ["rows", "file, MiB", "kdrun ÷ reference, time", "min … max"]
+    columns += ["peak of kdrun, MiB (without mapped files)", "of the reference"]
+    text = f"{title()}\n\n{table(columns, [row(count, args.rounds) for count in args.rows])}"
     print(text)
     if args.into:
         put(args.into, "own_rows", text)

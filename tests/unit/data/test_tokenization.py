@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from kdrun.data import tokenization
+from kdrun.data import disk_table, tokenization
 from kdrun.data.splits import Split, make_split
 from kdrun.data.tokenization import tokenize, tokenizer_fingerprint
 from kdrun.data.truncation import truncation_note
@@ -101,7 +101,7 @@ def test_chunk_size_does_not_change_tokens(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_second_time_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch):
     first = tokenize(PAIRS, build(), 16)
-    monkeypatch.delattr(tokenization, "_write")
+    monkeypatch.delattr(disk_table, "write_batch")
     again = tokenize(PAIRS, build(), 16)
     assert again.fingerprint == first.fingerprint
     assert torch.equal(again.batch(np.arange(4))["input_ids"], first.batch(np.arange(4))["input_ids"])

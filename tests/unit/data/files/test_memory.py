@@ -22,6 +22,8 @@ OWN = TaskConfig(name="own", headline="")
 TEXT_BYTES = 2000
 """Bytes of a text: far more than a row may take in memory."""
 MOST_BYTES_PER_ROW = 300
+POOLS: list[pa.MemoryPool] = []
+"""Pools that were in use: a buffer may live longer than the test that allocated it."""
 SMALL, LARGE = 1500, 4000
 
 
@@ -76,6 +78,7 @@ def load(path: Path) -> OwnData:
 def peak_of(path: Path) -> int:
     """Most bytes of Arrow, numpy and Python objects while a file is read and its dev rows are drawn."""
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    POOLS.append(pool)
     pa.set_memory_pool(pool)
     tracemalloc.start()
     try:
