@@ -15,7 +15,7 @@ from kdrun.formatting import escape_control
 BLOCKS = (1 << 20, 1 << 26, (1 << 31) - 1)
 """Bytes that Arrow parses at a time; a row that is longer needs a larger block."""
 MAX_ROWS = 1 << 14
-"""Rows of a batch where the format has no batches of its own."""
+"""Rows per batch of a table in memory."""
 
 
 class TableFile(ABC):
