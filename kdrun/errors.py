@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -44,6 +44,9 @@ class ConfigError(KdrunError):
         head = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{head} in the configuration:\n" + "\n".join(f"  - {p}" for p in problems))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
 
 class DataError(KdrunError):
     """A data file is missing, malformed or inconsistent with the task."""
@@ -79,6 +82,21 @@ class ProcessError(KdrunError):
 
 class BusyError(ConfigError):
     """Another process is using the run's directory."""
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as plain data, for another process."""
+    problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else []
+    return {"error": type(error).__name__, "message": str(error), "problems": problems}
+
+
+def restore(description: Mapping[str, Any]) -> KdrunError:
+    """The error that `describe` described; one of another type becomes a KdrunError that names its type."""
+    name, message = description["error"], description["message"]
+    found = globals().get(name)
+    if not (isinstance(found, type) and issubclass(found, KdrunError)):
+        return KdrunError(f"{name}: {message}")
+    return found(description["problems"]) if issubclass(found, ConfigError) else found(message)
 
 
 RECOVERABLE_ERRORS = (KdrunError, RuntimeError, OSError)

@@ -6,14 +6,13 @@ stays a function of (seed, purpose, number of the batch), and no result depends 
 
 Two channels connect the processes. Collective exchanges (`gather`, `from_first`, `sum_tensors`) need every process at
 the same place of the program. Messages (`post`, `receive`) go through torchrun's key-value store and need nobody to
-wait: by them the first process starts runs in the others. Both carry pickles, as torch.distributed does, so the
-processes must trust their network (SECURITY.md).
+wait: by them the first process starts runs in the others. The processes must trust their network, since
+torch.distributed exchanges objects as pickles (SECURITY.md).
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kdrun.errors import KdrunError, ProcessError
+from kdrun.errors import ProcessError, describe, restore
 from kdrun.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -165,12 +164,28 @@ def by_first(act: Callable[[], T]) -> T:
         try:
             with alone():
                 value = act()
-        except Exception as raised:  # noqa: BLE001 - raised again in every process
-            error = portable_error(raised)
-    value, error = from_first((value, error))
-    if error is not None:
+        except Exception as raised:  # noqa: BLE001 - raised again below
+            error = raised
+    raise_first_error(error)
+    return from_first(value)  # pyright: ignore[reportReturnType]
+
+
+def raise_first_error(error: Exception | None) -> None:
+    """Raise the error of the first process that has one, in every process.
+
+    Args:
+        error: this process's; None if it has none.
+
+    Raises:
+        Exception: this process's own, or the KdrunError that describes another process's.
+    """
+    found = gather(None if error is None else describe(error))
+    first = next((number for number, item in enumerate(found) if item is not None), None)
+    if first is None:
+        return
+    if error is not None and first == _world.rank:
         raise error
-    return value  # pyright: ignore[reportReturnType]
+    raise restore(found[first] or {})
 
 
 def gather(value: T) -> list[T]:
@@ -222,21 +237,12 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
-def portable_error(error: Exception) -> Exception:
-    """An error that survives the way to another process; one that does not becomes a KdrunError with its text."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - just pickled
-    except Exception:  # noqa: BLE001 - whatever the class of the error does when it is pickled
-        return KdrunError(f"{type(error).__name__}: {error}")
-    return error
-
-
-def post(key: str, value: Any) -> None:
+def post(key: str, value: str) -> None:
     """Leave a message for the other processes."""
-    _world.store.set(f"{MESSAGES}/{key}", pickle.dumps(value))
+    _world.store.set(f"{MESSAGES}/{key}", value)
 
 
-def receive(key: str, timeout: float | None = None) -> Any:
+def receive(key: str, timeout: float | None = None) -> str:
     """The message of another process, once it is there; in between, signals are handled.
 
     Args:
@@ -253,6 +259,6 @@ def receive(key: str, timeout: float | None = None) -> Any:
             if timeout is not None and time.monotonic() - started > timeout:
                 raise TimeoutError(key)
             time.sleep(POLL_SECONDS)
-        return pickle.loads(_world.store.get(full_key))  # noqa: S301 - a process of this run, which has the same rights
+        return _world.store.get(full_key).decode()
     except RuntimeError as error:  # DistNetworkError among others
         raise ProcessError(f"process {_world.rank} of {_world.size} lost the first one: {error}") from error

@@ -1,8 +1,8 @@
 """Named random streams from seed, purpose, phase and index.
 
-Only dropout inside the models draws from a global generator, which the trainer seeds from a stream before every step.
-So step k can be repeated without steps 1 … k-1, and two methods with the same seed see the same batches and start from
-the same student.
+Only dropout inside the models draws from a global generator, which the trainer seeds from a stream before every
+micro-batch. So step k can be repeated without steps 1 … k-1, and two methods with the same seed see the same batches
+and start from the same student.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -21,15 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdrun import errors, ranks, signals
+from kdrun import ranks, signals
 from kdrun.config.schema import RunConfig
-from kdrun.errors import ConfigError, KdrunError, ProcessError
+from kdrun.errors import ConfigError, KdrunError, ProcessError, restore
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage.json_reader import parse
 from kdrun.storage.run_result import RunResult
+from kdrun.storage.typed_json import encode
 
 MEMBER = "kdrun.runs.member"
-JOB = "job.pickle"
+JOB = "job.json"
 GRACE_SECONDS = 30.0
 """Seconds in which the processes of a failed run must report that it failed for them too."""
 
@@ -45,7 +45,7 @@ class Job:
     """
 
     config: RunConfig
-    run_dir: Path
+    run_dir: str
     command: str
 
 
@@ -74,10 +74,10 @@ def run_processes(config: RunConfig, run_dir: RunDirectory) -> RunResult:
     """
     count = config.runtime.devices
     _check_devices(config)
-    job = Job(config, run_dir.path, run_dir.command)
+    job = Job(config, str(run_dir.path), run_dir.command)
     with tempfile.TemporaryDirectory(prefix="kdrun-") as text, _environment(count):
         folder = Path(text)
-        (folder / JOB).write_bytes(pickle.dumps(job))
+        (folder / JOB).write_text(encode(job), encoding="utf-8")
         with signals.forward_to(_send_to_members):
             _run_agent(count, folder)
         outcome = read_outcome(folder, 0)
@@ -153,11 +153,8 @@ def _error_of(folder: Path, number: int, count: int, exit_code: int) -> KdrunErr
         name = signal.Signals(-exit_code).name if exit_code < 0 else ""
         end = f"was killed by {name}" if name else f"ended with exit code {exit_code}"
         return ProcessError(f"process {number} of {count} {end}; the others were stopped")
-    message, type_name = outcome["message"], outcome["error"]
-    if type_name in ("ConfigError", "BusyError"):
-        return ConfigError(outcome["problems"])
-    error_type = getattr(errors, type_name, KdrunError)
-    return error_type(message if number == 0 else f"process {number} of {count}: {message}")
+    source = "" if number == 0 else f"process {number} of {count}: "
+    return restore(outcome | {"message": source + outcome["message"]})
 
 
 def _send_to_members(number: int) -> None:
@@ -199,12 +196,12 @@ def lead(job: Job) -> Iterator[None]:
     if not _leadership.is_in_step:
         raise ProcessError("an earlier run failed in one process alone; start the processes again")
     number, _leadership.num_started = _leadership.num_started, _leadership.num_started + 1
-    ranks.post(run_key(number), job)
+    ranks.post(run_key(number), encode(job))
     try:
         yield
     except BaseException:
         _leadership.is_in_step = False
-        ranks.post(failed_key(number), True)
+        ranks.post(failed_key(number), "")
         for other in range(1, ranks.size()):
             ranks.receive(left_key(number, other), GRACE_SECONDS)
         _leadership.is_in_step = True
@@ -215,7 +212,7 @@ def dismiss_members() -> None:
     """Let the other processes that torchrun started end; called when the first process has no further run."""
     if ranks.started_as()[1] > 1:
         ranks.join()
-        ranks.post(run_key(_leadership.num_started), None)
+        ranks.post(run_key(_leadership.num_started), encode(None))
 
 
 def run_key(number: int) -> str:

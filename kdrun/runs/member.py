@@ -7,7 +7,6 @@ a config: the job carries the config that the starting process composed.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -20,13 +19,14 @@ from rich.console import Console as RichConsole
 from kdrun import progress, ranks, signals
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
-from kdrun.errors import ConfigError, KdrunError
+from kdrun.errors import KdrunError, describe
 from kdrun.formatting import escape_control
 from kdrun.runs import launch
 from kdrun.runs.launch import Job
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.storage import hub_offline
 from kdrun.storage.serialization import to_plain
+from kdrun.storage.typed_json import decode
 
 PARENT_CHECK_SECONDS = 0.2
 
@@ -38,7 +38,7 @@ def main(folder: Path) -> int:
         The exit code: 0 if the run ended as planned or by a signal, 1 after an error.
     """
     _end_with_parent()
-    job: Job = pickle.loads((folder / launch.JOB).read_bytes())  # noqa: S301 - by the process that started this one
+    job: Job = decode((folder / launch.JOB).read_bytes())
     try:
         with signals.handle_signals():
             if ranks.started_as()[0] == 0:
@@ -51,9 +51,7 @@ def main(folder: Path) -> int:
     except Exception as error:  # noqa: BLE001 - the process that started this one raises it
         if not isinstance(error, KdrunError):
             traceback.print_exc()
-        problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else []
-        outcome = {"error": type(error).__name__, "message": str(error), "problems": problems}
-        launch.write_outcome(folder, outcome)
+        launch.write_outcome(folder, describe(error))
         return 1
     return 0
 
@@ -63,7 +61,7 @@ def _lead(job: Job) -> object:
 
     console, config = Console(), job.config
     with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
-        return runner.compute(config, console, RunDirectory.attach(config, job.run_dir))
+        return runner.compute(config, console, RunDirectory.attach(config, Path(job.run_dir)))
 
 
 def follow_first() -> int:
@@ -91,7 +89,7 @@ def follow() -> None:
     """
     ranks.join()
     number = 0
-    while (job := ranks.receive(launch.run_key(number))) is not None:
+    while (job := decode(ranks.receive(launch.run_key(number)))) is not None:
         try:
             _follow_run(job)
         except (Exception, KeyboardInterrupt):
@@ -100,7 +98,7 @@ def follow() -> None:
             except (TimeoutError, KdrunError):
                 pass
             else:
-                ranks.post(launch.left_key(number, ranks.rank()), True)
+                ranks.post(launch.left_key(number, ranks.rank()), "")
                 number += 1
                 continue
             raise
@@ -114,7 +112,7 @@ def _follow_run(job: Job) -> None:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         console = Console(RichConsole(file=nowhere))
         with hub_offline.offline_mode(config.offline), log_to(console):
-            runner.load_and_execute(config, console, job.command, RunDirectory.attach(config, job.run_dir))
+            runner.load_and_execute(config, console, job.command, RunDirectory.attach(config, Path(job.run_dir)))
 
 
 def _end_with_parent() -> None:

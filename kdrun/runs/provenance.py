@@ -8,6 +8,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from kdrun import ranks
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
 from kdrun.storage.hashing import digest
@@ -61,6 +62,7 @@ def provenance(config: RunConfig, data_hash: str | None, command: str) -> Proven
         "config_hash": config_hash(config),
         "data_hash": data_hash,
         "command": command,
+        "processes": max(config.runtime.devices, ranks.started_as()[1]),
     }
 
 

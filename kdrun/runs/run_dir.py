@@ -174,7 +174,9 @@ class RunDirectory:
             append_jsonl(self.ledger, self.record)
         if self.resuming:
             record = {"event": "resume", "run_id": self.run_id, "run_dir": str(self.path), "status": "running"}
-            append_jsonl(self.ledger, record | {"error": None, "resumed": time.time(), **process_facts()})
+            num_processes = max(self.config.runtime.devices, ranks.started_as()[1])
+            facts = {"error": None, "resumed": time.time(), "processes": num_processes, **process_facts()}
+            append_jsonl(self.ledger, record | facts)
 
     def _copy_user_configs(self, command: str) -> None:
         """Copy the user's own config files that the command chooses, so that the run resumes without them."""

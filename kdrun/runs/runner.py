@@ -110,7 +110,7 @@ def compute(config: RunConfig, console: Console, run_dir: RunDirectory) -> RunRe
     """
     if ranks.started_as()[1] == 1:
         return load_and_execute(config, console, run_dir.command, run_dir)
-    with launch.lead(launch.Job(config, run_dir.path, run_dir.command)):
+    with launch.lead(launch.Job(config, str(run_dir.path), run_dir.command)):
         return load_and_execute(config, console, run_dir.command, run_dir)
 
 

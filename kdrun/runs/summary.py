@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kdrun import ranks
 from kdrun.config import domains
 from kdrun.config.data import FilesDataConfig
 from kdrun.data import dataset
@@ -90,6 +91,8 @@ def _facts(run: PreparedRun) -> list[tuple[str, str]]:
         facts.append((role, f"{bundle.name}, {param_count(parameters.count_parameters(bundle.model))} parameters"))
     device, precision = run.accelerator.device.type, config.runtime.precision.value
     threads = plural(torch.get_num_threads(), "thread")
+    if ranks.size() > 1:
+        threads = f"{ranks.size()} processes with {threads} each"
     return [*facts, ("runtime", f"{device}, {precision}, {threads}, seed {config.seed}")]
 
 

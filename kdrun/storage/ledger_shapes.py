@@ -48,7 +48,7 @@ RUN_FACTS: dict[str, Shape] = {
 }
 """Facts of a start line besides the config and the command, by which runs are listed and filtered."""
 START: dict[str, Shape] = {**RUN_FACTS, "command": COMMAND, "config?": (dict, None)}
-RESUME: dict[str, Shape] = {"run_id": str, "resumed": TIME, "status": STATUS, **PROCESS}
+RESUME: dict[str, Shape] = {"run_id": str, "resumed": TIME, "status": STATUS, "processes?": int, **PROCESS}
 END: dict[str, Shape] = {"run_id": str, "status": STATUS, "error?": (str, None), "seconds?": (float, None)}
 FINISHED: dict[str, Shape] = {
     "data_name?": (str, None),

@@ -130,6 +130,7 @@ class Provenance(TypedDict):
     config_hash: str  # hash of the config keys that decide numbers
     data_hash: str | None  # fingerprint of all rows
     command: str  # command line
+    processes: NotRequired[int]  # processes that computed the end of the run; missing in older results
 
 
 class StoppedRole(TypedDict):
@@ -194,6 +195,7 @@ CHECKPOINT_SHAPE: Shape = {"selected": str, "split": (str, None), "step?": (int,
 PROVENANCE_SHAPE: Shape = {
     "data_hash?": (str, None),
     "dirty?": (bool, None),
+    "processes?": int,
     **{f"{key}?": (str, None) for key in ("code", "git", "python", "torch", "transformers", "config_hash", "command")},
 }
 RESULT_SHAPE: dict[str, Shape] = {

@@ -53,17 +53,11 @@ def agree_on_step(
     fields = [float(count), float(error is not None), float(signal or 0), float(checkpoint_due)]
     vectors = ranks.gather_vectors(torch.tensor([*fields, *has_gradient], dtype=torch.float64))
     if bool(vectors[:, 1].any()):
-        _raise_first(error)
+        ranks.raise_first_error(error)
     present = vectors[:, NUM_FIELDS:].any(dim=0).tolist()
     _sum_gradients([p for p, is_present in zip(parameters, present, strict=True) if is_present])
     number = int(vectors[:, 2].max())
     return StepAgreement(int(vectors[:, 0].sum()), number or None, bool(vectors[0, 3]))
-
-
-def _raise_first(error: Exception | None) -> None:
-    errors = ranks.gather(None if error is None else ranks.portable_error(error))
-    first = next(index for index, item in enumerate(errors) if item is not None)
-    raise error if error is not None and first == ranks.rank() else errors[first]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def _sum_gradients(parameters: Sequence[Tensor]) -> None:
