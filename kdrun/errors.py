@@ -68,6 +68,10 @@ class CacheError(KdrunError):
     """An entry of the cache was removed while it was being built."""
 
 
+class ClaimLostError(KdrunError):
+    """Another process took over what this one had claimed."""
+
+
 class DiskError(KdrunError):
     """The disk has no room for the files of a run."""
 

@@ -52,11 +52,14 @@ def launch_cells(sweep: Sweep, overrides: Sequence[str], launcher: Sequence[str]
         console: where to print.
     """
     from kdrun.experiments import sweeps
+    from kdrun.storage import claim_files
 
     shared = [override for override in overrides if sweeps.is_shared(override)]
     job_overrides = [[*cell.overrides, *shared] for cell in sweeps.remaining_cells(sweep, "retry=true" in overrides)]
     if not job_overrides:
         return
+    for problem in claim_files.find_problems(sweep.folder):
+        console.warning(problem)
     name = next(text.partition("=")[2] for text in launcher if text.startswith("hydra/launcher="))
     console.print(f"{plural(len(job_overrides), 'job')} by hydra/launcher={name}; logs below {sweep.folder}")
     try:

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
@@ -30,6 +29,7 @@ from kdrun.experiments import reuse
 from kdrun.experiments.sweep_record import FOLDER, RECORD, REUSED, REUSED_SHAPE, Cell, Sweep, cell_record, load
 from kdrun.runs import completion
 from kdrun.runs.provenance import code_digest
+from kdrun.storage import claims
 from kdrun.storage.files import append_jsonl, make_folder, read_valid_jsonl, write_atomic
 from kdrun.storage.hashing import digest
 from kdrun.storage.ledger import LEDGER, Status, read_runs, status_of
@@ -121,7 +121,7 @@ def _save(sweep: Sweep) -> Sweep:
     """
     path = sweep.folder / RECORD
     make_folder(sweep.folder, sweep.folder.parent.parent)
-    with FileLock(sweep.folder / ".lock"):
+    with claims.claimed(sweep.folder / ".lock"):
         before = load(sweep.folder)
         if before is not None:
             _check_same_base(before, sweep)

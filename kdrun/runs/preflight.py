@@ -17,6 +17,7 @@ from kdrun.formatting import duration, num_bytes, percent
 from kdrun.methods.phases import num_steps, steps_by_role
 from kdrun.runs.context import PreflightCheck, PreparedRun, TeacherResult
 from kdrun.runs.recorded import why_unknown
+from kdrun.storage import cache, cache_eviction, claim_files
 from kdrun.training.step_checks import FirstStepReport
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def checks_after_first_step(run: PreparedRun, first_steps: list[FirstStepReport]
     """Check loss terms, gradients and memory after one step of each turn."""
     trained_roles = {report.role for report in first_steps}
     checks = [check for report in first_steps for check in _first_step(report)]
-    return [*checks, _memory(run, trained_roles), _time(run, first_steps)]
+    return [*checks, _memory(run, trained_roles), _time(run, first_steps), _shared_folders(run)]
 
 
 def _teacher(run: PreparedRun, teacher: TeacherResult | None) -> Iterator[PreflightCheck]:
@@ -161,6 +162,20 @@ def _disk(run: PreparedRun) -> PreflightCheck:
     value = f"about {num_bytes(needed)} needed, {num_bytes(free)} free"
     remedy = "free some space, or choose another disk with output_dir=… and KDRUN_CACHE"
     return PreflightCheck("disk", ok=free > needed, value=value, remedy=remedy)
+
+
+def _shared_folders(run: PreparedRun) -> PreflightCheck:
+    """Check that files of output folder and cache can be claimed and locked, as several processes need it."""
+    output_dir = Path(run.config.output_dir).resolve()
+    folders = [next(path for path in (output_dir, *output_dir.parents) if path.exists()), cache.cache_root()]
+    problems = [problem for folder in dict.fromkeys(folders) for problem in claim_files.find_problems(folder)]
+    is_needed = cache_eviction.cache_limit() is not None  # only deleting entries in use depends on file locks
+    remedy = (
+        f"one process at a time may use these folders; without file locks alone, several may as long as "
+        f"{cache_eviction.LIMIT} is not set"
+    )
+    ok = not problems or (not is_needed and all("flock" in problem for problem in problems))
+    return PreflightCheck("shared folders", ok=ok, value="; ".join(problems) or "claims and locks work", remedy=remedy)
 
 
 def _weights(bundle: ModelBundle) -> int:

@@ -1,4 +1,4 @@
-"""The folder of a run: its files, lock and ledger lines.
+"""The folder of a run: its files, claim and ledger lines.
 
 `run.json` identifies the run: its first ledger line and the environment it recorded after loading its data. A stopped
 run resumes if these still match: by the same command with the same `run_dir`, or by `kdrun resume=FOLDER`.
@@ -16,16 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from kdrun import ranks
 from kdrun.config import user_configs
 from kdrun.config.identity import config_hash, identity
 from kdrun.config.schema import RunConfig
 from kdrun.errors import BusyError, ConfigError, DataError
 from kdrun.runs.provenance import code_digest
+from kdrun.storage.claims import Claim, HeldError
 from kdrun.storage.files import append_jsonl, append_text, make_folder, read_jsonl, write_atomic
-from kdrun.storage.ledger import LEDGER
+from kdrun.storage.ledger import LEDGER, LOCK
 from kdrun.storage.ledger_lines import scan
 from kdrun.storage.processes import process_facts
 from kdrun.storage.run_record import MAX_DIFFERENCES, RECORD, code_difference, config_differences, read_record, shorten
@@ -33,7 +32,6 @@ from kdrun.storage.run_result import RESULT, RunResult, ledger_result, read_resu
 from kdrun.storage.serialization import to_plain
 from kdrun.version import __version__
 
-LOCK = ".lock"
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 
 
@@ -77,7 +75,7 @@ class RunDirectory:
         default = Path(config.output_dir) / config.method.name / config.task.name / run_id
         self.path = Path(config.run_dir) if config.run_dir else default
         self.ledger = Path(config.output_dir) / LEDGER
-        self._lock = FileLock(self.path / LOCK)
+        self._claim = Claim(self.path / LOCK)
         self.stopwatch = Stopwatch()
         before = read_record(self.path)
         self.resuming = before is not None
@@ -90,7 +88,7 @@ class RunDirectory:
 
     @classmethod
     def attach(cls, config: RunConfig, path: Path) -> RunDirectory:
-        """The folder that the process which started this one has opened, and holds the lock of.
+        """The folder that the process which started this one has opened, and holds the claim of.
 
         Args:
             config: config of the run.
@@ -148,7 +146,7 @@ class RunDirectory:
         return result
 
     def open(self, command: str) -> None:
-        """Lock the folder, and write the resolved config and the first ledger line.
+        """Claim the folder, and write the resolved config and the first ledger line.
 
         Raises:
             BusyError: another process uses the folder.
@@ -159,11 +157,11 @@ class RunDirectory:
         output_dir = Path(self.config.output_dir)
         make_folder(self.path, output_dir if self.path.is_relative_to(output_dir) else self.path)
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._claim.acquire(timeout=0)
+        except HeldError:
             raise BusyError([f"another process is running in {self.path}; wait for it, or stop it"]) from None
-        if not self.resuming and read_record(self.path) is not None:
-            self._lock.release()
+        if (not self.resuming and read_record(self.path) is not None) or (self.path / RESULT).exists():
+            self._claim.release()
             raise BusyError([f"another process started in {self.path} at the same time; repeat the command"])
         if not self.resuming:
             self.record |= {"command": command, "started": time.time(), **process_facts()}
@@ -185,10 +183,8 @@ class RunDirectory:
             write_atomic(folder / f"{choice.name}.yaml", choice.path.read_text(encoding="utf-8"))
 
     def release(self) -> None:
-        """Unlock the folder for other processes."""
-        if (self.path / RESULT).exists():
-            (self.path / LOCK).unlink(missing_ok=True)
-        self._lock.release()
+        """Release the folder for other processes."""
+        self._claim.release(forever=(self.path / RESULT).exists())
 
     def record_environment(self, environment: dict[str, Any]) -> None:
         """Record the environment after loading the data, or compare it with the recorded one.
@@ -210,6 +206,7 @@ class RunDirectory:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl (one writer, so no lock)."""
+        self._claim.check()
         append_text(self.path / METRICS, json.dumps(to_plain(record)) + "\n")
 
     def samples(self, rows: list[dict[str, Any]]) -> None:
@@ -253,6 +250,7 @@ class RunDirectory:
 
     def close(self, status: str, result: RunResult | None = None, error: str | None = None) -> None:
         """Write result.json, if there is one, and the ledger's last line."""
+        self._claim.check()
         if result is not None:
             write_atomic(self.path / RESULT, json.dumps(to_plain(result), indent=2) + "\n")
         append_jsonl(

@@ -1,10 +1,10 @@
 """Content-addressed cache for expensive artifacts: built once, verified, safe across processes.
 
 An entry is a folder named by the hash of its *key*. The key is all plain data that decides the content. The folder is
-built under a temporary name and renamed into place, so a half-written entry is never read. A file lock makes two
-processes that need the same entry build it once. Sizes and checksums are verified when an entry is read: once per
-process, as long as its files do not change. A damaged entry is built again, with a warning. Any entry may be deleted at
-any time. With `KDRUN_CACHE_LIMIT` the least recently used ones are deleted automatically
+built under a temporary name and renamed into place, so a half-written entry is never read. A claim makes two processes
+that need the same entry build it once, also on two machines. Sizes and checksums are verified when an entry is read:
+once per process, as long as its files do not change. A damaged entry is built again, with a warning. Any entry may be
+deleted at any time. With `KDRUN_CACHE_LIMIT` the least recently used ones are deleted automatically
 (`kdrun.storage.cache_eviction`).
 """
 
@@ -21,11 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 from kdrun import progress, ranks
 from kdrun.errors import CacheError, KdrunError, PathError
 from kdrun.storage import cache_eviction, json_reader
+from kdrun.storage.claims import Claim, HeldError
 from kdrun.storage.hashing import digest
 from kdrun.storage.manifest import MANIFEST, seal, verify
 
@@ -65,7 +64,7 @@ def fetch(
 ) -> tuple[T, bool]:
     """Read an entry; build it first if it does not exist.
 
-    Of several processes of one run, the first one holds the lock and builds, and every one reads.
+    Of several processes of one run, the first one holds the claim and builds, and every one reads.
 
     Args:
         namespace: a short name of the type of entry, e.g. `tokens`; part of the path.
@@ -135,7 +134,7 @@ def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], 
                 return folder, True
             log.warning("cache entry %s is damaged: %s; building it again", folder, problem)
             shutil.rmtree(folder, ignore_errors=True)
-        for leftover in folder.parent.glob(f"{folder.name}.tmp-*"):  # from crashed processes: this one has the lock
+        for leftover in folder.parent.glob(f"{folder.name}.tmp-*"):  # from crashed processes: this one has the claim
             shutil.rmtree(leftover, ignore_errors=True)
         work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
         work.mkdir()
@@ -166,18 +165,18 @@ def _find_or_build(namespace: str, key: dict[str, Any], build: Callable[[Path], 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of an entry. A long wait is logged, because the other process may be training a teacher."""
-    lock = FileLock(f"{folder}.lock")
+    """Hold the claim of an entry. A long wait is logged, because the other process may be training a teacher."""
+    claim = Claim(folder.with_name(f"{folder.name}.lock"))
     try:
-        lock.acquire(timeout=LOCK_NOTICE_AFTER)
-    except Timeout:
-        log.warning("another process is building the cache entry %s; waiting for it", folder)
-        with progress.track("waiting for the cache entry"):
-            lock.acquire()
-    try:
+        try:
+            claim.acquire(timeout=LOCK_NOTICE_AFTER)
+        except HeldError:
+            log.warning("another process is building the cache entry %s; waiting for it", folder)
+            with progress.track("waiting for the cache entry"):
+                claim.acquire()
         yield
     finally:
-        lock.release()
+        claim.release()
 
 
 def make_writable(folder: Path) -> None:

@@ -15,9 +15,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kdrun.errors import ConfigError
+from kdrun.storage.claims import Claim, HeldError
 
 LIMIT = "KDRUN_CACHE_LIMIT"
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -76,7 +75,7 @@ def entries(root: Path) -> list[Entry]:
     """The entries of the cache, least recently used first."""
     cached = []
     for folder in root.glob("*/*"):
-        if folder.is_dir() and ".tmp-" not in folder.name:
+        if folder.is_dir() and ".tmp-" not in folder.name and folder.suffix != ".lock":
             mark = _mark(folder)
             try:
                 # an entry from an older version has no mark: its creation counts as its last use
@@ -112,19 +111,22 @@ def evict(root: Path) -> list[Path]:
 
 def _delete(folder: Path) -> bool:
     """Delete an entry, unless a process is using or building it; whether it was deleted."""
+    claim = Claim(folder.with_name(f"{folder.name}.lock"))
     try:
-        with FileLock(f"{folder}.lock", timeout=0):
-            handle = os.open(_mark(folder), os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-                folder.rename(work)  # so that a crash leaves no half-deleted entry
-                shutil.rmtree(work, ignore_errors=True)
-                _mark(folder).unlink(missing_ok=True)
-            finally:
-                os.close(handle)
-    except (Timeout, BlockingIOError, FileNotFoundError):  # being built, in use, already deleted
+        claim.acquire(timeout=0)
+        handle = os.open(_mark(folder), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+            folder.rename(work)  # so that a crash leaves no half-deleted entry
+            shutil.rmtree(work, ignore_errors=True)
+            _mark(folder).unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+    except (HeldError, BlockingIOError, FileNotFoundError):  # being built, in use, already deleted
         return False
+    finally:
+        claim.release()
     return True
 
 

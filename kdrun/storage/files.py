@@ -1,4 +1,4 @@
-"""Atomic writes that follow no link, and JSONL appends under a lock."""
+"""Atomic writes that follow no link, and JSONL appends under a claim."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock
-
 from kdrun.errors import DataError
 from kdrun.formatting import escape_control, plural
-from kdrun.storage import json_reader
+from kdrun.storage import claims, json_reader
 from kdrun.storage.json_reader import Shape
+from kdrun.storage.links import link_error, refuse_link
 from kdrun.storage.serialization import to_plain
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -85,16 +84,6 @@ def append_text(path: Path, text: str) -> None:
         _write_all(file, text.encode())
 
 
-def refuse_link(path: Path) -> None:
-    """Refuse a link where another library is about to write a file.
-
-    Raises:
-        DataError: the path is a link.
-    """
-    if path.is_symlink():
-        raise _is_link(path)
-
-
 def _write_all(file: BinaryIO, data: bytes) -> None:
     written = 0
     while written < len(data):
@@ -107,13 +96,9 @@ def _open_to_append(path: Path) -> BinaryIO:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_FOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise _is_link(path) from None
+            raise link_error(path) from None
         raise
     return os.fdopen(handle, "a+b", buffering=0)
-
-
-def _is_link(path: Path) -> DataError:
-    return DataError(f"{path} is a link, through which kdrun would write elsewhere; remove it, or name another folder")
 
 
 def read_jsonl(path: Path, shape: dict[str, Shape] | None = None) -> list[dict[str, Any]]:
@@ -187,7 +172,7 @@ def log_skipped(path: Path, problems: Sequence[tuple[int, str]]) -> None:
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line under a lock, so that concurrent runs never mix their lines.
+    """Append one JSON line under a claim, so that concurrent runs on all machines never mix their lines.
 
     A line that cannot be written completely, e.g. on a full disk, is removed again. So is the incomplete line of a
     process that crashed.
@@ -197,9 +182,7 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(to_plain(record)) + "\n").encode()
-    lock = Path(f"{path}.lock")
-    refuse_link(lock)
-    with FileLock(lock), _open_to_append(path) as file:
+    with claims.claimed(Path(f"{path}.lock")), _open_to_append(path) as file:
         size = _size_of_complete_lines(file)
         file.truncate(size)
         try:

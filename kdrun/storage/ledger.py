@@ -6,11 +6,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NotRequired, cast
 
+from kdrun.storage.claims import is_held
 from kdrun.storage.ledger_lines import scan
 from kdrun.storage.processes import is_alive
 from kdrun.storage.run_result import LedgerResult
 
 LEDGER = "ledger.jsonl"
+LOCK = ".lock"
+"""Folder in a run's folder with the claim of the process that executes it."""
 
 
 class FinishedRecord(LedgerResult):
@@ -96,8 +99,11 @@ class Status(Enum):
 
 
 def status_of(run: dict[str, Any]) -> Status:
-    """The status of a run: without an end line, running while its process exists, else crashed."""
+    """The status of a run: without an end line, running while its process exists, else crashed.
+
+    A process on another machine exists as long as its claim on the run's folder has signs of life.
+    """
     status = Status(run["status"])
     if status is not Status.running:
         return status
-    return Status.running if is_alive(run) else Status.crashed
+    return Status.running if is_alive(run) or is_held(Path(run["run_dir"]) / LOCK) else Status.crashed

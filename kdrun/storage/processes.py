@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PID_NAMESPACE = Path("/proc/self/ns/pid")
 TOLERANCE = 1.0
 """Seconds by which two readings of one process's start may differ."""
 MAX_PID = 2**32
@@ -20,6 +22,20 @@ def process_facts() -> dict[str, Any]:
     import psutil
 
     return {"pid": os.getpid(), "process_started": round(_since_boot(psutil.Process()), 2), "boot": _boot_id()}
+
+
+def machine_facts() -> dict[str, Any]:
+    """Host name, boot and process namespace: where they are equal, process ids mean the same processes."""
+    try:
+        namespace = os.readlink(PID_NAMESPACE)
+    except OSError:  # no /proc
+        namespace = None
+    return {"host": socket.gethostname(), "boot": _boot_id(), "namespace": namespace}
+
+
+def is_this_machine(facts: dict[str, Any]) -> bool:
+    """Whether a process with these facts, from `machine_facts`, is or was on this machine since its boot."""
+    return all(facts.get(key) == value for key, value in machine_facts().items())
 
 
 def is_alive(run: dict[str, Any]) -> bool:

@@ -271,8 +271,8 @@ def test_a_run_writes_into_its_folder_the_ledger_and_the_cache(
     with written_paths() as paths:
         assert main.run([*words, f"run_dir={run_dir}", f"output_dir={out}"]) == 0
     places = {Path(os.path.realpath(path)) for path in paths if path != os.devnull}
-    allowed = [run_dir, shared_cache, out / "ledger.jsonl", out / "ledger.jsonl.lock", out]
-    strays = [p for p in places if p not in allowed and not any(a in p.parents for a in allowed[:2])]
+    allowed = [run_dir, shared_cache, out / "ledger.jsonl.lock", out / "ledger.jsonl", out]
+    strays = [p for p in places if p not in allowed and not any(a in p.parents for a in allowed[:3])]
     assert run_dir / "result.json" in places
     assert not strays
     assert sorted(p.name for p in out.iterdir() if p.suffix != ".lock") == ["ledger.jsonl"]

@@ -42,7 +42,7 @@ class Builder:
 
 
 def entries(root: Path) -> list[str]:
-    return sorted(p.name for p in (root / "toy").iterdir() if p.is_dir())
+    return sorted(p.name for p in (root / "toy").iterdir() if p.is_dir() and p.suffix != ".lock")
 
 
 def test_built_once_then_a_hit() -> None:
