@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,7 +148,11 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts, tokenized without the cache and so without a fingerprint."""
-        columns = dict(zip(TEXT_COLUMNS, map(list, zip(*texts, strict=True)), strict=False))
+        return self.tokenize_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
+
+    def tokenize_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
+        """Like `tokenize`, from a column per text."""
+        columns = dict(zip(TEXT_COLUMNS, texts, strict=False))
         rows = self.chunks(Split("texts", pa.table(columns), "texts", ""))
         return self.to_split(pa.Table.from_batches([_columns(rows)]), "")
 
@@ -284,10 +290,10 @@ def _chunks(split: Split, backend: Tokenizer, with_types: bool) -> Iterator[dict
             "lengths": lengths,
             # the tokens beyond the limit, which the tokenizer leaves with the row
             "truncated": np.fromiter((bool(row.overflowing) for row in rows), bool, len(rows)),
-            IDS: np.fromiter((i for row in rows for i in row.ids), np.int32, total),
+            IDS: np.fromiter(chain.from_iterable(map(attrgetter("ids"), rows)), np.int32, total),
         }
         if with_types:
-            columns[TYPES] = np.fromiter((i for row in rows for i in row.type_ids), np.int8, total)
+            columns[TYPES] = np.fromiter(chain.from_iterable(map(attrgetter("type_ids"), rows)), np.int8, total)
         yield columns
 
 

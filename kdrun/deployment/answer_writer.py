@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +16,16 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdrun.deployment.chunk import Chunk
 from kdrun.errors import ConfigError, DataError
 from kdrun.formatting import guard_formula
 from kdrun.storage.files import open_atomic
+from kdrun.tasks.answers import PROBABILITIES, Answers
 
 STDOUT = Path("-")
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 PREFIX = "probability_"
 """Start of the names of probability columns, before the label."""
-Row = dict[str, Any]
 
 
 def output_format(path: Path, stream_format: str) -> str:
@@ -50,12 +51,12 @@ class AnswerWriter(ABC):
         self._file = file
 
     @abstractmethod
-    def write(self, rows: Sequence[Row], answers: Sequence[Row]) -> None:
+    def write(self, rows: Chunk, answers: Answers) -> None:
         """Write rows in order.
 
         Args:
             rows: input columns.
-            answers: records of `TaskType.prediction_records` of these rows.
+            answers: answers on these rows.
         """
 
     def close(self) -> None:  # noqa: B027  most formats need none
@@ -65,21 +66,55 @@ class AnswerWriter(ABC):
 class JsonlWriter(AnswerWriter):
     """One JSON object per row, with probabilities as an object by label."""
 
-    def write(self, rows: Sequence[Row], answers: Sequence[Row]) -> None:
+    def write(self, rows: Chunk, answers: Answers) -> None:
         """Write rows in order; a number that JSON lacks, such as NaN, becomes null."""
-        lines = [_json_line(row | answer) for row, answer in zip(rows, answers, strict=True)]
-        self._file.write("".join(lines).encode())
+        columns = answers.columns if rows.objects is not None else {**rows.columns, **answers.columns}
+        values = [*map(_json_values, columns.values()), *map(_json_values, (answers.probabilities or {}).values())]
+        line = _json_template(list(columns), answers.probabilities)
+        texts = map(line.__mod__, zip(*values, strict=True))
+        if rows.objects is not None:
+            texts = map(_joined, map(_json_object, rows.objects), texts)
+        self._file.write("\n".join([*texts, ""]).encode())
         self._file.flush()
 
 
-def _json_line(row: Row) -> str:
+_quote = json.encoder.encode_basestring
+_strict = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_loose = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def _json_template(names: Sequence[str], labels: Iterable[str] | None) -> str:
+    """A JSON object with `%s` in place of each value."""
+    pairs = [f"{_key(name)}: %s" for name in names]
+    if labels is not None:
+        pairs.append(f"{_key(PROBABILITIES)}: {{{', '.join(f'{_key(label)}: %s' for label in labels)}}}")
+    return f"{{{', '.join(pairs)}}}"
+
+
+def _key(name: str) -> str:
+    return _quote(name).replace("%", "%%")
+
+
+def _json_values(values: Iterable[Any]) -> list[str]:
+    return [_quote(value) if type(value) is str else _json_value(value) for value in values]
+
+
+def _json_value(value: Any) -> str:
+    if type(value) is float:
+        return repr(value) if math.isfinite(value) else "null"
     try:
-        return json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-    except ValueError:
-        plain = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()
-        }
-        return json.dumps(plain, ensure_ascii=False, default=str) + "\n"
+        return _strict(value)
+    except ValueError:  # a list with a number that JSON lacks
+        return _loose(value)
+
+
+def _json_object(row: Mapping[str, Any]) -> str:
+    return f"{{{', '.join(f'{_quote(name)}: {_json_value(value)}' for name, value in row.items())}}}"
+
+
+def _joined(row: str, answer: str) -> str:
+    """One object of two."""
+    return f"{row[:-1]}, {answer[1:]}" if row != "{}" else answer
 
 
 class DelimitedWriter(AnswerWriter):
@@ -90,33 +125,17 @@ class DelimitedWriter(AnswerWriter):
         self._delimiter = delimiter
         self._names: list[str] = []
 
-    def write(self, rows: Sequence[Row], answers: Sequence[Row]) -> None:
+    def write(self, rows: Chunk, answers: Answers) -> None:
         """Write rows in order, with one column per probability."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
-        for row, answer in zip(rows, answers, strict=True):
-            record = row | flat_answer(answer)
-            if not self._names:
-                self._names = list(record)
-                writer.writerow(map(guard_formula, self._names))
-            _refuse_new_keys(record, self._names)
-            writer.writerow([_cell(record.get(name)) for name in self._names])
+        columns = flat_columns(rows, answers, self._names)
+        if not self._names:
+            self._names = list(columns)
+            writer.writerow(map(guard_formula, self._names))
+        writer.writerows(zip(*(map(_cell, columns[name]) for name in self._names), strict=True))
         self._file.write(text.getvalue().encode())
         self._file.flush()
-
-
-def _refuse_new_keys(record: Row, names: Sequence[str]) -> None:
-    """Refuse a row with a column that the first rows lack: the file has no place for it.
-
-    Raises:
-        DataError: it has one.
-    """
-    new = [name for name in record if name not in names]
-    if new:
-        raise DataError(
-            f"a row has the key {new[0]!r}, which the first row lacks; write to a .jsonl file, or choose keys with "
-            "columns="
-        )
 
 
 def _cell(value: Any) -> Any:
@@ -134,14 +153,12 @@ class ParquetWriter(AnswerWriter):
         self._schema: pa.Schema | None = None
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, rows: Sequence[Row], answers: Sequence[Row]) -> None:
+    def write(self, rows: Chunk, answers: Answers) -> None:
         """Write rows in order, with one column per probability."""
-        records = [row | flat_answer(answer) for row, answer in zip(rows, answers, strict=True)]
+        columns = flat_columns(rows, answers, self._schema.names if self._schema else ())
+        types = {field.name: field.type for field in self._schema} if self._schema else self._types
         try:
-            schema = self._schema or self._first_schema(records)
-            for record in records:
-                _refuse_new_keys(record, schema.names)
-            table = pa.Table.from_pylist(records, schema)
+            table = pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
         except pa.ArrowException as error:
             raise DataError(
                 f"rows have other types of values than those before them, which Parquet does not store ({error}); "
@@ -152,20 +169,33 @@ class ParquetWriter(AnswerWriter):
             self._writer = pq.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
 
-    def _first_schema(self, records: Sequence[Row]) -> pa.Schema:
-        inferred = pa.Table.from_pylist(list(records)).schema
-        return pa.schema([pa.field(field.name, self._types.get(field.name, field.type)) for field in inferred])
-
     def close(self) -> None:
         """Write the end of the file."""
         if self._writer is not None:
             self._writer.close()
 
 
-def flat_answer(answer: Row) -> Row:
-    """An answer with one column per probability, `probability_LABEL`."""
-    flat = {key: value for key, value in answer.items() if key != "probabilities"}
-    return flat | {f"{PREFIX}{name}": value for name, value in answer.get("probabilities", {}).items()}
+def flat_columns(rows: Chunk, answers: Answers, names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The columns of rows and answers, with one per probability, `probability_LABEL`.
+
+    Args:
+        rows: input columns.
+        answers: answers on these rows.
+        names: columns of the file so far, which the result has; empty for those of the first row.
+
+    Raises:
+        DataError: a row has a column that the first row lacks: the file has no place for it.
+    """
+    given = {**answers.columns, **{f"{PREFIX}{name}": values for name, values in (answers.probabilities or {}).items()}}
+    objects = [rows.columns] if rows.objects is None else rows.objects
+    names = names or [*objects[0], *given]
+    for row in objects:
+        if new := next((name for name in row if name not in names), None):
+            raise DataError(
+                f"a row has the key {new!r}, which the first row lacks; write to a .jsonl file, or choose keys with "
+                "columns="
+            )
+    return {name: given[name] if name in given else rows.column(name) for name in names}
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdrun.deployment.row_stream import Chunk, RowStream
+from kdrun.deployment.chunk import Chunk
+from kdrun.deployment.row_stream import RowStream
 from kdrun.errors import DataError
 from kdrun.formatting import plural
 
@@ -21,13 +22,13 @@ class CheckedChunk:
     """Rows of a file.
 
     Attributes:
-        rows: columns of each row.
-        texts: the texts of the rows with texts.
+        rows: the rows.
+        texts: a column per text, of the rows with texts.
         bad: indices of the rows without.
     """
 
-    rows: list[dict[str, Any]]
-    texts: list[tuple[str, ...]]
+    rows: Chunk
+    texts: list[Sequence[str]]
     bad: set[int]
 
 
@@ -70,26 +71,26 @@ def checked_chunks(stream: RowStream, text_columns: Sequence[str], *, allow_bad:
 
 def _check_all(stream: RowStream, text_columns: Sequence[str], allow_bad: bool) -> Iterator[CheckedChunk]:
     for chunk in stream.chunks():
-        problems = dict(_problems(stream, text_columns, chunk))
-        if problems and not allow_bad:
-            raise DataError(_describe(list(problems.values())))
+        columns = {name: chunk.column(name) for name in text_columns}
+        bad = {index for values in columns.values() for index, value in enumerate(values) if not _is_text(value)}
+        if bad and not allow_bad:
+            raise DataError(_describe([_problem(stream, columns, chunk, index) for index in sorted(bad)]))
         texts = [
-            tuple(row[name] for name in text_columns) for index, row in enumerate(chunk.rows) if index not in problems
+            [value for index, value in enumerate(values) if index not in bad] if bad else values
+            for values in columns.values()
         ]
-        yield CheckedChunk(chunk.rows, texts, set(problems))
+        yield CheckedChunk(chunk, texts, bad)
 
 
-def _problems(stream: RowStream, text_columns: Sequence[str], chunk: Chunk) -> Iterator[tuple[int, str]]:
-    """Index and problem of each row of a chunk without a text."""
-    for index, row in enumerate(chunk.rows):
-        for name in text_columns:
-            value: Any = row.get(name)
-            if not isinstance(value, str) or not value.strip():
-                problem = (
-                    "missing" if value is None else "blank" if isinstance(value, str) else f"no text: {value!r:.40}"
-                )
-                yield index, f"{stream.origin}, {chunk.unit} {chunk.numbers[index]}: {name} is {problem}"
-                break
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and not value.isspace()
+
+
+def _problem(stream: RowStream, columns: Mapping[str, Sequence[Any]], chunk: Chunk, index: int) -> str:
+    """The first problem of a row without a text."""
+    name, value = next((name, values[index]) for name, values in columns.items() if not _is_text(values[index]))
+    problem = "missing" if value is None else "blank" if isinstance(value, str) else f"no text: {value!r:.40}"
+    return f"{stream.origin}, {chunk.unit} {chunk.numbers[index]}: {name} is {problem}"
 
 
 def _describe(problems: list[str]) -> str:

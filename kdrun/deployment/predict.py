@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+
+import numpy as np
 
 from kdrun import progress
 from kdrun.config.runtime import Device, Precision
-from kdrun.deployment.answer_writer import Row, open_writer
-from kdrun.deployment.file_job import CheckedChunk, FileJob
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.deployment.answer_writer import open_writer
+from kdrun.deployment.chunk import Chunk
+from kdrun.deployment.file_job import FileJob
 from kdrun.deployment.saved_model import SavedModel
 from kdrun.errors import DataError
+from kdrun.tasks.answers import Answers
+from kdrun.tasks.base import TaskType
 from kdrun.tasks.predictor import Predictor
 from kdrun.training.accelerator import check_device, new_accelerator
 
 
-class SavedPredictor:
+class RowPredictor(ABC):
+    """Answers texts.
+
+    Attributes:
+        task_type: turns outputs into answers.
+    """
+
+    def __init__(self, task_type: TaskType) -> None:
+        self.task_type = task_type
+
+    @abstractmethod
+    def tokenize(self, texts: Sequence[Sequence[str]]) -> TokenizedSplit:
+        """The tokens of rows of one or two texts, a column per text."""
+
+    @abstractmethod
+    def outputs(self, tokens: TokenizedSplit) -> np.ndarray:
+        """Outputs of the model in row order, as of `TaskType.outputs`.
+
+        Raises:
+            TrainingError: an output is not finite.
+        """
+
+    def answers(self, texts: Sequence[Sequence[str]]) -> Answers:
+        """The answers on rows of one or two texts, in their order.
+
+        Args:
+            texts: a column per text, [rows] each.
+
+        Raises:
+            TrainingError: an output of the model is not finite.
+        """
+        if not len(texts[0]):
+            return self.task_type.answers(np.empty((0, self.task_type.task.num_outputs), np.float32), [])
+        return self.task_type.answers(self.outputs(self.tokenize(texts)), texts[0])
+
+
+class SavedPredictor(RowPredictor):
     """Answers texts with a saved student.
 
     Args:
@@ -28,28 +71,24 @@ class SavedPredictor:
     """
 
     def __init__(self, saved: SavedModel, batch_size: int, device: Device, precision: Precision | None) -> None:
+        super().__init__(saved.task_type)
         check_device(device, "device")
         if precision is None:
             precision = Precision(saved.run.precision) if saved.run else Precision.fp32
         accelerator = new_accelerator(device, precision)
         saved.model.to(accelerator.device)
-        self.saved, self._task_type = saved, saved.task_type
-        self._predictor = Predictor(accelerator, batch_size)
+        self._saved, self._predictor = saved, Predictor(accelerator, batch_size)
 
-    def answers(self, texts: Sequence[tuple[str, ...]]) -> list[Row]:
-        """The records of `TaskType.prediction_records` of rows of one or two texts, in their order.
+    def tokenize(self, texts: Sequence[Sequence[str]]) -> TokenizedSplit:
+        """The tokens of rows as the run tokenized them."""
+        return self._saved.tokenize_columns(texts)
 
-        Raises:
-            TrainingError: an output of the model is not finite.
-        """
-        if not texts:
-            return []
-        tokens = self.saved.tokenize(texts)
-        outputs = self._task_type.outputs(self._predictor, self.saved.bundle, tokens, None)
-        return self._task_type.prediction_records(outputs, [row[0] for row in texts])
+    def outputs(self, tokens: TokenizedSplit) -> np.ndarray:
+        """Logits, or generated answers, in row order."""
+        return self.task_type.outputs(self._predictor, self._saved.bundle, tokens, None)
 
 
-def predict_file(predictor: SavedPredictor, job: FileJob) -> tuple[int, int]:
+def predict_file(predictor: RowPredictor, job: FileJob) -> tuple[int, int]:
     """Predict the rows of a file in order, in chunks, so that memory does not grow with the file.
 
     Args:
@@ -68,22 +107,21 @@ def predict_file(predictor: SavedPredictor, job: FileJob) -> tuple[int, int]:
         progress.track(f"predicting {job.stream.origin}", job.stream.num_rows) as activity,
     ):
         for chunk in job.chunks:
-            rows, answers = _answer_chunk(predictor, job, chunk)
+            rows = chunk.rows if job.columns is None else chunk.rows.select(job.columns)
+            answers = predictor.answers(chunk.texts).with_gaps(chunk.bad, predictor.task_type.empty_values)
+            _check_keys(rows, answers, job.stream.origin)
             writer.write(rows, answers)
-            num_rows, num_bad = num_rows + len(rows), num_bad + len(chunk.bad)
+            num_rows, num_bad = num_rows + rows.num_rows, num_bad + len(chunk.bad)
             activity.update(num_rows)
     return num_rows, num_bad
 
 
-def _answer_chunk(predictor: SavedPredictor, job: FileJob, chunk: CheckedChunk) -> tuple[list[Row], list[Row]]:
-    """Input columns and answers of a chunk's rows."""
-    answers, empty = iter(predictor.answers(chunk.texts)), predictor.saved.task_type.empty_record()
-    rows = chunk.rows if job.columns is None else [{name: row.get(name) for name in job.columns} for row in chunk.rows]
-    all_answers = [empty if index in chunk.bad else empty | next(answers) for index in range(len(rows))]
-    for row, answer in zip(rows, all_answers, strict=True):
-        if taken := row.keys() & answer.keys():
-            raise DataError(
-                f"{job.stream.origin} has a row with the key {min(taken)!r}, as the answers do; choose keys with "
-                "columns="
-            )
-    return rows, all_answers
+def _check_keys(rows: Chunk, answers: Answers, origin: str) -> None:
+    """Check that no row has a key of an answer.
+
+    Raises:
+        DataError: one has.
+    """
+    keys = set(rows.columns) if rows.objects is None else set[str]().union(*rows.objects)
+    if taken := keys.intersection(answers.names):
+        raise DataError(f"{origin} has a row with the key {min(taken)!r}, as the answers do; choose keys with columns=")

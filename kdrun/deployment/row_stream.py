@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Any
@@ -17,31 +17,20 @@ import pyarrow as pa
 from kdrun.data.files.byte_checks import BOM
 from kdrun.data.files.open_file import check_exists, open_file
 from kdrun.data.files.table_file import TableFile
+from kdrun.data.text_files import HEAD, check_head, latin_remedy
+from kdrun.deployment import chunk
+from kdrun.deployment.chunk import Chunk, grouped
+from kdrun.deployment.json_objects import is_array, objects_of_array, objects_of_lines
 from kdrun.errors import ConfigError, DataError
-from kdrun.storage import json_reader
 
-CHUNK_ROWS = 4096
-"""Rows that are sorted by length together and are in memory at once."""
-CHUNK_CHARACTERS = 1 << 24
-"""Characters of texts from which a chunk has fewer rows."""
+MIN_ROWS = 32
+"""Rows of a table that are not divided, however long they are."""
 STDIN = Path("-")
 TEXT_COLUMN = "text"
-SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt"}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Rows of a file.
-
-    Attributes:
-        rows: columns of each row.
-        numbers: number of each row in the file, from 1.
-        unit: unit of the numbers, `line` or `row`.
-    """
-
-    rows: list[dict[str, Any]]
-    numbers: Sequence[int]
-    unit: str
+SUFFIXES = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet",
+    ".txt": "txt",
+}  # fmt: skip
 
 
 class RowStream(ABC):
@@ -49,48 +38,27 @@ class RowStream(ABC):
 
     Attributes:
         origin: name of the file in messages.
-        names: its columns; of JSON lines those of the first row.
+        names: its columns; of objects those of the first row.
         types: types of its columns, where the format has types.
         num_rows: number of rows; None if the file does not tell.
-        unit: unit of the numbers of rows, `line` or `row`.
         fixed_columns: whether every row has these columns and no others.
     """
 
     names: list[str]
     types: Mapping[str, pa.DataType] = {}
     num_rows: int | None = None
-    unit: str = "row"
     fixed_columns: bool = True
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
 
     @abstractmethod
-    def numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The number and the columns of each row.
-
-        Raises:
-            DataError: a row is damaged; names it.
-        """
-
     def chunks(self) -> Iterator[Chunk]:
         """The rows in chunks of `CHUNK_ROWS`, or fewer long ones.
 
         Raises:
             DataError: a row is damaged; names it.
         """
-        rows: list[dict[str, Any]] = []
-        numbers: list[int] = []
-        size = 0
-        for number, row in self.numbered_rows():
-            rows.append(row)
-            numbers.append(number)
-            size += sum(len(value) for value in row.values() if isinstance(value, str))
-            if len(rows) == CHUNK_ROWS or size >= CHUNK_CHARACTERS:
-                yield Chunk(rows, numbers, self.unit)
-                rows, numbers, size = [], [], 0
-        if rows:
-            yield Chunk(rows, numbers, self.unit)
 
 
 class TableStream(RowStream):
@@ -105,47 +73,57 @@ class TableStream(RowStream):
         self._file, self.names = file, file.column_names
         self.types, self.num_rows = file.column_types, file.num_rows
 
-    def numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The number and the columns of each row; row 1 is the first below a header."""
-        number = 0
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows in chunks; row 1 is the first below a header."""
+        start = 1
+        for table in self._tables():
+            columns = {name: table.column(name).to_pylist() for name in self.names}
+            yield Chunk(columns, range(start, start + table.num_rows), "row")
+            start += table.num_rows
+
+    def _tables(self) -> Iterator[pa.Table]:
+        """The rows in pieces of the size of a chunk."""
+        pieces: list[pa.RecordBatch] = []
+        num_rows, size = 0, 0
         for batch in self._file.batches():
-            for start in range(0, batch.num_rows, CHUNK_ROWS):  # few Python objects at a time
-                for row in batch.slice(start, CHUNK_ROWS).to_pylist():
-                    number += 1
-                    yield number, row
+            start = 0
+            while start < batch.num_rows:
+                piece = batch.slice(start, chunk.CHUNK_ROWS - num_rows)
+                while size + piece.nbytes > chunk.CHUNK_BYTES and piece.num_rows > MIN_ROWS:
+                    piece = piece.slice(0, piece.num_rows // 2)
+                pieces.append(piece)
+                start, num_rows, size = start + piece.num_rows, num_rows + piece.num_rows, size + piece.nbytes
+                if num_rows == chunk.CHUNK_ROWS or size >= chunk.CHUNK_BYTES:
+                    yield pa.Table.from_batches(pieces)
+                    pieces, num_rows, size = [], 0, 0
+        if pieces:
+            yield pa.Table.from_batches(pieces)
 
 
-class JsonLinesStream(RowStream):
-    """Rows of JSON lines.
+class ObjectStream(RowStream):
+    """Rows that are JSON objects.
 
     Args:
-        lines: the lines.
+        rows: number, object and size of each row.
         origin: name of the file.
+        unit: unit of the numbers.
 
     Raises:
-        DataError: the first line is no object.
+        DataError: the first row is no object.
     """
 
-    unit = "line"
     fixed_columns = False
 
-    def __init__(self, lines: Iterable[bytes], origin: str) -> None:
+    def __init__(self, rows: Iterator[tuple[int, dict[str, Any], int]], origin: str, unit: str) -> None:
         super().__init__(origin)
-        self._rows = self._parse(lines)
-        self._first = next(self._rows, None)
-        self.names = list(self._first[1]) if self._first else []
+        first = next(rows, None)
+        self._rows = rows if first is None else itertools.chain([first], rows)
+        self._unit, self.names = unit, list(first[1]) if first else []
 
-    def _parse(self, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in enumerate(lines, start=1):
-            content = line.removeprefix(BOM) if number == 1 else line
-            if content.strip():
-                yield number, json_reader.read_object(content, {}, f"{self.origin}, line {number}")
-
-    def numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The number of the line and the object of each row; blank lines are skipped."""
-        if self._first is not None:
-            yield self._first
-            yield from self._rows
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows in chunks."""
+        for numbers, rows in grouped(self._rows):
+            yield Chunk.of_objects(rows, numbers, self._unit)
 
 
 class TextStream(RowStream):
@@ -156,24 +134,28 @@ class TextStream(RowStream):
         origin: name of the file.
     """
 
-    unit = "line"
     names = [TEXT_COLUMN]  # noqa: RUF012  the same for all
 
     def __init__(self, lines: Iterable[bytes], origin: str) -> None:
         super().__init__(origin)
         self._lines = lines
 
-    def numbered_rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The number and the text of each line, blank ones included."""
+    def chunks(self) -> Iterator[Chunk]:
+        """The lines in chunks, blank ones included."""
+        for numbers, texts in grouped(self._texts()):
+            yield Chunk({TEXT_COLUMN: texts}, numbers, "line")
+
+    def _texts(self) -> Iterator[tuple[int, str, int]]:
         for number, line in enumerate(self._lines, start=1):
+            if number == 1:
+                check_head(line[:HEAD], self.origin)
             content = line.removeprefix(BOM) if number == 1 else line
             try:
-                yield number, {TEXT_COLUMN: content.decode("utf-8").rstrip("\r\n")}
+                yield number, content.decode("utf-8").rstrip("\r\n"), len(line)
             except UnicodeDecodeError as error:
                 byte = content[error.start]
                 raise DataError(
-                    f"{self.origin} is not UTF-8: byte 0x{byte:02x} on line {number}; save it as UTF-8, e.g. with "
-                    "`iconv -f latin1 -t utf8`"
+                    f"{self.origin} is not UTF-8: byte 0x{byte:02x} on line {number}; {latin_remedy()}"
                 ) from None
 
 
@@ -200,16 +182,20 @@ def open_stream(path: Path, file_format: str, stack: ExitStack) -> RowStream:
 
     Args:
         path: the file.
-        file_format: csv, tsv, jsonl, parquet or txt.
+        file_format: csv, tsv, json, jsonl, parquet or txt.
         stack: closes the file.
 
     Raises:
         DataError: the file is damaged.
     """
     origin = "standard input" if path == STDIN else path.name
-    if file_format in ("jsonl", "txt"):
-        lines = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
-        return JsonLinesStream(lines, origin) if file_format == "jsonl" else TextStream(lines, origin)
+    if file_format in ("json", "jsonl", "txt"):
+        file = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
+        if file_format == "txt":
+            return TextStream(file, origin)
+        if file_format == "json" and is_array(file):
+            return ObjectStream(objects_of_array(file, origin), origin, "row")
+        return ObjectStream(objects_of_lines(file, origin), origin, "line")
     if path == STDIN:
         copy = tempfile.NamedTemporaryFile(prefix="kdrun-", suffix=f".{file_format}")  # noqa: SIM115  closed by the stack
         stack.enter_context(copy)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun.config.task import TaskConfig
 from kdrun.data.corpus.corpora import Corpus
-from kdrun.data.splits import TEXT_COLUMNS, pc
+from kdrun.data.splits import pc
 from kdrun.data.tokenization import TextTokenizer, TokenizedSplit
 from kdrun.deployment.saved_folder import SavedFolder, SavedRun, find_saved
 from kdrun.errors import ModelError
@@ -73,9 +73,13 @@ class SavedModel:
 
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts as the run tokenized them: trimmed, with prompts, cut at `max_length`."""
-        columns = (pc.utf8_trim_whitespace(pa.array(column, pa.string())) for column in zip(*texts, strict=True))
-        rows = pa.table(dict(zip(TEXT_COLUMNS, columns, strict=False)))
-        return self._text_tokenizer.tokenize(list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
+        return self.tokenize_columns(list(zip(*texts, strict=True)))
+
+    def tokenize_columns(self, texts: Sequence[Sequence[str]]) -> TokenizedSplit:
+        """Like `tokenize`, from a column per text."""
+        return self._text_tokenizer.tokenize_columns(
+            [pc.utf8_trim_whitespace(pa.array(column, pa.string())) for column in texts]
+        )
 
 
 def load_saved(path: Path | str | SavedFolder, max_length: int | None = None) -> SavedModel:

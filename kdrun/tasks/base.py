@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig
     from kdrun.data.tokenization import TokenizedSplit
     from kdrun.models.bundle import ModelBundle
+    from kdrun.tasks.answers import Answers
     from kdrun.tasks.class_views import ClassView
     from kdrun.tasks.predictor import Predictor
 
@@ -27,16 +28,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def by_name(probabilities: np.ndarray, names: Sequence[str]) -> list[dict[str, float]]:
-    """The probabilities of each row by class name, rounded to six digits for files.
-
-    Args:
-        probabilities: [rows, classes].
-        names: names of the classes.
-    """
-    return [{name: round(float(p), 6) for name, p in zip(names, row, strict=True)} for row in probabilities]
-
-
 class TaskType(ABC):
     """Loss, prediction, metrics and records of one type of task.
 
@@ -46,11 +37,13 @@ class TaskType(ABC):
         real_preset: small models on real data from a folder.
         generates_text: whether the answer is a text. If so, batches carry the target text, the teacher's logits are
             computed per token in every batch, and teacher and student share a vocabulary.
+        empty_values: values of the columns of `answers` for a row that was not predicted, other than None.
     """
 
     synthetic_preset: str = "embedded"
     real_preset: str = "mini"
     generates_text: bool = False
+    empty_values: Mapping[str, Any] = {}
 
     def __init__(self, task: TaskConfig) -> None:
         self.task = task
@@ -84,17 +77,17 @@ class TaskType(ABC):
         """The metrics of the best constant prediction."""
 
     @abstractmethod
-    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """A record per row for predictions.jsonl: `prediction` and related values.
+    def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
+        """The answers of a model's outputs: `prediction` and related values.
 
         Args:
             outputs: a model's outputs on a split.
             texts: the (first) text of each row.
         """
 
-    def empty_record(self) -> dict[str, Any]:
-        """A record of `prediction_records` for a row that was not predicted: all keys, with null."""
-        return {"prediction": None}
+    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """A record per row for predictions.jsonl; arguments as for `answers`."""
+        return self.answers(outputs, texts).records()
 
     @abstractmethod
     def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from kdrun import losses, registry
 from kdrun.tasks import metrics
-from kdrun.tasks.base import Outputs, TaskType, by_name, softmax
+from kdrun.tasks.answers import Answers, by_name, columns_by_name
+from kdrun.tasks.base import Outputs, TaskType, softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,19 +60,15 @@ class ClassificationTask(TaskType):
         """The metrics of the most frequent class, or of the mean score."""
         return metrics.majority_baseline(self.task, labels, domains)
 
-    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """`prediction`, and for classes `probabilities` by name."""
+    def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
+        """`prediction`, and for classes their probabilities."""
+        predictions = self.predictions(outputs).tolist()
         if self.task.is_regression:
-            return [{"prediction": float(value)} for value in outputs[:, 0]]
-        return [
-            {"prediction": self.task.labels[best], "probabilities": row}
-            for best, row in zip(self.predictions(outputs).tolist(), self.probability_records(outputs), strict=True)
-        ]
-
-    def empty_record(self) -> dict[str, Any]:
-        """`prediction`, and for classes `probabilities` by name, all null."""
-        empty = super().empty_record()
-        return empty if self.task.is_regression else empty | {"probabilities": dict.fromkeys(self.task.labels)}
+            return Answers({"prediction": predictions})
+        labels = self.task.labels
+        return Answers(
+            {"prediction": [labels[best] for best in predictions]}, columns_by_name(softmax(outputs), labels)
+        )
 
     def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
         """The softmax over the classes by name, or the `score`."""

@@ -11,7 +11,8 @@ import numpy as np
 from kdrun import losses, registry
 from kdrun.config.validation import extraction
 from kdrun.data import entities
-from kdrun.tasks.base import Outputs, TaskType, by_name, softmax
+from kdrun.tasks.answers import Answers, by_name
+from kdrun.tasks.base import Outputs, TaskType, softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ class ExtractionTask(TaskType):
     synthetic_preset = extraction.EXTRACTION_PRESET
     real_preset = "mini_writer"
     generates_text = True
+    empty_values = {"cut": False}  # noqa: RUF012  the same for all
 
     def describe_outputs(self) -> str:
         """The types of entities."""
@@ -81,17 +83,16 @@ class ExtractionTask(TaskType):
         """Zero: a constant answer finds entities only by chance."""
         return dict.fromkeys(self.task.metrics, 0.0)
 
-    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+    def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
         """`prediction` in the spelling of the sentence, `written` as decoded, and `cut` for an unfinished answer."""
-        records = []
-        for text, answer in zip(texts, outputs, strict=True):
-            record = {"prediction": entities.restore_spelling(text, answer.text), "written": answer.text}
-            records.append(record if answer.finished else record | {"cut": True})
-        return records
+        written = [answer.text for answer in outputs]
+        spelled = [entities.restore_spelling(text, answer) for text, answer in zip(texts, written, strict=True)]
+        return Answers({"prediction": spelled, "written": written, "cut": [not answer.finished for answer in outputs]})
 
-    def empty_record(self) -> dict[str, Any]:
-        """`prediction` and `written`, both null, and `cut`, which records have only if true."""
-        return super().empty_record() | {"written": None, "cut": False}
+    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """`prediction`, `written`, and `cut` where it is true."""
+        records = super().prediction_records(outputs, texts)
+        return [record if record["cut"] else {k: v for k, v in record.items() if k != "cut"} for record in records]
 
     def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
         """The softmax over the first words of an answer, by name."""

@@ -10,7 +10,8 @@ import numpy as np
 from kdrun import registry
 from kdrun.config.optim import MULTI_LABEL_LOSSES
 from kdrun.tasks import label_losses, metrics
-from kdrun.tasks.base import Outputs, TaskType, by_name
+from kdrun.tasks.answers import Answers, by_name, columns_by_name
+from kdrun.tasks.base import Outputs, TaskType
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,16 +59,10 @@ class MultiLabelTask(TaskType):
         """The metrics of the best constant label set."""
         return metrics.label_set_baseline(self.task.metrics, labels)
 
-    def prediction_records(self, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """`prediction`, the names of the classes, and `probabilities` by name, which do not sum to 1."""
-        return [
-            {"prediction": self.label_name(row), "probabilities": probabilities}
-            for row, probabilities in zip(outputs > 0, self.probability_records(outputs), strict=True)
-        ]
-
-    def empty_record(self) -> dict[str, Any]:
-        """`prediction` and `probabilities` by name, all null."""
-        return super().empty_record() | {"probabilities": dict.fromkeys(self.task.labels)}
+    def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
+        """`prediction`, the names of the classes, and the probability of each class, which do not sum to 1."""
+        predictions = [self.label_name(row) for row in (outputs > 0).tolist()]
+        return Answers({"prediction": predictions}, columns_by_name(_sigmoid(outputs), self.task.labels))
 
     def probability_records(self, logits: np.ndarray) -> list[dict[str, float]]:
         """The sigmoid of each class by name."""

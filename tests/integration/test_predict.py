@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdrun.cli import main
-from kdrun.deployment import row_stream
+from kdrun.deployment import chunk
 from tests.helpers.saved_students import TEXTS, finish_run, save_run
 
 
@@ -24,7 +24,7 @@ def recorded(run_dir: Path) -> list[dict[str, object]]:
 def test_a_file_has_the_answers_of_the_run_in_order(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(row_stream, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunk, "CHUNK_ROWS", 16)
     with (tmp_path / "in.csv").open("w", newline="") as file:
         rows = [[row["id"], row["text"], row["text_pair"]] for row in recorded(run_dir)]
         csv.writer(file).writerows([["id", "premise", "hypothesis"], *rows])

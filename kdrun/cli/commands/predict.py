@@ -41,7 +41,7 @@ class BadRows(Enum):
 class PredictOptions:
     """Options of `kdrun predict`, besides the model and texts."""
 
-    input: str | None = setting(None, "file to predict (.csv, .tsv, .jsonl, .parquet, .txt), or - for the input")
+    input: str | None = setting(None, "file to predict (.csv, .tsv, .jsonl, .json, .parquet, .txt), or - for the input")
     output: str = setting("-", "file to write (.jsonl, .csv, .tsv, .parquet), or - for the output")
     text: list[str] = setting([], "text column of the file, or two for a pair; empty to infer it")
     columns: list[str] = setting(["*"], "input columns to repeat in the output; * is all, [] none")
@@ -120,8 +120,8 @@ def _print_answers(found: SavedFolder, options: PredictOptions, texts: list[str]
     console = Console()
     rows = [tuple(texts[start : start + num_texts]) for start in range(0, len(texts), num_texts)]
     with progress.show_on(console):
-        answers = _predictor(found, options, console).answers(rows)
-    for row, answer in zip(rows, answers, strict=True):
+        answers = _predictor(found, options, console).answers(list(zip(*rows, strict=True)))
+    for row, answer in zip(rows, answers.records(), strict=True):
         console.print(f"{_shown(answer)}  {' | '.join(row) if len(rows) > 1 else ''}".rstrip())
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,10 @@ class DelimitedFile(TableFile):
 
     def _header(self, delimiter: str, quote: str | bool) -> list[str]:
         """The fields of the first line."""
-        names = [f"f{index}" for index in range(MAX_COLUMNS)]
-        convert = _convert(names)
         for size in (1 << 16, *BLOCKS):
             options = csv.ReadOptions(autogenerate_column_names=True, block_size=size, use_threads=False)
             try:
-                with csv.open_csv(self._path, options, _parse(delimiter, quote, lambda row: "skip"), convert) as reader:
+                with csv.open_csv(self._path, options, _parse(delimiter, quote, _skip), _as_text()) as reader:
                     first = reader.read_next_batch().slice(0, 1).to_pylist()
                     return [str(value) for value in first[0].values()] if first else []
             except (pa.ArrowInvalid, StopIteration) as error:
@@ -145,6 +144,16 @@ def _parse(delimiter: str, quote: str | bool, handler: Any) -> csv.ParseOptions:
     return csv.ParseOptions(
         delimiter=delimiter, quote_char=quote, newlines_in_values=quote is not False, invalid_row_handler=handler
     )
+
+
+def _skip(row: Any) -> str:
+    return "skip"
+
+
+@cache
+def _as_text() -> csv.ConvertOptions:
+    """Conversion of columns without names; kept, since a file is opened with several delimiters."""
+    return _convert([f"f{index}" for index in range(MAX_COLUMNS)])
 
 
 def _convert(names: Sequence[str], include: Sequence[str] | None = None) -> csv.ConvertOptions:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdrun.config.task import TaskConfig
-from kdrun.deployment import row_stream
+from kdrun.deployment import chunk as chunks_of_rows
 from kdrun.deployment.file_job import checked_chunks
 from kdrun.deployment.row_stream import RowStream, input_format, open_stream
 from kdrun.deployment.text_columns import choose_columns, choose_text_columns
@@ -38,7 +38,13 @@ def stream_of(path: Path, content: str) -> RowStream:
 
 
 def rows_of(stream: RowStream) -> list[tuple[int, dict[str, Any]]]:
-    return list(stream.numbered_rows())
+    """Number and content of each row."""
+    pairs: list[tuple[int, dict[str, Any]]] = []
+    for chunk in stream.chunks():
+        values = zip(*chunk.columns.values(), strict=True)
+        rows = chunk.objects or [dict(zip(chunk.columns, row, strict=True)) for row in values]
+        pairs += zip(chunk.numbers, rows, strict=True)
+    return pairs
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,9 @@ def rows_of(stream: RowStream) -> list[tuple[int, dict[str, Any]]]:
         ("a.tsv", 'text\tn\nsay "x\t1\n', [(1, {"text": 'say "x', "n": "1"})]),
         ("a.csv", "\ufefftext\r\ncafé\r\n", [(1, {"text": "café"})]),
         ("a.jsonl", '\n{"text": "a", "n": 1}\n{"text": "b"}\n', [(2, {"text": "a", "n": 1}), (3, {"text": "b"})]),
+        ("a.json", '\ufeff[\n{"text": "a, [b]", "n": {"m": [1]}} ,{"n": 2}\n]\n',
+         [(1, {"text": "a, [b]", "n": {"m": [1]}}), (2, {"n": 2})]),
+        ("a.json", '{"text": "a"}\n{"text": "b"}', [(1, {"text": "a"}), (2, {"text": "b"})]),
         ("a.txt", "\ufeffone\n\n", [(1, {"text": "one"}), (2, {"text": ""})]),
         ("a.txt", "two\u2028three", [(1, {"text": "two\u2028three"})]),
     ],
@@ -65,12 +74,12 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path: Path) -> None:
     assert rows_of(stream)[1] == (2, {"id": 2, "text": "b"})
 
 
-def test_chunks_are_bounded_by_rows_and_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_stream, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(row_stream, "CHUNK_CHARACTERS", 20)
+def test_chunks_are_bounded_by_rows_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_of_rows, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(chunks_of_rows, "CHUNK_BYTES", 20)
     stream = stream_of(tmp_path / "a.txt", "".join(f"{n}\n" for n in range(4)) + "x" * 30 + "\ny\n")
     chunks = list(stream.chunks())
-    assert [len(chunk.rows) for chunk in chunks] == [3, 2, 1]
+    assert [chunk.num_rows for chunk in chunks] == [3, 2, 1]
     assert list(itertools.chain(*(chunk.numbers for chunk in chunks))) == [1, 2, 3, 4, 5, 6]
 
 
@@ -83,6 +92,14 @@ def test_chunks_are_bounded_by_rows_and_characters(tmp_path: Path, monkeypatch: 
         ("a.jsonl", '{"text": "a"}\n[1]\n', r"a\.jsonl, line 2: .*must be an object"),
         ("a.jsonl", '{"text": "a"}\n{"text"\n', r"a\.jsonl, line 2: it is not JSON"),
         ("a.jsonl", '{"text": "a"}\n{"text": 7}\n{"text": null}\n', r"2 rows.*line 2: text is no text: 7.*line 3"),
+        ("a.json", '[{"text": "a"}, 7]', r"a\.json, row 2: expected an object.*'7'.*jq"),
+        ("a.json", '[{"text": "a"} {"text": "b"}]', r"a\.json: expected a comma .* after row 1, got '\{'.*jq"),
+        ("a.json", '[{"text": "a"}, {"text": ]', r"a\.json, row 2: it is not JSON \(Expecting value\).*jq"),
+        ("a.json", '[{"text": "a"}, ', r"a\.json, row 2: .*got the end of the file"),
+        ("a.json", '[{"text": "a"}', r"a\.json: expected a comma .*got the end of the file"),
+        ("a.json", '[{"text": "a"}] x', r"a\.json goes on after the end of its array with 'x'"),
+        ("a.json", "[]", r"a\.json has no rows"),
+        ("a.json", f'[{{"n": {"[" * 9999}]', r"a\.json, row 1: it is nested too deeply"),
         ("a.txt", "a\n  \n", r"a\.txt, line 2: text is blank.*bad_rows=empty"),
     ],
 )  # fmt: skip
@@ -100,7 +117,7 @@ def test_wrong_encoding_names_the_line(tmp_path: Path) -> None:
 def test_allowed_bad_rows_keep_their_place(tmp_path: Path) -> None:
     stream = stream_of(tmp_path / "a.txt", "a\n\nb\n")
     (chunk,) = checked_chunks(stream, ["text"], allow_bad=True)
-    assert (chunk.texts, chunk.bad, len(chunk.rows)) == ([("a",), ("b",)], {1}, 3)
+    assert (chunk.texts, chunk.bad, chunk.rows.num_rows) == ([["a", "b"]], {1}, 3)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
