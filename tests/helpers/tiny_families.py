@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from kdrun.models.tokenizer_training import BYTE_BPE, WORDPIECE, _byte_bpe, _set_template, _wordpiece
-from tests.helpers.tiny_models import MNLI, corpus_lines
+from kdrun.models.tokenizer_training import BYTE_BPE, WORDPIECE, _set_template, train
+from tests.helpers.tiny_models import MNLI, tiny_corpus
 
 LAYERS = 2
 SIZES: dict[str, Any] = {
@@ -133,8 +132,7 @@ FAMILIES = BPE_ENCODERS | WORDPIECE_ENCODERS | DECODERS | ENCODER_DECODERS
 
 @cache
 def _backend(bpe: bool) -> str:
-    lines: Iterator[str] = corpus_lines()
-    return (_byte_bpe(lines, 400) if bpe else _wordpiece(lines, 250)).to_str()
+    return train(tiny_corpus(), "bpe" if bpe else "wordpiece", 400 if bpe else 250, processes=1).to_str()
 
 
 def tokenizer_of(model_type: str) -> PreTrainedTokenizerBase:
