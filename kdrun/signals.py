@@ -32,16 +32,25 @@ class StopRequested(KeyboardInterrupt):
         super().__init__("stopped from the keyboard" if number == signal.SIGINT else f"stopped by {name}")
 
 
+class StopEarly(StopRequested):
+    """The program itself asked the run to stop, such as a search that prunes a trial."""
+
+    def __init__(self, reason: str) -> None:
+        KeyboardInterrupt.__init__(self, reason)
+        self.code = 0
+
+
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """Exit code of a run that an interrupt ended."""
     return interrupt.code if isinstance(interrupt, StopRequested) else 128 + signal.SIGINT
 
 
 class _SignalState:
-    """The pending signal, the last one received, and whether signals are handled and deferred."""
+    """The pending signal and stop, the last signal received, and whether signals are handled and deferred."""
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.early: StopEarly | None = None
         self.received: int | None = None
         self.is_deferred = False
         self.is_handled = False
@@ -109,6 +118,8 @@ def defer_signals(wait: bool = True) -> Iterator[None]:
     """
     before = _state.is_deferred
     _state.is_deferred = wait
+    if not before:
+        _state.early = None  # a request to an earlier training, which has ended for another reason
     try:
         if not wait:
             raise_if_requested()
@@ -139,13 +150,21 @@ def pending() -> int | None:
     return _state.number
 
 
+def request_stop(early: StopEarly) -> None:
+    """Let the next `raise_if_requested` raise this stop, unless a signal is pending there."""
+    _state.early = early
+
+
 def raise_if_requested() -> None:
-    """Raise the pending signal, if there is one.
+    """Raise the pending signal or stop, if there is one.
 
     Raises:
-        StopRequested: a signal is pending.
+        StopRequested: a signal or a stop is pending.
     """
+    early, _state.early = _state.early, None
     stop(_state.number)
+    if early is not None:
+        raise early
 
 
 def stop(number: int | None) -> None:

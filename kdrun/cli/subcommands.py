@@ -22,6 +22,10 @@ COMMANDS = {
         "kdrun.cli.commands.compare",
         "compare methods over seeds with equal budgets: kdrun compare method=kd seeds=5",
     ),
+    "tune": (
+        "kdrun.cli.commands.tune",
+        "search for the best values of keys: kdrun tune method=kd task=sst2 trials=20",
+    ),
     "runs": ("kdrun.cli.commands.runs", "list runs: kdrun runs method=kd status=failed"),
     "table": (
         "kdrun.cli.commands.table",

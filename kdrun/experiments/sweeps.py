@@ -37,6 +37,10 @@ from kdrun.storage.run_record import code_difference, config_differences, read_r
 
 PENDING, REFUSED = "waiting", "refused"
 """Statuses that only cells have: not started yet; invalid config."""
+NAME, NAME_RULE = (
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*"),
+    "the name is used for a folder; use letters, digits and . _ = -",
+)
 MAX_NAME_LENGTH = 40
 ID_DIGITS = 8
 """Digits of a cell's id that are printed."""
@@ -73,10 +77,10 @@ def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
     )
     name = _name([parsed for _, parsed in run_overrides], swept_keys, base)
     folder = Path(configs[0][1].output_dir) / FOLDER / name
-    cells = [_cell(cell_overrides, config, swept_keys) for cell_overrides, config in configs]
+    cells = [make_cell(cell_overrides, config, swept_keys) for cell_overrides, config in configs]
     by_id = {cell.id: cell for cell in cells}
     sweep = Sweep(name, folder, code_digest(), list(by_id.values()), frozenset(by_id))
-    return _save(sweep)
+    return record_cells(sweep)
 
 
 def _why_unsuitable(key: str, is_swept: bool) -> str | None:
@@ -99,21 +103,28 @@ def _name(overrides: list[Override], swept_keys: set[str], base: list[str]) -> s
     """Name of a sweep: the value of `sweep=`, otherwise the swept keys and a hash of them and the base overrides."""
     names = [str(o.value()) for o in overrides if o.key_or_group == "sweep" and o.value() is not None]
     if names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=-]*", names[-1]):
-            raise ConfigError([f"sweep={names[-1]}: the name is used for a folder; use letters, digits and . _ = -"])
+        if not NAME.fullmatch(names[-1]):
+            raise ConfigError([f"sweep={names[-1]}: {NAME_RULE}"])
         return names[-1]
     keys = sorted(swept_keys)
     prefix = "-".join(key.rpartition(".")[2] for key in keys)[:MAX_NAME_LENGTH]
     return f"{prefix or 'one'}-{digest([keys, base])[:6]}"
 
 
-def _cell(overrides: list[str], config: RunConfig, swept_keys: set[str]) -> Cell:
+def make_cell(overrides: list[str], config: RunConfig, swept_keys: set[str]) -> Cell:
+    """The cell of a config.
+
+    Args:
+        overrides: that the config was composed from.
+        config: of its run.
+        swept_keys: keys that distinguish the cells.
+    """
     in_identity = sorted(override for override in overrides if not is_shared(override))
     label = " ".join(o for o in overrides if key_of(o) in swept_keys)
     return Cell(config_hash(config), label or "no key swept", in_identity, identity(config), [*rules.validate(config)])
 
 
-def _save(sweep: Sweep) -> Sweep:
+def record_cells(sweep: Sweep) -> Sweep:
     """Record a sweep, and return it with the cells that were recorded before.
 
     Raises:

@@ -21,6 +21,7 @@ from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.data.truncation import truncation_note
 from kdrun.models.bundle import ModelBundle
+from kdrun.runs.observation import EvaluationObserver
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
 from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
@@ -52,6 +53,7 @@ class RunContext:
         requires: requirements of the method.
         stopwatch: time of the run; a resumed run counts the time before.
         is_check: whether this is the dry run of `kdrun check`, which uses a real teacher.
+        observer: receives the student's evaluations and may stop the run; None for most runs.
     """
 
     config: RunConfig
@@ -62,6 +64,7 @@ class RunContext:
     requires: Requirements
     stopwatch: Stopwatch
     is_check: bool = False
+    observer: EvaluationObserver | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

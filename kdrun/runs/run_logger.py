@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kdrun.data.loader import BatchLoader
@@ -22,15 +23,23 @@ class RunLogger(ProgressCallback):
         method: generates the samples.
         loader: rows that samples are generated from.
         tracker: metric loggers of the run; None in a dry run.
+        observe: receives the record of each evaluation; None for a run that nobody observes.
 
     Attributes:
         samples: generated text of the last evaluation.
         first_steps: reports of the first step of each role.
     """
 
-    def __init__(self, run: PreparedRun, method: Method, loader: BatchLoader, tracker: MetricLogger | None) -> None:
+    def __init__(
+        self,
+        run: PreparedRun,
+        method: Method,
+        loader: BatchLoader,
+        tracker: MetricLogger | None,
+        observe: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         super().__init__(run.console, "student", run.config.task.headline, run.config.task.dev_splits[0])
-        self.run, self.method, self.loader, self.tracker = run, method, loader, tracker
+        self.run, self.method, self.loader, self.tracker, self.observe = run, method, loader, tracker, observe
         self.samples: list[dict[str, Any]] = []
         self.first_steps: list[FirstStepReport] = []
 
@@ -85,3 +94,5 @@ class RunLogger(ProgressCallback):
             self.samples = text_samples.sample_texts(self.run, self.method, self.loader, record["step"])
             run_dir.samples(self.samples)
         super().on_evaluate(record, is_best)
+        if self.observe is not None:
+            self.observe(record)

@@ -32,6 +32,7 @@ from kdrun.runs import (
 )
 from kdrun.runs.context import PreflightCheck, PreparedRun, RunContext, StudentResult, TeacherResult
 from kdrun.runs.export.generated_text.write import export_generated_text
+from kdrun.runs.observation import EvaluationObserver, observe_evaluations
 from kdrun.runs.preflight import checks_after_first_step, checks_before_training, raise_if_failed
 from kdrun.runs.result import build_result
 from kdrun.runs.run_dir import RunDirectory
@@ -47,7 +48,11 @@ from kdrun.training.trainer import Trainer, TrainerSettings
 
 
 def run(
-    config: RunConfig, console: Console | None = None, overrides: Sequence[str] = (), group: str | None = None
+    config: RunConfig,
+    console: Console | None = None,
+    overrides: Sequence[str] = (),
+    group: str | None = None,
+    observer: EvaluationObserver | None = None,
 ) -> RunResult | None:
     """Run an experiment, or resume a stopped one if `run_dir` is its folder.
 
@@ -56,6 +61,8 @@ def run(
         console: where to print.
         overrides: overrides that the config was composed from, for the command in the result.
         group: `run_id` of the whole run if this run is a part of it.
+        observer: receives the student's evaluations and may stop the run; a run over all domains, or of several
+            processes, has none.
 
     Returns:
         The content of result.json; None for a dry run.
@@ -66,10 +73,16 @@ def run(
     """
     console = console or Console()
     with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
-        return _run(config, console, overrides, group)
+        return _run(config, console, overrides, group, observer)
 
 
-def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: str | None) -> RunResult | None:
+def _run(
+    config: RunConfig,
+    console: Console,
+    overrides: Sequence[str],
+    group: str | None,
+    observer: EvaluationObserver | None,
+) -> RunResult | None:
     metric_loggers.check_installed(config.tracker)
     cache_eviction.cache_limit()  # an invalid limit is refused before any work
     if config.dry_run:
@@ -89,27 +102,31 @@ def _run(config: RunConfig, console: Console, overrides: Sequence[str], group: s
             if domains.is_per_domain(config.method):
                 result = per_domain.run_domains(config, console, overrides, run_dir, run)
             else:
-                result = _compute_in_processes(config, console, run_dir)
+                result = _compute_in_processes(config, console, run_dir, observer)
             run_dir.close("done", result)
         completion.complete(run_dir.path, config.report, console)
     return result
 
 
-def _compute_in_processes(config: RunConfig, console: Console, run_dir: RunDirectory) -> RunResult | None:
-    """Compute a run in this process, or in as many as `runtime.devices` asks for."""
+def _compute_in_processes(
+    config: RunConfig, console: Console, run_dir: RunDirectory, observer: EvaluationObserver | None
+) -> RunResult | None:
+    """Compute a run in this process, or in as many as `runtime.devices` asks for; then nobody observes it."""
     if config.runtime.devices > 1 and ranks.started_as()[1] == 1:
         return launch.run_processes(config, run_dir)
-    return compute(config, console, run_dir)
+    return compute(config, console, run_dir, observer)
 
 
-def compute(config: RunConfig, console: Console, run_dir: RunDirectory) -> RunResult | None:
+def compute(
+    config: RunConfig, console: Console, run_dir: RunDirectory, observer: EvaluationObserver | None = None
+) -> RunResult | None:
     """Compute a run in this process, together with the others if torchrun started several.
 
     Returns:
         The content of result.json.
     """
     if ranks.started_as()[1] == 1:
-        return load_and_execute(config, console, run_dir.command, run_dir)
+        return load_and_execute(config, console, run_dir.command, run_dir, observer)
     with launch.lead(launch.Job(config, str(run_dir.path), run_dir.command)):
         return load_and_execute(config, console, run_dir.command, run_dir)
 
@@ -151,7 +168,11 @@ def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> 
 
 
 def load_and_execute(
-    config: RunConfig, console: Console, command: str, run_dir: RunDirectory | None
+    config: RunConfig,
+    console: Console,
+    command: str,
+    run_dir: RunDirectory | None,
+    observer: EvaluationObserver | None = None,
 ) -> RunResult | None:
     """Compute a run, and free its memory.
 
@@ -159,7 +180,7 @@ def load_and_execute(
         The content of result.json; None for a dry run, and in every process except the first.
     """
     try:
-        return _execute(prepare(config, console, command, run_dir))
+        return _execute(replace(prepare(config, console, command, run_dir), observer=observer))
     finally:
         setup.release()
 
@@ -258,7 +279,8 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
     tracker = None
     if run.run_dir is not None and ranks.is_first():
         tracker = MetricLogger(config, run.accelerator, run.run_dir.run_id)
-    logger = RunLogger(run, method, loader, tracker) if ranks.is_first() else None
+    observe = observe_evaluations(run.observer, run.evaluator.headline, phases, loader.num_rows)
+    logger = RunLogger(run, method, loader, tracker, observe) if ranks.is_first() else None
     callback = logger or TrainerCallback()
     checkpoints = build.make_checkpoint_manager(run, "last", logger, student.model.config, save_final=True)
     try:

@@ -192,6 +192,16 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
             raise
 
 
+def truncate_to_complete_lines(path: Path) -> None:
+    """Cut off the incomplete last line of a file, which a killed process has left.
+
+    Raises:
+        DataError: the path is a link.
+    """
+    with _open_to_append(path) as file:
+        file.truncate(_size_of_complete_lines(file))
+
+
 def _size_of_complete_lines(file: BinaryIO) -> int:
     """Size in bytes of a file up to the end of its last complete line."""
     end = file.seek(0, os.SEEK_END)

@@ -97,6 +97,17 @@ PAIR: dict[str, Shape] = {
     "seeds_needed?": (int, None),
     "reason?": (str, None),
 }
+SEARCH: dict[str, Shape] = {
+    "name": str,
+    "trials": int,
+    "states": str,
+    "seed": int,
+    "split": str,
+    "metric": str,
+    "values": {"*": str},
+    "unseen": [{"split": str, "scores": {"*": MEAN}}],
+}
+"""The search whose best values the last arm has."""
 COMPARISON: dict[str, Shape] = {
     "comparison_id": str,
     "started": TIME,
@@ -119,6 +130,7 @@ COMPARISON: dict[str, Shape] = {
     "chosen_on?": (str, None),
     "code?": (str, None),
     "uneven_steps?": ([str], None),
+    "search?": (SEARCH, None),
     "config?": (dict, None),
     "path_names?": {"*": str},
 }

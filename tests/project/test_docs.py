@@ -17,6 +17,8 @@ from kdrun.cli.explain import reference_pages
 from kdrun.config import compose, options
 from kdrun.experiments.compare.options import CompareOptions
 from kdrun.experiments.compare.plan import plan_arms
+from kdrun.experiments.tune.options import TuneOptions
+from kdrun.experiments.tune.space_checks import read_space
 from kdrun.methods import Batch, MethodContext, Requirements, StepOutput
 from tests.helpers.paths import ROOT
 
@@ -162,6 +164,13 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
     if words[0] == "compare":
         settings, words = options.parse_options(CompareOptions, words[1:], others=True)
         assert plan_arms([*settings.baselines, *settings.method], words)
+    elif words[0] == "tune":
+        spaces = [word.removeprefix("space=") for word in words if word.startswith("space=")]
+        rest = [word for word in words[1:] if not word.startswith("space=")]
+        settings, rest = options.parse_options(TuneOptions, rest, others=True)
+        if rest or spaces:  # prose names the command alone
+            assert read_space(spaces[0] if spaces else None, rest).ranges
+            assert settings.trials > 0
     elif words[0] == "label":
         if words[1:]:  # prose names the command alone
             _, overrides = options.parse_options(LabelOptions, words[1:], others=True)

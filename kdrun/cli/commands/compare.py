@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdrun.experiments.compare.options import CompareOptions
 
 if TYPE_CHECKING:
-    from kdrun.config.schema import RunConfig
     from kdrun.console import Console
 
 OPTIONS = CompareOptions
@@ -51,6 +48,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.record import build_record
+    from kdrun.experiments.compare.save import save_comparison
     from kdrun.progress import track
     from kdrun.storage import hub_offline
 
@@ -73,26 +71,5 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     with track("computing the verdicts"):
         record = build_record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)
-    _write(record, config, console)
+    save_comparison(record, config, console)
     return int(any(arm["failed"] for arm in record["arms"]))
-
-
-def _write(record: dict[str, Any], config: RunConfig, console: Console) -> None:
-    """Write and print a comparison, and write its report."""
-    from kdrun.experiments.compare import display
-    from kdrun.progress import track
-    from kdrun.storage.files import append_jsonl, make_folder, write_atomic
-    from kdrun.storage.ledger import LEDGER
-
-    folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
-    make_folder(folder, Path(config.output_dir))
-    write_atomic(folder / "comparison.json", json.dumps(record, indent=1) + "\n")
-    append_jsonl(Path(config.output_dir) / LEDGER, record)
-    display.print_comparison(record, console)
-    console.print(f"comparison: {folder / 'comparison.json'}")
-    if config.report:
-        from kdrun.reporting.html import report
-
-        with track("writing the report"):
-            path = report.write_comparison_report(folder)
-        console.print(f"report: {path}")

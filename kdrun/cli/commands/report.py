@@ -29,7 +29,7 @@ OPTIONS = ReportOptions
 def main(args: list[str]) -> int:
     """Write a self-contained HTML report: kdrun report PATH… [to=FILE].
 
-    PATH is a run's folder, a comparison's folder, an output folder, or a folder of comparisons such as
+    PATH is a run's folder, a comparison's or a search's folder, an output folder, or a folder of comparisons such as
     outputs/compare. Several folders of runs, or of comparisons, give one page.
     """
     from kdrun.config import options
@@ -54,7 +54,8 @@ def main(args: list[str]) -> int:
 
 def _page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path]:
     """Build the page of these folders, and return the folder where it is written by default."""
-    from kdrun.reporting.html import comparison_page, index_page, run_page, run_reader
+    from kdrun.reporting.html import comparison_page, index_page, run_page, run_reader, search_page
+    from kdrun.storage.search_record import SEARCH
 
     problems = [
         f"{path} is {'a file; name its folder' if path.exists() else 'missing'}" for path in paths if not path.is_dir()
@@ -64,7 +65,8 @@ def _page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path]:
     if problems:
         raise ConfigError(problems)
     path = paths[0]
-    present = {name: (path / name).exists() for name in (run_reader.COMPARISON, run_reader.RESULT, "config.yaml")}
+    names = (run_reader.COMPARISON, run_reader.RESULT, "config.yaml", SEARCH)
+    present = {name: (path / name).exists() for name in names}
     if options.sweep is not None and (len(paths) > 1 or any(present.values())):
         raise ConfigError(
             [f"sweep={options.sweep} selects runs of one output folder, and {path} is not an output folder"]
@@ -77,6 +79,8 @@ def _page(paths: list[Path], options: ReportOptions) -> tuple[Page, Path]:
         return index_page.index_page(index_page.entries_of_folders(paths), f"{len(paths)} runs"), home
     if present[run_reader.COMPARISON]:
         return comparison_page.comparison_page(path), path
+    if present[SEARCH]:
+        return search_page.search_page(path), path
     if present[run_reader.RESULT] or present["config.yaml"]:
         return run_page.run_page(run_reader.read_run(path)), path
     entries = index_page.entries_of_output(path, options.sweep)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
 from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, number, percent, percent_sd, points
-from kdrun.reporting.tables import comparisons, domains, generated_text
+from kdrun.reporting.tables import comparisons, domains, generated_text, searches
 
 if TYPE_CHECKING:
     from kdrun.data.dataset import TaskDataset
@@ -71,7 +71,7 @@ def notes(record: dict[str, Any]) -> list[str]:
             else "the last checkpoint is evaluated, no split chose it"
         )
         lines.append(f"{choice}; {split} ({record['rows']} rows) is reported")
-    return lines
+    return [*lines, *searches.search_notes(record)]
 
 
 def interval(pair: dict[str, Any]) -> str:

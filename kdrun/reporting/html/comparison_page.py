@@ -34,7 +34,7 @@ from kdrun.reporting.html.blocks import (
 from kdrun.reporting.html.plots import Row
 from kdrun.reporting.html.run_reader import FinishedRun, find_folder, get_path, read_comparison, read_run
 from kdrun.reporting.html.svg import drawing
-from kdrun.reporting.tables import comparisons, domains, generated_text
+from kdrun.reporting.tables import comparisons, domains, generated_text, searches
 from kdrun.reporting.tables.published_values import TAGS
 
 
@@ -152,6 +152,7 @@ def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
         else:
             consequence = f"; {record['split']} is reported"
         warnings.append(f"Checkpoints were chosen on {chosen_on}{consequence}.")
+    warnings += searches.search_notes(record)
     if missing:
         warnings.append(
             f"{plural(len(missing), 'run folder')} missing ({', '.join(missing[:6])}{' …' if len(missing) > 6 else ''})"

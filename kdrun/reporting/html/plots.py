@@ -126,7 +126,7 @@ def curves(
         axes.annotate(mark[2], mark[:2], (0, -14), textcoords="offset points", ha="right", color=INK)
     axes.set_xlim(0, 1.02 * max(line.steps[-1] for line in lines))
     axes.set_xlabel("step")
-    _number_axes(axes, whole=True)
+    number_axes(axes, whole=True)
     if in_percent:
         label_ticks(axes.yaxis)
     if has_names:
@@ -168,7 +168,7 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], co
     axes.plot(x, y, linestyle="none", marker="o", markersize=3.4, markeredgewidth=0, color=SERIES[color], alpha=0.4)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
-    _number_axes(axes)
+    number_axes(axes)
     return to_svg(figure, f"Scatter plot of {title}: {names[1]} over {names[0]}, {note}.")
 
 
@@ -230,7 +230,7 @@ def _limits(axes: Axes, values: Sequence[float], intervals: Sequence[tuple[float
             low, high = min(low, max(interval[0], low - margin)), max(high, min(interval[1], high + margin))
     pad = 0.06 * ((high - low) or margin)
     axes.set_xlim(low - pad, high + pad)
-    _number_axes(axes, y=False)
+    number_axes(axes, y=False)
 
 
 def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None:
@@ -241,13 +241,23 @@ def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None
         axes.text(x, y + gap, text, va="bottom")
 
 
-def _number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
-    """Use few, round tick labels; `whole` numbers on the x axis."""
+def number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
+    """Use few, round tick labels on the axes; `whole` numbers on the x axis."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in (axes.xaxis, axes.yaxis) if y else (axes.xaxis,):
         axis.set_major_locator(MaxNLocator(5, integer=whole and axis is axes.xaxis))
         label_ticks(axis, 1, "")
+
+
+def log_ticks(axes: Axes, low: float, high: float) -> None:
+    """Label both ends and the middle of a logarithmic x axis; one of less than a decade would have no label."""
+    from matplotlib.ticker import NullLocator
+
+    values = sorted({low, (low * high) ** 0.5, high})
+    axes.set_xticks(values)
+    axes.set_xticklabels([_short(float(f"{value:.2g}")) for value in values])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def label_ticks(axis: Any, scale: float = 100, unit: str = " %") -> None:

@@ -1,4 +1,4 @@
-"""Write the HTML report of a run or a comparison."""
+"""Write the HTML report of a run, a comparison or a search."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ def write_run_report(run_dir: Path) -> Path:
     from kdrun.reporting.html.render import write_page
 
     return write_page(run_page.run_page(run_reader.read_run(run_dir)), run_dir / REPORT)
+
+
+def write_search_report(folder: Path) -> Path:
+    """Write `report.html` into the folder of a search, which holds search.json.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        DataError: the folder holds no search, or a file in it or in the comparison's folder is broken.
+    """
+    from kdrun.reporting.html import search_page
+    from kdrun.reporting.html.render import write_page
+
+    return write_page(search_page.search_page(folder), folder / REPORT)
 
 
 def write_comparison_report(folder: Path) -> Path:
