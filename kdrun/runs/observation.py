@@ -1,4 +1,4 @@
-"""Report the evaluations of a run to its caller, who may stop it."""
+"""Report the evaluations of a run to its caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def observe_evaluations(
     """A function that passes the records of evaluations to an observer; None without one.
 
     A stop takes effect after the evaluation, with a checkpoint. Phases without evaluations are not observed, so nothing
-    stops in them. The last evaluation stops nothing, since the training is over.
+    stops in them. The last evaluation stops nothing, since the training has ended.
 
     Args:
         observer: of the run.

@@ -1,4 +1,4 @@
-"""search.json, the record of a search: its facts, its trials and its best values."""
+"""search.json, the record of a search."""
 
 from __future__ import annotations
 

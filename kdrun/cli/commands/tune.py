@@ -62,7 +62,7 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
     from kdrun.cli.verbosity import run_console
     from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.tune import confirm, display, search
-    from kdrun.storage.files import refuse_link
+    from kdrun.storage.links import refuse_link
 
     log_console = run_console()  # the verdict is printed with -q too
     check_run_files(plan.config)

@@ -1,4 +1,4 @@
-"""Compare the best values of a search with the default ones over fresh seeds."""
+"""Compare the best values of a search with the default ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kdrun.experiments.compare.record import build_record
 from kdrun.experiments.compare.save import save_comparison
 from kdrun.experiments.tune.plan import SearchPlan
 from kdrun.experiments.tune.search import best_overrides
+from kdrun.formatting import plural
 from kdrun.progress import track
 from kdrun.reporting.tables.searches import counts_text
 from kdrun.storage import hub_offline
@@ -46,7 +47,7 @@ def compare_with_default(
     method, number_of = plan.config.method.name, len(record["trials"])
     arms = [
         Arm(DEFAULT, method, list(plan.overrides)),
-        Arm(f"tuned ({number_of} trials)", method, [*plan.overrides, *best]),
+        Arm(f"tuned ({plural(number_of, 'trial')})", method, [*plan.overrides, *best]),
     ]
     fresh = [plan.seed + i for i in range(1, seeds + 1)]
     check_run_files(plan.config)

@@ -12,7 +12,7 @@ from typing import Any
 
 TOKEN = re.compile(r"""\s*(?:([{}\[\],:])|('[^']*'|"[^"]*")|([^\s{}\[\],:'"]+))""")
 FORMS = ("", "log", "int", "choice")
-"""Words that may stand in front of a list; the empty one is a list alone."""
+"""Words that may precede a list; the empty one is a list alone."""
 EXAMPLE = "write {KEY: [low, high], KEY: log[low, high], KEY: int[low, high], KEY: choice[a, b]}"
 
 

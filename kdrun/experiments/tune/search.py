@@ -1,4 +1,4 @@
-"""Run the trials of a search, in this process and any others at the same time."""
+"""Run the trials of a search; several processes may share them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a space and check its keys and ranges against the settings of the runs.
+"""Read a space and check it against the settings of the runs.
 
 This module imports without torch and without Optuna.
 """
@@ -38,7 +38,7 @@ NOT_SEARCHED: dict[str, str] = {
 SEARCHED = ("data.max_length",)
 """Keys that a space may have although their section is in `NOT_SEARCHED`."""
 SECTIONS = ("task", "data", "evaluation")
-"""Entries of `NOT_SEARCHED` that stand for all keys of their section."""
+"""Entries of `NOT_SEARCHED` that mean all keys of their section."""
 
 
 def shipped_spaces() -> list[str]:

@@ -17,7 +17,8 @@ from kdrun.errors import DataError
 from kdrun.experiments.tune.sampling import NumberedSampler, median_pruner
 from kdrun.experiments.tune.space import Space
 from kdrun.formatting import plural
-from kdrun.storage.files import refuse_link, truncate_to_complete_lines
+from kdrun.storage.files import truncate_to_complete_lines
+from kdrun.storage.links import refuse_link
 from kdrun.storage.processes import is_alive, process_facts
 
 JOURNAL, LOCK = "journal.jsonl", ".journal.lock"

@@ -250,16 +250,6 @@ def number_axes(axes: Axes, *, y: bool = True, whole: bool = False) -> None:
         label_ticks(axis, 1, "")
 
 
-def log_ticks(axes: Axes, low: float, high: float) -> None:
-    """Label both ends and the middle of a logarithmic x axis; one of less than a decade would have no label."""
-    from matplotlib.ticker import NullLocator
-
-    values = sorted({low, (low * high) ** 0.5, high})
-    axes.set_xticks(values)
-    axes.set_xticklabels([_short(float(f"{value:.2g}")) for value in values])
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
 def label_ticks(axis: Any, scale: float = 100, unit: str = " %") -> None:
     """Label the ticks of an axis with few digits; by default in percent."""
     axis.set_major_formatter(lambda value, _: f"{_short(scale * value)}{unit}")

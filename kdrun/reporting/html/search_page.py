@@ -162,13 +162,23 @@ def _slice(record: SearchRecord, key: str, finished: list[TrialRecord]) -> Marku
         axes.plot(numbers, scores, "o", color=SERIES[0], alpha=0.6, markeredgewidth=0)
         if record["space"][key].startswith("log"):
             axes.set_xscale("log")
-            plots.log_ticks(axes, min(numbers), max(numbers))
+            _log_ticks(axes, min(numbers), max(numbers))
         else:
             plots.number_axes(axes)
     axes.set_xlabel(key)
     plots.label_ticks(axes.yaxis)
     best = max(range(len(texts)), key=lambda place: scores[place] or 0.0)
     return to_svg(figure, f"Scores by {key}: best {percent(scores[best])} at {texts[best]}.")
+
+
+def _log_ticks(axes: Any, low: float, high: float) -> None:
+    """Label both ends and the middle of a logarithmic axis; one of less than a decade would have no label."""
+    from matplotlib.ticker import NullLocator
+
+    values = sorted({low, (low * high) ** 0.5, high})
+    axes.set_xticks(values)
+    axes.set_xticklabels([f"{value:.2g}" for value in values])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _numbers(texts: list[str]) -> list[float] | None:

@@ -135,7 +135,7 @@ def test_a_trial_with_the_values_of_an_earlier_one_takes_its_score(
     assert len(runs) == 2
     assert len(repeated) == 2
     for trial in repeated:
-        first = record["trials"][trial["repeats"] - 1]
+        first = record["trials"][(trial["repeats"] or 0) - 1]
         assert trial["values"] == first["values"]
         assert (trial["score"], trial["evaluations"]) == (first["score"], [[50.0, 0.25]])
 
@@ -159,11 +159,11 @@ def test_a_trial_far_below_the_median_is_pruned(make_plan: MakePlan) -> None:
     assert reason is not None
     assert "25 %" in reason
     assert trial.storage.get_trial(trial._trial_id).user_attrs[journal.PRUNED] == reason
-    # killed before the search learned of it: whoever takes over the trial knows
+    # killed before the search learned of it: the process that takes over the trial reads the reason
     assert trials.run_trial(plan, study, trial, QuietConsole()).state is TrialState.PRUNED
     trial = study.next_trial(20)
     assert trial is not None
-    assert trials.make_observer(plan, trial)(1.0, 0.1) is None  # the training is over
+    assert trials.make_observer(plan, trial)(1.0, 0.1) is None  # the training has ended
 
 
 def test_a_config_that_the_checks_refuse_fails_the_trial(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
