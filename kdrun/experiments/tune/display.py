@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from kdrun.config import domains
 from kdrun.console import Console
 from kdrun.experiments.sweep_display import column_names
 from kdrun.experiments.sweep_record import load
@@ -26,6 +27,8 @@ def print_header(plan: SearchPlan, console: Console) -> None:
     facts.append(("all runs", shlex.join(plan.trial_overrides)))
     title = f"{plan.trials} trials for the best {plan.split} {plan.metric}, seed {plan.seed}"
     console.key_values(f"{title}, pruned by the median" if plan.prune else title, facts)
+    if plan.prune and (plan.config.runtime.devices > 1 or domains.is_per_domain(plan.config.method)):
+        console.note("runs of several processes, or over all domains, are not pruned")
     if sweep is not None:
         console.print(f"search {plan.name} resumes; to list its runs: {sweep.command}")
     else:

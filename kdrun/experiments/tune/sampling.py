@@ -11,7 +11,7 @@ from kdrun import rng
 
 STARTUP_TRIALS = 10
 """Trials that are drawn at random before the sampler learns from their scores."""
-PRUNING_STARTUP, PRUNING_WARMUP, PRUNING_REFERENCES = 5, 10, 3
+PRUNING_STARTUP, PRUNING_WARMUP, PRUNING_REFERENCES = 5, 30, 3
 """Pruning begins after this many finished trials, in percent of a training, and with this many scores to compare."""
 
 

@@ -148,16 +148,16 @@ def test_a_trial_far_below_the_median_is_pruned(make_plan: MakePlan) -> None:
         trial = study.next_trial(20)
         assert trial is not None
         observe = trials.make_observer(plan, trial)
-        assert observe(0.25, score) is None
+        assert observe(0.4, score) is None
         study.tell(trial, TrialState.COMPLETE, score)
     trial = study.next_trial(20)
     assert trial is not None
     observe = trials.make_observer(plan, trial)
-    assert observe(0.05, 0.1) is None  # too early
-    assert observe(0.25, None) is None  # undefined
-    reason = observe(0.2501, 0.1)
+    assert observe(0.25, 0.1) is None  # too early
+    assert observe(0.4, None) is None  # undefined
+    reason = observe(0.4001, 0.1)
     assert reason is not None
-    assert "25 %" in reason
+    assert "40 %" in reason
     assert trial.storage.get_trial(trial._trial_id).user_attrs[journal.PRUNED] == reason
     # killed before the search learned of it: the process that takes over the trial reads the reason
     assert trials.run_trial(plan, study, trial, QuietConsole()).state is TrialState.PRUNED
