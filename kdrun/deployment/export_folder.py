@@ -15,6 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from kdrun.deployment import cpu
+from kdrun.deployment.exported_folder import CLASSES, EXPORT, MULTI_LABEL, SCORE
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.saved_model import SavedModel
 from kdrun.errors import ConfigError
@@ -22,7 +23,7 @@ from kdrun.models.hub_files import silence_transformers
 from kdrun.storage.files import refuse_link
 from kdrun.version import __version__
 
-EXPORT, SCRIPT, TOKENIZER = "export.json", "predict.py", "tokenizer.json"
+SCRIPT, TOKENIZER = "predict.py", "tokenizer.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -93,7 +94,7 @@ def export_facts(saved: SavedModel, file: Path, model: OnnxModel, more: dict[str
         more: further values, such as the comparison with PyTorch.
     """
     task, run = saved.task, saved.run
-    kind = "score" if task.is_regression else "multi_label" if task.is_multi_label else "classes"
+    kind = SCORE if task.is_regression else MULTI_LABEL if task.is_multi_label else CLASSES
     tokenizer: Any = saved.tokenizer
     weights = sum(path.stat().st_size for path in saved.folder.glob("*.safetensors"))
     return {
@@ -104,6 +105,7 @@ def export_facts(saved: SavedModel, file: Path, model: OnnxModel, more: dict[str
         "task": task.name,
         "kind": kind,
         "labels": saved.labels,
+        "text": list(task.text),
         "num_texts": saved.num_texts,
         "max_length": saved.max_length,
         "split_special_tokens": bool(tokenizer.split_special_tokens),

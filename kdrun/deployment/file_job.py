@@ -15,6 +15,7 @@ from kdrun.formatting import plural
 
 MAX_NAMED = 5
 """Bad rows that an error names."""
+PREDICT_REMEDY = "Fix the rows, or leave their answers empty with bad_rows=empty"
 
 
 @dataclass(frozen=True)
@@ -51,30 +52,33 @@ class FileJob:
     output_format: str
 
 
-def checked_chunks(stream: RowStream, text_columns: Sequence[str], *, allow_bad: bool) -> Iterator[CheckedChunk]:
+def checked_chunks(
+    stream: RowStream, text_columns: Sequence[str], *, allow_bad: bool, remedy: str = PREDICT_REMEDY
+) -> Iterator[CheckedChunk]:
     """The rows of a file in chunks. The first chunk is read and checked at once, the others as they are needed.
 
     Args:
         stream: the file.
         text_columns: columns of the texts, one or two.
         allow_bad: whether rows without a text are allowed.
+        remedy: what to do about them, for the message.
 
     Raises:
         DataError: the file has no rows, is damaged, or a row has no text; names rows.
     """
-    chunks = _check_all(stream, text_columns, allow_bad)
+    chunks = _check_all(stream, text_columns, allow_bad, remedy)
     first = next(chunks, None)
     if first is None:
         raise DataError(f"{stream.origin} has no rows")
     return itertools.chain([first], chunks)
 
 
-def _check_all(stream: RowStream, text_columns: Sequence[str], allow_bad: bool) -> Iterator[CheckedChunk]:
+def _check_all(stream: RowStream, text_columns: Sequence[str], allow_bad: bool, remedy: str) -> Iterator[CheckedChunk]:
     for chunk in stream.chunks():
         columns = {name: chunk.column(name) for name in text_columns}
         bad = {index for values in columns.values() for index, value in enumerate(values) if not _is_text(value)}
         if bad and not allow_bad:
-            raise DataError(_describe([_problem(stream, columns, chunk, index) for index in sorted(bad)]))
+            raise DataError(_describe([_problem(stream, columns, chunk, index) for index in sorted(bad)], remedy))
         texts = [
             [value for index, value in enumerate(values) if index not in bad] if bad else values
             for values in columns.values()
@@ -93,12 +97,9 @@ def _problem(stream: RowStream, columns: Mapping[str, Sequence[Any]], chunk: Chu
     return f"{stream.origin}, {chunk.unit} {chunk.numbers[index]}: {name} is {problem}"
 
 
-def _describe(problems: list[str]) -> str:
+def _describe(problems: list[str], remedy: str) -> str:
     lines = problems[:MAX_NAMED]
     if len(problems) > MAX_NAMED:
         lines.append(f"… and {len(problems) - MAX_NAMED} more nearby")
     listing = "\n".join(f"  - {line}" for line in lines)
-    return (
-        f"{plural(len(problems), 'row')} without a text:\n{listing}\nNo file was written; fix the rows, or leave their "
-        "answers empty with bad_rows=empty"
-    )
+    return f"{plural(len(problems), 'row')} without a text:\n{listing}\n{remedy}; no file was written"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdrun.deployment.extras import check_onnx_installed
+from kdrun.deployment.extras import ONNX_RUNTIME, check_onnx_installed
 from kdrun.errors import ModelError
 
 PROVIDER = "CPUExecutionProvider"
@@ -32,7 +32,7 @@ class OnnxModel:
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
-        check_onnx_installed()
+        check_onnx_installed(ONNX_RUNTIME)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

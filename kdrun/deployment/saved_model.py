@@ -77,9 +77,12 @@ class SavedModel:
 
     def tokenize_columns(self, texts: Sequence[Sequence[str]]) -> TokenizedSplit:
         """Like `tokenize`, from a column per text."""
-        return self._text_tokenizer.tokenize_columns(
-            [pc.utf8_trim_whitespace(pa.array(column, pa.string())) for column in texts]
-        )
+        return self._text_tokenizer.tokenize_columns(trimmed(texts))
+
+
+def trimmed(texts: Sequence[Sequence[str]]) -> list[pa.Array]:
+    """Columns of texts without blanks at both ends, as in `kdrun.data.splits.make_split`."""
+    return [pc.utf8_trim_whitespace(pa.array(column, pa.string())) for column in texts]
 
 
 def load_saved(path: Path | str | SavedFolder, max_length: int | None = None) -> SavedModel:

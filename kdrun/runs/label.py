@@ -14,9 +14,10 @@ from kdrun.config.overrides import key_of
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
 from kdrun.data.dataset import TaskDataset
-from kdrun.data.recorded import text_input, writer
+from kdrun.data.recorded import writer
 from kdrun.data.splits import UNLABELED, Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize
+from kdrun.deployment import text_input
 from kdrun.formatting import plural
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs import build, setup, teacher_stage
@@ -34,12 +35,14 @@ class LabelRequest:
         output: the file.
         splits: names of splits; empty is all splits of the run.
         input_file: texts to label instead of the run's rows.
+        text: its text columns; empty to infer them.
         overrides: overrides of the run.
     """
 
     output: Path
     splits: Sequence[str] = ()
     input_file: Path | None = None
+    text: Sequence[str] = ()
     overrides: Sequence[str] = ()
 
     @property
@@ -47,6 +50,7 @@ class LabelRequest:
         """Command line of the request, for the file's header."""
         options = [f"output={self.output}", *([f"split={','.join(self.splits)}"] if self.splits else [])]
         options += [f"input={self.input_file}"] if self.input_file is not None else []
+        options += [f"text={','.join(self.text)}"] if self.text else []
         return shlex.join(["kdrun", "label", *self.overrides, *options])
 
     @property
@@ -118,7 +122,7 @@ def _answers(
 ) -> Iterator[tuple[str, Split, np.ndarray]]:
     """Name of the split, rows and logits of each part of the file; the name is empty for texts of a file."""
     if request.input_file is not None:
-        for rows in text_input.read_chunks(request.input_file, run.config.task):
+        for rows in text_input.read_chunks(request.input_file, request.text, run.config.task):
             yield "", rows, _logits(run, bundle, _tokens(run, bundle, rows))
         return
     for name in names:

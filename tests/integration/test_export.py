@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoConfig, AutoTokenizer
 
 from kdrun.cli import main
+from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.row_model import TorchModel
 from kdrun.deployment.saved_model import load_saved
 from tests.helpers.saved_students import TEXTS, finish_run, save_run
@@ -55,6 +56,38 @@ def test_the_script_predicts_without_kdrun(run_dir: Path, tmp_path: Path) -> Non
     expected = np.exp(logits) / np.exp(logits).sum()
     facts = json.loads((run_dir / "onnx-int8" / "export.json").read_text())
     np.testing.assert_allclose(list(answer.values()), expected, atol=facts["parity"]["int8"]["max_difference"])
+
+
+def test_kdrun_predicts_with_the_exported_file(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_dir / "onnx-int8"
+    rows = [{"premise": first, "hypothesis": second} for first, second in TEXTS]
+    (tmp_path / "in.json").write_text(json.dumps(rows))
+    arguments = [f"input={tmp_path}/in.json", f"output={tmp_path}/out.jsonl", "batch_size=1"]
+    assert main.run(["predict", str(folder), *arguments]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    model, saved = OnnxModel(folder / "model.int8.onnx"), load_saved(run_dir)
+    for line, row, texts in zip(lines, rows, TEXTS, strict=True):
+        logits = model(saved.tokenize([texts]).batch(np.arange(1)))[0]
+        expected = np.exp(logits) / np.exp(logits).sum()
+        assert {key: line[key] for key in row} == row
+        np.testing.assert_allclose(list(line["probabilities"].values()), expected, atol=1e-6)
+        assert line["prediction"] == MNLI.labels[int(expected.argmax())]
+    assert main.run(["predict", str(folder), *TEXTS[0]]) == 0
+    assert lines[0]["prediction"] in capsys.readouterr().out
+
+
+def test_wrong_options_for_an_exported_file(
+    run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["predict", str(run_dir / "onnx-int8"), *TEXTS[0]]
+    assert main.run([*command, "device=cuda", "precision=bf16", "max_length=4000"]) == 2
+    message = capsys.readouterr().err
+    assert all(text in message for text in ("device=cuda", "precision=bf16", "max_length=4000"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main.run(command) == 2
+    assert "onnxruntime: pip install 'kdrun[onnx]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ class LabelOptions:
     output: str = setting(doc="file of the answers, .jsonl or .parquet")
     split: list[str] = setting([], "splits to label, such as train,dev; empty is all splits of the run")
     input: str | None = setting(
-        None, "texts to label instead of the run's rows: .txt with one text per line, .jsonl or .parquet with text"
+        None,
+        "texts to label instead of the run's rows (.csv, .tsv, .jsonl, .json, .parquet, .txt), or - for the input",
     )
+    text: list[str] = setting([], "text column of input=, or two for a pair; empty to infer it")
 
 
 OPTIONS = LabelOptions
@@ -39,6 +41,7 @@ def main(args: list[str]) -> int:
     from kdrun.config.validation.teacher_models import label_problems
     from kdrun.data.file_checks import check_run_files
     from kdrun.data.recorded.writer import check_output
+    from kdrun.deployment.row_stream import input_format
     from kdrun.errors import ConfigError
 
     settings, overrides = options.parse_options(LabelOptions, current_overrides(args), others=True)
@@ -48,8 +51,12 @@ def main(args: list[str]) -> int:
     if problems:
         raise ConfigError(problems)
     input_file = Path(settings.input).expanduser() if settings.input is not None else None
+    if input_file is not None:
+        input_format(input_file, "txt")
+    elif settings.text:
+        raise ConfigError([f"text={','.join(settings.text)} names columns of input=FILE, which is missing"])
     check_run_files(config)
     with progress.show_on(console), progress.track("loading PyTorch and transformers"):
         from kdrun.runs import label
-    label.label(config, console, label.LabelRequest(output, settings.split, input_file, overrides))
+    label.label(config, console, label.LabelRequest(output, settings.split, input_file, settings.text, overrides))
     return 0

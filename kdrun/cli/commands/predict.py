@@ -14,6 +14,8 @@ from kdrun.errors import ConfigError
 
 if TYPE_CHECKING:
     from kdrun.console import Console
+    from kdrun.deployment.exported_folder import ExportedFolder
+    from kdrun.deployment.predict import RowPredictor
     from kdrun.deployment.row_stream import RowStream
     from kdrun.deployment.saved_folder import SavedFolder
 
@@ -59,10 +61,11 @@ EXAMPLE = 'kdrun predict outputs/kd/sst2/RUN "a fine film"'
 
 
 def main(args: list[str]) -> int:
-    """Answer texts with the student of a run, or with any classifier that save_pretrained wrote.
+    """Answer texts with the student of a run, its export, or any classifier that save_pretrained wrote.
 
     kdrun predict RUN_DIR "some text"                       one text; two for a task of pairs
     kdrun predict RUN_DIR input=new.csv output=answers.csv  the rows of a file, in order and constant memory
+    kdrun predict RUN_DIR/onnx input=new.csv output=a.csv   the same by an exported file, with onnxruntime
     cat texts | kdrun predict RUN_DIR input=-               one text per line, JSON lines as output
 
     Texts are tokenized as in the run. Answers have probabilities by label. A row without a text is an error that names
@@ -70,12 +73,13 @@ def main(args: list[str]) -> int:
     """
     from kdrun.cli.path_arguments import split_paths
     from kdrun.config.options import parse_options
+    from kdrun.deployment.exported_folder import ExportedFolder, find_export
     from kdrun.deployment.saved_folder import find_saved
 
     names, others = split_paths(args, PredictOptions)
     options, _ = parse_options(PredictOptions, others)
     if not names:
-        raise ConfigError(["name a run directory or a model folder: kdrun predict RUN_DIR …"])
+        raise ConfigError(["name a run directory, an export or a model folder: kdrun predict RUN_DIR …"])
     if (options.input is None) == (len(names) == 1):
         problem = (
             "either texts or input=FILE"
@@ -83,7 +87,9 @@ def main(args: list[str]) -> int:
             else 'texts, as in kdrun predict RUN_DIR "some text", or input=FILE'
         )
         raise ConfigError([f"kdrun predict takes {problem}"])
-    found = find_saved(Path(names[0]))
+    found = find_export(Path(names[0])) or find_saved(Path(names[0]))
+    if isinstance(found, ExportedFolder):
+        _check_export(found, options)
     num_texts = found.num_texts or (2 if options.pair else 1)
     if options.pair and num_texts == 1:
         raise ConfigError([f"pair=true: task {found.task.name} of {found.folder} reads one text per row"])
@@ -92,9 +98,35 @@ def main(args: list[str]) -> int:
     return _predict_file(found, options, num_texts)
 
 
-def _predictor(found: SavedFolder, options: PredictOptions, console: Console) -> Any:
-    from kdrun import progress
+def _check_export(found: ExportedFolder, options: PredictOptions) -> None:
+    """Check that the options fit an exported file, and that onnxruntime is installed.
 
+    Raises:
+        ConfigError: every problem found.
+    """
+    from kdrun.deployment.extras import ONNX_RUNTIME, check_onnx_installed
+
+    problems = []
+    if options.device is Device.cuda:
+        problems.append(f"device=cuda: {found.file} runs on the CPU; leave device= out")
+    if options.precision is not None:
+        problems.append(f"precision={options.precision.value}: {found.file} has its own; leave precision= out")
+    if options.max_length is not None and options.max_length > found.max_length:
+        problems.append(f"max_length={options.max_length}: {found.file} was exported for {found.max_length} tokens")
+    if problems:
+        raise ConfigError(problems)
+    check_onnx_installed(ONNX_RUNTIME)
+
+
+def _predictor(found: SavedFolder | ExportedFolder, options: PredictOptions, console: Console) -> RowPredictor:
+    from kdrun import progress
+    from kdrun.deployment.exported_folder import ExportedFolder
+
+    if isinstance(found, ExportedFolder):
+        with progress.track("loading PyTorch, transformers and the file"):
+            from kdrun.deployment.exported_predictor import ExportedPredictor
+
+            return ExportedPredictor(found, options.batch_size, options.max_length)
     with progress.track("loading PyTorch and transformers"):
         from kdrun.deployment.predict import SavedPredictor
         from kdrun.deployment.saved_model import load_saved
@@ -108,7 +140,9 @@ def _predictor(found: SavedFolder, options: PredictOptions, console: Console) ->
     return predictor
 
 
-def _print_answers(found: SavedFolder, options: PredictOptions, texts: list[str], num_texts: int) -> int:
+def _print_answers(
+    found: SavedFolder | ExportedFolder, options: PredictOptions, texts: list[str], num_texts: int
+) -> int:
     from kdrun import progress
     from kdrun.console import Console
 
@@ -143,7 +177,7 @@ def _shown(answer: dict[str, Any]) -> str:
     return f"{text or 'none'}  ({listing}{', …' if len(shares) > MAX_SHOWN else ''})" if shares else str(text or "none")
 
 
-def _predict_file(found: SavedFolder, options: PredictOptions, num_texts: int) -> int:
+def _predict_file(found: SavedFolder | ExportedFolder, options: PredictOptions, num_texts: int) -> int:
     """Predict a file; the console is on stderr where the answers go to the output."""
     import sys
 

@@ -83,10 +83,6 @@ class RowParser:
             return answer
         return AnswerRow(SPLIT_NAMES.get(split or "", split or ""), number, texts, *answer)
 
-    def texts_of(self, row: Mapping[str, Any]) -> tuple[str, ...] | str:
-        """The texts of a row that must have them, or its problem as a sentence."""
-        return self._texts(row) or f"it has no {' and '.join(self._columns)} (it has {_keys(row)})"
-
     def _texts(self, row: Mapping[str, Any]) -> tuple[str, ...] | str:
         present = [name for name in TEXT_COLUMNS if row.get(name) is not None]
         if not present:
