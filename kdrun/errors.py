@@ -128,16 +128,26 @@ def as_path_error(error: OSError) -> PathError | None:
     )
 
 
+SIMILARITY = 0.6
+"""Similarity from which a choice is suggested: `angry` and `neg` have 0.5, `bert` and `bert_base` 0.62."""
+MIN_BEGINNING = 3
+"""Characters from which a name is taken for the beginning of a choice."""
+
+
 def did_you_mean(name: str, choices: Sequence[str]) -> str:
     """The ending `; did you mean 'x'?` for an unknown name; empty when no choice is close.
 
-    A name that differs from a choice only in case, blanks, `-` or `_` is that choice.
+    A name that differs from a choice only in case, blanks, `-` or `_` is that choice. The beginning of one choice alone
+    means this choice.
     """
     import difflib
 
-    same = [choice for choice in choices if _plain(choice) == _plain(name)]
-    close = same or difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    close = close or difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
+    plain = _plain(name)
+    same = [choice for choice in choices if _plain(choice) == plain]
+    longer = [choice for choice in choices if len(plain) >= MIN_BEGINNING and _plain(choice).startswith(plain)]
+    close = same or (longer if len(longer) == 1 else [])
+    close = close or difflib.get_close_matches(name, choices, n=1, cutoff=SIMILARITY)
+    close = close or difflib.get_close_matches(name.lower(), choices, n=1, cutoff=SIMILARITY)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

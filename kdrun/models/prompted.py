@@ -39,7 +39,9 @@ class PromptedClassifier(PreTrainedModel):
     log-likelihoods per token the shorter one scores higher. b_c is zero, or the same sum after the prompt of an empty
     text (calibration). A task with a score gets the mean of the numbers that its words name, weighted by their softmax.
 
-    Prompts are padded on the right, where a causal model does not look: positions and results are those of a row alone.
+    Words with one continuation, such as words of one token, need one pass per prompt, padded on the right, where a
+    causal model does not look. With several continuations the prompt is read once into the model's cache, padded on the
+    left, and the continuations are read behind it. Positions and results are those of a row alone.
 
     Args:
         language_model: the model.
@@ -48,6 +50,9 @@ class PromptedClassifier(PreTrainedModel):
         task: gives the classes.
         temperature: T.
         values: the numbers that words name, for a task with a score.
+
+    Attributes:
+        uses_cache: whether continuations are read behind the cached prompt, not with the prompt.
     """
 
     bias: Tensor
@@ -68,7 +73,9 @@ class PromptedClassifier(PreTrainedModel):
         label_alignment.set_labels(config, task)
         super().__init__(config)
         self.language_model, self.template, self.words, self.temperature = language_model, template, words, temperature
-        self._keeps_logits = "logits_to_keep" in inspect.signature(language_model.forward).parameters
+        self._inputs = set(inspect.signature(language_model.forward).parameters)
+        self._keeps_logits = "logits_to_keep" in self._inputs
+        self.uses_cache = len(words.continuations) > 1 and {"past_key_values", "use_cache"} <= self._inputs
         self.register_buffer("bias", torch.zeros(len(words.tokens)), persistent=False)
         answer_values = None if values is None else torch.tensor(values)
         self.answer_values: Tensor | None
@@ -88,14 +95,56 @@ class PromptedClassifier(PreTrainedModel):
 
     def log_likelihoods(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Log-likelihood of each label word after each prompt, in nats, [batch, words]."""
-        lengths = attention_mask.sum(dim=1)
-        steps = [self._next_tokens(input_ids, lengths, one) for one in self.words.continuations]
+        if self.uses_cache:
+            steps = self._cached_steps(input_ids, attention_mask)
+        else:
+            lengths = attention_mask.sum(dim=1)
+            steps = [self._next_tokens(input_ids, lengths, one) for one in self.words.continuations]
         scores = []
         for word, source in zip(self.words.tokens, self.words.sources, strict=True):
             ids = torch.tensor(word, device=input_ids.device)
             chosen = steps[source][:, torch.arange(len(word), device=ids.device), ids]
             scores.append(chosen.sum(dim=1))
         return torch.stack(scores, dim=1)
+
+    def _cached_steps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """As `_next_tokens` for each continuation, with one pass over the prompts."""
+        ids, mask = _padded_left(input_ids, attention_mask)
+        lengths = mask.sum(dim=1, keepdim=True)
+        only_last = {"logits_to_keep": 1} if self._keeps_logits else {}
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        prompt = self._read(ids, mask, positions, **only_last)
+        first = prompt.logits[:, -1:].float().log_softmax(dim=-1)
+        steps, caches = [], prompt.past_key_values
+        for number, continuation in enumerate(self.words.continuations, 1):
+            # reading changes the cache
+            cache = caches if number == len(self.words.continuations) else copy.deepcopy(caches)
+            words = torch.tensor(continuation, device=ids.device).expand(len(ids), -1)
+            whole = torch.cat([mask, torch.ones_like(words)], dim=1)
+            places = lengths + torch.arange(words.shape[1], device=ids.device)
+            logits = self._read(words, whole, places, past_key_values=cache).logits
+            steps.append(torch.cat([first, logits.float().log_softmax(dim=-1)], dim=1))
+        return steps
+
+    def _read(self, ids: Tensor, mask: Tensor, positions: Tensor, **more: Any) -> Any:
+        """One pass that returns the model's cache; positions follow from the mask in models without such an input."""
+        if "position_ids" in self._inputs:
+            more["position_ids"] = positions
+        return self.language_model(input_ids=ids, attention_mask=mask, use_cache=True, **more)
+
+    @torch.no_grad()
+    def check_cache(self) -> None:
+        """Read words with the prompt if the model's cache gives other scores, as with a cache that ignores masks."""
+        if not self.uses_cache:
+            return
+        device = self.bias.device
+        ids = torch.arange(1, 17, device=device).reshape(2, 8) % int(self.config.get_text_config().vocab_size)
+        mask = torch.ones_like(ids)
+        mask[1, 5:] = 0
+        cached = self.log_likelihoods(ids, mask)
+        self.uses_cache = False
+        plain = self.log_likelihoods(ids, mask)
+        self.uses_cache = bool((cached - plain).abs().max() <= TOLERANCE * plain.abs().max())
 
     def _next_tokens(self, input_ids: Tensor, lengths: Tensor, continuation: tuple[int, ...]) -> Tensor:
         """Log-probabilities of the tokens after a prompt and after each token of a continuation.
@@ -123,6 +172,13 @@ class PromptedClassifier(PreTrainedModel):
         self.bias = self.log_likelihoods(input_ids, attention_mask)[0]
 
 
+def _padded_left(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows that are padded on the right, with their padding moved to the left."""
+    width, lengths = input_ids.shape[1], attention_mask.sum(dim=1, keepdim=True)
+    sources = (torch.arange(width, device=input_ids.device) + lengths) % width
+    return input_ids.gather(1, sources), attention_mask.gather(1, sources)
+
+
 def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
     """Load a causal language model from a folder or the hub, as a classifier by its label words.
 
@@ -146,6 +202,7 @@ def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
     _check_causal(model, where)
     values = [float(word) for word in label_words] if task.is_regression else None
     classifier = PromptedClassifier(model.eval(), template, words, task, config.temperature, values).eval()
+    classifier.check_cache()
     if config.calibrate:
         empty = TextTokenizer(tokenizer, context.max_length, template).batch([("",) * len(task.text)])
         classifier.calibrate(**empty)
@@ -158,15 +215,17 @@ def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
         "temperature": config.temperature,
         "calibrate": config.calibrate,
     }
-    notes.append(_note(template, label_words, words))
+    notes.append(_note(classifier, label_words))
     return ModelBundle(classifier, tokenizer, f"{name} (prompted)", digest(fingerprint), has_head=True, notes=notes)
 
 
-def _note(template: PromptTemplate, label_words: list[str], words: LabelWords) -> str:
+def _note(classifier: PromptedClassifier, label_words: list[str]) -> str:
     listed = shorten(", ".join(label_words), 120)
-    count = len(words.continuations)
+    count = len(classifier.words.continuations)
     passes = "1 pass" if count == 1 else f"{count} passes"
-    return f"it scores the words {listed} after {template.text!r}, in {passes} per row"
+    if classifier.uses_cache:
+        passes = f"1 pass over the prompt and {count} over the words"
+    return f"it scores the words {listed} after {classifier.template.text!r}, in {passes} per row"
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,12 @@ def _print_generated(run: PreparedRun, generated: GeneratedTextResult) -> None:
         run.console.warning(line)
 
 
+def _predict_command(path: Path, num_texts: int) -> str:
+    """The command that answers a row with the student."""
+    texts = ["some text", "another text"][:num_texts]
+    return " ".join([shlex.join(["kdrun", "predict", str(path)]), *(f'"{text}"' for text in texts)])
+
+
 def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list[tuple[str, str]]:
     """Where the results are, and commands that build on them."""
     config = run.config
@@ -232,6 +239,7 @@ def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list
     steps = [
         ("result", str(path / "result.json")),
         ("student", f'{_loader_class(run)}.from_pretrained("{path / "student"}")'),
+        *([] if config.task.is_extraction else [("predict", _predict_command(path, len(config.task.text)))]),
         ("compare", shlex.join(["kdrun", "compare", *overrides, "seeds=3"])),
     ]
     if generated is not None:

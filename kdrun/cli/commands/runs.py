@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -44,8 +46,11 @@ def _row(run: Record) -> list[str]:
         retention = percent(run.get("retention"))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["started"]))
     task = run.get("data_name") or run["task"]
+    run_dir = run.get("run_dir", NOT_MEASURED)
+    if os.path.isabs(run_dir) and Path(run_dir).is_relative_to(Path.cwd()):
+        run_dir = os.path.relpath(run_dir)
     facts = [when, run["method"], task, run["preset"], str(run["seed"]), run["status"], score, retention]
-    return [*facts, number(run.get("seconds"), 0), run.get("run_dir", NOT_MEASURED)]
+    return [*facts, number(run.get("seconds"), 0), run_dir]
 
 
 COLUMNS = ("when", "method", "task", "preset", "seed", "status", "score", "retention", "time (s)", "run folder")
@@ -115,13 +120,27 @@ def _print_runs(runs: list[Record], rows: list[list[str]]) -> None:
         if run["status"] == Status.failed.value
     ]
     columns: list[str] = list(COLUMNS)
-    left_out = _columns_that_do_not_fit(rows) if sys.stdout.isatty() else []
+    left_out: list[str] = []
+    if sys.stdout.isatty():
+        parent = common_parent([row[-1] for row in rows])
+        if parent and _columns_that_do_not_fit(rows):
+            rows = [[*row[:-1], os.path.relpath(row[-1], parent)] for row in rows]
+            notes.append(f"run folders are in {parent}")
+        left_out = _columns_that_do_not_fit(rows)
     if left_out:
         rows = [[cell for name, cell in zip(COLUMNS, row, strict=True) if name not in left_out] for row in rows]
         columns = [name for name in COLUMNS if name not in left_out]
         notes.append(f"left out in this narrow terminal: {', '.join(left_out)} (format=json has everything)")
     left = [i for i, name in enumerate(columns) if name not in ("seed", "score", "retention", "time (s)")]
     print_table(TextTable(title, columns, rows, notes=notes, left=left))
+
+
+def common_parent(paths: Sequence[str]) -> str:
+    """The folder that holds all of these run folders; empty without one."""
+    if not all(map(os.path.isabs, paths)):
+        return ""
+    parent = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return parent if parent != os.path.dirname(parent) else ""
 
 
 def _columns_that_do_not_fit(rows: list[list[str]], width: int | None = None) -> list[str]:

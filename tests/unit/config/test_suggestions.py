@@ -54,3 +54,18 @@ def test_every_suggested_key_exists() -> None:
 def test_case_blanks_and_dashes_do_not_matter() -> None:
     assert did_you_mean("SST 2", ["rte", "sst2"]) == "; did you mean 'sst2'?"
     assert did_you_mean("zzz", ["rte", "sst2"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "suggested"),
+    [
+        ("angry", ["neg", "pos"], ""),
+        ("pos", ["negative", "positive"], "positive"),
+        ("nagative", ["negative", "positive"], "negative"),
+        ("val", ["train", "validation"], "validation"),
+        ("net", ["neutral", "nettle"], "nettle"),
+        ("mnil", ["mnli", "qnli"], "mnli"),
+    ],
+)
+def test_only_a_similar_choice_is_suggested(name: str, choices: list[str], suggested: str) -> None:
+    assert did_you_mean(name, choices) == (f"; did you mean {suggested!r}?" if suggested else "")

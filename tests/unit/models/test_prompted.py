@@ -20,7 +20,9 @@ from kdrun.models.label_words import lay_out, tokens_after
 from tests.helpers.tiny_families import save_checkpoint, save_language_model, tokenizer_of
 
 TEMPLATE = "Premise: {text}\nHypothesis: {text_pair}\nVerdict:"
-WORDS = ["the cat", "the dog sees", "happy"]
+WORDS = ["the cat", "a dog sees", "happy"]
+ONE_PASS = ["the cat", "the dog sees", "happy"]
+"""Words that one continuation scores."""
 MNLI = TaskConfig(name="mnli", text=["a", "b"], labels=["entailment", "neutral", "contradiction"])
 STSB = TaskConfig(name="stsb", text=["a", "b"], range=[0, 5])
 ROWS = [
@@ -47,20 +49,20 @@ def scores(bundle: ModelBundle, rows: Sequence[tuple[str, ...]], max_length: int
         return bundle.model(**batch).logits.numpy()
 
 
-def reference(folder: Path, rows: Sequence[tuple[str, str]]) -> np.ndarray:
+def reference(folder: Path, rows: Sequence[tuple[str, str]], words: Sequence[str] = WORDS) -> np.ndarray:
     """Log-likelihoods of the words, one forward pass of plain transformers per row and word."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     out = []
     for first, second in rows:
         prompt = f"Premise: {first}\nHypothesis: {second}\nVerdict:"
         start = tokenizer(prompt)["input_ids"]
-        for word in WORDS:
+        for word in words:
             whole = tokenizer(f"{prompt} {word}", return_tensors="pt")["input_ids"]
             with torch.inference_mode():
                 log_p = model(whole).logits[0].log_softmax(dim=-1)
             total = sum(log_p[i - 1, whole[0, i]].item() for i in range(len(start), whole.shape[1]))
             out.append(total)
-    return np.array(out).reshape(len(rows), len(WORDS))
+    return np.array(out).reshape(len(rows), len(words))
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -68,13 +70,42 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return save_language_model(request.param, tmp_path_factory.mktemp(request.param))
 
 
-def test_a_batch_gives_the_scores_of_a_loop_over_rows_and_words(folder: Path) -> None:
-    bundle = build(folder)
+@pytest.mark.parametrize("words", [WORDS, ONE_PASS], ids=["cached", "one pass"])
+def test_a_batch_gives_the_scores_of_a_loop_over_rows_and_words(folder: Path, words: list[str]) -> None:
+    bundle = build(folder, label_words=words)
+    assert bundle.model.uses_cache == (words is WORDS)
     together = scores(bundle, ROWS)
-    assert together == pytest.approx(reference(folder, ROWS), abs=1e-4)
+    assert together == pytest.approx(reference(folder, ROWS, words), abs=1e-4)
     alone = np.concatenate([scores(bundle, [row]) for row in ROWS])
     assert together == pytest.approx(alone, abs=1e-4)
     assert np.ptp(together) > 1  # otherwise equality would say little
+
+
+def test_the_prompt_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = build(folder).model
+    read = model.language_model.forward
+    widths: list[int] = []
+
+    def spied(input_ids: torch.Tensor, **inputs: Any) -> Any:
+        widths.append(input_ids.shape[1])
+        return read(input_ids=input_ids, **inputs)
+
+    monkeypatch.setattr(model.language_model, "forward", spied)
+    prompts = torch.arange(1, 21).reshape(2, 10)
+    with torch.inference_mode():
+        model(prompts, torch.ones_like(prompts))
+    assert widths == [10, *map(len, model.words.continuations)]
+    assert any(map(len, model.words.continuations))
+
+
+def test_a_cache_that_gives_other_scores_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = prompted._padded_left
+    monkeypatch.setattr(prompted, "_padded_left", lambda ids, mask: (good(ids, mask)[0], torch.ones_like(mask)))
+    bundle = build(folder)
+    assert scores(bundle, ROWS) == pytest.approx(reference(folder, ROWS), abs=1e-4)
+    assert "passes per row" in bundle.notes[-1]
+    monkeypatch.undo()
+    assert "1 pass over the prompt" in build(folder).notes[-1]
 
 
 def test_temperature_and_calibration(folder: Path) -> None:
@@ -99,7 +130,7 @@ def test_the_bundle_is_a_classifier_of_the_task(folder: Path) -> None:
     bundle = build(folder)
     assert bundle.has_head
     assert bundle.model.config.id2label == dict(enumerate(MNLI.labels))
-    assert "the dog sees" in bundle.notes[-1]
+    assert "a dog sees" in bundle.notes[-1]
 
 
 def test_only_the_texts_of_a_long_row_are_cut(folder: Path) -> None:
