@@ -56,3 +56,27 @@ def test_a_narrow_terminal_leaves_columns_out_and_keeps_score_and_folder() -> No
     assert runs._columns_that_do_not_fit([row], 200) == []
     assert runs._columns_that_do_not_fit([row], 120) == ["retention", "time (s)", "preset"]
     assert not {"score", "run folder", "status", "seed"} & set(runs._columns_that_do_not_fit([row], 40))
+
+
+def test_a_narrow_terminal_names_the_folder_of_all_runs_once(
+    output_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert runs.main([f"output_dir={output_dir}"]) == 0
+    text = capsys.readouterr().out
+    assert f"run folders are in {output_dir}" in " ".join(text.split())
+    assert text.count(str(output_dir)) <= 1
+    assert runs.common_parent(["/a/b/run-1", "/a/c/run-2"]) == "/a"
+    assert runs.common_parent(["/a/run-1", "/b/run-2"]) == ""
+    assert runs.common_parent(["outputs/run-1"]) == ""
+
+
+def test_folders_below_the_current_one_are_relative(
+    output_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(output_dir)
+    assert runs.main([f"output_dir={output_dir}"]) == 0
+    text = capsys.readouterr().out
+    assert "run-1" in text
+    assert str(output_dir) not in text
