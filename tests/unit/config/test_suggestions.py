@@ -61,7 +61,7 @@ def test_case_blanks_and_dashes_do_not_matter() -> None:
     [
         ("angry", ["neg", "pos"], ""),
         ("pos", ["negative", "positive"], "positive"),
-        ("nagative", ["negative", "positive"], "negative"),
+        ("negattivve", ["negative", "positive"], "negative"),
         ("val", ["train", "validation"], "validation"),
         ("net", ["neutral", "nettle"], "nettle"),
         ("mnil", ["mnli", "qnli"], "mnli"),
