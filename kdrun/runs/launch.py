@@ -81,6 +81,8 @@ def run_processes(config: RunConfig, run_dir: RunDirectory) -> RunResult:
         with signals.forward_to(_send_to_members):
             _run_agent(count, folder)
         outcome = read_outcome(folder, 0)
+    if outcome is not None and "stopped" in outcome:  # by a signal to one of them alone
+        signals.stop(outcome["stopped"])
     if outcome is None or "result" not in outcome:
         raise ProcessError(f"the {count} processes of the run ended without a result")
     return outcome["result"]

@@ -39,21 +39,23 @@ def main(folder: Path) -> int:
     """
     _end_with_parent()
     job: Job = decode((folder / launch.JOB).read_bytes())
+    is_first, code = ranks.started_as()[0] == 0, 0
     try:
         with signals.handle_signals():
-            if ranks.started_as()[0] == 0:
+            if is_first:
                 launch.write_outcome(folder, {"result": to_plain(_lead(job))})
-                launch.dismiss_members()
             else:
                 follow()
     except KeyboardInterrupt as stop:
-        launch.write_outcome(folder, {"stopped": str(stop)})
+        launch.write_outcome(folder, {"stopped": signals.exit_code(stop) - 128})
     except Exception as error:  # noqa: BLE001 - the process that started this one raises it
+        code = 1
         if not isinstance(error, KdrunError):
             traceback.print_exc()
         launch.write_outcome(folder, describe(error))
-        return 1
-    return 0
+    if is_first and ranks.size() > 1:
+        launch.dismiss_members()
+    return code
 
 
 def _lead(job: Job) -> object:
