@@ -163,7 +163,7 @@ def test_no_process_outlives_a_killed_launcher(tmp_path: Path, cache: Path) -> N
     process = started_run(tmp_path, cache, "runtime.devices=2")
     others = list(members(process).values())
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)  # the pipe closes with the last process
     assert len(others) == 2
     gone, alive = psutil.wait_procs(others, timeout=20)
     assert len(gone) == 2, alive
