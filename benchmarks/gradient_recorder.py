@@ -14,13 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import ranks
+from kdrun import ranks, sharding
 from kdrun.cli import main
 from kdrun.training.optim import gradients
 from kdrun.training.phase_runner import PhaseRunner
 
 MOST_STEPS = 40
 """Steps of which the gradient is recorded, of all roles together."""
+
+
+def _whole(gradient: Any) -> torch.Tensor:
+    """A gradient, gathered if it is divided among the processes."""
+    return gradient.full_tensor() if sharding.is_divided(gradient) else gradient
 
 
 def record(path: str, overrides: list[str]) -> int:
@@ -33,8 +38,8 @@ def record(path: str, overrides: list[str]) -> int:
     apply = PhaseRunner._apply
 
     def apply_and_record(self: PhaseRunner, optimizer: Any, divisor: float, *others: Any) -> None:
-        if self.context.callback.label == "student" and len(arrays) < MOST_STEPS:
-            mean = torch.cat([gradient.flatten() for gradient in gradients(optimizer)]) / divisor
+        if self.context.callback.label != "teacher" and len(arrays) < MOST_STEPS:
+            mean = torch.cat([_whole(gradient).flatten() for gradient in gradients(optimizer)]) / divisor
             arrays[f"{self.active}/{self.step}"] = mean.cpu().numpy()
         apply(self, optimizer, divisor, *others)
 

@@ -133,6 +133,16 @@ def share(items: Sequence[T]) -> list[T]:
     return list(items[_world.rank :: _world.size])
 
 
+def share_evenly(items: Sequence[T]) -> tuple[list[T], int]:
+    """As `share`, but as many items in every process, for work that all must do together.
+
+    Returns:
+        The items, and how many of them are this process's part; after these the first item of all is repeated.
+    """
+    part = share(items)
+    return part + list(items[:1]) * (-(-len(items) // _world.size) - len(part)), len(part)
+
+
 @contextmanager
 def _peer_errors() -> Iterator[None]:
     """Explain a failed exchange: another process ended."""

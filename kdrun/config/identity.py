@@ -16,7 +16,7 @@ NON_IDENTITY_KEYS = (
 """Config keys that change a run's outputs but not its scores, so they are left out of its hash."""
 
 
-NON_IDENTITY_RUNTIME_KEYS = ("devices",)
+NON_IDENTITY_RUNTIME_KEYS = ("devices", "shard")
 """Keys of the runtime section that change a run's scores by rounding at most, and that a resumed run may change."""
 
 

@@ -76,6 +76,16 @@ class Requirements:
         named = [text for text, applies in uses.items() if applies]
         return named or (["the teacher reads every batch"] if "teacher" in self.inputs else [])
 
+    def obstacles_to_sharding(self, role: str) -> list[str]:
+        """Uses of a model besides its whole forward pass, which alone gathers divided weights, as sentences."""
+        uses = {
+            "it generates text, and the first process draws samples of it alone": self.generator,
+            f"it computes with the word embeddings of the {role}": role in self.embeddings,
+            "it trains a projection together with the student": role == "student" and self.hidden_states,
+            "its teacher is a meta-teacher with a classifier of domains": role == "teacher" and self.meta_teacher,
+        }
+        return [text for text, applies in uses.items() if applies]
+
 
 def requirements_of(config: RunConfig) -> Requirements:
     """The requirements of the configured method."""

@@ -23,6 +23,20 @@ class Device(Enum):
     cuda = "cuda"
 
 
+class Shard(Enum):
+    """Models whose weights are divided among the processes of a run, so that each process keeps a part."""
+
+    none = "none"
+    teacher = "teacher"
+    student = "student"
+    both = "both"
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles of these models."""
+        return frozenset({"none": (), "both": ("teacher", "student")}.get(self.value, (self.value,)))
+
+
 class CheckpointSelection(Enum):
     """Checkpoint that becomes the result: the best on the dev split, or the last."""
 
@@ -46,6 +60,9 @@ class RuntimeConfig:
     device: Device = setting(Device.auto, "device to run on")
     precision: Precision = setting(Precision.fp32, "arithmetic of the models")
     devices: int = setting(1, "processes that train together, one per device; on a CPU they share its cores", gt=0)
+    shard: Shard = setting(
+        Shard.none, "models too large for one device: each of the processes keeps a part of their weights (FSDP2)"
+    )
     threads: int | None = setting(None, "CPU threads of a process; null uses torch's default", gt=0)
     deterministic: bool = setting(False, "refuse operations with results that may differ from run to run (GPU: slower)")
     compile: bool = setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +18,10 @@ from kdrun.storage.cache import cache_root
 
 
 def save_pretrained(
-    model: PreTrainedModel | ModelBundle, tokenizer: PreTrainedTokenizerBase | None, folder: Path
+    model: PreTrainedModel | ModelBundle,
+    tokenizer: PreTrainedTokenizerBase | None,
+    folder: Path,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Save a model and its tokenizer for `from_pretrained`: safetensors in fp32, with label names.
 
@@ -25,11 +29,12 @@ def save_pretrained(
         model: a model, or a bundle, whose tokenizer is saved if none is given.
         tokenizer: the model's tokenizer.
         folder: created if missing.
+        weights: those of the model, where they are divided among processes (`state_tensors.complete_tensors`).
     """
     if isinstance(model, ModelBundle):
         model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
     with silence_transformers():
-        model.save_pretrained(folder, state_dict=_plain_state(model))
+        model.save_pretrained(folder, state_dict=_plain_state(model.state_dict() if weights is None else weights))
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
 
@@ -53,11 +58,11 @@ def check_savable(bundle: ModelBundle, role: str) -> None:
             ) from None
 
 
-def _plain_state(model: PreTrainedModel) -> dict[str, Tensor]:
+def _plain_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights in fp32 on the CPU; tied ones stay one tensor, so that they are written once."""
     copies: dict[tuple[int, torch.Size], Tensor] = {}
     state = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in weights.items():
         storage = (tensor.data_ptr(), tensor.shape)
         if storage not in copies:
             plain = tensor.detach().cpu()

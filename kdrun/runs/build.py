@@ -27,7 +27,7 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.shared import layer_mapping
-from kdrun.models import attention_maps, compile, families, padding, saving, tokenizers
+from kdrun.models import attention_maps, compile, families, padding, placement, saving, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
@@ -65,8 +65,8 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     if needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
         saving.check_savable(roles["teacher"], "teacher")
     saving.check_savable(roles["student"], "student")
-    for bundle in roles.values():
-        bundle.model.to(context.accelerator.device)
+    for role, bundle in roles.items():
+        placement.place(bundle, context.accelerator.device, role, divide=role in context.config.runtime.shard.roles)
     return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles, recorded=recorded)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from kdrun.data.loader import BatchLoader
 from kdrun.methods.base import Method
 from kdrun.runs import text_samples
 from kdrun.runs.context import PreparedRun
-from kdrun.storage import checkpoint_files, state_tensors
+from kdrun.storage import checkpoint_files
 from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.step_checks import FirstStepReport
@@ -82,17 +84,19 @@ class RunLogger(ProgressCallback):
         super().on_first_step(report)
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
-        """Write the record, the best student so far, and samples of generated text."""
+        """Write the record and samples of generated text."""
         self._log(record)
         run_dir = self.run.run_dir
-        if is_best and run_dir is not None:
-            model = self.run.roles["student"].model
-            tensors = {"model": state_tensors.module_tensors(model)}
-            content = checkpoint_files.CheckpointData(tensors, record, model.config)
-            checkpoint_files.write_checkpoint(run_dir.path / "checkpoints" / "best", content)
         if run_dir is not None and self.method.generates_text:
             self.samples = text_samples.sample_texts(self.run, self.method, self.loader, record["step"])
             run_dir.samples(self.samples)
         super().on_evaluate(record, is_best)
         if self.observe is not None:
             self.observe(record)
+
+    def on_best(self, record: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Write the best student so far."""
+        if self.run.run_dir is not None:
+            settings = self.run.roles["student"].model.config
+            content = checkpoint_files.CheckpointData({"model": dict(weights)}, record, settings)
+            checkpoint_files.write_checkpoint(self.run.run_dir.path / "checkpoints" / "best", content)

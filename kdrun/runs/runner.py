@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdrun import progress, ranks
 from kdrun.config import domains
@@ -37,14 +37,17 @@ from kdrun.runs.preflight import checks_after_first_step, checks_before_training
 from kdrun.runs.result import build_result
 from kdrun.runs.run_dir import RunDirectory
 from kdrun.runs.run_logger import RunLogger
-from kdrun.storage import cache_eviction, hub_offline
-from kdrun.storage.run_result import RunResult
+from kdrun.storage import cache_eviction, hub_offline, state_tensors
+from kdrun.storage.run_result import RunResult, Scores
 from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.training import metric_loggers
 from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.metric_loggers import MetricLogger
 from kdrun.training.trainer import Trainer, TrainerSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def run(
@@ -213,10 +216,16 @@ def _execute(run: PreparedRun) -> RunResult | None:
         return None
     tables, bundle = run.dev_tokens("student"), run.roles["student"]
     outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
+    extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
+    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher), extras)
+    weights = state_tensors.complete_tensors(bundle.model)
     if not ranks.is_first():
         return None
     with ranks.alone():
-        return _finish(run, method, loader, teacher, student, extras, outputs)
+        scores = run.evaluator.score(outputs) | extra_scores
+        summary.print_notes(run, "student", outputs)
+        _write_student(run, weights, teacher, outputs)
+        return _finish(run, method, loader, teacher, student, extras, scores)
 
 
 def _finish(
@@ -226,13 +235,9 @@ def _finish(
     teacher: TeacherResult | None,
     student: StudentResult,
     extras: Sequence[ExtraSplit],
-    outputs: Mapping[str, Outputs],
+    scores: Scores,
 ) -> RunResult:
-    """Score and export the trained student; the first process does so alone."""
-    scores = run.evaluator.score(outputs) | extra_evaluation.score_extra_splits(run, "student", extras)
-    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher), extras)
-    summary.print_notes(run, "student", outputs)
-    _write_student(run, teacher, outputs)
+    """Export generated text and the result; the first process does so alone."""
     generated = export_generated_text(run, method, loader, teacher)
     result = build_result(run, teacher, scores, loader, student.training, generated)
     extra_evaluation.add_to_result(run, result, extras)
@@ -242,11 +247,13 @@ def _finish(
     return result
 
 
-def _write_student(run: PreparedRun, teacher: TeacherResult | None, outputs: Mapping[str, Outputs]) -> None:
+def _write_student(
+    run: PreparedRun, weights: Mapping[str, Tensor], teacher: TeacherResult | None, outputs: Mapping[str, Outputs]
+) -> None:
     """Write the student and its predictions, with the teacher's."""
     assert run.run_dir is not None
     student = run.roles["student"]
-    saving.save_pretrained(student.model, student.tokenizer, run.run_dir.path / "student")
+    saving.save_pretrained(student.model, student.tokenizer, run.run_dir.path / "student", weights)
     teacher_outputs = teacher.outputs if teacher else {}
     run.run_dir.predictions(
         row

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdrun import ranks
+from kdrun import ranks, sharding
 from kdrun.config import domains
 from kdrun.config.data import FilesDataConfig
 from kdrun.data import dataset
@@ -94,6 +94,9 @@ def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     threads = plural(torch.get_num_threads(), "thread")
     if ranks.size() > 1:
         threads = f"{ranks.size()} processes with {threads} each"
+    divided = [role for role in run.used_roles if sharding.is_sharded(run.roles[role].model)]
+    if divided:
+        facts.append(("sharded", f"{' and '.join(divided)}, over {ranks.size()} processes"))
     return [*facts, ("runtime", f"{device}, {precision}, {threads}, seed {config.seed}")]
 
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import progress, ranks
+from kdrun import progress, ranks, sharding
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.errors import TrainingError
@@ -29,16 +29,20 @@ class Predictor:
     accelerator: Accelerator
     batch_size: int
 
-    def batches(self, tokens: TokenizedSplit, label: str, limit: int | None = None) -> Iterator[np.ndarray]:
+    def batches(
+        self, tokens: TokenizedSplit, label: str, limit: int | None = None, evenly: bool = False
+    ) -> Iterator[np.ndarray]:
         """Yield the row numbers of this process's batches, [batch] each, longest rows first, and report the progress.
 
         Args:
             tokens: the rows.
             label: name of the activity.
             limit: number of batches to run, for a dry run; None for all.
+            evenly: whether every process needs as many batches, because each pass gathers divided weights from all; a
+                process that has one fewer repeats one, whose values `collect` drops.
         """
-        batches = ranks.share(longest_first_batches(tokens.lengths, self.batch_size)[:limit])
-        return progress.track_batches(batches, label)
+        batches = longest_first_batches(tokens.lengths, self.batch_size)[:limit]
+        return progress.track_batches(ranks.share_evenly(batches)[0] if evenly else ranks.share(batches), label)
 
     def collect(self, values: np.ndarray, tokens: TokenizedSplit, limit: int | None = None) -> np.ndarray:
         """Complete the values of all rows, [rows, …], with those that other processes computed in their batches.
@@ -60,7 +64,9 @@ class Predictor:
         """Put the model in evaluation mode, without gradients, in the run's arithmetic; restore its mode afterwards."""
         was_training = model.training
         model.eval()
-        with torch.inference_mode(), self.accelerator.autocast():
+        # weights that are gathered in inference mode could not be trained afterwards
+        no_gradients = torch.no_grad() if sharding.is_sharded(model) else torch.inference_mode()
+        with no_gradients, self.accelerator.autocast():
             yield
         model.train(was_training)
 
@@ -78,7 +84,7 @@ class Predictor:
         """
         out = np.full((tokens.num_rows, width), np.nan, dtype=np.float32)
         with self.inference_mode(model):
-            for rows in self.batches(tokens, "scoring", limit):
+            for rows in self.batches(tokens, "scoring", limit, evenly=sharding.is_sharded(model)):
                 batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
         self.collect(out, tokens, limit)

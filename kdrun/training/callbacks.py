@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdrun.training.step_checks import FirstStepReport
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TrainerCallback:
@@ -28,6 +31,12 @@ class TrainerCallback:
 
     def on_evaluate(self, record: dict[str, Any], is_best: bool) -> None:
         """Receive the scores of an evaluation, and whether the headline is the best so far."""
+
+    def on_best(self, record: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Receive the weights of the best student so far, after the record of its evaluation.
+
+        The weights are those in use, or complete copies in the first process if they are divided among processes.
+        """
 
     def on_phase_end_unscored(self, record: dict[str, Any]) -> None:
         """Receive the end of a phase without evaluations, which keeps its last weights: phase, step, role."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdrun import registry
+from kdrun import registry, sharding
 from kdrun.config.optim import OptimizerConfig
 from kdrun.registry import register
 
@@ -117,6 +118,12 @@ class UpdateRule:
             torch._foreach_mul_(gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
         optimizer.step()
         optimizer.zero_grad()
+
+
+def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
+    """L2 norm of all gradients of an optimizer's parameters; of divided ones the norm over all processes."""
+    norm: Any = torch.nn.utils.get_total_norm(gradients(optimizer))
+    return float(norm.full_tensor() if sharding.is_divided(norm) else norm)
 
 
 def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:

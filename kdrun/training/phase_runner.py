@@ -9,48 +9,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from kdrun import progress, ranks, rng, signals
+from kdrun import progress, ranks, rng, sharding, signals
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
 from kdrun.training.callbacks import format_losses
 from kdrun.training.context import TrainerContext
-from kdrun.training.optim import gradients
+from kdrun.training.optim import gradient_norm
 from kdrun.training.running_means import RunningMeans
 from kdrun.training.step_checks import (
     FirstStepReport,
+    check_evenly_divided,
     check_finite_gradient,
     check_finite_loss,
     check_first_step,
     weights_changed,
 )
-from kdrun.training.step_exchange import StepAgreement, agree_on_step
+from kdrun.training.step_exchange import StepAgreement, StepGradient, agree_on_step, share_micro_batches
 
 MAX_EVALUATIONS = 20
 """Most evaluations in a phase without `eval_every`: otherwise a phase over few rows evaluates after every step."""
-
-
-@dataclass
-class StepGradient:
-    """Gradient of this process's micro-batches of a step, which the parameters hold.
-
-    Attributes:
-        count: number of examples.
-        loss_divisor: divisor that the gradient already contains.
-        report: report on a role's first step.
-        error: error of a micro-batch, which the other processes have yet to learn of.
-    """
-
-    count: int = 0
-    loss_divisor: int = 1
-    report: FirstStepReport | None = None
-    error: Exception | None = None
 
 
 class PhaseRunner:
@@ -69,6 +53,7 @@ class PhaseRunner:
         evaluation_due: whether the evaluation after the last step has yet to run.
         stale_evaluations: evaluations since the last improvement, for early stopping.
         agreement: agreement of several processes on the last step.
+        is_sharded: whether a model's weights are divided among the processes.
     """
 
     def __init__(
@@ -95,6 +80,7 @@ class PhaseRunner:
         self.always_zero_terms = dict.fromkeys(self.planned, context.method.may_start_at_zero)
         self._last_record: dict[str, Any] = {}
         self.agreement = StepAgreement(0)
+        self.is_sharded = any(map(sharding.is_sharded, context.method.roles.values()))
 
     @property
     def is_over(self) -> bool:
@@ -207,6 +193,7 @@ class PhaseRunner:
             config = self.optims[role]
             modules = self.context.method.trainable(role)
             self.optimizers[role] = self.settings.update_rule.make_optimizer(modules, config)
+            check_evenly_divided(self.optimizers[role].param_groups, self.phase.name, role)
         return self.optimizers[role]
 
     def _take_step(self, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
@@ -219,7 +206,7 @@ class PhaseRunner:
             param_group["lr"] = lr
         gradient = self._add_gradients(turn, group)
         count, divisor = self._agree(optimizer, gradient), gradient.loss_divisor
-        norm = float(torch.nn.utils.get_total_norm(gradients(optimizer))) * divisor / count
+        norm = gradient_norm(optimizer) * divisor / count
         check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(turn))
         self._apply(optimizer, count / divisor, config.max_grad_norm, norm, gradient.report)
         self.context.method.on_step_end(turn)
@@ -233,7 +220,7 @@ class PhaseRunner:
         device, means, gradient = self.context.accelerator.device, self.running_means[turn.role], StepGradient()
         total = torch.zeros((), device=device)
         try:
-            for number, rows in ranks.share(group):
+            for (number, rows), counts in share_micro_batches(group, self.is_sharded):
                 rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, number), device)
                 batch = self.context.loader.load_batch(rows, name, number)
                 batch.progress = num_taken / self.planned[turn.role]
@@ -242,13 +229,15 @@ class PhaseRunner:
                 check_finite_loss(output, batch.ids.tolist(), self._where(turn))
                 # without accumulation, dividing the loss saves a pass over the gradients
                 gradient.loss_divisor = output.count if len(group) == 1 == ranks.size() else 1
-                self.context.accelerator.backward(output.loss / gradient.loss_divisor)
+                self.context.accelerator.backward(output.loss / gradient.loss_divisor if counts else 0 * output.loss)
+                if not counts:
+                    continue
                 if num_taken == 0 and gradient.report is None:
                     gradient.report = self._inspect(output, turn.role)
                 gradient.count, total = gradient.count + output.count, total + output.loss.detach()
                 means.add(output.loss_terms | output.metrics)
         except Exception as error:
-            if ranks.size() == 1:
+            if ranks.size() == 1 or self.is_sharded:  # the others wait in the passes that this process leaves out
                 raise
             gradient.error = error
         means.add({"loss": total})
@@ -281,11 +270,11 @@ class PhaseRunner:
     ) -> None:
         """Take the step (arguments as for `UpdateRule.step`), and complete the report on a role's first step."""
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        before = [p.detach().clone() for p in params] if report else []
+        before = [sharding.local_part(p).detach().clone() for p in params] if report else []
         self.settings.update_rule.step(optimizer, divisor, max_norm, norm)
         if report:
             seconds = time.perf_counter() - self._step_started
-            changed = weights_changed(before, params)
+            changed = weights_changed(before, map(sharding.local_part, params))
             self.context.callback.on_first_step(replace(report, weights_changed=changed, seconds=seconds))
 
     def _log(self, running: RunningMeans, step: int) -> None:

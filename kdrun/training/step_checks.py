@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdrun.errors import TrainingError
+from kdrun.sharding import is_divided
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,6 +88,19 @@ def check_finite_gradient(norm: float, rows: list[int], where: tuple[str, str]) 
         raise TrainingError(
             f"{where[0]}: the gradient is not finite on training rows {_few(rows)}; a lower learning rate, clipping "
             f"(optim.max_grad_norm) or runtime.precision=fp32 may help{where[1]}"
+        )
+
+
+def check_evenly_divided(groups: Iterable[Mapping[str, Any]], phase: str, role: str) -> None:
+    """Check that the weights of an optimizer are all divided among the processes, or none.
+
+    Raises:
+        TrainingError: some are, and others are whole.
+    """
+    if len({is_divided(parameter) for group in groups for parameter in group["params"]}) > 1:
+        raise TrainingError(
+            f"phase {phase!r}: the {role} is divided among the processes, and the method trains a whole module with "
+            "it; set runtime.shard=none"
         )
 
 

@@ -6,15 +6,36 @@ all processes, the sum of these gradients is the mean over the step's examples, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from kdrun import ranks
+from kdrun.sharding import is_divided
+from kdrun.training.step_checks import FirstStepReport
 
 NUM_FIELDS = 4
+T = TypeVar("T")
+
+
+@dataclass
+class StepGradient:
+    """Gradient of this process's micro-batches of a step, which the parameters hold.
+
+    Attributes:
+        count: number of examples.
+        loss_divisor: divisor that the gradient already contains.
+        report: report on a role's first step.
+        error: error of a micro-batch, which the other processes have yet to learn of.
+    """
+
+    count: int = 0
+    loss_divisor: int = 1
+    report: FirstStepReport | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -32,12 +53,26 @@ class StepAgreement:
     checkpoint_due: bool = False
 
 
+def share_micro_batches(group: Sequence[T], evenly: bool) -> Iterator[tuple[T, bool]]:
+    """Yield this process's micro-batches of a step, and whether each counts.
+
+    Args:
+        group: micro-batches of all processes.
+        evenly: whether every process must take as many, because each pass gathers divided weights from all; a process
+            that has one fewer repeats one, which does not count.
+    """
+    part, count = ranks.share_evenly(group) if evenly else (ranks.share(group), len(group))
+    for index, micro_batch in enumerate(part):
+        yield micro_batch, index < count
+
+
 def agree_on_step(
     parameters: Sequence[Tensor], count: int, error: Exception | None, signal: int | None, checkpoint_due: bool
 ) -> StepAgreement:
     """Agree with the other processes on a step, and sum the gradients of its parameters.
 
     A parameter without a gradient in every process keeps none, so that the optimizer skips it as in one process.
+    Gradients of divided weights have been summed by the backward pass.
 
     Args:
         parameters: those that the step updates, in the same order in every process.
@@ -55,7 +90,7 @@ def agree_on_step(
     if bool(vectors[:, 1].any()):
         ranks.raise_first_error(error)
     present = vectors[:, NUM_FIELDS:].any(dim=0).tolist()
-    _sum_gradients([p for p, is_present in zip(parameters, present, strict=True) if is_present])
+    _sum_gradients([p for p, is_present in zip(parameters, present, strict=True) if is_present and not is_divided(p)])
     number = int(vectors[:, 2].max())
     return StepAgreement(int(vectors[:, 0].sum()), number or None, bool(vectors[0, 3]))
 

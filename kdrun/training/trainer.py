@@ -12,7 +12,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from kdrun import ranks, signals
+from kdrun import ranks, sharding, signals
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
@@ -153,7 +153,7 @@ class Trainer:
         # a process that left alone would keep the others waiting: they stop together after the next step
         with signals.defer_signals(ranks.size() > 1):
             headline, scores = ranks.from_first(self._evaluate())
-        best = context.result.best
+        record, best = {"phase": phase, "step": step, "eval": scores}, context.result.best
         is_best = headline is not None and (best is None or headline >= best)
         if is_best:
             context.result.best, context.result.best_step = headline, step
@@ -161,5 +161,7 @@ class Trainer:
                 {name: value.clone() for name, value in state_tensors.module_tensors(module).items()}
                 for module in context.method.trainable("student")
             ]
-        context.callback.on_evaluate({"phase": phase, "step": step, "eval": scores}, is_best)
+            weights = state_tensors.module_tensors(context.method.roles["student"])
+            context.callback.on_best(record, sharding.gather(weights))
+        context.callback.on_evaluate(record, is_best)
         return headline is not None and (best is None or headline > best)

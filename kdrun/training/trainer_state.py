@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdrun import ranks
+from kdrun import ranks, sharding
 from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
 from kdrun.storage import state_tensors
@@ -31,15 +31,20 @@ BEST, OPTIMIZER, REST = "best", "optimizer", "rest"
 
 
 def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointData:
-    """State of the training between two steps; the tensors are those in use, not copies."""
-    tensors = {FILES.get(name, name): state_tensors.module_tensors(m) for name, m in _modules(context).items()}
+    """State of the training between two steps; the tensors are those in use, not copies.
+
+    Divided tensors are complete copies, in the first process only.
+    """
+    gather, modules = sharding.gather, _modules(context).items()
+    tensors = {FILES.get(name, name): gather(state_tensors.module_tensors(module)) for name, module in modules}
     if context.best_state is not None:
         # one file per module: that of the student has the bytes of checkpoints/best, and is stored once with it
-        tensors |= {f"{BEST}.{i}": state for i, state in enumerate(context.best_state)}
+        tensors |= {f"{BEST}.{i}": gather(state) for i, state in enumerate(context.best_state)}
     plain: dict[str, Any] = {}
     if not runner.is_over:  # the next phase creates its own optimizers
         for role, optimizer in runner.optimizers.items():
-            tensors[f"{OPTIMIZER}.{role}"], plain[role] = state_tensors.optimizer_tensors(optimizer)
+            of_optimizer, plain[role] = state_tensors.optimizer_tensors(optimizer)
+            tensors[f"{OPTIMIZER}.{role}"] = gather(of_optimizer)
     other_tensors = {"feed/was_read": torch.from_numpy(rows_seen_by_all(context.loader))}
     running_means = {role: means.of_all_processes() for role, means in runner.running_means.items()}
     for role, means in running_means.items():
@@ -161,8 +166,11 @@ def _file(checkpoint: CheckpointData, name: str) -> dict[str, Tensor]:
 
 
 def _best(context: TrainerContext, checkpoint: CheckpointData) -> list[dict[str, Tensor]]:
-    count, device = len(list(context.method.trainable("student"))), context.accelerator.device
-    return [{name: value.to(device) for name, value in _file(checkpoint, f"{BEST}.{i}").items()} for i in range(count)]
+    states, device = [], context.accelerator.device
+    for i, module in enumerate(context.method.trainable("student")):
+        current, saved = state_tensors.module_tensors(module), _file(checkpoint, f"{BEST}.{i}")
+        states.append({k: sharding.divide(value, current.get(k, value)).to(device) for k, value in saved.items()})
+    return states
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from tests.helpers.paths import ROOT
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
 TOP = {
     "__init__", "__main__", "api", "console", "errors", "formatting", "lazy", "losses", "progress", "registry", "rng",
-    "ranks", "signals", "version",
+    "ranks", "sharding", "signals", "version",
 }  # fmt: skip
 ROOMS = {
     "cli", "config", "data", "deployment", "experiments", "generation", "methods", "models", "reporting", "runs",

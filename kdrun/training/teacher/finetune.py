@@ -14,7 +14,7 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import ranks, registry
+from kdrun import ranks, registry, sharding
 from kdrun.config.model import PretrainedConfig
 from kdrun.config.optim import OptimConfig
 from kdrun.config.schema import RunConfig
@@ -26,10 +26,10 @@ from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
 from kdrun.methods.domain_teachers.meta import MetaTeacher
 from kdrun.methods.domain_teachers.multi_task import MultiTaskTeacher
-from kdrun.models import saving
+from kdrun.models import placement, saving
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
-from kdrun.storage import cache, checkpoint_files, hashing
+from kdrun.storage import cache, checkpoint_files, hashing, state_tensors
 from kdrun.storage.checkpoint_manager import CheckpointManager
 from kdrun.storage.json_reader import read_object
 from kdrun.storage.serialization import to_plain
@@ -156,10 +156,11 @@ def load_or_finetune(
         checkpoints: manager of the checkpoints, which are deleted at the end of the fine-tuning.
     """
     options: TeacherOptions = evaluation.config.teacher
+    is_divided = sharding.is_sharded(bundle.model)
 
     def build(folder: Path) -> None:
         report = _fine_tune(bundle, evaluation, training_set, callback, folder, checkpoints)
-        saving.save_pretrained(bundle.model, bundle.tokenizer, folder)
+        saving.save_pretrained(bundle.model, bundle.tokenizer, folder, state_tensors.complete_tensors(bundle.model))
         (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
         memory.release_memory()  # otherwise gradients, moments and activations stay allocated
 
@@ -185,12 +186,14 @@ def load_or_finetune(
         key,
         build,
         lambda folder: _read(folder, bundle.name, context, options, training_set),
-        together=options.finetune_optim.gradient_accumulation_steps >= ranks.size(),
+        together=is_divided or options.finetune_optim.gradient_accumulation_steps >= ranks.size(),
     )
     if checkpoints is not None and ranks.is_first():
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
-    for module in (teacher.bundle.model, *teacher.modules.values()):
-        module.to(evaluation.accelerator.device).requires_grad_(False).eval()
+    device = evaluation.accelerator.device
+    placement.place(teacher.bundle, device, "teacher", divide=is_divided)
+    for module in (teacher.bundle.model, *(module.to(device) for module in teacher.modules.values())):
+        module.requires_grad_(False).eval()
     return replace(teacher, from_cache=hit)
 
 
@@ -230,7 +233,7 @@ def _fine_tune(
     options: TeacherOptions = evaluation.config.teacher
     task, device = evaluation.config.task, evaluation.accelerator.device
     hard_loss = evaluation.evaluator.task_type.hard_loss
-    context = MethodContext({"student": bundle.model.to(device)}, task, None, hard_loss, options.seed, device)
+    context = MethodContext({"student": bundle.model}, task, None, hard_loss, options.seed, device)
     if training_set.strategy_class is not None:
         method: Method = training_set.strategy_class(
             options.meta, context, np.unique(training_set.extras["domain"]).tolist()
