@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -24,15 +26,16 @@ def place(bundle: ModelBundle, device: torch.device, role: str, *, divide: bool)
     Raises:
         ModelError: the model cannot be divided.
     """
+    model = cast("nn.Module", bundle.model)
     if not divide or ranks.size() == 1:
-        bundle.model.to(device)
+        model.to(device)
         return
     if row_groups.grouping_of(bundle.model) is not None:
         raise ModelError(
             f"runtime.shard divides the {role}, and {bundle.name} passes the rows of a batch in groups by length, so "
             "that processes would need different numbers of passes; leave runtime.shard out"
         )
-    shard(bundle.model, device)
+    shard(model, device)
 
 
 def shard(model: nn.Module, device: torch.device) -> None:

@@ -56,6 +56,15 @@ class Student(nn.Module):
         return SequenceClassifierOutput(logits=self.head(self.last(hidden)))  # pyright: ignore[reportArgumentType]
 
 
+class Feed(RowFeed):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows_seen = np.zeros(self.num_rows, dtype=bool)
+
+    def load_state(self, was_read: np.ndarray) -> None:
+        self.rows_seen = was_read.copy()
+
+
 class Learn(Regress):
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         loss = (self.roles[turn.role](batch.inputs["student"]["x"]).logits[:, 0] - batch.labels).square().sum()
@@ -80,7 +89,7 @@ def train(folder: Path, *, divide: bool) -> dict[str, Any]:
     settings = TrainerSettings(optim, seed=1, log_every=1, eval_every=1)
     accelerator = Accelerator(cpu=True)
     phases = method.phases(None, optim)
-    Trainer(method, phases, RowFeed(), settings, accelerator, evaluate, record, keeper).run()  # type: ignore[arg-type]
+    Trainer(method, phases, Feed(), settings, accelerator, evaluate, record, keeper).run()  # type: ignore[arg-type]
     weights = state_tensors.complete_tensors(student)
     tokens: Any = SimpleNamespace(num_rows=9, lengths=LENGTHS, batch=lambda rows: {"x": x[rows]})
     return {

@@ -190,11 +190,15 @@ def load_or_finetune(
     )
     if checkpoints is not None and ranks.is_first():
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
-    device = evaluation.accelerator.device
-    placement.place(teacher.bundle, device, "teacher", divide=is_divided)
+    _place(teacher, evaluation.accelerator.device, divide=is_divided)
+    return replace(teacher, from_cache=hit)
+
+
+def _place(teacher: FineTunedTeacher, device: torch.device, *, divide: bool) -> None:
+    """Freeze a teacher on the device, or divided among the processes."""
+    placement.place(teacher.bundle, device, "teacher", divide=divide)
     for module in (teacher.bundle.model, *(module.to(device) for module in teacher.modules.values())):
         module.requires_grad_(False).eval()
-    return replace(teacher, from_cache=hit)
 
 
 def _optim_key(optim: OptimConfig) -> dict[str, Any]:
