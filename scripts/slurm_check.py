@@ -2,7 +2,7 @@
 """Run a sweep on a real Slurm of one node, preempt a cell, and count what each cell did.
 
 Needs root and Debian's packages: apt-get install -y --no-install-recommends slurm-wlm munge
-Starts munged, slurmctld and slurmd with their files in a new folder below /run, on 127.0.0.1, and stops them at the end.
+Starts munged, slurmctld and slurmd on 127.0.0.1 with their files in a new folder below /run, and stops them at the end.
 Where a Slurm is configured or running, the script refuses to start. Not part of scripts/test.
 
     .venv/bin/python scripts/slurm_check.py [cells=8] [steps=300] [output=FOLDER]
@@ -180,7 +180,8 @@ def preempt(work: Path, sweep: subprocess.Popen[bytes]) -> None:
                 if f"starts in {metrics.parent}" in log.read_text():
                     job = log.name.removesuffix("_0_log.out")
                     print(f"scancel --signal=USR2 {job}")
-                    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+                    # it complains about the batch script, which has ended; the step of the run gets the signal
+                    subprocess.run(["scancel", "--signal=USR2", job], check=False)
                     return
         time.sleep(0.2)
 

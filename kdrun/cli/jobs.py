@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def launch(job_overrides: Sequence[Sequence[str]], launcher: Sequence[str], fold
 
     register_schemas()
     register_user_choices()
+    logging.getLogger("submitit").setLevel(logging.ERROR)  # without Slurm's accounting it repeats one warning
     launcher = [f"hydra.sweep.dir={quote_value(str(folder))}", *launcher]
     check_launcher_folder(launcher)
     with initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3", job_name="kdrun"):

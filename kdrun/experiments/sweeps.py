@@ -75,12 +75,24 @@ def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
         for override, parsed in run_overrides
         if not parsed.is_sweep_override() and parsed.key_or_group not in NON_IDENTITY_KEYS
     )
-    name = _name([parsed for _, parsed in run_overrides], swept_keys, base)
+    return record_sweep(_name([parsed for _, parsed in run_overrides], swept_keys, base), configs, swept_keys)
+
+
+def record_sweep(name: str, configs: Sequence[tuple[list[str], RunConfig]], swept_keys: set[str]) -> Sweep:
+    """Record the cells of a sweep.
+
+    Args:
+        name: name of the sweep.
+        configs: overrides and config of each cell.
+        swept_keys: keys whose values tell the cells apart.
+
+    Raises:
+        ConfigError: the recorded sweep of this name has another base.
+    """
     folder = Path(configs[0][1].output_dir) / FOLDER / name
     cells = [make_cell(cell_overrides, config, swept_keys) for cell_overrides, config in configs]
     by_id = {cell.id: cell for cell in cells}
-    sweep = Sweep(name, folder, code_digest(), list(by_id.values()), frozenset(by_id))
-    return record_cells(sweep)
+    return record_cells(Sweep(name, folder, code_digest(), list(by_id.values()), frozenset(by_id)))
 
 
 def _why_unsuitable(key: str, is_swept: bool) -> str | None:

@@ -10,6 +10,7 @@ from kdrun.experiments.compare.options import CompareOptions
 
 if TYPE_CHECKING:
     from kdrun.console import Console
+    from kdrun.experiments.compare.arms import Arm
 
 OPTIONS = CompareOptions
 EXAMPLE = "kdrun compare method=kd task=sst2 seeds=3"
@@ -29,6 +30,9 @@ def main(args: list[str]) -> int:
     kdrun compare method=kd_ood baselines=[] task=sst2 ood.path=null,RUN_FOLDER
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all \\
       teacher.domain_strategy=single,meta
+
+    A launcher runs the missing runs as jobs; retry=true includes failed ones:
+    kdrun compare method=kd task=sst2 seeds=5 hydra/launcher=slurm_cpu
     """
     from kdrun import progress
     from kdrun.cli.subcommands import current_overrides
@@ -43,8 +47,11 @@ def main(args: list[str]) -> int:
 
 
 def _compare(settings: CompareOptions, overrides: list[str], command: str, console: Console) -> int:
+    from kdrun.cli import jobs
     from kdrun.cli.verbosity import run_console
+    from kdrun.config import compose
     from kdrun.data.file_checks import check_run_files
+    from kdrun.errors import ConfigError
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.record import build_record
@@ -53,7 +60,10 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.storage import hub_offline
 
     started, seeds = time.perf_counter(), list(range(1, settings.seeds + 1))
+    launcher, overrides = jobs.split_launcher(overrides)
     with track("checking the configs"):
+        if launcher and (problems := compose.validate_overrides(launcher, multirun=True)):
+            raise ConfigError(problems)
         arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), overrides)
         config = arms[0].config(1)
         for arm in arms:
@@ -64,7 +74,10 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     log_console = run_console()  # the verdicts are printed with -q too
     display.print_header(arms, seeds, data, log_console)
     try:
-        run_missing(arms, seeds, log_console)
+        if launcher:
+            _run_by_jobs(arms, seeds, launcher, log_console)
+        else:
+            run_missing(arms, seeds, log_console)
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
@@ -73,3 +86,26 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     record["seconds"] = round(time.perf_counter() - started, 2)
     save_comparison(record, config, console)
     return int(any(arm["failed"] for arm in record["arms"]))
+
+
+def _run_by_jobs(arms: list[Arm], seeds: list[int], launcher: list[str], console: Console) -> None:
+    """Run the missing runs as jobs of a launcher.
+
+    Raises:
+        LaunchError: some runs have not ended.
+    """
+    from kdrun.cli import jobs
+    from kdrun.errors import LaunchError
+    from kdrun.experiments.compare.cells import collect, record_runs
+
+    collect(arms, seeds)
+    sweep = record_runs(arms, seeds)
+    jobs.launch_cells(sweep, [*arms[0].overrides, f"sweep={sweep.name}"], launcher, console)
+    for arm in arms:
+        arm.failed.clear()
+    unfinished = collect(arms, seeds)
+    if unfinished:
+        raise LaunchError(
+            f"no verdicts yet, as some runs have not ended ({'; '.join(unfinished)}); {sweep.command} lists them, and "
+            "the repeated command continues"
+        )
