@@ -5,7 +5,9 @@ Needs root and Debian's packages: apt-get install -y --no-install-recommends slu
 Starts munged, slurmctld and slurmd on 127.0.0.1 with their files in a new folder below /run, and stops them at the end.
 Where a Slurm is configured or running, the script refuses to start. Not part of scripts/test.
 
-    .venv/bin/python scripts/slurm_check.py [cells=8] [steps=300] [output=FOLDER]
+    .venv/bin/python scripts/slurm_check.py [cells=8] [steps=300] [by=USR2|requeue] [output=FOLDER]
+
+by=requeue lets Slurm itself put the job back into the queue, as at a preemption: it sends SIGTERM.
 """
 
 from __future__ import annotations
@@ -63,14 +65,16 @@ def main() -> int:
     Returns:
         0 if every cell finished once and one was preempted.
     """
-    options = {"cells": "8", "steps": "300", "output": ""} | dict(arg.split("=", 1) for arg in sys.argv[1:])
+    options = {"cells": "8", "steps": "300", "by": "USR2", "output": ""} | dict(
+        arg.split("=", 1) for arg in sys.argv[1:]
+    )
     problems = find_problems()
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return 2
     work = Path(options["output"] or tempfile.mkdtemp(prefix="kdrun-slurm-"))
     with slurm():
-        seconds, code = run_sweep(work, int(options["cells"]), int(options["steps"]))
+        seconds, code = run_sweep(work, int(options["cells"]), int(options["steps"]), options["by"])
     return report(work, int(options["cells"]), seconds, code)
 
 
@@ -155,7 +159,7 @@ def wait_for_node(folder: Path) -> None:
     raise SystemExit("\n".join(["Slurm did not start", *logs]))
 
 
-def run_sweep(work: Path, cells: int, steps: int) -> tuple[float, int]:
+def run_sweep(work: Path, cells: int, steps: int, by: str) -> tuple[float, int]:
     """Run the sweep, and preempt the first cell that trains; seconds and exit code."""
     seeds = ",".join(str(seed) for seed in range(1, cells + 1))
     command = [sys.executable, "-m", "kdrun", "-m", "method=finetune", "task=sst2", "preset=smoke", f"seed={seeds}"]
@@ -163,7 +167,7 @@ def run_sweep(work: Path, cells: int, steps: int) -> tuple[float, int]:
     command += [f"hydra.launcher.{setting}" for setting in ("cpus_per_task=1", "mem_gb=null", "timeout_min=60")]
     started = time.monotonic()
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as sweep:
-        preempt(work, sweep)
+        preempt(work, sweep, by)
         try:
             code = sweep.wait(timeout=RUN)
         except subprocess.TimeoutExpired:
@@ -172,16 +176,17 @@ def run_sweep(work: Path, cells: int, steps: int) -> tuple[float, int]:
     return time.monotonic() - started, code
 
 
-def preempt(work: Path, sweep: subprocess.Popen[bytes]) -> None:
-    """Send SIGUSR2, as at a preemption, to the job of the first cell that has logged a step of its training."""
+def preempt(work: Path, sweep: subprocess.Popen[bytes], by: str) -> None:
+    """Send SIGUSR2 to the job of the first cell that has logged a step of its training, or requeue the job."""
     while sweep.poll() is None:
         for metrics in work.glob("sweeps/*/*/metrics.jsonl"):
             for log in work.glob("sweeps/*/.submitit/*/*_log.out"):
                 if f"starts in {metrics.parent}" in log.read_text():
                     job = log.name.removesuffix("_0_log.out")
-                    print(f"scancel --signal=USR2 {job}")
-                    # it complains about the batch script, which has ended; the step of the run gets the signal
-                    subprocess.run(["scancel", "--signal=USR2", job], check=False)
+                    command = ["scontrol", "requeue", job] if by == "requeue" else ["scancel", "--signal=USR2", job]
+                    print(*command)
+                    # scancel complains about the batch script, which has ended; the step of the run gets the signal
+                    subprocess.run(command, check=False)
                     return
         time.sleep(0.2)
 
@@ -195,11 +200,11 @@ def report(work: Path, cells: int, seconds: float, code: int) -> int:
         "started": sum(event == "start" for _, event, _ in events),
         "finished": sum(status == "done" for _, _, status in events),
         "finished more than once": sum(n > 1 for (_, _, status), n in events.items() if status == "done"),
-        "interrupted by SIGUSR2": sum(line.get("error") == "stopped by SIGUSR2" for line in lines),
+        "interrupted": sum(status == "interrupted" for _, _, status in events),
         "resumed": sum(event == "resume" for _, event, _ in events),
         "failed": sum(status == "failed" for _, _, status in events),
     }
-    version = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    version = subprocess.run(["slurmd", "-V"], capture_output=True, text=True, check=False).stdout.strip()
     print("\n| disturbance | outcome |\n| --- | --- |")
     outcome = ", ".join(f"{name} {count}" for name, count in counts.items())
     print(f"| {version}, one node: a sweep of {cells} jobs, one preempted | {outcome}; {seconds:.0f} s |")

@@ -126,6 +126,7 @@ class Claim:
         """Take the claim if it is free or its holder is dead."""
         claim_files.make(self.folder)
         latest, is_held = claim_files.latest(self.folder)
+        self._suspects = {path: seen for path, seen in self._suspects.items() if path == latest}
         if is_held and latest is not None and not self._is_dead(latest):
             return False
         number = 1 if latest is None else claim_files.number(latest) + 1

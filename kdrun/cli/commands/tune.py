@@ -57,12 +57,10 @@ def main(args: list[str]) -> int:
 
 
 def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
-    from filelock import FileLock, Timeout
-
     from kdrun.cli.verbosity import run_console
     from kdrun.data.file_checks import check_run_files
     from kdrun.experiments.tune import confirm, display, search
-    from kdrun.storage.links import refuse_link
+    from kdrun.storage.claims import Claim, HeldError
 
     log_console = run_console()  # the verdict is printed with -q too
     check_run_files(plan.config)
@@ -78,21 +76,22 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
         return 0
     if record["best"] is None:
         return _no_best(plan, record, console)
-    lock_path = plan.folder / ".comparison.lock"
-    refuse_link(lock_path)
+    claim = Claim(plan.folder / ".comparison.lock")
     try:
-        with FileLock(lock_path, timeout=0):
-            folder, complete = None, True
-            if settings.seeds:
-                folder, complete = confirm.compare_with_default(
-                    plan, record, settings.seeds, settings.margin, console, log_console
-                )
-            record = search.finish_record(plan, folder)
-            display.print_search(record, console)
-            display.write_report(plan, console)
-    except Timeout:
+        claim.acquire(timeout=0)
+        folder, complete = None, True
+        if settings.seeds:
+            folder, complete = confirm.compare_with_default(
+                plan, record, settings.seeds, settings.margin, console, log_console
+            )
+        record = search.finish_record(plan, folder)
+        display.print_search(record, console)
+        display.write_report(plan, console)
+    except HeldError:
         console.print("another process of this search compares the best values with the default")
         return 0
+    finally:
+        claim.release()
     return int(not complete)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from kdrun import signals
@@ -17,6 +16,7 @@ from kdrun.experiments.tune.study import Study, overrides_of
 from kdrun.experiments.tune.trial import Outcome, run_trial
 from kdrun.formatting import duration, first_line, percent
 from kdrun.runs.provenance import code_digest
+from kdrun.storage.claims import claimed
 from kdrun.storage.files import make_folder, write_atomic
 from kdrun.storage.search_record import SEARCH, SearchRecord, TrialRecord, read_search
 from kdrun.storage.serialization import to_plain
@@ -102,7 +102,7 @@ def write_record(
         importances: share of each key in the variance of the scores, or None and the reason.
         comparison: folder of the comparison with the default; None keeps the recorded one.
     """
-    with FileLock(plan.folder / f".{SEARCH}.lock"):
+    with claimed(plan.folder / f".{SEARCH}.lock"):
         try:
             before = read_search(plan.folder)
         except DataError:

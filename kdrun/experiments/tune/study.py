@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
@@ -17,6 +16,7 @@ from kdrun.errors import DataError
 from kdrun.experiments.tune.sampling import NumberedSampler, median_pruner
 from kdrun.experiments.tune.space import Space
 from kdrun.formatting import plural
+from kdrun.storage.claims import claimed
 from kdrun.storage.files import truncate_to_complete_lines
 from kdrun.storage.links import refuse_link
 from kdrun.storage.processes import is_alive, process_facts
@@ -51,10 +51,10 @@ class Study:
         self.space = space
         path = folder / JOURNAL
         refuse_link(path)
-        self._lock = FileLock(folder / LOCK)
+        self._lock = folder / LOCK
         self._owner = {"worker": uuid.uuid4().hex, "host": platform.node(), **process_facts()}
         pruner = median_pruner() if prune else optuna.pruners.NopPruner()
-        with self._lock:
+        with claimed(self._lock):
             _remove_incomplete_line(path)
             try:
                 storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
@@ -77,7 +77,7 @@ class Study:
 
     def next_trial(self, limit: int) -> optuna.Trial | None:
         """Take over the trial of a dead process, or ask for a new one; None if the search has `limit` trials."""
-        with self._lock:
+        with claimed(self._lock):
             trials = self.trials()
             for trial in trials:
                 if trial.state is TrialState.RUNNING and not self.is_owned(trial):
@@ -118,7 +118,7 @@ class Study:
         """End a trial, with further facts about it."""
         for name, fact in (facts or {}).items():
             trial.set_user_attr(name, fact)
-        with self._lock:
+        with claimed(self._lock):
             self._study.tell(trial, value if state is TrialState.COMPLETE else None, state)
 
     def best(self) -> FrozenTrial | None:

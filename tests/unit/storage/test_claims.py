@@ -92,6 +92,15 @@ def test_a_machine_that_gives_a_sign_again_keeps_its_claim(folder: Path, monkeyp
     assert names(folder) == ["1.held.lock"]
 
 
+@pytest.mark.usefixtures("short")
+def test_a_process_that_is_second_at_a_dead_holder_does_not_wait(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(folder)
+    here = processes.process_facts() | processes.machine_facts()
+    monkeypatch.setattr(time, "sleep", lambda seconds: leave(folder, 2, silent=False, **here))
+    with pytest.raises(HeldError):
+        Claim(folder).acquire(timeout=0)
+
+
 def test_the_clock_of_the_disk_decides(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(folder, silent=False)
     monkeypatch.setattr(time, "time", lambda: 4e9)  # the clock of this machine is wrong
