@@ -24,6 +24,7 @@ from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import Batch
 from kdrun.data.corpus.line_loader import LineLoader
+from kdrun.data.corpus.line_tokens import tokenize_lines
 from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.errors import TrainingError
 from kdrun.methods.base import Method, MethodContext, StepOutput
@@ -180,7 +181,9 @@ def pretrain(
 
     def build(folder: Path) -> None:
         log.info("%s: %d steps of pretraining on %s, once", context.role, config.steps, corpus.name)
-        loader = LineLoader(corpus, tokenizer, config.steps * config.batch_size, config.max_length, ROLE)
+        tokens = tokenize_lines(corpus, tokenizer, config.steps * config.batch_size, config.max_length)
+        assert isinstance(tokenizer.pad_token_id, int)
+        loader = LineLoader(tokens, tokenizer.pad_token_id, ROLE)
         model = _train(shape, objective, loader, config, context, accelerator, history, checkpoints)
         tenth = max(1, len(history.losses) // 10)
         report = {

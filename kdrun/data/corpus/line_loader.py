@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from kdrun import progress, rng
+from kdrun import rng
 from kdrun.data.batch import Batch
-from kdrun.data.corpus.corpora import Corpus
-from kdrun.errors import ModelError
+from kdrun.data.corpus.line_tokens import LineTokens
 
 WINDOW = 50
 """Batches that are sorted by length together: little padding, and still a random order."""
 
-CHUNK = 4096
-"""Lines that are tokenized together."""
-
 
 class LineLoader:
-    """Token ids of corpus lines, one line per row.
-
-    Only the first lines of a corpus are read if it has more than `num_lines`, so that memory stays bounded.
+    """Loads batches of corpus lines, one line per row.
 
     Args:
-        corpus: the text.
-        tokenizer: of the model; lines that it turns into special tokens alone are left out.
-        num_lines: most lines to read.
-        max_length: tokens per row, special tokens included.
+        tokens: token ids of the lines.
+        pad: id of the padding token.
         role: key of the inputs in a batch.
-
-    Raises:
-        ModelError: no line has a word.
     """
 
-    def __init__(
-        self, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, num_lines: int, max_length: int, role: str
-    ) -> None:
-        lines, self.role = islice(corpus.lines(), num_lines), role
-        self.rows: list[list[int]] = []
-        with progress.track(f"tokenizing the corpus for the {role}") as activity:
-            while chunk := list(islice(lines, CHUNK)):
-                encoded = tokenizer(
-                    chunk,
-                    truncation=True,
-                    max_length=max_length,
-                    return_attention_mask=False,
-                    return_token_type_ids=False,
-                )["input_ids"]
-                self.rows += [row for row in encoded if len(row) > 2]  # type: ignore[union-attr, arg-type]
-                activity.advance(len(chunk))
-        if not self.rows:
-            raise ModelError(f"the corpus {corpus.name} has no words for pretraining; give another: corpus.dir=PATH")
-        assert isinstance(tokenizer.pad_token_id, int)
-        self.pad, self.lengths = tokenizer.pad_token_id, np.array([len(row) for row in self.rows])
-        self.num_rows = len(self.rows)
+    def __init__(self, tokens: LineTokens, pad: int, role: str) -> None:
+        self.tokens, self.pad, self.role = tokens, pad, role
+        self.lengths, self.num_rows = tokens.lengths, len(tokens.lengths)
         self.rows_seen = np.zeros(self.num_rows, dtype=bool)
 
     def load_state(self, rows_seen: np.ndarray) -> None:
@@ -80,6 +48,6 @@ class LineLoader:
         self.rows_seen[rows] = True
         ids = np.full((len(rows), int(self.lengths[rows].max())), self.pad, np.int64)
         for place, row in enumerate(rows):
-            ids[place, : self.lengths[row]] = self.rows[row]
+            ids[place, : self.lengths[row]] = self.tokens.row(row)
         inputs = {self.role: {"input_ids": torch.from_numpy(ids)}}
         return Batch(torch.from_numpy(rows.astype(np.int64)), inputs, phase=phase, step=step)

@@ -1,21 +1,36 @@
 """Batches of corpus lines."""
 
+import shutil
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from kdrun.data.corpus import line_ranges, line_tokens
 from kdrun.data.corpus.corpora import Corpus
 from kdrun.data.corpus.line_loader import LineLoader
+from kdrun.data.corpus.line_tokens import LineTokens, tokenize_lines
+from kdrun.errors import ModelError
+from kdrun.storage.hashing import digest
 from tests.helpers.tiny_models import build_context, make, scratch_config
 
 TOKENIZER = make(scratch_config(), build_context()).tokenizer
 
 
-def loader(lines: list[str], num_lines: int = 1000, max_length: int = 24) -> LineLoader:
-    return LineLoader(
-        Corpus("lines", True, lambda: iter(lines), lambda: "e" * 64), TOKENIZER, num_lines, max_length, "x"
-    )
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
+
+
+def corpus_of(lines: list[str]) -> Corpus:
+    return Corpus("lines", True, lambda: iter(lines), lambda: digest(lines))
+
+
+def loader(lines: list[str], max_length: int = 24) -> LineLoader:
+    assert isinstance(TOKENIZER.pad_token_id, int)
+    return LineLoader(tokenize_lines(corpus_of(lines), TOKENIZER, 1000, max_length), TOKENIZER.pad_token_id, "x")
 
 
 def test_an_epoch_has_every_line_once_in_batches_of_similar_length() -> None:
@@ -41,6 +56,42 @@ def test_batches_are_padded_to_their_longest_line() -> None:
 def test_only_the_needed_lines_are_read() -> None:
     numbers = count()
     corpus = Corpus("endless", True, lambda: (f"the cat sees {i}" for i in numbers), lambda: "e" * 64)
-    assert LineLoader(corpus, TOKENIZER, 48, 24, "x").num_rows == 48
+    assert len(tokenize_lines(corpus, TOKENIZER, 48, 24).lengths) == 48
     assert next(numbers) == 48
     assert list(islice(corpus.lines(), 1)) == ["the cat sees 49"]
+
+
+LINES = ["the cat", "\u200d", "the dog sees the cat " * 9, "[SEP]", "a", "", "the horse and [MASK]", "\u0301"] * 3
+
+
+@pytest.mark.parametrize(("size", "processes"), [(1, 1), (40, 1), (1 << 20, 1), (40, 2)])
+@pytest.mark.parametrize("split", [False, True])
+def test_rows_are_those_of_the_tokenizer(
+    size: int, processes: int, split: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_ranges, "RANGE_BYTES", size)
+    monkeypatch.setattr(line_tokens, "CHUNK_LINES", 2)
+    monkeypatch.setattr(TOKENIZER, "split_special_tokens", split)
+    rows = [row for row in TOKENIZER(LINES, truncation=True, max_length=24)["input_ids"] if len(row) > 2]
+    tokens = tokenize_lines(corpus_of(LINES), TOKENIZER, 1000, 24, processes)
+    assert [tokens.row(i).tolist() for i in range(len(tokens.lengths))] == rows
+    assert tokens.lengths.tolist() == [len(row) for row in rows]
+    assert (len(rows), max(map(len, rows))) == (15, 24)
+
+
+def test_tokens_are_cached_and_mapped_with_64_bit_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = loader(LINES).tokens
+    monkeypatch.setattr(line_tokens, "write_tokens", None)
+    second = loader(LINES).tokens
+    assert np.array_equal(first.row(14), second.row(14))
+    folder = next((tmp_path / "cache" / "corpus_tokens").glob("*/*.arrow")).parent
+    tokens = LineTokens(folder)
+    shutil.rmtree(folder)
+    assert tokens.row(14).tolist() == first.row(14).tolist()
+    assert (tokens._offsets[0].dtype, tokens._ids[0].dtype) == (np.int64, np.int32)
+    assert not tokens._ids[0].flags.owndata
+
+
+def test_a_corpus_without_words_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"lines has no words .*corpus\.dir=PATH"):
+        loader(["\u200d", "\u0301"])

@@ -26,7 +26,7 @@ from tests.helpers.paths import ROOT
 TEXT = (
     "The cat sees a dog in the old town. It's 3,000 years old, said Mr. Smith!\r\n"
     "\n  tabs\tand  two blanks \u00a0 x\u00a0 \u00a0y  \n"
-    "Das Café ist größer als 漢字 — naïve e\u0301clair don't DON'T.\n"
+    "Das Café größer 漢字 — naïve e\u0301clair don't DON'T.\n"
     " \x00control\x07 characters\u200d ＦＵＬＬ width ΑΣ İstanbul ﬁne\n"
     "A very long line without an end: " + "word " * 50 + "\n"
     "<unk> \n Two <unk> marks <unk> here .\n"
