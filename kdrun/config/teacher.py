@@ -73,6 +73,12 @@ class TeacherOptions:
         None, "the domains it learns from, and how; null is meta where the method requires it, else single or mixed"
     )
     meta: MetaTeacherConfig = setting(MetaTeacherConfig(), "how a meta-teacher learns")
+    top_k: int | None = setting(
+        None,
+        "tokens with the highest probability kept on disk at each token of an answer, for tasks answered with text; "
+        "null computes all of the teacher's logits for each batch",
+        ge=1,
+    )
 
 
 @dataclass

@@ -78,3 +78,11 @@ class BatchSource(Protocol):
     def load_state(self, rows_seen: np.ndarray) -> None:
         """Set which rows have been part of a batch, when a training resumes."""
         ...
+
+
+class TokenLogits(Protocol):
+    """Cached logits of the teacher at every token of the answers, read by row."""
+
+    def batch(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        """The logits of these rows on the device, NaN behind an answer's end: [batch, answer length, vocabulary]."""
+        ...

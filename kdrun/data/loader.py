@@ -16,7 +16,7 @@ from kdrun.data.target_sequences import TargetSequences
 from kdrun.data.tokenization import TokenizedSplit
 
 if TYPE_CHECKING:
-    from kdrun.data.batch import TeacherStates
+    from kdrun.data.batch import TeacherStates, TokenLogits
 
 BatchOrder = Literal["bucketed", "longest_first"]
 """Random batches of rows of similar length; or the longest rows first, for a dry run: all rows fit if these do."""
@@ -38,6 +38,7 @@ class BatchLoader:
             labels are token ids.
         teacher_forward: computes the teacher's logits on all target tokens from its inputs, for tasks with too many
             logits to cache.
+        token_logits: the teacher's cached logits on all target tokens, instead of `teacher_forward`.
         order: order of the batches of an epoch.
         num_unlabeled: number of rows at the end that have no label and belong to the split `unlabelled`.
 
@@ -56,6 +57,7 @@ class BatchLoader:
         extras: Mapping[str, np.ndarray] | None = None,
         targets: TargetSequences | None = None,
         teacher_forward: Callable[[dict[str, torch.Tensor]], torch.Tensor] | None = None,
+        token_logits: TokenLogits | None = None,
         order: BatchOrder = "bucketed",
         num_unlabeled: int = 0,
     ) -> None:
@@ -69,6 +71,7 @@ class BatchLoader:
             raise ValueError(f"training rows do not line up: {counts}")
         self.tokens, self.device, self.teacher_logits = dict(tokens), device, teacher_logits
         self.teacher_states, self.targets, self.teacher_forward = teacher_states, targets, teacher_forward
+        self.token_logits = token_logits
         self.labels, self.split, self.order = None if labels is None else _wide(labels), split, order
         self.tokenization = _first_role_with_same_tokens(tokens)
         self.num_rows = next(iter(counts.values()))
@@ -123,7 +126,10 @@ class BatchLoader:
             target_ids, decoder_ids = (ids.to(self.device) for ids in self.targets.batch(rows))
             inputs = {role: {**encoder, "decoder_input_ids": decoder_ids} for role, encoder in inputs.items()}
             labels = target_ids if self.targets.gold else None
-            logits = self.teacher_forward(inputs["teacher"]) if self.teacher_forward is not None else None
+            if self.token_logits is not None:
+                logits = self.token_logits.batch(rows, self.device)
+            elif self.teacher_forward is not None:
+                logits = self.teacher_forward(inputs["teacher"])
         return Batch(
             ids=torch.from_numpy(rows.astype(np.int64)),
             inputs=inputs,

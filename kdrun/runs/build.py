@@ -37,7 +37,7 @@ from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.tasks.label_losses import on_labeled_rows
 from kdrun.training import pretraining
-from kdrun.training.teacher import answers, finetune, hidden_states, logits
+from kdrun.training.teacher import answers, finetune, hidden_states, logits, top_logits
 
 
 def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> PreparedRun:
@@ -278,16 +278,15 @@ def _make_seq2seq_loader(run: PreparedRun) -> BatchLoader:
     elif config.dry_run:
         texts = [entities.NO_ENTITY] * rows.num_rows  # a dry run does not depend on the texts
     else:
-        tokens = run.tokens("teacher")["train"]
-        texts = answers.cached_answers(run.roles["teacher"], tokens, run.evaluator)
+        texts = answers.cached_answers(run.roles["teacher"], run.tokens("teacher")["train"], run.evaluator)
     targets = answers.target_sequences(texts, run.roles["student"], config.task.answer_tokens, gold=requires.labels)
     if targets.num_truncated:
-        run.console.note(
-            f"{targets.num_truncated} of {targets.num_rows} answers are longer than "
-            f"task.answer_tokens={targets.limit} and were truncated"
-        )
-    forward, roles = None, dict.fromkeys(requires.inputs)
-    if requires.teacher_logits:
+        run.console.note(answers.truncation_note(targets))
+    forward, token_logits, roles = None, None, dict.fromkeys(requires.inputs)
+    if requires.teacher_logits and config.teacher.top_k is not None and not config.dry_run:
+        tokens = run.tokens("teacher")["train"]
+        token_logits = top_logits.cached_top_logits(run.roles["teacher"], tokens, targets, teacher_evaluation(run))
+    elif requires.teacher_logits:
         forward, roles = answers.teacher_forward(run.roles["teacher"].model, run.accelerator), roles | {"teacher": None}
     return BatchLoader(
         {role: run.tokens(role)["train"] for role in roles},
@@ -296,5 +295,6 @@ def _make_seq2seq_loader(run: PreparedRun) -> BatchLoader:
         split=rows.name,
         targets=targets,
         teacher_forward=forward,
+        token_logits=token_logits,
         order=_batch_order(config),
     )

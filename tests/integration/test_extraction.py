@@ -95,6 +95,13 @@ def test_teacher_logits_equal_a_forward_pass_at_the_labeled_tokens(tmp_path: Pat
     torch.testing.assert_close(batch.teacher_logits[labeled], plain[labeled])
     assert bool(batch.teacher_logits[~labeled].isnan().all())
     assert batch.teacher_logits.grad_fn is None
+    run.config.teacher.top_k = 7
+    kept = build.make_loader(run, build.make_method(run)).load_batch(batch.ids.numpy(), "train", 0)
+    assert set(kept.inputs) == {"student"}
+    assert kept.teacher_logits is not None
+    top = plain[labeled].log_softmax(-1).topk(7)
+    torch.testing.assert_close(kept.teacher_logits[labeled].gather(1, top.indices), top.values, rtol=1e-3, atol=1e-3)
+    assert torch.equal(kept.teacher_logits.isnan(), batch.teacher_logits.isnan())
 
 
 def test_teacher_answers_are_decoded_once_and_are_no_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kdrun import registry
 from kdrun.config.model import ModelConfig, ScratchConfig
+from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.errors import Problem
 
@@ -57,6 +59,24 @@ def extraction_problems(config: Any) -> list[Problem]:
     source = config.data.task_section.name
     refusal = unsupported_source(task, source)
     return [*problems, Problem("data", source, refusal)] if refusal else problems
+
+
+def top_k_problems(config: Any, needs: Requirements) -> Iterator[Problem]:
+    """Why `teacher.top_k` does not fit a run: it has no logits per token to keep, or its loss compares raw logits."""
+    k, name = getattr(config.teacher, "top_k", None), config.loss.name
+    if k is None:
+        return
+    if not (config.task.is_extraction and needs.teacher_logits):
+        why = (
+            f"method={config.method.name} does not compare the teacher's logits on rows that stay the same"
+            if config.task.is_extraction
+            else f"task={config.task.name} has one answer per row, whose logits are always kept"
+        )
+        text = f"teacher.top_k={k} keeps the teacher's logits at each token of an answer, and {why}; remove it"
+        yield Problem("teacher.top_k", k, text)
+    elif (loss := dict(registry.entries("loss")).get(name)) is not None and loss.regression:
+        text = f"teacher.top_k={k} keeps probabilities, and loss={name} compares raw logits; take loss=kl, or remove it"
+        yield Problem("teacher.top_k", k, text)
 
 
 def _encoder(section: ModelConfig) -> str | None:

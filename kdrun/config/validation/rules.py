@@ -47,6 +47,7 @@ def validate(config: RunConfig) -> list[Problem]:
     domain_problems = domains.domain_problems(task, config.method, config.data.task_section.name, needs.domains)
     problems += domain_problems or list(teacher.domain_strategy_problems(config, needs))
     problems += extraction.extraction_problems(config)
+    problems += extraction.top_k_problems(config, needs)
     problems += teacher_models.teacher_model_problems(config, needs)
     problems += _method_problems(config, needs)
     if needs.paired_layers and isinstance(config.teacher, ModelConfig):

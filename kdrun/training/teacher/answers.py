@@ -1,7 +1,8 @@
 """Target texts, cached teacher answers and on-the-fly teacher logits for text answers.
 
 The teacher's logits at every token of every answer are too large to cache (vocabulary size per token), so they are
-computed per batch. For unlabeled rows the teacher's greedily decoded answers replace the labels; these are cached.
+computed per batch, unless `teacher.top_k` caches the most likely tokens (`kdrun.training.teacher.top_logits`). For
+unlabeled rows the teacher's greedily decoded answers replace the labels; these are cached.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ def target_sequences(texts: Sequence[str], bundle: ModelBundle, limit: int, *, g
     """
     config: Any = bundle.model.config
     return TargetSequences(tokenize_targets(texts, bundle.tokenizer), config.decoder_start_token_id, limit, gold)
+
+
+def truncation_note(targets: TargetSequences) -> str:
+    """Number of answers that the limit cuts, for readers of the run."""
+    return (
+        f"{targets.num_truncated} of {targets.num_rows} answers are longer than task.answer_tokens={targets.limit} and "
+        "were truncated"
+    )
 
 
 def teacher_forward(model: torch.nn.Module, accelerator: Accelerator) -> Callable[[dict[str, Tensor]], Tensor]:
