@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.corpus                        200 MB, before and after
     .venv/bin/python -m benchmarks.corpus --gib 5 --sides now --token-lines 2000000 --into docs/guides/corpora.md
 
-The words of the text are frequent by Zipf's law, P(rank r) ∝ 1/r over five million words; sentences have capitals and
+The words of the text are frequent by Zipf's law, P(rank r) ∝ 1/r over 400 000 words; sentences have capitals and
 punctuation marks. Each stage runs in a new process. The peak is the largest proportional set size (PSS) of that process
 and its children together, read twice per second; it includes mapped files. The side `before` is kdrun's earlier code
 in one process: every line is normalized before its words are counted, and token ids are Python lists.
@@ -33,7 +33,7 @@ from kdrun.data.corpus.corpora import Corpus, folder_corpus
 T = TypeVar("T")
 CONSONANTS, VARIANTS = "bdfgklmnprstvz", 4
 SYLLABLES = [f"{a}{b}{c}" for a in CONSONANTS for b in "aeiou" for c in ("", "n")]
-NUM_WORDS = 5_000_000
+NUM_WORDS = 400_000
 VOCAB_SIZE, MAX_LENGTH, ROWS = 30_000, 128, 100_000
 BLOCK_SENTENCES = 50_000
 FILE_BYTES = 256 << 20

@@ -182,8 +182,7 @@ def pretrain(
     def build(folder: Path) -> None:
         log.info("%s: %d steps of pretraining on %s, once", context.role, config.steps, corpus.name)
         tokens = tokenize_lines(corpus, tokenizer, config.steps * config.batch_size, config.max_length)
-        assert isinstance(tokenizer.pad_token_id, int)
-        loader = LineLoader(tokens, tokenizer.pad_token_id, ROLE)
+        loader = LineLoader(tokens, tokenizer, ROLE)
         model = _train(shape, objective, loader, config, context, accelerator, history, checkpoints)
         tenth = max(1, len(history.losses) // 10)
         report = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from kdrun import rng
 from kdrun.data.batch import Batch
@@ -18,12 +19,13 @@ class LineLoader:
 
     Args:
         tokens: token ids of the lines.
-        pad: id of the padding token.
+        tokenizer: that made them.
         role: key of the inputs in a batch.
     """
 
-    def __init__(self, tokens: LineTokens, pad: int, role: str) -> None:
-        self.tokens, self.pad, self.role = tokens, pad, role
+    def __init__(self, tokens: LineTokens, tokenizer: PreTrainedTokenizerBase, role: str) -> None:
+        assert isinstance(tokenizer.pad_token_id, int)
+        self.tokens, self.pad, self.role = tokens, tokenizer.pad_token_id, role
         self.lengths, self.num_rows = tokens.lengths, len(tokens.lengths)
         self.rows_seen = np.zeros(self.num_rows, dtype=bool)
 

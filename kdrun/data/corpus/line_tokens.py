@@ -1,4 +1,4 @@
-"""Token ids of corpus lines in Arrow files, tokenized by several processes and memory-mapped."""
+"""Tokenize corpus lines in several processes into memory-mapped Arrow files."""
 
 from __future__ import annotations
 

@@ -29,8 +29,7 @@ def corpus_of(lines: list[str]) -> Corpus:
 
 
 def loader(lines: list[str], max_length: int = 24) -> LineLoader:
-    assert isinstance(TOKENIZER.pad_token_id, int)
-    return LineLoader(tokenize_lines(corpus_of(lines), TOKENIZER, 1000, max_length), TOKENIZER.pad_token_id, "x")
+    return LineLoader(tokenize_lines(corpus_of(lines), TOKENIZER, 1000, max_length), TOKENIZER, "x")
 
 
 def test_an_epoch_has_every_line_once_in_batches_of_similar_length() -> None:
