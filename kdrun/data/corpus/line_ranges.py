@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -83,13 +84,32 @@ class FileRange:
         return DataError(f"{self.path} is not UTF-8: byte 0x{byte:02x} in line {number}; save it as UTF-8")
 
 
+@dataclass(frozen=True)
+class JoinedRange:
+    """Several ranges, read as one."""
+
+    parts: list[FileRange]
+
+    def lines(self) -> Iterator[str]:
+        """The lines of each part in order."""
+        return chain.from_iterable(part.lines() for part in self.parts)
+
+
 def file_ranges(files: Iterable[Path]) -> Iterator[LineRange]:
-    """All lines of these files, `RANGE_BYTES` at a time."""
+    """All lines of these files, at most `RANGE_BYTES` at a time; small files share a range."""
+    parts: list[FileRange] = []
+    total = 0
     for path in files:
         size = path.stat().st_size
         for start in range(0, size, RANGE_BYTES):
-            stop = start + RANGE_BYTES
-            yield FileRange(path, start, stop if stop < size else None)
+            stop = min(start + RANGE_BYTES, size)
+            if total + stop - start > RANGE_BYTES:
+                yield JoinedRange(parts)
+                parts, total = [], 0
+            parts.append(FileRange(path, start, stop if stop < size else None))
+            total += stop - start
+    if parts:
+        yield JoinedRange(parts)
 
 
 def text_ranges(lines: Iterable[str]) -> Iterator[TextRange]:
