@@ -74,7 +74,8 @@ class Activity:
         seconds, done = now - self.started, self.completed - self._first
         if not self.total:
             return duration(seconds)
-        rate = f"{done / seconds:.0f} {self.unit}/s" if done and seconds else ""
+        speed = done / seconds if seconds else 0.0
+        rate = f"{speed:.0f} {self.unit}/s" if speed >= 10 else f"{speed:.2g} {self.unit}/s" if speed else ""
         left = f"about {duration(seconds / done * (self.total - self.completed))} left" if done else ""
         return "  ".join(part for part in (left, self.details or rate) if part)
 

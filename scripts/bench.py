@@ -1,6 +1,7 @@
 """Measure the speed of kdrun as ratios to named references.
 
     .venv/bin/python scripts/bench.py                 all cases
+    .venv/bin/python scripts/bench.py --list          names of all cases
     .venv/bin/python scripts/bench.py --only mate_kd  cases whose name contains a text
     .venv/bin/python scripts/bench.py --json FILE     also write the measurements to a file
     .venv/bin/python scripts/bench.py --into docs/results/performance.md
@@ -121,6 +122,7 @@ def main() -> None:
     """Measure the selected cases and print one table."""
     parser = argparse.ArgumentParser(description="speed of kdrun as ratios to named references")
     parser.add_argument("--only", default="", help="only cases whose name contains this text")
+    parser.add_argument("--list", action="store_true", help="print the selected cases, and measure nothing")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -135,6 +137,9 @@ def main() -> None:
     scale_to(args.scale)
     if args.peak:
         peak(*args.peak)
+        return
+    if args.list:
+        print("\n".join(f"{case.name}: {case.reference}" for case in CASES if args.only in case.name))
         return
     with tempfile.TemporaryDirectory() as folder:  # cases with a cache use a temporary one
         os.environ["KDRUN_CACHE"] = folder

@@ -87,7 +87,7 @@ def test_the_clock_thread_reports_an_activity_that_does_not_advance() -> None:
             clock.now += 12
             shown.tick()
     assert text.getvalue().splitlines() == [
-        "  student, train: 1 of 10 steps (10 %)  about 96 s left  0 steps/s",
+        "  student, train: 1 of 10 steps (10 %)  about 96 s left  0.093 steps/s",
         "  student, train: writing the report: 12 s",
     ]
 
@@ -140,8 +140,8 @@ def test_batches_are_counted_by_their_rows() -> None:
         for _ in progress.track_batches([np.arange(4), np.arange(6)], "scoring"):
             clock.now += 10
     assert text.getvalue().splitlines() == [
-        "  scoring: 4 of 10 rows (40 %)  about 15 s left  0 rows/s",
-        "  scoring: 10 of 10 rows (100 %)  about 0.0 s left  0 rows/s",
+        "  scoring: 4 of 10 rows (40 %)  about 15 s left  0.4 rows/s",
+        "  scoring: 10 of 10 rows (100 %)  about 0.0 s left  0.5 rows/s",
     ]
 
 
@@ -154,7 +154,7 @@ def test_a_context_inside_another_one_uses_the_outer_console() -> None:
                 clock.now += 10
                 activity.advance()
         assert [activity.label for activity in outer.activities] == ["teacher, train"]
-    assert text.getvalue() == "  teacher, train: scoring: 1 of 2 rows (50 %)  about 10 s left  0 rows/s\n"
+    assert text.getvalue() == "  teacher, train: scoring: 1 of 2 rows (50 %)  about 10 s left  0.1 rows/s\n"
     assert other_text.getvalue() == ""
 
 
