@@ -1,6 +1,8 @@
 """A task with any number of classes per row: methods, files, pages, plain transformers."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from transformers import AutoConfig, pipeline
 
 from kdrun import registry
+from kdrun.cli import main
 from kdrun.data.splits import label_sets, make_split
 from kdrun.errors import ConfigError
 from kdrun.reporting.html import report
@@ -96,3 +99,72 @@ def test_a_run_with_label_sets_from_training_to_transformers(tmp_path: Path) -> 
         scores = {label["label"]: label["score"] for label in classify([line["text"]])[0]}  # pyright: ignore
         assert scores == pytest.approx(line["probabilities"], abs=1e-4)
     assert json.loads((folder / "result.json").read_text())["headline"]["metric"] == "micro_f1"
+
+
+def write_own_rows(path: Path) -> Path:
+    """Rows with none to three of three labels, as lists."""
+    rows = []
+    for i in range(64):
+        sentences = {"praise": "the story is great", "complaint": "the food was cold", "question": "where is it"}
+        labels = [name for name, every in (("praise", 2), ("complaint", 3), ("question", 5)) if i % every == 0]
+        text = " and ".join(sentences[name] for name in labels) or "nothing at all"
+        rows.append({"text": f"number {i}: {text}", "labels": labels})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def own_overrides(path: Path, method: str) -> list[str]:
+    return [f"method={method}", "task=own", "data=files", f"data.train={path}", "data.dev=0.25"]
+
+
+REFUSE = """
+import sys
+from kdrun.config import compose
+for method in sys.argv[2:]:
+    overrides = [f"method={method}", "task=own", "data=files", f"data.train={sys.argv[1]}", "data.dev=0.25"]
+    problems = "\\n".join(compose.validate_overrides(overrides, multirun=False))
+    assert f"method={method} " in problems, (method, problems)
+    assert "task.kind=multi_label" in problems or "domains" in problems, (method, problems)
+assert "torch" not in sys.modules
+"""
+
+
+def test_own_label_sets_are_refused_by_name_before_torch_loads(tmp_path: Path) -> None:
+    refused = [method for method in METHODS if method not in FIT]
+    assert refused
+    path = write_own_rows(tmp_path / "rows.jsonl")
+    finished = subprocess.run([sys.executable, "-c", REFUSE, str(path), *refused], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", FIT)
+def test_own_label_sets_with_every_method(method: str, tmp_path: Path) -> None:
+    path = write_own_rows(tmp_path / "rows.jsonl")
+    words = [*own_overrides(path, method), "student_alone=false", "teacher.allow_weak=true"]
+    if METHODS[method].target.requires.data_free:  # synthetic text next to real rows is refused
+        (tmp_path / "corpus").mkdir()
+        lines = (f"The story of the {word} is great, and the food is cold.\n\n" for word in "abcdefgh")
+        (tmp_path / "corpus" / "text.txt").write_text("".join(lines))
+        words += ["corpus=folder", f"corpus.dir={tmp_path}/corpus"]
+    result, folder, _ = finish(smoke_config(tmp_path, *words))
+    assert list(result["student"]["metrics"]["dev"]) == ["micro_f1", "macro_f1", "exact_match"]
+    assert (result["teacher"] is not None) == METHODS[method].target.requires.teacher
+    lines = read_lines(folder / "predictions.jsonl")
+    assert len(lines) == 16
+    assert all(set(line["probabilities"]) == {"praise", "complaint", "question"} for line in lines)
+    assert {len(line["gold"]) for line in lines} > {0, 1}
+
+
+@pytest.mark.slow
+def test_own_label_sets_of_a_recorded_teacher(tmp_path: Path) -> None:
+    path, answers = write_own_rows(tmp_path / "rows.jsonl"), tmp_path / "answers.parquet"
+    weak = ["student_alone=false", "teacher.allow_weak=true"]
+    live = finish(smoke_config(tmp_path, *own_overrides(path, "kd"), *weak))
+    rows = own_overrides(path, "kd")[1:]
+    assert main.run(["label", "preset=smoke", *rows, "teacher.allow_weak=true", f"output={answers}"]) == 0
+    recorded = finish(
+        smoke_config(tmp_path, *own_overrides(path, "kd"), *weak, "teacher=recorded", f"teacher.path={answers}")
+    )
+    assert recorded.result["teacher"]["metrics"] == live.result["teacher"]["metrics"]
+    assert recorded.result["student"]["metrics"] == live.result["student"]["metrics"]

@@ -26,7 +26,7 @@ class ColumnFacts:
 
     Attributes:
         num_rows: number of rows.
-        num_distinct: number of different values; None for lists and objects.
+        num_distinct: number of different values; None for lists, objects and columns without any value.
         has_own_name: whether a text is the name of the column.
     """
 
@@ -64,7 +64,8 @@ class _Counter:
         self._num_rows += len(values)
         if is_text(values.type):
             self._has_own_name |= bool(pc.any(pc.equal(values, self.name)).as_py())
-        if self._hashes is None:
+        if self._hashes is None or pa.types.is_null(values.type):
+            self._hashes = None
             return
         try:
             different = pc.unique(values).drop_null().to_pylist()
