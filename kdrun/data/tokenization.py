@@ -14,8 +14,8 @@ import pyarrow as pa
 from kdrun import progress
 from kdrun.config.prompt_template import PromptTemplate
 from kdrun.data import disk_table, prompt_tokenization, template_tokenization
-from kdrun.data.disk_table import Spool
 from kdrun.data.splits import TEXT_COLUMNS, Split
+from kdrun.data.token_columns import TRUNCATED, token_columns
 from kdrun.errors import ModelError
 from kdrun.storage import cache, hashing
 
@@ -29,11 +29,7 @@ FORMAT = 1
 CHUNK_ROWS = 8192
 """Rows tokenized at a time: enough to keep all cores busy, few enough to keep Python lists small."""
 
-RELEASE_EVERY = 8
-"""Chunks after which memory that is not in use is given back."""
 FILE = "tokens.arrow"
-TRUNCATED = b"truncated"
-"""Key of the file's metadata: the number of rows that the length limit cut."""
 Prompts = Sequence[str] | PromptTemplate
 """The prompt before each text of a row, empty for a model without prompts; or a template for all texts of a row."""
 IDS, TYPES, PROMPT = "input_ids", "token_type_ids", "prompt_mask"
@@ -148,13 +144,13 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts, tokenized without the cache and so without a fingerprint."""
-        return self.tokenize_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
+        return self.tokenizetoken_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
 
-    def tokenize_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
+    def tokenizetoken_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
         """Like `tokenize`, from a column per text."""
         columns = dict(zip(TEXT_COLUMNS, texts, strict=False))
         rows = self.chunks(Split("texts", pa.table(columns), "texts", ""))
-        return self.to_split(pa.Table.from_batches([_columns(rows)]), "")
+        return self.to_split(pa.Table.from_batches([token_columns(rows)]), "")
 
     def to_split(self, table: pa.Table, fingerprint: str) -> TokenizedSplit:
         """Columns built from this tokenizer's chunks, with its padding."""
@@ -193,7 +189,7 @@ def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Prompts = (
     table, _ = cache.fetch(
         "tokens",
         key,
-        lambda work: disk_table.write_batch(work / FILE, _columns(_track(text_tokenizer.chunks(split), split))),
+        lambda work: disk_table.write_batch(work / FILE, token_columns(_track(text_tokenizer.chunks(split), split))),
         lambda folder: pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all(),
     )
     return text_tokenizer.to_split(table, hashing.digest(key)[:24])
@@ -243,33 +239,6 @@ def _copy(tokenizer: Any) -> Tokenizer:
     backend.no_padding()
     backend.no_truncation()
     return backend
-
-
-def _columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
-    """Chunks of rows as one record batch, so that each column is contiguous; long columns are on disk."""
-    lengths, num_truncated = [np.zeros(0, np.int32)], 0
-    spools: dict[str, Spool] = {}
-    types: dict[str, pa.DataType] = {}
-    for chunk in chunks:
-        lengths.append(chunk.pop("lengths"))
-        num_truncated += int(chunk.pop("truncated").sum())
-        for name, values in chunk.items():
-            spools.setdefault(name, Spool()).write(values)
-            types[name] = pa.from_numpy_dtype(values.dtype)
-        if len(lengths) % RELEASE_EVERY == 0:
-            disk_table.release_memory()
-    offsets = pa.array(row_offsets(np.concatenate(lengths)))
-    columns = {}
-    for name, spool in spools.items():
-        data, size = spool.finish(), types[name].bit_width // 8
-        values = pa.Array.from_buffers(types[name], data.size // size, [None, data])
-        columns[name] = pa.LargeListArray.from_arrays(offsets, values)
-    return pa.RecordBatch.from_pydict(columns, metadata={TRUNCATED: str(num_truncated)})
-
-
-def row_offsets(lengths: np.ndarray) -> np.ndarray:
-    """Start of each row among all tokens, and their total number: int64 [rows + 1], as 2³¹ tokens are possible."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def _track(chunks: Iterator[dict[str, np.ndarray]], split: Split) -> Iterator[dict[str, np.ndarray]]:

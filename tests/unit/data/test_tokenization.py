@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from kdrun.data import disk_table, tokenization
+from kdrun.data import disk_table, token_columns, tokenization
 from kdrun.data.splits import Split, make_split
 from kdrun.data.tokenization import tokenize, tokenizer_fingerprint
 from kdrun.data.truncation import truncation_note
@@ -192,7 +192,7 @@ def test_prompts_that_leave_no_room_or_do_not_fit_are_refused():
 
 def test_offsets_do_not_wrap_beyond_two_to_the_31_tokens() -> None:
     lengths = np.array([2**30, 2**30, 2**30, 7], np.int32)
-    offsets = tokenization.row_offsets(lengths)
+    offsets = token_columns.row_offsets(lengths)
     assert offsets.tolist() == [0, 2**30, 2**31, 3 * 2**30, 3 * 2**30 + 7]
     assert pa.array(offsets).type == pa.int64()
 

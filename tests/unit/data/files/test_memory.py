@@ -14,7 +14,7 @@ import pytest
 
 from kdrun.config.data import FilesDataConfig
 from kdrun.config.task import TaskConfig
-from kdrun.data import disk_table, tokenization
+from kdrun.data import disk_table, token_columns
 from kdrun.data.files import dataset_files, delimited, json_rows, open_file, table_file
 from kdrun.data.files.dataset_files import OwnData, load_own_data
 
@@ -128,7 +128,7 @@ def test_tokens_are_not_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     tracemalloc.start()
     try:
-        batch = tokenization._columns(chunk() for _ in range(num_chunks))
+        batch = token_columns.token_columns(chunk() for _ in range(num_chunks))
         disk_table.write_batch(tmp_path / "tokens.arrow", batch)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
