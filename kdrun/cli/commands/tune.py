@@ -79,6 +79,10 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
     claim = Claim(plan.folder / ".comparison.lock")
     try:
         claim.acquire(timeout=0)
+    except HeldError:
+        console.print("another process of this search compares the best values with the default")
+        return 0
+    try:
         folder, complete = None, True
         if settings.seeds:
             folder, complete = confirm.compare_with_default(
@@ -87,11 +91,8 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
         record = search.finish_record(plan, folder)
         display.print_search(record, console)
         display.write_report(plan, console)
-    except HeldError:
-        console.print("another process of this search compares the best values with the default")
-        return 0
     finally:
-        claim.release()
+        claim.release(forever=True)
     return int(not complete)
 
 

@@ -16,7 +16,7 @@ from kdrun.experiments.tune.study import Study, overrides_of
 from kdrun.experiments.tune.trial import Outcome, run_trial
 from kdrun.formatting import duration, first_line, percent
 from kdrun.runs.provenance import code_digest
-from kdrun.storage.claims import claimed
+from kdrun.storage import claims
 from kdrun.storage.files import make_folder, write_atomic
 from kdrun.storage.search_record import SEARCH, SearchRecord, TrialRecord, read_search
 from kdrun.storage.serialization import to_plain
@@ -51,8 +51,11 @@ def run_search(plan: SearchPlan, console: Console) -> SearchRecord:
         while (trial := study.next_trial(plan.trials)) is not None:
             values = " ".join(overrides_of(plan.space, trial))
             console.print(f"trial {trial.number + 1} of {plan.trials}: {values}")
-            outcome = run_trial(plan, study, trial, quiet)
-            study.tell(trial, outcome.state, outcome.score, outcome.facts)
+            try:
+                outcome = run_trial(plan, study, trial, quiet)
+                study.tell(trial, outcome.state, outcome.score, outcome.facts)
+            finally:
+                study.release(trial.number)
             record = write_record(plan, study)
             console.print(f"trial {trial.number + 1}: {_outcome_text(plan, outcome)}; {_standing(record)}")
     return record
@@ -102,7 +105,7 @@ def write_record(
         importances: share of each key in the variance of the scores, or None and the reason.
         comparison: folder of the comparison with the default; None keeps the recorded one.
     """
-    with claimed(plan.folder / f".{SEARCH}.lock"):
+    with claims.claimed(plan.folder / f".{SEARCH}.lock"):
         try:
             before = read_search(plan.folder)
         except DataError:

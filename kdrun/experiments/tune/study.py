@@ -1,9 +1,7 @@
-"""The journal of a search: its trials, their owners and their scores."""
+"""The journal of a search: its trials and their scores."""
 
 from __future__ import annotations
 
-import platform
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,18 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
-from kdrun.errors import DataError
+from kdrun.errors import BusyError, DataError
 from kdrun.experiments.tune.sampling import NumberedSampler, median_pruner
 from kdrun.experiments.tune.space import Space
 from kdrun.formatting import plural
-from kdrun.storage.claims import claimed
+from kdrun.storage import claims
+from kdrun.storage.claims import Claim, HeldError
 from kdrun.storage.files import truncate_to_complete_lines
 from kdrun.storage.links import refuse_link
-from kdrun.storage.processes import is_alive, process_facts
 
 JOURNAL, LOCK = "journal.jsonl", ".journal.lock"
-OWNER, CELL, ERROR, PRUNED, SECONDS, FOLDER, REPEATS, DATA = (
-    "owner", "cell", "error", "pruned", "seconds", "run_dir", "repeats", "data",
+CELL, ERROR, PRUNED, SECONDS, FOLDER, REPEATS, DATA = (
+    "cell", "error", "pruned", "seconds", "run_dir", "repeats", "data",
 )  # fmt: skip
 """Attributes of a trial in the journal."""
 FEWEST_FOR_IMPORTANCE = 10
@@ -33,8 +31,8 @@ FEWEST_FOR_IMPORTANCE = 10
 class Study:
     """The trials of a search, shared by all processes that work on it.
 
-    A trial belongs to the process that asked for it, as long as this process exists. Optuna's journal has no
-    heartbeat: the trial of a killed process stays RUNNING there, and its owner says that it is dead.
+    A trial belongs to the process that holds its claim. Optuna's journal has no heartbeat: the trial of a killed
+    process stays RUNNING there. Its claim tells that the process is dead, also on another machine.
 
     Args:
         folder: folder of the search.
@@ -51,10 +49,10 @@ class Study:
         self.space = space
         path = folder / JOURNAL
         refuse_link(path)
-        self._lock = folder / LOCK
-        self._owner = {"worker": uuid.uuid4().hex, "host": platform.node(), **process_facts()}
+        self._folder = folder
+        self._claims: dict[int, Claim] = {}
         pruner = median_pruner() if prune else optuna.pruners.NopPruner()
-        with claimed(self._lock):
+        with claims.claimed(folder / LOCK):
             _remove_incomplete_line(path)
             try:
                 storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
@@ -77,35 +75,45 @@ class Study:
 
     def next_trial(self, limit: int) -> optuna.Trial | None:
         """Take over the trial of a dead process, or ask for a new one; None if the search has `limit` trials."""
-        with claimed(self._lock):
-            trials = self.trials()
-            for trial in trials:
-                if trial.state is TrialState.RUNNING and not self.is_owned(trial):
-                    return self._own(optuna.Trial(self._study, trial._trial_id))
-            return None if len(trials) >= limit else self._own(self._study.ask())
+        for trial in self.trials():
+            if trial.state is TrialState.RUNNING and self._claim(trial.number):
+                if self.trials()[trial.number].state is TrialState.RUNNING:  # its process has not ended it by now
+                    return self._with_values(optuna.Trial(self._study, trial._trial_id))
+                self.release(trial.number)
+        with claims.claimed(self._folder / LOCK):
+            number = len(self.trials())
+            if number >= limit:
+                return None
+            if not self._claim(number):  # before anybody sees the trial
+                raise BusyError([f"another process holds trial {number + 1} of {self._folder}; repeat the command"])
+            return self._with_values(self._study.ask())
 
-    def _own(self, trial: optuna.Trial) -> optuna.Trial:
-        trial.set_user_attr(OWNER, self._owner)
+    def _claim_folder(self, number: int) -> Path:
+        return self._folder / f".trial-{number + 1}.lock"
+
+    def _claim(self, number: int) -> bool:
+        """Claim a trial, unless a living process holds it."""
+        claim = Claim(self._claim_folder(number))
+        try:
+            claim.acquire(timeout=0)
+        except HeldError:
+            return False
+        self._claims[number] = claim
+        return True
+
+    def release(self, number: int, *, forever: bool = False) -> None:
+        """Give up a trial, which other processes may then take over; `forever` once it has ended."""
+        claim = self._claims.pop(number, None)
+        if claim is not None:
+            claim.release(forever)
+
+    def _with_values(self, trial: optuna.Trial) -> optuna.Trial:
         self.space.suggest(trial)  # recorded at once, so that another process can take over the trial
         return trial
 
     def is_owned(self, trial: FrozenTrial) -> bool:
-        """Whether a live process works on a trial that has not ended.
-
-        A process of another machine counts as alive: nothing here can tell otherwise.
-        """
-        owner = trial.user_attrs.get(OWNER)
-        if owner is None:
-            return False
-        if owner["host"] != self._owner["host"]:
-            return True
-        if owner["pid"] == self._owner["pid"] and is_alive(owner):
-            return owner["worker"] == self._owner["worker"]
-        return is_alive(owner)
-
-    def running(self) -> list[FrozenTrial]:
-        """Trials that live processes work on."""
-        return [trial for trial in self.trials() if trial.state is TrialState.RUNNING and self.is_owned(trial)]
+        """Whether a living process works on a trial that has not ended."""
+        return claims.is_held(self._claim_folder(trial.number))
 
     def earlier(self, number: int, cell: str) -> FrozenTrial | None:
         """An earlier trial with the same cell; None if there is none."""
@@ -115,11 +123,17 @@ class Study:
     def tell(
         self, trial: optuna.Trial, state: TrialState, value: float | None = None, facts: dict[str, Any] | None = None
     ) -> None:
-        """End a trial, with further facts about it."""
+        """End a trial, with further facts about it.
+
+        Raises:
+            ClaimLostError: another process took over the trial.
+        """
+        if trial.number in self._claims:
+            self._claims[trial.number].check()
         for name, fact in (facts or {}).items():
             trial.set_user_attr(name, fact)
-        with claimed(self._lock):
-            self._study.tell(trial, value if state is TrialState.COMPLETE else None, state)
+        self._study.tell(trial, value if state is TrialState.COMPLETE else None, state)
+        self.release(trial.number, forever=True)
 
     def best(self) -> FrozenTrial | None:
         """The trial with the best score, the earliest of several; None if none has finished."""

@@ -15,7 +15,7 @@ from kdrun import progress, signals
 from kdrun.config import compose
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
-from kdrun.errors import RECOVERABLE_ERRORS, BusyError
+from kdrun.errors import RECOVERABLE_ERRORS, BusyError, ClaimLostError
 from kdrun.experiments import reuse, sweeps
 from kdrun.experiments.sweep_record import Sweep
 from kdrun.experiments.tune import study as journal
@@ -68,6 +68,7 @@ def run_trial(
 
     Raises:
         KeyboardInterrupt: the run was stopped; it resumes.
+        ClaimLostError: another process took over the run.
     """
     reason = trial.user_attrs.get(journal.PRUNED)
     if reason is not None:  # its process was killed after the decision
@@ -122,7 +123,7 @@ def _run(
         existing = reuse.find_run(Path(config.output_dir), reuse.run_key(config))
     except signals.StopEarly as stop:
         return Outcome(TrialState.PRUNED, facts={journal.ERROR: str(stop)})
-    except BusyError:
+    except (BusyError, ClaimLostError):
         raise
     except RECOVERABLE_ERRORS as error:
         return failure(f"{type(error).__name__}: {error}")

@@ -1,12 +1,11 @@
 """The journal of a search: the same questions after a stop, and trials of dead processes."""
 
+import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
-import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -14,7 +13,7 @@ from kdrun.errors import DataError
 from kdrun.experiments.tune import study as journal
 from kdrun.experiments.tune.plan import SearchPlan
 from kdrun.experiments.tune.study import Study, overrides_of
-from kdrun.storage import processes
+from kdrun.storage import claims
 
 MakePlan = Callable[..., SearchPlan]
 
@@ -48,53 +47,67 @@ def test_a_resumed_search_asks_the_same_as_an_unbroken_one(make_plan: MakePlan) 
     assert len({tuple(asked) for asked in unbroken}) > 12
 
 
-def test_the_trial_of_a_dead_process_is_taken_over_with_its_values(make_plan: MakePlan) -> None:
+def claim_file(plan: SearchPlan, trial: optuna.Trial) -> Path:
+    (path,) = (plan.folder / f".trial-{trial.number + 1}.lock").glob("*.held.lock")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "is_alive"),
+    [
+        ({}, True),
+        ({"pid": 2**22 + 7}, False),
+        ({"process_started": 1.0}, False),
+        ({"boot": "other", "host": "elsewhere", "pid": 2**22 + 7}, True),
+    ],
+)
+def test_the_trial_of_a_dead_process_is_taken_over_with_its_values(
+    make_plan: MakePlan, change: dict[str, object], is_alive: bool
+) -> None:
     plan = make_plan()
     first = open_study(plan)
     work(first, 2)
     lost = first.next_trial(10)
     assert lost is not None
-    second = open_study(plan)  # another worker; the first one is not at work in this process any more
+    path = claim_file(plan, lost)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    second = open_study(plan)
+    assert second.is_owned(second.trials()[2]) is is_alive
     taken = second.next_trial(10)
     assert taken is not None
-    assert (taken.number, taken.params) == (lost.number, lost.params)
-    assert [trial.number for trial in second.running()] == [2]
-    assert not first.running()
+    assert (taken.number == 3) is is_alive
+    assert (taken.params == lost.params) is not is_alive
 
 
-def live_owner(host: str) -> dict[str, object]:
-    """The owner of a trial of another live process: the parent of this one."""
-    facts = processes.process_facts()
-    started = round(processes._since_boot(psutil.Process(os.getppid())), 2)
-    return {"worker": "other", "host": host, **facts, "pid": os.getppid(), "process_started": started}
+def test_a_silent_process_of_another_machine_is_dead(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "INTERVAL", 0.01)
+    plan = make_plan()
+    study = open_study(plan)
+    lost = study.next_trial(10)
+    assert lost is not None
+    path = claim_file(plan, lost)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "elsewhere"}))
+    os.utime(path, (1e9, 1e9))
+    taken = open_study(plan).next_trial(10)
+    assert taken is not None
+    assert taken.number == lost.number
 
 
-@pytest.mark.parametrize(
-    ("change", "alive"),
-    [({}, True), ({"pid": 2**22 + 7}, False), ({"process_started": 1.0}, False), ({"boot": "other"}, False)],
-)
-def test_a_trial_is_owned_while_its_process_exists(make_plan: MakePlan, change: dict[str, object], alive: bool) -> None:
+def test_a_released_trial_is_taken_over_and_an_ended_one_is_not(make_plan: MakePlan) -> None:
+    plan = make_plan()
+    study = open_study(plan)
+    first = study.next_trial(10)
+    assert first is not None
+    study.release(first.number)
+    taken = open_study(plan).next_trial(10)
+    assert taken is not None
+    assert taken.number == first.number == 0
+    assert not list(plan.folder.glob(".trial-2.lock"))
+
+
+def test_a_trial_without_values_gets_them_from_the_next_process(make_plan: MakePlan) -> None:
     study = open_study(make_plan())
-    trial = study.next_trial(10)
-    assert trial is not None
-    trial.set_user_attr(journal.OWNER, live_owner(platform.node()) | change)
-    following = study.next_trial(10)
-    assert following is not None
-    assert (following.number == 1) is alive
-
-
-def test_a_process_of_another_machine_counts_as_alive(make_plan: MakePlan) -> None:
-    study = open_study(make_plan())
-    trial = study.next_trial(10)
-    assert trial is not None
-    trial.set_user_attr(journal.OWNER, live_owner("elsewhere") | {"pid": 2**22 + 7, "boot": "other"})
-    assert study.next_trial(1) is None
-    assert len(study.running()) == 1
-
-
-def test_a_trial_without_owner_waits_for_a_process(make_plan: MakePlan) -> None:
-    study = open_study(make_plan())
-    study._study.ask()  # killed before it wrote its name
+    study._study.ask()  # killed before it drew the values
     trial = study.next_trial(10)
     assert trial is not None
     assert trial.number == 0
