@@ -143,3 +143,25 @@ def test_after_nohup_a_closed_terminal_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stop_of_the_program_waits_for_the_check_and_a_signal_wins() -> None:
+    with signals.handle_signals(), signals.defer_signals():
+        signals.request_stop(signals.StopEarly("enough"))
+        with pytest.raises(signals.StopEarly, match="enough"):
+            signals.raise_if_requested()
+        signals.raise_if_requested()
+        signals.request_stop(signals.StopEarly("enough"))
+        send(signal.SIGTERM)
+        with pytest.raises(signals.StopRequested, match="SIGTERM"):
+            signals.raise_if_requested()
+        signals.raise_if_requested()
+        signals.request_stop(signals.StopEarly("too late"))
+        with pytest.raises(signals.StopEarly):
+            signals.raise_if_requested()
+
+
+def test_a_stop_does_not_reach_the_next_training() -> None:
+    signals.request_stop(signals.StopEarly("of a training that failed first"))
+    with signals.handle_signals(), signals.defer_signals():
+        signals.raise_if_requested()

@@ -113,7 +113,8 @@ def _history(record: SearchRecord) -> list[Block]:
     pruned = [(trial["number"], trial["evaluations"][-1][1]) for trial in stopped]
     figure, axes = plots.canvas(240, width=plots.WIDE)
     best = list(accumulate([score for _, score in finished], max))
-    axes.step([n for n, _ in finished], best, where="post", color=SERIES[1], linewidth=1.4)
+    ends = [*(n for n, _ in finished), record["trials"][-1]["number"]]
+    axes.step(ends, [*best, best[-1]], where="post", color=SERIES[1], linewidth=1.4)
     axes.plot(*zip(*finished, strict=True), "o", color=SERIES[0], markersize=5, markeredgewidth=0)
     if pruned:
         axes.plot(*zip(*pruned, strict=True), "o", markersize=5, markerfacecolor=PAPER, markeredgecolor=MUTED)
@@ -193,6 +194,9 @@ def _trials(record: SearchRecord) -> Table:
     rows = []
     for trial in ranked(record):
         note = first_line(trial["error"]) if trial["error"] else ""
+        if trial["state"] == "pruned" and trial["evaluations"]:
+            share, last = trial["evaluations"][-1]
+            note = f"{percent(last)} at {share:g} %"
         if trial["repeats"] is not None:
             note = f"values of trial {trial['repeats']}{f'; {note}' if note else ''}"
         values = [trial["values"].get(key, NOT_MEASURED) for key in keys]

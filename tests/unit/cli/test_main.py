@@ -137,7 +137,7 @@ def test_a_bare_command_shows_the_help_and_one_command_to_start_with(
     assert capsys.readouterr().out.endswith(main.START)
 
 
-@pytest.mark.parametrize("name", ["compare", "check"])
+@pytest.mark.parametrize("name", ["compare", "tune", "check"])
 def test_a_bare_subcommand_that_trains_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run([name]) == 0
     output = capsys.readouterr().out
