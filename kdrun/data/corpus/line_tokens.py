@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 from kdrun import progress
 from kdrun.data.corpus import line_ranges, workers
 from kdrun.data.corpus.corpora import Corpus
-from kdrun.data.tokenization import row_offsets, tokenizer_fingerprint
+from kdrun.data.token_columns import row_offsets
+from kdrun.data.tokenization import tokenizer_fingerprint
 from kdrun.errors import ModelError
 from kdrun.storage import cache
 
