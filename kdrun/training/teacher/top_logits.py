@@ -20,7 +20,8 @@ from torch import Tensor
 from kdrun.config.teacher import TeacherOptions
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.target_sequences import TargetSequences
-from kdrun.data.tokenization import TokenizedSplit, row_offsets
+from kdrun.data.token_columns import row_offsets
+from kdrun.data.tokenization import TokenizedSplit
 from kdrun.errors import DataError
 from kdrun.formatting import num_bytes
 from kdrun.models.bundle import ModelBundle
