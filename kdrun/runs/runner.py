@@ -219,13 +219,11 @@ def _execute(run: PreparedRun) -> RunResult | None:
     extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
     teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher), extras)
     weights = state_tensors.complete_tensors(bundle.model)
-    if not ranks.is_first():
-        return None
-    with ranks.alone():
-        scores = run.evaluator.score(outputs) | extra_scores
-        summary.print_notes(run, "student", outputs)
+    scores = run.evaluator.score(outputs) | extra_scores
+    summary.print_notes(run, "student", outputs)
+    if ranks.is_first():
         _write_student(run, weights, teacher, outputs)
-        return _finish(run, method, loader, teacher, student, extras, scores)
+    return _finish(run, method, loader, teacher, student, extras, scores)
 
 
 def _finish(
@@ -236,14 +234,17 @@ def _finish(
     student: StudentResult,
     extras: Sequence[ExtraSplit],
     scores: Scores,
-) -> RunResult:
-    """Export generated text and the result; the first process does so alone."""
+) -> RunResult | None:
+    """Export generated text and the result; the first process of several writes the files."""
     generated = export_generated_text(run, method, loader, teacher)
-    result = build_result(run, teacher, scores, loader, student.training, generated)
-    extra_evaluation.add_to_result(run, result, extras)
-    if run.config.cost_card:
-        result["cost"] = cost_card.measure_run(run, teacher)
-    summary.print_summary(run, result, student.samples)
+    if not ranks.is_first():
+        return None
+    with ranks.alone():
+        result = build_result(run, teacher, scores, loader, student.training, generated)
+        extra_evaluation.add_to_result(run, result, extras)
+        if run.config.cost_card:
+            result["cost"] = cost_card.measure_run(run, teacher)
+        summary.print_summary(run, result, student.samples)
     return result
 
 

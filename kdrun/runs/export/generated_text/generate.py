@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from kdrun import progress, rng
+from kdrun import progress, ranks, rng
 from kdrun.data.loader import BatchLoader
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.splits import SEPARATOR, TEXT_COLUMNS
@@ -24,11 +24,15 @@ from kdrun.generation.text_statistics import GeneratedRow
 from kdrun.methods.base import Method
 from kdrun.runs.context import PreparedRun
 from kdrun.runs.text_samples import text_spans
+from kdrun.training.trainer_state import rows_seen_by_all
 
 PHASE = "generated"
 """Name of the random streams from which the text is generated."""
 MIN_NEW_SHARE = 0.05
 """Generation ends after a pass with a smaller share of new texts."""
+
+_GeneratedTexts = list[tuple[list[int], int | None]]
+"""Token ids and target class of each text of a batch."""
 
 
 @dataclass
@@ -80,6 +84,8 @@ class RowGenerator:
             for row in self._rows():
                 yield row
                 activity.advance()
+        if ranks.size() > 1:
+            self.loader.load_state(rows_seen_by_all(self.loader))
 
     def _rows(self) -> Iterator[GeneratedRow]:
         self.method.roles["generator"].eval()
@@ -91,27 +97,39 @@ class RowGenerator:
             # at least one batch, because the texts of a few rows may all be repeats by chance
             rows = stream.permutation(self.loader.num_rows)[: max(self.num_rows - self.counts.kept, batch_size)]
             batches = [rows[indices] for indices in longest_first_batches(lengths[rows], batch_size)]
-            for i in stream.permutation(len(batches)):
-                for row in self._score(self._generate_batch(batches[i], next(batch_numbers))):
-                    yield row
-                    self.counts.kept += 1
-                if self.counts.kept >= self.num_rows:
-                    return
+            order = [batches[i] for i in stream.permutation(len(batches))]
+            for first in range(0, len(order), ranks.size()):
+                numbered = [(next(batch_numbers), batch) for batch in order[first : first + ranks.size()]]
+                for batch, texts in zip(order[first:], self._generate(numbered), strict=False):
+                    for row in self._score(self._new_rows(batch, texts)):
+                        yield row
+                        self.counts.kept += 1
+                    if self.counts.kept >= self.num_rows:
+                        return
             if self.counts.kept - before.kept < MIN_NEW_SHARE * (self.counts.made - before.made):
                 return
 
-    def _generate_batch(self, rows: np.ndarray, batch_number: int) -> list[GeneratedRow]:
-        """New rows without scores from these source rows, up to the requested number."""
+    def _generate(self, numbered: list[tuple[int, np.ndarray]]) -> list[_GeneratedTexts]:
+        """The text of a few batches of source rows with their numbers, one of which each process generates."""
+        parts = [self._generate_batch(rows, number) for number, rows in ranks.share(numbered)]
+        return [texts for part in ranks.gather(parts) for texts in part]
+
+    def _generate_batch(self, rows: np.ndarray, batch_number: int) -> _GeneratedTexts:
         batch = self.loader.load_batch(rows, PHASE, batch_number)
         with torch.no_grad(), self.run.accelerator.autocast():
             generated = self.method.generate_for_export(batch)
         classes = [None] * len(rows) if generated.target_class is None else generated.target_class.tolist()
+        ids = [row[present].tolist() for row, present in zip(generated.ids, generated.present, strict=True)]
+        return list(zip(ids, classes, strict=True))
+
+    def _new_rows(self, rows: np.ndarray, generated: _GeneratedTexts) -> list[GeneratedRow]:
+        """New rows without scores from the text of these source rows, up to the requested number."""
         source_rows = self.run.data.student_rows.table.take(pa.array(rows)).to_pylist()
         new_rows: list[GeneratedRow] = []
-        for i, (source_row, target_class, index) in enumerate(zip(source_rows, classes, rows.tolist(), strict=True)):
+        for source_row, (ids, target_class), index in zip(source_rows, generated, rows.tolist(), strict=True):
             if self.counts.kept + len(new_rows) == self.num_rows:
                 break
-            texts = self._new_texts(generated.ids[i][generated.present[i]].tolist())
+            texts = self._new_texts(ids)
             if texts is not None:
                 source_texts = tuple(source_row[key] for key in self._columns)
                 new_rows.append(GeneratedRow(texts, source_texts, np.empty(0), index, target_class))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from kdrun import rng
+from kdrun import ranks, rng
 from kdrun.data.loader import BatchLoader
 from kdrun.data.sources.generated_text import CARD, FILE, FOLDER, read_generated
 from kdrun.data.splits import TEXT_COLUMNS
@@ -42,7 +43,7 @@ def export_generated_text(
 
     Returns:
         Path, counts and statistics for result.json, and the fingerprint of the rows as another run reads them. None
-        if the run exports no text, or the generator produced none.
+        if the run exports no text, if the generator produced none, and in every process except the first.
     """
     rows = plan.num_rows_to_export(run.config, loader.num_rows)
     if not rows:
@@ -51,6 +52,9 @@ def export_generated_text(
     assert teacher is not None
     run.console.print(f"generating {rows} rows of text, scored by the teacher")
     generator, task, classes = RowGenerator(run, method, loader, rows), run.config.task, run.config.task.classes
+    if not ranks.is_first():  # takes part in the generation, and writes nothing
+        deque(generator.rows(), maxlen=0)
+        return None
     examples = ReservoirExamples(classes, run.config.seed)
     place = run.run_dir.path / FOLDER
     work = place.with_name(f".{FOLDER}.tmp")
