@@ -33,6 +33,9 @@ JOB = "job.json"
 GRACE_SECONDS = 30.0
 """Seconds in which the processes of a failed run must report that it failed for them too."""
 
+SHUTDOWN_SECONDS = 10
+"""Seconds between SIGTERM and SIGKILL for the other processes after one has failed; without it they cannot go on."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -133,6 +136,7 @@ def _run_agent(count: int, folder: Path) -> None:
         max_restarts=0,
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
+        shutdown_timeout=SHUTDOWN_SECONDS,
         signals_to_handle="",  # kdrun passes signals on itself, and waits until the state is saved
     )
     agent_log = logging.getLogger("torch.distributed.elastic")
