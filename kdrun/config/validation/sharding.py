@@ -31,7 +31,7 @@ def sharding_problems(config: RunConfig, needs: Requirements) -> Iterator[Proble
     setting, method, task = f"{KEY}={shard.value}", config.method.name, config.task
     roles = [role for role in ("teacher", "student") if role in shard.roles]
     if max(config.runtime.devices, ranks.started_as()[1]) == 1:
-        text = f"{setting}: one process has no other to divide the weights with; set runtime.devices=N, one per GPU"
+        text = f"{setting}: one process has no other to divide the weights with; set runtime.devices=N or {KEY}=none"
         yield Problem(KEY, shard.value, text)
     for role in roles:
         if reasons := needs.obstacles_to_sharding(role):
