@@ -10,7 +10,7 @@ def test_provenance_contains_versions_and_code(tmp_path: Path) -> None:
     config = compose.load_config([f"output_dir={tmp_path}/out"])
     record = provenance.provenance(config, "abc", "kdrun task=rte")
     assert set(record) == {
-        "code", "git", "dirty", "python", "torch", "transformers", "config_hash", "data_hash", "command",
+        "code", "git", "dirty", "python", "torch", "transformers", "config_hash", "data_hash", "command", "processes",
     }  # fmt: skip
     assert record["data_hash"] == "abc"
 
