@@ -43,7 +43,7 @@ def record(path: str, overrides: list[str]) -> int:
             arrays[f"{self.active}/{self.step}"] = mean.cpu().numpy()
         apply(self, optimizer, divisor, *others)
 
-    PhaseRunner._apply = apply_and_record
+    PhaseRunner._apply = apply_and_record  # pyright: ignore[reportAttributeAccessIssue]
     sys.argv = ["kdrun", *overrides]
     try:
         main.main()

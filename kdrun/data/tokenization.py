@@ -144,9 +144,9 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts, tokenized without the cache and so without a fingerprint."""
-        return self.tokenizetoken_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
+        return self.tokenize_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
 
-    def tokenizetoken_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
+    def tokenize_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
         """Like `tokenize`, from a column per text."""
         columns = dict(zip(TEXT_COLUMNS, texts, strict=False))
         rows = self.chunks(Split("texts", pa.table(columns), "texts", ""))
