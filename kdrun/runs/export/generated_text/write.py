@@ -57,9 +57,7 @@ def export_generated_text(
         return None
     examples = ReservoirExamples(classes, run.config.seed)
     place = run.run_dir.path / FOLDER
-    work = place.with_name(f".{FOLDER}.tmp")
-    shutil.rmtree(work, ignore_errors=True)  # left by a crashed process
-    work.mkdir()
+    work = _empty_folder(place.with_name(f".{FOLDER}.tmp"))
     try:
         with (work / FILE).open("w", encoding="utf-8") as file:
             scored_rows = _write_rows(examples.sample_from(generator.rows()), file, classes)
@@ -88,6 +86,12 @@ def export_generated_text(
         "counts": counts,
         "quality": quality,
     }
+
+
+def _empty_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)  # left by a crashed process
+    folder.mkdir()
+    return folder
 
 
 def _write_card(folder: Path, content: dict[str, Any]) -> None:
