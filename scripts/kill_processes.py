@@ -141,6 +141,8 @@ def main(args: list[str]) -> int:
     options = OPTIONS | {"seed": str(int(time.time()))} | dict(arg.split("=", 1) for arg in args)
     if unknown := sorted(set(options) - set(OPTIONS)):
         sys.exit(f"unknown: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")
+    # a shell starts background commands with SIGINT ignored, and their children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     draw, figures, methods = random.Random(int(options["seed"])), Figures(), options["method"].split(",")
     with TemporaryDirectory() as folder:
         while figures.kills.total() < int(options["kills"]) and not figures.differences:
