@@ -5,8 +5,8 @@ everything here is free. Micro-batches and evaluation batches are shared as whol
 stays a function of (seed, purpose, number of the batch), and no result depends on the number of processes.
 
 Two channels connect the processes. Collective exchanges (`gather`, `from_first`, `sum_tensors`) need every process at
-the same place of the program. Messages (`post`, `receive`) go through torchrun's key-value store and need nobody to
-wait: by them the first process starts runs in the others. The processes must trust their network, since
+the same place of the program. Messages (`post`, `receive`) go through torchrun's key-value store, and their sender does
+not wait. By messages the first process starts runs in the others. The processes must trust their network, since
 torch.distributed exchanges objects as pickles (SECURITY.md).
 """
 

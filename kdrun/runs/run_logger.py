@@ -25,7 +25,7 @@ class RunLogger(ProgressCallback):
         method: generates the samples.
         loader: rows that samples are generated from.
         tracker: metric loggers of the run; None in a dry run.
-        observe: receives the record of each evaluation; None for a run that nobody observes.
+        observe: receives the record of each evaluation; None for a run without an observer.
 
     Attributes:
         samples: generated text of the last evaluation.

@@ -114,7 +114,7 @@ def _run(
 def _compute_in_processes(
     config: RunConfig, console: Console, run_dir: RunDirectory, observer: EvaluationObserver | None
 ) -> RunResult | None:
-    """Compute a run in this process, or in as many as `runtime.devices` asks for; then nobody observes it."""
+    """Compute a run in this process, or without an observer in `runtime.devices` of them."""
     if config.runtime.devices > 1 and ranks.started_as()[1] == 1:
         return launch.run_processes(config, run_dir)
     return compute(config, console, run_dir, observer)
