@@ -15,7 +15,7 @@ RUNS = {
     "tinybert_kd": ["method=tinybert_kd", "task=sst2", "method.teacher_states=keep"],
     "kd_ood": ["method=kd_ood", "task=sst2"],
     "meta_kd": ["method=meta_kd", "task=amazon", "method.domain=books"],
-    "answers": ["method=kd_ood", "task=conll2003", "teacher=t5_smoke", "student=t5_smoke"],
+    "answers": ["method=kd_ood", "task=conll2003", "teacher=t5_smoke", "student=t5_smoke", "teacher.top_k=8"],
 }
 """Runs that together build entries of every namespace."""
 SMALL = ["preset=smoke", "corpus.max_lines=300", "optim.steps=4", "teacher.finetune_optim.steps=4"]

@@ -1,7 +1,7 @@
 """Write and read dataclasses and enums as JSON with their types.
 
-For values that one process of kdrun hands to another. Texts of others must not be read: reading
-imports the modules that a text names, and makes only dataclasses and enums of them.
+For values that one process of kdrun hands to another. Texts of others must not be read: reading imports the modules
+that a text names, and makes only dataclasses and enums of them.
 """
 
 from __future__ import annotations

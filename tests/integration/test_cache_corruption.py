@@ -14,7 +14,10 @@ from kdrun.console import Console
 from kdrun.runs import runner
 from kdrun.storage import manifest
 
-KINDS = {"answers", "logits", "ood", "pretrained", "states", "teacher_states", "teachers", "tokens", "vocabulary"}
+KINDS = {
+    "answers", "corpus_tokens", "logits", "ood", "pretrained", "states", "teacher_states", "teachers", "tokens",
+    "top_logits", "vocabulary",
+}  # fmt: skip
 
 
 def run(name: str, folder: Path) -> str:
@@ -24,7 +27,7 @@ def run(name: str, folder: Path) -> str:
     return (folder / "predictions.jsonl").read_text()
 
 
-OF_KD = {"logits", "pretrained", "teachers", "tokens", "vocabulary"}
+OF_KD = {"corpus_tokens", "logits", "pretrained", "teachers", "tokens", "vocabulary"}
 
 
 @pytest.mark.parametrize(
