@@ -155,6 +155,7 @@ def _print_error(error: KdrunError) -> int:
 def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
     from kdrun import progress
     from kdrun.config import compose
+    from kdrun.config.validation import machine
     from kdrun.console import Console
     from kdrun.runs import resume
 
@@ -162,7 +163,8 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
         raise ConfigError(["--cfg job shows the config of one run; leave out -m and name one value of each key"])
     overrides = subcommands.current_overrides(resume.expand_resume(overrides))
     with progress.show_on(Console()), progress.track("checking the config"):
-        problems = compose.validate_overrides(overrides, multirun=multirun)
+        problems = [] if multirun else [*machine.repeated_run_problems()]
+        problems += compose.validate_overrides(overrides, multirun=multirun)
     if problems:
         raise ConfigError(problems)
     if show:

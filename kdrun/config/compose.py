@@ -26,6 +26,7 @@ from kdrun.config.schema import RunConfig
 from kdrun.config.suggestions import suggest_choice
 from kdrun.config.task import TaskConfig
 from kdrun.config.trials import Trial, valid_values
+from kdrun.config.validation.machine import repeated_run_problems
 from kdrun.config.validation.rules import validate
 from kdrun.config.validation.teacher_models import settings_without_effect
 from kdrun.config.validation.unused import overruled_settings
@@ -134,7 +135,7 @@ def load_config(overrides: list[str]) -> RunConfig:
     Raises:
         ConfigError: every problem found.
     """
-    problems = validate_overrides(overrides, multirun=False)
+    problems = [*repeated_run_problems(), *validate_overrides(overrides, multirun=False)]
     if problems:
         raise ConfigError(problems)
     return to_config(compose(overrides))

@@ -10,8 +10,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from kdrun import ranks
 from kdrun.config.runtime import Device, Precision, Tracker
 from kdrun.config.schema import RunConfig
+from kdrun.config.validation.machine import MPI_SIZES
 from kdrun.errors import ConfigError
 from kdrun.models import compile
 from kdrun.training import metric_loggers
@@ -66,4 +68,6 @@ def new_accelerator(device: Device, precision: Precision, **options: Any) -> Acc
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     mixed_precision = "bf16" if precision is Precision.bf16 else "no"
+    for name in () if ranks.started_as()[1] > 1 else MPI_SIZES:
+        os.environ.pop(name, None)  # Accelerate would look for the other processes, which run other cells of a sweep
     return Accelerator(cpu=device is Device.cpu, mixed_precision=mixed_precision, **options)

@@ -11,7 +11,8 @@ from kdrun.config.schema import RunConfig
 from kdrun.errors import Problem
 from kdrun.formatting import num_bytes
 
-PROCESS_COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+PROCESS_COUNTS = ("WORLD_SIZE", *MPI_SIZES, "SLURM_STEP_NUM_TASKS")
 """Environment variables in which launchers name the number of processes: torchrun and accelerate, MPI, Slurm."""
 THREADS_PER_CORE = 16
 """More threads than this per core only wait for each other, and OpenMP crashes at some number above."""
@@ -23,16 +24,6 @@ BYTES_PER_PARAMETER = 4
 
 def machine_problems(config: RunConfig) -> Iterator[Problem]:
     """Problems with the environment of this process and with sizes that the machine cannot hold."""
-    by_torchrun = ranks.started_as()[1] > 1
-    for name in () if by_torchrun else PROCESS_COUNTS:
-        value = os.environ.get(name, "")
-        if value.isdecimal() and int(value) > 1:
-            text = (
-                f"{name}={value}: {value} processes were started, and each would repeat the whole run; start one "
-                f"process with runtime.devices={value}, or start them with torchrun (or: env -u {name} kdrun …)"
-            )
-            yield Problem(None, value, text)
-            break
     yield from _process_problems(config)
     most = THREADS_PER_CORE * (os.cpu_count() or 1)
     threads = config.runtime.threads
@@ -49,6 +40,21 @@ def machine_problems(config: RunConfig) -> Iterator[Problem]:
         section = getattr(config, role)
         if isinstance(section, ScratchConfig) and section.path is None:
             yield from _memory_problems(role, section)
+
+
+def repeated_run_problems() -> Iterator[Problem]:
+    """Processes that srun or mpirun started, each of which would repeat one run; those of a sweep share its cells."""
+    if ranks.started_as()[1] > 1:
+        return
+    for name in PROCESS_COUNTS:
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 1:
+            text = (
+                f"{name}={value}: {value} processes were started, and each would repeat the whole run; start one "
+                f"process with runtime.devices={value}, or start them with torchrun (or: env -u {name} kdrun …)"
+            )
+            yield Problem(None, value, text)
+            return
 
 
 def _process_problems(config: RunConfig) -> Iterator[Problem]:

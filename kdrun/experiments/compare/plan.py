@@ -11,6 +11,7 @@ from kdrun import registry
 from kdrun.config import compose
 from kdrun.config.identity import NON_IDENTITY_KEYS
 from kdrun.config.overrides import key_of, override_values, parse_override
+from kdrun.config.validation import machine
 from kdrun.errors import ConfigError, did_you_mean
 from kdrun.experiments.compare.arms import Arm
 from kdrun.methods.base import Method
@@ -213,7 +214,7 @@ def _left_out_note(override: str, problems: list[str]) -> str:
 
 
 def _problems(overrides: list[str]) -> list[str]:
-    return [*compose.validate_overrides(overrides, multirun=False)]
+    return [*machine.repeated_run_problems(), *compose.validate_overrides(overrides, multirun=False)]
 
 
 def _section_applies(method: str, section: str) -> bool:

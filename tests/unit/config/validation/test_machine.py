@@ -13,16 +13,19 @@ def problems(*overrides: str) -> list[Problem]:
 
 @pytest.mark.parametrize("name", machine.PROCESS_COUNTS)
 def test_several_processes_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert problems() == []
     for value in ("1", "", "none"):
         monkeypatch.setenv(name, value)
-        assert problems() == []
+        assert list(machine.repeated_run_problems()) == []
     monkeypatch.setenv(name, "2")
-    (problem,) = problems()
+    (problem,) = machine.repeated_run_problems()
     assert problem.value == "2"
     assert name in problem
     with pytest.raises(ConfigError, match=name):
         compose.load_config(["preset=smoke"])
+    assert compose.validate_overrides(["preset=smoke", "seed=1,2"], multirun=True) == []  # they share the cells
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert list(machine.repeated_run_problems()) == []  # torchrun: they compute the run together
 
 
 @pytest.mark.parametrize(
