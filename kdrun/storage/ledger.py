@@ -106,4 +106,6 @@ def status_of(run: dict[str, Any]) -> Status:
     status = Status(run["status"])
     if status is not Status.running:
         return status
-    return Status.running if is_alive(run) or is_held(Path(run["run_dir"]) / LOCK) else Status.crashed
+    folder = run.get("run_dir")  # missing in records of older versions
+    is_held_elsewhere = folder is not None and is_held(Path(folder) / LOCK)
+    return Status.running if is_alive(run) or is_held_elsewhere else Status.crashed
