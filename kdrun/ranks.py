@@ -50,12 +50,14 @@ class World:
         size: number of processes.
         objects: group that exchanges objects and tensors of the CPU; None while the process is alone.
         store: key-value store of the messages; None while the process is alone.
+        num_acts: number of times that the first process has acted for all.
     """
 
     rank: int = 0
     size: int = 1
     objects: Any = None
     store: Any = None
+    num_acts: int = 0
 
 
 _world = World()
@@ -170,12 +172,16 @@ def by_first(act: Callable[[], T]) -> T:
     if _world.size == 1:
         return act()
     value, error = None, None
+    key, _world.num_acts = f"act/{_world.num_acts}", _world.num_acts + 1
     if _world.rank == 0:
         try:
             with alone():
                 value = act()
         except Exception as raised:  # noqa: BLE001 - raised again below
             error = raised
+        post(key, "")
+    else:
+        receive(key)  # the others handle signals while they wait, which they cannot in an exchange
     raise_first_error(error)
     return from_first(value)  # pyright: ignore[reportReturnType]
 

@@ -30,10 +30,11 @@ from kdrun.storage.typed_json import encode
 
 MEMBER = "kdrun.runs.member"
 JOB = "job.json"
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 15.0
 """Seconds in which the processes of a failed run must report that it failed for them too."""
-
-SHUTDOWN_SECONDS = 10
+STOP_SECONDS = 5.0
+"""The same after a signal, which processes that stop after the same step handle at the same time."""
+SHUTDOWN_SECONDS = 30
 """Seconds between SIGTERM and SIGKILL for the other processes after one has failed; without it they cannot go on."""
 
 
@@ -146,8 +147,10 @@ def _run_agent(count: int, folder: Path) -> None:
         elastic_launch(settings, sys.executable)("-m", MEMBER, str(folder))
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
-        if signals.pending() is None:
+        stopped = (read_outcome(folder, number) or {}).get("stopped")
+        if signals.pending() is None and stopped is None:
             raise _error_of(folder, number, count, failure.exitcode) from None
+        signals.stop(stopped)
     finally:
         agent_log.setLevel(level)
 
@@ -205,9 +208,11 @@ def lead(job: Job) -> Iterator[None]:
     ranks.post(run_key(number), encode(job))
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         _leadership.is_in_step = False
         ranks.post(failed_key(number), "")
+        if isinstance(error, KeyboardInterrupt):
+            raise  # no further run starts; the others notice that this process ends
         with suppress(TimeoutError, ProcessError):  # they wait for this process in a pass of a divided model
             for other in range(1, ranks.size()):
                 ranks.receive(left_key(number, other), GRACE_SECONDS)

@@ -48,6 +48,7 @@ def main(folder: Path) -> int:
                 follow()
     except KeyboardInterrupt as stop:
         launch.write_outcome(folder, {"stopped": signals.exit_code(stop) - 128})
+        code = 0 if is_first else signals.exit_code(stop)  # not 0: the first process does not know of the signal
     except Exception as error:  # noqa: BLE001 - the process that started this one raises it
         code = 1
         if not isinstance(error, KdrunError):
@@ -94,9 +95,10 @@ def follow() -> None:
     while (job := decode(ranks.receive(launch.run_key(number)))) is not None:
         try:
             _follow_run(job)
-        except (Exception, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt) as error:
+            is_stop = isinstance(error, KeyboardInterrupt)
             try:  # an error of every process ends the run, not the processes
-                ranks.receive(launch.failed_key(number), launch.GRACE_SECONDS)
+                ranks.receive(launch.failed_key(number), launch.STOP_SECONDS if is_stop else launch.GRACE_SECONDS)
             except (TimeoutError, KdrunError):
                 pass
             else:
