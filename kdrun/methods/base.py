@@ -138,9 +138,8 @@ class Method:
         """Text generated from a batch, without a gradient; for methods with `generates_text`."""
         raise TypeError(f"{type(self).__name__} generates no text")
 
-    def generate_for_export(self, batch: Batch) -> GeneratedText:
-        """Text to export after training, by the generator that the method chose if it chooses one."""
-        return self.generate_text(batch)
+    def prepare_export(self) -> None:
+        """Choose the generator of the text to export, after training; called once in every process of a run."""
 
     def on_step_end(self, turn: Turn) -> None:
         """Update state that changes once per optimizer step; called in every process of a run after each step."""

@@ -170,11 +170,10 @@ class DFKDT3(PseudoTextMethod):
         inputs = {role: reader.inputs for role, reader in encoded.items()}
         return GeneratedText(generated.ids, generated.present, generated.generated_mask, inputs, target_classes)
 
-    def generate_for_export(self, batch: Batch) -> GeneratedText:
-        """x′ from the best generator of the run, which replaces the current one."""
+    def prepare_export(self) -> None:
+        """Replace the current generator by the best one of the run."""
         self._guard.check()
         self._guard.restore_best()
-        return self.generate_text(batch)
 
     def target_classes(self, batch: Batch) -> Tensor:
         """Target class of each text, drawn uniformly, [batch]."""

@@ -33,6 +33,10 @@ METHODS = {
 }
 
 
+WITH_TEXT = {"zskd", "dfkd_t3"}
+"""Methods whose runs export generated text by default."""
+
+
 def command(*args: str, torchrun: bool = False) -> list[str]:
     return [sys.executable, *(TORCHRUN if torchrun else []), "-m", "kdrun", *args]
 
@@ -86,6 +90,11 @@ def test_every_method_in_processes_of_torchrun(tmp_path: Path, cache: Path, meth
     kdrun(cache, *words, f"run_dir={one}")
     kdrun(cache, *words, f"run_dir={two}", torchrun=True)
     assert largest_difference(one, two) < 1e-6
+    files = [folder / "generated" / "train.jsonl" for folder in (one, two)]
+    assert [file.exists() for file in files] == [method in WITH_TEXT] * 2
+    if files[0].exists():
+        texts, others = ([row["text"] for row in read_jsonl(file, {"text": str})] for file in files)
+        assert texts == others
 
 
 @pytest.mark.slow

@@ -123,7 +123,8 @@ def test_what_is_kept_is_written_by_the_best_generator() -> None:
     update_monitor(method, [0, 1], [0, 1])
     method.stop_reason("generator")
     turn_to(method, 2.0)
-    text = method.generate_for_export(batch(method))
+    method.prepare_export()
+    text = method.generate_text(batch(method))
     assert marked(method) == 1.0
     assert text.target_class is not None
     assert torch.equal(text.ids, method.generate_text(batch(method)).ids)

@@ -88,6 +88,7 @@ class RowGenerator:
             self.loader.load_state(rows_seen_by_all(self.loader))
 
     def _rows(self) -> Iterator[GeneratedRow]:
+        self.method.prepare_export()
         self.method.roles["generator"].eval()
         batch_numbers, lengths = count(), self.loader.tokens["student"].lengths
         for pass_number in count():
@@ -117,7 +118,7 @@ class RowGenerator:
     def _generate_batch(self, rows: np.ndarray, batch_number: int) -> _GeneratedTexts:
         batch = self.loader.load_batch(rows, PHASE, batch_number)
         with torch.no_grad(), self.run.accelerator.autocast():
-            generated = self.method.generate_for_export(batch)
+            generated = self.method.generate_text(batch)
         classes = [None] * len(rows) if generated.target_class is None else generated.target_class.tolist()
         ids = [row[present].tolist() for row, present in zip(generated.ids, generated.present, strict=True)]
         return list(zip(ids, classes, strict=True))
