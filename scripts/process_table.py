@@ -35,8 +35,11 @@ METHOD_OVERRIDES = {
     "dfkd_t3": ["task=sst2", "method.generator_steps_per_cycle=1", "method.student_steps_per_cycle=1"],
 }
 VARIANTS = {"dfkd_t3, gradient=score": ("dfkd_t3", ["method.gradient=score"])}
+SIZES = "{hidden_size:256,num_hidden_layers:4,num_attention_heads:4,intermediate_size:1024}"
+PAIRED = ("meta_kd", "tinybert_kd")
+"""Methods that compare layers, whose teacher has the student's sizes where time is measured."""
 TIMED = [
-    "student.sizes={hidden_size:256,num_hidden_layers:4,num_attention_heads:4,intermediate_size:1024}",
+    f"student.sizes={SIZES}",
     "optim.batch_size=16", "optim.gradient_accumulation_steps=2", "optim.steps=20", "data.max_length=64",
 ]  # fmt: skip
 HEAD = """# Several processes
@@ -104,7 +107,7 @@ def row(name: str, method: str, more: list[str], folder: Path) -> str:
     outcomes = {count: run(folder, count, [*overrides, *STEPS]) for count in (1, 2, 3)}
     cells = [f"{gradient_difference(outcomes[1], outcomes[count]):.1e}" for count in (2, 3)]
     cells += [f"{weight_difference(outcomes[1], outcomes[count]):.1e}" for count in (2, 3)]
-    timed = [*overrides, *TIMED]
+    timed = [*overrides, *TIMED, *([f"teacher.sizes={SIZES}"] if method in PAIRED else [])]
     ratio = run(folder, 2, timed, 1).seconds / run(folder, 1, timed, 2).seconds
     return f"| {name} | {' | '.join(cells)} | {ratio:.2f} |\n"
 
