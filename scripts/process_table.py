@@ -1,6 +1,7 @@
 """Compare runs in one, two and three processes, and write docs/results/processes.md.
 
-    python scripts/process_table.py [FILE]
+    python scripts/process_table.py              every method; a minute or two for each
+    python scripts/process_table.py kd mate_kd   these; the other lines of the page stay
 
 Every method runs on the embedded data with tiny models in 1, 2 and 3 processes on this machine's CPU, with five
 micro-batches per step and a ragged end of each epoch, so that a process is idle in some steps. The gradient of every
@@ -112,21 +113,30 @@ def row(name: str, method: str, more: list[str], folder: Path) -> str:
     return f"| {name} | {' | '.join(cells)} | {ratio:.2f} |\n"
 
 
-def main(page: Path) -> None:
-    """Write the page."""
+def main(names: list[str], page: Path) -> None:
+    """Measure the methods of these names (default: all), and keep the other lines of the page."""
     from kdrun.deployment.cpu import processor
 
     methods = {name: (name, list[str]()) for name in registry.entries("method")} | VARIANTS
-    text = HEAD.format(machine=processor())
+    if unknown := sorted(set(names) - set(methods)):
+        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(methods)}")
+    rows = read_rows(page) if names else {}
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("KDRUN_CACHE", f"{scratch}/cache")
-        for name, (method, more) in methods.items():
-            folder = Path(scratch) / name.replace(", ", "-")
+        for name in names or methods:
+            folder = Path(scratch) / name.replace(", ", "-").replace("=", "-")
             folder.mkdir()
-            text += row(name, method, more, folder)
-            sys.stderr.write(text.splitlines()[-1] + "\n")
-    write_atomic(page, text)
+            rows[name] = row(name, *methods[name], folder)
+            sys.stderr.write(rows[name])
+            text = HEAD.format(machine=processor()) + "".join(rows[name] for name in methods if name in rows)
+            write_atomic(page, text)
+
+
+def read_rows(page: Path) -> dict[str, str]:
+    """The lines of the page's table, by the name in their first cell."""
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True) if page.exists() else []
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE)
+    main(sys.argv[1:], PAGE)
