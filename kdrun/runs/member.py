@@ -35,7 +35,7 @@ def main(folder: Path) -> int:
     """Take part in the run of a folder's job.
 
     Returns:
-        The exit code: 0 if the run ended as planned or by a signal, 1 after an error.
+        The exit code: 0 if the run ended as planned, 128 plus a signal's number, 1 after an error.
     """
     _end_with_parent()
     job: Job = decode((folder / launch.JOB).read_bytes())
@@ -48,7 +48,7 @@ def main(folder: Path) -> int:
                 follow()
     except KeyboardInterrupt as stop:
         launch.write_outcome(folder, {"stopped": signals.exit_code(stop) - 128})
-        code = 0 if is_first else signals.exit_code(stop)  # not 0: the first process does not know of the signal
+        code = signals.exit_code(stop)  # not 0: torchrun then ends processes that wait for this one
     except Exception as error:  # noqa: BLE001 - the process that started this one raises it
         code = 1
         if not isinstance(error, KdrunError):

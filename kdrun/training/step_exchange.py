@@ -1,7 +1,8 @@
 """Agree on an optimizer step between processes, and sum its gradients.
 
-Each process has the gradient of its own micro-batches, a sum over their examples. Divided by the number of examples of
-all processes, the sum of these gradients is the mean over the step's examples, however the micro-batches are shared.
+Each process has the gradient of the micro-batches that it computed, a sum over their examples. Divided by the number of
+examples of all processes, the sum of these gradients is the mean over the step's examples, however the micro-batches
+are shared.
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ def members(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
     return found
 
 
-def started_run(folder: Path, cache: Path, *args: str) -> subprocess.Popen[str]:
-    """A long run in two processes that has saved a checkpoint."""
+def started_run(folder: Path, cache: Path, *args: str, is_early: bool = False) -> subprocess.Popen[str]:
+    """A long run in two processes that has saved a checkpoint, or whose processes have only just started."""
     words = [*SMALL, "optim.steps=100000", "checkpoint.every_seconds=0.5", "runtime.eval_every=50000", *args]
     process = subprocess.Popen(
         command("method=kd", "task=sst2", *words, f"output_dir={folder}", f"run_dir={folder / 'run'}"),
@@ -137,7 +137,9 @@ def started_run(folder: Path, cache: Path, *args: str) -> subprocess.Popen[str]:
         text=True,
     )
     checkpoint, limit = folder / "run" / "checkpoints" / "last", time.monotonic() + 200
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
+    while process.poll() is None and time.monotonic() < limit:
+        if len(members(process)) == 2 if is_early else checkpoint.exists():
+            break
         time.sleep(0.1)
     return process
 
@@ -165,6 +167,18 @@ def test_a_signal_to_any_process_stops_all_at_one_step(tmp_path: Path, cache: Pa
     assert [line["status"] for line in lines if line["event"] == "end"] == ["interrupted"]
     state = json.loads((tmp_path / "run" / "checkpoints" / "last" / "state.json").read_text())
     assert state["step"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 3.0, 4.0, 5.0])
+def test_a_signal_to_the_first_process_while_it_starts_ends_the_run(
+    tmp_path: Path, cache: Path, seconds: float
+) -> None:
+    process = started_run(tmp_path, cache, "runtime.devices=2", is_early=True)
+    time.sleep(seconds)
+    members(process)["0"].send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, output
 
 
 @pytest.mark.slow
