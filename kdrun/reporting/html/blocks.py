@@ -1,6 +1,6 @@
 """Building blocks of a page.
 
-The template escapes every string. Only `Figure.svg` is markup, from `kdrun.reporting.html.svg`.
+The template escapes every string. Only `Figure.svg` and `Panels.plots` are markup, from `kdrun.reporting.html.svg`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,24 @@ class Figures:
 
     macro: ClassVar[str] = "figures"
     figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """One figure of several plots, side by side where space allows, with one heading and one caption."""
+
+    macro: ClassVar[str] = "panels"
+    title: str
+    plots: list[Markup]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, one line each."""
+
+    macro: ClassVar[str] = "fact_list"
+    pairs: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -188,7 +206,7 @@ class Code:
     text: str
 
 
-Block = Text | Tiles | Verdicts | Figures | Key | Table | Matrices | Examples | Gallery | Folded | Code
+Block = Text | Tiles | Verdicts | Figures | Panels | Facts | Key | Table | Matrices | Examples | Gallery | Folded | Code
 
 
 @dataclass(frozen=True)

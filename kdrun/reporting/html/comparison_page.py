@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, duration, join_words, percent, percent_sd, plural, points
-from kdrun.reporting.html import agreement, pareto, plots, samples
+from kdrun.formatting import NOT_MEASURED, duration, join_words, percent, percent_sd, plural
+from kdrun.reporting.html import agreement, pareto, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
     RunGroup,
     agreement_blocks,
-    color_key,
     config_blocks,
     cost_row,
     curve_blocks,
@@ -20,7 +20,6 @@ from kdrun.reporting.html.arms import (
 )
 from kdrun.reporting.html.blocks import (
     Block,
-    Code,
     Figure,
     Figures,
     Folded,
@@ -31,11 +30,15 @@ from kdrun.reporting.html.blocks import (
     VerdictLine,
     Verdicts,
 )
-from kdrun.reporting.html.plots import Row
+from kdrun.reporting.html.comparison_result import pair_row, result_blocks
+from kdrun.reporting.html.interval_plots import differences
 from kdrun.reporting.html.run_reader import FinishedRun, find_folder, get_path, read_comparison, read_run
 from kdrun.reporting.html.svg import drawing
 from kdrun.reporting.tables import comparisons, domains, generated_text, searches
+from kdrun.reporting.tables.claims import asked_claims, pair_sentence
 from kdrun.reporting.tables.published_values import TAGS
+
+MAX_TITLE = 60
 
 
 def comparison_page(folder: Path) -> Page:
@@ -48,7 +51,8 @@ def comparison_page(folder: Path) -> Page:
     arms, missing = _arms(record, folder)
     with drawing():
         sections = [
-            Section("verdict", "Question and verdict", _verdict(record, missing)),
+            Section("verdict", "Result", result_blocks(record, arms)),
+            Section("reading", "How to read it", _reading(record, missing)),
             Section("scores", "Scores", _scores(record, arms)),
             Section("curves", "Learning curves", _curves(arms, record)),
             Section(
@@ -73,10 +77,18 @@ def comparison_page(folder: Path) -> Page:
         Section("config", "Config", [_arm_overrides(record), *config_blocks(arms)]),
         Section("provenance", "Provenance", _provenance(record, missing)),
     ]
-    arm_names = join_words([arm["name"] for arm in record["arms"]])
     version, comparison_id = record.get("kdrun"), record.get("comparison_id")
     subtitle = f"kdrun {version or NOT_MEASURED}, comparison {comparison_id or folder.name}"
-    return Page(f"{arm_names} on {_data(record)}", subtitle, bool(record.get("synthetic")), sections)
+    return Page(f"{_title_names(record)} on {_data(record)}", subtitle, bool(record.get("synthetic")), sections)
+
+
+def _title_names(record: dict[str, Any]) -> str:
+    """Join the names of the arms; long names become methods with the number of their settings."""
+    names = join_words([arm["name"] for arm in record["arms"]])
+    if len(names) <= MAX_TITLE:
+        return names
+    methods = Counter(comparisons.method_of(arm) for arm in record["arms"])
+    return join_words([f"{name} ({plural(n, 'setting')})" if n > 1 else name for name, n in methods.items()])
 
 
 def _data(record: dict[str, Any]) -> str:
@@ -98,7 +110,8 @@ def _arms(record: dict[str, Any], folder: Path) -> tuple[list[RunGroup], list[st
     return make_arms(list(arms.items())), missing
 
 
-def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
+def _reading(record: dict[str, Any], missing: list[str]) -> list[Block]:
+    """Explain question, ties, intervals and limits of the result."""
     seeds = record.get("seeds") or []
     metric, split, margin = record["metric"], record["split"], record.get("margin")
     question = (
@@ -106,38 +119,18 @@ def _verdict(record: dict[str, Any], missing: list[str]) -> list[Block]:
         f"{_data(record)} by {metric} on {split}, over {plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))}), "
         f"preset {record.get('preset') or NOT_MEASURED}, student {record.get('student') or NOT_MEASURED}?"
     )
-    verdicts = [VerdictLine(pair["word"], _sentence(pair, record)) for pair in record["pairs"]]
-    blocks: list[Block] = [Text(question, "lead"), Verdicts(verdicts)]
-    if not verdicts:
-        blocks.append(Text("No pair was compared: a comparison needs two arms with finished runs."))
+    blocks: list[Block] = [Text(question)]
     if margin is not None:
         note = f"TIES: the interval is within ± {100 * margin:g} points. INCONCLUSIVE: these seeds do not decide."
-        blocks.append(Text(note, "small"))
+        if record.get("claims") is not None:
+            note = (
+                "A claim that one arm is better than another is supported if it BEATS the other, and contradicted if "
+                f"it LOSES or TIES. {note}"
+            )
+        blocks.append(Text(note))
     methods = dict.fromkeys(method for pair in record["pairs"] if (method := pair.get("how")))
-    blocks += [Text(f"Intervals: {method}.", "small") for method in methods]
-    blocks += [Text(text, "warning") for text in _warnings(record, missing)]
-    return [*blocks, Code(record.get("command") or NOT_MEASURED)]
-
-
-def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
-    verb = {"BEATS": "beats", "TIES": "ties with", "LOSES": "loses to"}.get(pair["word"], "against")
-    unit = f" points of {record['metric']}" if pair["difference"] is not None else ""
-    text = f"{pair['a']} {verb} {pair['b']}: difference {points(pair['difference'])}{unit}"
-    if pair["interval"] is None:
-        text += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
-    else:
-        low, high = pair["interval"]
-        text += f", {_confidence(record)} interval {points(low)} to {points(high)}, {plural(pair['seeds'], 'seed')}"
-    needed, reason = pair.get("seeds_needed"), pair.get("reason")
-    text += f"; {reason}" if reason else ""
-    if not needed or f"about {needed} seeds" in (reason or ""):
-        return f"{text}."
-    return f"{text}. About {plural(needed, 'seed')} would decide."
-
-
-def _confidence(record: dict[str, Any]) -> str:
-    share = record.get("confidence")
-    return NOT_MEASURED if share is None else f"{100 * share:g} %"
+    blocks += [Text(f"Intervals: {method}.") for method in methods]
+    return blocks + [Text(text, "warning") for text in _warnings(record, missing)]
 
 
 def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
@@ -162,37 +155,29 @@ def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
 
 
 def _scores(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
+    """Show the scores as tables, and the pairs that are no claims."""
+    return [_score_table(record, arms), *_domain_tables(record), *_other_pairs(record, arms)]
+
+
+def _other_pairs(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
+    """Show the differences of the pairs that the comparison was not asked about."""
+    claims = {frozenset((claim.a, claim.b)) for claim in asked_claims(record)}
+    others = [pair for pair in record["pairs"] if frozenset((pair["a"], pair["b"])) not in claims]
+    if not others:
+        return []
+    title = f"other differences of {record['metric']} on {record['split']}"
     labels = {arm.name: arm.label for arm in arms}
-    confidence, teacher = record.get("confidence"), record.get("teacher")
-    rows = []
-    for place, arm in enumerate(record["arms"]):
-        values = [value for value in arm["scores"].values() if value is not None]
-        if values:
-            interval = agreement.interval(values, confidence) if confidence is not None else None
-            rows.append(Row(labels[arm["name"]], values, arm["mean"], interval, place))
-    title = f"{record['metric']} on {record['split']}"
-    pairs = [_pair_row(pair, labels) for pair in record["pairs"] if pair["difference"] is not None]
-    figures = []
+    rows = [row for pair in others if (row := pair_row(pair, labels)) is not None]
+    blocks: list[Block] = []
     if rows:
-        line = ("teacher", teacher["score"]) if teacher and teacher["score"] is not None else None
-        caption = (
-            f"Dots are seeds, the diamond is their mean, the line is the {_confidence(record)} interval of the mean "
-            "(Student's t; none below two seeds). Intervals much wider than the range of the scores are cut off."
-        )
-        svg = plots.dots(title, rows, line, width=plots.WIDTH if pairs else plots.WIDE)
-        figures.append(Figure(svg, title, caption, wide=not pairs))
-    if pairs:
-        caption = f"Mean difference over the seeds in percentage points, with its {_confidence(record)} interval"
-        caption += "; gray: the margin of a tie."
-        svg = plots.differences(f"differences of {title}", pairs, record.get("margin"))
-        figures.append(Figure(svg, "differences", caption))
-    blocks: list[Block] = [Figures(figures)] if figures else [Text("n/a (no run finished).")]
-    return [*color_key(arms), *blocks, _score_table(record, arms), *_domain_tables(record)]
+        caption = "Mean difference over the seeds in percentage points, with its interval; gray: the margin of a tie."
+        blocks.append(Figures([Figure(differences(title, rows, record.get("margin")), title, caption)]))
+    note = "Pairs that the comparison was not asked about; their intervals are not corrected for several pairs."
+    return [*blocks, Text(note, "small"), Folded("Their verdicts", blocks=[_verdict_lines(others, record)])]
 
 
-def _pair_row(pair: dict[str, Any], labels: dict[str, str]) -> Row:
-    interval = (pair["interval"][0], pair["interval"][1]) if pair["interval"] else None
-    return Row(f"{labels[pair['a']]} − {labels[pair['b']]}", [], pair["difference"], interval)
+def _verdict_lines(pairs: list[dict[str, Any]], record: dict[str, Any]) -> Verdicts:
+    return Verdicts([VerdictLine(pair["word"], pair_sentence(pair, record)) for pair in pairs])
 
 
 def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:

@@ -13,8 +13,8 @@ from kdrun.formatting import NOT_MEASURED, duration, percent, plural, shorten
 from kdrun.reporting.html import agreement, arms, plots
 from kdrun.reporting.html.arms import agreement_blocks, color_key, config_blocks, curve_blocks, make_arms
 from kdrun.reporting.html.blocks import Block, Figure, Figures, Folded, Page, Section, Table, Text
+from kdrun.reporting.html.interval_plots import Row, dots
 from kdrun.reporting.html.pareto import pareto_blocks
-from kdrun.reporting.html.plots import Row
 from kdrun.reporting.html.run_reader import RESULT, FinishedRun, find_folder, get_path, log_unreadable, read_run
 from kdrun.reporting.html.svg import drawing
 from kdrun.reporting.tables.grouping import STUDENT, Key, describe_difference, fewest_keys
@@ -198,7 +198,7 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
     blocks: list[Block] = color_key(arms)
     if rows:
         title = f"{metric} on {split}"
-        svg = plots.dots(title, rows, None, width=plots.WIDE)
+        svg = dots(title, rows, None, width=plots.WIDE)
         blocks.append(Figures([Figure(svg, title, "Dots are runs; the diamond is their mean.", wide=True)]))
     means: dict[str, float | None] = {
         arm.name: fmean(values)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from kdrun.formatting import number, percent, plural, points
+from kdrun.formatting import number, percent, plural
 from kdrun.reporting.html.agreement import Calibration
 from kdrun.reporting.html.curves import Span, thin
-from kdrun.reporting.html.svg import BAND, INK, MUTED, PAPER, SERIES, to_svg
+from kdrun.reporting.html.svg import BAND, INK, MUTED, SERIES, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 360, 216
 """Size of a plot in pixels; at 72 per inch, font sizes are pixels too."""
@@ -39,17 +38,6 @@ class Line:
     color: int = 0
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of an interval plot: name, single values, their mean, and the interval of the mean."""
-
-    name: str
-    values: Sequence[float]
-    mean: float
-    interval: tuple[float, float] | None
-    color: int = 0
 
 
 def role_color(role: str, number_of: int) -> int:
@@ -81,7 +69,7 @@ def bars(title: str, values: Sequence[tuple[str, float | None, int]], *, width: 
     for place, (name, value, color) in enumerate(values):
         axes.barh(-place, value or 0.0, height=0.36, color=SERIES[color])
         at = min(value or 0.0, 0.0)
-        _above(axes, f"{name}\N{EN SPACE}{percent(value)}", at, -place, 0.24)
+        label_above(axes, f"{name}\N{EN SPACE}{percent(value)}", at, -place, 0.24)
     present = [value for _, value, _ in values if value is not None]
     axes.set_xlim(min([0.0, *present]), max([1.0, *present]))
     axes.set_ylim(-len(values) + 0.6, 0.75)
@@ -172,68 +160,7 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], co
     return to_svg(figure, f"Scatter plot of {title}: {names[1]} over {names[0]}, {note}.")
 
 
-def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None, *, width: float = WIDTH) -> Markup:
-    """Plot single scores, their mean and its interval, one row each, and optionally a reference line."""
-    figure, axes = _rows_canvas(len(rows), 18 if line else 4, width)
-    drawn = [value for row in rows for value in row.values] + ([line[1]] if line else [])
-    _limits(axes, drawn, [row.interval for row in rows])
-    for place, row in enumerate(rows):
-        color = SERIES[row.color % len(SERIES)]
-        if row.interval is not None:
-            axes.plot(row.interval, [-place, -place], color=color, linewidth=1.4)
-        axes.plot(row.values, [-place] * len(row.values), "o", color=color, alpha=0.55, markersize=6, markeredgewidth=0)
-        axes.plot([row.mean], [-place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK)
-        _above(axes, f"{row.name}\N{EN SPACE}{percent(row.mean)}", None, -place, 0.2)
-    if line is not None:
-        axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
-        text = f"{line[0]} {percent(line[1])}"
-        axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    label_ticks(axes.xaxis)
-    description = "; ".join(f"{row.name}: mean {percent(row.mean)} of {len(row.values)}" for row in rows)
-    return to_svg(figure, f"Dots of {title}: {description}{f'; {line[0]} {percent(line[1])}' if line else ''}.")
-
-
-def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup:
-    """Plot mean differences of scores with their intervals, in percentage points, against zero and the tie margin."""
-    figure, axes = _rows_canvas(len(rows), 4)
-    ends = [x for row in rows for x in row.interval or ()] + [row.mean for row in rows] + [0.0]
-    _limits(axes, ends + ([-margin, margin] if margin else []), [])
-    if margin:
-        axes.axvspan(-margin, margin, color=BAND, linewidth=0)
-    axes.axvline(0, color=MUTED, linewidth=1)
-    for place, row in enumerate(rows):
-        if row.interval is not None:
-            axes.plot(row.interval, [-place, -place], color=SERIES[0], linewidth=2)
-        axes.plot([row.mean], [-place], "D", markersize=6, color=SERIES[0])
-        _above(axes, f"{row.name}\N{EN SPACE}{points(row.mean)}", None, -place, 0.2)
-    ranges = [f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "" for row in rows]
-    description = "; ".join(f"{row.name} {points(row.mean)}{text}" for row, text in zip(rows, ranges, strict=True))
-    label_ticks(axes.xaxis, unit="")
-    return to_svg(figure, f"Intervals of {title}, in percentage points: {description}.")
-
-
-def _rows_canvas(rows: int, top: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    figure, axes = canvas(40 * rows + 24 + top, width=width, left=10, right=16, top=top, bottom=24)
-    axes.set_ylim(-rows + 0.65, 0.65)
-    axes.set_yticks([])
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    return figure, axes
-
-
-def _limits(axes: Axes, values: Sequence[float], intervals: Sequence[tuple[float, float] | None]) -> None:
-    """Leave room for all values, and for the intervals unless they are much wider than the range of the values."""
-    low, high = min(values), max(values)
-    margin = (high - low) or abs(high) * 0.02 or 1.0
-    for interval in intervals:
-        if interval is not None:
-            low, high = min(low, max(interval[0], low - margin)), max(high, min(interval[1], high + margin))
-    pad = 0.06 * ((high - low) or margin)
-    axes.set_xlim(low - pad, high + pad)
-    number_axes(axes, y=False)
-
-
-def _above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None:
+def label_above(axes: Axes, text: str, x: float | None, y: float, gap: float) -> None:
     """Write the name of a row above it: at its start, or at the left edge."""
     if x is None:
         axes.text(0, y + gap, text, transform=axes.get_yaxis_transform(), va="bottom")

@@ -67,12 +67,13 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def to_svg(figure: Figure, label: str) -> Markup:
+def to_svg(figure: Figure, label: str, description: str = "") -> Markup:
     """Convert a figure to an `<svg>` element.
 
     Args:
         figure: drawn inside `drawing()` with the colors of this module.
-        label: description for readers who cannot see the figure.
+        label: name of the figure for readers who cannot see it, with its content if there is no description.
+        description: its content for these readers.
 
     Returns:
         Markup without network references, scripts or dates; the same figure gives the same markup.
@@ -82,18 +83,23 @@ def to_svg(figure: Figure, label: str) -> Markup:
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_text(_clean(text.get_text()))
-    label, buffer = _clean(label), io.StringIO()
+    label, description, buffer = _clean(label), _clean(description), io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     raw = buffer.getvalue()
-    prefix = "f" + hashlib.sha256((label + raw).encode()).hexdigest()[:8]
+    prefix = "f" + hashlib.sha256((label + description + raw).encode()).hexdigest()[:8]
     root = ElementTree.fromstring(raw)  # noqa: S314 — output of Matplotlib
     _tidy(root, prefix)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"class": "plot", "role": "img", "aria-label": label}
-    title = ElementTree.Element("title")
-    title.text = label
-    root.insert(0, title)
+    for place, (tag, text) in enumerate([("title", label), ("desc", description)]):
+        if text:
+            element = ElementTree.Element(tag)
+            element.text = text
+            root.insert(place, element)
+    if description:
+        root[1].set("id", f"{prefix}-desc")
+        root.set("aria-describedby", f"{prefix}-desc")
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 — escaped by the serializer
 
 

@@ -21,13 +21,13 @@ def page(folder: Path) -> Parsed:
 def test_sections_of_a_comparison(make_comparison: MakeComparison) -> None:
     parsed = page(make_comparison())
     ids = [section["id"] for section in parsed.all("section")]
-    assert ids == ["verdict", "scores", "curves", "answers", "differences", "cost", "config", "provenance"]
+    assert ids == ["verdict", "reading", "scores", "curves", "answers", "differences", "cost", "config", "provenance"]
     verdict = "BEATS kd beats finetune: difference +4.0 points of accuracy, 95 % interval +1.5 to +6.5, 3 seeds."
     assert verdict in parsed.text
     assert "Checkpoints were chosen on dev" in parsed.text
     assert "kd 85.0 % 1.0 % 91.0 % 84.0 % 85.0 % 86.0 %" in parsed.text
     assert "teacher 93.0 %" in parsed.text
-    assert "the 95 % interval of the mean" in parsed.text
+    assert "95 % interval of the mean" in parsed.text
     assert "kd 3 90.0 ± 0.0 %" in parsed.text  # agreement with the teacher
     assert "method.name kd finetune" in parsed.text
     assert "folder missing" not in parsed.text
@@ -139,7 +139,7 @@ def test_synthetic_data_and_generated_texts_are_named(make_comparison: MakeCompa
     assert "gallery" in [section["id"] for section in parsed.all("section")]
     assert "95 % interval +1.5 to +6.5, 3 seeds. synthetic data" in parsed.text
     marks = [span for span in parsed.all("span") if span.get("class") == "synthetic"]
-    assert len(marks) == 1 + 5 + 3 + 3  # verdict; plots; tables of scores, agreement, cost; samples
+    assert len(marks) == 1 + 4 + 3 + 3  # verdict; plots; tables of scores, agreement, cost; samples
 
 
 def test_a_folder_without_a_comparison_is_refused(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import re
 import matplotlib
 import pytest
 
-from kdrun.reporting.html import plots
+from kdrun.reporting.html import interval_plots, plots
 from kdrun.reporting.html.agreement import Bin, Calibration
 from kdrun.reporting.html.curves import Span
-from kdrun.reporting.html.plots import Line, Row
+from kdrun.reporting.html.interval_plots import Row
+from kdrun.reporting.html.plots import Line
 from kdrun.reporting.html.svg import drawing
 from tests.helpers.finished_runs import Parsed
 
@@ -28,8 +29,8 @@ def every_plot(name: str) -> list[str]:
             plots.curves(name, [line, Line("b", [1], [2.0], 1)], spans, spans, (1, 2.0, name))[0],
             plots.reliability([("teacher", calibration), ("student", calibration)]),
             plots.scatter(name, values, values[::-1], (name, name), 0, name),
-            plots.dots(name, [row, Row("single", [0.3], 0.3, None, 1)], (name, 0.4)),
-            plots.differences(name, [row, Row("b", [], 0.0, None)], 0.05),
+            interval_plots.dots(name, [row, Row("single", [0.3], 0.3, None, 1)], (name, 0.4)),
+            interval_plots.differences(name, [row, Row("b", [], 0.0, None)], 0.05),
         ]
 
 
@@ -46,6 +47,7 @@ def test_names_from_data_are_text_and_nothing_else(nasty: list[str]) -> None:
         assert {tag for tag, _ in parsed.tags} <= {
             "svg",
             "title",
+            "desc",
             "g",
             "defs",
             "path",
@@ -75,6 +77,7 @@ def test_ids_are_unique_over_plots_and_all_that_is_referred_to_is_there(nasty: l
     named = [
         *re.findall(r"url\(#(.*?)\)", " ".join(parsed.values("clip-path"))),
         *(h[1:] for h in parsed.values("href")),
+        *parsed.values("aria-describedby"),
     ]
     assert set(named) == set(ids)
 
