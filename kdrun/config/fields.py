@@ -26,9 +26,13 @@ def setting(
     ge: float | None = None,
     lt: float | None = None,
     le: float | None = None,
+    raw: bool = False,
 ) -> Any:
-    """A dataclass field with its meaning and allowed range; bounds apply to every item of a list."""
-    meta = {"doc": doc, "gt": gt, "ge": ge, "lt": lt, "le": le}
+    """A dataclass field with its meaning and allowed range; bounds apply to every item of a list.
+
+    A `raw` option of a subcommand is the text as typed, without Hydra's grammar.
+    """
+    meta = {"doc": doc, "gt": gt, "ge": ge, "lt": lt, "le": le, "raw": raw}
     if isinstance(default, list | dict) or dataclasses.is_dataclass(default):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=meta)
     return field(default=default, metadata=meta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
@@ -34,7 +34,8 @@ def parse_options(schema: type[S], args: list[str], *, others: bool = False) -> 
         ConfigError: every problem found.
     """
     names = [item.name for item in dataclasses.fields(schema)]  # pyright: ignore[reportArgumentType]
-    node, rest, problems = OmegaConf.structured(schema), [], []
+    raw_names = {item.name for item in dataclasses.fields(schema) if item.metadata["raw"]}  # pyright: ignore[reportArgumentType]
+    node, rest, problems, raw_values = OmegaConf.structured(schema), [], [], dict[str, str]()
     for arg in args:
         key, mark, value = arg.partition("=")
         if key not in names:
@@ -43,6 +44,9 @@ def parse_options(schema: type[S], args: list[str], *, others: bool = False) -> 
                 text = f"{arg}: unknown key{hint}" if mark else f"{arg}: write key=value{hint}"
                 problems.append(Problem(key, value, text))
             rest.append(arg)
+            continue
+        if key in raw_names:
+            raw_values[key] = value
             continue
         override = overrides.parse_override(arg)
         if isinstance(override, Problem):
@@ -57,7 +61,7 @@ def parse_options(schema: type[S], args: list[str], *, others: bool = False) -> 
     problems += [Problem(name, None, f"{name} is required: {docs[name]}; set it with {name}=…") for name in missing]
     if problems:
         raise ConfigError(problems)
-    options: Any = OmegaConf.to_object(node)
+    options: Any = dataclasses.replace(cast(Any, OmegaConf.to_object(node)), **raw_values)
     problems = list(validate_ranges(options))
     if problems:
         raise ConfigError(problems)

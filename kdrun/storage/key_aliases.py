@@ -167,8 +167,10 @@ def rename_comparison(record: Mapping[str, Any]) -> dict[str, Any]:
     arms = [_rename_arm(arm) for arm in record["arms"]]
     names = {old["name"]: new["name"] for old, new in zip(record["arms"], arms, strict=True)}
     method = ((record.get("config") or {}).get("method") or {}).get("name")
-    pairs = [{**pair, **{side: names.get(pair[side], pair[side]) for side in "ab"}} for pair in record.get("pairs", [])]
-    renamed = rename_run({**record, "method": method}) | {"arms": arms, "pairs": pairs}
+    renamed = rename_run({**record, "method": method}) | {"arms": arms}
+    for key in ("pairs", "claims"):
+        pairs = record.get(key, [])
+        renamed[key] = [{**pair, **{side: names.get(pair[side], pair[side]) for side in "ab"}} for pair in pairs]
     if record.get("uneven_steps"):
         renamed["uneven_steps"] = [_replace_all(line, names) for line in record["uneven_steps"]]
     return {key: renamed[key] for key in record}

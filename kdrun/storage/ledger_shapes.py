@@ -27,6 +27,9 @@ STATUS = Rule(f"one of {', '.join(STATUSES)}", lambda value: isinstance(value, s
 TIME = Rule("a time in seconds since 1970", lambda value: is_finite(value) and 0 <= value < LAST_TIME)
 COMMAND = Rule("a command line with closed quotes", _is_command)
 PID = Rule("a process id", lambda value: type(value) is int and 0 <= value < MAX_PID)
+CLAIM_OUTCOME = Rule(
+    "supported, contradicted or undecided", lambda value: value in ("supported", "contradicted", "undecided")
+)
 INTERVAL = Rule("two numbers", lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_finite, value)))
 
 PROCESS: dict[str, Shape] = {"pid?": (PID, None), "process_started?": (float, None), "boot?": (str, None)}
@@ -96,7 +99,11 @@ PAIR: dict[str, Shape] = {
     "interval": (INTERVAL, None),
     "seeds_needed?": (int, None),
     "reason?": (str, None),
+    "asked?": bool,
+    "confidence?": (float, None),
 }
+"""A pair of arms. `asked`: whether it is a claim; `confidence`: of its interval, over all claims and looks."""
+CLAIM: dict[str, Shape] = {"a": str, "b": str, "outcome": CLAIM_OUTCOME, "text": str}
 SEARCH: dict[str, Shape] = {
     "name": str,
     "trials": int,
@@ -125,6 +132,7 @@ COMPARISON: dict[str, Shape] = {
     "command": COMMAND,
     "arms": [ARM],
     "pairs": [PAIR],
+    "claims?": [CLAIM],
     "teacher?": ({"name": str, "score": (float, None)}, None),
     "guess?": (float, None),
     "chosen_on?": (str, None),
@@ -144,9 +152,10 @@ def pair_problem(record: Mapping[str, Any]) -> str | None:
         record: a record of the shape `COMPARISON`.
     """
     names = {arm["name"] for arm in record["arms"]}
-    unknown = [pair[side] for pair in record["pairs"] for side in "ab" if pair[side] not in names]
-    if unknown:
-        return f"pairs names {unknown[0]!r}, which is no arm"
+    for key in ("pairs", "claims"):
+        unknown = [pair[side] for pair in record.get(key, []) for side in "ab" if pair[side] not in names]
+        if unknown:
+            return f"{key} names {unknown[0]!r}, which is no arm"
     if any(pair["interval"] for pair in record["pairs"]):
         for key in ("margin", "confidence"):
             if record.get(key) is None:

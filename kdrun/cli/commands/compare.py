@@ -31,6 +31,11 @@ def main(args: list[str]) -> int:
     kdrun compare method=tinybert_kd,meta_kd baselines=[] task=amazon method.domain=all \\
       teacher.domain_strategy=single,meta
 
+    The claims to decide are that every method beats every baseline, or those of claims=, with Holm's correction. One
+    sentence per claim tells whether it is supported, contradicted or undecided. With claims= the exit code tells it
+    too: 0 all are supported, 1 a run failed, 3 a claim is contradicted, 4 one is undecided and none is contradicted.
+    kdrun compare method=mate_kd,kd_augment task=sst2 'claims=[mate_kd>kd,mate_kd>kd_augment]' seeds=5
+
     A launcher runs the missing runs as jobs; retry=true includes failed ones:
     kdrun compare method=kd task=sst2 seeds=5 hydra/launcher=slurm_cpu
     """
@@ -54,6 +59,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.errors import ConfigError
     from kdrun.experiments.compare import display, plan
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
+    from kdrun.experiments.compare.claims import exit_code, plan_claims
     from kdrun.experiments.compare.record import build_record
     from kdrun.experiments.compare.save import save_comparison
     from kdrun.progress import track
@@ -65,6 +71,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
         if launcher and (problems := compose.validate_overrides(launcher, multirun=True)):
             raise ConfigError(problems)
         arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), overrides)
+        plan_claims(settings, arms)  # reports all problems of claims=
         config = arms[0].config(1)
         for arm in arms:
             check_run_files(arm.config(1))
@@ -85,7 +92,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
         record = build_record(arms, seeds, settings, config, data, command)
     record["seconds"] = round(time.perf_counter() - started, 2)
     save_comparison(record, config, console)
-    return int(any(arm["failed"] for arm in record["arms"]))
+    return exit_code(record, settings)
 
 
 def _run_by_jobs(arms: list[Arm], seeds: list[int], launcher: list[str], console: Console) -> None:

@@ -6,7 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
-from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, number, percent, percent_sd, points
+from kdrun.experiments.compare.significance import ALPHA
+from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, number, percent, percent_sd, plural, points
 from kdrun.reporting.tables import comparisons, domains, generated_text, searches
 
 if TYPE_CHECKING:
@@ -27,10 +28,8 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
     _print_domains(record, console)
     if statistics := generated_text.statistic_rows(record):
         console.table("exported text, means over seeds", generated_text.COLUMNS, statistics)
-    rows = [
-        [f"{p['a']} - {p['b']}", points(p["difference"], minus="-"), interval(p), p["word"]] for p in record["pairs"]
-    ]
-    console.table("verdicts", ["pair", "difference (points)", "95 % interval", "verdict"], rows)
+    rows = [_pair_row(pair) for pair in record["pairs"]]
+    console.table("verdicts", ["pair", "difference (points)", "interval", "confidence", "verdict"], rows)
     for line in notes(record):
         console.print(line)
     for arm in record["arms"]:
@@ -38,6 +37,15 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
             console.warning(f"{arm['name']}, seed {seed} failed: {error}")
     for line in record["uneven_steps"]:
         console.warning(line)
+    for claim in record["claims"]:
+        console.print(claim["text"])
+
+
+def _pair_row(pair: dict[str, Any]) -> list[str]:
+    """A pair of the table of verdicts."""
+    confidence = NOT_MEASURED if pair["confidence"] is None else f"{100 * pair['confidence']:.3g} %"
+    verdict = pair["word"] if pair["asked"] else f"{pair['word']} (not asked)"
+    return [f"{pair['a']} - {pair['b']}", points(pair["difference"], minus="-"), interval(pair), confidence, verdict]
 
 
 def _teacher(arm: dict[str, Any]) -> str:
@@ -59,6 +67,7 @@ def notes(record: dict[str, Any]) -> list[str]:
     """Sentences that explain the verdicts: reasons, margin, intervals, and the split that chose the checkpoint."""
     lines = [f"{p['a']} against {p['b']}: {p['reason']}" for p in record["pairs"] if p["reason"]]
     lines.append(f"a tie: the interval is within ± {100 * record['margin']:g} points; intervals {record['how']}")
+    lines += _correction_notes(record)
     split, choosing_split = record["split"], record["chosen_on"]
     if choosing_split == split:
         lines.append(
@@ -72,6 +81,21 @@ def notes(record: dict[str, Any]) -> list[str]:
         )
         lines.append(f"{choice}; {split} ({record['rows']} rows) is reported")
     return [*lines, *searches.search_notes(record)]
+
+
+def _correction_notes(record: dict[str, Any]) -> list[str]:
+    """Sentences on Holm's correction, and on pairs that were not asked."""
+    claims, others = len(record["claims"]), sum(not pair["asked"] for pair in record["pairs"])
+    lines = []
+    if claims > 1:
+        lines.append(
+            f"Holm's correction for {claims} claims: the first verdict needs a confidence of "
+            f"{100 * (1 - ALPHA / claims):.3g} %, and each verdict lowers what the others need, down to 95 %; so "
+            "the probability of one or more wrong BEATS or LOSES among all claims is at most 5 %, and likewise for TIES"
+        )
+    if others:
+        lines.append(f"not asked: {plural(others, 'pair')}, each with a 95 % interval and no correction")
+    return lines
 
 
 def interval(pair: dict[str, Any]) -> str:

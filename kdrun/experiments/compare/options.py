@@ -15,3 +15,9 @@ class CompareOptions:
     baselines: list[str] = setting(["finetune", "kd"], "methods to compare them with")
     seeds: int = setting(3, "runs per method: seeds 1 … N", gt=0)
     margin: float = setting(0.01, "differences within ± this count as a tie, in units of the metric", ge=0)
+    claims: str | None = setting(
+        None,
+        "claims to decide, each that one arm beats another: 'claims=[mate_kd>kd,mate_kd>finetune]', in quotes because "
+        "> redirects the output of a shell; null: every method beats every baseline",
+        raw=True,
+    )

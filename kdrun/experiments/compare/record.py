@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ from kdrun.config.identity import config_hash
 from kdrun.errors import DataError
 from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arms import Arm
+from kdrun.experiments.compare.claims import claim_record, plan_claims
 from kdrun.experiments.compare.predictions import read_predictions
+from kdrun.experiments.compare.verdicts import Scores, judge_pairs
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import RunResult
@@ -48,9 +49,15 @@ def build_record(
     shared = teachers.shared_teacher(list(arm_teachers.values()))
     data_hashes = [arm.data_hash for arm in arms]
     identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
-    resampled = _resampled_scores(arms, task, split, metric)
+    claims = plan_claims(settings, arms)
+    if settings.claims is not None:
+        identity.append([[claim.a, claim.b] for claim in claims])
+    values = {
+        (arm.name, seed): _headline_value(arm.results[seed], split, metric) for arm in arms for seed in arm.results
+    }
+    scores = Scores(values, _resampled_scores(arms, task, split, metric))
     how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
-    return {
+    record = {
         "event": "comparison",
         "comparison_id": digest(identity)[:12],
         "started": time.time(),
@@ -71,15 +78,15 @@ def build_record(
         "how": how,
         "uneven_steps": _uneven_steps(arms),
         "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) for arm in arms],
-        "pairs": [
-            _pair(a, b, resampled, settings.margin, (split, metric), how) for b, a in itertools.combinations(arms, 2)
-        ],
+        "pairs": judge_pairs(claims, [arm.name for arm in arms], scores, settings.margin, how),
+        "sequential": None,
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": to_plain(config),
         "kdrun": __version__,
         "command": command,
     }
+    return record | {"claims": [claim_record(pair, record) for pair in record["pairs"] if pair["asked"]]}
 
 
 def _headline_value(result: RunResult, split: str, metric: str) -> float | None:
@@ -167,27 +174,3 @@ def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str
         return {}
     values = resampling.resample(metric, first.gold, np.stack(predicted), domains=first.domains)
     return {key: values[:, i] for i, key in enumerate(keys)}
-
-
-def _pair(
-    a: Arm, b: Arm, resampled: dict[tuple[str, int], np.ndarray], margin: float, headline: tuple[str, str], how: str
-) -> dict[str, Any]:
-    """The verdict on a against b, over the seeds that both finished."""
-    seeds = sorted(a.results.keys() & b.results.keys())
-    pair: dict[str, Any] = {"a": a.name, "b": b.name, "seeds": len(seeds), "how": how}
-    if not seeds:
-        no_verdict = {"difference": None, "interval": None, "word": "INCONCLUSIVE", "seeds_needed": None}
-        return pair | no_verdict | {"reason": "no seed was finished by both"}
-    scores = [[_headline_value(arm.results[seed], *headline) for seed in seeds] for arm in (a, b)]
-    differences = np.array([np.nan if None in both else both[0] - both[1] for both in zip(*scores, strict=True)])
-    resampled_differences = np.stack([resampled[a.name, seed] - resampled[b.name, seed] for seed in seeds], axis=1)
-    verdict = significance.decide(differences, resampled_differences, margin)
-    return pair | to_plain(
-        {
-            "difference": verdict.difference,
-            "interval": verdict.interval,
-            "word": verdict.outcome,
-            "seeds_needed": verdict.seeds_needed,
-            "reason": verdict.reason,
-        }
-    )

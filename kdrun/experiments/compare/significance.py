@@ -9,20 +9,22 @@ in the split, the same for all seeds; u_s comes from the seed. The mean over n s
   different resamples, and a percentile interval over them is far too short.
 
 The interval is mean ± t · SE with the Welch-Satterthwaite degrees of freedom. Noise of the interaction of seed and
-example enters both variances, so the interval is conservative. Each pair has a 95 % interval, without a correction
-for several pairs.
+example enters both variances, so the interval is conservative. `family` chooses the level of each interval: 95 % for a
+pair alone, more where several claims or several looks share the 5 %.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+ALPHA = 1 - CONFIDENCE
+"""Probability of a wrong verdict, over all claims and all looks."""
 POWER = 0.8
 """Probability of a verdict that `seeds_needed` plans for."""
 MIN_SEEDS = 3
@@ -40,14 +42,37 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """Mean differences a - b and their variances: numbers, or arrays of equal shape.
+
+    Attributes:
+        mean: mean over seeds, in units of the metric.
+        from_examples: σ_e², variance of that mean over resamples of the examples.
+        from_seeds: σ_u², variance of the difference over seeds.
+        seeds: number of seeds.
+    """
+
+    mean: Any
+    from_examples: Any
+    from_seeds: Any
+    seeds: Any
+
+    def half_width(self, level: Any) -> Any:
+        """Half the width of the interval with confidence 1 - level."""
+        error, freedom = standard_error(self.from_examples, self.from_seeds, self.seeds)
+        return -special.stdtrit(freedom, np.asarray(level) / 2) * error
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The verdict on the difference a - b.
 
     Attributes:
         difference: mean over seeds, in units of the metric.
-        interval: 95 % confidence interval of the difference; None with fewer than two seeds.
+        interval: confidence interval of the difference; None with fewer than two seeds.
         outcome: BEATS (interval above zero), LOSES (below), TIES (inside ± margin), else INCONCLUSIVE.
         num_seeds: number of seeds.
+        level: the confidence of the interval is 1 - level.
         seeds_needed: estimated number of seeds for a verdict on this difference with 80 % power; None if there is a
             verdict, if no estimate is possible, or if no number of seeds is enough.
         reason: why the outcome is INCONCLUSIVE; else empty.
@@ -57,88 +82,85 @@ class Verdict:
     interval: tuple[float, float] | None
     outcome: Outcome
     num_seeds: int
+    level: float = ALPHA
     seeds_needed: int | None = None
     reason: str = ""
 
 
-def decide(differences: Array, resampled: Array, margin: float) -> Verdict:
-    """The verdict on a difference.
+def estimate(differences: Array, resampled: Array) -> Estimate | str:
+    """The mean difference with its variances, or the reason why there are none.
 
     Args:
         differences: a - b per seed on the whole split, [seeds].
         resampled: the same on bootstrap resamples of the examples, [resamples, seeds].
-        margin: differences within ± margin count as a tie.
     """
-    count, mean = len(differences), float(np.mean(differences))
+    count = len(differences)
     if not np.isfinite(differences).all():
-        return Verdict(mean, None, "INCONCLUSIVE", count, None, "a score is undefined")
+        return "a score is undefined"
     if count < 2:
-        return Verdict(mean, None, "INCONCLUSIVE", count, None, "one seed shows no spread")
+        return "one seed shows no spread"
     defined = resampled[np.isfinite(resampled).any(axis=1)]
     if len(defined) < 2:
-        return Verdict(mean, None, "INCONCLUSIVE", count, None, "the metric is undefined on resamples of the examples")
+        return "the metric is undefined on resamples of the examples"
     from_examples = float(np.nanvar(np.nanmean(defined, axis=1), ddof=1))
-    from_seeds = float(np.var(differences, ddof=1))
-    low, high = interval(mean, from_examples, from_seeds, count)
-    if count >= MIN_SEEDS and -margin < low and high < margin:
-        return Verdict(mean, (low, high), "TIES", count)
-    if count >= MIN_SEEDS and (low > 0 or high < 0):
-        return Verdict(mean, (low, high), "BEATS" if low > 0 else "LOSES", count)
-    needed = seeds_needed(mean, from_examples, from_seeds)
+    return Estimate(float(np.mean(differences)), from_examples, float(np.var(differences, ddof=1)), count)
+
+
+def explain(estimated: Estimate, outcome: Outcome, nominal: float, level: float = ALPHA) -> Verdict:
+    """The verdict with its interval, and the reason of an INCONCLUSIVE one.
+
+    Args:
+        estimated: the mean difference with its variances.
+        outcome: the outcome.
+        nominal: level of the interval at this look.
+        level: level of the claim over all looks.
+    """
+    half, count = float(estimated.half_width(nominal)), estimated.seeds
+    ends = (estimated.mean - half, estimated.mean + half)
+    if outcome != "INCONCLUSIVE":
+        return Verdict(estimated.mean, ends, outcome, count, level)
+    needed = seeds_needed(estimated.mean, estimated.from_examples, estimated.from_seeds, level)
     if count < MIN_SEEDS:  # an estimate from two seeds is too rough to say that no number of seeds would do
         more = f"; the seen difference would need about {needed} seeds" if needed and needed > MIN_SEEDS else ""
         reason = f"fewer than {MIN_SEEDS} seeds{more}"
     elif needed is None:
-        reason = "no number of seeds would do: this dev split has too few examples for a difference this small"
+        reason = "no number of seeds would do: this split has too few examples for a difference this small"
     elif needed > count:
         reason = f"the seen difference would need about {needed} seeds"
     else:
         reason = "near the limit: a few more seeds"
-    return Verdict(mean, (low, high), "INCONCLUSIVE", count, needed, reason)
+    return Verdict(estimated.mean, ends, outcome, count, level, needed, reason)
 
 
-def interval(mean: float, from_examples: float, from_seeds: float, seeds: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a mean difference.
-
-    Args:
-        mean: mean over seeds.
-        from_examples: σ_e², variance of that mean over resamples of the examples.
-        from_seeds: σ_u², variance of the difference over seeds.
-        seeds: number of seeds.
-    """
-    error, freedom = _standard_error(from_examples, from_seeds, seeds)
-    half_width = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return mean - half_width, mean + half_width
-
-
-def _standard_error(from_examples: float, from_seeds: float, seeds: int) -> tuple[float, float]:
+def standard_error(from_examples: Any, from_seeds: Any, seeds: Any) -> tuple[Any, Any]:
     """Standard error of the mean difference, and its degrees of freedom."""
-    a, b = from_examples, from_seeds / seeds
-    spread = a**2 / (RESAMPLES - 1) + b**2 / (seeds - 1)
-    return float(np.sqrt(a + b)), (a + b) ** 2 / spread if spread else float(RESAMPLES)
+    a, b = np.asarray(from_examples, float), np.asarray(from_seeds, float) / seeds
+    spread = a**2 / (RESAMPLES - 1) + b**2 / (np.asarray(seeds) - 1)
+    freedom = np.divide((a + b) ** 2, spread, out=np.full(np.shape(spread), float(RESAMPLES)), where=spread > 0)
+    return np.sqrt(a + b), freedom
 
 
-def power(difference: float, from_examples: float, from_seeds: float, seeds: int) -> float:
+def power(difference: float, from_examples: float, from_seeds: float, seeds: int, level: float = ALPHA) -> float:
     """Probability that the interval of a true difference is on the right side of zero (noncentral t)."""
-    error, freedom = _standard_error(from_examples, from_seeds, seeds)
+    error, freedom = standard_error(from_examples, from_seeds, seeds)
     if not error:
         return float(difference != 0)
-    limit = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    limit = stats.t.ppf(1 - level / 2, freedom)
     return float(stats.nct.sf(limit, freedom, abs(difference) / error))
 
 
-def seeds_needed(difference: float, from_examples: float, from_seeds: float) -> int | None:
+def seeds_needed(difference: float, from_examples: float, from_seeds: float, level: float = ALPHA) -> int | None:
     """The smallest number of seeds, at least 3, that gives such a difference a verdict with 80 % power.
 
     Returns:
         None if `MAX_SEEDS` are not enough.
     """
-    if power(difference, from_examples, from_seeds, MAX_SEEDS) < POWER:
+    if power(difference, from_examples, from_seeds, MAX_SEEDS, level) < POWER:
         return None
     low, high = MIN_SEEDS, MAX_SEEDS
     while low < high:
         middle = (low + high) // 2
-        if power(difference, from_examples, from_seeds, middle) >= POWER:
+        if power(difference, from_examples, from_seeds, middle, level) >= POWER:
             high = middle
         else:
             low = middle + 1

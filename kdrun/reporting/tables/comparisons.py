@@ -13,7 +13,7 @@ from kdrun.reporting.tables.render import TextTable, csv_percent
 Comparison = dict[str, Any]
 SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "majority baseline"]
 """Columns that all rows of a comparison share."""
-COMPARISON_OPTIONS = ("baselines", "seeds", "margin")
+COMPARISON_OPTIONS = ("baselines", "seeds", "margin", "claims", "until", "max_seeds")
 """Options of `kdrun compare` that are not settings of its runs."""
 
 
@@ -156,7 +156,9 @@ def _difference(pair: dict[str, Any], digits: int) -> str:
 def _verdict(pair: dict[str, Any]) -> str:
     """Return the verdict, with the number of seeds that would decide if more are needed."""
     needed = pair.get("seeds_needed")
-    return f"{pair['word']} (about {needed} seeds would decide)" if needed and needed > pair["seeds"] else pair["word"]
+    remarks = [f"about {needed} seeds would decide"] if needed and needed > pair["seeds"] else []
+    remarks += [] if pair.get("asked", True) else ["not asked"]
+    return f"{pair['word']} ({', '.join(remarks)})" if remarks else pair["word"]
 
 
 def _training_time(arm: dict[str, Any]) -> str:
@@ -168,6 +170,11 @@ def _training_time(arm: dict[str, Any]) -> str:
 
 def _steps(arm: dict[str, Any]) -> str:
     return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or NOT_MEASURED
+
+
+def confidence_of(pair: dict[str, Any], record: Comparison) -> float:
+    """Return the confidence of a pair's interval; older records have one for all pairs."""
+    return pair.get("confidence") or record["confidence"]
 
 
 def caption(records: list[Comparison]) -> str:
@@ -204,7 +211,8 @@ def notes(records: list[Comparison]) -> Iterator[str]:
 def _intervals(records: list[Comparison]) -> Iterator[str]:
     """Explain the intervals, and why some are missing."""
     descriptions = dict.fromkeys(
-        f"{100 * record['confidence']:g} % interval, {pair['how']}; a tie is within ± {100 * record['margin']:g} points"
+        f"{100 * confidence_of(pair, record):.3g} % interval, {pair['how']}; "
+        f"a tie is within ± {100 * record['margin']:g} points"
         for record in records
         for pair in record["pairs"]
         if pair["interval"] is not None

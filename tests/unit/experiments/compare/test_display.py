@@ -12,8 +12,17 @@ from kdrun.experiments.compare.arms import Arm
 
 
 def record(chosen_on: str | None) -> dict[str, Any]:
-    pairs = [{"a": "kd", "b": "finetune", "reason": "fewer than 3 seeds"}, {"a": "zskd", "b": "kd", "reason": ""}]
-    return {"pairs": pairs, "margin": 0.01, "how": "paired", "split": "test", "chosen_on": chosen_on, "rows": 80}
+    pairs = [{"a": "kd", "b": "finetune", "reason": "fewer than 3 seeds", "asked": True}]
+    pairs.append({"a": "zskd", "b": "kd", "reason": "", "asked": True})
+    return {
+        "pairs": pairs,
+        "claims": [{}],
+        "margin": 0.01,
+        "how": "paired",
+        "split": "test",
+        "chosen_on": chosen_on,
+        "rows": 80,
+    }
 
 
 def test_notes_name_reasons_margin_and_the_split_that_chose() -> None:

@@ -61,16 +61,6 @@ def test_different_step_counts_of_a_seed_are_a_warning(tmp_path: Path) -> None:
     assert "a 20, b 7" in warning
 
 
-def test_a_pair_is_judged_on_the_seeds_that_both_arms_finished(tmp_path: Path) -> None:
-    predicted = ["no", "yes", "no", "yes"]
-    arms = [finished_arm(tmp_path, "a", {1: predicted, 2: predicted}), finished_arm(tmp_path, "b", {2: predicted})]
-    resampled = record._resampled_scores(arms, TASK, "dev", "accuracy")
-    pair = record._pair(arms[0], arms[1], resampled, 0.01, ("dev", "accuracy"), "how")
-    assert (pair["seeds"], pair["difference"], pair["word"]) == (1, 0.0, "INCONCLUSIVE")
-    arms[1].results.clear()
-    assert record._pair(arms[0], arms[1], resampled, 0.01, ("dev", "accuracy"), "how")["difference"] is None
-
-
 def test_means_of_exported_text_leave_out_missing_values_and_shares() -> None:
     def result(quality: dict[str, Any] | None) -> Any:
         return {"generated": None if quality is None else {"quality": quality}}

@@ -6,7 +6,7 @@ from scipy import stats
 
 from kdrun import registry
 from kdrun.data import entities
-from kdrun.experiments.compare import resampling, significance
+from kdrun.experiments.compare import resampling, significance, verdicts
 from kdrun.tasks import metrics, registered_metrics
 
 RNG = np.random.default_rng(7)
@@ -77,9 +77,9 @@ def test_resamples_of_rankings_and_label_sets_are_those_of_scikit_learn(metric: 
 
 def test_a_metric_that_most_resamples_leave_undefined_has_no_verdict() -> None:
     resampled = np.full((9, 3), np.nan)
-    verdict = significance.decide(np.array([0.1, 0.2, 0.3]), resampled, 0.01)
-    assert (verdict.outcome, verdict.interval) == ("INCONCLUSIVE", None)
-    assert "undefined" in verdict.reason
+    reason = significance.estimate(np.array([0.1, 0.2, 0.3]), resampled)
+    assert isinstance(reason, str)
+    assert "undefined" in reason
 
 
 def test_a_metric_of_a_plugin_is_computed_on_each_resample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +95,13 @@ def test_a_constant_answer_has_mcc_zero_as_everywhere_else() -> None:
     assert (resampling.resample("mcc", gold, np.ones((1, 4), int), resamples=3) == 0).all()
 
 
+def decide(differences: np.ndarray, resampled: np.ndarray, margin: float) -> significance.Verdict:
+    """The verdict on a pair alone."""
+    verdict = verdicts.decide_alone(significance.estimate(differences, resampled), margin)
+    assert not isinstance(verdict, str)
+    return verdict
+
+
 def constant(value: float, seeds: int, noise: float = 0.0, resamples: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """Differences of `value` with every seed, and resamples that scatter by `noise` around them."""
     scatter = np.random.default_rng(1).normal(0, noise, (resamples, 1)) if noise else np.zeros((resamples, 1))
@@ -102,42 +109,42 @@ def constant(value: float, seeds: int, noise: float = 0.0, resamples: int = 400)
 
 
 def test_words() -> None:
-    assert significance.decide(*constant(0.05, 3, 0.01), margin=0.01).outcome == "BEATS"
-    assert significance.decide(*constant(-0.05, 3, 0.01), margin=0.01).outcome == "LOSES"
-    assert significance.decide(*constant(0.001, 3, 0.001), margin=0.01).outcome == "TIES"
-    assert significance.decide(*constant(0.02, 3, 0.02), margin=0.01).outcome == "INCONCLUSIVE"
+    assert decide(*constant(0.05, 3, 0.01), margin=0.01).outcome == "BEATS"
+    assert decide(*constant(-0.05, 3, 0.01), margin=0.01).outcome == "LOSES"
+    assert decide(*constant(0.001, 3, 0.001), margin=0.01).outcome == "TIES"
+    assert decide(*constant(0.02, 3, 0.02), margin=0.01).outcome == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_fewer_than_three_seeds_conclude_nothing(seeds: int) -> None:
-    verdict = significance.decide(*constant(0.5, seeds, 0.001), margin=0.01)
+def test_fewer_than_three_seeds_conclude_nothing() -> None:
+    verdict = decide(*constant(0.5, 2, 0.001), margin=0.01)
     assert verdict.outcome == "INCONCLUSIVE"
-    assert verdict.reason == {1: "one seed shows no spread", 2: "fewer than 3 seeds"}[seeds]
-    assert (verdict.interval is None) == (seeds == 1)
+    assert verdict.reason == "fewer than 3 seeds"
+    assert verdict.interval is not None
+    assert significance.estimate(*constant(0.5, 1, 0.001)) == "one seed shows no spread"
 
 
 def test_two_seeds_are_never_told_that_no_number_would_do() -> None:
     """The split is too small for this difference, as below with three seeds; two seeds cannot tell."""
-    verdict = significance.decide(*constant(0.01, 2, noise=0.02, resamples=2000), margin=0.001)
+    verdict = decide(*constant(0.01, 2, noise=0.02, resamples=2000), margin=0.001)
     assert verdict.seeds_needed is None
     assert verdict.reason == "fewer than 3 seeds"
 
 
 def test_two_seeds_with_an_estimate_name_the_number() -> None:
     differences = np.array([0.0, 0.02])
-    verdict = significance.decide(differences, differences + np.zeros((400, 1)), margin=0.001)
+    verdict = decide(differences, differences + np.zeros((400, 1)), margin=0.001)
     assert verdict.reason == f"fewer than 3 seeds; the seen difference would need about {verdict.seeds_needed} seeds"
 
 
 def test_an_undefined_score_concludes_nothing() -> None:
     scores, resampled = constant(0.5, 3)
     scores[1] = np.nan
-    assert significance.decide(scores, resampled, 0.01).reason == "a score is undefined"
+    assert significance.estimate(scores, resampled) == "a score is undefined"
 
 
 def test_inconclusive_estimates_the_seeds_needed() -> None:
     scores = np.array([0.0, 0.01, 0.02])
-    verdict = significance.decide(scores, scores + np.zeros((400, 1)), margin=0.001)
+    verdict = decide(scores, scores + np.zeros((400, 1)), margin=0.001)
     assert verdict.outcome == "INCONCLUSIVE"
     # one sample, d = 1 sd, 80 % power at 5 %: ten, as in tables of the t test
     assert verdict.seeds_needed == 10
@@ -146,14 +153,15 @@ def test_inconclusive_estimates_the_seeds_needed() -> None:
 
 def test_inconclusive_reports_a_split_too_small_for_any_number_of_seeds() -> None:
     scores, resampled = constant(0.01, 3, noise=0.02, resamples=2000)
-    verdict = significance.decide(scores, resampled, margin=0.001)
+    verdict = decide(scores, resampled, margin=0.001)
     assert verdict.seeds_needed is None
     assert "too few examples" in verdict.reason
 
 
 def test_the_interval_without_noise_of_examples_is_the_paired_t_interval() -> None:
     scores = np.array([0.01, 0.03, 0.02, 0.05])
-    low, high = significance.interval(scores.mean(), 0.0, scores.var(ddof=1), 4)
+    half = significance.Estimate(scores.mean(), 0.0, scores.var(ddof=1), 4).half_width(significance.ALPHA)
+    low, high = scores.mean() - half, scores.mean() + half
     expected = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
 
@@ -173,7 +181,7 @@ def simulate(gain: float, seeds: int, rows: int, times: int, sd_seed: float) -> 
         answers = np.concatenate(right)
         again = resampling.resample("accuracy", np.ones(rows, int), answers, resamples=120)
         scores = answers.mean(axis=1)
-        verdict = significance.decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
+        verdict = decide(scores[:seeds] - scores[seeds:], again[:, :seeds] - again[:, seeds:], margin=0.0)
         words.append(verdict.outcome)
     return float(np.isin(words, ["BEATS", "LOSES"]).mean()), np.array(words)
 
@@ -193,7 +201,7 @@ def test_with_a_known_difference_the_power_is_as_computed() -> None:
     for _ in range(times):
         scores = gain + stream.normal(0, from_examples**0.5) + stream.normal(0, from_seeds**0.5, seeds)
         resampled = np.repeat(scores.mean() + stream.normal(0, from_examples**0.5, (200, 1)), seeds, axis=1)
-        beats += significance.decide(scores, resampled, margin=0.0).outcome == "BEATS"
+        beats += decide(scores, resampled, margin=0.0).outcome == "BEATS"
     computed = significance.power(gain, from_examples, from_seeds, seeds)
     assert 0.5 < computed < 0.95
     assert beats / times == pytest.approx(computed, abs=0.04)
