@@ -6,25 +6,18 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from kdrun.errors import ConfigError, Problem, did_you_mean
 from kdrun.formatting import count, plural, points
+from kdrun.reporting.tables.claims import OUTCOMES
 
 if TYPE_CHECKING:
     from kdrun.experiments.compare.arms import Arm
     from kdrun.experiments.compare.options import CompareOptions
 
-ClaimOutcome = Literal["supported", "contradicted", "undecided"]
-OUTCOMES: dict[str, ClaimOutcome] = {
-    "BEATS": "supported",
-    "LOSES": "contradicted",
-    "TIES": "contradicted",
-    "INCONCLUSIVE": "undecided",
-}
-"""Verdict on a - b → outcome of the claim that a beats b."""
-EXIT_CODES: dict[ClaimOutcome, int] = {"supported": 0, "contradicted": 3, "undecided": 4}
-"""Exit code of `kdrun compare claims=…` by the worst outcome; a contradicted claim comes before an undecided one."""
+EXIT_CODES = {"contradicted": 3, "undecided": 4}
+"""Outcome of a claim → exit code of `kdrun compare claims=…`, the worst outcome first."""
 ITEM = re.compile(r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|[^,"'\[])+""")
 """One claim of a list; a comma inside quotes or brackets does not end it."""
 SIDES = re.compile(r"""((?:"[^"]*"|'[^']*'|[^>"'])+)>((?:"[^"]*"|'[^']*'|[^>"'])+)""")
@@ -136,4 +129,4 @@ def exit_code(record: dict[str, Any], settings: CompareOptions) -> int:
     outcomes = {claim["outcome"] for claim in record["claims"]}
     if settings.claims is None:
         return 0
-    return next((EXIT_CODES[outcome] for outcome in ("contradicted", "undecided") if outcome in outcomes), 0)
+    return next((code for outcome, code in EXIT_CODES.items() if outcome in outcomes), 0)

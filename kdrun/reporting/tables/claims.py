@@ -115,4 +115,4 @@ def pair_sentence(pair: dict[str, Any], record: Comparison) -> str:
 def confidence(record: Comparison, pair: dict[str, Any] | None = None) -> str:
     """Return the confidence level of a pair's interval in percent; by default that of the comparison."""
     level = (pair or {}).get("confidence") or record.get("confidence")
-    return NOT_MEASURED if level is None else f"{100 * level:.4g} %"
+    return NOT_MEASURED if level is None else f"{100 * level:.3g} %"
