@@ -81,6 +81,18 @@ def num_bytes(value: float) -> str:
     return f"{value / GIB:.1f} GiB" if value >= GIB else f"{max(1, round(value / MIB))} MiB"
 
 
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(I)?B)?", re.IGNORECASE)
+
+
+def parse_bytes(text: str) -> int | None:
+    """The number of bytes that a text such as `20GB`, `1.5 GiB` or `4096` names; None if it names none."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** (" KMGT".index((match[2] or " ").upper())))
+
+
 def duration(seconds: float | None) -> str:
     """Format a time: 0.4 s, 91 s, 12 min 5 s, 3 h 20 min."""
     if seconds is None:

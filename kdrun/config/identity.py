@@ -16,15 +16,16 @@ NON_IDENTITY_KEYS = (
 """Config keys that change a run's outputs but not its scores, so they are left out of its hash."""
 
 
-NON_IDENTITY_RUNTIME_KEYS = ("devices", "shard")
-"""Keys of the runtime section that change a run's scores by rounding at most, and that a resumed run may change."""
+NON_IDENTITY_KEYS_OF_SECTIONS = {"runtime": ("devices", "shard"), "teacher": ("placement", "max_memory")}
+"""By section, keys that change a run's scores by rounding at most, and that a resumed run may change."""
 
 
 def identity(config: Any) -> dict[str, Any]:
     """The part of a config, as plain data, that decides a run's results."""
     values = {key: value for key, value in to_plain(config).items() if key not in NON_IDENTITY_KEYS}
-    if isinstance(values.get("runtime"), dict):
-        values["runtime"] = {k: v for k, v in values["runtime"].items() if k not in NON_IDENTITY_RUNTIME_KEYS}
+    for section, keys in NON_IDENTITY_KEYS_OF_SECTIONS.items():
+        if isinstance(values.get(section), dict):
+            values[section] = {key: value for key, value in values[section].items() if key not in keys}
     return values
 
 

@@ -86,6 +86,18 @@ class Requirements:
         }
         return [text for text, applies in uses.items() if applies]
 
+    def obstacles_to_placement(self, *, passes_text: bool) -> list[str]:
+        """Uses of a teacher besides its forward pass, which alone loads spread weights, as sentences.
+
+        Args:
+            passes_text: whether a generator passes text instead of soft tokens.
+        """
+        uses = {
+            "it computes gradients through the teacher": "teacher" in self.embeddings and not passes_text,
+            "its teacher is a meta-teacher, which kdrun trains": self.meta_teacher,
+        }
+        return [text for text, applies in uses.items() if applies]
+
 
 def requirements_of(config: RunConfig) -> Requirements:
     """The requirements of the configured method."""

@@ -59,6 +59,13 @@ class FineTune(Enum):
     never = "never"
 
 
+class Placement(Enum):
+    """Where a teacher's weights are: on the run's device, or spread over GPUs, memory and disk."""
+
+    one = "one"
+    auto = "auto"
+
+
 @dataclass
 class TeacherOptions:
     """Settings of a teacher besides its model."""
@@ -78,6 +85,15 @@ class TeacherOptions:
         "tokens with the highest probability kept on disk at each token of an answer, for tasks answered with text; "
         "null computes all of the teacher's logits for each batch",
         ge=1,
+    )
+    placement: Placement = setting(
+        Placement.one,
+        "a frozen teacher that is too large for one device: auto spreads its layers over GPUs, memory and disk",
+    )
+    max_memory: Any = setting(
+        None,
+        "largest size of a spread teacher's weights by GPU number, or cpu, as {0: 20GiB, cpu: 60GiB}; the disk takes "
+        "the rest; null measures free memory",
     )
 
 

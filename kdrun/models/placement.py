@@ -1,4 +1,4 @@
-"""Put a model on its device, whole or divided among processes."""
+"""Put models on the device, whole, divided among processes, or spread."""
 
 from __future__ import annotations
 

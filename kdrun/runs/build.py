@@ -27,11 +27,12 @@ from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.shared import layer_mapping
-from kdrun.models import attention_maps, compile, families, padding, placement, saving, tokenizers
+from kdrun.models import attention_maps, compile, families, padding, saving, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
 from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
+from kdrun.runs.model_placement import place_models
 from kdrun.runs.recorded import recorded_teacher
 from kdrun.storage.checkpoint_manager import CheckpointManager, Resumable
 from kdrun.tasks.evaluator import Evaluator
@@ -62,11 +63,10 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
     needs_model = context.requires.teacher and recorded is None
-    if needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
+    if will_train := needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
         saving.check_savable(roles["teacher"], "teacher")
     saving.check_savable(roles["student"], "student")
-    for role, bundle in roles.items():
-        placement.place(bundle, context.accelerator.device, role, divide=role in context.config.runtime.shard.roles)
+    place_models(context, roles, will_train_teacher=will_train)
     return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles, recorded=recorded)
 
 

@@ -21,6 +21,9 @@ from kdrun.storage import cache, cache_eviction, claim_files
 from kdrun.training.step_checks import FirstStepReport
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from kdrun.models.bundle import ModelBundle
 
 STORED_COPIES, COPIES_PER_CHECKPOINT = 2, 4
@@ -178,9 +181,15 @@ def _shared_folders(run: PreparedRun) -> PreflightCheck:
     return PreflightCheck("shared folders", ok=ok, value="; ".join(problems) or "claims and locks work", remedy=remedy)
 
 
-def _weights(bundle: ModelBundle) -> int:
-    """Bytes of a model's weights in fp32."""
-    return 4 * sum(p.numel() for p in bundle.model.parameters())
+def _weights(bundle: ModelBundle, device: torch.device | None = None) -> int:
+    """Bytes of a model's weights in fp32; only of those on a device if one is given."""
+    parameters = bundle.model.parameters()
+    return 4 * sum(p.numel() for p in parameters if device is None or _is_on(p, device))
+
+
+def _is_on(parameter: Tensor, device: torch.device) -> bool:
+    indices = {parameter.device.index, device.index}
+    return parameter.device.type == device.type and (None in indices or len(indices) == 1)
 
 
 def _first_step(report: FirstStepReport) -> Iterator[PreflightCheck]:
@@ -247,7 +256,7 @@ def _estimated_memory(run: PreparedRun, trained_roles: set[str]) -> int:
     total = 0
     for role in run.used_roles:
         bundle = run.roles[role]
-        total += _weights(bundle) * (4 if role in trained_roles else 1)
+        total += _weights(bundle, run.accelerator.device) * (4 if role in trained_roles else 1)
         if role in trained_roles:
             shape: Any = bundle.model.config
             length = int(run.tokens(role)["train"].lengths.max())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdrun.config import compose, saved_config
 from kdrun.config.runtime import Device
+from kdrun.config.teacher import Placement
 from kdrun.console import QuietConsole
 from kdrun.errors import KdrunError
 from kdrun.models.bundle import ModelBundle
@@ -28,6 +29,7 @@ def build_teacher(run_dir: Path, *, offline: bool) -> ModelBundle | str:
         config = compose.load_config(saved_config.expand_config([f"config={run_dir / 'config.yaml'}"]))
         config = replace(per_domain.first_domain_config(config), offline=offline, dry_run=True)
         config.runtime.device = Device.cpu
+        config.teacher.placement, config.teacher.max_memory = Placement.one, None
         with hub_offline.offline_mode(offline):
             run = runner.prepare(config, QuietConsole())
     except KdrunError as error:

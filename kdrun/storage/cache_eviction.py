@@ -10,16 +10,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdrun.errors import ConfigError
+from kdrun.formatting import parse_bytes
 from kdrun.storage.claims import Claim, HeldError
 
 LIMIT = "KDRUN_CACHE_LIMIT"
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 log = logging.getLogger(__name__)
 
 _lock_handles: dict[Path, int] = {}
@@ -50,10 +49,10 @@ def cache_limit() -> int | None:
     text = os.environ.get(LIMIT, "").strip()
     if not text:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B)?", text, re.IGNORECASE)
-    if match is None:
+    limit = parse_bytes(text)
+    if limit is None:
         raise ConfigError([f"{LIMIT}={text} is not a size; write a number and KB, MB, GB or TB: {LIMIT}=20GB"])
-    return int(float(match[1]) * UNITS[(match[2] or "").upper()])
+    return limit
 
 
 def mark_used(folder: Path) -> None:

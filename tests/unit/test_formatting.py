@@ -28,6 +28,12 @@ def test_counts_and_sizes() -> None:
     assert [formatting.plural(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
 
 
+def test_sizes_are_parsed() -> None:
+    texts = ["4096", "20GB", "1.5 GiB", "2mb", "3 KiB", "1T", "GB", "-1", "much"]
+    sizes = [4096, 20 * 10**9, 3 * 2**29, 2 * 10**6, 3 * 2**10, None, None, None, None]
+    assert [formatting.parse_bytes(text) for text in texts] == sizes
+
+
 def test_durations() -> None:
     seconds = (0.42, 91, 725, 12_000)
     assert [formatting.duration(s) for s in seconds] == ["0.4 s", "91 s", "12 min 5 s", "3 h 20 min"]

@@ -23,6 +23,7 @@ from kdrun.config.validation import (
     machine,
     offline,
     own_data,
+    placement,
     sharding,
     teacher,
     teacher_models,
@@ -57,6 +58,7 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += language_head.language_head_problems(config, needs)
     problems += own_data.unlabeled_problems(config, needs)
     problems += sharding.sharding_problems(config, needs)
+    problems += placement.placement_problems(config, needs)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))
     problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)

@@ -18,7 +18,10 @@ from kdrun.formatting import plural
 
 USED_KEYS = {
     "recorded": ("path", "weights", "labels", "allow_weak"),
-    "prompted": ("path", "hub", "revision", "template", "label_words", "temperature", "calibrate", "allow_weak"),
+    "prompted": (
+        *("path", "hub", "revision", "template", "label_words", "temperature", "calibrate", "allow_weak"),
+        *("placement", "max_memory"),
+    ),
 }
 """Name of a teacher → keys of its section that have an effect."""
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")

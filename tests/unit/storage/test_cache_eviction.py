@@ -105,7 +105,7 @@ def test_a_limit_is_a_size(monkeypatch: pytest.MonkeyPatch, text: str, size: int
     assert cache_eviction.cache_limit() == size
 
 
-@pytest.mark.parametrize("text", ["much", "-1", "20 GiB", "GB"])
+@pytest.mark.parametrize("text", ["much", "-1", "20 G", "GB"])
 def test_an_invalid_size_is_an_error(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(cache_eviction.LIMIT, text)
     with pytest.raises(ConfigError, match=f"{cache_eviction.LIMIT}={text} is not a size"):
