@@ -72,17 +72,28 @@ def victims(process: subprocess.Popen[bytes]) -> dict[str, psutil.Process]:
     return found
 
 
-def disturb(process: subprocess.Popen[bytes], after: float, draw: random.Random, figures: Figures) -> bool:
-    """Send a signal to one process of a run after a time; return whether the run was still there."""
+def disturb(
+    process: subprocess.Popen[bytes], seconds: float, draw: random.Random, figures: Figures, count: int
+) -> bool:
+    """Send a signal to one process of a run; return whether the run was still there.
+
+    The time of the signal is counted from the start of that process, up to the length of an undisturbed run.
+
+    Args:
+        process: the run.
+        seconds: length of an undisturbed run.
+        draw: draws the process, the signal and the time.
+        figures: to which the kill is added.
+        count: number of processes that compute.
+    """
+    name = draw.choice(["launcher", *(f"rank {rank}" for rank in range(count))])
+    number, after = draw.choice(SIGNALS), draw.uniform(0, seconds)
     try:
-        process.wait(after)
-        return False
-    except subprocess.TimeoutExpired:
-        pass
-    try:
-        choices = victims(process)
-        name, victim = draw.choice(sorted(choices.items(), key=lambda item: item[0]))
-        number = draw.choice(SIGNALS)
+        while (victim := victims(process).get(name)) is None:
+            if process.poll() is not None:
+                return False
+            time.sleep(0.05)
+        time.sleep(after)
         victim.send_signal(signal.Signals[number])
     except psutil.Error:
         return False
@@ -122,7 +133,7 @@ def kill_one(method: str, root: Path, draw: random.Random, figures: Figures, opt
     while not figures.differences:
         process = start([*overrides, f"run_dir={killed}"], log, cache)
         is_undisturbed = figures.kills.total() >= int(options["kills"]) or draw.random() < UNDISTURBED_SHARE
-        was_killed = False if is_undisturbed else disturb(process, draw.uniform(0, seconds), draw, figures)
+        was_killed = False if is_undisturbed else disturb(process, seconds, draw, figures, int(options["processes"]))
         code = process.wait()
         if code == 0:
             different = killable_runs.differences(killable_runs.outputs(whole), killable_runs.outputs(killed))
