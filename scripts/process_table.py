@@ -56,9 +56,9 @@ Every method on embedded data with tiny models, in one, two and three processes 
 - **time**: seconds in training steps of two processes with one thread each, divided by those of one process with two
   threads (20 steps of a student of 4 layers and width 256; {machine}).
 
-`gradient=score` draws tokens. Its first generator step differs by 3.2e-07. Where two processes then differ, the rounding
-of the generator's weights moved one drawn token of one text across the border between two tokens; all other texts of the
-step agree to 6e-06. A run with the same number of processes repeats to the bit.
+`gradient=score` draws tokens. Its first generator step differs by 3.2e-07. Where two processes then differ, the
+rounding of the generator's weights moved one drawn token of one text across the border between two tokens; all other
+texts of the step agree to 6e-06. A run with the same number of processes repeats to the bit.
 
 | method | gradient, 2 | gradient, 3 | student, 2 | student, 3 | time |
 |---|---|---|---|---|---|
