@@ -70,6 +70,21 @@ FINISHED: dict[str, Shape] = {
 """Further keys of the end line of a run that is done."""
 
 MEAN: dict[str, Shape] = {"mean": (float, None), "sd": (float, None)}
+TUNING: dict[str, Shape] = {
+    "search": str,
+    "trials": int,
+    "states": str,
+    "seed": int,
+    "split": str,
+    "metric": str,
+    "space": {"*": str},
+    "fixed": [str],
+    "chosen": {"*": str},
+    "trial": (int, None),
+    "default": (float, None),
+    "best": (float, None),
+}
+"""The search that chose the values of an arm."""
 ARM: dict[str, Shape] = {
     "name": str,
     "words": [str],
@@ -79,6 +94,7 @@ ARM: dict[str, Shape] = {
     "seconds": (float, None),
     "steps?": ({"*": int}, None),
     "failed?": ({"*": (str, None)}, None),
+    "tuning?": (TUNING, None),
     "made_text?": ({"rows": (float, None), "*": (float, None)}, None),
     "by_domain?": ({"*": MEAN}, None),
     "domain?": (str, None),
@@ -128,6 +144,7 @@ COMPARISON: dict[str, Shape] = {
     "seeds": [int],
     "margin?": (float, None),
     "confidence?": (float, None),
+    "tuned?": int,
     "rows?": int,
     "command": COMMAND,
     "arms": [ARM],

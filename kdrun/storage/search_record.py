@@ -25,6 +25,7 @@ class TrialRecord(TypedDict):
     error: str | None  # why it failed or was pruned
     repeats: int | None  # number of the earlier trial with the same values
     evaluations: list[list[float]]  # trained share in percent, score
+    default: NotRequired[bool]  # whether these are the default values
 
 
 class SearchRecord(TypedDict):
@@ -70,6 +71,7 @@ TRIAL: dict[str, Shape] = {
     "error": (str, None),
     "repeats": (COUNT, None),
     "evaluations": [POINT],
+    "default?": bool,
 }
 SHAPE: dict[str, Shape] = {
     "name": str,

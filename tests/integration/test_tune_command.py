@@ -34,27 +34,35 @@ def search(tmp_path: Path, run_env: None) -> Tune:
 
 
 def test_a_search_compares_its_best_values_over_fresh_seeds_and_resumes(
-    search: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    search: Tune, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, record = search("trials=1", "seeds=1", "seed=4")
+    assert (code, record["comparison"]) == (0, None)
+    assert [trial.get("default") for trial in record["trials"]] == [True]
+    assert "the default values have the best dev accuracy: nothing to compare" in capsys.readouterr().out
+
+    def last(self: study.Study) -> object:
+        return next((trial for trial in reversed(self.trials()) if trial.state.name == "COMPLETE"), None)
+
+    monkeypatch.setattr(study.Study, "best", last)
+    code, record = search("trials=2", "seeds=1", "seed=4")
     assert code == 0
-    assert [trial["state"] for trial in record["trials"]] == ["finished"]
+    assert [trial["state"] for trial in record["trials"]] == ["finished", "finished"]
     assert record["trials"][0]["evaluations"][-1][0] == 100
     assert record["synthetic"]
     output = capsys.readouterr().out
-    assert "tuned (1 trials)" not in output
-    assert "tuned (1 trial)" in output
-    assert "the best of 1 trial (1 finished) by dev accuracy with seed 4" in output
+    assert "tuned (2 trials)" in output
+    assert "the best of 2 trials (2 finished) by dev accuracy with seed 4" in output
     assert "the search chose by the same dev rows" in output
     assert record["comparison"] is not None
     comparison = read_comparison(Path(record["comparison"]))
     assert comparison["seeds"] == [5]
-    assert [arm["name"] for arm in comparison["arms"]] == ["default", "tuned (1 trial)"]
-    assert f"optim.lr={record['trials'][0]['values']['optim.lr']}" in comparison["arms"][1]["words"]
+    assert [arm["name"] for arm in comparison["arms"]] == ["default", "tuned (2 trials)"]
+    assert f"optim.lr={record['trials'][1]['values']['optim.lr']}" in comparison["arms"][1]["words"]
     before = len(read_runs(tmp_path / "ledger.jsonl"))
-    code, record = search("trials=1", "seeds=1", "seed=4")
+    code, record = search("trials=2", "seeds=1", "seed=4")
     assert code == 0
-    assert len(read_runs(tmp_path / "ledger.jsonl")) == before == 3
+    assert len(read_runs(tmp_path / "ledger.jsonl")) == before == 4
     cells = json.loads((tmp_path / "sweeps" / "mine" / "sweep.json").read_text())["cells"]
     assert [cell["id"] for cell in cells] == [trial["cell"] for trial in record["trials"]]
     assert main.run(["report", str(tmp_path / "sweeps" / "mine")]) == 0

@@ -57,7 +57,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.config import compose
     from kdrun.data.file_checks import check_run_files
     from kdrun.errors import ConfigError
-    from kdrun.experiments.compare import display, plan
+    from kdrun.experiments.compare import display, plan, tuning
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.claims import exit_code, plan_claims
     from kdrun.experiments.compare.record import build_record
@@ -73,6 +73,8 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
         arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), overrides)
         plan_claims(settings, arms)  # reports all problems of claims=
         config = arms[0].config(1)
+        if settings.tune:
+            tuning.check_tuning(arms, config, settings.tune)
         for arm in arms:
             check_run_files(arm.config(1))
     with hub_offline.offline_mode(config.offline), track("reading the data"):
@@ -81,6 +83,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     log_console = run_console()  # the verdicts are printed with -q too
     display.print_header(arms, seeds, data, log_console)
     try:
+        searches = tuning.tune_arms(arms, settings, command, launcher, log_console)
         if launcher:
             _run_by_jobs(arms, seeds, launcher, log_console)
         else:
@@ -90,6 +93,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
         raise
     with track("computing the verdicts"):
         record = build_record(arms, seeds, settings, config, data, command)
+        tuning.add_facts(record, searches, settings.tune)
     record["seconds"] = round(time.perf_counter() - started, 2)
     save_comparison(record, config, console)
     return exit_code(record, settings)

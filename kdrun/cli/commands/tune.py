@@ -59,7 +59,7 @@ def main(args: list[str]) -> int:
 def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
     from kdrun.cli.verbosity import run_console
     from kdrun.data.file_checks import check_run_files
-    from kdrun.experiments.tune import confirm, display, search
+    from kdrun.experiments.tune import confirm, display, search, standing
     from kdrun.storage.claims import Claim, HeldError
 
     log_console = run_console()  # the verdict is printed with -q too
@@ -70,8 +70,8 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
-    if not search.has_ended(record):
-        numbers = ", ".join(str(trial["number"]) for trial in search.unended(record))
+    if not standing.has_ended(record):
+        numbers = ", ".join(str(trial["number"]) for trial in standing.unended(record))
         console.print(f"trial {numbers} of this search runs in another process, which finishes the search")
         return 0
     if record["best"] is None:
@@ -84,7 +84,9 @@ def _tune(plan: SearchPlan, settings: TuneOptions, console: Console) -> int:
         return 0
     try:
         folder, complete = None, True
-        if settings.seeds:
+        if settings.seeds and not standing.best_overrides(record):
+            console.print(f"the default values have the best {plan.split} {plan.metric}: nothing to compare")
+        elif settings.seeds:
             folder, complete = confirm.compare_with_default(
                 plan, record, settings.seeds, settings.margin, console, log_console
             )

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def print_comparison(record: dict[str, Any], console: Console) -> None:
     """Print the scores of the arms, the verdicts, and notes on how to read them."""
     synthetic = ", synthetic data" if record["synthetic"] else ""
-    title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}{synthetic}"
+    tuning = "".join(f", {text}" for text in [searches.tuning_text(record)] if text)
+    title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}"
+    title += f"{synthetic}{tuning}"
     console.table(title, ["arm", "mean ± sd", "retention", "time (s)", "steps"], [_arm_row(a) for a in record["arms"]])
     console.key_values("each seed", [(arm["name"], _seed_scores(arm, record["seeds"])) for arm in record["arms"]])
     if len(comparisons.distinct_teachers(record)) > 1:

@@ -14,6 +14,7 @@ class CompareOptions:
     method: list[str] = setting([], "methods to compare, e.g. method=kd_augment,mate_kd")
     baselines: list[str] = setting(["finetune", "kd"], "methods to compare them with")
     seeds: int = setting(3, "runs per method: seeds 1 … N", gt=0)
+    tune: int = setting(0, "tuning trials per method over its shipped space, before the seeds run; 0 for none", ge=0)
     margin: float = setting(0.01, "differences within ± this count as a tie, in units of the metric", ge=0)
     claims: str | None = setting(
         None,

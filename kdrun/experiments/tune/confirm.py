@@ -16,7 +16,7 @@ from kdrun.experiments.compare.options import CompareOptions
 from kdrun.experiments.compare.record import build_record
 from kdrun.experiments.compare.save import save_comparison
 from kdrun.experiments.tune.plan import SearchPlan
-from kdrun.experiments.tune.search import best_overrides
+from kdrun.experiments.tune.standing import best_overrides
 from kdrun.formatting import plural
 from kdrun.progress import track
 from kdrun.reporting.tables.searches import counts_text

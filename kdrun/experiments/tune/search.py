@@ -12,7 +12,8 @@ from kdrun.console import Console, QuietConsole
 from kdrun.errors import DataError
 from kdrun.experiments.tune import study as journal
 from kdrun.experiments.tune.plan import SearchPlan
-from kdrun.experiments.tune.study import Study, overrides_of
+from kdrun.experiments.tune.standing import best_trial, unended
+from kdrun.experiments.tune.study import Study, is_default, overrides_of
 from kdrun.experiments.tune.trial import Outcome, run_trial
 from kdrun.formatting import duration, first_line, percent
 from kdrun.runs.provenance import code_digest
@@ -49,7 +50,7 @@ def run_search(plan: SearchPlan, console: Console) -> SearchRecord:
     quiet = console if isinstance(console, QuietConsole) else QuietConsole(console.rich)
     with signals.handle_signals():
         while (trial := study.next_trial(plan.trials)) is not None:
-            values = " ".join(overrides_of(plan.space, trial))
+            values = " ".join(overrides_of(plan.space, trial)) or "the default values"
             console.print(f"trial {trial.number + 1} of {plan.trials}: {values}")
             try:
                 outcome = run_trial(plan, study, trial, quiet)
@@ -74,8 +75,7 @@ def _outcome_text(plan: SearchPlan, outcome: Outcome) -> str:
 
 def _standing(record: SearchRecord) -> str:
     """The best trial so far and the number of trials that ended."""
-    ended = sum(trial["state"] not in ("running", "waiting") for trial in record["trials"])
-    best = next((trial for trial in record["trials"] if trial["number"] == record["best"]), None)
+    ended, best = len(record["trials"]) - len(unended(record)), best_trial(record)
     text = f"best {percent(best['score'])} (trial {best['number']})" if best is not None else "none finished yet"
     return f"{text}, {ended} of {record['trials_requested']} trials ended"
 
@@ -126,7 +126,7 @@ def write_record(
             "space": dict(plan.space.texts),
             "seed": plan.seed,
             "prune": plan.prune,
-            "trials_requested": plan.trials,
+            "trials_requested": max(plan.trials, len(trials)),
             "split": plan.split,
             "metric": plan.metric,
             "trials": [_trial_record(plan, study, trial) for trial in trials],
@@ -144,11 +144,12 @@ def _trial_record(plan: SearchPlan, study: Study, trial: FrozenTrial) -> TrialRe
     repeats = attributes.get(journal.REPEATS)
     running = "running" if study.is_owned(trial) else "waiting"
     drawn = set(trial.params) == set(plan.space.ranges)
-    return {
+    values = dict(_pairs(overrides_of(plan.space, trial))) if drawn else {}
+    record: TrialRecord = {
         "number": trial.number + 1,
         "state": STATES.get(trial.state, running),
         "score": trial.value if trial.state is TrialState.COMPLETE else None,
-        "values": dict(_pairs(overrides_of(plan.space, trial))) if drawn else {},
+        "values": dict(plan.space.defaults) if is_default(trial) else values,
         "cell": attributes.get(journal.CELL),
         "run_dir": attributes.get(journal.FOLDER),
         "seconds": attributes.get(journal.SECONDS),
@@ -156,23 +157,10 @@ def _trial_record(plan: SearchPlan, study: Study, trial: FrozenTrial) -> TrialRe
         "repeats": None if repeats is None else repeats + 1,
         "evaluations": [[float(share), score] for share, score in sorted(trial.intermediate_values.items())],
     }
+    if is_default(trial):
+        record["default"] = True
+    return record
 
 
 def _pairs(overrides: list[str]) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in (override.partition("=") for override in overrides)]
-
-
-def best_overrides(record: SearchRecord) -> list[str] | None:
-    """The overrides of the best trial; None if no trial has finished."""
-    best = next((trial for trial in record["trials"] if trial["number"] == record["best"]), None)
-    return None if best is None else [f"{key}={value}" for key, value in best["values"].items()]
-
-
-def has_ended(record: SearchRecord) -> bool:
-    """Whether all trials of a search have ended."""
-    return len(record["trials"]) >= record["trials_requested"] and not unended(record)
-
-
-def unended(record: SearchRecord) -> list[TrialRecord]:
-    """Trials that run in other processes, or wait for one."""
-    return [trial for trial in record["trials"] if trial["state"] in ("running", "waiting")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kdrun.experiments.tune.grammar import RangeText
@@ -98,10 +98,12 @@ class Space:
     Attributes:
         ranges: by key, in order.
         texts: the ranges as written, by key.
+        defaults: values of the runs without the search, by key.
     """
 
     ranges: Mapping[str, Range]
     texts: Mapping[str, str]
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     def suggest(self, trial: Trial) -> list[str]:
         """Draw a value of every key; returns the overrides."""

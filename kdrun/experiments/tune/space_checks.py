@@ -6,10 +6,11 @@ This module imports without torch and without Optuna.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kdrun.config import compose
 from kdrun.config.identity import NON_IDENTITY_KEYS
@@ -17,11 +18,13 @@ from kdrun.config.overrides import key_of
 from kdrun.errors import ConfigError, Problem, did_you_mean
 from kdrun.experiments.tune import grammar
 from kdrun.experiments.tune.grammar import RangeText
-from kdrun.experiments.tune.space import Range, Space, interpret
+from kdrun.experiments.tune.space import DIGITS, Range, Space, interpret
 from kdrun.storage import yaml_reader
 
 SPACES = Path(__file__).parent / "spaces"
 """Folder of the shipped spaces, one file per method."""
+COMMON = "finetune"
+"""The shipped space whose keys all methods have."""
 JUDGED = "it changes what is scored, so scores of trials would not compare"
 NOT_SEARCHED: dict[str, str] = {
     "seed": "a search would pick a lucky seed; seed=… of the command sets the seed of all trials",
@@ -77,7 +80,37 @@ def read_space(text: str | None, overrides: Sequence[str]) -> Space:
         problems += _value_problems(ranges, overrides)
     if problems:
         raise ConfigError(problems)
-    return Space(ranges, {key: str(written) for key, written in entries})
+    assert base is not None
+    defaults = {key: default_text(OmegaConf.select(base, key)) for key in ranges}
+    return Space(ranges, {key: str(written) for key, written in entries}, defaults)
+
+
+def remaining_space(method: str, overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The shipped space of a method without the keys that overrides set.
+
+    A method without a shipped space has that of `finetune`, whose keys all methods have.
+
+    Args:
+        method: name of the method.
+        overrides: overrides of the runs.
+
+    Returns:
+        The space as `read_space` takes it, None if no key remains; and the overrides that took keys out.
+    """
+    name = method if method in shipped_spaces() else COMMON
+    set_by = {key_of(override): override for override in overrides}
+    entries = _from_file(SPACES / f"{name}.yaml")
+    texts = [f"{key}: {written}" for key, written in entries if key not in set_by]
+    return f"{{{', '.join(texts)}}}" if texts else None, [set_by[key] for key, _ in entries if key in set_by]
+
+
+def default_text(value: Any) -> str:
+    """A value of a config as an override has it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    return str(value.name if isinstance(value, Enum) else value)
 
 
 def _entries(text: str | None, base: DictConfig | None) -> list[tuple[str, RangeText]]:

@@ -20,8 +20,8 @@ from kdrun.storage.files import truncate_to_complete_lines
 from kdrun.storage.links import refuse_link
 
 JOURNAL, LOCK = "journal.jsonl", ".journal.lock"
-CELL, ERROR, PRUNED, SECONDS, FOLDER, REPEATS, DATA = (
-    "cell", "error", "pruned", "seconds", "run_dir", "repeats", "data",
+CELL, ERROR, PRUNED, SECONDS, FOLDER, REPEATS, DATA, DEFAULT = (
+    "cell", "error", "pruned", "seconds", "run_dir", "repeats", "data", "default",
 )  # fmt: skip
 """Attributes of a trial in the journal."""
 FEWEST_FOR_IMPORTANCE = 10
@@ -58,7 +58,7 @@ class Study:
                 storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
                 self._study = optuna.create_study(
                     storage=storage,
-                    sampler=NumberedSampler(seed),
+                    sampler=NumberedSampler(seed, list(space.ranges)),
                     pruner=pruner,
                     study_name=folder.name,
                     direction="maximize",
@@ -108,7 +108,10 @@ class Study:
             claim.release(forever)
 
     def _with_values(self, trial: optuna.Trial) -> optuna.Trial:
-        self.space.suggest(trial)  # recorded at once, so that another process can take over the trial
+        if trial.number == 0 and not trial.params:
+            trial.set_user_attr(DEFAULT, True)
+        else:
+            self.space.suggest(trial)  # recorded at once, so that another process can take over the trial
         return trial
 
     def is_owned(self, trial: FrozenTrial) -> bool:
@@ -145,18 +148,25 @@ class Study:
 
         fANOVA fits a random forest of scikit-learn to the finished trials.
         """
-        finished = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        finished = [t for t in self.trials() if t.state is TrialState.COMPLETE and not is_default(t)]
         if len(finished) < FEWEST_FOR_IMPORTANCE:
             return None, f"only {plural(len(finished), 'finished trial')} of at least {FEWEST_FOR_IMPORTANCE}"
         if len({trial.value for trial in finished}) < 2:
             return None, "all finished trials have one score"
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return optuna.importance.get_param_importances(self._study, evaluator=evaluator), ""
+        # names of keys leave out the default values, which were not drawn
+        keys = list(self.space.ranges)
+        return optuna.importance.get_param_importances(self._study, evaluator=evaluator, params=keys), ""
+
+
+def is_default(trial: FrozenTrial | optuna.Trial) -> bool:
+    """Whether a trial has the default values: the first one of a search, unless an older version started it."""
+    return bool(trial.user_attrs.get(DEFAULT))
 
 
 def overrides_of(space: Space, trial: FrozenTrial | optuna.Trial) -> list[str]:
-    """The overrides of a trial whose values were drawn."""
-    return space.suggest(_Drawn(trial.params))
+    """The overrides of a trial whose values were drawn; none for the default values."""
+    return [] if is_default(trial) else space.suggest(_Drawn(trial.params))
 
 
 class _Drawn:

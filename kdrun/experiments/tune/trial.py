@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from kdrun.experiments import reuse, sweeps
 from kdrun.experiments.sweep_record import Sweep
 from kdrun.experiments.tune import study as journal
 from kdrun.experiments.tune.plan import SearchPlan
-from kdrun.experiments.tune.study import Study, overrides_of
+from kdrun.experiments.tune.study import Study, is_default, overrides_of
 from kdrun.formatting import percent
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.ledger import Status
@@ -28,6 +28,8 @@ from kdrun.storage.run_result import RESULT, RunResult, read_result
 
 POLL_SECONDS = 1.0
 """Time between two looks at a run of another process that has the same values."""
+DEFAULT_LABEL = "default values"
+"""Label of the cell of the trial with the default values."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def run_trial(
         return failure("; ".join(problems))
     config = compose.to_config(compose.compose([*overrides, f"sweep={plan.name}"]))
     cell = sweeps.make_cell(overrides, config, set(plan.space.ranges))
+    if is_default(trial):
+        cell = replace(cell, label=DEFAULT_LABEL)
     sweeps.record_cells(Sweep(plan.name, plan.folder, code_digest(), [cell]))
     trial.set_user_attr(journal.CELL, cell.id)
     while True:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from kdrun.formatting import NOT_MEASURED, first_line, mean_sd, percent, signed
-from kdrun.reporting.tables import run_facts
+from kdrun.reporting.tables import run_facts, searches
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
 SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "majority baseline"]
 """Columns that all rows of a comparison share."""
-COMPARISON_OPTIONS = ("baselines", "seeds", "margin", "claims", "until", "max_seeds")
+COMPARISON_OPTIONS = ("baselines", "seeds", "margin", "claims", "until", "max_seeds", "tune")
 """Options of `kdrun compare` that are not settings of its runs."""
 
 
@@ -106,9 +106,11 @@ def method_of(arm: dict[str, Any]) -> str:
 
 
 def settings_of(record: Comparison) -> str:
-    """Return the preset of a comparison and the settings beyond it that have no column."""
+    """Return the preset of a comparison, the settings beyond it that have no column, and how its arms were tuned."""
     args = [arg for arg in shlex.split(record["command"]) if arg.partition("=")[0] not in COMPARISON_OPTIONS]
-    return f"preset={record['preset']} {run_facts.other_settings(shlex.join(args))}".rstrip()
+    settings = f"preset={record['preset']} {run_facts.other_settings(shlex.join(args))}".rstrip()
+    tuning = searches.tuning_text(record)
+    return f"{settings}, {tuning}" if tuning else settings
 
 
 def leading_cells(record: Comparison) -> list[str]:

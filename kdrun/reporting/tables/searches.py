@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from kdrun.formatting import join_words, percent_sd, plural
+from kdrun.formatting import NOT_MEASURED, join_words, percent, percent_sd, plural
 from kdrun.storage.search_record import STATES, SearchRecord, TrialRecord
 
 
@@ -22,15 +22,42 @@ def ranked(record: SearchRecord) -> list[TrialRecord]:
     )
 
 
+def tuning_text(record: dict[str, Any]) -> str:
+    """How the arms of a comparison were tuned: `tuned, 8 trials each`, or `untuned`; empty for `kdrun tune`.
+
+    Args:
+        record: the comparison; one of an older version is untuned.
+    """
+    if record.get("search") is not None:  # the arms' names tell
+        return ""
+    trials = record.get("tuned")
+    return f"tuned, {plural(trials, 'trial')} each" if trials else "untuned"
+
+
+def _tuning_notes(record: dict[str, Any]) -> list[str]:
+    """Sentences on the searches behind the arms of a comparison with `tune=`."""
+    tuned = [(arm["name"], arm["tuning"]) for arm in record["arms"] if arm.get("tuning")]
+    notes = []
+    if tuned:
+        by = f"{tuned[0][1]['split']} {tuned[0][1]['metric']} with seed {tuned[0][1]['seed']}"
+        notes.append(f"{tuning_text(record)}: chosen by {by}; the reported {record['split']} rows had no part in it")
+    for name, tuning in tuned:
+        values = " ".join(f"{key}={value}" for key, value in tuning["chosen"].items()) or "the default values"
+        scores = f"{tuning['split']} {percent(tuning['best'])}, default {percent(tuning['default'])}"
+        notes.append(f"{name}: {values} (trial {tuning['trial'] or NOT_MEASURED}; {scores}; {tuning['states']})")
+    notes += [f"{arm['name']}: nothing to tune" for arm in record["arms"] if not arm.get("tuning")]
+    return notes
+
+
 def search_notes(record: dict[str, Any]) -> list[str]:
-    """Sentences on the search behind an arm of a comparison; empty for other comparisons.
+    """Sentences on the searches behind the arms of a comparison; empty for an untuned one.
 
     Args:
         record: the comparison.
     """
     search = record.get("search")
     if search is None:
-        return []
+        return _tuning_notes(record) if record.get("tuned") else []
     tuned = record["arms"][-1]["name"]
     notes = [
         f"{tuned}: the best of {plural(search['trials'], 'trial')} ({search['states']}) by {search['split']} "

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from kdrun.console import QuietConsole
 from kdrun.errors import ConfigError
-from kdrun.experiments.tune import search
+from kdrun.experiments.tune import search, standing
 from kdrun.experiments.tune import study as journal
 from kdrun.experiments.tune import trial as trials
 from kdrun.experiments.tune.plan import SearchPlan, plan_search
@@ -28,7 +28,7 @@ MakePlan = Callable[..., SearchPlan]
 
 def formula(plan: SearchPlan, study: Study, trial: optuna.Trial, console: object) -> Outcome:
     """The end of a trial: every third fails, low temperatures are pruned, others score by their temperature."""
-    temperature = trial.params["method.temperature"]
+    temperature = trial.params.get("method.temperature", 3.5)
     if trial.number % 3 == 2:
         return trials.failure(f"TrainingError: step {trial.number}")
     trial.report(temperature / 8, 50)
@@ -52,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 def test_a_search_goes_on_after_failures_and_records_every_trial(run: Callable[..., Any], make_plan: MakePlan) -> None:
     plan = make_plan(12)
     record = run(plan)
-    assert search.has_ended(record)
+    assert standing.has_ended(record)
     assert record == read_search(plan.folder) == json.loads((plan.folder / SEARCH).read_text())
     states = [trial["state"] for trial in record["trials"]]
     assert states.count("failed") == 4
@@ -61,7 +61,11 @@ def test_a_search_goes_on_after_failures_and_records_every_trial(run: Callable[.
     finished = [trial for trial in record["trials"] if trial["score"] is not None]
     best = max(finished, key=lambda trial: trial["score"])
     assert record["best"] == best["number"]
-    assert search.best_overrides(record) == [f"{key}={value}" for key, value in best["values"].items()]
+    assert standing.best_overrides(record) == [f"{key}={value}" for key, value in best["values"].items()]
+    assert [trial["number"] for trial in record["trials"] if trial.get("default")] == [1]
+    assert record["trials"][0]["values"] == plan.space.defaults
+    record["best"] = 1
+    assert standing.best_overrides(record) == []
     assert record["data_name"] == "sst2 (synthetic)"
 
 
@@ -91,7 +95,7 @@ def test_a_stopped_trial_is_resumed_with_its_values(run: Callable[..., Any], mak
 def test_a_search_without_a_finished_trial_has_no_best(run: Callable[..., Any], make_plan: MakePlan) -> None:
     record = run(make_plan(3), lambda plan, study, trial, console: trials.failure(f"E: {trial.number}"))
     assert record["best"] is None
-    assert search.best_overrides(record) is None
+    assert standing.best_overrides(record) is None
     assert [trial["error"] for trial in record["trials"]] == ["E: 0", "E: 1", "E: 2"]
 
 

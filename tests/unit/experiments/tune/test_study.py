@@ -1,18 +1,21 @@
 """The journal of a search: the same questions after a stop, and trials of dead processes."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from kdrun.errors import DataError
 from kdrun.experiments.tune import study as journal
 from kdrun.experiments.tune.plan import SearchPlan
-from kdrun.experiments.tune.study import Study, overrides_of
+from kdrun.experiments.tune.sampling import _at
+from kdrun.experiments.tune.study import Study, is_default, overrides_of
 from kdrun.storage import claims
 
 MakePlan = Callable[..., SearchPlan]
@@ -24,7 +27,8 @@ def open_study(plan: SearchPlan) -> Study:
 
 
 def score(trial: optuna.Trial) -> float:
-    return 1 - abs(trial.params["method.temperature"] - 3) / 8 - abs(trial.params["optim.lr"] - 1e-3)
+    values = {"method.temperature": 2.0, "optim.lr": 1e-3, **trial.params}
+    return 1 - abs(values["method.temperature"] - 3) / 8 - abs(values["optim.lr"] - 1e-3)
 
 
 def work(study: Study, trials: int, limit: int = 100) -> list[list[str]]:
@@ -107,11 +111,38 @@ def test_a_released_trial_is_taken_over_and_an_ended_one_is_not(make_plan: MakeP
 
 def test_a_trial_without_values_gets_them_from_the_next_process(make_plan: MakePlan) -> None:
     study = open_study(make_plan())
+    work(study, 1)
     study._study.ask()  # killed before it drew the values
     trial = study.next_trial(10)
     assert trial is not None
-    assert trial.number == 0
+    assert trial.number == 1
     assert set(trial.params) == set(study.space.ranges)
+
+
+def test_the_first_trial_has_the_default_values(make_plan: MakePlan) -> None:
+    study = open_study(make_plan())
+    assert work(study, 1) == [[]]
+    assert is_default(study.trials()[0])
+    assert all(work(study, 3))
+    assert not any(is_default(trial) for trial in study.trials()[1:])
+
+
+def test_the_first_draws_cover_each_range_evenly(make_plan: MakePlan) -> None:
+    study = open_study(make_plan())
+    work(study, 8)
+    drawn = [trial.params for trial in study.trials()[1:]]
+    eighths = {int(math.log10(params["optim.lr"] / 1e-4) / 2 * 8) for params in drawn}
+    assert len(eighths) == 7
+    assert len({int((params["method.temperature"] - 1) / 7 * 8) for params in drawn}) == 7
+    assert sorted(params["optim.batch_size"] for params in drawn) in (["4"] * 3 + ["8"] * 4, ["4"] * 4 + ["8"] * 3)
+
+
+def test_even_shares_of_a_range_reach_its_ends() -> None:
+    integers = IntDistribution(1, 10, log=True)
+    assert {_at(integers, share / 1000) for share in range(1000)} == set(range(1, 11))
+    assert [_at(FloatDistribution(1e-4, 1.0, log=True), share) for share in (0.0, 0.5, 1.0)] == pytest.approx(
+        [1e-4, 1e-2, 1.0]
+    )
 
 
 def test_the_limit_counts_all_trials(make_plan: MakePlan) -> None:
@@ -158,7 +189,7 @@ def test_the_earliest_of_the_best_trials_is_the_best(make_plan: MakePlan) -> Non
 
 def test_importances_need_trials_that_differ(make_plan: MakePlan) -> None:
     study = open_study(make_plan())
-    work(study, 3)
+    work(study, 4)
     shares, reason = study.importances()
     assert shares is None
     assert "3" in reason

@@ -19,7 +19,7 @@ def test_one_row_per_pair(make_comparison: Make) -> None:
     assert row == {
         "task": "sst2 (synthetic)", "metric": "accuracy", "student": "small", "seeds": "1, 2", "teacher": "big 90.0",
         "majority baseline": "50.0",
-        "settings": "preset=smoke optim.epochs=3", "a": "kd 82.0 ± 1.4", "b": "finetune 80.0 ± 1.4",
+        "settings": "preset=smoke optim.epochs=3, untuned", "a": "kd 82.0 ± 1.4", "b": "finetune 80.0 ± 1.4",
         "a − b": "+2.0 [-1.0, +5.0]", "verdict": "INCONCLUSIVE (about 9 seeds would decide)",
     }  # fmt: skip
     assert any("Synthetic data" in note and "sst2 (synthetic)" in note for note in sheet.notes)
