@@ -106,11 +106,10 @@ def method_of(arm: dict[str, Any]) -> str:
 
 
 def settings_of(record: Comparison) -> str:
-    """Return the preset of a comparison, the settings beyond it that have no column, and how its arms were tuned."""
+    """Return the preset of a comparison, the settings beyond it that have no column, and the trials of tuned arms."""
     args = [arg for arg in shlex.split(record["command"]) if arg.partition("=")[0] not in COMPARISON_OPTIONS]
     settings = f"preset={record['preset']} {run_facts.other_settings(shlex.join(args))}".rstrip()
-    tuning = searches.tuning_text(record)
-    return f"{settings}, {tuning}" if tuning else settings
+    return f"{settings}, {searches.tuning_text(record)}" if record.get("tuned") else settings
 
 
 def leading_cells(record: Comparison) -> list[str]:
@@ -180,9 +179,12 @@ def confidence_of(pair: dict[str, Any], record: Comparison) -> float:
 
 
 def caption(records: list[Comparison]) -> str:
-    """Describe the numbers of comparisons."""
+    """Describe the numbers of comparisons, and whether their arms were tuned; the settings name the trials."""
     splits = dict.fromkeys(record["split"] for record in records)
-    return f"Percent on {', '.join(splits)}, mean ± standard deviation over seeds"
+    texts = {searches.tuning_text(record) for record in records}
+    tuning = ", untuned" if texts == {searches.UNTUNED} else ", untuned unless the settings name trials"
+    described = f"Percent on {', '.join(splits)}, mean ± standard deviation over seeds"
+    return f"{described}{tuning}" if searches.UNTUNED in texts else described
 
 
 def _baseline_note(records: list[Comparison]) -> Iterator[str]:
@@ -208,6 +210,9 @@ def notes(records: list[Comparison]) -> Iterator[str]:
     yield from (
         f"{run_facts.task_name(record)}: {line}." for record in records for line in record.get("uneven_steps") or []
     )
+    for record in records:
+        if record.get("tuned"):
+            yield from (f"{run_facts.task_name(record)}: {line}." for line in searches.search_notes(record))
 
 
 def _intervals(records: list[Comparison]) -> Iterator[str]:
@@ -246,6 +251,7 @@ def csv_values(record: Comparison, arm: dict[str, Any] | None = None) -> dict[st
         "split": record["split"],
         "student": record["student"],
         "settings": settings_of(record),
+        "tuned": "" if record.get("search") else record.get("tuned") or 0,
         "code": record.get("code"),
     }
     shared |= {"synthetic": str(bool(record.get("synthetic"))).lower(), "seeds": " ".join(map(str, record["seeds"]))}

@@ -8,6 +8,9 @@ from typing import Any
 from kdrun.formatting import NOT_MEASURED, join_words, percent, percent_sd, plural
 from kdrun.storage.search_record import STATES, SearchRecord, TrialRecord
 
+UNTUNED = "untuned"
+"""Description of a comparison whose arms have the settings of the command."""
+
 
 def counts_text(record: SearchRecord) -> str:
     """The number of trials by state: `13 finished, 6 pruned, 1 failed`."""
@@ -31,7 +34,7 @@ def tuning_text(record: dict[str, Any]) -> str:
     if record.get("search") is not None:  # the arms' names tell
         return ""
     trials = record.get("tuned")
-    return f"tuned, {plural(trials, 'trial')} each" if trials else "untuned"
+    return f"tuned, {plural(trials, 'trial')} each" if trials else UNTUNED
 
 
 def _tuning_notes(record: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ def test_one_row_per_pair(make_comparison: Make) -> None:
     assert row == {
         "task": "sst2 (synthetic)", "metric": "accuracy", "student": "small", "seeds": "1, 2", "teacher": "big 90.0",
         "majority baseline": "50.0",
-        "settings": "preset=smoke optim.epochs=3, untuned", "a": "kd 82.0 ± 1.4", "b": "finetune 80.0 ± 1.4",
+        "settings": "preset=smoke optim.epochs=3", "a": "kd 82.0 ± 1.4", "b": "finetune 80.0 ± 1.4",
         "a − b": "+2.0 [-1.0, +5.0]", "verdict": "INCONCLUSIVE (about 9 seeds would decide)",
     }  # fmt: skip
     assert any("Synthetic data" in note and "sst2 (synthetic)" in note for note in sheet.notes)
@@ -36,6 +36,29 @@ def test_one_row_per_pair(make_comparison: Make) -> None:
         5.0,
         "INCONCLUSIVE",
     ]
+
+
+def test_tables_name_the_tuning_of_the_arms(make_comparison: Make) -> None:
+    tuning = {
+        "search": "tune-kd", "trials": 8, "states": "8 finished", "seed": 0, "split": "dev", "metric": "accuracy",
+        "space": {}, "fixed": [], "chosen": {"optim.lr": "0.001"}, "trial": 3, "default": 0.7, "best": 0.75,
+    }  # fmt: skip
+    untuned, tuned = make_comparison(), make_comparison(comparison_id="c2", tuned=8, split="test")
+    for arm in tuned["arms"]:
+        arm["tuning"] = tuning
+    searched = make_comparison(comparison_id="c3", search={"trials": 8})
+    for records, ending in (
+        ([untuned], "seeds, untuned"),
+        ([tuned, searched], "seeds"),
+        ([untuned, tuned], "seeds, untuned unless the settings name trials"),
+    ):
+        sheet = comparisons.verdict_table(records, [], 1)
+        assert sheet.title.endswith(ending)
+    first, second = rows(sheet)
+    assert "tuned" not in first["settings"]
+    assert second["settings"].endswith(", tuned, 8 trials each")
+    assert [record["tuned"] for record in sheet.records] == [0, 8]
+    assert any("kd: optim.lr=0.001 (trial 3; dev 75.0 %, default 70.0 %; 8 finished)" in note for note in sheet.notes)
 
 
 def test_one_row_per_arm(make_comparison: Make) -> None:
