@@ -36,6 +36,10 @@ def main(args: list[str]) -> int:
     too: 0 all are supported, 1 a run failed, 3 a claim is contradicted, 4 one is undecided and none is contradicted.
     kdrun compare method=mate_kd,kd_augment task=sst2 'claims=[mate_kd>kd,mate_kd>kd_augment]' seeds=5
 
+    With tune=8 each method, baselines included, first gets eight tuning trials over its shipped space. They choose by
+    other rows than those that are reported:
+    kdrun compare method=kd task=mnli task.reported=dev_mismatched tune=8
+
     A launcher runs the missing runs as jobs; retry=true includes failed ones:
     kdrun compare method=kd task=sst2 seeds=5 hydra/launcher=slurm_cpu
     """
