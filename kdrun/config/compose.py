@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun import registry
 from kdrun.config import domains, plugins, schema, user_configs
+from kdrun.config.evaluation import with_held_out
 from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import requirements_of
@@ -96,17 +97,20 @@ def _composed(overrides: tuple[str, ...], _user_configs: str) -> DictConfig:
 def to_config(composed: DictConfig) -> RunConfig:
     """The dataclasses of a composed config, which the rest of kdrun works with.
 
-    The one place where a run's task becomes the task by domain, for methods that ask for domains, and where rows of
-    your own (`data=files`) complete the task: its columns, classes and metrics.
+    The one place where a run's task becomes the task by domain, for methods that ask for domains, where rows of your
+    own (`data=files`) complete the task (its columns, classes and metrics), and where it gets a split of held-out rows.
 
     Raises:
         ConfigError: the task has no protocol by domain, or the files of `data=files` have problems.
     """
     result = OmegaConf.to_object(composed)
     assert isinstance(result, RunConfig)
+    if result.evaluation.held_out is not None:  # a saved config has the split already
+        result.task = result.task.without_held_out()
     result.task = _completed_task(result)
     if requirements_of(result).domains or domains.uses_domains(result.method):
         result.task = domains.by_domain_task(result.task)
+    result.task = with_held_out(result.task, result.evaluation)
     return result
 
 

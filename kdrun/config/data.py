@@ -12,6 +12,9 @@ from typing import Any
 
 from kdrun.config.fields import MISSING, setting
 
+REST = "rest"
+"""The value of `data.unlabelled` for the training rows that the student does not see with their labels."""
+
 
 class SpecialTokens(Enum):
     """Reading of a special token's string, such as [MASK], in a text of the task."""
@@ -35,6 +38,12 @@ class DataConfig:
         None, "share of the training rows of the target domain (of all rows if the run has none)", gt=0, le=1
     )
     subset_seed: int = setting(1, "which rows; not the run's seed, so that a sweep over seeds shares them", ge=0)
+    unlabelled: str | None = setting(
+        None,
+        "texts without labels, which the teacher labels: rest, the training rows that max_train_rows or train_fraction "
+        "leaves out; with data=files also a file, as train, or a .txt file with one text per line",
+    )
+    max_unlabelled_rows: int | None = setting(None, "use a seeded subset of this many unlabeled rows", gt=0)
 
     @property
     def task_section(self) -> DataConfig:
@@ -81,10 +90,6 @@ class FilesDataConfig(DataConfig):
     test: Any = setting(
         None, "labeled rows that are evaluated at the end only, and then reported: a file, a fraction, or a split"
     )
-    unlabelled: str | None = setting(
-        None, "texts without labels, which the teacher labels: as train, or a .txt file with one text per line"
-    )
-    max_unlabelled_rows: int | None = setting(None, "use a seeded subset of this many unlabeled rows", gt=0)
     delimiter: Delimiter | None = setting(
         None, "of CSV and TSV files; null is comma for .csv and tab for .tsv, unless another one splits the header"
     )

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from kdrun.config.fields import setting
+from kdrun.config.task import HELD_OUT, POOLED, TaskConfig
+
+
+class ReportedRows(Enum):
+    """Rows that the results of a run with held-out rows are reported on.
+
+    `held_out`: the held-out rows. `pooled`: the rows of the task's reported split and the held-out rows together.
+    """
+
+    held_out = HELD_OUT
+    pooled = POOLED
 
 
 @dataclass
@@ -14,3 +26,23 @@ class EvaluationConfig:
     extra: list[str] = setting(
         [], "names of further labeled splits (task.extra): scored at the end, and never trained on or chosen by"
     )
+    held_out: int | None = setting(
+        None,
+        "hold about this many training rows out of all training, in whole groups (all phrases of a sentence, pairs "
+        "that share a text), and report on them",
+        gt=0,
+    )
+    held_out_seed: int = setting(
+        1, "which rows are held out; not the run's seed, so that all runs of a comparison have the same", ge=0
+    )
+    report: ReportedRows = setting(
+        ReportedRows.held_out,
+        "with held_out, the rows that are reported: held_out, or pooled (the task's reported split and held_out)",
+    )
+
+
+def with_held_out(task: TaskConfig, evaluation: EvaluationConfig) -> TaskConfig:
+    """The task with the split of held-out rows that `evaluation` configures, as its last and reported one."""
+    if evaluation.held_out is None:
+        return task
+    return task.with_split(evaluation.report.value, evaluation.held_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -10,6 +10,10 @@ from kdrun.config.fields import setting
 
 NO_ENTITY = "none"
 """The answer of an extraction task to a sentence without entities."""
+
+
+HELD_OUT, POOLED = "held_out", "pooled"
+"""Names of the split of held-out rows (`evaluation.held_out`), alone or after those of the task's reported split."""
 
 
 class TaskKind(Enum):
@@ -98,13 +102,31 @@ class TaskConfig:
     @property
     def report_split(self) -> str:
         """The split that results are reported on."""
+        return self.held_out_split or self.task_report_split
+
+    @property
+    def task_report_split(self) -> str:
+        """The split that results are reported on without held-out rows."""
         return self.reported or self.dev_splits[0]
+
+    @property
+    def held_out_split(self) -> str | None:
+        """The split with the held-out rows; None without such rows."""
+        return next((name for name in (HELD_OUT, POOLED) if name in self.rows), None)
+
+    def with_split(self, name: str, rows: int) -> TaskConfig:
+        """The task with a further split to evaluate."""
+        return replace(self, rows={**self.rows, name: rows})
+
+    def without_held_out(self) -> TaskConfig:
+        """The task as its source knows it, without the split of held-out rows."""
+        return replace(self, rows={key: rows for key, rows in self.rows.items() if key not in (HELD_OUT, POOLED)})
 
     @property
     def eval_splits_during_training(self) -> list[str]:
         """The splits that are evaluated during training; not the reported split, unless it also chooses checkpoints."""
-        chooses = self.dev_splits[0]
-        return [name for name in self.dev_splits if name == chooses or name != self.report_split]
+        chooses, unseen = self.dev_splits[0], (self.report_split, self.task_report_split)
+        return [name for name in self.dev_splits if name == chooses or name not in unseen]
 
     @property
     def is_by_domain(self) -> bool:

@@ -66,12 +66,21 @@ class Placement(Enum):
     auto = "auto"
 
 
+ALL_ROWS = "all"
+"""The value of `teacher.train_rows` for all training rows."""
+
+
 @dataclass
 class TeacherOptions:
     """Settings of a teacher besides its model."""
 
     fine_tune: FineTune = setting(FineTune.auto, "whether kdrun fine-tunes the teacher on the task")
     finetune_optim: OptimConfig = setting(OptimConfig(), "optimizer and budget of that fine-tuning")
+    train_rows: Any = setting(
+        None,
+        "rows of its fine-tuning: null is the student's, all is every training row (without held-out rows), a number a "
+        "seeded subset that contains the student's",
+    )
     allow_weak: bool = setting(False, "continue even if the teacher is close to the majority baseline")
     seed: int = setting(
         1, "seed of the fine-tuning; separate from the run's, so that a sweep over seeds shares the teacher", ge=0

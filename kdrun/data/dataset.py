@@ -9,14 +9,14 @@ import numpy as np
 
 from kdrun import registry
 from kdrun.config import domains
-from kdrun.config.data import DataConfig
-from kdrun.config.task import TaskConfig
+from kdrun.config.data import REST, DataConfig
+from kdrun.config.task import POOLED, TaskConfig
 from kdrun.config.validation import extraction
-from kdrun.data import stratified
-from kdrun.data.row_checks import check_split
+from kdrun.data import held_out, row_choice
+from kdrun.data.row_choice import SAME_ROWS, RowChoice
 from kdrun.data.sources import generated_text
 from kdrun.data.sources.generated_text import GeneratedSplit
-from kdrun.data.splits import UNLABELED, Split, count_overlap, mix_unlabeled, subset
+from kdrun.data.splits import UNLABELED, Split, count_overlap, mix_unlabeled
 from kdrun.errors import DataError, did_you_mean
 from kdrun.formatting import plural
 from kdrun.storage.hashing import digest
@@ -41,6 +41,7 @@ class TaskDataset:
         unlabeled: rows without labels that the student trains on besides `train`.
         mixed: the rows of `train` and then those of `unlabeled`, whose labels are missing.
         all_domains: the rows of all domains, if this object holds those of one domain.
+        teacher_train: training rows that a teacher is fine-tuned on, if not those of `train`.
         warnings: faults of the training rows that do not stop a run, as sentences.
     """
 
@@ -55,6 +56,7 @@ class TaskDataset:
     unlabeled: Split | None = None
     mixed: Split | None = None
     all_domains: TaskDataset | None = None
+    teacher_train: Split | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -89,7 +91,17 @@ class TaskDataset:
     def fingerprint(self) -> str:
         """A hash of all rows of the run, 64 hex digits; includes other domains, which its teacher may read."""
         hashes = {name: split.fingerprint for name, split in self.all_splits.items()}
+        if self.teacher_train is not None:
+            hashes["teacher"] = self.teacher_train.fingerprint
         return digest(hashes if self.all_domains is None else hashes | {"whole": self.all_domains.fingerprint})
+
+    @property
+    def for_teacher(self) -> TaskDataset:
+        """The rows for the fine-tuning of a teacher, which learns from labels only."""
+        if self.teacher_train is None:
+            return self
+        splits = {**self.splits, "train": self.teacher_train}
+        return replace(self, splits=splits, unlabeled=None, mixed=None, teacher_train=None)
 
     def rows_by_domain(self, split: str) -> dict[str, int]:
         """Number of rows per domain in a split, in the task's order; empty if rows have no domain."""
@@ -133,18 +145,26 @@ class TaskDataset:
         return replace(self, splits=splits, display_name=f"{part}{bracket}{rest}")
 
 
-def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, target: str | None = None) -> TaskDataset:
+def load_dataset(
+    config: DataConfig,
+    task: TaskConfig,
+    *,
+    train: bool = True,
+    target: str | None = None,
+    choice: RowChoice = SAME_ROWS,
+) -> TaskDataset:
     """The rows of a task from the configured source, with notes on anything unusual.
 
     The training rows, or the generated rows that replace them, are reduced to `max_train_rows`, and then all of them or
-    those of the target domain to `train_fraction`.
+    those of the target domain to `train_fraction`. Held-out rows are removed before.
 
     Args:
         config: the `data` section; its name selects the source.
         task: the task.
         train: whether to read the training rows. If not, none of their files is opened, except for a task whose dev
-            split is drawn from them.
+            split or held-out rows are drawn from them.
         target: the domain that `train_fraction` applies to; None is all rows.
+        choice: held-out rows, and rows of the teacher.
 
     Raises:
         DataError: the source lacks rows, columns or files, or a split has no rows.
@@ -152,30 +172,49 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, ta
     problem = unsupported_source(task, config.task_section.name)
     if problem:
         raise DataError(problem)
-    names = ["train", *task.dev_splits] if train else task.dev_splits
-    splits: dict[str, Split] = registry.build("data", config.name, config, task, names)
+    source_task = task.without_held_out()
+    names = ["train", *source_task.dev_splits] if train else source_task.dev_splits
+    splits: dict[str, Split] = registry.build("data", config.name, config, source_task, names)
     generated, unlabeled = splits.pop("generated", None), splits.pop(UNLABELED, None)
-    for name in names if generated is None else task.dev_splits:
-        if name not in splits or not splits[name].num_rows:
-            raise DataError(f"the split {name} of {task.name} has no rows (source: {config.name})")
-        check_split(splits[name], task)
+    row_choice.check_splits(splits, names if generated is None else source_task.dev_splits, task, config.name)
     synthetic = any(split.synthetic for split in splits.values())
     notes = [note for split in splits.values() for note in split.notes]
     if not synthetic:
-        notes += _count_notes(splits, task)
+        notes += _count_notes(splits, source_task)
+    if task.held_out_split is not None:
+        splits, note = row_choice.draw_held_out(splits, config, task, choice.held_out_seed)
+        notes.append(note)
     data = TaskDataset(task, splits, config.name, synthetic, notes, _display_name(task, None, synthetic))
     if not train:
         return data
-    rows, limit_notes = _limit_train_rows(generated or splits["train"], config, task, target)
-    if generated is not None:
-        generated_text.check_same_origin(
-            generated, synthetic, "set data.dev=embedded, folder (with data.dir=PATH) or hub to match"
-        )
-        notes = [*notes, *generated.notes, *limit_notes, *_overlap_notes(rows, splits)]
-        return replace(data, notes=notes, generated=rows)
-    name, splits = _display_name(task, rows.num_rows, synthetic), splits | {"train": rows}
-    notes = [*notes, *limit_notes, *_overlap_notes(rows, splits)]
-    data = replace(data, splits=splits, notes=notes, display_name=name)
+    if generated is None:
+        return _with_train_rows(data, unlabeled, config, target, choice)
+    rows, limit_notes = row_choice.limit_train_rows(generated, config, task, target)
+    generated_text.check_same_origin(
+        generated, synthetic, "set data.dev=embedded, folder (with data.dir=PATH) or hub to match"
+    )
+    notes = [*notes, *generated.notes, *limit_notes, *_overlap_notes(rows, splits)]
+    return replace(data, notes=notes, generated=rows)
+
+
+def _with_train_rows(
+    data: TaskDataset, unlabeled: Split | None, config: DataConfig, target: str | None, choice: RowChoice
+) -> TaskDataset:
+    """The rows of a run on the task's own training rows, of which `data` still has all."""
+    task, all_rows = data.task, data.train
+    rows, limit_notes = row_choice.limit_train_rows(all_rows, config, task, target)
+    splits = {**data.splits, "train": rows}
+    notes = [*data.notes, *limit_notes, *_overlap_notes(rows, splits)]
+    teacher_train = row_choice.teacher_rows(all_rows, rows, config, choice)
+    if teacher_train is not None:
+        counts = f"{teacher_train.num_rows} of {all_rows.num_rows} rows"
+        notes.append(f"the teacher is fine-tuned on {counts} (teacher.train_rows={choice.teacher_rows})")
+    name = _display_name(task, rows.num_rows, data.synthetic)
+    data = replace(data, splits=splits, notes=notes, display_name=name, teacher_train=teacher_train)
+    if config.unlabelled == REST:
+        unlabeled = row_choice.remaining_rows(all_rows, rows, config)
+    elif unlabeled is not None and task.held_out_split is not None:
+        unlabeled = held_out.without_shared_text(unlabeled, splits[task.held_out_split])
     if unlabeled is None:
         return data
     notes = [*notes, *unlabeled.notes, f"{plural(unlabeled.num_rows, 'unlabeled row')}, which only the teacher labels"]
@@ -185,27 +224,6 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, train: bool = True, ta
 def unsupported_source(task: TaskConfig, source: str) -> str | None:
     """Why a data source lacks rows of a task, with a remedy; None if it has them."""
     return domains.unsupported_source(task, source) or extraction.unsupported_source(task, source)
-
-
-def _limit_train_rows(rows: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:
-    """The training rows within the limits of the `data` section, and notes on the reduction."""
-    notes, drawn = [], f"drawn with data.subset_seed={config.subset_seed}"
-    if config.max_train_rows is not None and config.max_train_rows < rows.num_rows:
-        notes.append(f"trained on {config.max_train_rows} of {rows.num_rows} rows, {drawn}")
-        if rows.domains() is None:
-            rows = subset(rows, config.max_train_rows, config.subset_seed)
-        else:
-            rows = stratified.stratified_subset(rows, config.max_train_rows, config.subset_seed, "subset")
-    if config.train_fraction is None or config.train_fraction == 1:
-        return rows, notes
-    among = np.ones(rows.num_rows, bool)
-    if target is not None:
-        among = rows.domains() == task.domains.index(target)
-    total = int(among.sum())
-    count = max(1, round(config.train_fraction * total))
-    which = f"rows of {target}" if target else "rows"
-    notes.append(f"trained on {count} of {total} {which} (data.train_fraction={config.train_fraction:g}), {drawn}")
-    return stratified.stratified_subset(rows, count, config.subset_seed, "fraction", among), notes
 
 
 def _count_notes(splits: dict[str, Split], task: TaskConfig) -> list[str]:
@@ -228,7 +246,7 @@ def _count_notes(splits: dict[str, Split], task: TaskConfig) -> list[str]:
 def _overlap_notes(rows: Split, splits: dict[str, Split]) -> list[str]:
     notes = []
     for name, split in splits.items():
-        shared = count_overlap(rows, split) if name != "train" else 0
+        shared = count_overlap(rows, split) if name not in ("train", POOLED) else 0
         if shared:
             verb = "appear" if shared > 1 else "appears"
             notes.append(f"{shared} of {split.num_rows} {name} rows also {verb} in {rows.name}")

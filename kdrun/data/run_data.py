@@ -7,10 +7,12 @@ from dataclasses import replace
 from kdrun import registry
 from kdrun.config import domains
 from kdrun.config.data import GeneratedDataConfig
+from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.data import class_coverage, dataset
 from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
+from kdrun.data.row_choice import RowChoice
 from kdrun.data.sources import generated_text
 from kdrun.data.splits import Split
 
@@ -25,11 +27,11 @@ def load_run_data(config: RunConfig) -> TaskDataset:
         DataError: rows cannot be read, or the training rows all have one label.
     """
     if registry.get("method", config.method.name).target.requires.data_free:
-        dev = dataset.load_dataset(config.data, config.task, train=False)
+        dev = dataset.load_dataset(config.data, config.task, train=False, choice=_choice(config))
         text = _student_text(config, dev)
         return replace(dev, ood=text, notes=[*dev.notes, *text.notes])
     if isinstance(config.data, GeneratedDataConfig):
-        return _check_labels(dataset.load_dataset(config.data, config.task))
+        return _check_labels(dataset.load_dataset(config.data, config.task, choice=_choice(config)))
     data, domain = load_task_data(config), domains.target_domain(config.method)
     return _check_labels(data if domain is None else data.only_domain(domain))
 
@@ -58,7 +60,13 @@ def load_task_data(config: RunConfig) -> TaskDataset:
     """The task's own rows for any method: all domains, the target's reduced by `data.train_fraction`."""
     section, fraction = config.data.task_section, config.data.train_fraction
     if domains.target_domain(config.method) is None and domains.uses_domains(config.method) and fraction is not None:
-        data = dataset.load_dataset(replace(section, train_fraction=None), config.task)
+        data = dataset.load_dataset(replace(section, train_fraction=None), config.task, choice=_choice(config))
         note = f"each student's domain keeps {fraction:g} of its training rows (data.train_fraction), the others all"
         return replace(data, notes=[*data.notes, note])
-    return dataset.load_dataset(section, config.task, target=domains.target_domain(config.method))
+    target = domains.target_domain(config.method)
+    return dataset.load_dataset(section, config.task, target=target, choice=_choice(config))
+
+
+def _choice(config: RunConfig) -> RowChoice:
+    has_teacher = requirements_of(config).teacher
+    return RowChoice(config.evaluation.held_out_seed, config.teacher.train_rows if has_teacher else None)

@@ -68,8 +68,9 @@ def data_identity(config: RunConfig) -> str:
     # with a fraction, a per-domain run reads other rows than a run on all rows
     is_subset = domains.is_per_domain(config.method) and config.data.train_fraction is not None
     domain = domains.ALL if is_subset else domains.target_domain(config.method)
-    is_data_free = registry.get("method", config.method.name).target.requires.data_free
-    return digest(to_plain([config.task, config.data, domain, is_data_free, config.corpus, config.ood]))
+    needs = registry.get("method", config.method.name).target.requires
+    rows = [config.evaluation.held_out_seed, config.teacher.train_rows if needs.teacher else None]
+    return digest(to_plain([config.task, config.data, domain, needs.data_free, config.corpus, config.ood, rows]))
 
 
 def run_key(config: RunConfig) -> RunKey:

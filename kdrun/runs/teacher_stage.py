@@ -163,10 +163,10 @@ def teacher_rows(run: PreparedRun, strategy: DomainStrategy | None) -> TaskDatas
     In a run on other text, the task's rows are read only here and freed with the teacher's training.
     """
     if not run.trains_on_task_rows:
-        return run_data.load_task_data(run.config)
+        return run_data.load_task_data(run.config).for_teacher
     all_domains = run.data.all_domains
     if all_domains is None or strategy in (None, DomainStrategy.single):
-        return run.data
+        return run.data.for_teacher
     target = domains.target_domain(run.config.method)
     is_held_out = domains.holds_out_domain(run.config.method)
     return all_domains.without_domain(target) if is_held_out and target is not None else all_domains

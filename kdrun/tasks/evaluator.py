@@ -97,12 +97,12 @@ def prediction_rows(
     Args:
         task: the task.
         split: name of the split.
-        rows: columns of the split: `text`, `label`, optionally `text_pair` and `domain`.
+        rows: columns of the split: `text`, `label`, optionally `text_pair`, `domain` and `group`.
         student: the student's outputs.
         teacher: the teacher's outputs on the same rows; None for a run without a teacher.
 
     Returns:
-        id, split, domain (if rows have domains), text, text_pair (for pairs), gold, and the values of
+        id, split, domain and group (if rows have them), text, text_pair (for pairs), gold, and the values of
         `TaskType.prediction_records` for the student, and with the prefix `teacher_` for the teacher.
     """
     text_columns = [name for name in ("text", "text_pair") if name in rows]
@@ -117,6 +117,8 @@ def prediction_rows(
         line: dict[str, Any] = {"id": i, "split": split}
         if "domain" in rows:
             line["domain"] = task.domains[rows["domain"][i]]
+        if "group" in rows:
+            line["group"] = rows["group"][i]
         line |= {name: rows[name][i] for name in text_columns}
         line["gold"] = task_type.label_name(labels[i])
         for prefix, of_model in records.items():

@@ -24,6 +24,7 @@ from kdrun.config.validation import (
     offline,
     own_data,
     placement,
+    row_choice,
     sharding,
     teacher,
     teacher_models,
@@ -56,7 +57,7 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += generated_text.generated_text_problems(config)
     problems += extra_splits.extra_split_problems(config)
     problems += language_head.language_head_problems(config, needs)
-    problems += own_data.unlabeled_problems(config, needs)
+    problems += row_choice.row_choice_problems(config, needs)
     problems += sharding.sharding_problems(config, needs)
     problems += placement.placement_problems(config, needs)
     problems += text_to_text.text_to_text_problems(config, needs, text_to_text.known_text_to_text_roles(config, needs))

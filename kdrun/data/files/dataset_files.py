@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kdrun.config.data import FilesDataConfig
+from kdrun.config.data import REST, FilesDataConfig
 from kdrun.config.task import TaskConfig
 from kdrun.data import disk_table, hub_datasets
 from kdrun.data.files.columns import Columns, choose_columns
@@ -115,7 +115,7 @@ class _Reader:
         facts = answer_notes(task, labeled, columns, train_file.origin)
         first = labeled["train"]
         labeled["train"] = dataclasses.replace(first, notes=(*facts, *notes, *first.notes))
-        if self.config.unlabelled is not None:
+        if self.config.unlabelled not in (None, REST):
             labeled[UNLABELED] = self._unlabeled(columns, labeled)
         return OwnData(task, labeled)
 
@@ -142,7 +142,7 @@ class _Reader:
     def _check_paths(self) -> None:
         """Record files that do not exist; dev and test may also name a split of a data set."""
         config = self.config
-        paths = {"unlabelled": config.unlabelled}
+        paths = {"unlabelled": None if config.unlabelled == REST else config.unlabelled}
         if config.repo is None:
             is_one_file = config.train is None or not (Path(config.train).expanduser() / SPLITS).is_file()
             paths |= {"train": config.train, **({"dev": config.dev, "test": config.test} if is_one_file else {})}
