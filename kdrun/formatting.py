@@ -114,6 +114,11 @@ def with_reason(text: str, reason: str | None) -> str:
     return f"{text} ({reason})" if text == NOT_MEASURED and reason else text
 
 
+def named_rows(split: str, rows: str | None) -> str:
+    """Format the name of a split, with a description of its rows if it has one: held_out (2504 held-out rows)."""
+    return f"{split} ({rows})" if rows else split
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join words into a phrase: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

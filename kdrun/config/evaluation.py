@@ -43,6 +43,6 @@ class EvaluationConfig:
 
 def with_held_out(task: TaskConfig, evaluation: EvaluationConfig) -> TaskConfig:
     """The task with the split of held-out rows that `evaluation` configures, as its last and reported one."""
-    if evaluation.held_out is None:
+    if evaluation.held_out is None or evaluation.held_out < 1:  # validation refuses other numbers
         return task
     return task.with_split(evaluation.report.value, evaluation.held_out)

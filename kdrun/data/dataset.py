@@ -96,6 +96,14 @@ class TaskDataset:
         return digest(hashes if self.all_domains is None else hashes | {"whole": self.all_domains.fingerprint})
 
     @property
+    def reported_rows(self) -> str | None:
+        """The rows that are reported, for people; None without held-out rows, where the split's name says it."""
+        name, own = self.task.held_out_split, self.task.task_report_split
+        if name is None:
+            return None
+        return held_out.describe(self.splits[name], self.splits[own].num_rows if name == POOLED else 0, own)
+
+    @property
     def for_teacher(self) -> TaskDataset:
         """The rows for the fine-tuning of a teacher, which learns from labels only."""
         if self.teacher_train is None:

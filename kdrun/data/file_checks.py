@@ -13,6 +13,7 @@ from kdrun.config.data import GeneratedDataConfig
 from kdrun.config.model import ModelConfig
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
+from kdrun.data import seen_rows
 from kdrun.data.recorded import teacher as recorded_teacher
 from kdrun.data.sources import generated_text
 from kdrun.errors import DataError, did_you_mean
@@ -50,6 +51,8 @@ def _problems(config: RunConfig, needs: Requirements) -> Iterator[str]:
         section = getattr(config, role)
         if takes_part.get(role, True) and isinstance(section, ModelConfig) and section.path is not None:
             yield from _model_problems(role, section.path)
+            if (text := seen_rows.conflict(config, role, section.path)) is not None:
+                yield text
 
 
 def _check_rows(config: RunConfig, needs: Requirements) -> None:

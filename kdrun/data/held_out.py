@@ -34,8 +34,8 @@ FORMAT = 1
 """Version of the rules in this module; part of the cache key."""
 GROUP = "group"
 """Column of the group of each held-out row."""
-MIN_GROUPS = 10
-"""A group of more than this part of the requested rows stays in the training rows."""
+LARGEST_GROUP, LARGEST_SHARE = 10, 0.01
+"""A group of more rows, and of a larger share of all rows, stays in the training rows: it would be most of the few."""
 CACHED_ROWS = 20_000
 """Rows from which the draw is kept in the cache."""
 TRAINING, HELD, LEFT_OUT = 0, 1, 2
@@ -92,18 +92,25 @@ def hold_out(train: Split, evaluated: Sequence[Split], count: int, seed: int) ->
     split = dataclasses.replace(
         train, name=HELD_OUT, table=table, fingerprint=content_hash(table), notes=(), row_numbers=held
     )
-    note = f"held out of all training: {describe(split)} (evaluation.held_out={count}, evaluation.held_out_seed={seed})"
+    note = f"{describe(split)}: nothing is trained on them (evaluation.held_out={count}, held_out_seed={seed})"
     if left_out:
-        note += f"; {plural(left_out, 'row')} left out, whose phrases occur on both sides"
+        note += f"; {plural(left_out, 'row')} left out, which would be phrases on both sides"
     return HeldOutRows(train.select(rest), split, note)
 
 
-def describe(split: Split) -> str:
-    """The rows of a split with a column `group`, for people: `2512 rows of SST-2/train.tsv, of 302 sentences`."""
-    groups = len(np.unique(split.table.column(GROUP).to_numpy()))
+def describe(split: Split, alone: int = 0, name: str = "") -> str:
+    """The rows of a split with held-out rows, for people: `872 dev rows and 2504 held-out training rows, of …`.
+
+    Args:
+        split: rows with a column `group`.
+        alone: number of rows at the beginning that are rows of another split.
+        name: name of that split.
+    """
+    groups = len(np.unique(split.table.column(GROUP).to_numpy()[alone:]))
     noun = "group" if split.is_pair else "sentence"
     ending = " of pairs that share a text" if split.is_pair else ""
-    return f"{plural(split.num_rows, 'row')} of {split.origin}, of {plural(groups, noun)}{ending}"
+    rows = f"{plural(split.num_rows - alone, 'held-out training row')}, of {plural(groups, noun)}{ending}"
+    return f"{plural(alone, f'{name} row')} and {rows}" if alone else rows
 
 
 def pool(split: Split, held_out: Split, name: str) -> Split:
@@ -196,7 +203,7 @@ def _draw(train: Split, evaluated: Sequence[Split], count: int, seed: int) -> tu
     names, first, numbers = np.unique(groups.numbers, return_index=True, return_inverse=True)
     numbers = numbers.reshape(-1)
     sizes, usable = np.bincount(numbers), np.bincount(numbers, ~groups.shared).astype(np.int64)
-    is_candidate = (sizes * MIN_GROUPS <= max(count, MIN_GROUPS)) & (usable > 0)
+    is_candidate = (sizes <= max(LARGEST_GROUP, LARGEST_SHARE * train.num_rows)) & (usable > 0)
     is_candidate[numbers[_rows_in(train, groups, evaluated)]] = False
     candidates = np.flatnonzero(is_candidate)
     order = stratified_order(strata_of(train)[first[candidates]], rng.numpy_stream(seed, "held out"))

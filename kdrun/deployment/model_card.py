@@ -10,7 +10,16 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from kdrun import registry
 from kdrun.deployment.card_facts import CardFacts
-from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, count, join_words, param_count, percent, percent_sd
+from kdrun.formatting import (
+    NOT_MEASURED,
+    SYNTHETIC_NOTE,
+    count,
+    join_words,
+    named_rows,
+    param_count,
+    percent,
+    percent_sd,
+)
 from kdrun.reporting.cost_table import COLUMNS, cost_rows, machine_facts
 from kdrun.reporting.html import agreement
 from kdrun.reporting.tables.publish import clean_command
@@ -147,6 +156,8 @@ def _results(facts: CardFacts) -> str:
     chosen = checkpoint["split"] if checkpoint else None
     if chosen == split:
         text += f"\n\nThe checkpoint was chosen on {chosen}, the split reported, so the scores are optimistic."
+    if "rows" in result["headline"]:
+        text += f"\n\n`{split}`: {result['headline']['rows']}."
     return f"{text}\n\n{_seeds(facts)}"
 
 
@@ -166,7 +177,9 @@ def _seeds(facts: CardFacts) -> str:
     share = "" if confidence is None else f"{100 * confidence:g} % "
     table = markdown_table(["method", "seeds", "mean ± sd", f"{share}interval of the mean"], rows)
     verdicts = [f"- {pair['a']} {pair['word']} {pair['b']}" for pair in record["pairs"]]
-    intro = f"In a comparison over seeds ({record['metric']} on {record['split']}):"
+    intro = (
+        f"In a comparison over seeds ({record['metric']} on {named_rows(record['split'], record.get('rows_text'))}):"
+    )
     return "\n\n".join([intro, table, *(["\n".join(verdicts)] if verdicts else [])])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kdrun.config.runtime import CheckpointSelection
+from kdrun.config.task import POOLED
 from kdrun.data.loader import BatchLoader
 from kdrun.data.special_tokens import count_rows
 from kdrun.data.splits import UNLABELED
@@ -19,6 +20,7 @@ from kdrun.storage.run_result import (
     DataResult,
     GeneratedOrigin,
     GeneratedTextResult,
+    Headline,
     ModelResult,
     RunResult,
     Scores,
@@ -66,7 +68,7 @@ def build_result(
         "preset": config.preset,
         "data": _data(run, teacher, loader),
         "seed": config.seed,
-        "headline": {"metric": metric, "split": split},
+        "headline": _headline(metric, split, run.data.reported_rows),
         "checkpoint": _checkpoint(run.select, training, config.task.dev_splits[0], split),
         "guess": run.evaluator.majority_baseline(),
         "teacher": teacher_model,
@@ -89,6 +91,11 @@ def build_result(
     }
     result["reasons"] = _reasons(result, run)
     return result
+
+
+def _headline(metric: str, split: str, rows: str | None) -> Headline:
+    headline: Headline = {"metric": metric, "split": split}
+    return headline if rows is None else {**headline, "rows": rows}
 
 
 def _compression(teacher: TeacherModelResult | None, student: ModelResult) -> float | None:
@@ -190,6 +197,8 @@ def _checkpoint(select: CheckpointSelection, training: TrainResult, split: str, 
     if select is CheckpointSelection.best_dev:
         same = "the scores reported are of that same split"
         different = f"the scores reported are of {reported}, which was scored once, at the end"
+        if reported == POOLED:
+            different = f"the scores reported are of {reported}: its held-out rows were scored once, at the end"
         note = same if split == reported else different
         return {"selected": "best_dev", "split": split, "step": training.best_step, "note": note}
     return {"selected": "last", "split": None, "step": sum(training.steps.values()), "note": None}

@@ -18,10 +18,10 @@ from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
 from kdrun.data.sources.generated_text import CARD
 from kdrun.data.splits import TEXT_COLUMNS
-from kdrun.formatting import SYNTHETIC_NOTE, number, param_count, percent, plural
+from kdrun.formatting import SYNTHETIC_NOTE, named_rows, number, param_count, percent, plural
 from kdrun.models import families, parameters
 from kdrun.reporting import generated_text
-from kdrun.runs import build, recorded, text_samples
+from kdrun.runs import build, recorded, teacher_origin, text_samples
 from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
 from kdrun.storage.json_reader import read_object
@@ -60,7 +60,7 @@ def print_header(run: PreparedRun) -> None:
     if run.requires.paired_layers:
         console.key_values("layers compared, student–teacher", build.layer_facts(run))
     model_notes = [(role, note) for role in run.used_roles for note in run.roles[role].notes]
-    teacher_notes = [("teacher", note) for note in recorded.notes_on(run)]
+    teacher_notes = [("teacher", note) for note in [*recorded.notes_on(run), *teacher_origin.notes_on_origin(run)]]
     for note in [*data.notes, *(f"{role}: {note}" for role, note in [*teacher_notes, *model_notes])]:
         console.note(note)
     for warning in data.warnings:
@@ -76,12 +76,13 @@ def print_header(run: PreparedRun) -> None:
 def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     config, data, task_type = run.config, run.data, run.evaluator.task_type
     loss = f" (loss {task_type.loss_name(config.loss.name)})" if run.requires.teacher else " (no teacher)"
-    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
+    counts = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     synthetic = f" — {SYNTHETIC_NOTE}" if data.synthetic else ""
     facts = [
         ("method", config.method.name + loss),
-        ("task", f"{data.display_name}: {task_type.describe_outputs()}; rows: {rows}"),
+        ("task", f"{data.display_name}: {task_type.describe_outputs()}; rows: {counts}"),
         ("data", f"{data.source}{_dev_source(run)}{synthetic}"),
+        *([("reported", named_rows(config.task.report_split, rows))] if (rows := data.reported_rows) else []),
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
         facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))

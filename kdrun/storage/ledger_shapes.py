@@ -153,6 +153,7 @@ COMPARISON: dict[str, Shape] = {
     "teacher?": ({"name": str, "score": (float, None)}, None),
     "guess?": (float, None),
     "chosen_on?": (str, None),
+    "rows_text?": (str, None),
     "code?": (str, None),
     "uneven_steps?": ([str], None),
     "search?": (SEARCH, None),

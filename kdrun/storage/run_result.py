@@ -24,6 +24,7 @@ class Headline(TypedDict):
 
     metric: str  # name of the metric
     split: str  # split that is reported
+    rows: NotRequired[str]  # its rows, for people, if some are held-out training rows
 
 
 class ModelResult(TypedDict):
@@ -188,7 +189,7 @@ class LedgerResult(TypedDict):
 
 
 SCORES_SHAPE: Shape = {"*": {"*": (float, None)}}
-HEADLINE_SHAPE: Shape = {"metric": str, "split": str}
+HEADLINE_SHAPE: Shape = {"metric": str, "split": str, "rows?": str}
 MODEL_SHAPE: dict[str, Shape] = {"name": str, "params?": (int, None), "metrics": SCORES_SHAPE}
 SIZED_MODEL_SHAPE: dict[str, Shape] = {**MODEL_SHAPE, "params": int}
 CHECKPOINT_SHAPE: Shape = {"selected": str, "split": (str, None), "step?": (int, None), "note?": (str, None)}

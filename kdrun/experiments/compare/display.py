@@ -81,7 +81,7 @@ def notes(record: dict[str, Any]) -> list[str]:
             if choosing_split
             else "the last checkpoint is evaluated, no split chose it"
         )
-        lines.append(f"{choice}; {split} ({record['rows']} rows) is reported")
+        lines.append(f"{choice}; {split} ({record.get('rows_text') or plural(record['rows'], 'row')}) is reported")
     return [*lines, *searches.search_notes(record)]
 
 

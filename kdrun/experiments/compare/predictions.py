@@ -30,6 +30,7 @@ PREDICTION: dict[str, Shape] = {
     "prediction": LABEL,
     "probabilities?": {"*": float},
     "domain?": str,
+    "group?": int,
 }
 """What a comparison reads of a line of predictions.jsonl."""
 
@@ -42,11 +43,13 @@ class Predictions:
         gold: class indices, scores or texts, [rows]; label sets, 0 or 1, [rows, classes].
         predicted: what the metric takes: predictions as `gold`, or probabilities, [rows, classes].
         domains: the name of each row's domain, [rows]; None for a task without domains.
+        groups: number of the group of each row, [rows], for held-out rows; None if every row is on its own.
     """
 
     gold: np.ndarray
     predicted: np.ndarray
     domains: np.ndarray | None
+    groups: np.ndarray | None = None
 
 
 def read_predictions(folder: Path, task: TaskConfig, split: str, metric: str) -> Predictions:
@@ -62,7 +65,8 @@ def read_predictions(folder: Path, task: TaskConfig, split: str, metric: str) ->
             raise DataError(f"{folder}/predictions.jsonl has no probabilities, and {metric} is computed from them")
         predicted = np.array([[row["probabilities"][name] for name in task.labels] for row in rows])
     domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
-    return Predictions(gold, predicted, domains)
+    groups = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
+    return Predictions(gold, predicted, domains, groups)
 
 
 def _answers(values: list[Any], task: TaskConfig) -> np.ndarray:

@@ -57,6 +57,8 @@ def build_record(
     }
     scores = Scores(values, _resampled_scores(arms, task, split, metric))
     how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
+    if task.held_out_split is not None:
+        how += significance.BY_GROUP
     record = {
         "event": "comparison",
         "comparison_id": digest(identity)[:12],
@@ -72,6 +74,7 @@ def build_record(
         "split": split,
         "chosen_on": choosing_splits.pop() if len(choosing_splits) == 1 else None,
         "rows": data.splits[split].num_rows,
+        "rows_text": data.reported_rows,
         "seeds": seeds,
         "margin": settings.margin,
         "confidence": significance.CONFIDENCE,
@@ -172,5 +175,5 @@ def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str
             predicted.append(predictions.predicted)
     if first is None:
         return {}
-    values = resampling.resample(metric, first.gold, np.stack(predicted), domains=first.domains)
+    values = resampling.resample(metric, first.gold, np.stack(predicted), domains=first.domains, clusters=first.groups)
     return {key: values[:, i] for i, key in enumerate(keys)}

@@ -29,6 +29,7 @@ def resample(
     seed: int = 0,
     resamples: int = RESAMPLES,
     domains: Array | None = None,
+    clusters: Array | None = None,
 ) -> Array:
     """A metric on bootstrap resamples of the examples, the same resamples for all columns of predictions.
 
@@ -43,13 +44,20 @@ def resample(
         seed: seed of the resampling.
         resamples: number of resamples.
         domains: name or index of each row's domain, [rows]; None if all rows are one group.
+        clusters: number of each row's cluster, [rows], e.g. its sentence: whole clusters are drawn, since their rows
+            depend on each other. None draws rows.
 
     Returns:
         [resamples, columns]; NaN where the metric is undefined.
     """
     groups = [np.arange(len(gold))] if domains is None else [np.flatnonzero(domains == d) for d in np.unique(domains)]
     stream = np.random.default_rng(seed)
-    parts = [_resample_domain(metric, gold[rows], predictions[:, rows], stream, resamples) for rows in groups]
+    parts = [
+        _resample_domain(
+            metric, gold[rows], predictions[:, rows], stream, resamples, None if clusters is None else clusters[rows]
+        )
+        for rows in groups
+    ]
     return np.mean(parts, axis=0)
 
 
@@ -69,16 +77,25 @@ def _weighted(metric: str, gold: Array, predictions: Array) -> Weighted | None:
 
 
 def _resample_domain(
-    metric: str, gold: Array, predictions: Array, stream: np.random.Generator, resamples: int
+    metric: str,
+    gold: Array,
+    predictions: Array,
+    stream: np.random.Generator,
+    resamples: int,
+    clusters: Array | None,
 ) -> Array:
     """The metric on resamples of the rows of one domain, [resamples, columns]."""
-    weighted, count = _weighted(metric, gold, predictions), len(gold)
+    weighted = _weighted(metric, gold, predictions)
+    numbers = np.arange(len(gold)) if clusters is None else np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    count = int(numbers.max()) + 1
     compute, values = registry.get("metric", metric).target, np.empty((resamples, len(predictions)))
     for i in range(resamples):
-        rows = stream.integers(count, size=count)
+        drawn = stream.integers(count, size=count)
+        draws = np.bincount(drawn, minlength=count)[numbers]
         if weighted is not None:
-            values[i] = weighted(np.bincount(rows, minlength=count).astype(np.float64))
+            values[i] = weighted(draws.astype(np.float64))
         else:
+            rows = drawn if clusters is None else np.repeat(np.arange(len(gold)), draws)
             values[i] = [compute(column[rows], gold[rows]) for column in predictions]  # None becomes NaN
     return values
 

@@ -37,6 +37,9 @@ HOW = (
 )
 HOW_BY_DOMAIN = f"of the mean over domains, {HOW}; examples are drawn within each domain"
 
+BY_GROUP = "; of held-out rows whole groups are drawn, such as all phrases of a sentence"
+"""The end of such a description for comparisons on held-out rows."""
+
 Outcome = Literal["BEATS", "TIES", "LOSES", "INCONCLUSIVE"]
 Array = np.ndarray
 

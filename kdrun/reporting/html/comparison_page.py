@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, duration, join_words, percent, percent_sd, plural
+from kdrun.formatting import NOT_MEASURED, duration, join_words, named_rows, percent, percent_sd, plural
 from kdrun.reporting.html import agreement, pareto, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
@@ -143,7 +143,7 @@ def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
         if chosen_on == record["split"]:
             consequence = ", which is also the split reported: the scores of every arm are optimistic"
         else:
-            consequence = f"; {record['split']} is reported"
+            consequence = f"; {named_rows(record['split'], record.get('rows_text'))} is reported"
         warnings.append(f"Checkpoints were chosen on {chosen_on}{consequence}.")
     warnings += searches.search_notes(record)
     if missing:

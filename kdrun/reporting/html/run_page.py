@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from kdrun.formatting import NOT_MEASURED, count, duration, number, param_count, percent, plural, with_reason
+from kdrun.formatting import (
+    NOT_MEASURED,
+    count,
+    duration,
+    named_rows,
+    number,
+    param_count,
+    percent,
+    plural,
+    with_reason,
+)
 from kdrun.reporting.html import generated_text, pareto, plots, predictions, samples
 from kdrun.reporting.html.blocks import Block, Code, Figure, Figures, Folded, Page, Section, Table, Text, Tile, Tiles
 from kdrun.reporting.html.curves import GAUGES, Curves, Span, read_curves
@@ -118,9 +128,12 @@ def _warnings(run: FinishedRun, scores: dict[str, float | None]) -> list[str]:
 
 def _choice(run: FinishedRun) -> list[Block]:
     """Name the split that chose the checkpoint, unless it is the split reported."""
-    chosen_on, reported = run.checkpoint["split"], run.result["headline"]["split"]
-    if chosen_on is None or chosen_on == reported:
+    headline = run.result["headline"]
+    chosen_on, reported = run.checkpoint["split"], named_rows(headline["split"], headline.get("rows"))
+    if chosen_on == headline["split"]:
         return []
+    if chosen_on is None:
+        return [Text(f"Reported: {reported}.", "small")] if headline.get("rows") else []
     return [Text(f"The checkpoint was chosen on {chosen_on}; {reported} is reported.", "small")]
 
 

@@ -204,6 +204,8 @@ def notes(records: list[Comparison]) -> Iterator[str]:
         reported = "the split" if chosen_on == split else split
         choice = f"chosen on {chosen_on}, {reported} reported" if chosen_on else "the last one, or different choices"
         yield f"Checkpoint of {', '.join(names)}: {choice}."
+    rows = dict.fromkeys((record["split"], text) for record in records if (text := record.get("rows_text")))
+    yield from (f"{split}: {text}." for split, text in rows)
     versions = dict.fromkeys((record.get("code") or NOT_MEASURED)[:8] for record in records)
     if len(versions) > 1:
         yield f"Computed by different versions of the code: {', '.join(versions)}."

@@ -234,7 +234,9 @@ def _notes(cells: list[Cell], spec: MeansSpec, table: TextTable) -> Iterator[str
 
 
 def _checkpoints(firsts: list[Entry]) -> Iterator[str]:
-    """Name the splits that chose the checkpoints."""
+    """Name the splits that chose the checkpoints, and held-out rows."""
+    rows = dict.fromkeys((e.recorded["split"], text) for e in firsts if (text := e.run["headline"].get("rows")))
+    yield from (f"{split}: {text}." for split, text in rows)
     choices = dict.fromkeys((entry.recorded["checkpoint"], entry.recorded["split"]) for entry in firsts)
     for checkpoint, split in choices:
         if not checkpoint:

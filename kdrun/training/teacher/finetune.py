@@ -273,6 +273,8 @@ def _fine_tune(
     if isinstance(method, DomainTeacherMethod):
         method.save_extra_modules(folder)
     report = {"best": result.best, "best_step": result.best_step, "train_seconds": result.train_seconds}
+    rows = evaluation.config.evaluation
+    report |= {"task": task.name, "held_out": rows.held_out, "held_out_seed": rows.held_out_seed}
     return report | {"rows_read": _rows_read(loader, training_set, evaluation.config.task.domains)}
 
 
