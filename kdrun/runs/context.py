@@ -148,6 +148,7 @@ class TeacherResult:
             of all; empty in a dry run, and without splits that a recorded teacher does not cover.
         scores: scores of these outputs, of a split without outputs None per metric; None in a dry run.
         modules: modules besides the model that methods use, by role.
+        agreement: the student's agreement with it on the splits with outputs, at the end of a run.
         rows_read: number of distinct rows of its fine-tuning, by domain or as `all`; None if an older cache entry
             does not record it, or for a recorded teacher.
         transferability: weight of each student row, [rows]; None without a meta-teacher.
@@ -156,6 +157,7 @@ class TeacherResult:
     bundle: ModelBundle | None
     outputs: Mapping[str, Outputs] = field(default_factory=dict)
     scores: Scores | None = None
+    agreement: Scores = field(default_factory=dict)
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
     rows_read: Mapping[str, int] | None = field(default_factory=lambda: {"all": 0})
     transferability: np.ndarray | None = None

@@ -39,8 +39,11 @@ from kdrun.storage.run_result import (
     headline_score,
     read_result,
 )
+from kdrun.tasks.agreement import AGREEMENT, TEACHER_KL
 from kdrun.tasks.metrics import mean_over_domains
 
+AGREEMENTS = (AGREEMENT, TEACHER_KL)
+"""Measures of agreement that are averaged over domains."""
 M = TypeVar("M", ModelResult, TeacherModelResult)
 Runner = Callable[[RunConfig, Console, Sequence[str], str], RunResult | None]
 """Function that runs a part of a run: config, console, overrides, `run_id` of the whole run."""
@@ -138,6 +141,9 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
     score, teacher_score = headline_score(headline, student), headline_score(headline, teacher)
     note = "of each domain's own" if first["checkpoint"]["split"] else None
     reasons = {key: text for part in parts for key, text in part["reasons"].items()}
+    agreement = [part.get("agreement") for part in parts]
+    if "agreement" in first:
+        first = {**first, "agreement": _mean_scores([part for part in agreement if part], AGREEMENTS)}
     return {
         **first,
         "student": student,

@@ -90,6 +90,8 @@ def build_result(
         "reasons": {},
     }
     result["reasons"] = _reasons(result, run)
+    if teacher is not None and teacher.agreement:
+        result["agreement"] = teacher.agreement
     return result
 
 

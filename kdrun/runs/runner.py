@@ -217,7 +217,7 @@ def _execute(run: PreparedRun) -> RunResult | None:
     tables, bundle = run.dev_tokens("student"), run.roles["student"]
     outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
     extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
-    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher), extras)
+    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher, outputs), extras)
     weights = state_tensors.complete_tensors(bundle.model)
     scores = run.evaluator.score(outputs) | extra_scores
     summary.print_notes(run, "student", outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
 from kdrun.storage.json_reader import read_object
 from kdrun.storage.run_result import GeneratedTextResult, RunResult, Scores, headline_score
+from kdrun.tasks.agreement import AGREEMENT, TEACHER_KL, TEACHER_PEARSON
 from kdrun.tasks.base import Outputs
 from kdrun.training.teacher.quality import beats_baseline
 from kdrun.version import __version__
@@ -179,6 +180,8 @@ def print_summary(run: PreparedRun, result: RunResult, samples: list[dict[str, A
     if extra:
         rows = score_rows(teacher, {split: scores[split] for split in extra}, result["guess"])
         console.table("extra evaluation: nothing was trained on or chosen by these rows", columns, rows)
+    for line in agreement_lines(result):
+        console.print(line)
     console.print(_checkpoint_line(result))
     if _is_near_baseline(result):
         console.warning(f"the student scores like the majority baseline: {_remedy(run)}")
@@ -189,6 +192,18 @@ def print_summary(run: PreparedRun, result: RunResult, samples: list[dict[str, A
     if result["generated"] is not None:
         _print_generated(run, result["generated"])
     console.key_values("next", _next_steps(run, result["generated"]))
+
+
+def agreement_lines(result: RunResult) -> Iterator[str]:
+    """The student's agreement with its teacher, one line per split."""
+    for split, values in result.get("agreement", {}).items():
+        rows = plural(result["data"]["rows"][split], "row")
+        if AGREEMENT in values:
+            divergence = values.get(TEACHER_KL)
+            ending = "" if divergence is None else f", KL from the teacher {number(divergence)} nats"
+            yield f"the teacher's answer on {percent(values[AGREEMENT])} of {split} ({rows}){ending}"
+        else:
+            yield f"correlation with the teacher's scores on {split} ({rows}): {number(values[TEACHER_PEARSON])}"
 
 
 def _checkpoint_line(result: RunResult) -> str:

@@ -24,7 +24,7 @@ from kdrun.storage.run_result import Scores
 from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training.progress import ProgressCallback
-from kdrun.training.teacher import answers, embeddings, finetune, quality
+from kdrun.training.teacher import answers, embeddings, finetune, logits, quality
 
 
 def prepare_teacher(run: PreparedRun) -> TeacherResult:
@@ -98,30 +98,46 @@ def _recorded_scores(
     return outputs, {split: (scores | unknown)[split] for split in splits}
 
 
-def score_held_out(run: PreparedRun, teacher: TeacherResult | None) -> TeacherResult | None:
+def score_held_out(
+    run: PreparedRun, teacher: TeacherResult | None, student: Mapping[str, Outputs] | None = None
+) -> TeacherResult | None:
     """The teacher's result with the splits that are not evaluated during training, for the end of a run.
 
     Args:
         run: the run after the student's training.
         teacher: the teacher's result; None without a teacher.
+        student: the student's outputs on the dev splits, for its agreement with the teacher; None without a student.
     """
     task = run.config.task
     splits = [split for split in task.dev_splits if split not in task.eval_splits_during_training]
-    if teacher is None or teacher.scores is None or not splits:
+    if teacher is None or teacher.scores is None:
         return teacher
     if run.recorded is not None:
         outputs, scores = _recorded_scores(run, run.recorded, splits)
     else:
-        outputs = build.teacher_evaluation(run).outputs(run.roles["teacher"], splits)
+        outputs = _outputs(run, splits)
         scores = run.evaluator.score(outputs)
     summary.print_notes(run, "teacher", outputs)
     outputs, scores = {**teacher.outputs, **outputs}, teacher.scores | scores
     in_order = [split for split in task.dev_splits if split in outputs]
+    agree = run.evaluator.task_type.agreement
     return replace(
         teacher,
         outputs={split: outputs[split] for split in in_order},
         scores={split: scores[split] for split in task.dev_splits},
+        agreement={split: agree(student[split], outputs[split]) for split in in_order} if student is not None else {},
     )
+
+
+def _outputs(run: PreparedRun, splits: Sequence[str]) -> dict[str, Outputs]:
+    """The teacher's outputs on dev splits; those on held-out rows, which are many, are kept in the cache."""
+    bundle, evaluation = run.roles["teacher"], build.teacher_evaluation(run)
+    is_cached = not run.evaluator.task_type.generates_text
+    cached = [split for split in splits if is_cached and split == run.config.task.held_out_split]
+    outputs = evaluation.outputs(bundle, [split for split in splits if split not in cached])
+    for split in cached:
+        outputs[split] = np.asarray(logits.cached_logits(bundle, run.tokens("teacher")[split], evaluation))
+    return outputs
 
 
 def _with_placeholders(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:

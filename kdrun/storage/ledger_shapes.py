@@ -9,7 +9,13 @@ from typing import Any
 from kdrun.storage.cost_card import STUDENT_COST
 from kdrun.storage.json_reader import Rule, Shape, is_finite
 from kdrun.storage.processes import MAX_PID
-from kdrun.storage.run_result import CHECKPOINT_SHAPE, HEADLINE_SHAPE, MODEL_SHAPE, PROVENANCE_SHAPE
+from kdrun.storage.run_result import (
+    CHECKPOINT_SHAPE,
+    HEADLINE_SHAPE,
+    MODEL_SHAPE,
+    PROVENANCE_SHAPE,
+    SCORES_SHAPE,
+)
 
 LAST_TIME = 2.5e11
 """End of the times that every platform can format: the year 9892."""
@@ -64,6 +70,7 @@ FINISHED: dict[str, Shape] = {
     "steps?": ({"*": int}, None),
     "checkpoint?": (CHECKPOINT_SHAPE, None),
     "provenance?": (PROVENANCE_SHAPE, None),
+    "agreement?": SCORES_SHAPE,
     "cost?": (STUDENT_COST, None),
     "path_names?": {"*": str},
 }

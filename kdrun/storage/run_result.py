@@ -167,6 +167,7 @@ class RunResult(TypedDict):
     generated: GeneratedTextResult | None  # text exported for other runs
     provenance: Provenance
     reasons: dict[str, str]  # dotted key → why its value is null
+    agreement: NotRequired[Scores]  # split → agreement with the teacher, teacher_kl, or teacher_pearson; if it has one
     extra: NotRequired[dict[str, ExtraSplitResult]]  # splits of evaluation.extra, if any
     cost: NotRequired[CostCard]  # costs of teacher and student; only with cost_card=true
     domains: NotRequired[dict[str, DomainResult]]  # only in a run with a student per domain
@@ -185,6 +186,7 @@ class LedgerResult(TypedDict):
     steps: dict[str, int]
     checkpoint: CheckpointResult
     provenance: Provenance
+    agreement: NotRequired[Scores]  # split → agreement with the teacher; missing without one
     cost: NotRequired[StudentCost]  # figures of the student's cost; only with cost_card=true
 
 
@@ -207,7 +209,7 @@ RESULT_SHAPE: dict[str, Shape] = {
     "headline": HEADLINE_SHAPE,
     "student": SIZED_MODEL_SHAPE,
     "teacher": (MODEL_SHAPE, None),
-    "guess?": (SCORES_SHAPE, None),
+    **dict.fromkeys(("guess?", "agreement?"), (SCORES_SHAPE, None)),
     "data": {
         "name": str,
         "synthetic": bool,
@@ -285,6 +287,8 @@ def ledger_result(result: RunResult) -> LedgerResult:
         "checkpoint": result["checkpoint"],
         "provenance": result["provenance"],
     }
+    if "agreement" in result:
+        content["agreement"] = result["agreement"]
     cost = student_cost(result["cost"]) if "cost" in result else None
     if cost is not None:
         content["cost"] = cost

@@ -77,6 +77,15 @@ class TaskType(ABC):
         """The metrics of the best constant prediction."""
 
     @abstractmethod
+    def agreement(self, student: Outputs, teacher: Outputs) -> dict[str, float | None]:
+        """Measures of how far a student answers like its teacher (`kdrun.tasks.agreement`), on rows of any labels.
+
+        Args:
+            student: outputs on some rows.
+            teacher: outputs on the same rows.
+        """
+
+    @abstractmethod
     def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
         """The answers of a model's outputs: `prediction` and related values.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdrun import losses, registry
-from kdrun.tasks import metrics
+from kdrun.tasks import agreement, metrics
 from kdrun.tasks.answers import Answers, by_name, columns_by_name
 from kdrun.tasks.base import Outputs, TaskType, softmax
 
@@ -59,6 +59,12 @@ class ClassificationTask(TaskType):
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """The metrics of the most frequent class, or of the mean score."""
         return metrics.majority_baseline(self.task, labels, domains)
+
+    def agreement(self, student: Outputs, teacher: Outputs) -> dict[str, float | None]:
+        """The share of equal classes and the KL divergence, or the correlation of the scores."""
+        if self.task.is_regression:
+            return agreement.of_scores(student[:, 0], teacher[:, 0])
+        return agreement.of_classes(student, teacher)
 
     def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
         """`prediction`, and for classes their probabilities."""

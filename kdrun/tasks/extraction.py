@@ -11,6 +11,7 @@ import numpy as np
 from kdrun import losses, registry
 from kdrun.config.validation import extraction
 from kdrun.data import entities
+from kdrun.tasks import agreement
 from kdrun.tasks.answers import Answers, by_name
 from kdrun.tasks.base import Outputs, TaskType, softmax
 
@@ -82,6 +83,10 @@ class ExtractionTask(TaskType):
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """Zero: a constant answer finds entities only by chance."""
         return dict.fromkeys(self.task.metrics, 0.0)
+
+    def agreement(self, student: Outputs, teacher: Outputs) -> dict[str, float | None]:
+        """The share of equal answers."""
+        return agreement.of_texts([answer.text for answer in student], [answer.text for answer in teacher])
 
     def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
         """`prediction` in the spelling of the sentence, `written` as decoded, and `cut` for an unfinished answer."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdrun import registry
 from kdrun.config.optim import MULTI_LABEL_LOSSES
-from kdrun.tasks import label_losses, metrics
+from kdrun.tasks import agreement, label_losses, metrics
 from kdrun.tasks.answers import Answers, by_name, columns_by_name
 from kdrun.tasks.base import Outputs, TaskType
 
@@ -58,6 +58,10 @@ class MultiLabelTask(TaskType):
     def majority_baseline(self, labels: np.ndarray, domains: np.ndarray | None) -> dict[str, float | None]:
         """The metrics of the best constant label set."""
         return metrics.label_set_baseline(self.task.metrics, labels)
+
+    def agreement(self, student: Outputs, teacher: Outputs) -> dict[str, float | None]:
+        """The share of equal label sets, and the KL divergence per label."""
+        return agreement.of_label_sets(student, teacher)
 
     def answers(self, outputs: Outputs, texts: Sequence[str]) -> Answers:
         """`prediction`, the names of the classes, and the probability of each class, which do not sum to 1."""

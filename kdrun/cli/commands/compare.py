@@ -64,6 +64,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.experiments.compare import display, plan, tuning
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
     from kdrun.experiments.compare.claims import exit_code, plan_claims
+    from kdrun.experiments.compare.metric import check_metric
     from kdrun.experiments.compare.record import build_record
     from kdrun.experiments.compare.save import save_comparison
     from kdrun.progress import track
@@ -76,6 +77,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
             raise ConfigError(problems)
         arms = plan.plan_arms(list(dict.fromkeys([*settings.baselines, *settings.method])), overrides)
         plan_claims(settings, arms)  # reports all problems of claims=
+        check_metric(settings, arms)
         config = arms[0].config(1)
         if settings.tune:
             tuning.check_tuning(arms, config, settings.tune)

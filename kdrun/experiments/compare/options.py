@@ -16,6 +16,11 @@ class CompareOptions:
     seeds: int = setting(3, "runs per method: seeds 1 … N", gt=0)
     tune: int = setting(0, "tuning trials per method over its shipped space, before the seeds run; 0 for none", ge=0)
     margin: float = setting(0.01, "differences within ± this count as a tie, in units of the metric", ge=0)
+    metric: str | None = setting(
+        None,
+        "metric of the comparison: one of task.metrics, or agreement, the share of rows on which a student gives the "
+        "teacher's answer; null is the task's headline",
+    )
     claims: str | None = setting(
         None,
         "claims to decide, each that one arm beats another: 'claims=[mate_kd>kd,mate_kd>finetune]', in quotes because "

@@ -9,11 +9,10 @@ import numpy as np
 
 from kdrun.config.domains import DomainSettings
 from kdrun.config.identity import config_hash
-from kdrun.errors import DataError
 from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arms import Arm
 from kdrun.experiments.compare.claims import claim_record, plan_claims
-from kdrun.experiments.compare.predictions import read_predictions
+from kdrun.experiments.compare.metric import read_runs
 from kdrun.experiments.compare.verdicts import Scores, judge_pairs
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.hashing import digest
@@ -42,7 +41,8 @@ def build_record(
         command: command line of the comparison.
     """
     task = config.task
-    split, metric = task.report_split, task.headline
+    split, metric = task.report_split, settings.metric or task.headline
+    resampled = _resampled_scores(arms, task, split, metric)  # first: adds scores of agreement to the results
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
     choosing_splits = {result["checkpoint"]["split"] for result in results}
     arm_teachers = {arm.name: teachers.teacher_of_arm(arm, split, metric) for arm in arms}
@@ -52,10 +52,12 @@ def build_record(
     claims = plan_claims(settings, arms)
     if settings.claims is not None:
         identity.append([[claim.a, claim.b] for claim in claims])
+    if metric != task.headline:
+        identity.append(metric)
     values = {
         (arm.name, seed): _headline_value(arm.results[seed], split, metric) for arm in arms for seed in arm.results
     }
-    scores = Scores(values, _resampled_scores(arms, task, split, metric))
+    scores = Scores(values, resampled)
     how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
     if task.held_out_split is not None:
         how += significance.BY_GROUP
@@ -161,19 +163,9 @@ def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str
     Returns:
         (arm, seed) → values, [resamples].
     """
-    keys, predicted, first = [], [], None
-    for arm in arms:
-        for seed, folder in arm.folders.items():
-            predictions = read_predictions(folder, task, split, metric)
-            first = first or predictions
-            if not np.array_equal(first.gold, predictions.gold):
-                raise DataError(
-                    f"{folder}/predictions.jsonl has different rows, or another order, than the predictions of the "
-                    "other runs"
-                )
-            keys.append((arm.name, seed))
-            predicted.append(predictions.predicted)
-    if first is None:
+    runs = read_runs(arms, task, split, metric)
+    if runs is None:
         return {}
-    values = resampling.resample(metric, first.gold, np.stack(predicted), domains=first.domains, clusters=first.groups)
+    keys, rows = runs
+    values = resampling.resample(metric, rows.gold, rows.predicted, domains=rows.domains, clusters=rows.groups)
     return {key: values[:, i] for i, key in enumerate(keys)}

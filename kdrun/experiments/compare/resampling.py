@@ -37,7 +37,8 @@ def resample(
     then drawn within each domain, since the number of rows per domain is part of a test set's design.
 
     Args:
-        metric: a registered one; one without an entry in the tables of this module is computed on each resample.
+        metric: a registered one, or `agreement`, for which `gold` is 1 and a prediction is 1 where it agrees; one
+            without an entry in the tables of this module is computed on each resample.
         gold: class indices, scores or texts, [rows], or label sets, [rows, classes].
         predictions: same type as `gold`, [columns, rows, …]; probabilities, [columns, rows, classes], for a metric that
             needs them.
@@ -88,7 +89,7 @@ def _resample_domain(
     weighted = _weighted(metric, gold, predictions)
     numbers = np.arange(len(gold)) if clusters is None else np.unique(clusters, return_inverse=True)[1].reshape(-1)
     count = int(numbers.max()) + 1
-    compute, values = registry.get("metric", metric).target, np.empty((resamples, len(predictions)))
+    values = np.empty((resamples, len(predictions)))
     for i in range(resamples):
         drawn = stream.integers(count, size=count)
         draws = np.bincount(drawn, minlength=count)[numbers]
@@ -96,6 +97,7 @@ def _resample_domain(
             values[i] = weighted(draws.astype(np.float64))
         else:
             rows = drawn if clusters is None else np.repeat(np.arange(len(gold)), draws)
+            compute = registry.get("metric", metric).target
             values[i] = [compute(column[rows], gold[rows]) for column in predictions]  # None becomes NaN
     return values
 
@@ -262,6 +264,7 @@ def _correlation(sums: Array) -> Array:
 
 SUFFICIENT_STATISTICS: dict[str, tuple[Features, Finish]] = {
     "accuracy": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
+    "agreement": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
     "exact_match": (_equal_sets, lambda sums: sums[:, 0] / sums[:, 1]),
     "f1": (_confusion, _f1),
     "pearson": (_moments, _correlation),

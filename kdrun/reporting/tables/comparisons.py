@@ -13,7 +13,7 @@ from kdrun.reporting.tables.render import TextTable, csv_percent
 Comparison = dict[str, Any]
 SHARED = ["task", "metric", "student", "settings", "seeds", "teacher", "majority baseline"]
 """Columns that all rows of a comparison share."""
-COMPARISON_OPTIONS = ("baselines", "seeds", "margin", "claims", "until", "max_seeds", "tune")
+COMPARISON_OPTIONS = ("baselines", "seeds", "margin", "metric", "claims", "until", "max_seeds", "tune")
 """Options of `kdrun compare` that are not settings of its runs."""
 
 

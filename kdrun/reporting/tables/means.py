@@ -78,7 +78,7 @@ def make_table(runs: list[dict[str, Any]], spec: MeansSpec) -> TextTable:
 
 def _check_measured(finished: list[FinishedRecord], spec: MeansSpec) -> None:
     splits = sorted({split for run in finished for split in run["student"]["metrics"]})
-    metrics = sorted({m for run in finished for values in run["student"]["metrics"].values() for m in values})
+    metrics = sorted({metric for run in finished for split in splits for metric in student_scores(run, split)})
     requests = (("metric", spec.metric, metrics), ("split", spec.split, splits))
     problems = [
         f"{key}={value}: no run has it{did_you_mean(value, choices)} (recorded: {', '.join(choices)})"
@@ -100,7 +100,7 @@ def cell_score(cell: Cell) -> Score:
     percentages = [100 * value for value in values.values() if value is not None]
     if missing:
         recorded = cell.entries[0].recorded
-        is_measured = recorded["metric"] in cell.entries[0].run["student"]["metrics"].get(recorded["split"] or "", {})
+        is_measured = recorded["metric"] in student_scores(cell.entries[0].run, recorded["split"] or "")
         problem = f"is undefined for seed {', '.join(missing)}" if is_measured else "was not measured"
         return Score(None, None, len(percentages), f"{recorded['metric']} on {recorded['split']} {problem}")
     return Score(
@@ -110,9 +110,17 @@ def cell_score(cell: Cell) -> Score:
 
 def run_score(entry: Entry, role: str = "student") -> float | None:
     """Return a role's score in a run, from -1 to 1; None if it has none."""
-    model = entry.run["teacher"] if role == "teacher" else entry.run["student"]
-    metrics = model["metrics"] if model else {}
-    return metrics.get(entry.recorded["split"] or "", {}).get(entry.recorded["metric"] or "")
+    split, metric, teacher = entry.recorded["split"] or "", entry.recorded["metric"] or "", entry.run["teacher"]
+    if role == "teacher":
+        return teacher["metrics"].get(split, {}).get(metric) if teacher else None
+    return student_scores(entry.run, split).get(metric)
+
+
+def student_scores(run: FinishedRecord, split: str) -> dict[str, float | None]:
+    """Return the student's scores on a split by metric, and its agreement with the teacher but for divergences."""
+    agreement = (run.get("agreement") or {}).get(split, {})
+    shares = {name: value for name, value in agreement.items() if name != "teacher_kl"}
+    return {**run["student"]["metrics"].get(split, {}), **shares}
 
 
 def _lay_out(cells: list[Cell], spec: MeansSpec) -> TextTable:
