@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.config.overrides import key_of
 from kdrun.config.schema import RunConfig
+from kdrun.config.task import POOLED
 from kdrun.console import Console
 from kdrun.errors import ConfigError, DataError, Problem
 from kdrun.experiments.compare import run_times
@@ -66,13 +67,14 @@ def check_tuning(arms: Sequence[Arm], config: RunConfig, trials: int) -> None:
     problems: list[Problem | str] = []
     task = config.task
     chosen_by, reported = task.dev_splits[0], task.report_split
-    if chosen_by == reported:
+    if chosen_by == reported or (reported == POOLED and chosen_by == task.task_report_split):
         problems.append(
             Problem(
                 "tune",
                 str(trials),
                 f"tune={trials}: the trials choose by {chosen_by}, and the same rows are reported, so the best of "
-                f"{trials} would look too good; report other labeled rows, such as data.test=FILE, or set tune=0",
+                f"{trials} would look too good; report other labeled rows, with evaluation.held_out=2500 and "
+                "evaluation.report=held_out, or data.test=FILE, or set tune=0",
             )
         )
     for arm in arms:
