@@ -12,6 +12,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True)
+class StepPosition:
+    """Position of a micro-batch among those of its role in a phase.
+
+    Attributes:
+        step: optimizer step of the role, from 0.
+        index: number of the micro-batch in this step, from 0.
+        num_steps: steps of the role in the phase.
+        load: loads the micro-batch of another step and index of the same role. A step with fewer micro-batches starts
+            over with its first.
+    """
+
+    step: int
+    index: int
+    num_steps: int
+    load: Callable[[int, int], Batch]
+
+
 @dataclass
 class Batch:
     """Examples on the device of the models.
@@ -31,6 +49,7 @@ class Batch:
         extras: further values per example by name, [batch, …] each: numbers in float32, indices in int64.
         tokenization: role → first role with the same tokens. A role without an entry shares its tokens with none.
         teacher_states: reads the teacher's cached `hidden_states` and `attentions` on this text, if there are any.
+        position: place of the micro-batch in the training; None outside of a training step.
     """
 
     ids: Tensor
@@ -43,6 +62,7 @@ class Batch:
     extras: dict[str, Tensor] = field(default_factory=dict)
     tokenization: Mapping[str, str] = field(default_factory=dict)
     teacher_states: Callable[[], Any] | None = None
+    position: StepPosition | None = None
 
 
 class TeacherStates(Protocol):

@@ -25,7 +25,7 @@ from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.phases import Phase, Turn
 from kdrun.methods.shared.alternating import WARM_START, alternating_optimizers, alternating_phases
 from kdrun.methods.shared.dfkd_t3_settings import DFKDT3Config, Gradient, Mode, Specificity, excluded_settings
-from kdrun.methods.shared.pseudo_text import PseudoTextMethod
+from kdrun.methods.shared.pseudo_text import LabeledText, PseudoTextMethod
 from kdrun.registry import register
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class DFKDT3(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts per row.
         teacher: one forward pass per row and step on x′; its logits on x are cached.
+            With `reuse` N the passes of teacher and generator in student steps are up to N times fewer.
         generator: one forward pass per row (`decode`: one decoder step per token); and generator_steps_per_cycle steps
             per student_steps_per_cycle steps of the student, each a forward and a backward pass through generator,
             teacher and student (score function: forward only through teacher and student), and a forward pass of G₀.
@@ -125,7 +126,7 @@ class DFKDT3(PseudoTextMethod):
     @classmethod
     def config_problems(cls, config: DFKDT3Config, task: TaskConfig) -> list[str]:
         """Pairs with `decode`, length limits that exclude each other, and settings that others exclude."""
-        problems = excluded_settings(config)
+        problems = [*super().config_problems(config, task), *excluded_settings(config)]
         if config.mode is Mode.decode and len(task.text) > 1:
             problems.append(f"method.mode=decode writes single texts, and task={task.name} has pairs; use infill")
         if config.mode is Mode.decode and config.min_tokens > config.max_tokens:
@@ -158,7 +159,7 @@ class DFKDT3(PseudoTextMethod):
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """Summed loss of one micro-batch."""
         if turn.role == "student":
-            return self.student_step(batch, 0.0, self.config.soft_weight, self.config.pseudo_weight)
+            return self.student_step(batch, turn, 0.0, self.config.soft_weight, self.config.pseudo_weight)
         return self._generator_step(batch)
 
     def generate_text(self, batch: Batch) -> GeneratedText:
@@ -185,25 +186,32 @@ class DFKDT3(PseudoTextMethod):
         """Description of the collapse of the generator, whose best weights are then restored."""
         return self._guard.check() if role == "generator" else ""
 
-    def student_metrics(self, batch: Batch, generated: GeneratedText, teacher_logits: Tensor) -> dict[str, Tensor]:
+    def student_metrics(self, text: LabeledText) -> dict[str, Tensor]:
         """Teacher's classes on x′, agreement with the target classes, and diversity of tokens.
 
-        `distinct_tokens` and `empty` are shares of a batch. The collapse statistics are updated here too.
+        `distinct_tokens` and `empty` are shares of a batch.
         """
-        assert batch.teacher_logits is not None
+        generated, logits = text.generated, text.teacher_logits
         assert generated.target_class is not None
-        predicted = self.class_view.class_logits(teacher_logits).argmax(dim=-1)
-        source = self.class_view.class_logits(batch.teacher_logits).argmax(dim=-1)
-        self._guard.monitor.update(generated.target_class, predicted, source, generated.ids, generated.generated_mask)
+        predicted = self.class_view.class_logits(logits).argmax(dim=-1)
         tokens = generated.ids[generated.generated_mask]
         shares = {f"called_{label}": (predicted == i).sum() for i, label in enumerate(self.context.task.classes)}
         return {
-            **super().student_metrics(batch, generated, teacher_logits),
+            **super().student_metrics(text),
             "agreement": (predicted == generated.target_class).sum(),
             **shares,
-            "distinct_tokens": teacher_logits.new_tensor(len(batch.ids) * len(tokens.unique()) / max(1, len(tokens))),
+            "distinct_tokens": logits.new_tensor(text.num_rows * len(tokens.unique()) / max(1, len(tokens))),
             "empty": (generated.generated_mask.sum(dim=1) == 0).sum(),
         }
+
+    def on_new_text(self, text: LabeledText) -> None:
+        """Update the collapse statistics."""
+        generated = text.generated
+        assert generated.target_class is not None
+        predicted, source = (
+            self.class_view.class_logits(logits).argmax(dim=-1) for logits in (text.teacher_logits, text.source_logits)
+        )
+        self._guard.monitor.update(generated.target_class, predicted, source, generated.ids, generated.generated_mask)
 
     def _generator_step(self, batch: Batch) -> StepOutput:
         """L_G, summed over the rows; terms of the whole batch count once per row."""

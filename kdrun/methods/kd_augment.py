@@ -13,12 +13,13 @@ from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Turn
+from kdrun.methods.shared.generated_text_settings import GeneratedTextSettings
 from kdrun.methods.shared.pseudo_text import PseudoTextMethod
 from kdrun.registry import register
 
 
 @dataclass
-class KDAugmentConfig:
+class KDAugmentConfig(GeneratedTextSettings):
     """Settings of KD on augmented text."""
 
     name: str = setting("kd_augment", "registered method")
@@ -41,6 +42,7 @@ class KDAugment(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts per row.
         teacher: one forward pass per row and step on x′; its logits on x are cached.
+            With `reuse` N the passes of teacher and generator are up to N times fewer.
         generator: one forward pass per row, its head at masked tokens only.
     """
 
@@ -52,9 +54,10 @@ class KDAugment(PseudoTextMethod):
         inputs=("student", "teacher", "generator"),
         multi_label=True,
     )
+    trains_generator = False
     config: KDAugmentConfig
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """Summed loss of one micro-batch."""
         c = self.config
-        return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)
+        return self.student_step(batch, turn, c.hard_weight, c.soft_weight, c.pseudo_weight)

@@ -14,13 +14,13 @@ from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, Turn
-from kdrun.methods.shared.alternating import AlternatingSettings, alternating_optimizers, alternating_phases
+from kdrun.methods.shared.alternating import AdversarialTextSettings, alternating_optimizers, alternating_phases
 from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
 
 
 @dataclass
-class MateKDConfig(AlternatingSettings):
+class MateKDConfig(AdversarialTextSettings):
     """Settings of MATE-KD."""
 
     name: str = setting("mate_kd", "registered method")
@@ -29,6 +29,7 @@ class MateKDConfig(AlternatingSettings):
     soft_weight: float = setting(1 / 3, "weight of the divergence on the training text", ge=0)
     pseudo_weight: float = setting(1 / 3, "weight of the divergence on the adversarial text", ge=0)
     divergence: Divergence = setting(Divergence.ce, "divergence that the generator maximizes")
+    mlm_weight: float = setting(0.0, "β: weight of the generator's language-modeling loss on the text it masks", ge=0)
 
 
 @register("method", "mate_kd", config=MateKDConfig)
@@ -45,6 +46,10 @@ class MateKD(PseudoTextMethod):
     Differences:
         divergence: the paper writes KL; the authors' code maximizes soft cross-entropy, which for the generator also
             raises the teacher's entropy on x′. `ce` is the code's.
+        mlm_weight: [ours] adds β · L_MLM of `zskd` to the generator's loss; the paper's form has none.
+        candidates: [ours] the student learns the hardest of several texts per row; the paper's form generates one.
+        reuse: [ours] a text and the teacher's answer serve several student steps of a turn; in the paper's form one.
+        min_confidence: [ours] the student ignores texts that the teacher is unsure of; in the paper's form none.
         schedule_over: the authors' code plans both schedules for all batches but advances each in its own turns only,
             so that at 10 to 100 steps the student ends at 9 % of its peak learning rate and the generator at 91 %
             (`all_batches`); here each decays over its own steps.
@@ -63,6 +68,8 @@ class MateKD(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts per row.
         teacher: one forward pass per row and step on x′; its logits on x are cached.
+            With `reuse` N the passes of teacher and generator in student steps are up to N times fewer. With `candidates` K
+            they are K times as many, and the student has K forward passes more.
         generator: one forward pass per row, its head at masked tokens only; and generator_steps_per_cycle steps to
             student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
             student.
@@ -92,6 +99,11 @@ class MateKD(PseudoTextMethod):
         """Summed loss of one micro-batch: −D for the generator, L for the student."""
         c = self.config
         if turn.role == "student":
-            return self.student_step(batch, c.hard_weight, c.soft_weight, c.pseudo_weight)
-        divergence = self.adversarial_divergence(batch, c.divergence)[0].sum()
-        return StepOutput(-divergence, len(batch.ids), {"divergence": divergence.detach()})
+            return self.student_step(batch, turn, c.hard_weight, c.soft_weight, c.pseudo_weight)
+        per_example, logits, mask = self.adversarial_divergence(batch, c.divergence)
+        divergence = per_example.sum()
+        loss, terms = -divergence, {"divergence": divergence.detach()}
+        if c.mlm_weight:
+            mlm_loss = self.mlm_loss(batch, logits, mask)
+            loss, terms = loss + c.mlm_weight * mlm_loss, terms | {"mlm": mlm_loss.detach()}
+        return StepOutput(loss, len(batch.ids), terms)

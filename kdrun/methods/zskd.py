@@ -8,7 +8,6 @@ where it gives no details, MATE-KD, the authors' later work.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig, OptimizerConfig
@@ -16,22 +15,20 @@ from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.config.validation.unused import unused_settings
 from kdrun.data.batch import Batch
-from kdrun.lazy import lazy_module
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, Turn
-from kdrun.methods.shared.alternating import WARM_START, AlternatingSettings, alternating_optimizers, alternating_phases
+from kdrun.methods.shared.alternating import (
+    WARM_START,
+    AdversarialTextSettings,
+    alternating_optimizers,
+    alternating_phases,
+)
 from kdrun.methods.shared.pseudo_text import Divergence, PseudoTextMethod
 from kdrun.registry import register
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import functional as F
-else:
-    F = lazy_module("torch.nn.functional")
-
 
 @dataclass
-class ZSKDConfig(AlternatingSettings):
+class ZSKDConfig(AdversarialTextSettings):
     """Settings of ZSKD."""
 
     name: str = setting("zskd", "registered method")
@@ -62,11 +59,14 @@ class ZSKD(PseudoTextMethod):
             here it is the loss that the generator was pretrained with, with weight 1.
         generator_steps_per_cycle: turns, mask rate and the generator's learning rate were not found; they are
             MATE-KD's, by the same authors.
+        candidates: [ours] as reuse and min_confidence it is off by default; see mate_kd.
         - special tokens, dropout and passes over the rows are as in mate_kd here, where MATE-KD's code differs.
 
     Cost:
         student: one forward and one backward pass over two texts per row.
         teacher: one forward pass per row and step on x′; its logits on x are cached.
+            With `reuse` N the passes of teacher and generator in student steps are up to N times fewer. With `candidates` K
+            they are K times as many, and the student has K forward passes more.
         generator: one forward pass per row, its head at masked tokens only; and generator_steps_per_cycle steps to
             student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
             student.
@@ -86,10 +86,11 @@ class ZSKD(PseudoTextMethod):
 
     @classmethod
     def config_problems(cls, config: ZSKDConfig, task: TaskConfig) -> list[str]:
-        """The learning rate of a warm start that does not take place."""
+        """The learning rate of a warm start that does not take place, and those of `PseudoTextMethod`."""
+        problems = super().config_problems(config, task)
         if config.warm_start_steps:
-            return []
-        return [*unused_settings(config, "method.", ("warm_start_lr",), "with method.warm_start_steps=0")]
+            return problems
+        return [*problems, *unused_settings(config, "method.", ("warm_start_lr",), "with method.warm_start_steps=0")]
 
     @classmethod
     def phases(cls, config: ZSKDConfig, optim: OptimConfig) -> list[Phase]:
@@ -107,25 +108,12 @@ class ZSKD(PseudoTextMethod):
         """Summed loss of one micro-batch."""
         c = self.config
         if turn.role == "student":
-            return self.student_step(batch, 0.0, c.soft_weight, c.pseudo_weight)
+            return self.student_step(batch, turn, 0.0, c.soft_weight, c.pseudo_weight)
         if batch.phase == WARM_START:
             mask, logits = self.mask_and_score(batch)
-            mlm_loss = self._mlm_loss(batch, logits, mask)
+            mlm_loss = self.mlm_loss(batch, logits, mask)
             return StepOutput(mlm_loss, len(batch.ids), {"mlm": mlm_loss.detach()})
         per_example, logits, mask = self.adversarial_divergence(batch, c.divergence)
-        divergence, mlm_loss = per_example.sum(), self._mlm_loss(batch, logits, mask)
+        divergence, mlm_loss = per_example.sum(), self.mlm_loss(batch, logits, mask)
         terms = {"divergence": divergence.detach(), "mlm": mlm_loss.detach()}
         return StepOutput(c.mlm_weight * mlm_loss - divergence, len(batch.ids), terms)
-
-    def _mlm_loss(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
-        """L_MLM: −log p(token), averaged over the masked tokens of a row and summed over the rows.
-
-        Args:
-            batch: rows with their text.
-            logits: of the generator at the masked tokens, [masked, vocabulary].
-            mask: [batch, length].
-        """
-        targets = batch.inputs["generator"]["input_ids"][mask]
-        token_losses = F.cross_entropy(logits, targets, reduction="none")
-        counts = mask.sum(dim=1).clamp(min=1)
-        return (token_losses / counts.repeat_interleave(mask.sum(dim=1))).sum()

@@ -41,6 +41,10 @@ class ClassView:
         """Whether the predicted class differs between two logits of a model, [batch] bool."""
         return self.class_logits(after).argmax(dim=-1) != self.class_logits(before).argmax(dim=-1)
 
+    def confidence(self, logits: Tensor) -> Tensor:
+        """Probability of the predicted class, [batch]."""
+        return self.class_logits(logits).softmax(dim=-1).amax(dim=-1)
+
     def teacher_targets(self, teacher: nn.Module, rows: Rows) -> tuple[Rows, Tensor]:
         """The student's targets on new text.
 
@@ -60,6 +64,10 @@ class MultiLabelClassView(ClassView):
     def flipped(self, before: Tensor, after: Tensor) -> Tensor:
         """Whether any class is decided differently, [batch] bool."""
         return ((after > 0) != (before > 0)).any(dim=-1)
+
+    def confidence(self, logits: Tensor) -> Tensor:
+        """Probability of the least certain decision, [batch]."""
+        return logits.abs().sigmoid().amin(dim=-1)
 
 
 class FirstTokenClassView(ClassView):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
 from kdrun.training.callbacks import format_losses
 from kdrun.training.context import TrainerContext
+from kdrun.training.micro_batches import MicroBatches
 from kdrun.training.optim import gradient_norm
 from kdrun.training.running_means import RunningMeans
 from kdrun.training.step_checks import (
@@ -73,7 +74,10 @@ class PhaseRunner:
         self.eval_every = self.settings.eval_every or max(self.steps_per_epoch, default_interval)
         self.step, self.evaluation_due, self.steps_by_role = 0, False, dict.fromkeys(self.planned, 0)
         self.stale_evaluations, self._step_started = 0, 0.0
-        self.groups: dict[str, Iterator[list[tuple[int, np.ndarray]]]] = {}
+        self.micro_batches = {
+            role: MicroBatches(context.loader, phase, role, self.settings.seed, count)
+            for role, count in self.planned.items()
+        }
         self.optimizers: dict[str, Any] = {}
         self.active: str | None = None
         self.running_means = {role: RunningMeans() for role in self.planned}
@@ -116,10 +120,8 @@ class PhaseRunner:
         turn = turn_at(self.phase.turns, self.step)
         if not self._is_stopped(turn.role):
             self._activate(turn.role)
-            if turn.role not in self.groups:
-                self.groups[turn.role] = self._accumulation_groups(turn.role, self.steps_by_role[turn.role])
             self._step_started = time.perf_counter()
-            self._take_step(turn, next(self.groups[turn.role]))
+            self._take_step(turn, self.micro_batches[turn.role].of_step(self.steps_by_role[turn.role]))
             self.running_means[turn.role].seconds += time.perf_counter() - self._step_started
         self.step += 1
         num_taken, is_last = self.steps_by_role[turn.role], self.step == self.total
@@ -160,21 +162,6 @@ class PhaseRunner:
             stops.append({"role": role, "phase": self.phase.name, "step": self.step, "why": reason})
             self.context.callback.on_role_stopped(stops[-1])
         return bool(reason)
-
-    def _accumulation_groups(self, role: str, num_taken: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """Yield the micro-batches of each optimizer step that a role has yet to take, numbered through the phase.
-
-        Every role passes over the rows independently of the others, so the batch of the student's k-th step does not
-        depend on the turns of other roles.
-        """
-        accumulate, name = self.phase.gradient_accumulation_steps, self.phase.rng_name(role)
-        epoch, steps_into_epoch = divmod(num_taken, self.steps_per_epoch)
-        while True:
-            order = self.context.loader.epoch_batches(self.phase.batch_size, self.settings.seed, name, epoch)
-            numbered = [(epoch * len(order) + i, rows) for i, rows in enumerate(order)]
-            for start in range(steps_into_epoch * accumulate, len(numbered), accumulate):
-                yield numbered[start : start + accumulate]
-            epoch, steps_into_epoch = epoch + 1, 0
 
     def _activate(self, role: str) -> None:
         """Unfreeze this role's modules; freeze all others and put them in eval mode."""
@@ -223,6 +210,7 @@ class PhaseRunner:
             for (number, rows), counts in share_micro_batches(group, self.is_sharded):
                 rng.seed_dropout(rng.derive(self.settings.seed, "dropout", name, number), device)
                 batch = self.context.loader.load_batch(rows, name, number)
+                batch.position = self.micro_batches[turn.role].position(num_taken, number)
                 batch.progress = num_taken / self.planned[turn.role]
                 with self.context.accelerator.autocast():
                     output = self.context.method.total_loss(batch, turn)

@@ -53,6 +53,7 @@ VALUES: dict[str, Any] = {
     "generator_optim.schedule": "constant",
     "generator_optim.warmup_steps": 2,
     "generator_optim.max_grad_norm": 1e-9,
+    "min_confidence": 0.9,
     "min_tokens": 5,
     "max_tokens": 5,
     "intermediate_fraction": 0.2,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from kdrun.config.fields import setting
 from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn
+from kdrun.methods.shared.generated_text_settings import GeneratedTextSettings
 
 TRAIN, WARM_START = "train", "warm_start"
 """Names of the phases."""
 
 
 @dataclass
-class AlternatingSettings:
+class AlternatingSettings(GeneratedTextSettings):
     """Settings of the cycle; a method's own settings inherit them, with the defaults of MATE-KD."""
 
     mask_rate: float = setting(0.3, "ρ: share of the free tokens that are masked", gt=0, le=1)
@@ -26,6 +27,15 @@ class AlternatingSettings:
     generator_optim: OptimizerConfig = setting(
         OptimizerConfig(lr=5e-7, warmup_ratio=0.0, max_grad_norm=5.0),
         "optimizer of the generator; its steps and batches follow from the student's",
+    )
+
+
+@dataclass
+class AdversarialTextSettings(AlternatingSettings):
+    """Settings of the cycle of methods whose generator fills masked tokens."""
+
+    candidates: int = setting(
+        1, "texts generated per row; the student learns the one on which it disagrees most with the teacher", ge=1
     )
 
 

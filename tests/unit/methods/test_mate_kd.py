@@ -17,8 +17,10 @@ from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.generation import gumbel
 from kdrun.generation.types import SharedVocabulary
-from kdrun.methods.base import MethodContext
+from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.mate_kd import MateKD, MateKDConfig
+from kdrun.methods.phases import Turn
+from kdrun.methods.shared.text_reuse import TextWindow
 from kdrun.training.callbacks import TrainerCallback
 from kdrun.training.trainer import Trainer, TrainerSettings
 
@@ -101,20 +103,26 @@ def generator_loss(roles: dict[str, Any], ids: Tensor, step: int) -> Tensor:
     return -cross_entropy(outputs["student"], outputs["teacher"])
 
 
-def student_loss(roles: dict[str, Any], batch: Batch, step: int) -> Tensor:
-    ids, labels = batch.inputs["student"]["input_ids"], batch.labels
+def student_loss(roles: dict[str, Any], batch: Batch, source: Batch) -> Tensor:
+    """Loss on the rows of a batch and on text generated from those of another."""
+    ids, labels, source_ids = batch.inputs["student"]["input_ids"], batch.labels, source.inputs["student"]["input_ids"]
     assert labels is not None
     with torch.no_grad():
-        mask = mask_of(ids, "train", step)
-        drawn = gumbel.sample_tokens(scores(roles, ids, mask)[mask], rng.stream(SEED, "fill", "train", step))
-        changed = ids.masked_scatter(mask, drawn)
+        mask = mask_of(source_ids, "train", source.step)
+        drawn = gumbel.sample_tokens(
+            scores(roles, source_ids, mask)[mask], rng.stream(SEED, "fill", "train", source.step)
+        )
+        changed = source_ids.masked_scatter(mask, drawn)
         on_text, on_changed = (roles["teacher"](input_ids=text).logits for text in (ids, changed))
     own, own_changed = (roles["student"](input_ids=text).logits for text in (ids, changed))
     hard = nn.functional.cross_entropy(own, labels)
     return (hard + kl(own, on_text) + kl(own_changed, on_changed)) / 3
 
 
-def plain_loop(roles: dict[str, Any], loader: Loader) -> None:
+def plain_loop(roles: dict[str, Any], loader: Loader, texts_per_turn: int) -> None:
+    def batch_of(step: int) -> Batch:
+        return loader.load_batch(np.arange(ROWS).reshape(-1, SIZE)[step % (ROWS // SIZE)], "", step)
+
     configs = {"generator": GENERATOR, "student": STUDENT}
     optimizers, schedules, taken = {}, {}, dict.fromkeys(configs, 0)
     for role, config in configs.items():
@@ -127,12 +135,12 @@ def plain_loop(roles: dict[str, Any], loader: Loader) -> None:
         schedules[role] = get_linear_schedule_with_warmup(optimizers[role], 0, {"generator": 4, "student": 16}[role])
     for step in range(20):
         role = "generator" if step % 5 == 0 else "student"
-        rows = np.arange(ROWS).reshape(-1, SIZE)[taken[role] % (ROWS // SIZE)]
-        batch = loader.load_batch(rows, "", 0)
-        ids = batch.inputs["student"]["input_ids"]
-        loss = (
-            generator_loss(roles, ids, taken[role]) if role == "generator" else student_loss(roles, batch, taken[role])
-        )
+        batch = batch_of(taken[role])
+        if role == "generator":
+            loss = generator_loss(roles, batch.inputs["student"]["input_ids"], taken[role])
+        else:
+            place = taken[role] % 4
+            loss = student_loss(roles, batch, batch_of(taken[role] - place + place % texts_per_turn))
         for optimizer in optimizers.values():
             optimizer.zero_grad()
         loss.backward()
@@ -149,23 +157,45 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, nn.Module]
     return in_double
 
 
-def test_twenty_alternating_steps_end_at_the_weights_of_a_plain_loop(
-    double: Callable[[], dict[str, nn.Module]],
-) -> None:
-    roles, plain = double(), double()
-    loader, start = Loader(roles["teacher"]), [p.clone() for p in roles["generator"].parameters()]
+def train(roles: dict[str, nn.Module], loader: Any, kind: type[MateKD] = MateKD, **settings: Any) -> None:
     vocabulary = SharedVocabulary(MASK, torch.tensor(SPECIAL))
     context = MethodContext(
         roles, TASK, losses.kl_divergence, losses.hard_loss(False), SEED, torch.device("cpu"), vocabulary
     )
-    config = MateKDConfig(generator_steps_per_cycle=1, student_steps_per_cycle=4, generator_optim=GENERATOR)
-    method = MateKD(config, context)
-    settings = TrainerSettings(STUDENT, SEED)
-    phases = method.phases(config, STUDENT)
-    rows: Any = loader
-    Trainer(method, phases, rows, settings, Accelerator(cpu=True), lambda: (None, {}), TrainerCallback()).run()
-    plain_loop(plain, loader)
+    config = MateKDConfig(generator_steps_per_cycle=1, student_steps_per_cycle=4, generator_optim=GENERATOR, **settings)
+    method = kind(config, context)
+    phases, trainer_settings = method.phases(config, STUDENT), TrainerSettings(STUDENT, SEED)
+    Trainer(
+        method, phases, loader, trainer_settings, Accelerator(cpu=True), lambda: (None, {}), TrainerCallback()
+    ).run()
+
+
+@pytest.mark.parametrize(("reuse", "texts_per_turn"), [(1, 4), (3, 2)])
+def test_twenty_alternating_steps_end_at_the_weights_of_a_plain_loop(
+    double: Callable[[], dict[str, nn.Module]], reuse: int, texts_per_turn: int
+) -> None:
+    roles, plain = double(), double()
+    loader, start = Loader(roles["teacher"]), [p.clone() for p in roles["generator"].parameters()]
+    train(roles, loader, reuse=reuse)
+    plain_loop(plain, loader, texts_per_turn)
     for role in ("generator", "student"):
         for ours, expected in zip(roles[role].parameters(), plain[role].parameters(), strict=True):
             torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
     assert not all(torch.equal(a, b) for a, b in zip(start, roles["generator"].parameters(), strict=True))
+
+
+class Forgetful(MateKD):
+    """Keeps no text from step to step, like a training that stops and resumes after every step."""
+
+    def step(self, batch: Batch, turn: Turn) -> StepOutput:
+        self._texts = TextWindow(self.config.reuse)
+        return super().step(batch, turn)
+
+
+def test_a_training_that_resumes_anywhere_reuses_the_same_text(double: Callable[[], dict[str, nn.Module]]) -> None:
+    ends = []
+    for kind in (MateKD, Forgetful):
+        roles = double()
+        train(roles, Loader(roles["teacher"]), kind, reuse=3, candidates=2)
+        ends.append([p for role in roles.values() for p in role.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))

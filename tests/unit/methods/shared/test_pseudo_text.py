@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 from kdrun import losses, rng
 from kdrun.config.optim import OptimConfig
 from kdrun.config.task import TaskConfig
-from kdrun.data.batch import Batch
+from kdrun.data.batch import Batch, StepPosition
 from kdrun.generation import gumbel, masking
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import MethodContext
@@ -99,6 +99,88 @@ def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> No
     if not task.is_regression:
         flipped = (logits("teacher", changed).argmax(-1) != logits("teacher", x).argmax(-1)).sum()
         assert out.metrics["flipped"] == flipped
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.5, 1.0])
+def test_text_below_the_confidence_adds_nothing(quantile: float) -> None:
+    """All rows, half of them, and none; the sum is divided by the number of all rows, in one batch or in several."""
+    plain = build_method(hard_weight=0.0, soft_weight=0.0, pseudo_weight=1.0)
+    examples = batch(plain, rows=6)
+    changed, _ = generated_ids(plain, examples)
+    text = {"input_ids": changed, "attention_mask": torch.ones_like(changed)}
+    answers = [plain.roles[role](**text).logits for role in ("student", "teacher")]
+    confidence = answers[1].softmax(dim=-1).amax(dim=-1)
+    limit = float(confidence.quantile(quantile)) + 1e-4 * (quantile - 0.5)
+    kept = confidence >= limit
+    method = build_method(hard_weight=0.0, soft_weight=0.0, pseudo_weight=1.0, min_confidence=limit)
+    out = method.step(examples, STUDENT)
+    assert kept.sum() == {0.0: 6, 0.5: 3, 1.0: 0}[quantile]
+    torch.testing.assert_close(out.loss, (losses.kl_divergence(*answers) * kept).sum(), rtol=1e-5, atol=1e-6)
+    assert (out.count, int(out.metrics["confident"])) == (6, int(kept.sum()))
+    assert out.metrics["flipped"] == plain.step(examples, STUDENT).metrics["flipped"]  # of all text
+
+
+@pytest.mark.parametrize("kind", [MateKD, ZSKD])
+def test_the_student_learns_the_candidate_it_disagrees_on_most(kind: Any) -> None:
+    weights: dict[str, Any] = {"soft_weight": 0.0, "pseudo_weight": 1.0} | (
+        {"hard_weight": 0.0} if kind is MateKD else {}
+    )
+    method = build_method(kind=kind, candidates=3, **weights)
+    examples = batch(method, rows=6)
+    divergences = []
+    for text in method.label_texts(examples):
+        logits = method.roles["student"](**text.inputs).logits
+        torch.testing.assert_close(text.teacher_logits, method.roles["teacher"](**text.inputs).logits)
+        divergences.append(losses.kl_divergence(logits, text.teacher_logits))
+    table = torch.stack(divergences)
+    out = method.step(examples, STUDENT)
+    torch.testing.assert_close(out.loss, table.amax(dim=0).sum(), rtol=1e-5, atol=1e-6)
+    assert len(set(table.argmax(dim=0).tolist())) > 1  # no candidate is the hardest for all rows
+
+
+def test_a_confident_candidate_is_preferred() -> None:
+    weights: dict[str, Any] = {"candidates": 3, "hard_weight": 0.0, "soft_weight": 0.0, "pseudo_weight": 1.0}
+    plain = build_method(**weights)
+    examples = batch(plain, rows=6)
+    texts = plain.label_texts(examples)
+    confidence = torch.stack([text.teacher_logits.softmax(dim=-1).amax(dim=-1) for text in texts])
+    confident = confidence >= confidence.median()
+    method = build_method(**weights, min_confidence=float(confidence.median()))
+    logits = [method.roles["student"](**text.inputs).logits for text in texts]
+    values = [losses.kl_divergence(a, text.teacher_logits) for a, text in zip(logits, texts, strict=True)]
+    best = torch.where(confident, torch.stack(values), 0.0).amax(dim=0)
+    out = method.step(examples, STUDENT)
+    torch.testing.assert_close(out.loss, best.sum(), rtol=1e-5, atol=1e-6)
+    assert out.metrics["confident"] == confident.any(dim=0).sum()
+    assert not torch.equal(best, torch.stack(values).amax(dim=0))  # the hardest of all is not always confident
+
+
+def test_the_generator_may_stay_near_the_language() -> None:
+    """The anchor of ZSKD, also for MATE-KD."""
+    terms = []
+    for kind in (MateKD, ZSKD):
+        method = build_method(kind=kind, mlm_weight=0.7, divergence=Divergence.kl)
+        out = method.step(batch(method), GENERATOR)
+        terms.append((out.loss, out.loss_terms["mlm"], out.loss_terms["divergence"]))
+    assert terms[0] == terms[1]
+
+
+def test_a_task_with_scores_has_no_confidence() -> None:
+    (problem,) = MateKD.config_problems(MateKDConfig(min_confidence=0.7), SCORE)
+    assert "method.min_confidence=0.7" in problem
+    assert "stsb" in problem
+    assert not MateKD.config_problems(MateKDConfig(min_confidence=0.7), CLASSES)
+
+
+@pytest.mark.parametrize("rows", [2, 6])
+def test_reused_text_of_another_number_of_rows_counts_as_a_mean(rows: int) -> None:
+    method = build_method(kind=KDAugment, reuse=2, hard_weight=0.0, soft_weight=0.0, pseudo_weight=1.0)
+    source, current = batch(method, rows=4, step=0), batch(method, rows=rows, step=1)
+    source.position = StepPosition(0, 0, 2, lambda step, index: source)
+    current.position = StepPosition(1, 0, 2, lambda step, index: source)
+    first, second = (method.step(examples, STUDENT) for examples in (source, current))
+    torch.testing.assert_close(second.loss / rows, first.loss / 4)
+    assert second.metrics["flipped"] / rows == first.metrics["flipped"] / 4
 
 
 def test_the_generator_climbs_what_the_student_descends() -> None:
