@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from kdrun import rng
 from kdrun.errors import ModelError
-from kdrun.generation import masking, soft_tokens, span_infilling, t5_sampling
-from kdrun.generation.t5_sampling import GeneratedTokens, LengthLimits
+from kdrun.generation import masking, soft_tokens, span_infilling, t5_drawing, t5_sampling
+from kdrun.generation.generated_tokens import DrawnTokens, GeneratedTokens
+from kdrun.generation.t5_sampling import LengthLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
     from kdrun.config.task import TaskConfig
     from kdrun.data.batch import Batch
@@ -96,26 +99,44 @@ class ConditionalGenerator:
             target_classes: one class per row, [batch].
             temperature: τ of the Gumbel-softmax, for a gradient through soft tokens; None for no relaxation.
         """
-        source, rng_position = batch.inputs["generator"], (batch.phase, batch.step)
-        prompt = {name: values[target_classes] for name, values in self._prompts.items()}
-        stream = rng.numpy_stream(self.seed, "write", *rng_position)
+        source, prompt, stream = self._parts(batch, target_classes)
         if isinstance(self.style, LengthLimits):
             return t5_sampling.decode(self.generator, source, prompt, self.special_ids, self.style, stream, temperature)
-        # soft tokens need a place in the inputs of every role
-        inputs = batch.inputs if self.shared else {"generator": source}
-        candidates = masking.common_maskable(inputs, self.special_ids.banned, batch.tokenization)
-        max_spans, span_stream = len(self.special_ids.sentinels), rng.numpy_stream(self.seed, "mask", *rng_position)
-        mask = span_infilling.draw_spans(
-            candidates["generator"], self.style.rate, self.style.mean_length, max_spans, span_stream
-        )
+        mask = self._spans(batch, self.style)
         return t5_sampling.infill(self.generator, source, mask, prompt, self.special_ids, stream, temperature)
 
-    def encode_for_readers(self, batch: Batch, generated: GeneratedTokens) -> dict[str, ReaderInputs]:
+    def draw(self, batch: Batch, target_classes: Tensor) -> DrawnTokens:
+        """Text of the target classes without a gradient: the tokens of `generate` without a temperature."""
+        source, prompt, stream = self._parts(batch, target_classes)
+        if isinstance(self.style, LengthLimits):
+            return t5_drawing.draw_texts(self.generator, source, prompt, self.special_ids, self.style, stream)
+        mask = self._spans(batch, self.style)
+        return t5_drawing.draw_infilling(self.generator, source, mask, prompt, self.special_ids, stream)
+
+    def _parts(
+        self, batch: Batch, target_classes: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], np.random.Generator]:
+        """Source text, prompts, and the random stream of the tokens."""
+        prompt = {name: values[target_classes] for name, values in self._prompts.items()}
+        return batch.inputs["generator"], prompt, rng.numpy_stream(self.seed, "write", batch.phase, batch.step)
+
+    def _spans(self, batch: Batch, style: Spans) -> Tensor:
+        """Tokens of the source to replace, [batch, length] bool."""
+        # soft tokens need a place in the inputs of every role
+        inputs = batch.inputs if self.shared else {"generator": batch.inputs["generator"]}
+        candidates = masking.common_maskable(inputs, self.special_ids.banned, batch.tokenization)
+        max_spans, span_stream = (
+            len(self.special_ids.sentinels),
+            rng.numpy_stream(self.seed, "mask", batch.phase, batch.step),
+        )
+        return span_infilling.draw_spans(candidates["generator"], style.rate, style.mean_length, max_spans, span_stream)
+
+    def encode_for_readers(self, batch: Batch, generated: DrawnTokens) -> dict[str, ReaderInputs]:
         """Inputs of teacher and student for the generated text.
 
         Args:
             batch: the source text, as for `generate`.
-            generated: from `generate`.
+            generated: from `generate` or `draw`.
         """
         if not self.shared:
             return self._tokenize_again(generated)
@@ -131,7 +152,7 @@ class ConditionalGenerator:
             encoded[role] = ReaderInputs(filled, mask)
         return encoded
 
-    def _tokenize_again(self, generated: GeneratedTokens) -> dict[str, ReaderInputs]:
+    def _tokenize_again(self, generated: DrawnTokens) -> dict[str, ReaderInputs]:
         """Inputs by role, tokenized from the decoded text."""
         tokenizer, device = self.tokenizers["generator"], generated.ids.device
         texts = [
@@ -190,7 +211,7 @@ def _check_prompts_differ(prompts: list[str], encoded: list[list[int]]) -> None:
 
 
 def add_special_tokens(
-    tokenizer: TextTokenizer, generated: GeneratedTokens, special_ids: Tensor, role: str
+    tokenizer: TextTokenizer, generated: DrawnTokens, special_ids: Tensor, role: str
 ) -> ReaderInputs:
     """Add the special tokens or the prompt that a role expects around a text.
 

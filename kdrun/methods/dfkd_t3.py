@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from kdrun.generation import conditional_generator, reinforce, t5_sampling
     from kdrun.generation import losses as generator_losses
+    from kdrun.generation.generated_tokens import GeneratedTokens
 else:
     torch = lazy_module("torch")
     conditional_generator = lazy_module("kdrun.generation.conditional_generator")
@@ -166,7 +167,7 @@ class DFKDT3(PseudoTextMethod):
         """x′ from the current generator."""
         target_classes = self.target_classes(batch)
         with torch.no_grad():
-            generated = self.text_generator.generate(batch, target_classes)
+            generated = self.text_generator.draw(batch, target_classes)
             encoded = self.text_generator.encode_for_readers(batch, generated)
         inputs = {role: reader.inputs for role, reader in encoded.items()}
         return GeneratedText(generated.ids, generated.present, generated.generated_mask, inputs, target_classes)
@@ -245,14 +246,14 @@ class DFKDT3(PseudoTextMethod):
         logged = {name: value.detach() for name, (weight, value) in terms.items() if weight}
         return StepOutput(loss, count, logged, metrics)
 
-    def _class_logits(self, batch: Batch, generated: t5_sampling.GeneratedTokens) -> tuple[Tensor, Tensor]:
+    def _class_logits(self, batch: Batch, generated: GeneratedTokens) -> tuple[Tensor, Tensor]:
         """Class logits of teacher and student on x′, [batch, classes] each."""
         encoded = self.text_generator.encode_for_readers(batch, generated)
         classifiers = {role: self.class_view.as_classifier(self.roles[role]) for role in encoded}
         logits = conditional_generator.reader_logits(classifiers, encoded, generated, soft=self.soft)
         return logits["teacher"], logits["student"]
 
-    def _reference_kl(self, generated: t5_sampling.GeneratedTokens) -> Tensor:
+    def _reference_kl(self, generated: GeneratedTokens) -> Tensor:
         """KL of the generator from its initial weights, [batch]."""
         with torch.no_grad():
             reference = generated.rescore_with(self.roles["reference"])

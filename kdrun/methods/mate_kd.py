@@ -68,8 +68,8 @@ class MateKD(PseudoTextMethod):
     Cost:
         student: one forward and one backward pass over two texts per row.
         teacher: one forward pass per row and step on x′; its logits on x are cached.
-            With `reuse` N the passes of teacher and generator in student steps are up to N times fewer. With `candidates` K
-            they are K times as many, and the student has K forward passes more.
+            With `reuse` N the passes of teacher and generator in student steps are up to N times fewer. With
+            `candidates` K they are K times as many, and the student has K forward passes more.
         generator: one forward pass per row, its head at masked tokens only; and generator_steps_per_cycle steps to
             student_steps_per_cycle of the student's, each a forward and a backward pass through generator, teacher and
             student.

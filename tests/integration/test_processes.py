@@ -23,7 +23,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 METHODS = {
     "finetune": [],
     "kd": [],
-    "kd_augment": [],
+    "kd_augment": ["method.reuse=2", "method.min_confidence=0.51"],
     "kd_freelb": [],
     "kd_ood": [],
     "mate_kd": ["method.generator_steps_per_cycle=1", "method.student_steps_per_cycle=1"],
