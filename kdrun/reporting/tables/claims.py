@@ -89,8 +89,10 @@ def oriented_pair(record: Comparison, a: str, b: str) -> dict[str, Any] | None:
 
 
 def is_asked(record: Comparison, a: str, b: str) -> bool:
-    """Return whether a comparison was asked about two arms, in either direction."""
-    return any({claim.a, claim.b} == {a, b} for claim in asked_claims(record))
+    """Return whether a comparison was asked about two arms, in either direction; older records about all pairs."""
+    if record.get("claims") is None:
+        return True
+    return any({claim["a"], claim["b"]} == {a, b} for claim in record["claims"])
 
 
 def pair_sentence(pair: dict[str, Any], record: Comparison) -> str:

@@ -19,6 +19,7 @@ class TableKind(Enum):
     domains = "domains"
     text = "text"
     costs = "costs"
+    claims = "claims"
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
@@ -35,11 +36,13 @@ class TableOptions(ledger_query.RunFilters):
     cols: list[str] = setting(["task"], "axes of the columns: the same choices")
     of: TableKind = setting(
         TableKind.means,
-        "means over seeds, verdicts or arms of kdrun compare, scores by domain, statistics of generated text, or costs",
+        "means over seeds, verdicts or arms of kdrun compare, scores by domain, statistics of generated text, costs, "
+        "or claims of the papers",
     )
     metric: str | None = setting(None, "metric; null for each task's headline metric")
     split: str | None = setting(None, "split; null for the headline's split")
     digits: int = setting(1, "decimals of a percentage", ge=0, le=6)
+    short: bool = setting(False, "with of=claims: one row per paper, without settings and commands")
     paper: bool = setting(False, "also show published values for the same method, task, metric and split")
     format: Format = setting(Format.terminal, "output format; csv: values in percent, one line per cell")
     update: list[str] = setting([], "Markdown files whose blocks <!-- kdrun table OPTIONS --> are regenerated")

@@ -76,6 +76,11 @@ def row_value(row: tuple[str, str], task: str, metric: str, split: str) -> Publi
     return _table().get((*row, task, metric, split))
 
 
+def rows_by_task(paper: str, row: str) -> dict[str, Published]:
+    """Return the published values of a paper's row by task; for tasks by domain with the domain, `amazon_books`."""
+    return {key[2]: value for key, value in _table().items() if key[:2] == (paper, row)}
+
+
 @cache
 def _table() -> dict[tuple[str, ...], Published]:
     lines = csv.DictReader((files("kdrun.reporting.tables") / "reference_results.csv").read_text("utf-8").splitlines())
