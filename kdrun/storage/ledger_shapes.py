@@ -92,12 +92,23 @@ TUNING: dict[str, Shape] = {
     "best": (float, None),
 }
 """The search that chose the values of an arm."""
+RETENTION: dict[str, Shape] = {
+    "metric": str,
+    "split": str,
+    "rows": (int, None),
+    "value": float,
+    "interval": (INTERVAL, None),
+    "majority": (float, None),
+}
+"""The student's score divided by its teacher's, and the same for the majority baseline."""
 ARM: dict[str, Shape] = {
     "name": str,
     "words": [str],
     "scores": {"*": (float, None)},
     **MEAN,
     "kept": (float, None),
+    "interval?": (INTERVAL, None),
+    "retention?": (RETENTION, None),
     "seconds": (float, None),
     "steps?": ({"*": int}, None),
     "failed?": ({"*": (str, None)}, None),
@@ -124,8 +135,10 @@ PAIR: dict[str, Shape] = {
     "reason?": (str, None),
     "asked?": bool,
     "confidence?": (float, None),
+    "variance?": ({"examples": float, "seeds": float}, None),
 }
-"""A pair of arms. `asked`: whether it is a claim; `confidence`: of its interval, over all claims and looks."""
+"""A pair of arms. `asked`: whether it is a claim; `confidence`: of its interval, over all claims and looks;
+`variance`: of the mean difference over examples, and of the difference over seeds."""
 CLAIM: dict[str, Shape] = {"a": str, "b": str, "outcome": CLAIM_OUTCOME, "text": str}
 SEARCH: dict[str, Shape] = {
     "name": str,

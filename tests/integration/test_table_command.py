@@ -144,7 +144,7 @@ def test_the_tables_of_the_repository_are_up_to_date(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    pages = sorted((ROOT / "docs").rglob("*.md"))
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     names = [str(p.relative_to(ROOT)) for p in pages if "\n<!-- kdrun table" in p.read_text(encoding="utf-8")]
     assert any(name.startswith("docs/experiments/") for name in names)
     assert main.run(["table", f"update={','.join(names)}", "check=true"]) == 0, capsys.readouterr().err

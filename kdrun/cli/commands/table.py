@@ -26,6 +26,8 @@ def main(args: list[str]) -> int:
 
     kdrun table rows=method cols=task                        runs of the ledger in ./outputs
     kdrun table of=verdicts format=markdown                  verdicts of kdrun compare
+    kdrun table of=claims                                    claims of the papers against these comparisons
+    kdrun table of=agreement                                 agreement with the teacher, and retention of its score
     kdrun table of=domains paper=true                        scores by domain, of teachers and students
     kdrun table of=text method=dfkd_t3                       statistics of the text that the runs exported
     kdrun table update=README.md,docs/results.md check=true  check whether the tables of these files are up to date

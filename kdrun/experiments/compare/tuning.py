@@ -1,4 +1,4 @@
-"""Tune the arms of a comparison with the same number of trials each."""
+"""Tune the arms of a comparison with equal numbers of trials."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from kdrun.reporting.html.arms import RunGroup, color_key
 from kdrun.reporting.html.blocks import Block, Code, Facts, Panels, Text, VerdictLine, Verdicts
 from kdrun.reporting.html.interval_plots import Row, differences, dots
 from kdrun.reporting.html.plots import WIDE, WIDTH
-from kdrun.reporting.tables import comparisons
+from kdrun.reporting.tables import comparisons, searches
 from kdrun.reporting.tables.claims import Claim, asked_claims, confidence
 
 
@@ -74,10 +74,10 @@ def pair_row(pair: dict[str, Any], labels: dict[str, str], note: str = "") -> Ro
 
 def effort(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts of the first screen: data, models, runs, training time and tuning."""
-    rows = f", {count(record['rows'])} rows" if record.get("rows") else ""
+    rows = record.get("rows_text") or (f"{count(record['rows'])} rows" if record.get("rows") else None)
     training = sum((arm["seconds"] or 0) * len(arm["scores"]) for arm in record["arms"])
     facts = [
-        ("judged on", f"{record.get('data_name') or record['task']}, {record['split']}{rows}"),
+        ("judged on", ", ".join(filter(None, [record.get("data_name") or record["task"], record["split"], rows]))),
         ("runs", _runs(record)),
         ("training", duration(training) if training else NOT_MEASURED),
         ("student", record.get("student") or NOT_MEASURED),
@@ -110,12 +110,10 @@ def _teacher(record: dict[str, Any]) -> str:
 
 def tuning(record: dict[str, Any]) -> str:
     """Return how the settings of the arms were chosen."""
-    search, tuned = record.get("search"), record.get("tuned")
+    search = record.get("search")
     if search is not None:
         return f"{record['arms'][-1]['name']}: best of {plural(search['trials'], 'trial')} on {search['split']}"
-    if not tuned:
-        return "untuned, with the settings of the command"
-    return f"{plural(tuned, 'trial')} per method"
+    return searches.tuning_text(record)
 
 
 def sequential_rule(record: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,11 @@ def training_rows(record: Comparison) -> str:
     if rows is not None:
         return count(rows)
     return "all" if fraction in (None, 1) else f"{100 * fraction:g} %"
+
+
+def any_task(command: str) -> str:
+    """Return a command without the name of its task, so that the same command for several tasks is listed once."""
+    return re.sub(r"(?<= )task=\w+", "task=TASK", command)
 
 
 def find(claim: PaperClaim, records: Sequence[Comparison]) -> list[Finding]:

@@ -44,19 +44,13 @@ def project(record: dict[str, Any], pair: dict[str, Any]) -> Projection | None:
     Returns:
         None without an interval or the number of rows.
     """
-    scores = {arm["name"]: arm["scores"] for arm in record["arms"]}
-    a, b = (scores[pair[side]] for side in "ab")
-    common = [seed for seed in a if a[seed] is not None and b.get(seed) is not None]
-    differences = [a[seed] - b[seed] for seed in common]
     margin, difference = record.get("margin") or 0.0, abs(pair["difference"])
-    target = max(difference, margin - difference) / QUANTILES
-    if pair["interval"] is None or len(differences) < 2 or not record.get("rows") or not target:
+    target, variances = max(difference, margin - difference) / QUANTILES, _variances(record, pair)
+    if variances is None or not record.get("rows") or not target:
         return None
-    level = pair.get("confidence") or record["confidence"]
-    from_seeds = variance(differences)
-    from_rows = _variance_from_rows(pair["interval"], level, from_seeds, len(differences))
+    from_rows, from_seeds = variances
     rows = max(record["rows"], math.ceil(record["rows"] * from_rows / (target**2 / 2)))
-    seeds = max(3, len(differences), math.ceil(from_seeds / (target**2 / 2)))
+    seeds = max(3, pair["seeds"], math.ceil(from_seeds / (target**2 / 2)))
     return Projection(rows, seeds, training_seconds(record, pair, seeds))
 
 
@@ -65,6 +59,21 @@ def training_seconds(record: dict[str, Any], pair: dict[str, Any], seeds: int) -
     by_arm = {arm["name"]: arm["seconds"] for arm in record["arms"]}
     seconds = [by_arm[pair[side]] for side in "ab"]
     return None if None in seconds else seeds * sum(seconds)
+
+
+def _variances(record: dict[str, Any], pair: dict[str, Any]) -> tuple[float, float] | None:
+    """Return σ_e²/R and σ_u² of a pair; None without an interval. Older records lack them, and they are derived."""
+    if pair["interval"] is None:
+        return None
+    if pair.get("variance"):
+        return pair["variance"]["examples"], pair["variance"]["seeds"]
+    scores = {arm["name"]: arm["scores"] for arm in record["arms"]}
+    a, b = (scores[pair[side]] for side in "ab")
+    differences = [a[seed] - b[seed] for seed in a if a[seed] is not None and b.get(seed) is not None]
+    if len(differences) < 2:
+        return None
+    level, from_seeds = pair.get("confidence") or record["confidence"], variance(differences)
+    return _variance_from_rows(pair["interval"], level, from_seeds, len(differences)), from_seeds
 
 
 def _variance_from_rows(interval: list[float], level: float, from_seeds: float, seeds: int) -> float:

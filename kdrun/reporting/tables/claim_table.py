@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, count, plural, signed
+from kdrun.formatting import NOT_MEASURED, count, join_words, plural, signed
 from kdrun.reporting.tables import claims, comparisons, run_facts
-from kdrun.reporting.tables.claim_findings import SELECTION, Finding, find, training_rows
+from kdrun.reporting.tables.claim_findings import SELECTION, Finding, any_task, find, training_rows
 from kdrun.reporting.tables.claim_projection import project, training_seconds
 from kdrun.reporting.tables.paper_claims import PaperClaim, paper_claims
 from kdrun.reporting.tables.published_values import TAGS
@@ -17,6 +16,7 @@ from kdrun.reporting.tables.render import TextTable, csv_number, csv_percent
 
 Comparison = dict[str, Any]
 NOT_RUN = "not run"
+NBSP = "\N{NO-BREAK SPACE}"
 COLUMNS = ["claim", "published", "here", "a − b", "verdict", "command"]
 SHORT_COLUMNS = ["paper", "claim", "published", "here"]
 MAX_ROWS, MAX_SEEDS = 10**6, 1000
@@ -38,21 +38,22 @@ def make_table(records: Sequence[Comparison], methods: Sequence[str], digits: in
     common = students.most_common(1)[0][0] if students else None
     rows, csv_rows, commands = [], [], dict[str, int]()
     for claim, findings in shown.items():
+        published = claim.published_overall()
         name = f"{claim.paper}: {claim.text} `{claim.arms}`"
         if not findings:
             number = commands.setdefault(_first_command(claim), len(commands) + 1)
-            rows.append([name, _published(claim), NOT_RUN, NOT_MEASURED, NOT_RUN, f"[{number}]"])
+            rows.append([name, published, NOT_RUN, NOT_MEASURED, NOT_RUN, f"[{number}]"])
             csv_rows.append(_csv_row(claim, None))
         for place, finding in enumerate(findings):
-            number = commands.setdefault(_any_task(finding.record["command"]), len(commands) + 1)
-            cells = ["", ""] if place else [name, _published(claim)]
+            number = commands.setdefault(any_task(finding.record["command"]), len(commands) + 1)
+            cells = ["", ""] if place else [name, published]
             rows.append(
                 [*cells, _here(finding, common), _difference(finding, digits), _verdict(finding), f"[{number}]"]
             )
             csv_rows.append(_csv_row(claim, finding))
     hidden = [finding for findings in found.values() for finding in findings if not finding.is_shown]
     listed = [finding for findings in shown.values() for finding in findings]
-    table_notes = [*_notes(listed, common), *_left_out(hidden, len(records) - len(real)), *_tag_notes(methods)]
+    table_notes = [*_notes(listed, common), *_left_out(hidden, len(records) - len(real)), *_published_notes(methods)]
     table_notes += [f"[{number}] `{command}`" for command, number in commands.items()]
     return TextTable(
         "Claims of the papers: differences in percentage points", COLUMNS, rows, csv_rows, table_notes, left=range(6)
@@ -82,25 +83,16 @@ def _claims_of(methods: Sequence[str]) -> list[PaperClaim]:
     return [claim for claim in paper_claims() if not methods or {claim.a.method, claim.b.method} & {*methods}]
 
 
-def _published(claim: PaperClaim) -> str:
-    return f"{claim.published_overall()}: {claim.setting}"
-
-
 def _first_command(claim: PaperClaim) -> str:
     """Return the command for a claim that was never compared."""
     return f"kdrun compare experiment={claim.experiment} method={claim.a.method} baselines={claim.b.method}"
-
-
-def _any_task(command: str) -> str:
-    """Return a command without the name of its task, so that the same command for several tasks is listed once."""
-    return re.sub(r"(?<= )task=\w+", "task=TASK", command)
 
 
 def _here(finding: Finding, common_student: str | None) -> str:
     """Return the setting of a comparison: task, metric, rows and seeds, and what differs from the other ones."""
     record, pair = finding.record, finding.pair
     rows = f"{count(record['rows'])} " if record.get("rows") else ""
-    parts = [f"{run_facts.task_name(record)} {record['metric']}, {rows}{record['split']} rows"]
+    parts = [f"{run_facts.task_name(record)} {record['metric']}, {rows}rows"]
     parts.append(plural(pair["seeds"], "seed"))
     if training_rows(record) != "all":
         parts.append(f"trained on {training_rows(record)} of the rows")
@@ -109,22 +101,22 @@ def _here(finding: Finding, common_student: str | None) -> str:
     if record.get("tuned"):
         parts.append(f"tuned by {plural(record['tuned'], 'trial')}")
     swept = [pair[side] for side in "ab" if " " in pair[side] and "domain_strategy=" not in pair[side]]
-    return ", ".join([*parts, *swept])
+    return ", ".join([*(part.replace(" ", NBSP) for part in parts[:2]), *parts[2:], *swept])
 
 
 def _difference(finding: Finding, digits: int) -> str:
     pair = finding.pair
     difference = signed(100 * pair["difference"], digits, minus="-")
-    interval = ", ".join(signed(100 * end, digits, minus="-") for end in pair["interval"])
+    interval = f",{NBSP}".join(signed(100 * end, digits, minus="-") for end in pair["interval"])
     level = pair.get("confidence") or 0.95
-    return f"{difference} [{interval}]{'' if level == 0.95 else f' at {100 * level:.3g} %'}"
+    return f"{difference}{NBSP}[{interval}]{'' if level == 0.95 else f' at {100 * level:.3g} %'}"
 
 
 def _verdict(finding: Finding) -> str:
     """Return the verdict; if undecided, with what would decide; with the arm that did not learn the task."""
     if not finding.asked:
         return "undecided (not asked)"
-    remarks = [f"{name} is at the majority baseline" for name in finding.unlearned_arms]
+    remarks = [f"{name} at majority baseline" for name in finding.unlearned_arms]
     if finding.pair["word"] == "TIES":
         remarks.insert(0, f"a tie within ± {100 * finding.record['margin']:g}")
     if finding.outcome == "undecided":
@@ -137,21 +129,22 @@ def _remedy(finding: Finding) -> str:
     pair, needed = finding.pair, finding.pair.get("seeds_needed") or 0
     if needed > pair["seeds"]:
         time = training_seconds(finding.record, pair, needed)
-        return f"about {plural(needed, 'seed')}{_training(time)}"
+        return f"{plural(needed, 'seed')}{_training(time)}"
     projection = project(finding.record, pair)
     if projection is None:
         return pair.get("reason") or "near the limit"
     if projection.rows > MAX_ROWS or projection.seeds > MAX_SEEDS:
         return "no reachable number of rows and seeds would decide a difference this small"
-    return f"about {_rounded(projection.rows)} rows, {plural(projection.seeds, 'seed')}{_training(projection.seconds)}"
+    text = f"{_rounded(projection.rows)} rows, {plural(projection.seeds, 'seed')}{_training(projection.seconds)}"
+    return text.replace(" ", NBSP)
 
 
 def _training(seconds: float | None) -> str:
-    """Return a training time as `, 1.2 h of training`; empty if it was not measured."""
+    """Return a training time as `, 1.2 h`; empty if it was not measured."""
     if seconds is None:
         return ""
     hours = seconds / 3600
-    return f", {f'{hours:.1f}' if hours < 10 else f'{hours:.0f}'} h of training"
+    return f", {f'{hours:.1f}' if hours < 10 else f'{hours:.0f}'} h"
 
 
 def _rounded(rows: int) -> str:
@@ -165,44 +158,60 @@ def _notes(shown: list[Finding], common_student: str | None) -> Iterator[str]:
     margins = dict.fromkeys(f"± {100 * record['margin']:g}" for record in records if record.get("margin") is not None)
     if margins:
         yield (
-            "supported: a is better; contradicted: a is worse, or ties with b (the whole interval is within "
-            f"{', '.join(margins)}); undecided: neither."
+            "supported: a is better. contradicted: a is worse, or ties with b (the whole interval is within "
+            f"{', '.join(margins)}). undecided: neither; in brackets the rows, seeds and training time of both arms "
+            "that would decide with 80 % power if the true difference is the measured one."
         )
     if common_student is not None:
         yield f"Student {common_student}, all training rows and no tuning, unless named otherwise. {SELECTION}."
-    if any(record.get("claims") is None for record in records):
-        yield "Where no claims were named before, each pair has its own 95 % interval, not corrected for several pairs."
-    if any(finding.outcome == "undecided" for finding in shown):
-        yield (
-            "undecided (…): the rows to judge by, seeds and training time of both arms that would decide with 80 % "
-            "power if the true difference is the measured one."
-        )
-    choosing = [record for record in records if record.get("chosen_on") == record["split"]]
+    if records:
+        yield " ".join([*_splits(shown), *_levels(records)])
+
+
+def _splits(shown: list[Finding]) -> Iterator[str]:
+    """Name the rows that are reported, and the papers in whose comparisons they chose the checkpoint."""
+    tasks: dict[str, dict[str, None]] = {}
+    for finding in shown:
+        tasks.setdefault(finding.record["split"], {})[run_facts.task_name(finding.record)] = None
+    yield f"Rows: {'; '.join(f'{split} of {join_words(list(names))}' for split, names in tasks.items())}."
+    choosing = dict.fromkeys(f.claim.paper for f in shown if f.record.get("chosen_on") == f.record["split"])
     if choosing:
-        names = ", ".join(dict.fromkeys(run_facts.task_name(record) for record in choosing))
-        yield f"{names}: the checkpoint was chosen on the rows that are reported, for all arms."
+        yield f"{join_words(list(choosing))}: these rows also chose the checkpoint of every arm."
+
+
+def _levels(records: list[Comparison]) -> Iterator[str]:
+    if any(record.get("claims") is None for record in records):
+        yield "Comparisons of older versions: 95 % intervals of each pair, not corrected for several pairs."
+    if any(len(record.get("claims") or []) > 1 for record in records):
+        yield "Several claims of one comparison: Holm's correction."
 
 
 def _left_out(hidden: list[Finding], num_synthetic: int) -> Iterator[str]:
-    """Name what the table leaves out, with the reason."""
-    unlearned = dict.fromkeys(_name(finding) for finding in hidden if not finding.is_learned)
-    if unlearned:
-        yield f"Left out, because no arm is above the majority baseline by more than a tie: {'; '.join(unlearned)}."
-    single = dict.fromkeys(_name(finding) for finding in hidden if finding.is_learned)
-    if single:
-        yield f"Left out, because one seed has no interval: {'; '.join(single)}."
-    if num_synthetic:
-        yield f"Left out: {plural(num_synthetic, 'comparison')} on synthetic data."
+    """Count by task what the table leaves out, with the reasons."""
+    reasons = {
+        "no arm is above the majority baseline by more than a tie": [f for f in hidden if not f.is_learned],
+        "one seed has no interval": [f for f in hidden if f.is_learned],
+    }
+    parts = []
+    for reason, findings in reasons.items():
+        counts = Counter(run_facts.task_name(finding.record) for finding in findings)
+        text = ", ".join(f"{plural(number, 'pair')} on {task}" for task, number in counts.items())
+        parts += [f"{text} ({reason})"] if text else []
+    parts += [f"{plural(num_synthetic, 'comparison')} on synthetic data"] if num_synthetic else []
+    if parts:
+        yield f"Left out: {'; '.join(parts)}."
 
 
-def _name(finding: Finding) -> str:
-    return f"{run_facts.task_name(finding.record)} {finding.claim.arms}"
-
-
-def _tag_notes(methods: Sequence[str]) -> Iterator[str]:
+def _published_notes(methods: Sequence[str]) -> Iterator[str]:
+    """Name the settings of the published differences, and how they are known."""
+    settings: dict[str, dict[str, None]] = {}
+    for claim in _claims_of(methods):
+        settings.setdefault(claim.paper, {})[claim.setting] = None
+    texts = [f"{paper}, {'; '.join(of_paper)}" for paper, of_paper in settings.items()]
+    yield f"published: {'. '.join(texts)}."
     tags = dict.fromkeys(tag for claim in _claims_of(methods) for tag in claim.tags)
     if tags:
-        yield f"published: {'; '.join(f'[{tag}] {TAGS[tag]}' for tag in tags)}."
+        yield f"{'; '.join(f'[{tag}] {TAGS[tag]}' for tag in tags)}."
 
 
 def _csv_row(claim: PaperClaim, finding: Finding | None) -> dict[str, Any]:

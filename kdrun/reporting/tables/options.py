@@ -20,6 +20,7 @@ class TableKind(Enum):
     text = "text"
     costs = "costs"
     claims = "claims"
+    agreement = "agreement"
 
 
 AXES = ["method", "task", "student", "teacher", "preset", "seed", "settings"]
@@ -37,7 +38,7 @@ class TableOptions(ledger_query.RunFilters):
     of: TableKind = setting(
         TableKind.means,
         "means over seeds, verdicts or arms of kdrun compare, scores by domain, statistics of generated text, costs, "
-        "or claims of the papers",
+        "claims of the papers, or agreement with the teacher and retention",
     )
     metric: str | None = setting(None, "metric; null for each task's headline metric")
     split: str | None = setting(None, "split; null for the headline's split")

@@ -52,7 +52,7 @@ class PaperClaim:
         published: rows of reference_results.csv, or the difference as text and its tag; empty if unknown.
         setting: models and data of the published difference.
         experiment: config that compares the arms.
-        is_main: whether the claim stands for its paper in the short table.
+        is_main: whether the claim represents its paper in the short table.
     """
 
     paper: str

@@ -12,7 +12,7 @@ from typing import Any
 from kdrun.config.options import parse_options
 from kdrun.errors import ConfigError, DataError, did_you_mean
 from kdrun.reporting import ledger_query
-from kdrun.reporting.tables import claim_table, comparisons, costs, domains, generated_text, means
+from kdrun.reporting.tables import agreement, claim_table, comparisons, costs, domains, generated_text, means
 from kdrun.reporting.tables.options import AXES, NOT_IN_BLOCKS, TableKind, TableOptions
 from kdrun.reporting.tables.render import Format, TextTable, render
 
@@ -76,6 +76,13 @@ def _make_comparison_table(options: TableOptions) -> TextTable:
         if options.short:
             return claim_table.make_short_table(records, options.method)
         return claim_table.make_table(records, options.method, options.digits)
+    if options.of is TableKind.agreement:
+        if not any(map(agreement.has_rows, records)):
+            raise DataError(
+                "no comparison on real data is by agreement or of a data-free method; "
+                "kdrun compare metric=agreement method=zskd baselines=kd_ood runs one"
+            )
+        return agreement.make_table(records, options.method, options.digits)
     if options.of is TableKind.domains:
         if not any(map(domains.domain_names, records)):
             raise DataError("none of these comparisons is on a task by domain; kdrun compare task=amazon runs one")

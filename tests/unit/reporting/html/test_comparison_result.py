@@ -55,7 +55,7 @@ def test_the_first_screen_has_claims_one_plot_effort_and_command() -> None:
         "training": "95 s",
         "student": "bert 2x64",
         "teacher": "bert 2x128 93.0 %",
-        "tuning": "untuned, with the settings of the command",
+        "tuning": "untuned",
     }
     assert command == Code("kdrun compare method=kd")
 
@@ -101,10 +101,11 @@ def test_records_without_claims_show_methods_against_baselines() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "text"),
     [
-        ({"tuned": 8}, "tuning", "8 trials per method"),
+        ({"tuned": 8}, "tuning", "tuned, 8 trials each"),
         ({"sequential": {"rule": "Lan-DeMets", "max_seeds": 20}}, "seeds added", "Lan-DeMets"),
         ({"teacher": None}, "teacher", "none"),
         ({"rows": None, "data_name": None}, "judged on", "sst2, dev"),
+        ({"split": "held_out", "rows_text": "2504 held-out rows"}, "judged on", "SST-2, held_out, 2504 held-out rows"),
     ],
 )
 def test_facts(changes: dict[str, Any], name: str, text: str) -> None:

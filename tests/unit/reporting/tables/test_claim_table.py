@@ -42,10 +42,14 @@ def make(make_comparison: Make) -> Make:
     return build
 
 
+def plain(text: str) -> str:
+    return text.replace(claim_table.NBSP, " ")
+
+
 def cells(records: list[dict[str, Any]], claim: str) -> list[Cells]:
     """The rows of a claim; only the first one has its text."""
     table = claim_table.make_table(records, [], 1)
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    rows = [dict(zip(table.columns, [plain(cell) for cell in row], strict=True)) for row in table.rows]
     start = next(i for i, row in enumerate(rows) if f"`{claim}`" in row["claim"])
     end = next((i for i, row in enumerate(rows) if i > start and row["claim"]), len(rows))
     return rows[start:end]
@@ -54,11 +58,12 @@ def cells(records: list[dict[str, Any]], claim: str) -> list[Cells]:
 def test_a_claim_has_its_setting_difference_verdict_and_command(make: Make) -> None:
     (row,) = cells([make()], "mate_kd > kd")
     assert row["claim"].startswith("MATE-KD: ")
-    assert row["published"] == "+2.1 [check]: RoBERTa-large to DistilRoBERTa, mean of 8 GLUE tasks"
-    assert row["here"] == "SST-2 accuracy, 2\N{NARROW NO-BREAK SPACE}693 dev rows, 3 seeds"
+    assert row["published"] == "+2.1 [check]"
+    assert row["here"] == "SST-2 accuracy, 2\N{NARROW NO-BREAK SPACE}693 rows, 3 seeds"
     assert (row["a − b"], row["verdict"]) == ("+3.0 [+1.7, +4.4]", "supported")
     notes = claim_table.make_table([make()], [], 1).notes
     assert f"{row['command']} `kdrun compare method=kd_augment,mate_kd task=TASK`" in notes
+    assert any("MATE-KD, RoBERTa-large to DistilRoBERTa, mean of 8 GLUE tasks" in note for note in notes)
     (not_run,) = cells([make()], "zskd > kd_ood")
     assert (not_run["here"], not_run["a − b"], not_run["verdict"]) == ("not run", "n/a", "not run")
     assert f"{not_run['command']} `kdrun compare experiment=mini_data_free method=zskd baselines=kd_ood`" in notes
@@ -121,21 +126,22 @@ def test_comparisons_that_can_say_nothing_are_named_and_left_out(make: Make) -> 
     table = claim_table.make_table([unlearned, single, make(synthetic=True)], [], 1)
     assert not [row for row in table.rows if "RTE" in row[2] or ("CoLA" in row[2] and "kd_augment" not in row[0])]
     notes = " ".join(table.notes)
-    assert "majority baseline by more than a tie: RTE mate_kd > kd; RTE mate_kd > kd_augment." in notes
-    assert "one seed has no interval: CoLA mate_kd > kd." in notes
-    assert "1 comparison on synthetic data" in notes
+    assert (
+        "2 pairs on RTE (no arm is above the majority baseline by more than a tie); 1 pair on CoLA (one seed" in notes
+    )
+    assert "; 1 comparison on synthetic data." in notes
 
 
 def test_an_arm_at_the_majority_baseline_is_named(make: Make) -> None:
     (row,) = cells([make(guess=0.675)], "mate_kd > kd")
-    assert row["verdict"] == "supported (kd is at the majority baseline)"
+    assert row["verdict"] == "supported (kd at majority baseline)"
 
 
 def test_undecided_claims_have_a_projection(make: Make) -> None:
     record = make(0.009, (-0.004, 0.022))
     record["pairs"][0]["seeds_needed"] = 9
     (row,) = cells([record], "mate_kd > kd")
-    assert row["verdict"] == "undecided (about 9 seeds, 0.8 h of training)"  # 9 · (150 s + 150 s)
+    assert row["verdict"] == "undecided (9 seeds, 0.8 h)"  # 9 · (150 s + 150 s)
     record["pairs"][0]["seeds_needed"] = None
     for arm in record["arms"]:
         arm["scores"] = {"1": arm["mean"], "2": arm["mean"] + 0.001 * (arm["name"] == "kd"), "3": arm["mean"]}
@@ -144,7 +150,12 @@ def test_undecided_claims_have_a_projection(make: Make) -> None:
     # nearly all of the variance is from the rows: half width 1.96 · σ_e/√R, target 0.009 / 2.8 with half of its square
     assert projection.rows == pytest.approx(2693 * (0.013 / 1.96) ** 2 / ((0.009 / 2.8) ** 2 / 2), rel=0.02)
     assert projection.seeds == 3
-    assert "rows, 3 seeds, 0.2 h of training" in cells([record], "mate_kd > kd")[0]["verdict"]
+    assert "rows, 3 seeds, 0.2 h)" in cells([record], "mate_kd > kd")[0]["verdict"]
+    record["pairs"][0]["variance"] = {"examples": 0.01**2, "seeds": 0.02**2}
+    projection = project(record, record["pairs"][0])
+    assert projection is not None
+    assert projection.rows == pytest.approx(2693 * 0.01**2 / ((0.009 / 2.8) ** 2 / 2), rel=0.01)
+    assert projection.seeds == pytest.approx(0.02**2 / ((0.009 / 2.8) ** 2 / 2), abs=1)
     record["rows"] = None
     assert project(record, record["pairs"][0]) is None
 
