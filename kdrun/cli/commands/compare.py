@@ -38,7 +38,7 @@ def main(args: list[str]) -> int:
 
     With tune=8 each method, baselines included, first gets eight tuning trials over its shipped space. They choose by
     other rows than those that are reported:
-    kdrun compare method=kd task=mnli task.reported=dev_mismatched tune=8
+    kdrun compare method=kd task=sst2 evaluation.held_out=2500 tune=8
 
     A launcher runs the missing runs as jobs; retry=true includes failed ones:
     kdrun compare method=kd task=sst2 seeds=5 hydra/launcher=slurm_cpu

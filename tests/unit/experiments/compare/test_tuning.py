@@ -195,11 +195,16 @@ def test_a_stopped_tuning_resumes_with_the_missing_trials(
 
 
 def test_rows_that_choose_must_not_be_reported() -> None:
-    arm = Arm("kd", "kd", ["method=kd", "task=mnli", "preset=smoke"])
-    with pytest.raises(ConfigError, match=r"tune=8.*dev.*data\.test"):
+    overrides = ["method=kd", "task=mnli", "preset=smoke"]
+    for more, match in (
+        ([], r"tune=8.*dev.*evaluation\.held_out.*data\.test"),
+        (["evaluation.held_out=100", "evaluation.report=pooled"], r"evaluation\.held_out"),
+    ):
+        arm = Arm("kd", "kd", [*overrides, *more])
+        with pytest.raises(ConfigError, match=match):
+            tuning.check_tuning([arm], arm.config(1), 8)
+    for arm in (make_arm("kd"), Arm("kd", "kd", [*overrides, "evaluation.held_out=100"])):
         tuning.check_tuning([arm], arm.config(1), 8)
-    reported = make_arm("kd")
-    tuning.check_tuning([reported], reported.config(1), 8)
 
 
 def test_ends_of_a_space_that_a_config_refuses_name_the_arm_and_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
