@@ -140,6 +140,8 @@ PAIR: dict[str, Shape] = {
 """A pair of arms. `asked`: whether it is a claim; `confidence`: of its interval, over all claims and looks;
 `variance`: of the mean difference over examples, and of the difference over seeds."""
 CLAIM: dict[str, Shape] = {"a": str, "b": str, "outcome": CLAIM_OUTCOME, "text": str}
+SEQUENTIAL: dict[str, Shape] = {"rule": str, "first_look": int, "max_seeds": int, "seeds": {"*": int}}
+"""How seeds were added until the claims were decided; `seeds`: number per arm."""
 SEARCH: dict[str, Shape] = {
     "name": str,
     "trials": int,
@@ -170,6 +172,7 @@ COMPARISON: dict[str, Shape] = {
     "arms": [ARM],
     "pairs": [PAIR],
     "claims?": [CLAIM],
+    "sequential?": (SEQUENTIAL, None),
     "teacher?": ({"name": str, "score": (float, None)}, None),
     "guess?": (float, None),
     "chosen_on?": (str, None),

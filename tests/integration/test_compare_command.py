@@ -13,7 +13,7 @@ from kdrun.cli import subcommands
 from kdrun.cli.commands import compare
 from kdrun.console import Console
 from kdrun.errors import ConfigError, TrainingError
-from kdrun.experiments.compare import arms, display, plan, record
+from kdrun.experiments.compare import arms, claims, display, plan, record
 from kdrun.runs import runner
 from kdrun.storage.ledger import read_comparisons, read_runs
 
@@ -73,6 +73,24 @@ def test_arms_start_alike_see_the_same_batches_and_take_the_same_steps(
     output = text.getvalue()
     assert "exported text, means over seeds" in output
     assert "0.250 (0.250)" in output
+
+
+def test_until_decided_adds_seeds_to_finished_ones(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("seeds=2")
+    code, record = run("seeds=3", "until=decided", "max_seeds=3", "claims=[kd>finetune]")
+    output = capsys.readouterr().out
+    assert "cost: 2 runs for the first 3 seeds of 2 arms, at most 2 runs for 3 seeds; about" in output
+    assert "after 3 seeds, kd > finetune: " in output
+    assert len(read_runs(tmp_path / "ledger.jsonl")) == 6
+    assert record["sequential"]["seeds"] == {"finetune": 3, "kd": 3}
+    (claim,) = record["claims"]
+    assert code == ({"supported": 0} | claims.EXIT_CODES)[claim["outcome"]]
+    assert claim["text"] in output
+    _, repeated = run("seeds=3", "until=decided", "max_seeds=3", "claims=[kd>finetune]")
+    assert lasting(repeated) == lasting(record)
+    assert len(read_runs(tmp_path / "ledger.jsonl")) == 6
 
 
 def test_statistics_of_generated_text_are_means_over_seeds() -> None:

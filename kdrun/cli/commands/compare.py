@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from kdrun.experiments.compare.options import CompareOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdrun.console import Console
     from kdrun.experiments.compare.arms import Arm
 
@@ -36,6 +38,10 @@ def main(args: list[str]) -> int:
     too: 0 all are supported, 1 a run failed, 3 a claim is contradicted, 4 one is undecided and none is contradicted.
     kdrun compare method=mate_kd,kd_augment task=sst2 'claims=[mate_kd>kd,mate_kd>kd_augment]' seeds=5
 
+    With until=decided, seeds are added one by one until each claim is decided or max_seeds is reached, and arms whose
+    claims are decided stop first. Wrong verdicts stay as rare as with one look, by a group-sequential rule.
+    kdrun compare method=mate_kd task=sst2 'claims=[mate_kd>kd]' until=decided max_seeds=20
+
     With tune=8 each method, baselines included, first gets eight tuning trials over its shipped space. They choose by
     other rows than those that are reported:
     kdrun compare method=kd task=sst2 evaluation.held_out=2500 tune=8
@@ -62,7 +68,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.data.file_checks import check_run_files
     from kdrun.errors import ConfigError
     from kdrun.experiments.compare import display, plan, tuning
-    from kdrun.experiments.compare.arms import equalize_budgets, load_rows, run_missing
+    from kdrun.experiments.compare.arms import equalize_budgets, load_rows
     from kdrun.experiments.compare.claims import exit_code, plan_claims
     from kdrun.experiments.compare.metric import check_metric
     from kdrun.experiments.compare.record import build_record
@@ -70,6 +76,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.progress import track
     from kdrun.storage import hub_offline
 
+    _check_seeds(settings)
     started, seeds = time.perf_counter(), list(range(1, settings.seeds + 1))
     launcher, overrides = jobs.split_launcher(overrides)
     with track("checking the configs"):
@@ -90,10 +97,7 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     display.print_header(arms, seeds, data, log_console)
     try:
         searches = tuning.tune_arms(arms, settings, command, launcher, log_console)
-        if launcher:
-            _run_by_jobs(arms, seeds, launcher, log_console)
-        else:
-            run_missing(arms, seeds, log_console)
+        seeds = _run_all(arms, settings, launcher, log_console)
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
@@ -105,7 +109,63 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     return exit_code(record, settings)
 
 
-def _run_by_jobs(arms: list[Arm], seeds: list[int], launcher: list[str], console: Console) -> None:
+def _check_seeds(settings: CompareOptions) -> None:
+    """Check the numbers of seeds of a comparison with until=decided.
+
+    Raises:
+        ConfigError: a number is too small.
+    """
+    from kdrun.errors import ConfigError, Problem
+    from kdrun.experiments.compare.options import Until
+    from kdrun.experiments.compare.significance import MIN_SEEDS
+
+    if settings.until is Until.seeds:
+        return
+    problems = []
+    if settings.seeds < MIN_SEEDS:
+        text = f"seeds={settings.seeds}: with until=decided the first look needs {MIN_SEEDS} seeds or more"
+        problems.append(Problem("seeds", settings.seeds, text))
+    if settings.max_seeds < settings.seeds:
+        text = f"max_seeds={settings.max_seeds} must be at least seeds={settings.seeds}, the seeds of the first look"
+        problems.append(Problem("max_seeds", settings.max_seeds, text))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _run_all(arms: list[Arm], settings: CompareOptions, launcher: list[str], console: Console) -> list[int]:
+    """Run the missing runs of a comparison, until its seeds or its claims are done; returns the seeds."""
+    from kdrun.experiments.compare.arms import run_missing
+    from kdrun.experiments.compare.claims import plan_claims
+    from kdrun.experiments.compare.options import Until
+    from kdrun.experiments.compare.record import read_scores
+    from kdrun.experiments.compare.scores import Scores
+    from kdrun.experiments.compare.until import Plan, make_looks, run_until_decided
+
+    def run(some_arms: Sequence[Arm], seeds: Sequence[int]) -> None:
+        if launcher:
+            _run_by_jobs(some_arms, seeds, launcher, console, arms)
+        else:
+            run_missing(some_arms, seeds, console)
+
+    if settings.until is Until.seeds:
+        seeds = list(range(1, settings.seeds + 1))
+        run(arms, seeds)
+        return seeds
+    scores, task = Scores(), arms[0].config(1).task
+
+    def read() -> Scores:
+        nonlocal scores
+        scores = read_scores(arms, task, task.report_split, settings.metric or task.headline, scores)
+        return scores
+
+    plan = Plan(arms, plan_claims(settings, arms), settings.margin, make_looks(settings), bool(launcher))
+    run_until_decided(plan, run, read, console)
+    return sorted({seed for arm in arms for seed in (*arm.results, *arm.failed)})
+
+
+def _run_by_jobs(
+    arms: Sequence[Arm], seeds: Sequence[int], launcher: list[str], console: Console, all_arms: Sequence[Arm] = ()
+) -> None:
     """Run the missing runs as jobs of a launcher.
 
     Raises:
@@ -116,10 +176,11 @@ def _run_by_jobs(arms: list[Arm], seeds: list[int], launcher: list[str], console
     from kdrun.experiments.compare.cells import collect, record_runs
 
     collect(arms, seeds)
-    sweep = record_runs(arms, seeds)
+    sweep = record_runs(arms, seeds, all_arms)
     jobs.launch_cells(sweep, [*arms[0].overrides, f"sweep={sweep.name}"], launcher, console)
     for arm in arms:
-        arm.failed.clear()
+        for seed in seeds:
+            arm.failed.pop(seed, None)
     unfinished = collect(arms, seeds)
     if unfinished:
         raise LaunchError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -142,7 +142,7 @@ def _budget(config: RunConfig, rows: int, by_domain: Mapping[str, int]) -> int:
 
 
 def run_missing(
-    arms: list[Arm], seeds: list[int], console: Console, clock: Callable[[], float] = time.monotonic
+    arms: Sequence[Arm], seeds: Sequence[int], console: Console, clock: Callable[[], float] = time.monotonic
 ) -> None:
     """Reuse finished runs and run the missing ones, seed by seed, so that an interrupted comparison stays balanced.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,18 @@ from kdrun.storage.ledger import Status
 from kdrun.storage.run_result import RESULT, read_result
 
 
-def record_runs(arms: list[Arm], seeds: list[int]) -> Sweep:
+def record_runs(arms: Sequence[Arm], seeds: Sequence[int], all_arms: Sequence[Arm] = ()) -> Sweep:
     """Record the runs of a comparison as a sweep; its requested cells are those without a finished run.
+
+    Args:
+        arms: arms to run.
+        seeds: seeds of the runs.
+        all_arms: all arms of the comparison, by which the sweep is named; by default `arms`.
 
     Raises:
         ConfigError: the recorded sweep of this comparison has other settings, e.g. after a change of the code.
     """
-    overrides = [[override for override in arm.overrides if not sweeps.is_shared(override)] for arm in arms]
+    overrides = [[override for override in arm.overrides if not sweeps.is_shared(override)] for arm in all_arms or arms]
     shared = set.intersection(*map(set, overrides))
     differing = {key_of(override) for of_arm in overrides for override in of_arm if override not in shared}
     configs = [([*arm.overrides, f"seed={seed}"], arm.config(seed)) for seed in seeds for arm in arms]
@@ -32,7 +38,7 @@ def record_runs(arms: list[Arm], seeds: list[int]) -> Sweep:
     return replace(sweep, requested=frozenset(missing))
 
 
-def collect(arms: list[Arm], seeds: list[int]) -> list[str]:
+def collect(arms: Sequence[Arm], seeds: Sequence[int]) -> list[str]:
     """Set the results of finished and failed runs.
 
     Returns:

@@ -88,7 +88,13 @@ def notes(record: dict[str, Any]) -> list[str]:
 def _correction_notes(record: dict[str, Any]) -> list[str]:
     """Sentences on Holm's correction, and on pairs that were not asked."""
     claims, others = len(record["claims"]), sum(not pair["asked"] for pair in record["pairs"])
+    sequential = record.get("sequential")
     lines = []
+    if sequential:
+        lines.append(
+            f"looks after each seed from {sequential['first_look']} to {sequential['max_seeds']}, "
+            f"{sequential['rule']}; the confidence of an interval holds over all looks"
+        )
     if claims > 1:
         lines.append(
             f"Holm's correction for {claims} claims: the first verdict needs a confidence of "
@@ -122,7 +128,8 @@ def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: 
 
 
 def _seed_scores(arm: dict[str, Any], seeds: list[int]) -> str:
-    return "  ".join("failed" if str(s) in arm["failed"] else percent(arm["scores"].get(str(s))) for s in seeds)
+    ended = [s for s in map(str, seeds) if s in arm["failed"] or s in arm["scores"]]
+    return "  ".join("failed" if seed in arm["failed"] else percent(arm["scores"][seed]) for seed in ended)
 
 
 def _arm_row(arm: dict[str, Any]) -> list[str]:

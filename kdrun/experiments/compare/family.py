@@ -24,13 +24,13 @@ from kdrun.experiments.compare.significance import ALPHA, MIN_SEEDS, Array, Esti
 WORDS: tuple[Outcome, ...] = ("INCONCLUSIVE", "BEATS", "LOSES", "TIES")
 """Outcome by its code."""
 OPEN, BEATS, LOSES, TIES = range(4)
-Nominal = Callable[[Any, Estimate], Any]
-"""The level of a claim and its estimate to the level of its interval at this look."""
+HalfWidth = Callable[[Any, Estimate], Any]
+"""The level of a claim and its estimate to half the width of its interval at this look."""
 
 
 def one_look(level: Any, estimate: Estimate) -> Any:
-    """The level of an interval that is looked at once: the level of its claim."""
-    return level
+    """Half the width of an interval that is looked at once."""
+    return estimate.half_width(level)
 
 
 @dataclass(frozen=True)
@@ -40,55 +40,55 @@ class Judgment:
     Attributes:
         codes: OPEN, BEATS, LOSES or TIES, [..., claims].
         levels: level of each claim over all looks, [..., claims].
-        nominal: level of its interval at the look that decided it, or the last one, [..., claims].
+        half_widths: of its interval at the look that decided it, or the last one, [..., claims].
     """
 
     codes: Array
     levels: Array
-    nominal: Array
+    half_widths: Array
 
     @classmethod
     def before(cls, shape: tuple[int, ...]) -> Judgment:
         """The state before the first look."""
-        return cls(np.zeros(shape, np.int8), np.full(shape, ALPHA), np.full(shape, ALPHA))
+        return cls(np.zeros(shape, np.int8), np.full(shape, ALPHA), np.full(shape, np.nan))
 
 
-def judge(before: Judgment, estimate: Estimate, margin: float, nominal: Nominal = one_look) -> Judgment:
+def judge(
+    before: Judgment,
+    estimate: Estimate,
+    margin: float,
+    half_width: HalfWidth = one_look,
+    min_seeds: int = MIN_SEEDS,
+) -> Judgment:
     """Judge the open claims of a family by the data of one look; decided claims stay as they are.
 
     Args:
         before: outcomes of the earlier looks.
-        estimate: of each claim, fields [..., claims]; NaN or fewer than three seeds leave a claim open.
+        estimate: of each claim, fields [..., claims]; NaN or too few seeds leave a claim open.
         margin: differences within ± margin count as a tie.
-        nominal: level of a claim's interval at this look.
+        half_width: half the width of a claim's interval at this look.
+        min_seeds: seeds below which no claim is decided.
     """
-    codes, levels, nominal_levels = before.codes.copy(), before.levels.copy(), before.nominal.copy()
-    is_usable = np.isfinite(estimate.mean) & (np.asarray(estimate.seeds) >= MIN_SEEDS)
+    codes, levels, half_widths = before.codes, before.levels, before.half_widths
+    mean = np.asarray(estimate.mean)
+    is_usable = np.isfinite(mean) & (np.asarray(estimate.seeds) >= min_seeds)
     while True:
-        differ, tie = (_holm_levels(np.isin(codes, decided)) for decided in ((BEATS, LOSES), (TIES,)))
-        differ_nominal, tie_nominal = (nominal(np.broadcast_to(x, codes.shape), estimate) for x in (differ, tie))
         still_open = codes == OPEN
-        levels = np.where(still_open, differ, levels)
-        nominal_levels = np.where(still_open, differ_nominal, nominal_levels)
-        found = _codes(estimate, differ_nominal, tie_nominal, margin)
+        differ_level, tie_level = (_holm_level(np.isin(codes, decided)) for decided in ((BEATS, LOSES), (TIES,)))
+        differ, tie = (half_width(np.broadcast_to(x, codes.shape), estimate) for x in (differ_level, tie_level))
+        with np.errstate(invalid="ignore"):
+            ties, differs = np.abs(mean) + tie < margin, np.abs(mean) > differ
+        found = np.select([ties, differs & (mean > 0), differs], [TIES, BEATS, LOSES], OPEN).astype(np.int8)
         new = still_open & is_usable & (found != OPEN)
+        by_tie = new & ties
+        levels = np.where(still_open, np.where(by_tie, tie_level, differ_level), levels)
+        half_widths = np.where(still_open, np.where(by_tie, tie, differ), half_widths)
         if not new.any():
-            return Judgment(codes, levels, nominal_levels)
+            return Judgment(codes, levels, half_widths)
         codes = np.where(new, found, codes)
-        levels = np.where(new & (found == TIES), tie, levels)
-        nominal_levels = np.where(new & (found == TIES), tie_nominal, nominal_levels)
 
 
-def _holm_levels(is_rejected: Array) -> Array:
+def _holm_level(is_rejected: Array) -> Array:
     """The level of the remaining hypotheses of a family, [..., 1]."""
     remaining = is_rejected.shape[-1] - is_rejected.sum(axis=-1, keepdims=True)
     return ALPHA / np.maximum(remaining, 1)
-
-
-def _codes(estimate: Estimate, differ: Array, tie: Array, margin: float) -> Array:
-    """Outcome of each claim at these levels of its two intervals."""
-    mean = np.asarray(estimate.mean)
-    with np.errstate(invalid="ignore"):
-        is_tie = np.abs(mean) + estimate.half_width(tie) < margin
-        differs = np.abs(mean) > estimate.half_width(differ)
-    return np.select([is_tie, differs & (mean > 0), differs], [TIES, BEATS, LOSES], OPEN).astype(np.int8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,14 @@ from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arms import Arm
 from kdrun.experiments.compare.claims import claim_record, plan_claims
 from kdrun.experiments.compare.metric import read_runs
-from kdrun.experiments.compare.verdicts import Scores, judge_pairs
+from kdrun.experiments.compare.options import Until
+from kdrun.experiments.compare.replay import judge_once, replay
+from kdrun.experiments.compare.scores import Scores
+from kdrun.experiments.compare.sequential import COCHRAN, RULE
+from kdrun.experiments.compare.significance import WELCH
+from kdrun.experiments.compare.until import make_looks
+from kdrun.experiments.compare.verdicts import judge_pairs
+from kdrun.formatting import plural
 from kdrun.runs.provenance import code_digest
 from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import RunResult
@@ -42,28 +50,17 @@ def build_record(
     """
     task = config.task
     split, metric = task.report_split, settings.metric or task.headline
-    resampled = _resampled_scores(arms, task, split, metric)  # first: adds scores of agreement to the results
+    scores = read_scores(arms, task, split, metric)  # first: adds scores of agreement to the results
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
     choosing_splits = {result["checkpoint"]["split"] for result in results}
     arm_teachers = {arm.name: teachers.teacher_of_arm(arm, split, metric) for arm in arms}
     shared = teachers.shared_teacher(list(arm_teachers.values()))
-    data_hashes = [arm.data_hash for arm in arms]
-    identity = [[config_hash(arm.config(1)) for arm in arms], seeds, code_digest(), data_hashes, settings.margin]
-    claims = plan_claims(settings, arms)
-    if settings.claims is not None:
-        identity.append([[claim.a, claim.b] for claim in claims])
-    if metric != task.headline:
-        identity.append(metric)
-    values = {
-        (arm.name, seed): _headline_value(arm.results[seed], split, metric) for arm in arms for seed in arm.results
-    }
-    scores = Scores(values, resampled)
     how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
     if task.held_out_split is not None:
         how += significance.BY_GROUP
     record = {
         "event": "comparison",
-        "comparison_id": digest(identity)[:12],
+        "comparison_id": _comparison_id(arms, seeds, settings, task.headline),
         "started": time.time(),
         "task": task.name,
         "data_name": data.display_name,
@@ -80,11 +77,9 @@ def build_record(
         "seeds": seeds,
         "margin": settings.margin,
         "confidence": significance.CONFIDENCE,
-        "how": how,
         "uneven_steps": _uneven_steps(arms),
         "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) for arm in arms],
-        "pairs": judge_pairs(claims, [arm.name for arm in arms], scores, settings.margin, how),
-        "sequential": None,
+        **_judge(arms, settings, scores, how),
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": to_plain(config),
@@ -92,6 +87,53 @@ def build_record(
         "command": command,
     }
     return record | {"claims": [claim_record(pair, record) for pair in record["pairs"] if pair["asked"]]}
+
+
+def _comparison_id(arms: list[Arm], seeds: list[int], settings: CompareOptions, headline: str) -> str:
+    """Hash of what decides the numbers of a comparison; a repeated command has the same."""
+    is_sequential = settings.until is Until.decided
+    looks = [settings.until.value, settings.seeds, settings.max_seeds] if is_sequential else seeds
+    data_hashes = [arm.data_hash for arm in arms]
+    identity = [[config_hash(arm.config(1)) for arm in arms], looks, code_digest(), data_hashes, settings.margin]
+    if settings.claims is not None:
+        identity.append([[claim.a, claim.b] for claim in plan_claims(settings, arms)])
+    if settings.metric not in (None, headline):
+        identity.append(settings.metric)
+    return digest(identity)[:12]
+
+
+def _judge(arms: list[Arm], settings: CompareOptions, scores: Scores, how: str) -> dict[str, Any]:
+    """The pairs of a comparison with their verdicts, how their intervals are computed, and how seeds were added."""
+    claims, names = plan_claims(settings, arms), [arm.name for arm in arms]
+    if settings.until is Until.seeds:
+        state = judge_once(claims, scores, settings.margin)
+        pairs = judge_pairs(claims, state, names, scores, settings.margin, how)
+        return {"pairs": pairs, "how": how, "sequential": None}
+    looks = make_looks(settings)
+    state = replay(claims, scores, list(range(1, looks.last + 1)), settings.margin, looks)
+    pairs, how = judge_pairs(claims, state, names, scores, settings.margin, how), how.replace(WELCH, COCHRAN)
+    for pair in pairs[: len(claims)]:
+        pair["how"] = how
+        if pair["reason"]:
+            pair["reason"] = f"{plural(pair['seeds'], 'seed')} did not decide it; {pair['reason']}"
+    sequential = {
+        "rule": RULE,
+        "first_look": looks.first,
+        "max_seeds": looks.last,
+        "seeds": {arm.name: len(arm.results) for arm in arms},
+    }
+    return {"pairs": pairs, "how": how, "sequential": sequential}
+
+
+def read_scores(arms: Sequence[Arm], task: TaskConfig, split: str, metric: str, before: Scores | None = None) -> Scores:
+    """The scores of the ended runs; those of `before` are not computed again."""
+    scores = before or Scores()
+    new = _resampled_scores(arms, task, split, metric, scores.resampled.keys())
+    values = {
+        (arm.name, seed): _headline_value(arm.results[seed], split, metric) for arm in arms for seed in arm.results
+    }
+    failed = {(arm.name, seed) for arm in arms for seed in arm.failed}
+    return Scores(values, scores.resampled | new, failed)
 
 
 def _headline_value(result: RunResult, split: str, metric: str) -> float | None:
@@ -157,15 +199,25 @@ def _uneven_steps(arms: list[Arm]) -> list[str]:
     return warnings
 
 
-def _resampled_scores(arms: list[Arm], task: TaskConfig, split: str, metric: str) -> dict[tuple[str, int], np.ndarray]:
+def _resampled_scores(
+    arms: Sequence[Arm], task: TaskConfig, split: str, metric: str, known: Collection[tuple[str, int]] = ()
+) -> dict[tuple[str, int], np.ndarray]:
     """The metric of every finished run on bootstrap resamples of the examples, which all runs share.
+
+    Args:
+        arms: arms with their results.
+        task: task of the runs.
+        split: split of the rows.
+        metric: name of the metric.
+        known: (arm, seed) of runs that are left out.
 
     Returns:
         (arm, seed) → values, [resamples].
     """
     runs = read_runs(arms, task, split, metric)
-    if runs is None:
+    new = [i for i, key in enumerate(runs[0]) if key not in known] if runs else []
+    if runs is None or not new:
         return {}
     keys, rows = runs
-    values = resampling.resample(metric, rows.gold, rows.predicted, domains=rows.domains, clusters=rows.groups)
-    return {key: values[:, i] for i, key in enumerate(keys)}
+    values = resampling.resample(metric, rows.gold, rows.predicted[new], domains=rows.domains, clusters=rows.groups)
+    return {keys[run]: values[:, column] for column, run in enumerate(new)}

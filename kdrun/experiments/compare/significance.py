@@ -31,9 +31,10 @@ MIN_SEEDS = 3
 """With fewer seeds the verdict is INCONCLUSIVE."""
 MAX_SEEDS = 1000
 """Largest number of seeds that `seeds_needed` considers."""
+WELCH = "Welch-Satterthwaite degrees of freedom"
 HOW = (
     "paired over seeds and examples: t interval, standard error from a bootstrap over examples "
-    f"({RESAMPLES} resamples) and the spread over seeds, Welch-Satterthwaite degrees of freedom"
+    f"({RESAMPLES} resamples) and the spread over seeds, {WELCH}"
 )
 HOW_BY_DOMAIN = f"of the mean over domains, {HOW}; examples are drawn within each domain"
 
@@ -109,17 +110,16 @@ def estimate(differences: Array, resampled: Array) -> Estimate | str:
     return Estimate(float(np.mean(differences)), from_examples, float(np.var(differences, ddof=1)), count)
 
 
-def explain(estimated: Estimate, outcome: Outcome, nominal: float, level: float = ALPHA) -> Verdict:
+def explain(estimated: Estimate, outcome: Outcome, half_width: float, level: float = ALPHA) -> Verdict:
     """The verdict with its interval, and the reason of an INCONCLUSIVE one.
 
     Args:
         estimated: the mean difference with its variances.
         outcome: the outcome.
-        nominal: level of the interval at this look.
+        half_width: half the width of the interval.
         level: level of the claim over all looks.
     """
-    half, count = float(estimated.half_width(nominal)), estimated.seeds
-    ends = (estimated.mean - half, estimated.mean + half)
+    count, ends = estimated.seeds, (estimated.mean - half_width, estimated.mean + half_width)
     if outcome != "INCONCLUSIVE":
         return Verdict(estimated.mean, ends, outcome, count, level)
     needed = seeds_needed(estimated.mean, estimated.from_examples, estimated.from_seeds, level)

@@ -11,6 +11,8 @@ from kdrun.experiments.compare import claims, verdicts
 from kdrun.experiments.compare.arms import Arm
 from kdrun.experiments.compare.claims import Claim
 from kdrun.experiments.compare.options import CompareOptions
+from kdrun.experiments.compare.replay import judge_once
+from kdrun.experiments.compare.scores import Scores
 
 ARMS = [Arm(name, name.split()[0], []) for name in ("finetune", "kd temperature=1", "kd temperature=4", "mate_kd")]
 
@@ -57,14 +59,20 @@ def test_by_default_methods_beat_baselines_else_every_pair_is_a_claim() -> None:
     assert len(plan(method=[], baselines=["finetune", "kd"])) == 6
 
 
-def scores(**by_arm: list[float]) -> verdicts.Scores:
+def scores(**by_arm: list[float]) -> Scores:
     values = {(arm, seed): score for arm, of_arm in by_arm.items() for seed, score in enumerate(of_arm, start=1)}
     noise = np.random.default_rng(1).normal(0, 0.002, 200)
-    return verdicts.Scores({**values}, {key: score + noise * len(key[0]) for key, score in values.items()})
+    return Scores({**values}, {key: score + noise * len(key[0]) for key, score in values.items()})
+
+
+def judged_pairs(claimed: list[Claim], **by_arm: list[float]) -> list[dict[str, Any]]:
+    of_arms = scores(**by_arm)
+    state = judge_once(claimed, of_arms, 0.01)
+    return verdicts.judge_pairs(claimed, state, list(by_arm), of_arms, 0.01, "how")
 
 
 def records(claimed: list[Claim], **by_arm: list[float]) -> list[dict[str, Any]]:
-    pairs = verdicts.judge_pairs(claimed, list(by_arm), scores(**by_arm), 0.01, "how")
+    pairs = judged_pairs(claimed, **by_arm)
     facts = {"data_name": "SST-2", "metric": "accuracy", "split": "dev", "rows": 3565}
     return [claims.claim_record(pair, facts | {"margin": 0.01}) for pair in pairs if pair["asked"]]
 
@@ -97,7 +105,7 @@ def test_a_claim_without_common_seeds_is_undecided() -> None:
 
 def test_pairs_that_are_not_claims_come_last_without_correction() -> None:
     by_arm = {"a": [0.5, 0.52, 0.54], "b": [0.5, 0.51, 0.55], "c": [0.6, 0.61, 0.62]}
-    pairs = verdicts.judge_pairs([Claim("c", "a"), Claim("c", "b")], list(by_arm), scores(**by_arm), 0.01, "how")
+    pairs = judged_pairs([Claim("c", "a"), Claim("c", "b")], **by_arm)
     assert [(pair["a"], pair["b"], pair["asked"]) for pair in pairs] == [
         ("c", "a", True), ("c", "b", True), ("b", "a", False),
     ]  # fmt: skip

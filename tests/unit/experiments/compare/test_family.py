@@ -37,11 +37,11 @@ def test_levels_are_those_at_which_claims_were_decided() -> None:
     estimate = differences(0.016, 0.024, 0.06)
     judged = family.judge(family.Judgment.before((3,)), estimate, MARGIN)
     np.testing.assert_allclose(judged.levels, [ALPHA / 3, ALPHA / 2, ALPHA])
-    np.testing.assert_array_equal(judged.nominal, judged.levels)
+    np.testing.assert_allclose(judged.half_widths, estimate.half_width(judged.levels))
 
 
 def test_a_tie_does_not_raise_the_level_of_a_difference() -> None:
-    """Claim 1 ties clearly. Claim 2 has p = 4 %: significant alone, not beside another claim at 2.5 %."""
+    """Claim 1 ties clearly. Claim 2 has p = 4 %: significant alone, not next to another claim, at 2.5 %."""
     both = differences(0.5, 0.04)
     both.mean[0], both.from_seeds[0] = 0.0, 1e-9
     assert words(both) == ["TIES", "INCONCLUSIVE"]
