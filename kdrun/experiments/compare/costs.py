@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 from kdrun.config.identity import config_hash
 from kdrun.console import Console
+from kdrun.experiments.compare import run_times
 from kdrun.experiments.compare.arms import Arm
 from kdrun.formatting import duration, plural
 from kdrun.runs.provenance import code_digest
-from kdrun.storage.ledger import LEDGER, Status, finished, read_runs
+from kdrun.storage.ledger import LEDGER, finished, read_runs
 
 
 def print_cost(arms: Sequence[Arm], first: Sequence[int], last: int, console: Console) -> bool:
     """Print how many runs are left before the first and until the last look, and how long they will take.
 
-    A run takes as long as the finished runs of the same arm in the ledger took, also those of other code.
+    A run takes as long as the newest finished runs of the same arm in the ledger took.
 
     Args:
         arms: the arms.
@@ -29,19 +29,15 @@ def print_cost(arms: Sequence[Arm], first: Sequence[int], last: int, console: Co
     Returns:
         Whether each arm has a measured time; without it only the numbers of runs are printed.
     """
-    hashes = {arm.name: _hashes(arm, last) for arm in arms}
     runs = read_runs(Path(arms[0].config(1).output_dir) / LEDGER)
     reusable, code = finished(runs), code_digest()
     seconds: list[float | None] = []
     left: list[tuple[int, int]] = []
     for arm in arms:
-        times = [
-            run["seconds"]
-            for run in runs
-            if run["status"] == Status.done.value and run.get("seconds") and run.get("config_hash") in hashes[arm.name]
-        ]
-        seconds.append(fmean(times) if times else None)
-        missing = [(hash_, code, arm.data_hash) not in reusable for hash_ in hashes[arm.name]]
+        config = arm.config(1)
+        seconds.append(run_times.mean_seconds(runs, config))
+        hashes = [config_hash(replace(config, seed=seed)) for seed in range(1, last + 1)]
+        missing = [(hash_, code, arm.data_hash) not in reusable for hash_ in hashes]
         left.append((sum(missing[: len(first)]), sum(missing)))
     least, most = (sum(counts) for counts in zip(*left, strict=True))
     first_look = f"{plural(least, 'run')} for the first {len(first)} seeds of {plural(len(arms), 'arm')}"
@@ -53,9 +49,3 @@ def print_cost(arms: Sequence[Arm], first: Sequence[int], last: int, console: Co
     least_s, most_s = (sum(s * counts[i] for s, counts in zip(measured, left, strict=True)) for i in (0, 1))
     console.print(f"{text}; about {duration(least_s)} for the first, at most {duration(most_s)}, as measured")
     return True
-
-
-def _hashes(arm: Arm, last: int) -> list[str]:
-    """Config hash of the run with each seed."""
-    config = arm.config(1)
-    return [config_hash(replace(config, seed=seed)) for seed in range(1, last + 1)]

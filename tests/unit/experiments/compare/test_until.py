@@ -122,14 +122,15 @@ def test_numbers_of_seeds_are_checked_together() -> None:
 def test_the_cost_is_that_of_runs_in_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = ["task=sst2", "preset=smoke", f"output_dir={tmp_path}"]
     arms = [Arm(name, name, [f"method={name}", *base], data_hash="rows") for name in ("finetune", "kd")]
-    hashes = {arm.name: costs._hashes(arm, 2) for arm in arms}
-    assert hashes["kd"][1] == costs.config_hash(arms[1].config(2))
     text = io.StringIO()
     console = Console(RichConsole(file=text, width=200))
-    runs = [{"status": "done", "config_hash": hashes["finetune"][0], "seconds": 60.0, "run_dir": str(tmp_path)}]
-    monkeypatch.setattr(costs, "read_runs", lambda path: runs)
+    times: dict[str, float | None] = {"finetune": 60.0, "kd": None}
+    monkeypatch.setattr(costs.run_times, "mean_seconds", lambda runs, config: times[config.method.name])
+    monkeypatch.setattr(costs, "code_digest", lambda: "code")
+    key = (costs.config_hash(arms[1].config(2)), "code", "rows")
+    monkeypatch.setattr(costs, "finished", lambda runs: {key: tmp_path})
     assert not costs.print_cost(arms, [1, 2, 3], 20, console)
-    assert "cost: 6 runs for the first 3 seeds of 2 arms, at most 40 runs for 20 seeds; times follow" in text.getvalue()
-    runs.append(runs[0] | {"config_hash": hashes["kd"][1], "seconds": 120.0})
+    assert "cost: 5 runs for the first 3 seeds of 2 arms, at most 39 runs for 20 seeds; times follow" in text.getvalue()
+    times["kd"] = 120.0
     assert costs.print_cost(arms, [1, 2, 3], 20, console)
-    assert "about 9 min 0 s for the first, at most 1 h 0 min, as measured" in text.getvalue()
+    assert "about 7 min 0 s for the first, at most 58 min 0 s, as measured" in text.getvalue()
