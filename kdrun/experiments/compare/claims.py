@@ -102,7 +102,8 @@ def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
     facts = []
     if pair["difference"] is not None:
         facts.append(f"{points(pair['difference'])} points{_interval(pair)}")
-    facts.append(f"{record['metric']} on {count(record['rows'])} {record['split']} rows")
+    rows = record.get("rows_text") or f"{count(record['rows'])} {record['split']} rows"
+    facts.append(f"{record['metric']} on {rows}")
     facts.append(plural(pair["seeds"], "seed"))
     outcome = OUTCOMES[pair["word"]]
     reasons = {
