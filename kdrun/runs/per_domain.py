@@ -141,10 +141,8 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
     score, teacher_score = headline_score(headline, student), headline_score(headline, teacher)
     note = "of each domain's own" if first["checkpoint"]["split"] else None
     reasons = {key: text for part in parts for key, text in part["reasons"].items()}
-    agreement = [part.get("agreement") for part in parts]
-    if "agreement" in first:
-        first = {**first, "agreement": _mean_scores([part for part in agreement if part], AGREEMENTS)}
-    return {
+    agreement = [part["agreement"] for part in parts if "agreement" in part]
+    merged: RunResult = {
         **first,
         "student": student,
         "teacher": teacher,
@@ -167,6 +165,9 @@ def merge_results(results: Mapping[str, RunResult], run_dirs: Mapping[str, str],
             "data.train_rows_read_for_teacher": "each domain's own run says what its teacher read",
         },
     }
+    if agreement:
+        merged["agreement"] = _mean_scores(agreement, AGREEMENTS)
+    return merged
 
 
 def _merge_models(models: list[M], metrics: Sequence[str]) -> M:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_runs(
     student, 1 as the teacher's, and that of the most frequent answer as the majority baseline.
 
     Returns:
-        Arm and seed of each run; gold answers, and predictions with a first dimension of runs.
+        Arm and seed of each run; gold answers of the rows, and as `predicted` those of all runs, [runs, rows, …].
 
     Raises:
         DataError: runs have different rows, or agreement has no teacher's answers to be computed from.
@@ -78,7 +79,7 @@ def read_runs(
             )
     keys = [(arm.name, seed) for arm, seed, _ in runs]
     if metric != AGREEMENT:
-        return keys, Predictions(first.gold, np.stack([part.predicted for part in parts]), first.domains, first.groups)
+        return keys, replace(first, predicted=np.stack([part.predicted for part in parts]))
     answers = [read_teacher_answers(folder, task, split) for *_, folder in runs]
     shared = _shared_answers(runs, answers, split)
     is_equal, is_most_frequent = list[Array](), list[Array]()
@@ -93,7 +94,7 @@ def read_runs(
         if result["teacher"] is not None:
             result["teacher"]["metrics"][split][AGREEMENT] = 1.0
     gold = np.ones(len(first.gold), np.int64)
-    return keys, Predictions(gold, np.stack(is_equal), first.domains, first.groups)
+    return keys, replace(first, gold=gold, predicted=np.stack(is_equal))
 
 
 def _shared_answers(runs: Sequence[tuple[Arm, int, object]], answers: Sequence[Array | None], split: str) -> Array:

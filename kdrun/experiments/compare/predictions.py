@@ -43,16 +43,16 @@ class Predictions:
     Attributes:
         gold: class indices, scores or texts, [rows]; label sets, 0 or 1, [rows, classes].
         predicted: what the metric takes: predictions as `gold`, or probabilities, [rows, classes].
+        answers: predictions as `gold`, also for a metric that takes probabilities.
         domains: the name of each row's domain, [rows]; None for a task without domains.
         groups: number of the group of each row, [rows], for held-out rows; None if every row is on its own.
-        answers: predictions as `gold`, also for a metric that takes probabilities; None for several runs.
     """
 
     gold: np.ndarray
     predicted: np.ndarray
+    answers: np.ndarray
     domains: np.ndarray | None
     groups: np.ndarray | None = None
-    answers: np.ndarray | None = None
 
 
 def read_predictions(folder: Path, task: TaskConfig, split: str, metric: str | None) -> Predictions:
@@ -70,7 +70,7 @@ def read_predictions(folder: Path, task: TaskConfig, split: str, metric: str | N
         predicted = np.array([[row["probabilities"][name] for name in task.labels] for row in rows])
     domains = np.array([row["domain"] for row in rows]) if rows and "domain" in rows[0] else None
     groups = np.array([row["group"] for row in rows]) if rows and "group" in rows[0] else None
-    return Predictions(gold, predicted, domains, groups, answers)
+    return Predictions(gold, predicted, answers, domains, groups)
 
 
 def read_teacher_answers(folder: Path, task: TaskConfig, split: str) -> np.ndarray | None:
