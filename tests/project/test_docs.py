@@ -36,6 +36,8 @@ GENERATED = {path.name: path for path in (ROOT / "docs" / "reference").glob("*.m
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^(?:scripts/)?kdrun ((?:.*\\\n)*.*)$", re.MULTILINE)
+TABLE = re.compile(r"^<!-- kdrun table .*?^<!-- /kdrun table -->", re.MULTILINE | re.DOTALL)
+"""A generated table. Its commands are those of published runs, perhaps with keys of that time."""
 PLACEHOLDER = re.compile(r"[A-Z]{2,}(?:_[A-Z]+)+|\bPATH\b|…|\bNAME\b|\bFOLDER\b|\bKEY\b|\bAXIS\b|\bFILE\b")
 
 
@@ -121,7 +123,7 @@ def is_name(name: str) -> bool:
 
 
 def commands(page: str) -> list[str]:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = TABLE.sub("", (ROOT / page).read_text(encoding="utf-8"))
     blocks = "\n".join(block for block in FENCE.findall(text) if block.startswith("```\n"))
     joined = [command.replace("\\\n", " ") for command in COMMAND.findall(blocks)]
     return [*joined, *re.findall(r"`kdrun ([^`…]+)`", prose(text))]

@@ -41,7 +41,7 @@ def make_table(records: Sequence[Comparison], methods: Sequence[str], digits: in
         published = claim.published_overall()
         name = f"{claim.paper}: {claim.text} `{claim.arms}`"
         if not findings:
-            number = commands.setdefault(_first_command(claim), len(commands) + 1)
+            number = commands.setdefault(claim.command, len(commands) + 1)
             rows.append([name, published, NOT_RUN, NOT_MEASURED, NOT_RUN, f"[{number}]"])
             csv_rows.append(_csv_row(claim, None))
         for place, finding in enumerate(findings):
@@ -81,11 +81,6 @@ def make_short_table(records: Sequence[Comparison], methods: Sequence[str]) -> T
 
 def _claims_of(methods: Sequence[str]) -> list[PaperClaim]:
     return [claim for claim in paper_claims() if not methods or {claim.a.method, claim.b.method} & {*methods}]
-
-
-def _first_command(claim: PaperClaim) -> str:
-    """Return the command for a claim that was never compared."""
-    return f"kdrun compare experiment={claim.experiment} method={claim.a.method} baselines={claim.b.method}"
 
 
 def _here(finding: Finding, common_student: str | None) -> str:

@@ -52,6 +52,7 @@ class PaperClaim:
         published: rows of reference_results.csv, or the difference as text and its tag; empty if unknown.
         setting: models and data of the published difference.
         experiment: config that compares the arms.
+        arguments: further arguments of this comparison.
         is_main: whether the claim represents its paper in the short table.
     """
 
@@ -64,12 +65,19 @@ class PaperClaim:
     published: dict[str, Any]
     setting: str
     experiment: str
+    arguments: str
     is_main: bool
 
     @property
     def arms(self) -> str:
         """The claim in the notation of `kdrun compare claims=`."""
         return f"{self.a} > {self.b}"
+
+    @property
+    def command(self) -> str:
+        """The command that compares the arms."""
+        arms = f"method={self.a.method} baselines={self.b.method}"
+        return f"kdrun compare experiment={self.experiment} {arms} {self.arguments}"
 
     def differences(self) -> dict[str, tuple[float, str]]:
         """Return the published difference in points and its tag by task; domains are averaged. Empty if unknown."""
@@ -126,6 +134,7 @@ def paper_claims() -> tuple[PaperClaim, ...]:
             entry.get("published") or {},
             entry["setting"],
             entry["experiment"],
+            entry["arguments"],
             entry.get("main", False),
         )
         for entry in entries
