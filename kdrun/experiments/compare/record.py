@@ -11,6 +11,7 @@ import numpy as np
 from kdrun.config.domains import DomainSettings
 from kdrun.config.identity import config_hash
 from kdrun.experiments.compare import resampling, significance, teachers
+from kdrun.experiments.compare.arm_intervals import arm_intervals
 from kdrun.experiments.compare.arms import Arm
 from kdrun.experiments.compare.claims import claim_record, plan_claims
 from kdrun.experiments.compare.metric import read_runs
@@ -55,6 +56,7 @@ def build_record(
     choosing_splits = {result["checkpoint"]["split"] for result in results}
     arm_teachers = {arm.name: teachers.teacher_of_arm(arm, split, metric) for arm in arms}
     shared = teachers.shared_teacher(list(arm_teachers.values()))
+    intervals = {arm.name: arm_intervals(arm, scores.values, scores.resampled, task) for arm in arms}
     how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
     if task.held_out_split is not None:
         how += significance.BY_GROUP
@@ -78,7 +80,7 @@ def build_record(
         "margin": settings.margin,
         "confidence": significance.CONFIDENCE,
         "uneven_steps": _uneven_steps(arms),
-        "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) for arm in arms],
+        "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) | intervals[arm.name] for arm in arms],
         **_judge(arms, settings, scores, how),
         "code": code_digest(),
         "data_hash": data.fingerprint,

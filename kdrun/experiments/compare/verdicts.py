@@ -29,13 +29,16 @@ def judge_pairs(
     """
     pairs = []
     for i, claim in enumerate(claims):
-        verdict = verdict_on(state.estimates[i], state.judged, i)
-        pairs.append(_pair_record(claim, verdict, scores, how) | {"asked": True})
+        estimate = state.estimates[i]
+        verdict = verdict_on(estimate, state.judged, i)
+        pairs.append(_pair_record(claim, verdict, scores, how) | {"asked": True, "variance": _variance(estimate)})
     asked = {frozenset((claim.a, claim.b)) for claim in claims}
     for a, b in itertools.combinations(names, 2):
         if frozenset((a, b)) not in asked:
-            verdict = decide_alone(scores.estimate(Claim(b, a)), margin)
-            pairs.append(_pair_record(Claim(b, a), verdict, scores, how) | {"asked": False})
+            claim = Claim(b, a)
+            estimate = scores.estimate(claim)
+            record = _pair_record(claim, decide_alone(estimate, margin), scores, how)
+            pairs.append(record | {"asked": False, "variance": _variance(estimate)})
     return pairs
 
 
@@ -50,6 +53,13 @@ def verdict_on(estimate: Estimate | str, judged: family.Judgment, i: int) -> Ver
         return estimate
     outcome = family.WORDS[judged.codes[i]]
     return significance.explain(estimate, outcome, float(judged.half_widths[i]), float(judged.levels[i]))
+
+
+def _variance(estimate: Estimate | str) -> dict[str, float] | None:
+    """The variances of a pair: of the mean difference over examples, and of the difference over seeds."""
+    if isinstance(estimate, str):
+        return None
+    return {"examples": float(estimate.from_examples), "seeds": float(estimate.from_seeds)}
 
 
 def _pair_record(claim: Claim, verdict: Verdict | str, scores: Scores, how: str) -> dict[str, Any]:

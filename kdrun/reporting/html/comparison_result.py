@@ -117,6 +117,8 @@ def tuning(record: dict[str, Any]) -> str:
 
 
 def sequential_rule(record: dict[str, Any]) -> str | None:
-    """Return the rule by which seeds were added; None if their number was fixed."""
+    """Return when seeds were added and by which rule; None if their number was fixed."""
     sequential = record.get("sequential")
-    return None if sequential is None else str(sequential.get("rule") or NOT_MEASURED)
+    if sequential is None:
+        return None
+    return f"until decided, from {sequential['first_look']} to at most {sequential['max_seeds']}: {sequential['rule']}"

@@ -102,7 +102,11 @@ def test_records_without_claims_show_methods_against_baselines() -> None:
     ("changes", "name", "text"),
     [
         ({"tuned": 8}, "tuning", "tuned, 8 trials each"),
-        ({"sequential": {"rule": "Lan-DeMets", "max_seeds": 20}}, "seeds added", "Lan-DeMets"),
+        (
+            {"sequential": {"rule": "Lan-DeMets", "first_look": 3, "max_seeds": 20, "seeds": {}}},
+            "seeds added",
+            "until decided, from 3 to at most 20: Lan-DeMets",
+        ),
         ({"teacher": None}, "teacher", "none"),
         ({"rows": None, "data_name": None}, "judged on", "sst2, dev"),
         ({"split": "held_out", "rows_text": "2504 held-out rows"}, "judged on", "SST-2, held_out, 2504 held-out rows"),
