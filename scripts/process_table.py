@@ -119,7 +119,7 @@ def row(name: str, method: str, more: list[str], folder: Path) -> str:
 
 def main(names: list[str], page: Path) -> None:
     """Measure the methods of these names (default: all), and keep the other lines of the page."""
-    from kdrun.deployment.cpu import processor
+    from kdrun.processor import processor
 
     methods = {name: (name, list[str]()) for name in registry.entries("method")} | VARIANTS
     if unknown := sorted(set(names) - set(methods)):

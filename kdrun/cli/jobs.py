@@ -56,7 +56,8 @@ def launch_cells(sweep: Sweep, overrides: Sequence[str], launcher: Sequence[str]
     from kdrun.storage import claim_files
 
     shared = [override for override in overrides if sweeps.is_shared(override)]
-    job_overrides = [[*cell.overrides, *shared] for cell in sweeps.remaining_cells(sweep, "retry=true" in overrides)]
+    cells = sweeps.remaining_cells(sweep, "retry=true" in overrides)
+    job_overrides = [[*sweeps.job_overrides(cell), *shared] for cell in cells]
     if not job_overrides:
         return
     for problem in claim_files.find_problems(sweep.folder):

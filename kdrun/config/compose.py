@@ -22,6 +22,7 @@ from kdrun.config import domains, plugins, schema, user_configs
 from kdrun.config.evaluation import with_held_out
 from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
+from kdrun.config.precision import resolve_precision
 from kdrun.config.requirements import requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.suggestions import suggest_choice
@@ -97,14 +98,16 @@ def _composed(overrides: tuple[str, ...], _user_configs: str) -> DictConfig:
 def to_config(composed: DictConfig) -> RunConfig:
     """The dataclasses of a composed config, which the rest of kdrun works with.
 
-    The one place where a run's task becomes the task by domain, for methods that ask for domains, where rows of your
-    own (`data=files`) complete the task (its columns, classes and metrics), and where it gets a split of held-out rows.
+    The one place where `runtime.precision=auto` becomes the precision for this machine, where a run's task becomes the
+    task by domain, for methods that ask for domains, where rows of your own (`data=files`) complete the task (its
+    columns, classes and metrics), and where it gets a split of held-out rows.
 
     Raises:
         ConfigError: the task has no protocol by domain, or the files of `data=files` have problems.
     """
     result = OmegaConf.to_object(composed)
     assert isinstance(result, RunConfig)
+    resolve_precision(result.runtime)
     if result.evaluation.held_out is not None:  # a saved config has the split already
         result.task = result.task.without_held_out()
     result.task = _completed_task(result)

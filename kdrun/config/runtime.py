@@ -9,8 +9,12 @@ from kdrun.config.fields import setting
 
 
 class Precision(Enum):
-    """Arithmetic of training and evaluation; weights and losses stay in fp32 either way."""
+    """Arithmetic of training and evaluation; weights and losses stay in fp32 either way.
 
+    `auto` is bf16 where the run's device computes it natively, else fp32. A composed config has the result.
+    """
+
+    auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
 
@@ -58,12 +62,16 @@ class RuntimeConfig:
     """Speed and logging: these settings change no result beyond rounding."""
 
     device: Device = setting(Device.auto, "device to run on")
-    precision: Precision = setting(Precision.fp32, "arithmetic of the models")
+    precision: Precision = setting(
+        Precision.auto, "arithmetic of the models; auto is bf16 where the processor or GPU has it, else fp32"
+    )
     devices: int = setting(1, "processes that train together, one per device; on a CPU they share its cores", gt=0)
     shard: Shard = setting(
         Shard.none, "models too large for one device: each of the processes keeps a part of their weights (FSDP2)"
     )
-    threads: int | None = setting(None, "CPU threads of a process; null uses torch's default", gt=0)
+    threads: int | None = setting(
+        None, "CPU threads of a process; null uses torch's default, at most the cores that the process may use", gt=0
+    )
     deterministic: bool = setting(False, "refuse operations with results that may differ from run to run (GPU: slower)")
     compile: bool = setting(
         False, "torch.compile the models' layers: half a minute and more at the start, then somewhat faster steps"

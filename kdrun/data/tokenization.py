@@ -64,6 +64,11 @@ class TokenizedSplit:
         """The token ids of one row, [length]."""
         return self._flat[IDS][self._offsets[row] : self._offsets[row + 1]]
 
+    def select(self, rows: np.ndarray) -> TokenizedSplit:
+        """A copy of some rows, by their numbers; it has no fingerprint, so that nothing on it is cached."""
+        table = self._table.take(pa.array(rows)).combine_chunks()
+        return TokenizedSplit(table, self._pads[IDS], self._pads[TYPES], "")
+
     def batch(self, rows: np.ndarray, multiple: int = 1) -> dict[str, torch.Tensor]:
         """These rows, padded on the right to the longest of them.
 

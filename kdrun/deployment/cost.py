@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdrun import progress
+from kdrun import processor, progress
 from kdrun.data.tokenization import PROMPT, TextTokenizer, TokenizedSplit
-from kdrun.deployment import cpu, flops, timing
+from kdrun.deployment import flops, timing
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.peak_memory import measure_peak_memory
 from kdrun.deployment.saved_model import SavedModel
@@ -189,8 +189,8 @@ def _model_cost(
 
 def _machine(load: float | None, with_files: bool) -> Machine:
     return {
-        "processor": cpu.processor(),
-        "flags": cpu.vector_flags(),
+        "processor": processor.processor(),
+        "flags": processor.vector_flags(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": None if load is None else round(load, 2),

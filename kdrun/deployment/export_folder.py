@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from kdrun.deployment import cpu
+from kdrun import processor
 from kdrun.deployment.exported_folder import CLASSES, EXPORT, MULTI_LABEL, SCORE
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.saved_model import SavedModel
@@ -114,7 +114,7 @@ def export_facts(saved: SavedModel, file: Path, model: OnnxModel, more: dict[str
         "command": run.record["command"] if run else None,
         **more,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "cpu": {"name": cpu.processor(), "flags": cpu.vector_flags(), "cores": os.cpu_count()},
+        "cpu": {"name": processor.processor(), "flags": processor.vector_flags(), "cores": os.cpu_count()},
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdrun import progress
+from kdrun.config.precision import resolved
 from kdrun.config.runtime import Device, Precision
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.deployment.answer_writer import open_writer
@@ -75,7 +76,7 @@ class SavedPredictor(RowPredictor):
         check_device(device, "device")
         if precision is None:
             precision = Precision(saved.run.precision) if saved.run else Precision.fp32
-        accelerator = new_accelerator(device, precision)
+        accelerator = new_accelerator(device, resolved(precision, device))
         saved.model.to(accelerator.device)
         self._saved, self._predictor = saved, Predictor(accelerator, batch_size)
 

@@ -78,6 +78,9 @@ def plan_sweep(overrides: Sequence[str]) -> Sweep | None:
     return record_sweep(_name([parsed for _, parsed in run_overrides], swept_keys, base), configs, swept_keys)
 
 
+PRECISION = "runtime.precision"
+
+
 def record_sweep(name: str, configs: Sequence[tuple[list[str], RunConfig]], swept_keys: set[str]) -> Sweep:
     """Record the cells of a sweep.
 
@@ -93,6 +96,18 @@ def record_sweep(name: str, configs: Sequence[tuple[list[str], RunConfig]], swep
     cells = [make_cell(cell_overrides, config, swept_keys) for cell_overrides, config in configs]
     by_id = {cell.id: cell for cell in cells}
     return record_cells(Sweep(name, folder, code_digest(), list(by_id.values()), frozenset(by_id)))
+
+
+def job_overrides(cell: Cell) -> list[str]:
+    """The overrides of a cell for a job that may run on another machine, with the precision that it has on this one.
+
+    Without it, `runtime.precision=auto` could make another cell of it there.
+    """
+    overrides = [override for override in cell.overrides if override != f"{PRECISION}=auto"]
+    precision = (cell.identity.get("runtime") or {}).get("precision")
+    if precision is None or any(override.startswith(f"{PRECISION}=") for override in overrides):
+        return overrides
+    return [*overrides, f"{PRECISION}={precision}"]
 
 
 def _why_unsuitable(key: str, is_swept: bool) -> str | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdrun import ranks, signals
+from kdrun import processor, ranks, signals
 from kdrun.config.schema import RunConfig
 from kdrun.errors import ConfigError, KdrunError, ProcessError, restore
 from kdrun.runs.run_dir import RunDirectory
@@ -104,9 +104,8 @@ def _check_devices(config: RunConfig) -> None:
 @contextmanager
 def _environment(count: int) -> Iterator[None]:
     """Environment of the processes: a share of the cores for each, and the loopback interface."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     loopback = "lo" if sys.platform == "linux" else "lo0"
-    defaults = {"OMP_NUM_THREADS": str(max(1, cores // count)), "GLOO_SOCKET_IFNAME": loopback}
+    defaults = {"OMP_NUM_THREADS": str(max(1, processor.usable_cores() // count)), "GLOO_SOCKET_IFNAME": loopback}
     added = {name: value for name, value in defaults.items() if name not in os.environ}
     os.environ.update(added)
     try:

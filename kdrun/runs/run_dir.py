@@ -291,4 +291,7 @@ def _check_same_run(folder: Path, before: dict[str, Any], config: RunConfig) -> 
     differences += code_difference(before["code"], code_digest())
     if differences:
         problem = f"{folder} belongs to another run; choose another run_dir, or use the original settings"
+        before_precision = (before["config"].get("runtime") or {}).get("precision")
+        if before_precision not in (None, config.runtime.precision.value):  # auto, on another machine
+            problem += f" (runtime.precision={before_precision})"
         raise ConfigError([problem, *shorten(differences)])

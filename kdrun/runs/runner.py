@@ -24,6 +24,7 @@ from kdrun.runs import (
     cost_card,
     extra_evaluation,
     launch,
+    machine_report,
     outcome,
     per_domain,
     setup,
@@ -160,12 +161,12 @@ def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> 
     try:
         run = build.build_run(context, data, evaluator)
         summary.print_header(run)
+        machine_report.print_machine_and_times(run)
         run, teacher = _prepare_teacher(run)
         method = build.make_method(run, teacher)
         loader = build.make_loader(run, method, teacher)
         checks += checks_before_training(run, teacher)
-        student = train_student(run, method, loader)
-        return [*checks, *checks_after_first_step(run, student.first_steps)]
+        return [*checks, *checks_after_first_step(run, train_student(run, method, loader).first_steps)]
     except KdrunError as error:
         return [*checks, PreflightCheck("the run starts", ok=False, value=str(error), remedy="fix the problem found")]
 

@@ -21,7 +21,7 @@ from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.formatting import SYNTHETIC_NOTE, named_rows, number, param_count, percent, plural
 from kdrun.models import families, parameters
 from kdrun.reporting import generated_text
-from kdrun.runs import build, recorded, teacher_origin, text_samples
+from kdrun.runs import build, machine_report, recorded, teacher_origin, text_samples
 from kdrun.runs.context import PreparedRun
 from kdrun.runs.export.generated_text import plan
 from kdrun.storage.json_reader import read_object
@@ -66,6 +66,7 @@ def print_header(run: PreparedRun) -> None:
         console.note(note)
     for warning in data.warnings:
         console.warning(warning)
+    machine_report.warn_of_slow_bf16(run)
     if data.ood is not None:
         examples = ood_text.example_rows(data.ood, 3)
         console.key_values("out-of-domain text", [(row.get("kind", "text"), _text(row)) for row in examples])
@@ -99,7 +100,8 @@ def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     divided = [role for role in run.used_roles if sharding.is_sharded(run.roles[role].model)]
     if divided:
         facts.append(("sharded", f"{' and '.join(divided)}, over {ranks.size()} processes"))
-    return [*facts, ("runtime", f"{device}, {precision}, {threads}, seed {config.seed}")]
+    facts.append(("runtime", f"{device}, {precision}, {threads}, seed {config.seed}"))
+    return [*facts, *machine_report.precision_facts(run)]
 
 
 def _print_real_commands(run: PreparedRun) -> None:

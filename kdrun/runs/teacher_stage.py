@@ -25,6 +25,7 @@ from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training.progress import ProgressCallback
 from kdrun.training.teacher import answers, embeddings, finetune, logits, quality
+from kdrun.training.teacher.training_set import TeacherTrainingSet
 
 
 def prepare_teacher(run: PreparedRun) -> TeacherResult:
@@ -190,7 +191,7 @@ def teacher_rows(run: PreparedRun, strategy: DomainStrategy | None) -> TaskDatas
 
 def teacher_training_set(
     run: PreparedRun, rows: TaskDataset, strategy: DomainStrategy | None
-) -> tuple[finetune.TeacherTrainingSet, np.ndarray | None]:
+) -> tuple[TeacherTrainingSet, np.ndarray | None]:
     """The teacher's training set for its domain strategy, and the transferability of the student's rows.
 
     Returns:
@@ -204,7 +205,7 @@ def teacher_training_set(
         bundle, limit = run.roles["teacher"], run.config.task.answer_tokens
         labels, targets = None, answers.target_sequences(labels.tolist(), bundle, limit, gold=True)
     tokens = _tokens(run, rows, "train")
-    training_set = finetune.TeacherTrainingSet(tokens, labels, targets, strategy, train.domains(), target=index)
+    training_set = TeacherTrainingSet(tokens, labels, targets, strategy, train.domains(), target=index)
     if strategy is not DomainStrategy.meta:
         return training_set, None
     of_teacher, of_student = _transferability(run, rows)

@@ -97,6 +97,11 @@ def fetch(
             log.warning("cache entry %s was deleted or damaged while it was read; building it again", folder)
 
 
+def contains(namespace: str, key: dict[str, Any]) -> bool:
+    """Whether an entry exists; its content is not verified."""
+    return (cache_root() / namespace / digest(key)[:24] / MANIFEST).is_file()
+
+
 def _of_all_processes(
     namespace: str, key: dict[str, Any], build: Callable[[Path], None], together: bool
 ) -> tuple[Path, bool]:

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from kdrun import ranks
+from kdrun import processor, ranks
 from kdrun.config.runtime import Device, Precision, Tracker
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation.machine import MPI_SIZES
@@ -27,8 +27,7 @@ def make_accelerator(config: RunConfig, run_dir: Path | None) -> Accelerator:
     """
     runtime, tracker = config.runtime, config.tracker
     check_device(runtime.device, "runtime.device")
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
+    set_threads(runtime.threads)
     if runtime.deterministic:  # cuBLAS reads it at its start; deterministic mode needs it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
@@ -41,6 +40,20 @@ def make_accelerator(config: RunConfig, run_dir: Path | None) -> Accelerator:
     if runtime.compile:
         compile.check_compiler(accelerator.device)
     return accelerator
+
+
+def set_threads(threads: int | None) -> None:
+    """Set the CPU threads of this process.
+
+    Args:
+        threads: their number; None for torch's default, but no more than the cores that the process may use, unless
+            `OMP_NUM_THREADS` names a number. More threads than cores wait for each other.
+    """
+    current = torch.get_num_threads()
+    if threads is None:
+        threads = current if "OMP_NUM_THREADS" in os.environ else min(current, processor.usable_cores())
+    if threads != current:
+        torch.set_num_threads(threads)
 
 
 def check_device(device: Device, key: str) -> None:
@@ -62,11 +75,12 @@ def new_accelerator(device: Device, precision: Precision, **options: Any) -> Acc
 
     Args:
         device: device to run on.
-        precision: arithmetic of the models.
+        precision: arithmetic of the models, `fp32` or `bf16`.
         **options: further arguments of the Accelerator.
     """
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
+    assert precision is not Precision.auto, "a composed config names the precision"
     mixed_precision = "bf16" if precision is Precision.bf16 else "no"
     for name in () if ranks.started_as()[1] > 1 else MPI_SIZES:
         os.environ.pop(name, None)  # Accelerate would look for the other processes, which run other cells of a sweep

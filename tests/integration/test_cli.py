@@ -68,7 +68,7 @@ def test_config_errors_import_no_torch_and_print_no_traceback(tmp_path: Path) ->
         (["method.temperature=nan"], ["method.temperature must be > 0, got nan"]),
         (["method.temperature=hot"], ["method.temperature=hot: Value 'hot'", "could not be converted to Float"]),
         (["method=kdd", "optim.lrr=1"], ["2 problems", "unknown method", "unknown key"]),
-        (["runtime.precision=fp16"], ["expected one of [fp32, bf16]"]),
+        (["runtime.precision=fp16"], ["expected one of [auto, fp32, bf16]"]),
         (["task=stsb", "loss=kl"], ["loss=kl compares distributions", "loss=logit_mse"]),
         (["data=folder"], ["data.dir is required", "set it with data.dir="]),
         (["data.dir=x"], ["data.dir belongs to data=folder"]),

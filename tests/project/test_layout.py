@@ -12,8 +12,8 @@ from tests.helpers.paths import ROOT
 
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
 TOP = {
-    "__init__", "__main__", "api", "cgroup", "console", "errors", "formatting", "lazy", "losses", "progress",
-    "registry", "rng", "ranks", "sharding", "signals", "version",
+    "__init__", "__main__", "api", "cgroup", "console", "errors", "formatting", "lazy", "losses", "processor",
+    "progress", "registry", "rng", "ranks", "sharding", "signals", "version",
 }  # fmt: skip
 ROOMS = {
     "cli", "config", "data", "deployment", "experiments", "generation", "methods", "models", "reporting", "runs",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from kdrun import ranks
+from kdrun import processor, ranks
 from kdrun.config.model import ScratchConfig
 from kdrun.config.schema import RunConfig
 from kdrun.errors import Problem
-from kdrun.formatting import num_bytes
+from kdrun.formatting import num_bytes, plural
 
 MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 PROCESS_COUNTS = ("WORLD_SIZE", *MPI_SIZES, "SLURM_STEP_NUM_TASKS")
@@ -25,10 +25,11 @@ BYTES_PER_PARAMETER = 4
 def machine_problems(config: RunConfig) -> Iterator[Problem]:
     """Problems with the environment of this process and with sizes that the machine cannot hold."""
     yield from _process_problems(config)
-    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    cores = processor.usable_cores()
+    most = THREADS_PER_CORE * cores
     threads = config.runtime.threads
     if threads is not None and threads > most:
-        text = f"runtime.threads={threads}: this machine has {os.cpu_count()} cores; use at most {most} threads"
+        text = f"runtime.threads={threads}: this process may use {plural(cores, 'core')}; use at most {most} threads"
         yield Problem("runtime.threads", threads, text)
     if config.cost_card and config.runtime.compile:
         text = (
@@ -59,9 +60,11 @@ def repeated_run_problems() -> Iterator[Problem]:
 
 def _process_problems(config: RunConfig) -> Iterator[Problem]:
     """More processes than cores, than torchrun started, or than the student's steps have micro-batches."""
-    devices, started, cores = config.runtime.devices, ranks.started_as()[1], os.cpu_count() or 1
+    devices, started, cores = config.runtime.devices, ranks.started_as()[1], processor.usable_cores()
     if devices > max(cores, MAX_DEVICES):
-        yield Problem("runtime.devices", devices, f"runtime.devices={devices}: this machine has {cores} cores")
+        yield Problem(
+            "runtime.devices", devices, f"runtime.devices={devices}: this process may use {plural(cores, 'core')}"
+        )
     if started > 1 and devices not in (1, started):
         text = f"runtime.devices={devices}, but torchrun started {started} processes; leave runtime.devices out"
         yield Problem("runtime.devices", devices, text)

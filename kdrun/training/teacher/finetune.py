@@ -18,14 +18,11 @@ from kdrun import ranks, registry, sharding
 from kdrun.config.model import PretrainedConfig
 from kdrun.config.optim import OptimConfig
 from kdrun.config.schema import RunConfig
-from kdrun.config.teacher import DomainStrategy, FineTune, TeacherOptions
+from kdrun.config.teacher import FineTune, TeacherOptions
 from kdrun.data.loader import BatchLoader
-from kdrun.data.target_sequences import TargetSequences
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.methods.base import Method, MethodContext
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
-from kdrun.methods.domain_teachers.meta import MetaTeacher
-from kdrun.methods.domain_teachers.multi_task import MultiTaskTeacher
 from kdrun.models import placement, saving
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
@@ -37,60 +34,12 @@ from kdrun.tasks.base import Outputs
 from kdrun.tasks.evaluator import Evaluator
 from kdrun.training import memory
 from kdrun.training.callbacks import TrainerCallback
+from kdrun.training.teacher.training_set import TeacherTrainingSet
 from kdrun.training.trainer import Trainer, TrainerSettings
 
-
-@dataclass(frozen=True)
-class TeacherTrainingSet:
-    """Training rows of a teacher, and its strategy for several domains.
-
-    Attributes:
-        tokens: token ids of the rows.
-        labels: the gold labels; None for a task that is answered with text.
-        targets: the gold answers of such a task.
-        strategy: domain strategy; None for a task without domains.
-        domains: index of each row's domain; None for rows without domains.
-        transferability: t(x) of each row, for a meta-teacher.
-        target: the student's domain, for a strategy that trains several teachers at once.
-    """
-
-    tokens: TokenizedSplit
-    labels: np.ndarray | None
-    targets: TargetSequences | None = None
-    strategy: DomainStrategy | None = None
-    domains: np.ndarray | None = None
-    transferability: np.ndarray | None = None
-    target: int | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the labels or answers."""
-        if self.targets is not None:
-            return self.targets.fingerprint
-        assert self.labels is not None
-        return hashing.digest(self.labels.astype(float).tolist())
-
-    @property
-    def strategy_class(self) -> type[DomainTeacherMethod] | None:
-        """The method of the strategy; None for plain fine-tuning."""
-        return None if self.strategy is None else STRATEGY_CLASSES.get(self.strategy)
-
-    @property
-    def extras(self) -> dict[str, np.ndarray]:
-        """Values per row that batches carry for the strategy."""
-        if self.strategy_class is None:
-            return {}
-        columns = {"domain": self.domains, "transferability": self.transferability}
-        return {name: values for name, values in columns.items() if values is not None}
-
-
+NAMESPACE = "teachers"
 CACHED_NAMES = {"gradient_accumulation_steps": "accumulate", "max_grad_norm": "clip_norm"}
 """Optimizer settings with an older name in cache keys, so that cached teachers stay valid."""
-
-STRATEGY_CLASSES: dict[DomainStrategy, type[DomainTeacherMethod]] = {
-    DomainStrategy.multi_task: MultiTaskTeacher,
-    DomainStrategy.meta: MetaTeacher,
-}
 
 
 @dataclass(frozen=True)
@@ -164,6 +113,28 @@ def load_or_finetune(
         (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
         memory.release_memory()  # otherwise gradients, moments and activations stay allocated
 
+    key = _cache_key(bundle, evaluation, training_set)
+    # also read back a teacher that was just trained, so that both runs use the same bytes
+    teacher, hit = cache.fetch(
+        NAMESPACE,
+        key,
+        build,
+        lambda folder: _read(folder, bundle.name, context, options, training_set),
+        together=is_divided or options.finetune_optim.gradient_accumulation_steps >= ranks.size(),
+    )
+    if checkpoints is not None and ranks.is_first():
+        checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
+    _place(teacher, evaluation.accelerator.device, divide=is_divided)
+    return replace(teacher, from_cache=hit)
+
+
+def is_cached(bundle: ModelBundle, evaluation: TeacherEvaluation, training_set: TeacherTrainingSet) -> bool:
+    """Whether the cache has the fine-tuned teacher; arguments as for `load_or_finetune`."""
+    return cache.contains(NAMESPACE, _cache_key(bundle, evaluation, training_set))
+
+
+def _cache_key(bundle: ModelBundle, evaluation: TeacherEvaluation, training_set: TeacherTrainingSet) -> dict[str, Any]:
+    options: TeacherOptions = evaluation.config.teacher
     key = {
         "format": 1,
         "base": bundle.fingerprint,
@@ -180,18 +151,7 @@ def load_or_finetune(
     if training_set.strategy_class is not None:
         extras = {name: hashing.digest(values.tolist()) for name, values in training_set.extras.items()}
         key |= {"lessons": training_set.strategy_class.cache_name, "settings": to_plain(options.meta), "extras": extras}
-    # also read back a teacher that was just trained, so that both runs use the same bytes
-    teacher, hit = cache.fetch(
-        "teachers",
-        key,
-        build,
-        lambda folder: _read(folder, bundle.name, context, options, training_set),
-        together=is_divided or options.finetune_optim.gradient_accumulation_steps >= ranks.size(),
-    )
-    if checkpoints is not None and ranks.is_first():
-        checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
-    _place(teacher, evaluation.accelerator.device, divide=is_divided)
-    return replace(teacher, from_cache=hit)
+    return key
 
 
 def _place(teacher: FineTunedTeacher, device: torch.device, *, divide: bool) -> None:

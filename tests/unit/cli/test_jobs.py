@@ -10,9 +10,9 @@ import pytest
 from submitit.core.utils import DelayedSubmission, JobPaths
 from submitit.local.local import LOCAL_REQUEUE_RETURN_CODE, LocalJobEnvironment
 
-from kdrun import signals
+from kdrun import processor, signals
 from kdrun.cli import jobs
-from kdrun.config import compose
+from kdrun.config import compose, precision
 from kdrun.console import QuietConsole
 from kdrun.errors import LaunchError
 from kdrun.experiments import sweeps
@@ -110,7 +110,23 @@ def test_only_cells_that_have_to_run_are_submitted(tmp_path: Path, monkeypatch: 
         jobs.launch_cells(sweep, [*overrides, *retry], ["hydra/launcher=slurm_cpu"], QuietConsole())
     seeds = [next(o for o in job if o.startswith("seed=")) for job in submitted]
     assert seeds == ["seed=2", "seed=4", "seed=2", "seed=3", "seed=4"]
-    assert set(submitted[0]) == {"preset=smoke", "seed=2", "report=false", f"output_dir={tmp_path}", "sweep=mine"}
+    shared = {"preset=smoke", "seed=2", "report=false", f"output_dir={tmp_path}", "sweep=mine"}
+    assert set(submitted[0]) == {*shared, "runtime.precision=fp32"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("threads=1", "bf16"), ("precision=auto", "bf16"), ("precision=fp32", "fp32")],
+)
+def test_a_job_has_the_precision_of_the_machine_that_submits_it(
+    given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "bf16_instructions", lambda: "amx_bf16")
+    monkeypatch.setattr(precision, "GPU_NODES", ())
+    overrides = ["preset=mini", "task=sst2", "data.dir=X", "method=finetune", f"runtime.{given}"]
+    cell = sweeps.make_cell(overrides, compose.to_config(compose.compose(overrides)), set())
+    named = [override for override in sweeps.job_overrides(cell) if override.startswith("runtime.precision=")]
+    assert named == [f"runtime.precision={expected}"]
 
 
 def test_a_launcher_without_slurm_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

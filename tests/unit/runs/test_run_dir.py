@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kdrun.config import compose
+from kdrun import processor
+from kdrun.config import compose, precision
 from kdrun.config.schema import RunConfig
 from kdrun.errors import ConfigError
 from kdrun.runs import resume, run_dir
@@ -110,6 +111,19 @@ def test_a_changed_config_is_an_error_with_the_difference(tmp_path: Path) -> Non
         RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "method=mate_kd"))
     assert "method.name was kd, now mate_kd" in error.value.problems
     assert error.value.problems[-1].startswith("… and ")
+
+
+def test_auto_on_a_machine_with_another_precision_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "GPU_NODES", ())
+    monkeypatch.setattr(processor, "bf16_instructions", lambda: "amx_bf16")
+    begun(tmp_path, "runtime.precision=auto")
+    monkeypatch.setattr(processor, "bf16_instructions", lambda: None)
+    with pytest.raises(ConfigError) as error:
+        RunDirectory(config(tmp_path, f"run_dir={tmp_path}/mine", "runtime.precision=auto"))
+    assert "(runtime.precision=bf16)" in error.value.problems[0]
+    assert error.value.problems[1:] == ["runtime.precision was bf16, now fp32"]
 
 
 def test_changed_code_or_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,251 @@
+"""Estimate the time of a run's phases from a few steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kdrun import registry
+from kdrun.config.optim import OptimConfig
+from kdrun.config.resolve import resolve_domain_strategy
+from kdrun.config.teacher import DomainStrategy
+from kdrun.data.batch import Batch, BatchSource
+from kdrun.data.loader import BatchLoader
+from kdrun.data.samplers import bucketed_batches, longest_first_batches
+from kdrun.data.tokenization import TokenizedSplit
+from kdrun.methods.base import Method, MethodContext
+from kdrun.methods.phases import Phase, num_steps, steps_by_role, steps_per_epoch, truncate_to_one_step
+from kdrun.models.bundle import ModelBundle
+from kdrun.runs import build, teacher_stage
+from kdrun.runs.context import PreparedRun
+from kdrun.training.callbacks import TrainerCallback
+from kdrun.training.context import TrainerSettings
+from kdrun.training.phase_runner import MAX_EVALUATIONS
+from kdrun.training.teacher import finetune, logits
+from kdrun.training.trainer import Trainer
+
+Clock = Callable[[], float]
+QUANTILES = (0.5, 0.12, 0.37, 0.63, 0.88)
+"""Batches to measure, by the rank of their size; the first one prepares kernels and does not count."""
+SMALL, AFFORDABLE = 32, 0.4
+"""Rows of a pass whose time decides whether whole batches are affordable, and the seconds that one may take."""
+
+
+@dataclass(frozen=True)
+class PhaseTime:
+    """Estimated time of a phase of a run.
+
+    Attributes:
+        name: of the phase.
+        seconds: its time; 0 if the cache has its result.
+        detail: number and time of its parts.
+    """
+
+    name: str
+    seconds: float
+    detail: str
+
+
+def estimate_phases(run: PreparedRun, clock: Clock = time.perf_counter) -> list[PhaseTime]:
+    """The time of each phase, from passes and steps of typical size; weights stay as they are.
+
+    Args:
+        run: before its teacher is prepared.
+        clock: seconds; a clock of processor time leaves out what other programs take.
+    """
+    phases: list[PhaseTime] = []
+    if run.requires.teacher and run.recorded is None:
+        phases += _teacher_phases(run, clock)
+    return [*phases, *_student_phases(run, clock)]
+
+
+def _teacher_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
+    """Fine-tuning, scores on the dev rows, and logits on the student's rows."""
+    config, teacher = run.config, run.roles["teacher"]
+    evaluation = build.teacher_evaluation(run)
+    dev = sum(_pass_seconds(run, teacher, table, clock) for table in evaluation.dev_during_training.values())
+    is_trained = finetune.needs_finetuning(config.teacher, teacher)
+    if is_trained:
+        yield _fine_tuning(run, evaluation, dev, clock)
+    yield PhaseTime("teacher's evaluation", dev, "one pass over the dev rows")
+    if not run.requires.teacher_logits or run.evaluator.task_type.generates_text:
+        return
+    tokens = run.tokens("teacher")["train"]
+    if not is_trained and logits.is_cached(teacher, tokens, evaluation):
+        yield PhaseTime("scoring", 0.0, "in the cache")
+        return
+    note = ", less if the cache has them" if is_trained else ""
+    detail = f"the teacher's logits on {tokens.num_rows} rows{note}"
+    yield PhaseTime("scoring", _pass_seconds(run, teacher, tokens, clock), detail)
+
+
+def _fine_tuning(run: PreparedRun, evaluation: finetune.TeacherEvaluation, dev: float, clock: Clock) -> PhaseTime:
+    """The teacher's training; a domain strategy counts as plain training on its rows.
+
+    Args:
+        run: the run.
+        evaluation: of the teacher.
+        dev: seconds of one pass over the dev rows.
+        clock: seconds.
+    """
+    config, bundle = run.config, run.roles["teacher"]
+    strategy = resolve_domain_strategy(config, run.requires)
+    rows = teacher_stage.teacher_rows(run, strategy)
+    training_set, _ = teacher_stage.teacher_training_set(run, rows, None)
+    is_plain = strategy in (None, DomainStrategy.single, DomainStrategy.mixed)
+    if is_plain and finetune.is_cached(bundle, evaluation, training_set):
+        return PhaseTime("teacher's training", 0.0, "in the cache")
+    optim, model = config.teacher.finetune_optim, copy.deepcopy(bundle.model)
+    entry = registry.get("method", "finetune")
+    assert entry.config is not None
+    hard_loss = run.evaluator.task_type.hard_loss
+    device = run.accelerator.device
+    method = entry.target(
+        entry.config(), MethodContext({"student": model}, config.task, None, hard_loss, config.teacher.seed, device)
+    )
+    loader = BatchLoader({"student": training_set.tokens}, training_set.labels, device, targets=training_set.targets)
+    phases = method.phases(method.config, optim)
+    seconds, details = _training_seconds(run, method, phases, loader, optim, clock)
+    passes = _evaluations(phases, loader.num_rows, run.config.runtime.eval_every)
+    details.append(f"{passes} evaluations of {dev:.2g} s")
+    return PhaseTime("teacher's training", seconds + passes * dev, f"{', '.join(details)}, less if the cache has it")
+
+
+def _student_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
+    """Steps of all roles on copies of the models that train, and the student's evaluations."""
+    config = run.config
+    roles = {
+        role: replace(bundle, model=copy.deepcopy(bundle.model)) if role != "teacher" else bundle
+        for role, bundle in run.roles.items()
+    }
+    # a dry run uses the teacher as it is, and scores only a few rows
+    predictor = replace(run.evaluator.predictor, batch_size=config.optim.batch_size)
+    trial = replace(
+        run, is_check=False, roles=roles, config=replace(config, dry_run=True),
+        evaluator=replace(run.evaluator, predictor=predictor),
+    )  # fmt: skip
+    has_model = run.requires.teacher and run.recorded is None
+    teacher = teacher_stage.prepare_teacher(trial) if has_model else None
+    method = build.make_method(trial, teacher)
+    loader = build.make_loader(trial, method, teacher)
+    phases = method.phases(method.config, config.optim)
+    seconds, details = _training_seconds(run, method, phases, loader, config.optim, clock)
+    yield PhaseTime("student's steps", seconds, ", ".join(details))
+    tables, student = run.dev_tokens("student"), run.roles["student"]
+    one_pass = {split: _pass_seconds(run, student, table, clock) for split, table in tables.items()}
+    during = sum(one_pass[split] for split in config.task.eval_splits_during_training)
+    count = _evaluations(phases, loader.num_rows, config.runtime.eval_every)
+    detail = f"{count} of {during:.2g} s, and one over all dev rows at the end"
+    yield PhaseTime("student's evaluations", count * during + sum(one_pass.values()), detail)
+
+
+def _evaluations(phases: Sequence[Phase], rows: int, eval_every: int | None) -> int:
+    """Number of evaluations during a training, as the trainer places them."""
+    count = 0
+    for phase in phases:
+        planned = num_steps(phase, rows)
+        every = eval_every or max(steps_per_epoch(phase, rows), math.ceil(planned / MAX_EVALUATIONS))
+        count += math.ceil(planned / every) * phase.evaluated
+    return count
+
+
+def _pass_seconds(run: PreparedRun, bundle: ModelBundle, tokens: TokenizedSplit, clock: Clock) -> float:
+    """Time of one pass of a model over all rows, from batches of typical lengths."""
+    batches = longest_first_batches(tokens.lengths, run.evaluator.predictor.batch_size)
+    chosen = _typical(batches, tokens.lengths)
+
+    def seconds_per_row(rows: np.ndarray) -> float:
+        part = tokens.select(rows)
+        start = clock()
+        run.evaluator.outputs(bundle, part)
+        return (clock() - start) / len(rows)
+
+    seconds_per_row(chosen[0][:SMALL])
+    is_affordable = seconds_per_row(chosen[0][:SMALL]) * len(chosen[0]) < AFFORDABLE
+    rates = [seconds_per_row(rows if is_affordable else rows[:SMALL]) for rows in chosen[1:]]
+    return tokens.num_rows * sum(rates) / len(rates)
+
+
+def _training_seconds(
+    run: PreparedRun, method: Method, phases: Sequence[Phase], loader: BatchLoader, optim: OptimConfig, clock: Clock
+) -> tuple[float, list[str]]:
+    """Time of all steps, and the parts that it consists of, from a few steps of every role in every phase."""
+    stopwatch = _StepTimes(clock)
+    accumulate = phases[0].gradient_accumulation_steps
+    steps = len(QUANTILES)
+    short = [
+        replace(phase, steps=steps * (one.steps or 1)) for phase in phases for one in [truncate_to_one_step(phase)]
+    ]
+    short = [replace(part, turns=truncate_to_one_step(part).turns) for part in short]
+    settings = TrainerSettings(optim, run.config.seed, 1, None, run.select)
+    source = _TypicalBatches(loader, accumulate)
+    Trainer(method, short, source, settings, run.accelerator, lambda: (None, {}), stopwatch).run()
+    total, details = 0.0, []
+    for phase in phases:
+        for role, count in steps_by_role(phase, num_steps(phase, loader.num_rows)).items():
+            step = stopwatch.mean(phase.name, role)
+            total += count * step
+            details.append(f"{count} {role} steps of {step:.2g} s")
+    return total, details
+
+
+def _typical(batches: Sequence[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
+    """Batches at `QUANTILES` of the number of tokens with padding."""
+    ranked = sorted(batches, key=lambda rows: (len(rows) * int(lengths[rows].max()), len(rows)))
+    return [ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in QUANTILES]
+
+
+class _TypicalBatches(BatchSource):
+    """Batches of typical sizes from the rows of a loader, each as often as a step accumulates micro-batches.
+
+    Args:
+        loader: of the training rows.
+        accumulate: micro-batches of a step.
+    """
+
+    def __init__(self, loader: BatchLoader, accumulate: int) -> None:
+        self.num_rows, self._loader, self._accumulate = loader.num_rows, loader, accumulate
+
+    @property
+    def rows_seen(self) -> np.ndarray:
+        """Rows that have been part of a batch."""
+        return self._loader.rows_seen
+
+    def epoch_batches(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
+        """The same batches in every epoch."""
+        table = self._loader.tokens.get("student") or next(iter(self._loader.tokens.values()))
+        batches = bucketed_batches(table.lengths, batch_size, seed, 0, phase)
+        return [rows for rows in _typical(batches, table.lengths) for _ in range(self._accumulate)]
+
+    def load_batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
+        """The rows on the device."""
+        return self._loader.load_batch(rows, phase, step)
+
+    def load_state(self, rows_seen: np.ndarray) -> None:
+        """Set which rows have been part of a batch."""
+        self._loader.load_state(rows_seen)
+
+
+class _StepTimes(TrainerCallback):
+    """Time between the log records of a training that logs every step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._last = clock, clock()
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+
+    def on_log(self, record: dict[str, Any], total: int) -> None:
+        """Count the time since the last record as a step of the record's role."""
+        now = self._clock()
+        self._seconds.setdefault((record["phase"], record["role"]), []).append(now - self._last)
+        self._last = now
+
+    def mean(self, phase: str, role: str) -> float:
+        """Mean time of a role's steps in a phase, without the first one."""
+        seconds = self._seconds.get((phase, role), [])[1:]
+        return sum(seconds) / len(seconds) if seconds else 0.0

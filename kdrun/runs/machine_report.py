@@ -1,0 +1,55 @@
+"""Report a run's machine and the time that it will take."""
+
+from __future__ import annotations
+
+from kdrun import progress, ranks
+from kdrun.config.precision import bf16_support
+from kdrun.config.runtime import Precision
+from kdrun.formatting import duration, num_bytes
+from kdrun.runs import estimate
+from kdrun.runs.context import PreparedRun
+from kdrun.training import machine_speed
+
+GIGA = 1e9
+
+
+def precision_facts(run: PreparedRun) -> list[tuple[str, str]]:
+    """Why the machine's arithmetic fits the precision of a run, for the console; empty where it would fit another."""
+    precision, support = run.config.runtime.precision, bf16_support(run.config.runtime.device)
+    if (precision is Precision.bf16) != support.is_native:
+        return []
+    return [("precision", f"{precision.value}: {support.reason}")]
+
+
+def warn_of_slow_bf16(run: PreparedRun) -> None:
+    """Warn of bf16 on a machine that only emulates it, with the measured factor."""
+    support = bf16_support(run.config.runtime.device)
+    if run.config.runtime.precision is not Precision.bf16 or support.is_native or not ranks.is_first():
+        return
+    factor = machine_speed.bf16_factor(run.accelerator.device)
+    run.console.warning(
+        f"runtime.precision=bf16: {support.reason}; a matrix product takes {factor:.2g} times as long here as in fp32 "
+        "(measured now). runtime.precision=auto chooses fp32"
+    )
+
+
+def print_machine_and_times(run: PreparedRun) -> None:
+    """Print the rates of this machine and the estimated time of every phase, before any of it is spent."""
+    speed = machine_speed.machine_speed(run.accelerator.device)
+    run.console.key_values(
+        "this machine",
+        [
+            ("matrix products, fp32", f"{speed.fp32 / GIGA:,.0f} GFLOP/s"),
+            ("matrix products, bf16", f"{speed.bf16 / GIGA:,.0f} GFLOP/s ({speed.bf16 / speed.fp32:.2g}x)"),
+            ("memory, copied", f"{num_bytes(speed.memory)}/s read and written"),
+            ("disk of the cache", f"{num_bytes(speed.disk_write)}/s written, {num_bytes(speed.disk_read)}/s read"),
+        ],
+    )
+    with progress.track("estimating the time of the run"):
+        phases = estimate.estimate_phases(run)
+    rows = [(phase.name, f"{duration(phase.seconds)}: {phase.detail}") for phase in phases]
+    total = duration(sum(phase.seconds for phase in phases))
+    note = "without start, data and report; with the load that this machine has now"
+    if run.config.runtime.devices > 1:
+        note += f"; in one process, not in {run.config.runtime.devices}"
+    run.console.key_values("estimated time", [*rows, ("together", f"{total}, {note}")])
