@@ -23,6 +23,7 @@ from kdrun.data.tokenization import TextTokenizer, tokenize
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import MethodContext
 from kdrun.methods.phases import Phase, Turn
+from kdrun.methods.shared.text_reuse import WINDOW_SOURCES
 from kdrun.models import tokenizer_training
 from kdrun.models.tokenizers import special_ids
 
@@ -46,8 +47,11 @@ def models(entries: int) -> dict[str, nn.Module]:
     return {role: network.to(SCALE.device).requires_grad_(False).eval() for role, network in networks.items()}
 
 
-def ours(name: str, turn: str, mode: str = "infill") -> Side:
-    """Build steps of one turn in kdrun; for `kd_ood`, steps of plain distillation on the same text."""
+def ours(name: str, turn: str, mode: str = "infill", reuse: int = 1) -> Side:
+    """Build steps of one turn in kdrun; for `kd_ood`, steps of plain distillation on the same text.
+
+    With reuse a round is a whole window, in which every text is used equally often.
+    """
     encoder_tokenizer = word_pieces(NAMES)
     generator_tokenizer = tokenizer_training.for_family(
         encoder_tokenizer, Architecture.t5, SCALE.max_length, "generator"
@@ -69,22 +73,32 @@ def ours(name: str, turn: str, mode: str = "infill") -> Side:
     )
     teacher_logits = np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
     loader = BatchLoader({role: tables[role] for role in entry.target.requires.inputs}, None, device, teacher_logits)
-    phase = Phase("train", (Turn(turn),), steps=1, batch_size=SCALE.batch)
+    steps = 4 if reuse == 1 else reuse * WINDOW_SOURCES
+    phase = Phase("train", (Turn(turn, steps),), steps=1, batch_size=SCALE.batch)
     config = entry.config()
     if name == "dfkd_t3":
         config = replace(
-            config, mode=type(config.mode)(mode), generator_optim=OptimizerConfig(lr=1e-5, warmup_ratio=0.0)
+            config,
+            mode=type(config.mode)(mode),
+            reuse=reuse,
+            generator_optim=OptimizerConfig(lr=1e-5, warmup_ratio=0.0),
         )
-    return in_loop(partial(entry.target, config, context), phase, loader, 4)
+    return in_loop(partial(entry.target, config, context), phase, loader, steps)
 
 
-def against_kd(turn: str, mode: str) -> Case:
+def against_kd(turn: str, mode: str, reuse: int = 1) -> Case:
     """Compare one turn with plain distillation on the same text."""
 
     def make(side: str) -> Side:
-        return ours("dfkd_t3", turn, mode) if side == "kdrun" else ours("kd_ood", "student")
+        return ours("dfkd_t3", turn, mode, reuse) if side == "kdrun" else ours("kd_ood", "student")
 
-    return Case(f"dfkd_t3 {turn} turn, {mode}", "kd_ood step", make)
+    return Case(f"dfkd_t3 {turn} turn, {mode}{f', reuse={reuse}' if reuse > 1 else ''}", "kd_ood step", make)
 
 
-CASES = [against_kd("student", "infill"), against_kd("generator", "infill"), against_kd("student", "decode")]
+CASES = [
+    against_kd("student", "infill"),
+    against_kd("student", "infill", reuse=4),
+    against_kd("generator", "infill"),
+    against_kd("student", "decode"),
+    against_kd("student", "decode", reuse=4),
+]
