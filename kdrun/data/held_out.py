@@ -1,4 +1,4 @@
-"""Hold training rows out of everything, in whole groups of rows that share text.
+"""Hold groups of training rows out of everything.
 
 Rows of a single text: a text that is a phrase of a longer row belongs to the group of the shortest such row, the first
 of equals in the file; a row that is no phrase of another is the sentence of its group. A phrase that also occurs in a

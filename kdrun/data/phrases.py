@@ -1,4 +1,4 @@
-"""Find the rows of a split that are phrases of its longer rows.
+"""Find rows that are phrases of longer rows.
 
 A text is compared as its words: lower case, without punctuation. A phrase of a text is a contiguous part of its words.
 Parts are compared by polynomial hashes modulo 2^64: with prefix sums H_i = Σ_{j<i} w_j · b^j of the words' hashes w_j,

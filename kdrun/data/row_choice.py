@@ -1,4 +1,4 @@
-"""Which of a task's rows a run uses: held-out rows, subsets, the teacher's rows, the rest without labels."""
+"""Choice of the rows that a run uses."""
 
 from __future__ import annotations
 

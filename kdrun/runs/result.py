@@ -26,6 +26,7 @@ from kdrun.storage.run_result import (
     Scores,
     StoppedRole,
     TeacherModelResult,
+    TimeResult,
 )
 from kdrun.training.trainer import TrainResult
 from kdrun.version import __version__
@@ -58,7 +59,6 @@ def build_result(
     student = _model(run, "student", scores)
     teacher_model = _teacher(run, teacher.scores) if teacher and teacher.scores else None
     score, teacher_score = scores[split][metric], teacher_model["metrics"][split][metric] if teacher_model else None
-    rate = training.examples / training.train_seconds if training.train_seconds else None
     result: RunResult = {
         "schema": SCHEMA,
         "kdrun": __version__,
@@ -75,11 +75,7 @@ def build_result(
         "student": student,
         "retention": score / teacher_score if score is not None and teacher_score else None,
         "compression": _compression(teacher_model, student),
-        "time": {
-            "total_s": round(run.stopwatch.seconds(), 2),
-            "train_s": round(training.train_seconds, 2),
-            "examples_per_s": round(rate, 1) if rate else None,
-        },
+        "time": _time(run, training),
         "steps": training.steps,
         "rests": [
             StoppedRole(role=stop["role"], phase=stop["phase"], step=stop["step"], why=stop["why"])
@@ -93,6 +89,15 @@ def build_result(
     if teacher is not None and teacher.agreement:
         result["agreement"] = teacher.agreement
     return result
+
+
+def _time(run: PreparedRun, training: TrainResult) -> TimeResult:
+    rate = training.examples / training.train_seconds if training.train_seconds else None
+    return {
+        "total_s": round(run.stopwatch.seconds(), 2),
+        "train_s": round(training.train_seconds, 2),
+        "examples_per_s": round(rate, 1) if rate else None,
+    }
 
 
 def _headline(metric: str, split: str, rows: str | None) -> Headline:

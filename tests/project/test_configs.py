@@ -31,7 +31,7 @@ NEEDED = {
     "teacher=prompted": "teacher.path=.",
     "teacher=recorded": f"teacher.path={paths.CONF_DIR}/config.yaml",
 }
-WITH_CORPUS = {"mini_data_free", "mini_extraction", "mini_text_to_text", "mini_writer_losses"}
+WITH_CORPUS = {"mini_data_free", "mini_extraction", "mini_no_rows", "mini_text_to_text", "mini_writer_losses"}
 PRESET_AXES = {"by_student": "student", "by_task": "task", "by_method": "method"}
 HUBLESS = {"teacher=pretrained", "student=pretrained", "generator=pretrained"}
 
@@ -124,11 +124,12 @@ def test_missing_values_are_named() -> None:
 def test_every_experiment_runs_a_step(name: str, tmp_path: Path) -> None:
     """As published, but with tiny models where it wants the hub, on a few made rows where it wants a folder."""
     (tmp_path / "SST-2").mkdir()
-    rows = "".join(f"a {'good' if i % 2 else 'bad'} film, number {i}\t{i % 2}\n" for i in range(40))
-    for split in ("train", "dev"):
+    for split, first in (("train", 0), ("dev", 40)):
+        rows = "".join(f"a {'good' if i % 2 else 'bad'} film, number {i}\t{i % 2}\n" for i in range(first, first + 40))
         (tmp_path / "SST-2" / f"{split}.tsv").write_text("sentence\tlabel\n" + rows)
     words = [*words_for("experiment", name), "dry_run=true"]
     if compose.load_config(words).data.name == "folder":
         words += [f"data.dir={tmp_path}", "teacher=smoke", "student=smoke", "corpus=embedded"]
         words = [word for word in words if not word.startswith("corpus.dir=")]
+        words += ["evaluation.held_out=8"] * bool(compose.load_config(words).evaluation.held_out)
     runner.run(compose.load_config(words), Console(RichConsole(file=io.StringIO())))

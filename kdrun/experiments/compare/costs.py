@@ -1,4 +1,4 @@
-"""What a comparison with until=decided will cost, from measured times."""
+"""Cost of a comparison with until=decided, from measured times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric of a comparison: one of the task's, or agreement with the teacher."""
+"""Metric of a comparison: one of the task, or agreement."""
 
 from __future__ import annotations
 

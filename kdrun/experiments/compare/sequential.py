@@ -1,4 +1,4 @@
-"""Group-sequential looks: how wide intervals are when seeds are added one by one.
+"""Group-sequential looks at a comparison.
 
 Rule: group-sequential test with the O'Brien-Fleming-like spending function of Lan & DeMets (1983) and repeated
 confidence intervals (Jennison & Turnbull 1989; 2000, chapters 7, 9 and 11).
