@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
 from kdrun.experiments.compare.significance import ALPHA
-from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, number, percent, percent_sd, plural, points
+from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, named_rows, number, percent, percent_sd, plural, points
 from kdrun.reporting.tables import comparisons, domains, generated_text, searches
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: 
     source = SYNTHETIC_NOTE if data.synthetic else data.source
     rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {source}")]
+    if data.reported_rows is not None:
+        facts.append(("reported", named_rows(data.task.report_split, data.reported_rows)))
     shared = [override for override in arms[0].overrides if all(override in arm.overrides for arm in arms)]
     if shared:
         facts.append(("all arms", shlex.join(shared)))

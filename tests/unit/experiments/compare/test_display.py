@@ -47,7 +47,9 @@ def test_the_plan_names_shared_overrides_once() -> None:
     shared = ["method=kd", "task=sst2", "preset=smoke"]
     arms = [Arm(f"kd T={value}", "kd", [*shared, f"method.temperature={value}"]) for value in (1, 4)]
     text = io.StringIO()
-    data: Any = SimpleNamespace(synthetic=False, source="folder", display_name="SST-2", all_splits={})
+    data: Any = SimpleNamespace(
+        synthetic=False, source="folder", display_name="SST-2", all_splits={}, reported_rows=None
+    )
     display.print_header(arms, [1, 2], data, Console(RichConsole(file=text, width=120)))
     lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
     assert lines[2:] == [
