@@ -207,7 +207,7 @@ def _moments(gold: Array, predicted: Array) -> Array:
 
 
 def _ranked(gold: Array, predicted: Array) -> Array:
-    """Moments of the ranks in the whole split; ranks computed within a resample differ from them only by rounding."""
+    """Moments of the ranks in the whole split, close to those within a resample of a thousand rows or more."""
     return _moments(stats.rankdata(gold), stats.rankdata(predicted))
 
 

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(7)
 @pytest.mark.parametrize("metric", list(resampling.SUFFICIENT_STATISTICS))
 def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> None:
     """A resample's metric from weighted sums is what scikit-learn, scipy or `entities` say of the drawn rows."""
-    rows, draws = 60, np.random.default_rng(7)
+    rows, draws = 1500 if metric == "spearman" else 60, np.random.default_rng(7)  # few rows have other ranks in a draw
     if metric in entities.METRICS:
         texts = np.array(["none", "person: Ann", "person: Ann; location: Rome", "location: Rome; location: Rome"])
         gold, answers = texts[draws.integers(0, 4, rows)], texts[draws.integers(0, 4, (2, rows))]
@@ -46,7 +46,7 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
     for row in resampled:
         indices = stream.integers(rows, size=rows)
         expected = np.array([score(column[indices], gold[indices]) for column in answers])
-        np.testing.assert_allclose(row, expected.astype(float), atol=0.05 if metric == "spearman" else 1e-9)
+        np.testing.assert_allclose(row, expected.astype(float), atol=0.01 if metric == "spearman" else 1e-9)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc"])
