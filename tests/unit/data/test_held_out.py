@@ -14,10 +14,10 @@ from kdrun.data.splits import Split, make_split
 from kdrun.errors import DataError
 
 SENTENCES = [
-    "a film of great charm and wit",
+    "a film of great charm and humor",
     "great charm",
     "Great charm!",
-    "of great charm and wit",
+    "of great charm and humor",
     "a dull film",
     "dull film",
     "film",
