@@ -29,12 +29,12 @@ def print_cost(arms: Sequence[Arm], first: Sequence[int], last: int, console: Co
     Returns:
         Whether each arm has a measured time; without it only the numbers of runs are printed.
     """
-    runs = read_runs(Path(arms[0].config(1).output_dir) / LEDGER)
+    configs = [arm.config(1) for arm in arms]
+    runs = read_runs(Path(configs[0].output_dir) / LEDGER)
     reusable, code = finished(runs), code_digest()
     seconds: list[float | None] = []
     left: list[tuple[int, int]] = []
-    for arm in arms:
-        config = arm.config(1)
+    for arm, config in zip(arms, configs, strict=True):
         seconds.append(run_times.mean_seconds(runs, config))
         hashes = [config_hash(replace(config, seed=seed)) for seed in range(1, last + 1)]
         missing = [(hash_, code, arm.data_hash) not in reusable for hash_ in hashes]
