@@ -55,13 +55,7 @@ def draw_texts(
     embeddings = table[t5_sampling.decoder_start(special_ids, count)]
     active = torch.ones(count, dtype=torch.bool, device=source.device)
     for step in range(lengths.max_tokens):
-        out = t5.decoder(
-            inputs_embeds=embeddings,
-            past_key_values=cache,
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=attention,
-            use_cache=True,
-        )
+        out = t5_sampling.decode_token(t5, embeddings, encoded, attention, cache)
         cache, numbers = out.past_key_values, _uniform(stream, count)
         logits = t5_sampling.lm_logits(t5, out.last_hidden_state[active, -1])
         logits = t5_sampling.mask_banned(logits, special_ids, may_end=step >= lengths.min_tokens)

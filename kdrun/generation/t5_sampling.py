@@ -172,13 +172,7 @@ def _decode_steps(
     embeddings, cache = table[decoder_start(special_ids, count)], None
     active = torch.ones(count, dtype=torch.bool, device=source.device)
     for step in range(lengths.max_tokens):
-        out = t5.decoder(
-            inputs_embeds=embeddings,
-            past_key_values=cache,
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=attention,
-            use_cache=True,
-        )
+        out = decode_token(t5, embeddings, encoded, attention, cache)
         cache = out.past_key_values
         logits = mask_banned(
             lm_logits(t5, out.last_hidden_state[:, -1]), special_ids, may_end=step >= lengths.min_tokens
@@ -189,6 +183,25 @@ def _decode_steps(
         if not bool(active.any()):
             return
         embeddings = soft_tokens.straight_through(table, ids, soft)[:, None]
+
+
+def decode_token(t5: Any, embeddings: Tensor, encoded: Tensor, attention: Tensor, cache: Any) -> Any:
+    """The decoder's output for the next token of each text.
+
+    Args:
+        t5: the model.
+        embeddings: of the last token, [batch, 1, width].
+        encoded: states of the encoder, [batch, tokens, width].
+        attention: 1 for real tokens of the source, [batch, tokens].
+        cache: keys and values of the earlier tokens; None before the first.
+    """
+    return t5.decoder(
+        inputs_embeds=embeddings,
+        past_key_values=cache,
+        encoder_hidden_states=encoded,
+        encoder_attention_mask=attention,
+        use_cache=True,
+    )
 
 
 def decoded_logits(
