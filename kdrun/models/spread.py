@@ -175,7 +175,7 @@ def _dispatch(model: PreTrainedModel, device: torch.device, locations: dict[str,
             locations,  # pyright: ignore[reportArgumentType]
             main_device="cpu" if device.type == "cpu" else device,  # pyright: ignore[reportArgumentType]
             state_dict=weights,
-            offload_index={},  # without it, Accelerate would write files of its own
+            offload_index={},  # without it, Accelerate would write separate files
             skip_keys=getattr(model, "_skip_keys_device_placement", None),
             preload_module_classes=sorted(_layer_classes(model)),
             force_hooks=True,

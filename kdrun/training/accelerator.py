@@ -46,7 +46,7 @@ def set_threads(threads: int | None) -> None:
     """Set the CPU threads of this process.
 
     Args:
-        threads: their number; None for torch's default, but no more than the cores that the process may use, unless
+        threads: their number; None for torch's default, at most the cores that the process may use, unless
             `OMP_NUM_THREADS` names a number. More threads than cores wait for each other.
     """
     current = torch.get_num_threads()

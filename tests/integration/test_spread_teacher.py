@@ -14,7 +14,7 @@ ON_DISK = ["teacher.placement=auto", "teacher.max_memory={cpu: 0MB}"]
 
 
 def run(folder: Path, overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> Finished:
-    """Run with a cache of its own, so that the teacher's outputs are computed."""
+    """Run with a separate cache, so that the teacher's outputs are computed."""
     monkeypatch.setenv("KDRUN_CACHE", str(folder / "cache"))
     return finish(smoke_config(folder, *SMALL, *overrides))
 

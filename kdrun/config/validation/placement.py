@@ -71,7 +71,7 @@ HOW_TO_TRAIN = (
 
 
 def passes_text(config: RunConfig) -> bool:
-    """Whether a generator passes text to the teacher, because `method.gradient=score` says so."""
+    """Whether a generator passes text to the teacher, as `method.gradient=score` requires."""
     gradient = getattr(config.method, "gradient", None)
     return gradient is not None and gradient.value == "score"
 

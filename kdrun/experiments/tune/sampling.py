@@ -24,7 +24,7 @@ PRUNING_STARTUP, PRUNING_WARMUP, PRUNING_REFERENCES = 5, 30, 3
 class NumberedSampler(BaseSampler):
     """Even coverage of the ranges, then a tree-structured Parzen estimator.
 
-    The first `STARTUP_TRIALS` draws are points of a scrambled Sobol sequence: seven draws of a learning rate lie in
+    The first `STARTUP_TRIALS` draws are points of a scrambled Sobol sequence: seven draws of a learning rate are in
     seven different eighths of its range. The randomness is a function of the seed and the trial's number.
 
     A trial's values then depend on the seed, its number and the trials before it, not on the process that asks. A
