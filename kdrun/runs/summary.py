@@ -203,7 +203,7 @@ def agreement_lines(result: RunResult) -> Iterator[str]:
         if AGREEMENT in values:
             divergence = values.get(TEACHER_KL)
             ending = "" if divergence is None else f", KL from the teacher {number(divergence)} nats"
-            yield f"the teacher's answer on {percent(values[AGREEMENT])} of {split} ({rows}){ending}"
+            yield f"the student gives the teacher's answer on {percent(values[AGREEMENT])} of {split} ({rows}){ending}"
         else:
             yield f"correlation with the teacher's scores on {split} ({rows}): {number(values[TEACHER_PEARSON])}"
 
