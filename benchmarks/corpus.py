@@ -1,17 +1,20 @@
 """Measure a vocabulary, a sample of sentences and pretraining tokens of a corpus of synthetic text.
 
     .venv/bin/python -m benchmarks.corpus                        200 MB, before and after
-    .venv/bin/python -m benchmarks.corpus --gib 5 --sides now --token-lines 2000000 --into docs/guides/corpora.md
+    .venv/bin/python -m benchmarks.corpus --gib 5 --token-lines 2000000 --keep FOLDER --rows ROWS.jsonl \
+        --into docs/guides/corpora.md
 
 The words of the text are frequent by Zipf's law, P(rank r) ∝ 1/r over 400 000 words; sentences have capitals and
 punctuation marks. Each stage runs in a new process. The peak is the largest proportional set size (PSS) of that process
 and its children together, read twice per second; it includes mapped files. The side `before` is kdrun's earlier code
-in one process: every line is normalized before its words are counted, and token ids are Python lists.
+in one process: every line is normalized before its words are counted, and token ids are Python lists. With `--rows`,
+stages and sides that the file has are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -194,6 +197,34 @@ def tree_memory(pid: int) -> int:
     return total
 
 
+def measure_missing(args: argparse.Namespace, folder: Path, size: float) -> list[list[str]]:
+    """Measure each stage and side that `--rows` does not have; return the rows of the table.
+
+    Args:
+        args: the command line.
+        folder: of the corpus.
+        size: of the corpus, in MB.
+    """
+    known: dict[str, list[list[str]]] = {}
+    if args.rows and args.rows.exists():
+        known = dict(json.loads(line) for line in args.rows.read_text().splitlines())
+    for stage in args.stages.split(","):
+        for side in args.sides.split(","):
+            if (key := f"{stage} {side}") in known:
+                continue
+            measured = measure(stage, side, folder, args.token_lines)
+            load = f"{os.getloadavg()[2]:.0f}"
+            known[key] = []
+            for name, wall, cpu, count, peak in measured:
+                rate = f"{count / cpu / 1e3:,.0f} k tokens" if stage == "tokens" else f"{size / cpu:.1f} MB"
+                known[key].append([name, side, f"{wall:,.0f}", f"{cpu:,.0f}", load, rate, f"{count:,}", f"{peak:,.0f}"])
+                print(*known[key][-1], sep=" | ", flush=True)
+            if args.rows:
+                with args.rows.open("a") as file:
+                    file.write(json.dumps([key, known[key]]) + "\n")
+    return [row for rows in known.values() for row in rows]
+
+
 def main() -> None:
     """Write the corpus, measure the stages and print one table."""
     from benchmarks.machine import title  # imports torch, which no stage needs
@@ -204,6 +235,7 @@ def main() -> None:
     parser.add_argument("--stages", default="vocabulary,sentences,tokens")
     parser.add_argument("--token-lines", type=int, default=200_000, help="lines to tokenize")
     parser.add_argument("--into", type=Path, help="a document with a block named corpus")
+    parser.add_argument("--rows", type=Path, help="a JSON Lines file of measurements, which is continued")
     parser.add_argument("--keep", type=Path, help="folder of the corpus, which is kept and used again")
     parser.add_argument("--stage", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -217,17 +249,19 @@ def main() -> None:
         if not any(folder.iterdir()):
             write_corpus(folder, int(args.gib * 2**30))
         size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-        rows = []
-        for stage in args.stages.split(","):
-            for side in args.sides.split(","):
-                for name, wall, cpu, count, peak in measure(stage, side, folder, args.token_lines):
-                    is_tokens = stage == "tokens"
-                    rate = f"{count / cpu / 1e3:,.0f} k tokens" if is_tokens else f"{size / cpu:.1f} MB"
-                    rows.append([name, side, f"{wall:,.0f}", f"{cpu:,.0f}", rate, f"{count:,}", f"{peak:,.0f}"])
-                    print(*rows[-1], sep=" | ", flush=True)
-    header = ["stage", "side", "wall s", "CPU s", "per CPU second", "words, entries, rows or tokens", "peak MiB"]
-    load = f"{len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[2]:.0f}"
-    text = f"{size / 1e3:.1f} GB of text, {load}, {title()}\n\n{table(header, rows)}"
+        rows = measure_missing(args, folder, size)
+    header = [
+        "stage",
+        "side",
+        "wall s",
+        "CPU s",
+        "load",
+        "per CPU second",
+        "words, entries, rows or tokens",
+        "peak MiB",
+    ]
+    cpus = f"{len(os.sched_getaffinity(0))} CPUs"
+    text = f"{size / 1e3:.1f} GB of text, {cpus}, {title()}\n\n{table(header, rows)}"
     print(text)
     if args.into:
         put(args.into, "corpus", text)
