@@ -97,7 +97,9 @@ class LedgerLines:
                     except ValueError as error:
                         problems.append((number, str(error)))
                     else:
-                        record |= {"status": "running"} | line if not record else line
+                        # a run without an end is running; a comparison is written when it has ended
+                        is_run_start = not record and line.get("event") != "comparison"
+                        record |= {"status": "running"} | line if is_run_start else line
                 yield record
         finally:
             if file is not None:
