@@ -12,7 +12,8 @@ from functools import cache, lru_cache
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -82,11 +83,32 @@ def launchers() -> list[str]:
 def compose(overrides: list[str]) -> DictConfig:
     """Compose without validation; raises what Hydra raises.
 
-    Results are cached: Hydra takes a sixth of a second, and overrides are composed both to validate and to use them.
+    Hydra takes a sixth of a second, so each combination of choices is composed once per process. Settings are applied
+    to a copy, as Hydra applies them: after the choices, in the order of the command line.
     """
     register_schemas()
     register_user_choices()
-    return copy.deepcopy(_composed(tuple(overrides), user_configs.fingerprint()))
+    fingerprint = user_configs.fingerprint()
+    choices, settings = _split_settings(overrides)
+    composed = copy.deepcopy(_composed(choices, fingerprint))
+    try:
+        for override in settings:
+            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+    except OmegaConfBaseException:
+        return copy.deepcopy(_composed(tuple(overrides), fingerprint))  # raises the error that names the override
+    return composed
+
+
+def _split_settings(overrides: list[str]) -> tuple[tuple[str, ...], list[Override]]:
+    """The overrides that choose configs, and those that set values; if any is of another sort, all go to Hydra."""
+    axes, parsed = groups(), OverridesParser.create().parse_overrides(overrides)
+    is_choice = [o.key_or_group in axes or "/" in o.key_or_group or is_hydra(o) for o in parsed]
+    for override, chooses in zip(parsed, is_choice, strict=True):
+        is_plain = override.type is OverrideType.CHANGE and override.package is None
+        if not is_plain or override.is_sweep_override() or (chooses and isinstance(override.value(), dict)):
+            return tuple(overrides), []
+    choices = tuple(text for text, chooses in zip(overrides, is_choice, strict=True) if chooses)
+    return choices, [override for override, chooses in zip(parsed, is_choice, strict=True) if not chooses]
 
 
 @lru_cache(maxsize=64)
