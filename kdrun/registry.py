@@ -53,6 +53,9 @@ class Entry:
         config: the dataclass of its section, if it has one.
         regression: of a loss, whether it compares scores; a loss that compares classes only does not.
         multi_label: of a loss, whether it compares label sets, one decision per class, and nothing else.
+        two_classes: of a loss, why it does not fit two classes, as the end of a sentence; empty if it does.
+        raw_logits: of a loss, whether it depends on more than the softmax of the logits.
+        sees_batch: of a loss, whether its values depend on the other rows of the call.
         answers: of a metric, the answers that it scores.
         needs_probabilities: of a metric, whether it takes probabilities, [rows, classes], instead of predictions.
         undefined: of a metric, when it is None, e.g. `a class has no row`.
@@ -66,6 +69,9 @@ class Entry:
     config: type | None
     regression: bool = True
     multi_label: bool = False
+    two_classes: str = ""
+    raw_logits: bool = False
+    sees_batch: bool = False
     answers: tuple[Answers, ...] = ("classes",)
     needs_probabilities: bool = False
     undefined: str = ""
@@ -83,6 +89,9 @@ def register(
     config: type | None = None,
     regression: bool = True,
     multi_label: bool = False,
+    two_classes: str = "",
+    raw_logits: bool = False,
+    sees_batch: bool = False,
     answers: Answers | tuple[Answers, ...] = "classes",
     needs_probabilities: bool = False,
     undefined: str = "",
@@ -97,6 +106,9 @@ def register(
         config: the dataclass of its section (methods need one: it is the schema of `conf/method/<name>.yaml`).
         regression: of a loss, whether it compares scores; False for a loss that compares distributions over classes.
         multi_label: of a loss, whether it compares label sets, one decision per class, and nothing else.
+        two_classes: of a loss, why it does not fit two classes, as the end of a sentence; empty if it does.
+        raw_logits: of a loss, whether it depends on more than the softmax of the logits.
+        sees_batch: of a loss, whether its values depend on the other rows of the call, whose loss is their mean.
         answers: of a metric, the answers that it scores, one or several.
         needs_probabilities: of a metric, whether it takes probabilities, [rows, classes], instead of predictions.
         undefined: of a metric, when it is None, e.g. `a class has no row`.
@@ -107,30 +119,37 @@ def register(
         ValueError: for an unknown group, a name with other characters than letters, digits and _, a method without
             a dataclass, or a name that another component already has.
     """
+    answer_types = (answers,) if isinstance(answers, str) else answers
+    _check_registration(group, name, config, answer_types)
+
+    def add(target: T) -> T:
+        facts = (regression, multi_label, two_classes, raw_logits, sees_batch)
+        rest = (answer_types, needs_probabilities, undefined, check, fill_task)
+        _add(group, name, Entry(target, config, *facts, *rest))
+        return target
+
+    return add
+
+
+def _check_registration(group: str, name: str, config: type | None, answers: tuple[Answers, ...]) -> None:
     if group not in _entries:
         raise ValueError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
     if not NAME.fullmatch(name):
         raise ValueError(f"{group} {name!r}: a name has letters, digits and _ only")
     if group == "method" and config is None:
         raise ValueError(f"method {name!r} has no config=…, the dataclass of its settings")
-    answer_types = (answers,) if isinstance(answers, str) else answers
-    if not answer_types or not set(answer_types) <= set(get_args(Answers)):
+    if not answers or not set(answers) <= set(get_args(Answers)):
         raise ValueError(f"{group} {name!r}: answers={answers!r} is none of {', '.join(get_args(Answers))}")
 
-    def add(target: T) -> T:
-        registered = _entries[group].get(name)
-        if registered is not None and registered.target is not target:
-            if _is_builtin(target) and not _is_builtin(registered.target):  # a plugin is read before the losses
-                _warn(f"{group} {name!r} of {registered.target.__module__} is skipped: kdrun has one of this name")
-                _entries[group].pop(name)
-                return add(target)
-            raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {target}")
-        _entries[group][name] = Entry(
-            target, config, regression, multi_label, answer_types, needs_probabilities, undefined, check, fill_task
-        )
-        return target
 
-    return add
+def _add(group: str, name: str, entry: Entry) -> None:
+    registered = _entries[group].get(name)
+    if registered is not None and registered.target is not entry.target:
+        if not _is_builtin(entry.target) or _is_builtin(registered.target):
+            raise ValueError(f"{group} {name!r} is registered twice: {registered.target} and {entry.target}")
+        # a plugin is read before the losses
+        _warn(f"{group} {name!r} of {registered.target.__module__} is skipped: kdrun has one of this name")
+    _entries[group][name] = entry
 
 
 @cache

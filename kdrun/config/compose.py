@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kdrun import registry
 from kdrun.config import domains, plugins, schema, user_configs
 from kdrun.config.evaluation import with_held_out
+from kdrun.config.loss import LOSS_SCHEMAS
 from kdrun.config.overrides import is_hydra, override_values, parse_override
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.precision import resolve_precision
@@ -53,7 +54,7 @@ def register_schemas() -> None:
     """Register the dataclass of each section with Hydra; a plugin's component needs no yaml."""
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
-    for group, choices in schema.SCHEMAS.items():
+    for group, choices in (schema.SCHEMAS | {"loss": LOSS_SCHEMAS}).items():
         for name, node in choices.items():
             store.store(group=f"schema/{group}", name=name, node=node, package=group)
     for name, entry in registry.entries("method").items():

@@ -1,4 +1,4 @@
-"""Optimizer, schedule, budget and distillation-loss sections."""
+"""Optimizer, schedule and budget sections."""
 
 from __future__ import annotations
 
@@ -35,17 +35,4 @@ class OptimConfig(OptimizerConfig):
         None,
         "early stopping: end a phase after this many evaluations without a better headline score; null never",
         gt=0,
-    )
-
-
-MULTI_LABEL_LOSSES = ("bce", "binary_kl")
-"""Losses of kdrun that compare label sets, the default first; known without importing torch."""
-
-
-@dataclass
-class LossConfig:
-    """Divergence between student and teacher."""
-
-    name: str | None = setting(
-        None, "registered loss; null is kl for classes, bce for any number of them per row, logit_mse for a score"
     )

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from kdrun import registry
 from kdrun.config.data import CorpusConfig, DataConfig
+from kdrun.config.loss import LOSS_SCHEMAS, LossConfig
 from kdrun.config.model import ModelConfig
 from kdrun.config.schema import SCHEMAS
 from kdrun.config.task import TaskConfig
@@ -26,8 +27,9 @@ BASES: dict[str, tuple[type, ...]] = {
     "teacher": (TeacherOptions, ModelConfig),
     "student": (ModelConfig,),
     "generator": (ModelConfig,),
+    "loss": (LossConfig,),
 }
-"""Axis → base classes of the dataclass of a section; data and corpus need no separate dataclass."""
+"""Axis → base classes of the dataclass of a section; data, corpus and loss need no separate dataclass."""
 
 
 def plugin_choices(axis: str) -> dict[str, Entry]:
@@ -47,7 +49,8 @@ def plugin_choices(axis: str) -> dict[str, Entry]:
 
 def section_schemas() -> dict[str, dict[str, type]]:
     """Schema of each registered choice of the sections that have several, those of plugins included."""
-    return {axis: schemas | _plugin_schemas(axis) for axis, schemas in SCHEMAS.items()}
+    losses = {name: LOSS_SCHEMAS.get(name, LossConfig) for name in ("auto", *registry.entries("loss"))}
+    return {axis: schemas | _plugin_schemas(axis) for axis, schemas in (SCHEMAS | {"loss": losses}).items()}
 
 
 def _plugin_schemas(axis: str) -> dict[str, type]:
@@ -86,7 +89,7 @@ def _unusable(axis: str, name: str, entry: Entry) -> str | None:
             return f"its function returns a {type(task).__name__}, not a kdrun.config.task.TaskConfig"
         return None
     bases = BASES.get(axis, ())
-    needs_config = axis not in ("data", "corpus")
+    needs_config = axis not in ("data", "corpus", "loss")
     if bases and (needs_config or entry.config is not None):
         config = entry.config
         if config is None or not issubclass(config, bases[0]) or not issubclass(config, bases[-1]):

@@ -12,8 +12,9 @@ from typing import Any
 from kdrun.config.data import CORPUS_SOURCES, DATA_SOURCES, GeneratedConfig, OODConfig
 from kdrun.config.evaluation import EvaluationConfig
 from kdrun.config.fields import setting
+from kdrun.config.loss import LossConfig
 from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
-from kdrun.config.optim import LossConfig, OptimConfig
+from kdrun.config.optim import OptimConfig
 from kdrun.config.runtime import CheckpointConfig, CheckpointSelection, RuntimeConfig, Tracker
 from kdrun.config.task import TaskConfig
 from kdrun.config.teacher import (

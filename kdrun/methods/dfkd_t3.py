@@ -225,7 +225,7 @@ class DFKDT3(PseudoTextMethod):
             specificity = generator_losses.log_odds_hinge(teacher, target_classes, c.log_odds_margin)
         else:
             specificity = generator_losses.target_cross_entropy(teacher, target_classes)
-        divergence = generator_losses.adversarial_divergence(student, teacher, c.temperature)
+        divergence = generator_losses.adversarial_divergence(student, teacher, self.temperature(batch))
         imbalance = generator_losses.class_balance(teacher)
         balance = imbalance if self.soft else generator_losses.class_balance_reward(teacher)
         cost = c.specificity_weight * specificity + c.class_balance_weight * balance - c.adversarial_weight * divergence

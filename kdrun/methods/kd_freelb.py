@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from kdrun import rng
 from kdrun.config.fields import setting
 from kdrun.config.requirements import Requirements
+from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.lazy import lazy_module
 from kdrun.methods.base import Method, StepOutput
 from kdrun.methods.phases import Turn
+from kdrun.methods.shared import soft_targets
 from kdrun.registry import register
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ else:
 
 
 @dataclass
-class KDFreeLBConfig:
+class KDFreeLBConfig(soft_targets.AnnealingSettings, soft_targets.ConfidenceSettings):
     """Settings of KD with FreeLB."""
 
     name: str = setting("kd_freelb", "registered method")
@@ -44,11 +46,11 @@ class KDFreeLBConfig:
 class KDFreeLB(Method):
     """Minimize the loss of KD averaged over K passes, with noise δ_k on the student's word embeddings E[x]:
 
-        L = 1/K · Σ_k [ hard_weight · hard(S(E[x] + δ_k), y) + soft_weight · T² · D(T(x), S(E[x] + δ_k)) ]
+        L = 1/K · Σ_k [ hard_weight · hard(S(E[x] + δ_k), y) + soft_weight · w(x) · T² · D(T(x), S(E[x] + δ_k)) ]
 
     δ_1 is uniform and zero on padding; δ_(k+1) = δ_k + α · g/‖g‖₂ with g the gradient of pass k's loss, norms over all
     positions of an example, then projected back onto ‖δ‖₂ ≤ ε. All passes of a step share their dropout. The teacher
-    sees the clean text only, once: its logits come from the cache.
+    sees the clean text only, once: its logits come from the cache. w(x) and a moving T are those of kd.
 
     Differences:
         - FreeLB's loss is that on the labels alone; the KD terms are ours.
@@ -63,17 +65,26 @@ class KDFreeLB(Method):
     requires = Requirements(teacher_logits=True, unlabeled=True, embeddings=("student",), multi_label=True)
     config: KDFreeLBConfig
 
+    @classmethod
+    def config_problems(cls, config: KDFreeLBConfig, task: TaskConfig) -> list[str]:
+        """A weight by confidence for a score."""
+        return soft_targets.confidence_problems(config.confidence_weight, task)
+
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
         """Summed loss of one micro-batch, averaged over the passes."""
         c, student, inputs = self.config, self.roles["student"], batch.inputs["student"]
         clean = student.get_input_embeddings()(inputs["input_ids"])  # pyright: ignore[reportCallIssue]
-        noise, totals = self._initial_noise(batch, clean), []
+        noise, totals, metrics = self._initial_noise(batch, clean), [], {}
+        weights = None
+        if c.confidence_weight:
+            weights = soft_targets.confidence(self.context, batch, c.confidence_weight)
+            metrics = {"confidence": weights.sum()}
         dropout = rng.derive(self.context.seed, "dropout", f"{batch.phase}/freelb", batch.step)
         for pass_number in range(1, c.passes + 1):
             rng.seed_dropout(dropout, self.context.device)
             noise.requires_grad_(True)
             logits = student(**soft_tokens.soft_inputs(student, inputs, clean + noise)).logits
-            hard, soft = self._terms(batch, logits)
+            hard, soft = self._terms(batch, logits, weights)
             totals.append(torch.stack([hard, soft]))
             if pass_number < c.passes:
                 loss = c.hard_weight * hard + c.soft_weight * soft
@@ -81,15 +92,17 @@ class KDFreeLB(Method):
                 noise = ascend(noise.detach(), gradient, c.ascent_rate, c.max_norm)
         hard, soft = torch.stack(totals).mean(dim=0)
         loss = c.hard_weight * hard + c.soft_weight * soft
-        return StepOutput(loss, len(batch.ids), {"hard": hard.detach(), "soft": soft.detach()})
+        return StepOutput(loss, len(batch.ids), {"hard": hard.detach(), "soft": soft.detach()}, metrics)
 
-    def _terms(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _terms(self, batch: Batch, logits: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         assert batch.teacher_logits is not None
         assert batch.labels is not None
         assert self.context.loss is not None
-        temperature = self.config.temperature
+        c = self.config
+        temperature = soft_targets.temperature_at(c.temperature, c.temperature_end, batch.progress)
         hard = self.context.hard_loss(logits, batch.labels).sum()
-        return hard, temperature**2 * self.context.loss(logits, batch.teacher_logits, temperature).sum()
+        divergence = self.context.loss(logits, batch.teacher_logits, temperature)
+        return hard, temperature**2 * (divergence if weights is None else weights * divergence).sum()
 
     def _initial_noise(self, batch: Batch, clean: Tensor) -> Tensor:
         """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""

@@ -9,11 +9,12 @@ from kdrun.config.requirements import Requirements
 from kdrun.data.batch import Batch
 from kdrun.methods.base import Method, StepOutput
 from kdrun.methods.phases import Turn
+from kdrun.methods.shared import soft_targets
 from kdrun.registry import register
 
 
 @dataclass
-class KDOODConfig:
+class KDOODConfig(soft_targets.AnnealingSettings):
     """Settings of KD on out-of-domain text."""
 
     name: str = setting("kd_ood", "registered method")
@@ -27,7 +28,8 @@ class KDOOD(Method):
         L = τ² · D(T(x), S(x))
 
     D is the run's loss at temperature τ. The rows are those of the `ood` section: sentences of the corpus in the
-    format of the task. The student never sees the training rows or labels of the task.
+    format of the task. The student never sees the training rows or labels of the task. With `temperature_end` τ and τ²
+    move linearly over the steps from `temperature`.
 
     Cost:
         student: one forward and one backward pass per row.
@@ -43,7 +45,8 @@ class KDOOD(Method):
         """Summed loss of one micro-batch."""
         assert batch.teacher_logits is not None
         assert self.context.loss is not None
-        temperature = self.config.temperature
+        c = self.config
+        temperature = soft_targets.temperature_at(c.temperature, c.temperature_end, batch.progress)
         logits = self.roles["student"](**batch.inputs["student"]).logits
         soft = temperature**2 * self.context.loss(logits, batch.teacher_logits, temperature).sum()
         return StepOutput(soft, len(batch.ids), {"soft": soft.detach()})

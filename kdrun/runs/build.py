@@ -171,7 +171,7 @@ def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Metho
     context = MethodContext(
         roles,
         config.task,
-        task_type.soft_loss(config.loss.name) if requires.teacher else None,
+        task_type.soft_loss(config.loss.name, **config.loss.settings) if requires.teacher else None,
         on_labeled_rows(task_type.hard_loss) if run.data.unlabeled is not None else task_type.hard_loss,
         config.seed,
         run.accelerator.device,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from kdrun import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,9 +59,14 @@ class TaskType(ABC):
     def loss_name(self, name: str | None) -> str:
         """Name of the run's distillation loss: the given name, or the default of the task type."""
 
-    @abstractmethod
-    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """The distillation loss: `(student_logits, teacher_logits, temperature)` to one value per example, [batch]."""
+    def soft_loss(self, name: str | None, **settings: float) -> Callable[[Tensor, Tensor, float], Tensor]:
+        """The distillation loss: `(student_logits, teacher_logits, temperature)` to one value per example, [batch].
+
+        Args:
+            name: registered loss; None for the default of the task type.
+            settings: further settings of the loss by name.
+        """
+        return partial(registry.get("loss", self.loss_name(name)).target, **settings)
 
     @abstractmethod
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdrun import losses, registry
+from kdrun import losses
 from kdrun.tasks import agreement, metrics
 from kdrun.tasks.answers import Answers, by_name, columns_by_name
 from kdrun.tasks.base import Outputs, TaskType, softmax
@@ -31,10 +31,6 @@ class ClassificationTask(TaskType):
     def loss_name(self, name: str | None) -> str:
         """KL for classes, the squared difference for a score."""
         return losses.default_loss(name, self.task.is_regression)
-
-    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """The registered loss as it is."""
-        return registry.get("loss", self.loss_name(name)).target
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy for classes, squared error for a score."""

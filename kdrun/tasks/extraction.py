@@ -52,9 +52,9 @@ class ExtractionTask(TaskType):
         """KL over the vocabulary."""
         return losses.default_loss(name, is_regression=False)
 
-    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
+    def soft_loss(self, name: str | None, **settings: float) -> Callable[[Tensor, Tensor, float], Tensor]:
         """The registered loss at every token, averaged over the tokens of an answer."""
-        return losses.per_token(registry.get("loss", self.loss_name(name)).target)
+        return losses.per_token(super().soft_loss(name, **settings))
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy at every token, averaged over the tokens of an answer."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdrun import registry
-from kdrun.config.optim import MULTI_LABEL_LOSSES
 from kdrun.tasks import agreement, label_losses, metrics
 from kdrun.tasks.answers import Answers, by_name, columns_by_name
 from kdrun.tasks.base import Outputs, TaskType
@@ -37,11 +35,7 @@ class MultiLabelTask(TaskType):
 
     def loss_name(self, name: str | None) -> str:
         """Binary cross-entropy with the teacher's sigmoids."""
-        return name or MULTI_LABEL_LOSSES[0]
-
-    def soft_loss(self, name: str | None) -> Callable[[Tensor, Tensor, float], Tensor]:
-        """The registered loss as it is."""
-        return registry.get("loss", self.loss_name(name)).target
+        return name or "bce"
 
     def hard_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Binary cross-entropy, averaged over the classes."""

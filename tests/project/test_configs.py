@@ -8,6 +8,7 @@ from rich.console import Console as RichConsole
 
 from kdrun import registry
 from kdrun.config import compose, paths
+from kdrun.config.loss import LOSS_SCHEMAS, LossConfig
 from kdrun.config.schema import SCHEMAS, RunConfig
 from kdrun.console import Console
 from kdrun.errors import ConfigError
@@ -28,6 +29,8 @@ NEEDED = {
     "task=own": f"data=files {OWN_ROWS}",
     "loss=bce": LABEL_SETS,
     "loss=binary_kl": LABEL_SETS,
+    "loss=dkd": "task=mnli",
+    "loss=kl_standardized": "task=mnli",
     "teacher=prompted": "teacher.path=.",
     "teacher=recorded": f"teacher.path={paths.CONF_DIR}/config.yaml",
 }
@@ -52,6 +55,8 @@ def test_composes(group: str, name: str) -> None:
         assert section.name in (name, *SCHEMAS.get(group, {}))
         if group in SCHEMAS:
             assert type(section) is SCHEMAS[group][section.name]
+    if group == "loss":
+        assert type(section) is LOSS_SCHEMAS.get(name, LossConfig)
 
 
 def test_every_yaml_is_reached() -> None:

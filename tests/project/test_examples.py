@@ -156,7 +156,7 @@ def test_added_loss(tmp_path: Path, shared_cache: Path) -> None:
     python, yaml = (re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for kind in ("python", "yaml"))
     assert python is not None
     assert yaml is not None
-    with (project / "kdrun" / "losses.py").open("a") as file:
+    with (project / "kdrun" / "losses" / "divergences.py").open("a") as file:
         file.write(f"\n\n{python[1]}")
     (project / "conf" / "loss" / "total_variation.yaml").write_text(yaml[1])
     words = ["method=kd", "task=sst2", "loss=total_variation", *SMOKE]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from kdrun import losses, registry
-from kdrun.config.optim import MULTI_LABEL_LOSSES
 from kdrun.tasks import label_losses
 
 SOFT = sorted(registry.entries("loss"))
 DIVERGENCES = [name for name in SOFT if name not in ("soft_ce", "bce")]
+SHIFTED = [name for name in SOFT if name not in ("logit_mse", "bce", "binary_kl")]
 Loss = Callable[..., Tensor]
 
 
@@ -132,7 +132,8 @@ def test_mask_equals_deletion(junk: float, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_zero_at_equality_and_nowhere_else(name: str, temperature: float) -> None:
     same = logits(6, 4)
-    torch.testing.assert_close(soft(name)(same, same, temperature), torch.zeros(6), atol=1e-6, rtol=0)
+    atol = 1e-5 if name == "dist" else 1e-6  # it has an offset in its denominator
+    torch.testing.assert_close(soft(name)(same, same, temperature), torch.zeros(6), atol=atol, rtol=0)
     assert (soft(name)(same, logits(6, 4, seed=1), temperature) > 1e-4).all()
 
 
@@ -143,7 +144,7 @@ def test_zero_at_equality_of_states() -> None:
     assert losses.attention_mse(maps, maps, mask).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["kl", "reverse_kl", "soft_ce"])
+@pytest.mark.parametrize("name", SHIFTED)
 def test_a_shift_of_the_logits_changes_nothing(name: str) -> None:
     student, teacher = logits(3, 4), logits(3, 4, seed=1)
     shifted = soft(name)(student + 7.0, teacher - 3.0, 2.0)
@@ -199,7 +200,7 @@ def test_kl_gradient_by_hand() -> None:
     torch.testing.assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("name", SOFT)
+@pytest.mark.parametrize("name", [n for n in SOFT if not registry.get("loss", n).sees_batch])
 def test_one_value_per_example(name: str) -> None:
     student, teacher = logits(5, 3), logits(5, 3, seed=1)
     full = soft(name)(student, teacher, 2.0)
@@ -299,11 +300,6 @@ def test_label_sets_against_torch() -> None:
     check_gradient(lambda at: label_losses.label_set_cross_entropy(at, labels), student)
     with pytest.raises(ValueError, match=r"\[3, 4\] and labels \[3\]"):
         label_losses.label_set_cross_entropy(student, labels[:, 0])
-
-
-def test_the_losses_of_label_sets_are_those_of_the_config() -> None:
-    entries = registry.entries("loss").items()
-    assert {name for name, entry in entries if entry.multi_label} == set(MULTI_LABEL_LOSSES)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""Cards of tasks, losses and choices.
-
-Only the card of a loss imports torch.
-"""
+"""Cards of tasks, losses and choices, without torch."""
 
 from __future__ import annotations
 
@@ -156,7 +153,7 @@ def _summary(group: str, name: str) -> list[str]:
 
 
 def loss_card(name: str) -> Card:
-    """Card of a loss: the docstring of its function. The only card that imports torch."""
+    """Card of a loss: the docstring of its function, its settings, and the tasks that it fits."""
     notes = notes_of("loss", name)
     registered = next((value.text for value in notes.values if value.key == "name"), name)
     blocks = [Block("", notes.header)] if notes.header else []
@@ -167,10 +164,28 @@ def loss_card(name: str) -> Card:
         blocks.append(Block("", docs.paragraphs or [NOT_DOCUMENTED]))
         for title, entries in docs.sections.items():
             blocks.append(Block(title.lower(), [t for n, t in entries if not n], [(n, [t]) for n, t in entries if n]))
-        tasks = "with classes or a score" if entry.regression else "with classes only"
-        blocks.append(Block("tasks", ["with any number of classes per row" if entry.multi_label else tasks]))
+        blocks += [_loss_settings(registered, notes), Block("tasks", _fitting_tasks(entry))]
         blocks.append(Block("defined by", [f"{target.__module__}.{target.__qualname__}"]))
     return Card(f"loss={name}", [*blocks, Block("run", [f"  kdrun method=kd loss={name}"])])
+
+
+def _loss_settings(name: str, notes: YamlNotes) -> Block:
+    """The settings of a loss besides its name, with their sources."""
+    settings = [key for key in keys.fields(keys.sections()["loss"][name]) if key.path != "name"]
+    entries = [
+        (f"loss.{key.path} = {key.default}   ({key.allowed})", [key.doc, *source_lines(tag_of(key.path, notes))])
+        for key in settings
+    ]
+    return Block("settings", entries=entries)
+
+
+def _fitting_tasks(entry: registry.Entry) -> list[str]:
+    """The tasks that a loss fits, as sentences of a card."""
+    if entry.multi_label:
+        return ["with any number of classes per row"]
+    if entry.two_classes:
+        return [f"with three or more classes: {entry.two_classes}"]
+    return ["with classes or a score" if entry.regression else "with classes only"]
 
 
 def axis_card(name: str) -> Card:
@@ -191,7 +206,7 @@ def axis_doc(name: str) -> str:
 
 
 def _description(axis: str, name: str) -> list[str]:
-    """A line about a choice; that of a loss is from its function, which imports torch."""
+    """A line about a choice; that of a loss is from its function."""
     registered = next((v.text for v in notes_of(axis, name).values if v.key == "name"), name)
     if axis == "loss" and registered != "null":
         return read_docstring(registry.get("loss", registered).target).paragraphs[:1]

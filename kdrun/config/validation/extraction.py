@@ -74,7 +74,7 @@ def top_k_problems(config: Any, needs: Requirements) -> Iterator[Problem]:
         )
         text = f"teacher.top_k={k} keeps the teacher's logits at each token of an answer, and {why}; remove it"
         yield Problem("teacher.top_k", k, text)
-    elif (loss := dict(registry.entries("loss")).get(name)) is not None and loss.regression:
+    elif (loss := registry.entries("loss").get(name or "")) is not None and (loss.raw_logits or loss.regression):
         text = f"teacher.top_k={k} keeps probabilities, and loss={name} compares raw logits; take loss=kl, or remove it"
         yield Problem("teacher.top_k", k, text)
 

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
 from kdrun.config.model import ModelConfig
-from kdrun.config.optim import MULTI_LABEL_LOSSES
 from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
-from kdrun.config.task import TaskConfig
 from kdrun.config.validation import (
     class_names,
     domains,
@@ -20,6 +18,7 @@ from kdrun.config.validation import (
     generated_text,
     language_head,
     layers,
+    loss,
     machine,
     offline,
     own_data,
@@ -64,6 +63,7 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += class_names.class_name_problems(config, needs)
     problems += _corpus_problems(config, needs)
     problems += _name_problems(config)
+    problems += loss.loss_problems(config)
     problems += unused.optimizer_problems(config)
     return problems
 
@@ -110,7 +110,7 @@ def _corpus_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
 
 
 def _name_problems(config: RunConfig) -> Iterator[Problem]:
-    """Unknown losses, optimizers and schedules, and losses that do not fit the task."""
+    """Unknown losses, optimizers and schedules."""
     names = [("loss.name", "loss", config.loss.name)]
     for prefix, section in unused.optimizer_sections(config):
         names += [(f"{prefix}name", "optimizer", section.name), (f"{prefix}schedule", "schedule", section.schedule)]
@@ -119,44 +119,10 @@ def _name_problems(config: RunConfig) -> Iterator[Problem]:
             allowed = list(registry.entries(group))
             ending = f"{did_you_mean(name, allowed)} (allowed: {', '.join(allowed)})"
             yield Problem(key, name, f"{key}={name}: unknown{ending}")
-    loss, task = config.loss.name, config.task
-    if loss is not None and _compares_label_sets(loss) != task.is_multi_label:
-        yield Problem("loss", loss, _unfit_loss(loss, task))
-    elif task.is_regression and loss is not None and not _allows_regression(loss):
-        text = (
-            f"loss={loss} compares distributions over classes, and task={task.name} predicts a score; use "
-            "loss=logit_mse or leave it out"
-        )
-        yield Problem("loss", loss, text)
-
-
-def _compares_label_sets(loss: str) -> bool:
-    """Whether a loss makes one decision per class; found without importing torch."""
-    entry = registry.plugin_entries("loss").get(loss)
-    return loss in MULTI_LABEL_LOSSES if entry is None else entry.multi_label
-
-
-def _unfit_loss(loss: str, task: TaskConfig) -> str:
-    plugged = [name for name, entry in registry.plugin_entries("loss").items() if entry.multi_label]
-    if task.is_multi_label:
-        fitting = ", ".join([*MULTI_LABEL_LOSSES, *plugged])
-        return (
-            f"loss={loss} compares distributions over classes, and task={task.name} has any number of classes per row "
-            f"(task.kind=multi_label); use one of {fitting}, or leave it out"
-        )
-    return (
-        f"loss={loss} makes one decision per class, and task={task.name} has one answer per row; use another loss, or "
-        "leave it out"
-    )
-
-
-def _allows_regression(loss: str) -> bool:
-    entry = registry.entries("loss").get(loss)
-    return entry is None or entry.regression
 
 
 def _shipped(group: str) -> set[str]:
     """Names known without importing torch, so that only an unusual name costs the import."""
     if group == "schedule":
         return {"linear", "cosine", "constant"}
-    return {p.stem for p in (CONF_DIR / {"loss": "loss", "optimizer": "optim"}[group]).glob("*.yaml")} - {"auto"}
+    return {p.stem for p in (CONF_DIR / "optim").glob("*.yaml")} if group == "optimizer" else set()

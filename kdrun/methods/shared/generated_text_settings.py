@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from kdrun.config.fields import setting
 from kdrun.config.task import TaskConfig
+from kdrun.methods.shared.soft_targets import AnnealingSettings
 
 
 @dataclass
-class GeneratedTextSettings:
+class GeneratedTextSettings(AnnealingSettings):
     """How a student uses generated text; a method's own settings inherit them."""
 
     reuse: int = setting(1, "student steps that use a generated text and the teacher's answer to it", ge=1)

@@ -16,6 +16,7 @@ from kdrun.methods.phases import Turn
 from kdrun.methods.shared import labeled_text
 from kdrun.methods.shared.generated_text_settings import confidence_problems
 from kdrun.methods.shared.labeled_text import LabeledText
+from kdrun.methods.shared.soft_targets import temperature_at
 from kdrun.methods.shared.text_reuse import WINDOW_SOURCES, TextWindow
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class PseudoTextMethod(Method):
         assert self.context.loss is not None
         turn_steps = turn.steps if self.trains_generator else None
         texts, is_new = self._texts.text(batch, turn_steps, self.label_texts)
-        text, temperature, count = self._hardest(texts), self.config.temperature, len(batch.ids)
+        temperature, count = self.temperature(batch), len(batch.ids)
+        text = self._hardest(texts, temperature)
         if is_new:
             self.on_new_text(text)
         inputs, teacher_logits = text.confident_rows()
@@ -141,6 +143,10 @@ class PseudoTextMethod(Method):
             hard = self.context.hard_loss(clean_logits, batch.labels).sum()
             loss, terms = loss + hard_weight * hard, {"hard": hard.detach()} | terms
         return StepOutput(loss, count, terms, {n: value * share for n, value in self.student_metrics(text).items()})
+
+    def temperature(self, batch: Batch) -> float:
+        """Temperature of a role's step: with `config.temperature_end` linear over the steps of the role."""
+        return temperature_at(self.config.temperature, self.config.temperature_end, batch.progress)
 
     def label_texts(self, batch: Batch) -> list[LabeledText]:
         """Candidates of x′ for each row, labeled by the teacher; they differ in masks and noise."""
@@ -156,7 +162,7 @@ class PseudoTextMethod(Method):
             texts.append(LabeledText(generated, inputs["student"], batch.teacher_logits, logits, confident))
         return texts
 
-    def _hardest(self, texts: list[LabeledText]) -> LabeledText:
+    def _hardest(self, texts: list[LabeledText], temperature: float) -> LabeledText:
         """Per row the candidate on which teacher and student disagree most."""
         if len(texts) == 1:
             return texts[0]
@@ -167,7 +173,7 @@ class PseudoTextMethod(Method):
         with torch.no_grad():
             for text in texts:
                 logits = student(**text.inputs).logits
-                divergences.append(loss(logits, text.teacher_logits, self.config.temperature))
+                divergences.append(loss(logits, text.teacher_logits, temperature))
         student.train(was_training)
         return labeled_text.hardest(texts, divergences)
 
@@ -216,7 +222,7 @@ class PseudoTextMethod(Method):
             role: soft_tokens.soft_logits(self.roles[role], batch.inputs[role], masks[role], ids, soft)
             for role in ("teacher", "student")
         }
-        return loss(outputs["student"], outputs["teacher"], self.config.temperature), logits, mask
+        return loss(outputs["student"], outputs["teacher"], self.temperature(batch)), logits, mask
 
     def mlm_loss(self, batch: Batch, logits: Tensor, mask: Tensor) -> Tensor:
         """L_MLM: −log p(token), averaged over the masked tokens of a row and summed over the rows.

@@ -40,7 +40,7 @@ def batch(rows: slice = slice(None)) -> Batch:
 
 
 def kd_loss(method: KDFreeLB, examples: Batch, logits: Tensor) -> Tensor:
-    hard, soft = method._terms(examples, logits)
+    hard, soft = method._terms(examples, logits, None)
     return 0.5 * hard + 0.5 * soft
 
 

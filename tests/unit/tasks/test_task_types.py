@@ -58,7 +58,7 @@ def without_padding(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.masked_fill((labels == -100)[..., None], torch.nan)
 
 
-@pytest.mark.parametrize("name", sorted(registry.entries("loss")))
+@pytest.mark.parametrize("name", [n for n, entry in registry.entries("loss").items() if not entry.sees_batch])
 def test_the_soft_loss_is_the_registered_one_at_each_token_and_padding_is_like_deletion(name: str) -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 4, 5, dtype=torch.float64), torch.randn(2, 4, 5, dtype=torch.float64)
