@@ -152,7 +152,8 @@ def model(shape: Mapping[str, int], head: str = "classifier", attention: str = "
         **shape,  # type: ignore[arg-type]
     )
     auto = AutoModelForMaskedLM if head == "generator" else AutoModelForSequenceClassification
-    network = auto.from_config(config, attn_implementation=attention)
+    with torch.device(SCALE.device):  # a GPU draws the weights of a large model many times faster than the CPU
+        network = auto.from_config(config, attn_implementation=attention)
     return network.to(SCALE.device).requires_grad_(False).eval()
 
 

@@ -36,9 +36,9 @@ SQUARE = 2048
 DEV_ROWS = 872
 
 
-def encoder_step() -> Side:
+def encoder_step(length: int = TOKENS) -> Side:
     """Build a step of kd for the encoder, on rows of one length."""
-    (table, labels), entry = rows(length=TOKENS), registry.get("method", "kd")
+    (table, labels), entry = rows(length=length), registry.get("method", "kd")
     assert entry.config is not None
     device = torch.device(SCALE.device)
     context = MethodContext(
@@ -53,12 +53,12 @@ def encoder_step() -> Side:
     )
 
 
-def counted_flops() -> int:
+def counted_flops(length: int = TOKENS) -> int:
     """Count the floating-point operations of the encoder step, forward and backward, without the optimizer.
 
     Attention is counted in eager mode, because the counter does not see fused attention on a CPU.
     """
-    table, _ = rows(SCALE.batch, TOKENS)
+    table, _ = rows(SCALE.batch, length)
     student = model(SCALE.encoder, attention="eager").requires_grad_(True)
     with FlopCounterMode(display=False) as counter:
         student(**on_device(table.batch(np.arange(SCALE.batch)))).logits.sum().backward()

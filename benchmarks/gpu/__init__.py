@@ -1,0 +1,1 @@
+"""Checks and measurements of kdrun on a GPU, one module per part."""
