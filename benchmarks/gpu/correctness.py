@@ -1,8 +1,9 @@
 """Compare the first step of every method on a GPU with the same step on the CPU.
 
 Each method is built as a run builds it, with the models of preset=smoke without dropout, and takes one step per turn of
-each phase on the longest rows. All random numbers of a step are drawn on the CPU, so both devices see the same text,
-noise and weights. Compared are the logged losses and the gradient of each step, with fp32 on the CPU as the reference.
+each phase on the longest rows. All random numbers of a step are drawn on the CPU here, so both devices see the same
+text, noise and weights. Compared are the logged losses and the gradient of each step, with fp32 on the CPU as the
+reference.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kdrun import registry
 from kdrun.config import compose
 from kdrun.config.requirements import Requirements
 from kdrun.console import QuietConsole
+from kdrun.generation import gumbel
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.runs import build, runner, setup, teacher_stage
 from kdrun.training.callbacks import TrainerCallback
@@ -143,6 +145,7 @@ def _worst(value: float) -> float:
 
 def check(options: Options, findings: Findings) -> None:
     """Compare every method in fp32 and bf16."""
+    gumbel.exponential_variates = gumbel.exponential_variates_of_cpu  # the only numbers that a GPU draws itself
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KDRUN_CACHE"] = folder
         for method in TINY_METHODS if options.tiny else methods():

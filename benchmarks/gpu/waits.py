@@ -2,8 +2,8 @@
 
 A step without such places queues its kernels ahead of the GPU. torch reports each wait that it knows
 (torch.cuda.set_sync_debug_mode), and the profiler counts the calls of CUDA that wait, and copies from memory that is
-not pinned. On a CPU, the rehearsal lists the operations that would wait on a GPU: those that read a value of a tensor,
-or whose shape depends on one. There it also lists tensors that stay on the CPU in a run with a GPU.
+not pinned. On a CPU, the rehearsal takes the steps of a GPU, and lists the operations that would wait: those that read
+a value of a tensor, or whose shape depends on one. It lists those on tensors that a GPU run keeps on the CPU, too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.cases import adversarial, plain
 from benchmarks.cases.base import SCALE, Side, scale_to, sizes
 from benchmarks.gpu.findings import Findings, Options, run_part
+from kdrun.data import transfer
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 8
@@ -121,6 +122,8 @@ def check(options: Options, findings: Findings) -> None:
         SCALE.vocab, SCALE.batch, SCALE.rows, SCALE.large, SCALE.small = 1200, 4, 64, shape, shape
     else:
         SCALE.large = SCALE.small  # the number of layers changes no place
+    if options.device == "cpu":
+        transfer.reads_wait = lambda device: True
     for name, make in CASES.items():
         side = make()
         side.run(2)

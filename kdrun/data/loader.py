@@ -14,6 +14,7 @@ from kdrun.data.samplers import bucketed_batches, longest_first_batches
 from kdrun.data.splits import UNLABELED
 from kdrun.data.target_sequences import TargetSequences
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.data.transfer import to_device
 
 if TYPE_CHECKING:
     from kdrun.data.batch import TeacherStates, TokenLogits
@@ -113,17 +114,17 @@ class BatchLoader:
         """The given rows on the device."""
         self._seen[rows] = True
         batches = {
-            name: {key: values.to(self.device) for key, values in self.tokens[name].batch(rows).items()}
+            name: {key: to_device(values, self.device) for key, values in self.tokens[name].batch(rows).items()}
             for name in dict.fromkeys(self.tokenization.values())
         }
         inputs = {role: batches[name] for role, name in self.tokenization.items()}
         logits, labels, states = None, None, self.teacher_states
         if self.teacher_logits is not None:
-            logits = torch.from_numpy(np.array(self.teacher_logits[rows])).to(self.device)
+            logits = to_device(torch.from_numpy(np.array(self.teacher_logits[rows])), self.device)
         if self.labels is not None:
-            labels = torch.from_numpy(self.labels[rows]).to(self.device)
+            labels = to_device(torch.from_numpy(self.labels[rows]), self.device)
         if self.targets is not None:
-            target_ids, decoder_ids = (ids.to(self.device) for ids in self.targets.batch(rows))
+            target_ids, decoder_ids = (to_device(ids, self.device) for ids in self.targets.batch(rows))
             inputs = {role: {**encoder, "decoder_input_ids": decoder_ids} for role, encoder in inputs.items()}
             labels = target_ids if self.targets.gold else None
             if self.token_logits is not None:
@@ -137,7 +138,7 @@ class BatchLoader:
             teacher_logits=logits,
             phase=phase,
             step=step,
-            extras={name: torch.from_numpy(values[rows]).to(self.device) for name, values in self.extras.items()},
+            extras={name: to_device(torch.from_numpy(v[rows]), self.device) for name, v in self.extras.items()},
             tokenization=self.tokenization,
             teacher_states=partial(states.batch, rows, self.device) if states is not None else None,
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun import rng
+from kdrun.data.transfer import to_device
 from kdrun.errors import ModelError
 from kdrun.generation import masking, soft_tokens, span_infilling, t5_drawing, t5_sampling
 from kdrun.generation.generated_tokens import DrawnTokens, GeneratedTokens
@@ -161,7 +162,7 @@ class ConditionalGenerator:
         ]
         batches = {role: self.tokenizers[role].batch(texts) for role in READER_ROLES}
         return {
-            role: ReaderInputs({name: values.to(device) for name, values in batch.items()}, None)
+            role: ReaderInputs({name: to_device(values, device) for name, values in batch.items()}, None)
             for role, batch in batches.items()
         }
 

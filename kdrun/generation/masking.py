@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from kdrun.data.transfer import to_device
+
 Inputs = Mapping[str, Tensor]
 
 
@@ -95,7 +97,7 @@ def draw_mask(maskable_tokens: Tensor, rate: float, generator: torch.Generator) 
         generator: a CPU stream (`kdrun.rng.stream`), so that the mask is the same on every device.
     """
     drawn = torch.rand(maskable_tokens.shape, generator=generator) < rate
-    return drawn.to(maskable_tokens.device) & maskable_tokens
+    return to_device(drawn, maskable_tokens.device) & maskable_tokens
 
 
 def fill_masked_ids(input_ids: Tensor, mask: Tensor, ids: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdrun.data.transfer import to_device
 from kdrun.errors import ModelError
 from kdrun.models import families
 from kdrun.models.span_corruption import span_mask
@@ -93,7 +94,7 @@ def draw_spans(
     for row, places in zip(mask, maskable.cpu().numpy(), strict=True):
         if count := int(places.sum()):
             row[places] = span_mask(count, rate, mean_length, stream, max_spans)
-    drawn = torch.from_numpy(mask).to(maskable.device)
+    drawn = to_device(torch.from_numpy(mask), maskable.device)
     return drawn & (_starts(drawn).cumsum(dim=1) <= max_spans)
 
 

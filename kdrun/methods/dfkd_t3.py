@@ -17,6 +17,7 @@ from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
+from kdrun.data.transfer import to_device
 from kdrun.errors import ModelError
 from kdrun.generation.collapse import CollapseGuard
 from kdrun.generation.types import GeneratedText
@@ -181,7 +182,7 @@ class DFKDT3(PseudoTextMethod):
         """Target class of each text, drawn uniformly, [batch]."""
         stream = rng.stream(self.context.seed, "wanted", batch.phase, batch.step)
         classes = torch.randint(len(self.context.task.classes), (len(batch.ids),), generator=stream)
-        return classes.to(self.context.device)
+        return to_device(classes, self.context.device)
 
     def stop_reason(self, role: str) -> str:
         """Description of the collapse of the generator, whose best weights are then restored."""

@@ -13,6 +13,7 @@ from kdrun.config.fields import setting
 from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
+from kdrun.data.transfer import to_device
 from kdrun.lazy import lazy_module
 from kdrun.methods.base import Method, StepOutput
 from kdrun.methods.phases import Turn
@@ -107,7 +108,7 @@ class KDFreeLB(Method):
     def _initial_noise(self, batch: Batch, clean: Tensor) -> Tensor:
         """Uniform noise of the embeddings' shape, [batch, length, width], zero on padding."""
         stream = rng.stream(self.context.seed, "noise", batch.phase, batch.step)
-        uniform = torch.rand(clean.shape, generator=stream).to(clean.device) * 2 - 1
+        uniform = to_device(torch.rand(clean.shape, generator=stream), clean.device) * 2 - 1
         present = batch.inputs["student"]["attention_mask"][..., None].float()
         size = (present.sum(dim=(1, 2), keepdim=True) * clean.shape[-1]).sqrt()
         return uniform * present * self.config.init_magnitude / size

@@ -16,6 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kdrun.config.architectures import titles
+from kdrun.data import transfer
 from kdrun.errors import ModelError
 
 NAME = "kdrun_maps"
@@ -73,5 +74,18 @@ def attention(
     return output, scores if options.get("attention_maps") == "scores" else probabilities
 
 
+def mask(*args: Any, **options: Any) -> Tensor | None:
+    """The mask of transformers for fused attention; for a batch on a GPU always a tensor.
+
+    For a batch without padding, transformers leaves out the mask. To find out, it reads the padding mask on the host,
+    and so waits for the GPU in every pass of every model.
+    """
+    padding = options.get("attention_mask")
+    if isinstance(padding, Tensor) and transfer.reads_wait(padding.device):
+        options["allow_is_bidirectional_skip"] = False
+    return sdpa_mask(*args, **options)
+
+
 AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+for implementation in (NAME, "sdpa"):
+    AttentionMaskInterface.register(implementation, mask)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
 from kdrun import progress, ranks
 from kdrun.config.precision import bf16_support
 from kdrun.config.runtime import Precision
 from kdrun.formatting import duration, num_bytes
 from kdrun.runs import estimate
 from kdrun.runs.context import PreparedRun
-from kdrun.training import machine_speed
+from kdrun.training import machine_speed, optim
 
 GIGA = 1e9
 
@@ -19,6 +21,27 @@ def precision_facts(run: PreparedRun) -> list[tuple[str, str]]:
     if (precision is Precision.bf16) != support.is_native:
         return []
     return [("precision", f"{precision.value}: {support.reason}")]
+
+
+def gpu_facts(device: torch.device, optimizer: str, processes: int) -> list[tuple[str, str]]:
+    """How a run uses its GPU, for the console; empty on a CPU.
+
+    Args:
+        device: of the run.
+        optimizer: name of the student's optimizer.
+        processes: of the run.
+    """
+    if device.type != "cuda":
+        return []
+    is_fused = optimizer in optim.FUSED
+    is_delayed = is_fused and processes == 1
+    parts = [
+        "batches are copied from pinned memory without waiting",
+        f"{optimizer} is {'fused' if is_fused else 'not fused'}",
+        "PyTorch chooses the kernel of the fused attention",
+        f"losses and gradients are checked {'one step later' if is_delayed else 'in each step, which waits for them'}",
+    ]
+    return [("on the GPU", "; ".join(parts))]
 
 
 def warn_of_slow_bf16(run: PreparedRun) -> None:

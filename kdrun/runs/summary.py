@@ -101,7 +101,8 @@ def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     if divided:
         facts.append(("sharded", f"{' and '.join(divided)}, over {ranks.size()} processes"))
     facts.append(("runtime", f"{device}, {precision}, {threads}, seed {config.seed}"))
-    return [*facts, *machine_report.precision_facts(run)]
+    on_gpu = machine_report.gpu_facts(run.accelerator.device, config.optim.name, ranks.size())
+    return [*facts, *machine_report.precision_facts(run), *on_gpu]
 
 
 def _print_real_commands(run: PreparedRun) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from kdrun import losses, registry
 from kdrun.config.validation import extraction
 from kdrun.data import entities
+from kdrun.data.transfer import to_device
 from kdrun.tasks import agreement
 from kdrun.tasks.answers import Answers, by_name
 from kdrun.tasks.base import Outputs, TaskType, softmax
@@ -68,7 +69,7 @@ class ExtractionTask(TaskType):
         device = predictor.accelerator.device
         with predictor.inference_mode(bundle.model):
             for rows in predictor.batches(tokens, "writing answers", limit):
-                batch = {name: values.to(device) for name, values in tokens.batch(rows).items()}
+                batch = {name: to_device(values, device) for name, values in tokens.batch(rows).items()}
                 ids, finished = greedy_decode(bundle.model, batch, self.task.answer_tokens)
                 texts = bundle.tokenizer.batch_decode(ids, skip_special_tokens=True)
                 for row, text, is_finished in zip(rows, texts, finished.tolist(), strict=True):

@@ -14,6 +14,7 @@ from torch import nn
 from kdrun import progress, ranks, sharding
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.data.transfer import to_device
 from kdrun.errors import TrainingError
 
 
@@ -85,7 +86,7 @@ class Predictor:
         out = np.full((tokens.num_rows, width), np.nan, dtype=np.float32)
         with self.inference_mode(model):
             for rows in self.batches(tokens, "scoring", limit, evenly=sharding.is_sharded(model)):
-                batch = {k: v.to(self.accelerator.device) for k, v in tokens.batch(rows).items()}
+                batch = {k: to_device(v, self.accelerator.device) for k, v in tokens.batch(rows).items()}
                 out[rows] = model(**batch).logits.float().cpu().numpy()
         self.collect(out, tokens, limit)
         bad_rows = np.flatnonzero(~np.isfinite(out).all(axis=-1)) if limit is None else []

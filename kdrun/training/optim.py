@@ -13,6 +13,8 @@ from kdrun import registry, sharding
 from kdrun.config.optim import OptimizerConfig
 from kdrun.registry import register
 
+FUSED = frozenset({"adamw", "adam"})
+"""Optimizers that update all weights in one kernel, on the CPU too."""
 CLIP_EPS = 1e-6
 """Prevents a division by zero for a gradient of norm zero, as in PyTorch's clipping."""
 
@@ -100,30 +102,36 @@ class UpdateRule:
         """The learning rate of a step of a role; arguments as for `kdrun.training.optim.learning_rate`."""
         return learning_rate(config, step, total, decay_end)
 
-    def clip_factor(self, norm: float, clip_norm: float) -> float:
-        """Factor that scales gradients of this norm to at most `clip_norm`; 1 if `clip_norm` is 0."""
-        return min(1.0, clip_norm / (norm + CLIP_EPS)) if clip_norm else 1.0
+    def clip_factor(self, norm: Any, clip_norm: float) -> Any:
+        """Factor that scales gradients of this norm to at most `clip_norm`; 1 if `clip_norm` is 0.
 
-    def step(self, optimizer: torch.optim.Optimizer, divisor: float, max_norm: float, norm: float) -> None:
+        The factor is a number for a number, and a tensor for a tensor.
+        """
+        if not clip_norm:
+            return 1.0
+        factor = clip_norm / (norm + CLIP_EPS)
+        return factor.clamp(max=1.0) if isinstance(factor, Tensor) else min(1.0, factor)
+
+    def step(self, optimizer: torch.optim.Optimizer, divisor: float, max_norm: float, norm: float | Tensor) -> None:
         """Divide and clip the gradients in at most one pass over them, and take the step.
 
         Args:
             optimizer: the role's.
             divisor: divides the gradients into their mean over the examples.
             max_norm: largest norm of the mean gradient; 0 for no clipping.
-            norm: norm of the mean gradient.
+            norm: norm of the mean gradient, a number or a tensor on the device.
         """
         factor = self.clip_factor(norm, max_norm) / divisor
-        if factor != 1.0:
+        if isinstance(factor, Tensor) or factor != 1.0:
             torch._foreach_mul_(gradients(optimizer), factor)  # pyright: ignore[reportPrivateImportUsage]
         optimizer.step()
         optimizer.zero_grad()
 
 
-def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
+def total_gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
     """L2 norm of all gradients of an optimizer's parameters; of divided ones the norm over all processes."""
     norm: Any = torch.nn.utils.get_total_norm(gradients(optimizer))
-    return float(norm.full_tensor() if sharding.is_divided(norm) else norm)
+    return norm.full_tensor() if sharding.is_divided(norm) else norm
 
 
 def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -14,21 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdrun import progress, ranks, rng, sharding, signals
 from kdrun.methods.base import StepOutput
 from kdrun.methods.phases import Phase, ScheduleSpan, Turn, num_steps, steps_by_role, steps_per_epoch, turn_at
 from kdrun.training.callbacks import format_losses
 from kdrun.training.context import TrainerContext
+from kdrun.training.finite_checks import FiniteChecks, can_be_delayed
 from kdrun.training.micro_batches import MicroBatches
-from kdrun.training.optim import gradient_norm
 from kdrun.training.running_means import RunningMeans
 from kdrun.training.step_checks import (
     FirstStepReport,
     check_evenly_divided,
-    check_finite_gradient,
-    check_finite_loss,
     check_first_step,
     weights_changed,
 )
@@ -79,6 +77,7 @@ class PhaseRunner:
             for role, count in self.planned.items()
         }
         self.optimizers: dict[str, Any] = {}
+        self.finite_checks: dict[str, FiniteChecks] = {}
         self.active: str | None = None
         self.running_means = {role: RunningMeans() for role in self.planned}
         self.always_zero_terms = dict.fromkeys(self.planned, context.method.may_start_at_zero)
@@ -107,6 +106,7 @@ class PhaseRunner:
                 if self.evaluation_due:
                     self._run_evaluation()
                 self._checkpoint_if_due(self)
+        self.finish_checks()
         for role, terms in self.always_zero_terms.items():
             if terms and self.steps_by_role[role] > 1:
                 self.context.callback.on_zero_terms(self.phase.name, role, sorted(terms))
@@ -136,8 +136,18 @@ class PhaseRunner:
         running = self.running_means[turn_at(self.phase.turns, self.step - 1).role]
         return format_losses(running.record() if running.count else self._last_record)
 
+    def finish_checks(self) -> None:
+        """Check the last steps, of which the numbers may still be on the GPU, before anything depends on their weights.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite.
+        """
+        for checks in self.finite_checks.values():
+            checks.finish()
+
     def _run_evaluation(self) -> None:
         """Evaluate the student, and end the phase early if it has not improved for too long."""
+        self.finish_checks()
         is_better = self._evaluate(self.phase.name, self.step)
         self.stale_evaluations = 0 if is_better else self.stale_evaluations + 1
         self.evaluation_due, self.active = False, None  # evaluation left the models in eval mode
@@ -181,6 +191,8 @@ class PhaseRunner:
             modules = self.context.method.trainable(role)
             self.optimizers[role] = self.settings.update_rule.make_optimizer(modules, config)
             check_evenly_divided(self.optimizers[role].param_groups, self.phase.name, role)
+            is_delayed = can_be_delayed(self.optimizers[role], self.context.accelerator.device)
+            self.finite_checks[role] = FiniteChecks(is_delayed)
         return self.optimizers[role]
 
     def _take_step(self, turn: Turn, group: list[tuple[int, np.ndarray]]) -> None:
@@ -193,8 +205,8 @@ class PhaseRunner:
             param_group["lr"] = lr
         gradient = self._add_gradients(turn, group)
         count, divisor = self._agree(optimizer, gradient), gradient.loss_divisor
-        norm = gradient_norm(optimizer) * divisor / count
-        check_finite_gradient(norm, np.concatenate([rows for _, rows in group]).tolist(), self._where(turn))
+        rows = np.concatenate([rows for _, rows in group]).tolist()
+        norm = self.finite_checks[turn.role].gradient_norm(optimizer, divisor, count, rows, self._where(turn))
         self._apply(optimizer, count / divisor, config.max_grad_norm, norm, gradient.report)
         self.context.method.on_step_end(turn)
         self.steps_by_role[turn.role] += 1
@@ -214,7 +226,7 @@ class PhaseRunner:
                 batch.progress = num_taken / self.planned[turn.role]
                 with self.context.accelerator.autocast():
                     output = self.context.method.total_loss(batch, turn)
-                check_finite_loss(output, batch.ids.tolist(), self._where(turn))
+                self.finite_checks[turn.role].check_loss(output, batch.ids, self._where(turn))
                 # without accumulation, dividing the loss saves a pass over the gradients
                 gradient.loss_divisor = output.count if len(group) == 1 == ranks.size() else 1
                 self.context.accelerator.backward(output.loss / gradient.loss_divisor if counts else 0 * output.loss)
@@ -254,7 +266,7 @@ class PhaseRunner:
         return check_first_step(self.phase.name, role, output, m.roles, m.trainable(role), m.may_start_at_zero)
 
     def _apply(
-        self, optimizer: Any, divisor: float, max_norm: float, norm: float, report: FirstStepReport | None
+        self, optimizer: Any, divisor: float, max_norm: float, norm: float | Tensor, report: FirstStepReport | None
     ) -> None:
         """Take the step (arguments as for `UpdateRule.step`), and complete the report on a role's first step."""
         params = [p for group in optimizer.param_groups for p in group["params"]]

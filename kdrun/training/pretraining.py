@@ -104,7 +104,7 @@ class PretrainingUpdateRule(UpdateRule):
         warmup = max(1, round(config.warmup_ratio * total))
         return config.lr * min((step + 1) / warmup, max(0.0, (total - step) / max(1, total - warmup)))
 
-    def clip_factor(self, norm: float, clip_norm: float) -> float:
+    def clip_factor(self, norm: Any, clip_norm: float) -> Any:
         """As `torch.nn.utils.clip_grad_norm_`, in fp32."""
         return float((clip_norm / (torch.tensor(norm) + CLIP_EPS)).clamp(max=1.0))
 

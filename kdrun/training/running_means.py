@@ -38,7 +38,11 @@ class RunningMeans:
         """Mean of each sum over the examples."""
         return {name: float(value) / self.count for name, value in self.sums.items()}
 
+    def last_values(self) -> dict[str, Any]:
+        """Facts of the last step as plain data; a number that a GPU still computes is waited for."""
+        return {name: float(value) if isinstance(value, Tensor) else value for name, value in self.last.items()}
+
     def record(self) -> dict[str, Any]:
         """The means with role, learning rate, gradient norm and speed."""
         speed = self.count / self.seconds if self.seconds else None
-        return {**self.last, **self.means(), "examples_per_s": speed}
+        return {**self.last_values(), **self.means(), "examples_per_s": speed}

@@ -141,6 +141,7 @@ class Trainer:
 
     def _save_checkpoint(self, runner: PhaseRunner) -> None:
         if self.checkpoints is not None:
+            runner.finish_checks()
             self.checkpoints.save(trainer_state.capture_state(self.context, runner))
 
     def evaluate(self, phase: str, step: int) -> bool:

@@ -60,7 +60,7 @@ def capture_state(context: TrainerContext, runner: PhaseRunner) -> CheckpointDat
         "stale": runner.stale_evaluations,
         "still_zero": {role: sorted(terms) for role, terms in runner.always_zero_terms.items()},
         "tallies": {
-            role: {"count": means.count, "seconds": means.seconds, "last": means.last}
+            role: {"count": means.count, "seconds": means.seconds, "last": means.last_values()}
             for role, means in running_means.items()
         },
         "optimizers": plain,

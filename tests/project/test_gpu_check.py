@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.cases import base
 from benchmarks.gpu import check, correctness, findings, waits
 from benchmarks.gpu.check import Part
 from benchmarks.gpu.correctness import Steps
 from benchmarks.gpu.findings import Finding, Findings
+from kdrun.data import transfer
 from tests.helpers.paths import ROOT
 
 PASSED, FAILED, FACT = Finding("a", "1", "1", ok=True), Finding("b", "2", "1", ok=False), Finding("c", "3 | 4")
@@ -76,11 +78,11 @@ def test_differences_are_relative_to_the_reference() -> None:
 
 def test_dropout_is_switched_off_everywhere() -> None:
     model = nn.TransformerEncoderLayer(4, 1, dropout=0.5).train()
-    model.attention_dropout = 0.3
+    setattr(model, name := "attention_dropout", 0.3)
     correctness.without_dropout([model])
     x = torch.ones(2, 3, 4)
     assert torch.equal(model.dropout1(x), x)
-    assert model.attention_dropout == 0.0
+    assert getattr(model, name) == 0.0
 
 
 def test_operations_that_would_wait_for_a_gpu_are_counted() -> None:
@@ -89,8 +91,22 @@ def test_operations_that_would_wait_for_a_gpu_are_counted() -> None:
         float(x.sum())
         x[x > 1]
         x[torch.tensor([0, 1])]
-        x + 1
+        x.add(1)
     assert Counter(place.split()[-1] for place in places.elements()) == {"_local_scalar_dense": 1, "index": 1}
+
+
+def test_a_kd_step_would_wait_nowhere_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = base.sizes(1, 16, 2)
+    for name, value in {"vocab": 1200, "batch": 4, "rows": 64, "small": shape}.items():
+        monkeypatch.setattr(base.SCALE, name, value)
+    for is_gpu in (False, True):
+        monkeypatch.setattr(transfer, "reads_wait", lambda device, is_gpu=is_gpu: is_gpu)
+        side = waits.CASES["kd"]()
+        side.run(2)
+        with waits.counted_waits("cpu") as places:
+            side.run(waits.STEPS)
+        steady = {place for place, count in places.items() if count >= waits.STEPS}
+        assert bool(steady) is not is_gpu, steady
 
 
 @pytest.mark.parametrize(("rate", "ok"), [(1, False), (0.25, True)])

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from kdrun import rng
 from kdrun.config.teacher import DomainCorruption
 from kdrun.data.batch import Batch
+from kdrun.data.transfer import to_device
 from kdrun.methods.base import MethodContext, StepOutput
 from kdrun.methods.domain_teachers.base import DomainTeacherMethod
 from kdrun.methods.phases import Turn
@@ -36,7 +37,7 @@ def sample_wrong_domains(domains: Tensor, domains_seen: Tensor, generator: torch
     if len(domains_seen) < 2:
         raise ValueError("a wrong domain needs at least two domains")
     positions = torch.searchsorted(domains_seen, domains)
-    offsets = torch.randint(1, len(domains_seen), domains.shape, generator=generator).to(domains.device)
+    offsets = to_device(torch.randint(1, len(domains_seen), domains.shape, generator=generator), domains.device)
     return domains_seen[(positions + offsets) % len(domains_seen)]
 
 
@@ -83,7 +84,7 @@ class MetaTeacher(DomainTeacherMethod):
         vectors = self.branch(mean_pool(outputs.hidden_states[-1], inputs["attention_mask"]), domains)
         stream = rng.stream(self.context.seed, "corruption", batch.phase, batch.step)
         if self.config.corruption is DomainCorruption.permuted:
-            targets = domains[torch.randperm(len(domains), generator=stream).to(domains.device)]
+            targets = domains[to_device(torch.randperm(len(domains), generator=stream), domains.device)]
         else:
             targets = sample_wrong_domains(domains, self.domains_seen, stream)
         hard = cross_entropy(outputs.logits.float(), batch.labels, reduction="none")

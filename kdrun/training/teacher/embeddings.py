@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.data.transfer import to_device
 from kdrun.models.bundle import ModelBundle
 from kdrun.models.domain_embedding import mean_pool
 from kdrun.progress import track_batches
@@ -47,7 +48,7 @@ def _encode(bundle: ModelBundle, tokens: TokenizedSplit, accelerator: Accelerato
     out = np.empty((tokens.num_rows, model.config.hidden_size), np.float32)
     with torch.inference_mode(), accelerator.autocast():
         for rows in track_batches(longest_first_batches(tokens.lengths, BATCH), "embedding rows"):
-            batch = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
+            batch = {name: to_device(value, accelerator.device) for name, value in tokens.batch(rows).items()}
             hidden = model.base_model(**batch).last_hidden_state
             out[rows] = mean_pool(hidden, batch["attention_mask"], skip=1).cpu().numpy()
     return out

@@ -19,6 +19,7 @@ from accelerate import Accelerator
 
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.data.transfer import to_device
 from kdrun.errors import DataError
 from kdrun.methods.shared.intermediate_layers import TeacherStateSpec
 from kdrun.models.bundle import ModelBundle
@@ -60,7 +61,7 @@ class CachedStates:
             n = int(self.lengths[row])
             states[i, :n] = self.states[self.first[row] : self.first[row + 1]]
             maps[i, :n, :n] = self.maps[self.first_map[row] : self.first_map[row + 1]].reshape(n, n, *maps.shape[3:])
-        hidden, attention = torch.from_numpy(states).to(device), torch.from_numpy(maps).to(device)
+        hidden, attention = (to_device(torch.from_numpy(values), device) for values in (states, maps))
         return SimpleNamespace(
             hidden_states={layer: hidden[:, :, i].float() for i, layer in enumerate(self.spec.hidden_states)},
             attentions={
@@ -141,7 +142,7 @@ def _fill(
     with torch.inference_mode(), accelerator.autocast():
         batches = longest_first_batches(tokens.lengths, BATCH)
         for rows in track_batches(batches, "computing the teacher's hidden states"):
-            inputs = {name: value.to(accelerator.device) for name, value in tokens.batch(rows).items()}
+            inputs = {name: to_device(value, accelerator.device) for name, value in tokens.batch(rows).items()}
             out = spec.forward(model, inputs)
             states = torch.stack([out.hidden_states[i].float() for i in spec.hidden_states], dim=2)
             maps = [out.attentions[i].float() for i in spec.attention_layers]

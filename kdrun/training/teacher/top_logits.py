@@ -22,6 +22,7 @@ from kdrun.data.samplers import longest_first_batches
 from kdrun.data.target_sequences import TargetSequences
 from kdrun.data.token_columns import row_offsets
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.data.transfer import to_device
 from kdrun.errors import DataError
 from kdrun.formatting import num_bytes
 from kdrun.models.bundle import ModelBundle
@@ -82,10 +83,10 @@ class CachedTopLogits:
     def batch(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """The logits of these rows, NaN behind an answer's end: [batch, answer length, vocabulary], float32."""
         lengths = self._lengths[rows]
-        present = torch.from_numpy(np.arange(int(lengths.max())) < lengths[:, None]).to(device)
+        present = to_device(torch.from_numpy(np.arange(int(lengths.max())) < lengths[:, None]), device)
         tokens = np.concatenate([np.arange(*self._first[row : row + 2].tolist()) for row in rows])
-        ids = torch.from_numpy(self._ids[tokens].astype(np.int64)).to(device)
-        log_probs = torch.from_numpy(self._log_probs[tokens].astype(np.float32)).to(device)
+        ids = to_device(torch.from_numpy(self._ids[tokens].astype(np.int64)), device)
+        log_probs = to_device(torch.from_numpy(self._log_probs[tokens].astype(np.float32)), device)
         logits = torch.full((*present.shape, self._vocab_size), torch.nan, device=device)
         logits[present] = spread(ids, log_probs, self._vocab_size)
         return logits
@@ -182,7 +183,7 @@ def _logits(
 ) -> Tensor:
     """All of the teacher's logits on some rows, [batch, answer length, vocabulary]."""
     inputs = {**tokens.batch(rows), "decoder_input_ids": targets.batch(rows)[1]}
-    return forward({name: values.to(evaluation.accelerator.device) for name, values in inputs.items()})
+    return forward({name: to_device(values, evaluation.accelerator.device) for name, values in inputs.items()})
 
 
 def _fill(files: Mapping[str, np.ndarray], lengths: np.ndarray, k: int, logits: Callable[[np.ndarray], Tensor]) -> None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from kdrun import processor
 from kdrun.config import precision
@@ -40,3 +41,18 @@ def test_the_reason_is_shown_and_slow_bf16_is_warned_of(
     machine_report.warn_of_slow_bf16(one)
     assert len(warnings) == is_slow
     assert all("23 times" in text and "runtime.precision=auto" in text for text in warnings)
+
+
+@pytest.mark.parametrize(
+    ("device", "optimizer", "processes", "texts"),
+    [
+        ("cpu", "adamw", 1, ()),
+        ("cuda", "adamw", 1, ("adamw is fused", "checked one step later", "pinned memory")),
+        ("cuda", "adamw", 2, ("adamw is fused", "checked in each step")),
+        ("cuda", "sgd", 1, ("sgd is not fused", "checked in each step")),
+    ],
+)
+def test_a_run_reports_how_it_uses_a_gpu(device: str, optimizer: str, processes: int, texts: tuple[str, ...]) -> None:
+    facts = machine_report.gpu_facts(torch.device(device), optimizer, processes)
+    assert bool(facts) is bool(texts)
+    assert all(text in value for _, value in facts for text in texts)

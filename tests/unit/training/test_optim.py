@@ -6,7 +6,7 @@ from torch import nn
 
 from kdrun import registry
 from kdrun.config.optim import OptimConfig
-from kdrun.training.optim import learning_rate, parameter_groups
+from kdrun.training.optim import FUSED, learning_rate, parameter_groups
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,7 @@ def test_norms_and_biases_do_not_decay_and_shared_weights_count_once() -> None:
 def test_every_optimizer_takes_a_step(name: str) -> None:
     model = nn.Linear(3, 1)
     optimizer = registry.build("optimizer", name, [model], OptimConfig(lr=0.1))
+    assert bool(optimizer.defaults.get("fused")) is (name in FUSED)
     before = model.weight.detach().clone()
     model(torch.ones(2, 3)).sum().backward()
     optimizer.step()
