@@ -1,4 +1,4 @@
-"""Run `kdrun` in a process of its own, with a time limit."""
+"""Run `kdrun` in a separate process with a time limit."""
 
 from __future__ import annotations
 
