@@ -1,4 +1,4 @@
-"""Checks that losses and gradients are finite; on a GPU one step later.
+"""Checks for finite losses and gradients, on a GPU one step later.
 
 Reading a number of a GPU waits until the GPU has finished everything that is queued, and leaves it idle until the next
 kernel arrives. So the numbers of a step are copied to the host while the next step is queued, and read after that. A
