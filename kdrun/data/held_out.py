@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from kdrun import rng
 from kdrun.config.task import HELD_OUT
@@ -174,6 +172,9 @@ def _groups_of_pairs(split: Split) -> Groups:
     rows, texts = split.num_rows, DistinctTexts.of_split(both).numbers
     edges = np.tile(np.arange(rows), 2), rows + texts
     size = rows + int(texts.max(initial=-1)) + 1
+    from scipy import sparse  # takes half a second
+    from scipy.sparse import csgraph
+
     graph = sparse.coo_matrix((np.ones(2 * rows, np.int8), edges), shape=(size, size))
     _, numbers = csgraph.connected_components(graph, directed=False)
     return Groups(numbers[:rows], np.zeros(rows, bool))

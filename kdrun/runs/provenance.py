@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from kdrun import ranks
 from kdrun.config.identity import config_hash
 from kdrun.config.schema import RunConfig
+from kdrun.storage import source_results
 from kdrun.storage.hashing import digest
 from kdrun.storage.run_result import Provenance
 
@@ -26,10 +28,17 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def code_digest() -> str:
     """Hash of the code that decides the numbers of a run, 16 hex digits: all of kdrun except `NON_COMPUTING`.
 
-    Comments, docstrings and layout do not count, so results stay valid when only the documentation changes.
+    Comments, docstrings and layout do not count, so results stay valid when only the documentation changes. Parsing all
+    files takes a second, so the cache keeps the hash.
     """
     sources = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
     computing = {name: path for name, path in sources.items() if not _is_non_computing(name)}
+    name = f"code digest of {' '.join(computing)}"
+    return source_results.cached_result(name, computing.values(), lambda: _digest_of(computing))
+
+
+def _digest_of(computing: Mapping[str, Path]) -> str:
+    """Hash of the code of modules by name, 16 hex digits."""
     return digest({name: _bare_code(path.read_text("utf-8")) for name, path in computing.items()})[:16]
 
 

@@ -62,7 +62,7 @@ def _evaluate(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> 
     Raises:
         TrainingError: the teacher is too weak to distill from.
     """
-    outputs = build.teacher_evaluation(run).outputs(bundle, run.config.task.eval_splits_during_training)
+    outputs = _outputs(run, bundle, run.config.task.eval_splits_during_training)
     scores = run.evaluator.score(outputs)
     _check(run, outputs, scores)
     return replace(teacher, outputs=outputs, scores=scores)
@@ -116,7 +116,7 @@ def score_held_out(
     if run.recorded is not None:
         outputs, scores = _recorded_scores(run, run.recorded, splits)
     else:
-        outputs = _outputs(run, splits)
+        outputs = _outputs(run, run.roles["teacher"], splits)
         scores = run.evaluator.score(outputs)
     summary.print_notes(run, "teacher", outputs)
     outputs, scores = {**teacher.outputs, **outputs}, teacher.scores | scores
@@ -130,15 +130,12 @@ def score_held_out(
     )
 
 
-def _outputs(run: PreparedRun, splits: Sequence[str]) -> dict[str, Outputs]:
-    """The teacher's outputs on dev splits; those on held-out rows, which are many, are kept in the cache."""
-    bundle, evaluation = run.roles["teacher"], build.teacher_evaluation(run)
-    is_cached = not run.evaluator.task_type.generates_text
-    cached = [split for split in splits if is_cached and split == run.config.task.held_out_split]
-    outputs = evaluation.outputs(bundle, [split for split in splits if split not in cached])
-    for split in cached:
-        outputs[split] = np.asarray(logits.cached_logits(bundle, run.tokens("teacher")[split], evaluation))
-    return outputs
+def _outputs(run: PreparedRun, bundle: ModelBundle, splits: Sequence[str]) -> dict[str, Outputs]:
+    """The final teacher's outputs on dev splits; logits are kept in the cache, for other runs with this teacher."""
+    evaluation = build.teacher_evaluation(run)
+    if run.evaluator.task_type.generates_text:
+        return evaluation.outputs(bundle, splits)
+    return {split: np.array(logits.cached_logits(bundle, evaluation.dev[split], evaluation)) for split in splits}
 
 
 def _with_placeholders(run: PreparedRun, teacher: TeacherResult, bundle: ModelBundle) -> TeacherResult:

@@ -3,7 +3,10 @@
 A metric in group `metric` of the registry has the signature `(predictions, references) -> float | None`; higher is
 better. A metric with `needs_probabilities=True` takes probabilities, [rows, classes], instead of predictions. Classes
 are indices, [rows]; label sets are 0 and 1, [rows, classes]. A metric that is undefined on the given rows is None,
-never a replacement value; `undefined=…` says when. scikit-learn is slow to load, so it is imported on the first call.
+never a replacement value; `undefined=…` says when.
+
+Importing scikit-learn or SciPy takes as long as a small run, so the usual metrics are computed here, to the bit as in
+scikit-learn (`tests/unit/tasks/test_metrics.py`); others import it on the first call.
 """
 
 from __future__ import annotations
@@ -25,9 +28,7 @@ CLASSES_OR_SETS: tuple[Answers, ...] = ("classes", "label sets")
 @register("metric", "accuracy", answers="classes")
 def accuracy(predictions: np.ndarray, references: np.ndarray) -> float:
     """Fraction of equal classes."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(references, predictions))
+    return float((np.asarray(predictions) == np.asarray(references)).mean())
 
 
 @register("metric", "exact_match", answers="label sets")
@@ -44,9 +45,7 @@ def f1(predictions: np.ndarray, references: np.ndarray) -> float | None:
         raise ValueError(f"f1 needs classes 0 and 1, got classes {classes.tolist()}")
     if 1 not in classes:
         return None
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(references, predictions, pos_label=1, average="binary"))
+    return float(_f1(*_counts(predictions[:, None] == 1, references[:, None] == 1))[0])
 
 
 @register("metric", "macro_f1", answers=CLASSES_OR_SETS, undefined="no class is gold or predicted")
@@ -71,26 +70,45 @@ def _f1_of_classes(
     predictions: np.ndarray, references: np.ndarray, average: Literal["macro", "micro", "weighted"]
 ) -> float | None:
     """F1 over the classes that are predicted or gold, of class indices or label sets; None without any."""
-    from sklearn.metrics import f1_score
-
     if references.ndim == 1:
-        return float(f1_score(references, predictions, average=average))
-    present = np.flatnonzero((predictions | references).any(axis=0))
-    if not present.size:
+        predictions, references = _one_hot(predictions, references)
+    both, predicted, gold = _counts(predictions, references)
+    present = predicted + gold > 0
+    if not present.any():
         return None
-    # one column would be taken for two classes
-    columns = present if present.size > 1 else np.array([present[0], present[0]])
-    return float(f1_score(references[:, columns], predictions[:, columns], average=average))
+    both, predicted, gold = both[present], predicted[present], gold[present]
+    if average == "micro":
+        return float(_f1(both.sum(), predicted.sum(), gold.sum()))
+    return float(np.average(_f1(both, predicted, gold), weights=gold if average == "weighted" else None))
+
+
+def _one_hot(predictions: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each row is of each class that is predicted or gold, [rows, classes] each."""
+    classes = np.union1d(predictions, references)
+    return predictions[:, None] == classes, references[:, None] == classes
+
+
+def _counts(predictions: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows per class that are predicted and gold, predicted, and gold, [classes] each, of sets [rows, classes]."""
+    predicted, gold = predictions.astype(bool), references.astype(bool)
+    return (predicted & gold).sum(axis=0), predicted.sum(axis=0), gold.sum(axis=0)
+
+
+def _f1(both: np.ndarray, predicted: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """F1 of counts that are not all zero."""
+    return 2.0 * both / (gold + predicted)
 
 
 @register("metric", "mcc", answers="classes")
 def mcc(predictions: np.ndarray, references: np.ndarray) -> float:
     """Matthews' correlation for any number of classes; 0 by convention if either side is constant."""
     if np.ptp(predictions) == 0 or np.ptp(references) == 0:
-        return 0.0  # 0/0 is 0 by convention; decided before scikit-learn, which warns about a single class
-    from sklearn.metrics import matthews_corrcoef
-
-    return float(matthews_corrcoef(references, predictions))
+        return 0.0  # 0/0 is 0 by convention
+    both, predicted, gold = (counts.astype(np.float64) for counts in _counts(*_one_hot(predictions, references)))
+    rows = float(len(references))
+    covariance = both.sum() * rows - gold @ predicted
+    variances = (rows**2 - predicted @ predicted) * (rows**2 - gold @ gold)
+    return float(covariance / np.sqrt(variances))
 
 
 @register(

@@ -12,11 +12,12 @@ from benchmarks.stress import file_corruption
 from kdrun.config import compose
 from kdrun.console import Console
 from kdrun.runs import runner
+from kdrun.runs.provenance import code_digest
 from kdrun.storage import manifest
 
 KINDS = {
-    "answers", "corpus_tokens", "logits", "ood", "pretrained", "states", "teacher_states", "teachers", "tokens",
-    "top_logits", "vocabulary",
+    "answers", "corpus_tokens", "logits", "ood", "pretrained", "source_results", "states", "teacher_states", "teachers",
+    "tokens", "top_logits", "vocabulary",
 }  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def run(name: str, folder: Path) -> str:
     return (folder / "predictions.jsonl").read_text()
 
 
-OF_KD = {"corpus_tokens", "logits", "pretrained", "teachers", "tokens", "vocabulary"}
+OF_KD = {"corpus_tokens", "logits", "pretrained", "source_results", "teachers", "tokens", "vocabulary"}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,8 @@ def test_a_damaged_entry_of_any_namespace_is_rebuilt_unchanged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
+    code_digest()  # a process keeps its value, so an entry of this cache would not be read again
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
     root, draw = tmp_path / "cache", random.Random(1)
     before = {name: run(name, tmp_path / name) for name in names}

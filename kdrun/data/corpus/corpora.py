@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from kdrun import progress
+from kdrun.config import domains
 from kdrun.config.data import CorpusConfig, FolderCorpusConfig, HubCorpusConfig
 from kdrun.data import embedded, hub_datasets
 from kdrun.data.corpus import line_ranges, workers
@@ -19,6 +20,7 @@ from kdrun.data.corpus.line_ranges import FileRange, LineRange
 from kdrun.data.local_folder import check_inside
 from kdrun.errors import DataError
 from kdrun.registry import register
+from kdrun.storage import source_results
 from kdrun.storage.hashing import digest
 
 SUFFIXES = (".txt", ".tokens")
@@ -125,7 +127,12 @@ def embedded_corpus(config: CorpusConfig) -> Corpus:
     def lines() -> Iterator[str]:
         return islice((" ".join(paragraph) for paragraph in embedded.corpus()), config.max_lines)
 
-    return Corpus("embedded (synthetic)", True, lines, lambda: digest(["embedded", list(lines())]))
+    def content() -> str:
+        code = [*sorted(Path(embedded.__file__).parent.glob("*.py")), Path(domains.__file__)]
+        name = f"hash of the embedded corpus, max_lines={config.max_lines}"
+        return source_results.cached_result(name, code, lambda: digest(["embedded", list(lines())]))
+
+    return Corpus("embedded (synthetic)", True, lines, content)
 
 
 def check_folder(config: FolderCorpusConfig) -> None:
