@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kdrun import signals
+from kdrun import signals, stage_times
 from kdrun.cli import completion, config_folders, jobs, subcommands, torchrun, verbosity
 from kdrun.errors import ConfigError, KdrunError, as_path_error, did_you_mean
 from kdrun.formatting import escape_control
@@ -49,6 +49,7 @@ FLAGS = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "he
 
 def main() -> None:
     """The console script."""
+    stage_times.begin_command()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell, as with `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

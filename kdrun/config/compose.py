@@ -87,16 +87,23 @@ def compose(overrides: list[str]) -> DictConfig:
     Hydra takes a sixth of a second, so each combination of choices is composed once per process. Settings are applied
     to a copy, as Hydra applies them: after the choices, in the order of the command line.
     """
+    return copy.deepcopy(_shared(overrides))
+
+
+def _shared(overrides: list[str]) -> DictConfig:
+    """As `compose`, without a copy, which takes as long: the caller must not change the result."""
     register_schemas()
     register_user_choices()
     fingerprint = user_configs.fingerprint()
     choices, settings = _split_settings(overrides)
+    if not settings:
+        return _composed(choices, fingerprint)
     composed = copy.deepcopy(_composed(choices, fingerprint))
     try:
         for override in settings:
             OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
     except OmegaConfBaseException:
-        return copy.deepcopy(_composed(tuple(overrides), fingerprint))  # raises the error that names the override
+        return _composed(tuple(overrides), fingerprint)  # raises the error that names the override
     return composed
 
 
@@ -168,7 +175,7 @@ def load_config(overrides: list[str]) -> RunConfig:
     problems = [*repeated_run_problems(), *validate_overrides(overrides, multirun=False)]
     if problems:
         raise ConfigError(problems)
-    return to_config(compose(overrides))
+    return to_config(_shared(overrides))
 
 
 def validate_overrides(overrides: list[str], *, multirun: bool) -> list[Problem]:
@@ -254,8 +261,9 @@ def _valid_choices(group: str, values: list[str], problems: list[Problem]) -> li
 
 
 def _compose_or_explain(overrides: list[str], problems: list[Problem]) -> DictConfig | None:
+    """A composed config, not to be changed; None with a problem if it cannot be composed."""
     try:
-        return compose(overrides)
+        return _shared(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
         launchers = [name for word in overrides if (name := word.removeprefix("hydra/launcher=")) != word]

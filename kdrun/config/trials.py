@@ -22,15 +22,18 @@ class Trial:
     """A composed config on which overrides are tried; copies take long, so only a failed override costs a new one."""
 
     def __init__(self, base: DictConfig) -> None:
-        self.base, self._copy = base, copy.deepcopy(base)
+        self.base = base
+        self._copy: DictConfig | None = None
 
     def update(self, override: Override, value: str) -> None:
         """Set a value; raises what OmegaConf raises."""
         parsed = OverridesParser.create().parse_override(f"k={value}").value()
+        if self._copy is None:
+            self._copy = copy.deepcopy(self.base)
         try:
             OmegaConf.update(self._copy, override.key_or_group, parsed, merge=True, force_add=override.is_add())
         except OmegaConfBaseException:
-            self._copy = copy.deepcopy(self.base)
+            self._copy = None
             raise
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from kdrun import progress
+from kdrun import progress, stage_times
 from kdrun.config.prompt_template import PromptTemplate
 from kdrun.data import disk_table, prompt_tokenization, template_tokenization
 from kdrun.data.splits import TEXT_COLUMNS, Split
@@ -178,6 +178,7 @@ class TextTokenizer:
         return tuple(self.tokenizer.decode(tokens).strip() for tokens in (texts + [[]] * count)[:count])
 
 
+@stage_times.stage(stage_times.TOKENS)
 def tokenize(split: Split, tokenizer: Any, max_length: int, prompts: Prompts = ()) -> TokenizedSplit:
     """The token ids of a split, from the cache if available; arguments and errors as for `TextTokenizer`."""
     text_tokenizer = TextTokenizer(tokenizer, max_length, prompts)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kdrun import progress, registry
+from kdrun import progress, registry, stage_times
 from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
 from kdrun.config.resolve import resolve_domain_strategy
@@ -50,7 +50,7 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         ModelError: models do not fit each other.
     """
     recorded = recorded_teacher(context, data)
-    with progress.track("building the models"):
+    with stage_times.stage(stage_times.MODELS), progress.track("building the models"):
         roles = _build_roles(context)
     if context.config.data.special_tokens is SpecialTokens.split:
         for bundle in roles.values():

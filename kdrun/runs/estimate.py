@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kdrun import registry
+from kdrun import registry, stage_times
 from kdrun.config.optim import OptimConfig
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.teacher import DomainStrategy
@@ -73,16 +73,16 @@ def _teacher_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
     is_trained = finetune.needs_finetuning(config.teacher, teacher)
     if is_trained:
         yield _fine_tuning(run, evaluation, dev, clock)
-    yield PhaseTime("teacher's evaluation", dev, "one pass over the dev rows")
+    yield PhaseTime(stage_times.TEACHER, dev, "one pass over the dev rows")
     if not run.requires.teacher_logits or run.evaluator.task_type.generates_text:
         return
     tokens = run.tokens("teacher")["train"]
     if not is_trained and logits.is_cached(teacher, tokens, evaluation):
-        yield PhaseTime("scoring", 0.0, "in the cache")
+        yield PhaseTime(stage_times.SCORING, 0.0, "in the cache")
         return
     note = ", less if the cache has them" if is_trained else ""
     detail = f"the teacher's logits on {tokens.num_rows} rows{note}"
-    yield PhaseTime("scoring", _pass_seconds(run, teacher, tokens, clock), detail)
+    yield PhaseTime(stage_times.SCORING, _pass_seconds(run, teacher, tokens, clock), detail)
 
 
 def _fine_tuning(run: PreparedRun, evaluation: finetune.TeacherEvaluation, dev: float, clock: Clock) -> PhaseTime:
@@ -100,7 +100,7 @@ def _fine_tuning(run: PreparedRun, evaluation: finetune.TeacherEvaluation, dev: 
     training_set, _ = teacher_stage.teacher_training_set(run, rows, None)
     is_plain = strategy in (None, DomainStrategy.single, DomainStrategy.mixed)
     if is_plain and finetune.is_cached(bundle, evaluation, training_set):
-        return PhaseTime("teacher's training", 0.0, "in the cache")
+        return PhaseTime(stage_times.TRAINING, 0.0, "in the cache")
     optim, model = config.teacher.finetune_optim, copy.deepcopy(bundle.model)
     entry = registry.get("method", "finetune")
     assert entry.config is not None
@@ -114,7 +114,7 @@ def _fine_tuning(run: PreparedRun, evaluation: finetune.TeacherEvaluation, dev: 
     seconds, details = _training_seconds(run, method, phases, loader, optim, clock)
     passes = _evaluations(phases, loader.num_rows, run.config.runtime.eval_every)
     details.append(f"{passes} evaluations of {dev:.2g} s")
-    return PhaseTime("teacher's training", seconds + passes * dev, f"{', '.join(details)}, less if the cache has it")
+    return PhaseTime(stage_times.TRAINING, seconds + passes * dev, f"{', '.join(details)}, less if the cache has it")
 
 
 def _student_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
@@ -136,13 +136,13 @@ def _student_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
     loader = build.make_loader(trial, method, teacher)
     phases = method.phases(method.config, config.optim)
     seconds, details = _training_seconds(run, method, phases, loader, config.optim, clock)
-    yield PhaseTime("student's steps", seconds, ", ".join(details))
+    yield PhaseTime(stage_times.STEPS, seconds, ", ".join(details))
     tables, student = run.dev_tokens("student"), run.roles["student"]
     one_pass = {split: _pass_seconds(run, student, table, clock) for split, table in tables.items()}
     during = sum(one_pass[split] for split in config.task.eval_splits_during_training)
     count = _evaluations(phases, loader.num_rows, config.runtime.eval_every)
     detail = f"{count} of {during:.2g} s, and one over all dev rows at the end"
-    yield PhaseTime("student's evaluations", count * during + sum(one_pass.values()), detail)
+    yield PhaseTime(stage_times.EVALUATIONS, count * during + sum(one_pass.values()), detail)
 
 
 def _evaluations(phases: Sequence[Phase], rows: int, eval_every: int | None) -> int:

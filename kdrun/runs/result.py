@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from kdrun import stage_times
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.config.task import POOLED
 from kdrun.data.loader import BatchLoader
@@ -76,6 +77,7 @@ def build_result(
         "retention": score / teacher_score if score is not None and teacher_score else None,
         "compression": _compression(teacher_model, student),
         "time": _time(run, training),
+        "stages": _stages(),
         "steps": training.steps,
         "rests": [
             StoppedRole(role=stop["role"], phase=stop["phase"], step=stop["step"], why=stop["why"])
@@ -98,6 +100,11 @@ def _time(run: PreparedRun, training: TrainResult) -> TimeResult:
         "train_s": round(training.train_seconds, 2),
         "examples_per_s": round(rate, 1) if rate else None,
     }
+
+
+def _stages() -> dict[str, dict[str, float]]:
+    """Time of each stage so far; the report comes later."""
+    return {name: {"s": round(wall, 2), "cpu_s": round(cpu, 2)} for name, (wall, cpu) in stage_times.in_order().items()}
 
 
 def _headline(metric: str, split: str, rows: str | None) -> Headline:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kdrun import stage_times
 from kdrun.data.loader import BatchLoader
 from kdrun.methods.base import Method
 from kdrun.runs import text_samples
@@ -99,4 +100,5 @@ class RunLogger(ProgressCallback):
         if self.run.run_dir is not None:
             settings = self.run.roles["student"].model.config
             content = checkpoint_files.CheckpointData({"model": dict(weights)}, record, settings)
-            checkpoint_files.write_checkpoint(self.run.run_dir.path / "checkpoints" / "best", content)
+            with stage_times.stage(stage_times.FILES):
+                checkpoint_files.write_checkpoint(self.run.run_dir.path / "checkpoints" / "best", content)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kdrun import progress, ranks
+from kdrun import progress, ranks, stage_times
 from kdrun.config import domains
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console, log_to
@@ -148,11 +148,8 @@ def preflight(config: RunConfig, console: Console) -> list[PreflightCheck]:
     with hub_offline.offline_mode(config.offline), log_to(console), progress.show_on(console):
         metric_loggers.check_installed(config.tracker)
         context = setup.start_run(config, console, "", None, is_check=True)
-        data, evaluator = setup.load_data(context)
-        try:
-            return _check_run(context, data, evaluator)
-        finally:
-            setup.release()
+        with setup.execution():
+            return _check_run(context, *setup.load_data(context))
 
 
 def _check_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> list[PreflightCheck]:
@@ -183,10 +180,8 @@ def load_and_execute(
     Returns:
         The content of result.json; None for a dry run, and in every process except the first.
     """
-    try:
+    with setup.execution():
         return _execute(replace(prepare(config, console, command, run_dir), observer=observer))
-    finally:
-        setup.release()
 
 
 def prepare(config: RunConfig, console: Console, command: str = "", run_dir: RunDirectory | None = None) -> PreparedRun:
@@ -209,21 +204,24 @@ def _execute(run: PreparedRun) -> RunResult | None:
     extras = extra_evaluation.read_extra_splits(run)
     run, teacher = _prepare_teacher(run)
     method = build.make_method(run, teacher)
-    loader = build.make_loader(run, method, teacher)
+    with stage_times.stage(stage_times.SCORING):
+        loader = build.make_loader(run, method, teacher)
     raise_if_failed(checks_before_training(run, teacher))
     student = train_student(run, method, loader)
     if run.config.dry_run:
         run.console.print("dry run: everything composes, builds, trains one step per turn and evaluates")
         return None
     tables, bundle = run.dev_tokens("student"), run.roles["student"]
-    outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
-    extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
+    with stage_times.stage(stage_times.EVALUATIONS):
+        outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
+        extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
     teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher, outputs), extras)
     weights = state_tensors.complete_tensors(bundle.model)
     scores = run.evaluator.score(outputs) | extra_scores
     summary.print_notes(run, "student", outputs)
     if ranks.is_first():
-        _write_student(run, weights, teacher, outputs)
+        with stage_times.stage(stage_times.FILES):
+            _write_student(run, weights, teacher, outputs)
     return _finish(run, method, loader, teacher, student, extras, scores)
 
 
@@ -273,6 +271,7 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
     tables = {name: table for name, table in run.dev_tokens("student").items() if name in splits}
     limit = 1 if config.dry_run else None
 
+    @stage_times.stage(stage_times.EVALUATIONS)
     def evaluate() -> tuple[float | None, dict[str, Any]]:
         outputs = {s: run.evaluator.outputs(student, t, limit) for s, t in tables.items()}
         if config.dry_run:
@@ -293,7 +292,8 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
     callback = logger or TrainerCallback()
     checkpoints = build.make_checkpoint_manager(run, "last", logger, student.model.config, save_final=True)
     try:
-        training = Trainer(method, phases, loader, settings, run.accelerator, evaluate, callback, checkpoints).run()
+        with stage_times.stage(stage_times.STEPS):
+            training = Trainer(method, phases, loader, settings, run.accelerator, evaluate, callback, checkpoints).run()
     finally:
         if tracker is not None:
             tracker.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kdrun import progress, registry
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kdrun import progress, registry, stage_times
 from kdrun.config.recorded_files import content_digest
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
@@ -38,7 +41,7 @@ def start_run(
 def load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
     """Load the rows and make the evaluator; a resumed run must find the rows and libraries it had before."""
     config, accelerator, run_dir = context.config, context.accelerator, context.run_dir
-    with progress.track("reading the data"):
+    with stage_times.stage(stage_times.DATA), progress.track("reading the data"):
         data = run_data.load_run_data(config)
     dev = {name: data.splits[name] for name in config.task.dev_splits}
     evaluator = Evaluator.for_splits(config.task, dev, Predictor(accelerator, config.runtime.eval_batch_size))
@@ -48,6 +51,16 @@ def load_data(context: RunContext) -> tuple[TaskDataset, Evaluator]:
             environment["recorded teacher"] = content
         run_dir.record_environment(environment)
     return data, evaluator
+
+
+@contextmanager
+def execution() -> Iterator[None]:
+    """Record the times of a run, and free its memory at the end."""
+    try:
+        with stage_times.record():
+            yield
+    finally:
+        release()
 
 
 def release() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kdrun import stage_times
 from kdrun.config import domains
 from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.teacher import DomainStrategy
@@ -130,6 +131,7 @@ def score_held_out(
     )
 
 
+@stage_times.stage(stage_times.TEACHER)
 def _outputs(run: PreparedRun, bundle: ModelBundle, splits: Sequence[str]) -> dict[str, Outputs]:
     """The final teacher's outputs on dev splits; logits are kept in the cache, for other runs with this teacher."""
     evaluation = build.teacher_evaluation(run)
@@ -162,7 +164,9 @@ def fine_tune(run: PreparedRun, strategy: DomainStrategy | None) -> TeacherResul
     training_set, student_weights = teacher_training_set(run, rows, strategy)
     context = build.make_build_context(run, "teacher")
     checkpoints = build.make_checkpoint_manager(run, "teacher", save_final=False)
-    teacher = finetune.load_or_finetune(bundle, context, _evaluation(run, rows), training_set, callback, checkpoints)
+    evaluation = _evaluation(run, rows)
+    with stage_times.stage(stage_times.TRAINING):
+        teacher = finetune.load_or_finetune(bundle, context, evaluation, training_set, callback, checkpoints)
     origin = "loaded from the cache" if teacher.from_cache else "fine-tuned and saved in the cache"
     domain_note = "" if strategy is None else f" (domain_strategy={strategy.value}, on {rows.display_name})"
     run.console.print(f"teacher {origin}{domain_note}")

@@ -162,6 +162,7 @@ class RunResult(TypedDict):
     retention: float | None  # student's headline score divided by teacher's
     compression: float | None  # teacher's parameters divided by student's
     time: TimeResult
+    stages: NotRequired[dict[str, dict[str, float]]]  # stage → seconds: s of wall time, cpu_s of processors
     steps: dict[str, int]  # role → optimizer steps
     rests: list[StoppedRole]  # roles whose training stopped early
     generated: GeneratedTextResult | None  # text exported for other runs
@@ -190,6 +191,7 @@ class LedgerResult(TypedDict):
     cost: NotRequired[StudentCost]  # figures of the student's cost; only with cost_card=true
 
 
+COUNTED_ROWS = ("train_rows", "labels", "ood_rows", "generated_rows", "unlabelled_rows")
 SCORES_SHAPE: Shape = {"*": {"*": (float, None)}}
 HEADLINE_SHAPE: Shape = {"metric": str, "split": str, "rows?": str}
 MODEL_SHAPE: dict[str, Shape] = {"name": str, "params?": (int, None), "metrics": SCORES_SHAPE}
@@ -218,16 +220,14 @@ RESULT_SHAPE: dict[str, Shape] = {
         "rows_by_domain?": {"*": {"*": int}},
         "rows_read_for_teacher_by_domain?": {"*": int},
         "train_rows_read_for_teacher?": (int, None),
-        **{
-            f"{name}_read?": (int, None)
-            for name in ("train_rows", "labels", "ood_rows", "generated_rows", "unlabelled_rows")
-        },
+        **{f"{name}_read?": (int, None) for name in COUNTED_ROWS},
         "generated?": (dict, None),
     },
     "checkpoint?": (CHECKPOINT_SHAPE, None),
     "retention": (float, None),
     "compression?": (float, None),
     "time?": ({"*": (float, None)}, None),
+    "stages?": {"*": {"s": float, "cpu_s": float}},
     "steps?": ({"*": int}, None),
     "rests?": ([{"role": str, "phase": str, "step": int, "why": str}], None),
     "generated?": ({"path": str, "rows": int, "counts": dict, "quality": dict}, None),
