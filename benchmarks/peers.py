@@ -13,31 +13,27 @@ and with cached logits.
 from __future__ import annotations
 
 import argparse
-import importlib
 import itertools
 import json
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.blocks import put, table
 from benchmarks.cases.base import SCALE, model, rows
 from benchmarks.cases.plain import TEMPERATURE, ours
 from benchmarks.machine import machine, title
+from benchmarks.peer_training import collate, forever, torchdistill_box
 
 STEPS = 24
 """Steps per round."""
@@ -54,19 +50,6 @@ class Rows(Dataset[Any]):
 
     def __getitem__(self, row: int) -> tuple[list[int], int]:
         return self.table.ids(row).tolist(), int(self.labels[row])
-
-
-def together(examples: list[Any]) -> dict[str, Tensor]:
-    """Collate examples into a batch padded to its longest row."""
-    width = max(len(ids) for ids, *_ in examples)
-    ids = torch.tensor([ids + [SCALE.pad_id] * (width - len(ids)) for ids, *_ in examples])
-    labels = torch.tensor([label for _, label, *_ in examples])
-    return {"input_ids": ids, "attention_mask": ids.ne(SCALE.pad_id).long(), "labels": labels}
-
-
-def forever(loader: Any) -> Iterator[Any]:
-    """Iterate over the loader's batches without end."""
-    return itertools.chain.from_iterable(loader for _ in itertools.count())
 
 
 def textbrewer(is_cached: bool) -> Callable[[int], None]:
@@ -88,7 +71,7 @@ def textbrewer(is_cached: bool) -> Callable[[int], None]:
         return {"logits": out.logits, "losses": out.loss}
 
     distiller = BasicDistiller(training, settings, model(SCALE.large), student, adapt, adapt)
-    loader = DataLoader(Rows(), SCALE.batch, shuffle=True, collate_fn=together)
+    loader = DataLoader(Rows(), SCALE.batch, shuffle=True, collate_fn=partial(collate, pad_id=SCALE.pad_id))
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-5)
     if is_cached:
         distiller.logits_cache = []
@@ -110,64 +93,10 @@ def textbrewer(is_cached: bool) -> Callable[[int], None]:
     return run
 
 
-class NoImages(MetaPathFinder, Loader):
-    """Replace torchvision, which torchdistill imports only for image models: every name is `nn.Module`."""
-
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Find torchvision and its submodules."""
-        return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] == "torchvision" else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Define every requested name."""
-        vars(module)["__getattr__"] = lambda name: torch.nn.Module
-
-
 def torchdistill() -> Callable[[int], None]:
     """Build steps of torchdistill's box: its loader, forward process and post-forward process."""
-    sys.meta_path.append(NoImages())
-    for part in ("datasets", "models", "transforms"):  # torchdistill looks up their classes at import
-        importlib.import_module(f"torchvision.{part}")
-    from torchdistill.core.distillation import get_distillation_box  # pyright: ignore[reportMissingImports]
-    from torchdistill.core.interfaces.registry import (  # pyright: ignore[reportMissingImports]
-        register_forward_proc_func,
-    )
-    from torchdistill.datasets.registry import register_collate_func  # pyright: ignore[reportMissingImports]
-
-    @register_collate_func
-    def bench_collate(examples: list[Any]) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
-        batch = together(examples)
-        return batch, batch.pop("labels"), {}
-
-    @register_forward_proc_func
-    def bench_forward(network: Any, batch: dict[str, Tensor], *_: Any, **__: Any) -> Any:
-        return network(**batch).logits
-
-    del bench_collate, bench_forward
-    loss = {
-        "key": "KDLoss",
-        "kwargs": {
-            "student_module_path": ".", "student_module_io": "output",
-            "teacher_module_path": ".", "teacher_module_io": "output",
-            "temperature": TEMPERATURE, "alpha": 0.5, "reduction": "batchmean",
-        },
-    }  # fmt: skip
-    loader = {
-        "dataset_id": "rows", "requires_supp": True, "sampler": {"class_or_func": RandomSampler},
-        "collate_fn": "bench_collate", "kwargs": {"batch_size": SCALE.batch},
-    }  # fmt: skip
-    config = {
-        "num_epochs": 1,
-        "train_data_loader": loader,
-        "teacher": {"forward_proc": "bench_forward", "requires_grad": False},
-        "student": {"forward_proc": "bench_forward", "requires_grad": True},
-        "optimizer": {"key": "AdamW", "kwargs": {"lr": 1e-5}, "max_grad_norm": 1.0},
-        "criterion": {"key": "WeightedSumLoss", "kwargs": {"sub_terms": {"kd": {"criterion": loss, "weight": 1.0}}}},
-    }
     student = model(SCALE.small).requires_grad_(True)
-    device = torch.device("cpu")
-    box = get_distillation_box(model(SCALE.large), student, {"rows": Rows()}, config, device, None, False, 1.0)
-    box.teacher_model.eval()
-    box.student_model.train()
+    box = torchdistill_box(Rows(), (model(SCALE.large), student), SCALE.batch, 1e-5, TEMPERATURE, SCALE.pad_id)
     batches = forever(box.train_data_loader)
 
     def run(steps: int) -> None:
