@@ -9,7 +9,8 @@ from contextlib import contextmanager
 START, DATA, MODELS, TOKENS = "start", "data", "models", "tokenization"
 TRAINING, TEACHER, SCORING = "teacher's training", "teacher's evaluation", "scoring"
 STEPS, EVALUATIONS, FILES = "student's steps", "student's evaluations", "files"
-STAGES = (START, DATA, MODELS, TOKENS, TRAINING, TEACHER, SCORING, STEPS, EVALUATIONS, FILES)
+PREPARATION = (START, DATA, MODELS, TOKENS)
+STAGES = (*PREPARATION, TRAINING, TEACHER, SCORING, STEPS, EVALUATIONS, FILES)
 
 
 class StageTimes:

@@ -13,17 +13,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 from benchmarks import blocks
+from kdrun import stage_times
 from kdrun.config import compose
 from kdrun.console import QuietConsole
 from kdrun.runs import build, estimate, runner, setup
-from kdrun.tasks.evaluator import Evaluator
+from kdrun.storage import cache
 from kdrun.training.teacher import finetune, logits
 
 COMMON = ["report=false", "student_alone=false", "runtime.threads=1", "teacher.allow_weak=true"]
@@ -39,76 +36,22 @@ CASES = {
         *SHORT,
     ],
 }
-TRAINING, TEACHER, SCORING = "teacher's training", "teacher's evaluation", "scoring"
-STEPS, EVALUATIONS = "student's steps", "student's evaluations"
-PHASES: tuple[str, ...] = (TRAINING, TEACHER, SCORING, STEPS, EVALUATIONS)
+PHASES: tuple[str, ...] = (
+    stage_times.TRAINING,
+    stage_times.TEACHER,
+    stage_times.SCORING,
+    stage_times.STEPS,
+    stage_times.EVALUATIONS,
+)
 NEGLIGIBLE = 0.05
 """Phases that take a smaller share of both totals are left out."""
 
 
-class Timers:
-    """Processor time by phase; the innermost phase gets the time."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
-        self._open: list[tuple[str, float]] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count the time inside as a phase's, and not as that of the phase around it."""
-        start = time.process_time()
-        outer = self._open[-1][0] if self._open else None
-        self._open.append((name, start))
-        try:
-            yield
-        finally:
-            self._open.pop()
-            spent = time.process_time() - start
-            self.seconds[name] += spent
-            if outer is not None:
-                self.seconds[outer] -= spent
-
-    def inside(self, name: str) -> bool:
-        """Whether a phase is being timed."""
-        return any(phase == name for phase, _ in self._open)
-
-    def wrap(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """A function whose time counts as that of a phase."""
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.phase(name):
-                return function(*args, **kwargs)
-
-        return timed
-
-
 def measured(overrides: list[str], folder: Path) -> dict[str, float]:
-    """The processor time of each phase of a run."""
-    timers, outputs = Timers(), Evaluator.outputs
-
-    def evaluator_outputs(self: Evaluator, *args: Any) -> Any:
-        if timers.inside(TRAINING) or timers.inside(TEACHER) or timers.inside(SCORING):
-            return outputs(self, *args)
-        with timers.phase(EVALUATIONS):
-            return outputs(self, *args)
-
-    patches = [
-        mock.patch.object(finetune, "_fine_tune", timers.wrap(finetune._fine_tune, TRAINING)),
-        mock.patch.object(
-            finetune.TeacherEvaluation, "outputs", timers.wrap(finetune.TeacherEvaluation.outputs, TEACHER)
-        ),
-        mock.patch.object(logits, "cached_logits", timers.wrap(logits.cached_logits, SCORING)),
-        mock.patch.object(runner, "train_student", timers.wrap(runner.train_student, STEPS)),
-        mock.patch.object(Evaluator, "outputs", evaluator_outputs),
-    ]
-    for patch in patches:
-        patch.start()
-    try:
-        runner.run(compose.load_config([*overrides, f"output_dir={folder}"]), QuietConsole())
-    finally:
-        for patch in patches:
-            patch.stop()
-    return timers.seconds
+    """The processor time of each phase of a run, as its result records it."""
+    result = runner.run(compose.load_config([*overrides, f"output_dir={folder}"]), QuietConsole())
+    assert result is not None
+    return {phase: result.get("stages", {}).get(phase, {"cpu_s": 0.0})["cpu_s"] for phase in PHASES}
 
 
 def estimated(overrides: list[str]) -> dict[str, float]:
@@ -136,7 +79,9 @@ def main() -> None:
             arguments = [*COMMON, *overrides]
             estimates = [estimated(arguments)]
             spent = measured(arguments, Path(folder) / "out")
-            shutil.rmtree(Path(folder, name) / finetune.NAMESPACE, ignore_errors=True)  # or it would be cached
+            # or the second estimate would find the results of the run
+            shutil.rmtree(cache.cache_root() / finetune.NAMESPACE, ignore_errors=True)
+            shutil.rmtree(cache.cache_root() / logits.NAMESPACE, ignore_errors=True)
             estimates.append(estimated(arguments))
             mean = {phase: sum(each.get(phase, 0.0) for each in estimates) / len(estimates) for phase in PHASES}
             totals = sum(mean.values()), sum(spent.values())

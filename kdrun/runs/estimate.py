@@ -73,7 +73,11 @@ def _teacher_phases(run: PreparedRun, clock: Clock) -> Iterator[PhaseTime]:
     is_trained = finetune.needs_finetuning(config.teacher, teacher)
     if is_trained:
         yield _fine_tuning(run, evaluation, dev, clock)
-    yield PhaseTime(stage_times.TEACHER, dev, "one pass over the dev rows")
+    tables = evaluation.dev_during_training.values()
+    if not is_trained and all(logits.is_cached(teacher, table, evaluation) for table in tables):
+        yield PhaseTime(stage_times.TEACHER, 0.0, "in the cache")
+    else:
+        yield PhaseTime(stage_times.TEACHER, dev, "one pass over the dev rows")
     if not run.requires.teacher_logits or run.evaluator.task_type.generates_text:
         return
     tokens = run.tokens("teacher")["train"]
@@ -160,16 +164,36 @@ def _pass_seconds(run: PreparedRun, bundle: ModelBundle, tokens: TokenizedSplit,
     batches = longest_first_batches(tokens.lengths, run.evaluator.predictor.batch_size)
     chosen = _typical(batches, tokens.lengths)
 
-    def seconds_per_row(rows: np.ndarray) -> float:
+    def seconds(rows: np.ndarray) -> float:
         part = tokens.select(rows)
         start = clock()
         run.evaluator.outputs(bundle, part)
-        return (clock() - start) / len(rows)
+        return clock() - start
 
-    seconds_per_row(chosen[0][:SMALL])
-    is_affordable = seconds_per_row(chosen[0][:SMALL]) * len(chosen[0]) < AFFORDABLE
-    rates = [seconds_per_row(rows if is_affordable else rows[:SMALL]) for rows in chosen[1:]]
-    return tokens.num_rows * sum(rates) / len(rates)
+    seconds(chosen[0][:SMALL])
+    is_affordable = seconds(chosen[0][:SMALL]) * len(chosen[0]) / len(chosen[0][:SMALL]) < AFFORDABLE
+    measured = [rows if is_affordable else rows[:SMALL] for rows in chosen[1:]]
+    points = [(_num_tokens(rows, tokens.lengths), seconds(rows)) for rows in measured]
+    mean = sum(_num_tokens(rows, tokens.lengths) for rows in batches) / len(batches)
+    return len(batches) * seconds_at(mean, points, is_proportional=not is_affordable)
+
+
+def seconds_at(num_tokens: float, points: Sequence[tuple[float, float]], *, is_proportional: bool = False) -> float:
+    """Time of a batch by a line through measured ones: a constant part and a part in proportion to the tokens.
+
+    Args:
+        num_tokens: tokens of the batch, padding included; the mean of all batches gives their mean time.
+        points: (tokens, seconds) of the measured batches.
+        is_proportional: leave out the constant part, for measured batches that are much smaller.
+    """
+    x, y = np.array(points, np.float64).T
+    proportional = float(x @ y / (x @ x)) * num_tokens
+    if is_proportional or np.ptp(x) == 0:
+        return proportional
+    slope, constant = np.polyfit(x, y, 1)
+    if slope < 0:  # noise: longer batches took less time
+        return float(y.mean())
+    return proportional if constant < 0 else float(constant + slope * num_tokens)
 
 
 def _training_seconds(
@@ -188,8 +212,10 @@ def _training_seconds(
     Trainer(method, short, source, settings, run.accelerator, lambda: (None, {}), stopwatch).run()
     total, details = 0.0, []
     for phase in phases:
+        mean, measured = source.num_tokens(phase, run.config.seed)
         for role, count in steps_by_role(phase, num_steps(phase, loader.num_rows)).items():
-            step = stopwatch.mean(phase.name, role)
+            times = stopwatch.seconds(phase.name, role)
+            step = seconds_at(mean, list(zip(measured[1:], times, strict=False))) if times else 0.0
             total += count * step
             details.append(f"{count} {role} steps of {step:.2g} s")
     return total, details
@@ -197,8 +223,13 @@ def _training_seconds(
 
 def _typical(batches: Sequence[np.ndarray], lengths: np.ndarray) -> list[np.ndarray]:
     """Batches at `QUANTILES` of the number of tokens with padding."""
-    ranked = sorted(batches, key=lambda rows: (len(rows) * int(lengths[rows].max()), len(rows)))
+    ranked = sorted(batches, key=lambda rows: (_num_tokens(rows, lengths), len(rows)))
     return [ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in QUANTILES]
+
+
+def _num_tokens(rows: np.ndarray, lengths: np.ndarray) -> int:
+    """Tokens of a batch, padding included."""
+    return len(rows) * int(lengths[rows].max())
 
 
 class _TypicalBatches(BatchSource):
@@ -211,6 +242,7 @@ class _TypicalBatches(BatchSource):
 
     def __init__(self, loader: BatchLoader, accumulate: int) -> None:
         self.num_rows, self._loader, self._accumulate = loader.num_rows, loader, accumulate
+        self._lengths = (loader.tokens.get("student") or next(iter(loader.tokens.values()))).lengths
 
     @property
     def rows_seen(self) -> np.ndarray:
@@ -219,9 +251,15 @@ class _TypicalBatches(BatchSource):
 
     def epoch_batches(self, batch_size: int, seed: int, phase: str, epoch: int) -> list[np.ndarray]:
         """The same batches in every epoch."""
-        table = self._loader.tokens.get("student") or next(iter(self._loader.tokens.values()))
-        batches = bucketed_batches(table.lengths, batch_size, seed, 0, phase)
-        return [rows for rows in _typical(batches, table.lengths) for _ in range(self._accumulate)]
+        batches = bucketed_batches(self._lengths, batch_size, seed, 0, phase)
+        return [rows for rows in _typical(batches, self._lengths) for _ in range(self._accumulate)]
+
+    def num_tokens(self, phase: Phase, seed: int) -> tuple[float, list[int]]:
+        """Tokens per step, padding included: the mean of all steps of an epoch, and those of the measured steps."""
+        batches = bucketed_batches(self._lengths, phase.batch_size, seed, 0, phase.name)
+        sizes = [_num_tokens(rows, self._lengths) * self._accumulate for rows in batches]
+        measured = [_num_tokens(rows, self._lengths) * self._accumulate for rows in _typical(batches, self._lengths)]
+        return sum(sizes) / len(sizes), measured
 
     def load_batch(self, rows: np.ndarray, phase: str, step: int) -> Batch:
         """The rows on the device."""
@@ -245,7 +283,6 @@ class _StepTimes(TrainerCallback):
         self._seconds.setdefault((record["phase"], record["role"]), []).append(now - self._last)
         self._last = now
 
-    def mean(self, phase: str, role: str) -> float:
-        """Mean time of a role's steps in a phase, without the first one."""
-        seconds = self._seconds.get((phase, role), [])[1:]
-        return sum(seconds) / len(seconds) if seconds else 0.0
+    def seconds(self, phase: str, role: str) -> list[float]:
+        """Time of each step of a role in a phase, without the first one."""
+        return self._seconds.get((phase, role), [])[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kdrun import progress, ranks
+from kdrun import progress, ranks, stage_times
 from kdrun.config.precision import bf16_support
 from kdrun.config.runtime import Precision
 from kdrun.formatting import duration, num_bytes
@@ -70,9 +70,17 @@ def print_machine_and_times(run: PreparedRun) -> None:
     )
     with progress.track("estimating the time of the run"):
         phases = estimate.estimate_phases(run)
+    phases = [_preparation(), *phases]
     rows = [(phase.name, f"{duration(phase.seconds)}: {phase.detail}") for phase in phases]
     total = duration(sum(phase.seconds for phase in phases))
-    note = "without start, data and report; with the load that this machine has now"
+    note = "without files and report; with the load that this machine has now"
     if run.config.runtime.devices > 1:
         note += f"; in one process, not in {run.config.runtime.devices}"
     run.console.key_values("estimated time", [*rows, ("together", f"{total}, {note}")])
+
+
+def _preparation() -> estimate.PhaseTime:
+    """The time that this check has taken for what the run will do too: imports, rows, models, tokens."""
+    seconds = {name: wall for name, (wall, _) in stage_times.in_order().items() if name in stage_times.PREPARATION}
+    parts = ", ".join(f"{name} {duration(wall)}" for name, wall in seconds.items())
+    return estimate.PhaseTime("preparation", sum(seconds.values()), f"as in this check ({parts})")

@@ -12,7 +12,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from kdrun import ranks, sharding, signals
+from kdrun import ranks, sharding, signals, stage_times
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import BatchSource
 from kdrun.errors import CheckpointError
@@ -142,7 +142,8 @@ class Trainer:
     def _save_checkpoint(self, runner: PhaseRunner) -> None:
         if self.checkpoints is not None:
             runner.finish_checks()
-            self.checkpoints.save(trainer_state.capture_state(self.context, runner))
+            with stage_times.stage(stage_times.FILES):
+                self.checkpoints.save(trainer_state.capture_state(self.context, runner))
 
     def evaluate(self, phase: str, step: int) -> bool:
         """Evaluate the student now and keep its weights if the score is the best of this phase (ties: the latest).

@@ -14,7 +14,7 @@ import transformers
 from accelerate import Accelerator
 from torch import nn
 
-from kdrun import ranks, registry, sharding
+from kdrun import ranks, registry, sharding, stage_times
 from kdrun.config.model import PretrainedConfig
 from kdrun.config.optim import OptimConfig
 from kdrun.config.schema import RunConfig
@@ -109,8 +109,9 @@ def load_or_finetune(
 
     def build(folder: Path) -> None:
         report = _fine_tune(bundle, evaluation, training_set, callback, folder, checkpoints)
-        saving.save_pretrained(bundle.model, bundle.tokenizer, folder, state_tensors.complete_tensors(bundle.model))
-        (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
+        with stage_times.stage(stage_times.FILES):
+            saving.save_pretrained(bundle.model, bundle.tokenizer, folder, state_tensors.complete_tensors(bundle.model))
+            (folder / "training.json").write_text(json.dumps(to_plain(report), indent=1))
         memory.release_memory()  # otherwise gradients, moments and activations stay allocated
 
     key = _cache_key(bundle, evaluation, training_set)
@@ -170,6 +171,7 @@ def _optim_key(optim: OptimConfig) -> dict[str, Any]:
     return values
 
 
+@stage_times.stage(stage_times.FILES)
 def _read(
     folder: Path, name: str, context: BuildContext, options: TeacherOptions, training_set: TeacherTrainingSet
 ) -> FineTunedTeacher:
