@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
+from kdrun.data import arrow_arrays
 from kdrun.data.splits import Split, pc
 from kdrun.errors import DataError
 from kdrun.formatting import join_words, plural
@@ -34,7 +35,7 @@ def coverage_warnings(rows: Split, task: TaskConfig) -> list[str]:
     labels = rows.table.column("label")
     if not task.labels or not pa.types.is_integer(labels.type):
         return []
-    counts = np.bincount(labels.to_numpy(), minlength=len(task.labels))
+    counts = np.bincount(arrow_arrays.to_numpy(labels), minlength=len(task.labels))
     missing = [name for name, count in zip(task.labels, counts, strict=True) if not count]
     if not missing:
         return []

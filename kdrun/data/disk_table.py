@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from kdrun.data import arrow_arrays
 from kdrun.storage import cache
 
 MEMORY_LIMIT = 1 << 24
@@ -141,7 +142,7 @@ def take(table: pa.Table, indices: np.ndarray) -> pa.Table:
         indices: row numbers, [rows]; may contain repeats.
     """
     if table.nbytes <= MEMORY_LIMIT:
-        return table.take(pa.array(indices))
+        return table.take(arrow_arrays.numbers(indices))
     starts = range(0, len(indices), WINDOW)
     return collect((_window(table, indices[start : start + WINDOW]) for start in starts), table.schema)
 
@@ -149,10 +150,10 @@ def take(table: pa.Table, indices: np.ndarray) -> pa.Table:
 def _window(table: pa.Table, indices: np.ndarray) -> pa.RecordBatch:
     """A few rows, each read from its own chunk: `take` on the whole table would join its chunks first."""
     order = np.argsort(indices, kind="stable")
-    pieces = [piece.take(pa.array(rows)) for piece, rows in _by_chunk(table, indices[order])]
+    pieces = [piece.take(arrow_arrays.numbers(rows)) for piece, rows in _by_chunk(table, indices[order])]
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    joined = pa.Table.from_batches(pieces).combine_chunks().take(pa.array(back)).combine_chunks()
+    joined = pa.Table.from_batches(pieces).combine_chunks().take(arrow_arrays.numbers(back)).combine_chunks()
     release_memory()
     return joined.to_batches()[0]
 

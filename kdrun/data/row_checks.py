@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdrun.config.task import TaskConfig
+from kdrun.data import arrow_arrays
 from kdrun.data.splits import Split, pc
 from kdrun.errors import DataError
 from kdrun.formatting import plural
@@ -94,10 +95,10 @@ def check_classes(
     problems: RowProblems, classes: pa.Array, cells: pa.Array, task: TaskConfig, where: np.ndarray
 ) -> None:
     """Refuse labels that are null or no class index of the task; `cells` are the values of the source."""
-    values = pc.fill_null(classes, -1).to_numpy(zero_copy_only=False)
+    values = arrow_arrays.to_numpy(pc.fill_null(classes, -1) if classes.null_count else classes)
     bad = (values < 0) | (values >= len(task.labels))
     allowed = ", ".join(f"{name} or {index}" for index, name in enumerate(task.labels))
-    wrong = pc.filter(cells, pa.array(bad)).slice(0, problems.max_shown).to_pylist()
+    wrong = pc.filter(cells, pa.array(bad)).slice(0, problems.max_shown).to_pylist() if bad.any() else []
     problems.add(bad, where, (f"the label is {_quoted(value)}; expected {allowed}" for value in wrong))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kdrun.data import arrow_arrays
 from kdrun.data.splits import TEXT_COLUMNS, Split, pc
 
 MAX_ALTERNATIVES = 500
@@ -41,7 +42,7 @@ def rows_with_strings(split: Split, strings: list[str]) -> np.ndarray:
     for start in range(0, len(strings), MAX_ALTERNATIVES):
         pattern = "|".join(map(re.escape, strings[start : start + MAX_ALTERNATIVES]))
         for name in TEXT_COLUMNS[: 1 + split.is_pair]:
-            matches |= pc.match_substring_regex(split.table.column(name), pattern).to_numpy()
+            matches |= arrow_arrays.to_numpy(pc.match_substring_regex(split.table.column(name), pattern))
     return np.flatnonzero(matches)
 
 

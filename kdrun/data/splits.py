@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from kdrun import rng
-from kdrun.data import disk_table
+from kdrun.data import arrow_arrays, disk_table
 
 pc: Any = compute
 """Arrow's functions; Arrow defines them at run time, invisible to a type checker."""
@@ -74,12 +74,12 @@ class Split:
         """The labels: int32 class indices, float32 scores or texts, [rows], or int8 label sets, [rows, classes]."""
         column = self.table.column("label")
         if not pa.types.is_fixed_size_list(column.type):
-            return column.to_numpy()
+            return arrow_arrays.to_numpy(column)
         return _values_of_lists(column).to_numpy().reshape(len(column), column.type.list_size)
 
     def domains(self) -> np.ndarray | None:
         """The rows' domains as indices into the task's, int32 [rows]; None if rows have no domain."""
-        return self.table.column("domain").to_numpy() if "domain" in self.table.column_names else None
+        return arrow_arrays.to_numpy(self.table.column("domain")) if "domain" in self.table.column_names else None
 
     def row(self, i: int) -> dict[str, Any]:
         """Example number `i`: its `text`, `text_pair` (for pairs), `label` and `domain` (if rows have one).
@@ -192,14 +192,14 @@ def content_hash(table: pa.Table) -> str:
         state.update(f"{name}\x00{column.type}\x00{len(column)}\x00".encode())
         if pa.types.is_string(column.type):
             # lengths first, so that moving a letter between neighboring rows changes the hash
-            state.update(pc.binary_length(column).to_numpy().astype("<i4").tobytes())
+            state.update(arrow_arrays.to_numpy(pc.binary_length(column)).astype("<i4").tobytes())
             for chunk in column.chunks:
                 state.update(_string_bytes(chunk))
             disk_table.release_memory()
         elif pa.types.is_fixed_size_list(column.type):
             state.update(np.ascontiguousarray(_values_of_lists(column).to_numpy()).data)
         else:
-            state.update(np.ascontiguousarray(column.to_numpy()).data)
+            state.update(np.ascontiguousarray(arrow_arrays.to_numpy(column)).data)
     return state.hexdigest()
 
 

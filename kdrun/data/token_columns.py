@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from kdrun.data import disk_table
+from kdrun.data import arrow_arrays, disk_table
 from kdrun.data.disk_table import Spool
 
 TRUNCATED = b"truncated"
@@ -29,7 +29,7 @@ def token_columns(chunks: Iterator[dict[str, np.ndarray]]) -> pa.RecordBatch:
             types[name] = pa.from_numpy_dtype(values.dtype)
         if len(lengths) % RELEASE_EVERY == 0:
             disk_table.release_memory()
-    offsets = pa.array(row_offsets(np.concatenate(lengths)))
+    offsets = arrow_arrays.numbers(row_offsets(np.concatenate(lengths)))
     columns = {}
     for name, spool in spools.items():
         data, size = spool.finish(), types[name].bit_width // 8

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kdrun import progress, stage_times
 from kdrun.config.prompt_template import PromptTemplate
-from kdrun.data import disk_table, prompt_tokenization, template_tokenization
+from kdrun.data import arrow_arrays, disk_table, prompt_tokenization, template_tokenization
 from kdrun.data.splits import TEXT_COLUMNS, Split
 from kdrun.data.token_columns import TRUNCATED, token_columns
 from kdrun.errors import ModelError
@@ -49,8 +49,8 @@ class TokenizedSplit:
         self._pads = {IDS: pad_id, TYPES: pad_type, PROMPT: 0}
         self._table = table  # keeps the memory map open
         # files of earlier versions have 32-bit offsets
-        self._offsets = table.column(IDS).chunk(0).offsets.to_numpy().astype(np.int64)
-        self._flat = {name: table.column(name).chunk(0).values.to_numpy() for name in table.column_names}
+        self._offsets = arrow_arrays.to_numpy(table.column(IDS).chunk(0).offsets).astype(np.int64)
+        self._flat = {name: arrow_arrays.to_numpy(table.column(name).chunk(0).values) for name in table.column_names}
         self.lengths = np.diff(self._offsets).astype(np.int32)
         recorded = (table.schema.metadata or {}).get(TRUNCATED)
         self.num_truncated = None if recorded is None else int(recorded)
@@ -66,7 +66,7 @@ class TokenizedSplit:
 
     def select(self, rows: np.ndarray) -> TokenizedSplit:
         """A copy of some rows, by their numbers; it has no fingerprint, so that nothing on it is cached."""
-        table = self._table.take(pa.array(rows)).combine_chunks()
+        table = self._table.take(arrow_arrays.numbers(rows)).combine_chunks()
         return TokenizedSplit(table, self._pads[IDS], self._pads[TYPES], "")
 
     def batch(self, rows: np.ndarray, multiple: int = 1) -> dict[str, torch.Tensor]:
@@ -149,7 +149,7 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[tuple[str, ...]]) -> TokenizedSplit:
         """Rows of one or two texts, tokenized without the cache and so without a fingerprint."""
-        return self.tokenize_columns([pa.array(column, pa.string()) for column in zip(*texts, strict=True)])
+        return self.tokenize_columns([arrow_arrays.strings(column) for column in zip(*texts, strict=True)])
 
     def tokenize_columns(self, texts: Sequence[pa.Array]) -> TokenizedSplit:
         """Like `tokenize`, from a column per text."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import pyarrow as pa
+import numpy as np
 
 from kdrun.config import domains
 from kdrun.config.data import DataConfig
 from kdrun.config.task import TaskConfig
-from kdrun.data import embedded
+from kdrun.data import arrow_arrays, embedded
 from kdrun.data.splits import Split, make_split
 from kdrun.errors import DataError
 from kdrun.registry import register
@@ -42,16 +42,16 @@ def embedded_source(config: DataConfig, task: TaskConfig, names: Sequence[str]) 
 @lru_cache(maxsize=32)  # the runs of a comparison or a sweep over tasks read the same rows; a split has at most 3 MB
 def _embedded_split(task: str, name: str, is_regression: bool) -> Split:
     rows = embedded.generate(task, name, seed=0)
-    texts = [pa.array(rows.text, pa.string())]
+    texts = [arrow_arrays.strings(rows.text)]
     if rows.text_pair is not None:
-        texts.append(pa.array(rows.text_pair, pa.string()))
+        texts.append(arrow_arrays.strings(rows.text_pair))
     if rows.answer is None:
-        labels = pa.array(rows.label, pa.float32() if is_regression else pa.int32())
+        labels = arrow_arrays.numbers(np.array(rows.label, np.float32 if is_regression else np.int32))
     else:
-        labels = pa.array(rows.answer, pa.string())
+        labels = arrow_arrays.strings(rows.answer)
     origin = f"embedded:{task}/{name}"
     if rows.domain is None:
         return make_split(name, texts, labels, origin, synthetic=True)
     names = domains.EMBEDDED_DOMAINS[task]
-    ids = pa.array([names.index(domain) for domain in rows.domain], pa.int32())
+    ids = arrow_arrays.numbers(np.array([names.index(domain) for domain in rows.domain], np.int32))
     return make_split(name, texts, labels, origin, synthetic=True, domains=ids)
