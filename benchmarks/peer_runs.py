@@ -76,9 +76,10 @@ def execute(command: Sequence[str], env: Mapping[str, str]) -> Finished:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **env})
         assert process.stdout is not None
         scores = []
-        for line in process.stdout:
-            if (found := SCORE.search(line)) is not None and not line.lstrip().startswith("teacher"):
-                scores.append((time.perf_counter() - started, float(found[2])))
+        with process.stdout:
+            for line in process.stdout:
+                if (score := SCORE.search(line)) is not None and not line.lstrip().startswith("teacher"):
+                    scores.append((time.perf_counter() - started, float(score[2])))
         _, status, usage = os.wait4(process.pid, 0)
         wall, process.returncode = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
         if process.returncode or not scores:
