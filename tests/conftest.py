@@ -32,6 +32,14 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_user(shared_cache: Path) -> Iterator[None]:
+    """The session's cache where a test chooses none: the hash of the code is cached too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRUN_CACHE", str(shared_cache))
+        yield
+
+
 @pytest.fixture
 def run_env(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session's cache, one thread, no hub."""
