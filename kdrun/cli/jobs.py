@@ -28,7 +28,7 @@ SUBMITIT_JOB = "SUBMITIT_EXECUTOR"
 exit_codes: list[int] = []
 """Exit codes of the jobs of this process that did not succeed."""
 distilled: list[tuple[RunConfig, list[str], RunResult]] = []
-"""Finished runs to compare with the same student without a teacher; Hydra cannot compose configs inside its job."""
+"""Finished runs to compare with the same student without a teacher."""
 
 
 def split_launcher(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -122,8 +122,20 @@ def launch(job_overrides: Sequence[Sequence[str]], launcher: Sequence[str], fold
         _ = failed[0].return_value  # raises the error of the job
 
 
+def run_one(overrides: list[str]) -> None:
+    """Compose and run one command line; Hydra's own start would compose it twice more."""
+    from kdrun.config import compose
+    from kdrun.config.overrides import is_hydra, parse_override
+
+    exit_codes.clear()
+    distilled.clear()
+    parsed = [(text, parse_override(text)) for text in overrides]
+    of_run = [text for text, override in parsed if isinstance(override, str) or not is_hydra(override)]
+    _run_composed(compose.compose(overrides), of_run)
+
+
 def run_hydra(args: list[str]) -> None:
-    """Let Hydra compose and launch one job, or one job per cell of a sweep."""
+    """Let Hydra compose and launch one job per cell of a sweep."""
     import hydra
 
     from kdrun.config.compose import register_schemas, register_user_choices
@@ -131,12 +143,11 @@ def run_hydra(args: list[str]) -> None:
 
     register_schemas()
     register_user_choices()
-    if "-m" in args:
-        check_launcher_folder(args)
+    check_launcher_folder(args)
     exit_codes.clear()
     distilled.clear()
     original_argv = sys.argv
-    sys.argv = ["kdrun", *args]
+    sys.argv = ["kdrun", "-m", *args]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="config")(hydra_job)()
     finally:
@@ -144,9 +155,14 @@ def run_hydra(args: list[str]) -> None:
 
 
 def hydra_job(composed: DictConfig) -> None:
-    """Run one composed config. An error that the user can fix is printed, and a sweep continues with the next cell."""
+    """Run a job of Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
+    _run_composed(composed, HydraConfig.get().overrides.task)
+
+
+def _run_composed(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Run one composed config. An error that the user can fix is printed, and a sweep continues with the next cell."""
     from kdrun import progress
     from kdrun.config.compose import to_config
     from kdrun.config.validation.rules import validate
@@ -155,7 +171,7 @@ def hydra_job(composed: DictConfig) -> None:
     from kdrun.experiments.sweeps import resolve_cell
 
     console, config = verbosity.run_console(), to_config(composed)
-    is_cell, overrides = config.sweep is not None and not config.dry_run, HydraConfig.get().overrides.task
+    is_cell = config.sweep is not None and not config.dry_run
     try:
         problems = validate(config)
         if problems:

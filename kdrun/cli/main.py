@@ -173,7 +173,7 @@ def _train(overrides: list[str], *, multirun: bool, show: bool) -> int:
         return 0
     if multirun:
         return _sweep(overrides)
-    jobs.run_hydra(overrides)
+    jobs.run_one(overrides)
     _compare_with_student_alone()
     return max(jobs.exit_codes, default=0)
 
@@ -195,7 +195,7 @@ def _sweep(overrides: list[str]) -> int:
 
     sweep, console = sweeps.plan_sweep(overrides), verbosity.run_console()
     if sweep is None:
-        jobs.run_hydra(["-m", *overrides])
+        jobs.run_hydra(overrides)
         return max(jobs.exit_codes, default=0)
     counts = Counter(cell["status"] for cell in _requested_cells(sweep))
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -220,7 +220,7 @@ def _run_cells(sweep: Sweep, overrides: list[str], console: Console) -> None:
     if not any(override.startswith("hydra.sweep.dir=") for override in overrides):
         overrides = [*overrides, f"hydra.sweep.dir={quote_value(str(sweep.folder))}"]
     try:
-        jobs.run_hydra(["-m", *overrides])
+        jobs.run_hydra(overrides)
     except SystemExit:  # raised by Hydra after the other cells, once it has printed an error that kdrun does not handle
         jobs.exit_codes.append(1)
     except KeyboardInterrupt:
