@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("run_env")
 @pytest.fixture(scope="module", autouse=True)
 def few_dev_rows() -> Iterator[None]:
     """Few sentences in dev and test: writing answers takes long."""
-    with fewer_rows("conll2003", dev=40, test=60):
+    with fewer_rows("conll2003", dev=12, test=16):
         yield
 
 
@@ -61,7 +61,7 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     assert result["data"]["ood_rows_read"] == {"kd_ood": 24, "dfkd_t3": 32}.get(method, 0)
     assert (result["teacher"] is not None) == needs.teacher
     rows = read_lines(folder / "predictions.jsonl")
-    assert [row["split"] for row in rows] == ["dev"] * 40 + ["test"] * 60
+    assert [row["split"] for row in rows] == ["dev"] * 12 + ["test"] * 16
     assert all(isinstance(row[key], str) for row in rows for key in ("gold", "prediction", "written"))
     assert ("teacher_prediction" in rows[0]) == needs.teacher
     test_rows = [row for row in rows if row["split"] == "test"]

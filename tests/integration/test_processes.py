@@ -13,6 +13,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from kdrun.cli import main
 from kdrun.runs.launch import MEMBER
 from kdrun.storage.files import read_jsonl
 from tests.helpers.paths import ROOT
@@ -67,11 +68,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def test_two_processes_compute_the_run_of_one(tmp_path: Path, cache: Path) -> None:
+def test_two_processes_compute_the_run_of_one(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDRUN_CACHE", str(shared_cache))
     words = ["method=kd", "task=sst2", *SMALL, f"output_dir={tmp_path}"]
     one, two = tmp_path / "one", tmp_path / "two"
-    kdrun(cache, *words, f"run_dir={one}")
-    kdrun(cache, *words, f"run_dir={two}", "runtime.devices=2")
+    assert main.run([*words, f"run_dir={one}"]) == 0
+    kdrun(shared_cache, *words, f"run_dir={two}", "runtime.devices=2")
     assert largest_difference(one, two) < 1e-6
     assert result(one)["steps"] == result(two)["steps"]
     assert result(one)["data"] == result(two)["data"]
