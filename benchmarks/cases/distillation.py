@@ -37,7 +37,8 @@ def phase_of(name: str, phase: str) -> Side:
         extras = {"domain": domains, "transferability": np.ones(SCALE.rows, np.float32)}
         branch = DomainClassifier(SCALE.large["hidden_size"], len(TASK.domains))
         roles["domain_branch"] = branch.to(device).requires_grad_(False)
-    context = MethodContext(roles, TASK, losses.kl_divergence, losses.hard_loss(False), 0, device)
+    hard_loss = losses.hard_loss(False)
+    context = MethodContext(roles, TASK, losses.kl_divergence, hard_loss, 0, device, num_rows=SCALE.rows)
     teacher_logits = np.random.default_rng(1).normal(size=(SCALE.rows, 2)).astype(np.float32)
     task_labels = labels if requirements.labels else None
     loader = BatchLoader(dict.fromkeys(requirements.inputs, table), task_labels, device, teacher_logits, extras=extras)
@@ -59,6 +60,10 @@ def against_kd(name: str, phase: str) -> Case:
 CASES = [
     against_kd("tinybert_kd", "intermediate"),
     against_kd("tinybert_kd", "logits"),
+    against_kd("minilm", "intermediate"),
+    against_kd("minilm", "logits"),
+    against_kd("pkd", "train"),
+    against_kd("crd", "train"),
     against_kd("meta_kd", "intermediate"),
     against_kd("meta_kd", "logits"),
 ]

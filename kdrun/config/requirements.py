@@ -26,6 +26,8 @@ class Requirements:
     """Hidden states of teacher and student."""
     attentions: bool = False
     """Attention maps of teacher and student, which fused attention does not give."""
+    attention_vectors: bool = False
+    """Queries, keys and values of one layer of teacher and student, from projections of their own."""
     paired_layers: bool = False
     """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
     domains: bool = False
@@ -52,12 +54,18 @@ class Requirements:
     """The roles whose model inputs a batch carries."""
 
     @property
+    def compares_states(self) -> bool:
+        """Whether the method compares states inside teacher and student."""
+        return self.hidden_states or self.attentions or self.attention_vectors
+
+    @property
     def uses_of_teacher_tokens(self) -> list[str]:
         """Uses of the teacher's own tokens and states, as sentences; empty if logits of texts suffice."""
         uses = {
             "it computes gradients through the teacher": "teacher" in self.embeddings and not self.text_between,
             "it compares hidden states": self.hidden_states,
             "it compares attention maps": self.attentions,
+            "it compares queries, keys and values": self.attention_vectors,
             "its teacher is a meta-teacher": self.meta_teacher,
             "all models share one vocabulary": self.shared_vocabulary,
         }
@@ -70,6 +78,7 @@ class Requirements:
             "it computes gradients through the teacher": "teacher" in self.embeddings,
             "it compares hidden states": self.hidden_states,
             "it compares attention maps": self.attentions,
+            "it compares queries, keys and values": self.attention_vectors,
             "its teacher is a meta-teacher": self.meta_teacher,
             "the teacher reads generated text": self.generator and "teacher" in self.inputs,
         }
@@ -82,6 +91,7 @@ class Requirements:
             "it generates text, and the first process draws samples of it alone": self.generator,
             f"it computes with the word embeddings of the {role}": role in self.embeddings,
             "it trains a projection together with the student": role == "student" and self.hidden_states,
+            "its loss reads queries, keys and values": role == "student" and self.attention_vectors,
             "its teacher is a meta-teacher with a classifier of domains": role == "teacher" and self.meta_teacher,
         }
         return [text for text, applies in uses.items() if applies]

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from kdrun.config.requirements import Requirements
+from kdrun.config.validation import layers
 from kdrun.data.batch import Batch
 from kdrun.generation.types import GeneratedText, SharedVocabulary
 from kdrun.lazy import lazy_module
 from kdrun.methods.phases import Phase, Turn
+from kdrun.methods.shared import layer_mapping
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +59,7 @@ class MethodContext:
         device: that the models are on.
         vocabulary: the one that all models share; None where the method does not need one or vocabularies differ.
         tokenizers: by role; they turn texts into a role's inputs.
+        num_rows: number of rows that the student trains on.
     """
 
     roles: Mapping[str, nn.Module]
@@ -67,6 +70,7 @@ class MethodContext:
     device: torch.device
     vocabulary: SharedVocabulary | None = None
     tokenizers: Mapping[str, TextTokenizer] = field(default_factory=dict)
+    num_rows: int = 0
 
     def class_view(self) -> ClassView:
         """View of the task's models as classifiers.
@@ -155,6 +159,36 @@ class Method:
     def config_problems(cls, config: Any, task: TaskConfig) -> list[str]:
         """Conflicts between the method's settings and the task, besides `requires`; checked before anything loads."""
         return []
+
+    @classmethod
+    def depth_mismatch(cls, config: Any, student: int, teacher: int) -> str:
+        """Why two depths do not fit the method, with depths that do; empty where they fit.
+
+        Asked before anything loads, of a method that compares states of student and teacher.
+
+        Args:
+            config: the method's settings.
+            student: number of its layers.
+            teacher: likewise.
+        """
+        return layers.depth_mismatch(student, teacher) if cls.requires.paired_layers else ""
+
+    @classmethod
+    def compared_layers(cls, config: Any, student: nn.Module, teacher: nn.Module) -> list[tuple[str, str]]:
+        """Layers of student and teacher that the method compares, for the console, as (name, description).
+
+        Asked once both models are built, of a method that compares their states.
+
+        Args:
+            config: the method's settings.
+            student: its model.
+            teacher: likewise.
+
+        Raises:
+            ModelError: the models do not fit each other or the method.
+        """
+        models: tuple[Any, Any] = student, teacher
+        return layer_mapping.describe(*(model.config for model in models)) if cls.requires.paired_layers else []
 
     def trainable(self, role: str) -> Iterable[nn.Module]:
         """Modules that a turn of this role trains: by default its model; subclasses add projections."""

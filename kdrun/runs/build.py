@@ -26,7 +26,6 @@ from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ConfigError, ModelError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
-from kdrun.methods.shared import layer_mapping
 from kdrun.models import attention_maps, compile, families, padding, saving, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.t5_base import TaskT5
@@ -59,9 +58,8 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         _check_same_vocabulary(roles)
     elif evaluator.task_type.generates_text and context.requires.teacher:
         _check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
-    if context.requires.paired_layers:
-        layer_mapping.describe(roles["student"].model.config, roles["teacher"].model.config)  # raises on a misfit
     _check_inputs(context, roles)
+    context.compared_layers(roles)  # raises on a misfit
     needs_model = context.requires.teacher and recorded is None
     if will_train := needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
         saving.check_savable(roles["teacher"], "teacher")
@@ -118,11 +116,6 @@ def make_build_context(context: RunContext, role: str, teacher: ModelBundle | No
     )
 
 
-def layer_facts(run: PreparedRun) -> list[tuple[str, str]]:
-    """Which layers of student and teacher are compared, for the console."""
-    return layer_mapping.describe(run.roles["student"].model.config, run.roles["teacher"].model.config)
-
-
 def _check_same_vocabulary(roles: Mapping[str, ModelBundle]) -> None:
     student = roles["student"]
     for role, bundle in roles.items():
@@ -144,7 +137,7 @@ def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None
             "no mask token; take a generator whose tokenizer has one (mask_token in tokenizer_config.json)"
         )
     encoders = {role: bundle for role, bundle in roles.items() if not isinstance(bundle.model, TaskT5)}
-    if requires.hidden_states or requires.attentions:
+    if requires.compares_states:
         for role in (role for role in encoders if role != "generator"):
             padding.check_states(encoders[role].model, role, f"method={method}")
     if requires.teacher and resolve_domain_strategy(context.config, requires) is DomainStrategy.meta:
@@ -177,6 +170,7 @@ def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Metho
         run.accelerator.device,
         _shared_vocabulary(run) if is_shared else None,
         readers,
+        run.data.student_rows.num_rows,
     )
     method: Method = registry.get("method", config.method.name).target(config.method, context)
     method.may_start_at_zero |= {"hard"} if run.data.unlabeled else set()  # a batch may have no labeled row

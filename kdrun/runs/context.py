@@ -10,6 +10,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
+from kdrun import registry
 from kdrun.config.requirements import Requirements
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.config.schema import RunConfig
@@ -20,6 +21,7 @@ from kdrun.data.special_tokens import special_token_note
 from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit, tokenize
 from kdrun.data.truncation import truncation_note
+from kdrun.methods.base import Method
 from kdrun.models.bundle import ModelBundle
 from kdrun.runs.observation import EvaluationObserver
 from kdrun.runs.run_dir import RunDirectory, Stopwatch
@@ -65,6 +67,17 @@ class RunContext:
     stopwatch: Stopwatch
     is_check: bool = False
     observer: EvaluationObserver | None = None
+
+    def compared_layers(self, roles: Mapping[str, ModelBundle]) -> list[tuple[str, str]]:
+        """Layers of student and teacher that the method compares, for the console; none for most methods.
+
+        Raises:
+            ModelError: the models do not fit each other or the method.
+        """
+        if not self.requires.compares_states:
+            return []
+        method: type[Method] = registry.get("method", self.config.method.name).target
+        return method.compared_layers(self.config.method, roles["student"].model, roles["teacher"].model)
 
 
 @dataclass(frozen=True, kw_only=True)

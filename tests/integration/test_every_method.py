@@ -22,6 +22,11 @@ TERMS = (
     "divergence",
     "hidden",
     "attention",
+    "queries",
+    "keys",
+    "values",
+    "patience",
+    "contrast",
     "domain",
     "specificity",
     "repetition",
@@ -73,7 +78,7 @@ def misfit(method: str, task: TaskConfig, kind: str) -> str:
         return "an encoder generates no text"
     if needs.domains and not task.domains:
         return f"method={method} needs a task with domains"
-    if kind == "t5" and (needs.hidden_states or needs.attentions):
+    if kind == "t5" and needs.compares_states:
         return f"method={method} compares the inside of encoders, and the teacher is a text-to-text model"
     return f"method={method} needs classes" if task.is_regression and not needs.regression else ""
 

@@ -36,6 +36,7 @@ RUNS: dict[str, list[str]] = {
     "zskd": CYCLE,
     "dfkd_t3": [*CYCLE, "teacher=t5_smoke", "student=t5_smoke", "method.warm_start_steps=1"],
     "meta_kd": ["task=amazon", "method.domain=books", "dry_run=true"],
+    "pkd": ["student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=4"],
 }
 """Overrides of a method's run, beyond the base."""
 DECODE, SCORE = {"mode": "decode", "max_tokens": 6}, {"gradient": "score"}
@@ -57,6 +58,10 @@ VALUES: dict[str, Any] = {
     "min_tokens": 5,
     "max_tokens": 5,
     "intermediate_fraction": 0.2,
+    "teacher_layer": 1,
+    "relation_heads": 2,
+    "temperature_end": 1.0,
+    "num_negatives": 8,
     "gradient": "score",
 }
 """Setting → a value that differs from that of the base; otherwise `another` derives one."""

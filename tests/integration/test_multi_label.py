@@ -26,7 +26,7 @@ TASK = [
     "task.label_words=[]",
 ]
 METHODS = registry.entries("method")
-FIT = ["finetune", "kd", "kd_augment", "kd_freelb", "kd_ood", "mate_kd", "tinybert_kd"]
+FIT = ["crd", "finetune", "kd", "kd_augment", "kd_freelb", "kd_ood", "mate_kd", "minilm", "pkd", "tinybert_kd"]
 
 pytestmark = pytest.mark.usefixtures("run_env")
 

@@ -31,6 +31,9 @@ METHODS = {
     "zskd": ["method.generator_steps_per_cycle=1", "method.student_steps_per_cycle=1"],
     "dfkd_t3": ["method.generator_steps_per_cycle=1", "method.student_steps_per_cycle=1", "method.gradient=score"],
     "tinybert_kd": [],
+    "minilm": [],
+    "pkd": ["student.sizes.num_hidden_layers=2"],
+    "crd": [],
 }
 
 

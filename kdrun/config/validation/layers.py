@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,18 @@ def depth_mismatch(student: int, teacher: int) -> str:
     )
 
 
-def layer_problems(student: ModelConfig, teacher: ModelConfig) -> Iterator[Problem]:
-    """A mismatch between the depths of two model sections; nothing where one of them is not known yet."""
+def layer_problems(
+    student: ModelConfig, teacher: ModelConfig, mismatch: Callable[[int, int], str] = depth_mismatch
+) -> Iterator[Problem]:
+    """A mismatch between the depths of two model sections; nothing where one of them is not known yet.
+
+    Args:
+        student: its section.
+        teacher: likewise.
+        mismatch: why two depths, the student's and the teacher's, do not fit each other; empty where they do.
+    """
     depths = num_layers(student), num_layers(teacher)
-    if depths[0] is not None and depths[1] is not None and (text := depth_mismatch(depths[0], depths[1])):
+    if depths[0] is not None and depths[1] is not None and (text := mismatch(depths[0], depths[1])):
         yield Problem("student", depths[0], text)
 
 

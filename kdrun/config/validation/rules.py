@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from kdrun import registry
 from kdrun.config.fields import validate_ranges
@@ -51,8 +52,10 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += extraction.top_k_problems(config, needs)
     problems += teacher_models.teacher_model_problems(config, needs)
     problems += _method_problems(config, needs)
-    if needs.paired_layers and isinstance(config.teacher, ModelConfig):
-        problems += layers.layer_problems(config.student, config.teacher)
+    if needs.compares_states and isinstance(config.teacher, ModelConfig):
+        method = registry.get("method", config.method.name).target
+        mismatch = partial(method.depth_mismatch, config.method)
+        problems += layers.layer_problems(config.student, config.teacher, mismatch)
     problems += generated_text.generated_text_problems(config)
     problems += extra_splits.extra_split_problems(config)
     problems += language_head.language_head_problems(config, needs)
@@ -83,6 +86,9 @@ def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
         yield Problem("method", method, text)
     if task.is_regression and not needs.regression:
         yield Problem("method", method, f"method={method} needs classes, and task={task.name} predicts a score")
+    if needs.attention_vectors and config.runtime.compile:
+        text = f"runtime.compile=true: method={method} reads states inside compiled layers; leave runtime.compile out"
+        yield Problem("runtime.compile", True, text)
     if needs.generator and config.generator.name == "none":
         yield Problem("generator", "none", f"method={method} needs a generator: set generator=…")
 

@@ -78,7 +78,7 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping
 
 def _method_problems(config: RunConfig, needs: Requirements, roles: Mapping[str, bool]) -> Iterator[Problem]:
     method = config.method.name
-    if needs.hidden_states or needs.attentions or needs.meta_teacher:
+    if needs.compares_states or needs.meta_teacher:
         for role in ("teacher", "student"):
             if roles.get(role):
                 text = (

@@ -41,8 +41,8 @@ def test_methods_that_cannot_use_unlabeled_rows_refuse_them(rows: list[str], met
     unlabelled = rows[2].replace("data.train", "data.unlabelled").replace("train.csv", "more.txt")
     text = problems(*rows, f"method={method}", unlabelled)
     assert f"method={method} {reason}" in text
-    assert "kd, kd_augment, kd_freelb, mate_kd, tinybert_kd" in text
-    for able in ("kd", "kd_augment", "kd_freelb", "mate_kd", "tinybert_kd"):
+    assert "crd, kd, kd_augment, kd_freelb, mate_kd, minilm, pkd, tinybert_kd" in text
+    for able in ("crd", "kd", "kd_augment", "kd_freelb", "mate_kd", "minilm", "pkd", "tinybert_kd"):
         assert problems(*rows, f"method={able}", unlabelled, "data.max_unlabelled_rows=1") == ""
 
 

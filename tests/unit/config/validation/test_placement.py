@@ -16,7 +16,9 @@ def problems(*overrides: str) -> list[Problem]:
     return list(placement_problems(config, requirements_of(config)))
 
 
-@pytest.mark.parametrize("method", ["kd", "kd_ood", "kd_freelb", "kd_augment", "tinybert_kd", "finetune"])
+@pytest.mark.parametrize(
+    "method", ["kd", "kd_ood", "kd_freelb", "kd_augment", "tinybert_kd", "minilm", "pkd", "crd", "finetune"]
+)
 def test_methods_that_call_the_whole_teacher(method: str) -> None:
     assert problems(f"method={method}", AUTO, "teacher.max_memory={0: 20GiB, cpu: 60GB}") == []
 

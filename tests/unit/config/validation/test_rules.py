@@ -20,6 +20,7 @@ def test_a_task_without_a_needed_split_is_refused(rows: dict[str, int]) -> None:
     ("overrides", "key"),
     [
         (["method=kd", "method.hard_weight=0", "method.soft_weight=0"], "method.hard_weight"),
+        (["method=pkd", *(f"method.{name}_weight=0" for name in ("hard", "soft", "patience"))], "method.hard_weight"),
         (["method=zskd", "method.soft_weight=0", "method.pseudo_weight=0"], "method.soft_weight"),
         (
             ["method=kd_augment", *(f"method.{name}_weight=0" for name in ("hard", "soft", "pseudo"))],
@@ -42,3 +43,10 @@ def test_a_role_that_would_train_on_no_loss_is_refused(overrides: list[str], key
     (problem,) = rules.validate(compose.to_config(compose.compose(overrides)))
     assert problem.key == key
     assert rules.validate(compose.to_config(compose.compose(overrides[:-1]))) == []
+
+
+def test_states_inside_compiled_layers_cannot_be_read() -> None:
+    config = compose.to_config(compose.compose(["method=minilm", "runtime.compile=true"]))
+    (problem,) = rules.validate(config)
+    assert (problem.key, problem.value) == ("runtime.compile", True)
+    assert "method=minilm" in problem

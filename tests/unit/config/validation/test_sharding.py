@@ -32,6 +32,7 @@ def test_methods_that_use_whole_forward_passes(method: str, shard: Shard) -> Non
         (["method=kd_augment", "runtime.shard=teacher"], "runtime.shard", ["method=kd_augment", "generates text"]),
         (["method=kd_freelb", "runtime.shard=student"], "runtime.shard", ["method=kd_freelb", "word embeddings"]),
         (["method=tinybert_kd", "runtime.shard=student"], "runtime.shard", ["method=tinybert_kd", "projection"]),
+        (["method=minilm", "runtime.shard=student"], "runtime.shard", ["method=minilm", "reads queries, keys and"]),
         (
             ["method=meta_kd", "task=amazon", "method.domain=books", "runtime.shard=teacher"],
             "runtime.shard",
@@ -66,7 +67,7 @@ def test_a_method_that_is_refused_names_those_that_fit() -> None:
 
 
 def test_a_frozen_teacher_may_be_divided_where_the_student_may_not() -> None:
-    for method in ("tinybert_kd", "kd_freelb"):
+    for method in ("tinybert_kd", "minilm", "pkd", "crd", "kd_freelb"):
         assert problems(f"method={method}", TWO, "runtime.shard=teacher") == []
 
 
