@@ -4,7 +4,7 @@
     scripts/peers runs --into docs/results/performance.md
     scripts/peers runs --glue GLUE_FOLDER --teacher FOLDER --student FOLDER --steps 4000
 
-Every run is a process of its own that loads the same rows of SST-2, teacher and starting student, takes equally many
+Every run is a separate process that loads the same rows of SST-2, teacher and starting student, takes equally many
 steps with the same batch size, learning rates and losses, and evaluates equally often. Import, reading, tokenization,
 evaluation and files count. By default kdrun writes the rows and trains the teacher beforehand. kdrun starts with an
 empty cache. The score to reach is the highest that every run of a round reached.

@@ -76,7 +76,7 @@ def begin_command() -> None:
 
 @contextmanager
 def record() -> Iterator[StageTimes]:
-    """Record the stages of a run; a run inside another one has times of its own."""
+    """Record the stages of a run; a run inside another one has separate times."""
     outer, times = _clock.times, StageTimes()
     if _clock.command_began is not None:
         wall, cpu = _now()
