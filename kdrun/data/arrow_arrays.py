@@ -1,6 +1,7 @@
-"""Convert Arrow columns without pandas, which the first `pyarrow.array` or `to_numpy` imports if it is installed.
+"""Convert Arrow columns without importing pandas.
 
-Importing pandas takes longer than reading the embedded rows.
+The first `pyarrow.array` or `to_numpy` imports it where it is installed, which takes longer than reading the embedded
+rows.
 """
 
 from __future__ import annotations

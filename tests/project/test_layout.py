@@ -13,7 +13,7 @@ from tests.helpers.paths import ROOT
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
 TOP = {
     "__init__", "__main__", "api", "cgroup", "console", "errors", "formatting", "lazy", "processor", "progress",
-    "registry", "rng", "ranks", "sharding", "signals", "version",
+    "registry", "rng", "ranks", "sharding", "signals", "stage_times", "version",
 }  # fmt: skip
 ROOMS = {
     "cli", "config", "data", "deployment", "experiments", "generation", "losses", "methods", "models", "reporting",
