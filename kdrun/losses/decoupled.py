@@ -93,7 +93,7 @@ def standardized_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) 
 
         KL(softmax(z(teacher)/T) ‖ softmax(z(student)/T)),  z(x) = (x − mean(x)) / (std(x) + 10⁻⁷)
 
-    Mean and (unbiased) standard deviation are over the classes of a row (Sun et al. 2024, arXiv 2403.01427). The
+    Mean and (unbiased) standard deviation are those of the logits of a row (Sun et al. 2024, arXiv 2403.01427). The
     student learns the relations between the teacher's logits, not their size: its logits may be any multiple of the
     teacher's.
 

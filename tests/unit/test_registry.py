@@ -143,6 +143,7 @@ PLUGIN = """
 from dataclasses import dataclass
 from kdrun.config.data import DataConfig
 from kdrun.config.fields import setting
+from kdrun.config.loss import LossConfig
 from kdrun.config.task import TaskConfig
 from kdrun.methods.base import Method
 from kdrun.registry import register
@@ -167,8 +168,12 @@ def rows(config, task, names):
 def text(config):
     return None
 
-@register("loss", "plugged_loss")
-def loss(student, teacher, temperature):
+@dataclass
+class SharpConfig(LossConfig):
+    sharpness: float = setting(1.0, "of the loss", gt=0)
+
+@register("loss", "plugged_loss", config=SharpConfig, sees_batch=True)
+def loss(student, teacher, temperature, *, sharpness=1.0):
     return None
 
 @register("optimizer", "plugged_step")
@@ -188,10 +193,10 @@ CHECK = """
 import json, sys
 from kdrun.config import compose
 words = ["method=plugged", "data=plugged_rows", "data.folder=x", "corpus=plugged_text", "loss=plugged_loss",
-         "optim=plugged_step", "task=plugged_task"]
+         "loss.sharpness=2", "optim=plugged_step", "task=plugged_task"]
 config = compose.load_config(words)
 chosen = {axis: getattr(config, axis).name for axis in ("method", "data", "corpus", "loss", "optim", "task")}
-print(json.dumps([chosen, config.data.folder, config.task.labels, "torch" in sys.modules]))
+print(json.dumps([chosen, config.data.folder, config.loss.settings, config.task.labels, "torch" in sys.modules]))
 """
 
 
@@ -208,11 +213,12 @@ def test_components_of_a_package_are_choices_of_their_axes_by_short_name(tmp_pat
     install(tmp_path, PLUGIN)
     done = python(CHECK, tmp_path)
     assert done.returncode == 0, done.stderr
-    chosen, folder, labels, loads_torch = json.loads(done.stdout)
+    chosen, folder, loss_settings, labels, loads_torch = json.loads(done.stdout)
     assert chosen == {
         "method": "plugged", "data": "plugged_rows", "corpus": "plugged_text", "loss": "plugged_loss",
         "optim": "plugged_step", "task": "plugged_task",
     }  # fmt: skip
+    assert loss_settings == {"sharpness": 2.0}
     assert (folder, labels, loads_torch) == ("x", ["a", "b", "c"], True)
     assert python(CHECK).returncode != 0, "gone without the package"
 

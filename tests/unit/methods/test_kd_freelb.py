@@ -1,5 +1,6 @@
 """FreeLB around KD: the ascent by hand, the ball, and one pass."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,20 @@ def test_one_pass_without_noise_is_kd() -> None:
     method, examples = build_method(passes=1, init_magnitude=0.0), batch()
     logits = method.roles["student"](**examples.inputs["student"]).logits
     torch.testing.assert_close(method.step(examples, TURN).loss, kd_loss(method, examples, logits))
+
+
+def test_temperature_and_weights_are_those_of_kd() -> None:
+    settings = {"temperature": 4.0, "temperature_end": 1.0, "confidence_weight": 2.0}
+    method = build_method(passes=1, init_magnitude=0.0, **settings)
+    examples = replace(batch(), progress=0.5)
+    assert examples.teacher_logits is not None
+    assert examples.labels is not None
+    logits = method.roles["student"](**examples.inputs["student"]).logits
+    weights = examples.teacher_logits.softmax(dim=-1).gather(1, examples.labels[:, None])[:, 0] ** 2
+    soft = 2.5**2 * (weights * losses.kl_divergence(logits, examples.teacher_logits, 2.5)).sum()
+    output = method.step(examples, TURN)
+    torch.testing.assert_close(output.loss_terms["soft"], soft.detach())
+    torch.testing.assert_close(output.metrics["confidence"], weights.sum())
 
 
 def test_two_passes_are_the_mean_of_both_losses_with_the_noise_moved_between() -> None:

@@ -1,5 +1,6 @@
 """MATE-KD and plain augmentation on tiny models, against their equations."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,14 @@ def test_the_students_loss_is_the_three_terms(task: TaskConfig, kind: Any) -> No
     if not task.is_regression:
         flipped = (logits("teacher", changed).argmax(-1) != logits("teacher", x).argmax(-1)).sum()
         assert out.metrics["flipped"] == flipped
+
+
+@pytest.mark.parametrize("turn", [STUDENT, GENERATOR], ids=["student", "generator"])
+def test_both_roles_have_the_temperature_of_their_step(turn: Turn) -> None:
+    moving, fixed = build_method(temperature=4.0, temperature_end=1.0), build_method(temperature=2.5)
+    values = [method.step(replace(batch(method), progress=0.5), turn).loss for method in (moving, fixed)]
+    torch.testing.assert_close(values[0], values[1], rtol=0, atol=0)
+    assert moving.step(batch(moving), turn).loss != values[0]
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.5, 1.0])
