@@ -25,7 +25,13 @@ from kdrun import registry
 from kdrun.formatting import percent
 
 BATCH, LENGTH, VOCABULARY = 32, 64, 8000
-SIZES = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
+SIZES: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 512,
+    "num_labels": 3,
+}
 SHAPES = {"3 classes": (BATCH, 3), "77 classes": (BATCH, 77), f"{BATCH} × 8 tokens of 32 128": (BATCH * 8, 32128)}
 
 
@@ -52,7 +58,6 @@ def loss_ms(loss: Callable[..., Tensor], shape: tuple[int, int], rounds: int) ->
 def step_ms(rounds: int) -> float:
     """CPU time of a step of a student with 2 layers of width 128."""
     config = BertConfig(vocab_size=VOCABULARY, **SIZES)
-    config.num_labels = 3
     model = BertForSequenceClassification(config).train()
     optimizer = torch.optim.AdamW(model.parameters())
     ids, teacher = torch.randint(1, VOCABULARY, (BATCH, LENGTH)), torch.randn(BATCH, 3)
