@@ -53,15 +53,20 @@ def encoder_step(length: int = TOKENS) -> Side:
     )
 
 
-def counted_flops(length: int = TOKENS) -> int:
+def counted_flops(length: int = TOKENS, count: int | None = None) -> int:
     """Count the floating-point operations of the encoder step, forward and backward, without the optimizer.
+
+    Args:
+        length: tokens per row.
+        count: rows; those of a batch by default.
 
     Attention is counted in eager mode, because the counter does not see fused attention on a CPU.
     """
-    table, _ = rows(SCALE.batch, length)
+    count = count or SCALE.batch
+    table, _ = rows(count, length)
     student = model(SCALE.encoder, attention="eager").requires_grad_(True)
     with FlopCounterMode(display=False) as counter:
-        student(**on_device(table.batch(np.arange(SCALE.batch)))).logits.sum().backward()
+        student(**on_device(table.batch(np.arange(count)))).logits.sum().backward()
     return counter.get_total_flops()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from benchmarks.blocks import table
 
+PATIENCE = 6.0
+"""Factor of the time limits of a rehearsal, which may run on a busy machine."""
 VERDICTS = {True: "passed", False: "FAILED", None: ""}
 
 
@@ -41,6 +43,11 @@ class Options:
 
     device: str
     tiny: bool
+
+    @property
+    def patience(self) -> float:
+        """Factor of all time limits."""
+        return PATIENCE if self.device == "cpu" else 1.0
 
 
 class Findings:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kdrun import ranks, rng
+from kdrun.data.transfer import to_device
 from kdrun.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class MemoryBank:
             return torch.arange(total, device=self.classes.device)
         stream = rng.numpy_stream(seed, "negatives", phase, step)
         drawn = stream.choice(total, size=count, replace=False, shuffle=False)
-        return torch.from_numpy(drawn).to(self.classes.device)
+        return to_device(torch.from_numpy(drawn), self.classes.device)
 
     def allowed(self, rows: Tensor, classes: Tensor | None, drawn: Tensor) -> Tensor:
         """Which drawn rows are negatives of each row, [batch, drawn]: other rows, and of another class if these count.
@@ -94,7 +95,7 @@ class MemoryBank:
             classes: of these rows, [batch], negative where one is unknown; None if classes do not count.
             drawn: numbers of the rows to contrast with, [drawn].
         """
-        others = rows.to(drawn.device)[:, None] != drawn
+        others = to_device(rows, drawn.device)[:, None] != drawn
         if classes is None:
             return others
         return others & ((classes[:, None] != self.classes[drawn]) | (classes[:, None] < 0))
@@ -119,7 +120,7 @@ class MemoryBank:
             return
         # a process that repeats a micro-batch, to compute as many as the others, notes the same rows again
         rows, first = np.unique(np.concatenate([part[0] for part in noted]), return_index=True)
-        index = torch.from_numpy(rows).to(self.classes.device)
+        index = to_device(torch.from_numpy(rows), self.classes.device)
         for role, entries in self.entries.items():
             new = torch.from_numpy(np.concatenate([part[1][role] for part in noted])[first]).to(entries.device)
             entries[index] = F.normalize(self.momentum * entries[index] + (1 - self.momentum) * new, dim=-1)

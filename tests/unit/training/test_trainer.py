@@ -10,6 +10,7 @@ from torch import nn
 
 from kdrun.config.optim import OptimConfig
 from kdrun.config.runtime import CheckpointSelection
+from kdrun.data import transfer
 from kdrun.data.batch import Batch
 from kdrun.errors import TrainingError
 from kdrun.methods.base import Method, MethodContext, StepOutput
@@ -321,3 +322,27 @@ def test_a_batch_has_the_progress_of_its_role() -> None:
     loop.run()
     assert isinstance(method, Way)
     assert method.seen == [0.0, 0.0, 0.25, 0.5, 0.5, 0.75]  # an epoch of three micro-batches ends in half a step
+
+
+def test_a_training_as_on_a_gpu_equals_one_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings = []
+    for is_gpu in (False, True):
+        monkeypatch.setattr(transfer, "reads_wait", lambda device, is_gpu=is_gpu: is_gpu)
+        loop, record, method = make(optim={"batch_size": 8, "epochs": 6, "max_grad_norm": 0.5}, eval_every=3)
+        loop.run()
+        trainings.append((record, weights(method.roles["student"])))
+    (one, a), (two, b) = trainings
+    for x, y in zip(one.steps, two.steps, strict=True):
+        assert y["loss"] == pytest.approx(x["loss"], rel=1e-5)
+        assert y["grad_norm"] == pytest.approx(x["grad_norm"], rel=1e-5)
+    assert len(one.evals) == len(two.evals) > 1
+    for x, y in zip(a, b, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+def test_a_non_finite_loss_on_a_gpu_is_reported_before_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "reads_wait", lambda device: True)
+    loop, record, _ = make(Broken, optim={"steps": 1})
+    with pytest.raises(TrainingError, match=r"step 1: the loss is nan .*rows \[0, 1, 2"):
+        loop.run()
+    assert record.evals == []
