@@ -215,8 +215,9 @@ def _training_seconds(
         mean, measured = source.num_tokens(phase, run.config.seed)
         for role, count in steps_by_role(phase, num_steps(phase, loader.num_rows)).items():
             times = stopwatch.seconds(phase.name, role)
-            step = seconds_at(mean, list(zip(measured[1:], times, strict=False))) if times else 0.0
-            total += count * step
+            # the first step prepares kernels, in the run too
+            step = seconds_at(mean, list(zip(measured[1:], times[1:], strict=False))) if times[1:] else 0.0
+            total += count * step + max(0.0, times[0] - step if times else 0.0)
             details.append(f"{count} {role} steps of {step:.2g} s")
     return total, details
 
@@ -284,5 +285,5 @@ class _StepTimes(TrainerCallback):
         self._last = now
 
     def seconds(self, phase: str, role: str) -> list[float]:
-        """Time of each step of a role in a phase, without the first one."""
-        return self._seconds.get((phase, role), [])[1:]
+        """Time of each step of a role in a phase."""
+        return self._seconds.get((phase, role), [])
