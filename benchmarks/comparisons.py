@@ -86,9 +86,10 @@ def simulate(setting: Setting, looks: Looks | None, replications: int, seeds: in
         estimate = Estimate(
             part.mean(axis=1), from_examples[rows], part.var(axis=1, ddof=1), np.full((len(rows), len(left)), count)
         )
-        before = Judgment(judged.codes[rows], judged.levels[rows], judged.half_widths[rows])
+        before = Judgment(**{name: values[rows] for name, values in vars(judged).items()})
         after = family.judge(before, estimate, MARGIN, half_width)
-        judged.codes[rows], judged.levels[rows], judged.half_widths[rows] = vars(after).values()
+        for name, values in vars(judged).items():
+            values[rows] = getattr(after, name)
     codes = judged.codes
     wrong = ((codes == BEATS) & (truth <= 0)) | ((codes == LOSES) & (truth >= 0))
     wrong_ties = (codes == TIES) & (np.abs(truth) >= MARGIN)

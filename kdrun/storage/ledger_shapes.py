@@ -136,9 +136,11 @@ PAIR: dict[str, Shape] = {
     "asked?": bool,
     "confidence?": (float, None),
     "variance?": ({"examples": float, "seeds": float}, None),
+    "tie_test?": ({"interval": INTERVAL, "confidence": float}, None),
 }
 """A pair of arms. `asked`: whether it is a claim; `confidence`: of its interval, over all claims and looks;
-`variance`: of the mean difference over examples, and of the difference over seeds."""
+`variance`: of the mean difference over examples, and of the difference over seeds; `tie_test`: the interval that
+decides TIES, if it is another one."""
 CLAIM: dict[str, Shape] = {"a": str, "b": str, "outcome": CLAIM_OUTCOME, "text": str}
 SEQUENTIAL: dict[str, Shape] = {"rule": str, "first_look": int, "max_seeds": int, "seeds": {"*": int}}
 """How seeds were added until the claims were decided; `seeds`: number per arm."""
@@ -173,6 +175,7 @@ COMPARISON: dict[str, Shape] = {
     "pairs": [PAIR],
     "claims?": [CLAIM],
     "sequential?": (SEQUENTIAL, None),
+    "finished?": bool,
     "teacher?": ({"name": str, "score": (float, None)}, None),
     "guess?": (float, None),
     "chosen_on?": (str, None),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from kdrun.console import Console
     from kdrun.experiments.compare.arms import Arm
+    from kdrun.experiments.compare.recorder import Recorder
+    from kdrun.experiments.compare.scores import Scores
 
 OPTIONS = CompareOptions
 EXAMPLE = "kdrun compare method=kd task=sst2 seeds=3"
@@ -71,13 +73,12 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
     from kdrun.experiments.compare.arms import equalize_budgets, load_rows
     from kdrun.experiments.compare.claims import exit_code, plan_claims
     from kdrun.experiments.compare.metric import check_metric
-    from kdrun.experiments.compare.record import build_record
-    from kdrun.experiments.compare.save import save_comparison
+    from kdrun.experiments.compare.recorder import Recorder
     from kdrun.progress import track
     from kdrun.storage import hub_offline
 
     _check_seeds(settings)
-    started, seeds = time.perf_counter(), list(range(1, settings.seeds + 1))
+    started = time.perf_counter()
     launcher, overrides = jobs.split_launcher(overrides)
     with track("checking the configs"):
         if launcher and (problems := compose.validate_overrides(launcher, multirun=True)):
@@ -94,18 +95,15 @@ def _compare(settings: CompareOptions, overrides: list[str], command: str, conso
         data = load_rows(arms)
     equalize_budgets(arms, data.student_rows.num_rows, data.rows_by_domain(data.student_rows.name))
     log_console = run_console()  # the verdicts are printed with -q too
-    display.print_header(arms, seeds, data, log_console)
+    display.print_header(arms, list(range(1, settings.seeds + 1)), data, log_console)
     try:
         searches = tuning.tune_arms(arms, settings, command, launcher, log_console)
-        seeds = _run_all(arms, settings, launcher, log_console)
+        recorder = Recorder(arms, settings, config, data, command, searches, started)
+        scores = _run_all(recorder, launcher, log_console)
     except KeyboardInterrupt:
         console.error("stopped; repeat the command to resume")
         raise
-    with track("computing the verdicts"):
-        record = build_record(arms, seeds, settings, config, data, command)
-        tuning.add_facts(record, searches, settings.tune)
-    record["seconds"] = round(time.perf_counter() - started, 2)
-    save_comparison(record, config, console)
+    record = recorder.save(scores, console)
     return exit_code(record, settings)
 
 
@@ -132,14 +130,20 @@ def _check_seeds(settings: CompareOptions) -> None:
         raise ConfigError(problems)
 
 
-def _run_all(arms: list[Arm], settings: CompareOptions, launcher: list[str], console: Console) -> list[int]:
-    """Run the missing runs of a comparison, until its seeds or its claims are done; returns the seeds."""
+def _run_all(recorder: Recorder, launcher: list[str], console: Console) -> Scores | None:
+    """Run the missing runs of a comparison, until its seeds or its claims are done.
+
+    Returns:
+        The scores at the last look; None if the number of seeds is fixed.
+    """
     from kdrun.experiments.compare.arms import run_missing
     from kdrun.experiments.compare.claims import plan_claims
     from kdrun.experiments.compare.options import Until
     from kdrun.experiments.compare.record import read_scores
     from kdrun.experiments.compare.scores import Scores
     from kdrun.experiments.compare.until import Plan, make_looks, run_until_decided
+
+    arms, settings = recorder.arms, recorder.settings
 
     def run(some_arms: Sequence[Arm], seeds: Sequence[int]) -> None:
         if launcher:
@@ -148,9 +152,8 @@ def _run_all(arms: list[Arm], settings: CompareOptions, launcher: list[str], con
             run_missing(some_arms, seeds, console)
 
     if settings.until is Until.seeds:
-        seeds = list(range(1, settings.seeds + 1))
-        run(arms, seeds)
-        return seeds
+        run(arms, list(range(1, settings.seeds + 1)))
+        return None
     scores, task = Scores(), arms[0].config(1).task
 
     def read() -> Scores:
@@ -159,8 +162,8 @@ def _run_all(arms: list[Arm], settings: CompareOptions, launcher: list[str], con
         return scores
 
     plan = Plan(arms, plan_claims(settings, arms), settings.margin, make_looks(settings), bool(launcher))
-    run_until_decided(plan, run, read, console)
-    return sorted({seed for arm in arms for seed in (*arm.results, *arm.failed)})
+    run_until_decided(plan, run, read, console, lambda: recorder.save_look(scores, console))
+    return scores
 
 
 def _run_by_jobs(

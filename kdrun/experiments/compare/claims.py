@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdrun.errors import ConfigError, Problem, did_you_mean
-from kdrun.formatting import count, plural, points
+from kdrun.formatting import count, plural
+from kdrun.reporting.tables import comparisons, metric_format
 from kdrun.reporting.tables.claims import OUTCOMES
 
 if TYPE_CHECKING:
@@ -101,26 +102,29 @@ def _sentence(pair: dict[str, Any], record: dict[str, Any]) -> str:
     verb = {"BEATS": "beats", "LOSES": "loses to", "TIES": "ties with"}.get(pair["word"], "against")
     facts = []
     if pair["difference"] is not None:
-        facts.append(f"{points(pair['difference'])} points{_interval(pair)}")
+        difference = metric_format.difference(record["metric"], pair["difference"])
+        facts.append(f"{difference} {metric_format.difference_unit(record['metric'])}{_interval(pair, record)}")
     rows = record.get("rows_text") or f"{count(record['rows'])} {record['split']} rows"
     facts.append(f"{record['metric']} on {rows}")
     facts.append(plural(pair["seeds"], "seed"))
     outcome = OUTCOMES[pair["word"]]
     reasons = {
-        "TIES": f"the difference is within ± {100 * record['margin']:g} points, so ",
+        "TIES": f"the difference is within {metric_format.margin(record['metric'], record['margin'])}, so ",
         "INCONCLUSIVE": "",
     }
-    end = f"{reasons.get(pair['word'], '')}the claim is {outcome}"
+    so_far = " so far" if comparisons.is_open(record, pair) else ""
+    end = f"{reasons.get(pair['word'], '')}the claim is {outcome}{so_far}"
     reason = f" ({pair['reason']})" if outcome == "undecided" and pair["reason"] else ""
     return f"{pair['a']} {verb} {pair['b']} on {record['data_name']}: {', '.join(facts)}: {end}{reason}."
 
 
-def _interval(pair: dict[str, Any]) -> str:
+def _interval(pair: dict[str, Any], record: dict[str, Any]) -> str:
     """The interval as ` [+1.7, +4.4]`, with its level unless this is 95 %."""
     if pair["interval"] is None:
         return ""
     level = "" if pair["confidence"] == 0.95 else f" at {100 * pair['confidence']:.3g} %"
-    return f" [{', '.join(points(end) for end in pair['interval'])}]{level}"
+    ends = (metric_format.difference(record["metric"], end) for end in pair["interval"])
+    return f" [{', '.join(ends)}]{level}"
 
 
 def exit_code(record: dict[str, Any], settings: CompareOptions) -> int:

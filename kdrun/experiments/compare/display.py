@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdrun.console import Console
 from kdrun.experiments.compare.significance import ALPHA
-from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, named_rows, number, percent, percent_sd, plural, points
-from kdrun.reporting.tables import comparisons, domains, generated_text, searches
+from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, named_rows, number, percent, plural
+from kdrun.reporting.tables import comparisons, domains, generated_text, metric_format, searches
 
 if TYPE_CHECKING:
     from kdrun.data.dataset import TaskDataset
@@ -21,17 +21,19 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
     tuning = "".join(f", {text}" for text in [searches.tuning_text(record)] if text)
     title = f"{record['split']} {record['metric']} on {record['data_name']}, student {record['student']}"
     title += f"{synthetic}{tuning}"
-    console.table(title, ["arm", "mean ± sd", "retention", "time (s)", "steps"], [_arm_row(a) for a in record["arms"]])
-    console.key_values("each seed", [(arm["name"], _seed_scores(arm, record["seeds"])) for arm in record["arms"]])
+    console.table(
+        title, ["arm", "mean ± sd", "retention", "time (s)", "steps"], [_arm_row(record, a) for a in record["arms"]]
+    )
+    console.key_values("each seed", [(arm["name"], _seed_scores(record, arm)) for arm in record["arms"]])
     if len(comparisons.distinct_teachers(record)) > 1:
-        console.key_values("teacher of", [(arm["name"], _teacher(arm)) for arm in record["arms"]])
+        console.key_values("teacher of", [(arm["name"], _teacher(record, arm)) for arm in record["arms"]])
     elif record["teacher"]:
-        console.print(f"teacher: {record['teacher']['name']}, {percent(record['teacher']['score'])}")
+        score = metric_format.score(record["metric"], record["teacher"]["score"])
+        console.print(f"teacher: {record['teacher']['name']}, {score}")
     _print_domains(record, console)
     if statistics := generated_text.statistic_rows(record):
         console.table("exported text, means over seeds", generated_text.COLUMNS, statistics)
-    rows = [_pair_row(pair) for pair in record["pairs"]]
-    console.table("verdicts", ["pair", "difference (points)", "interval", "confidence", "verdict"], rows)
+    _print_verdicts(record, console)
     for line in notes(record):
         console.print(line)
     for arm in record["arms"]:
@@ -43,16 +45,38 @@ def print_comparison(record: dict[str, Any], console: Console) -> None:
         console.print(claim["text"])
 
 
-def _pair_row(pair: dict[str, Any]) -> list[str]:
+def _print_verdicts(record: dict[str, Any], console: Console) -> None:
+    """Print the table of verdicts, with a column for the intervals of TIES if some differ from the others."""
+    unit = metric_format.difference_unit(record["metric"])
+    columns = ["pair", f"difference ({unit})", "interval", "confidence", "verdict"]
+    rows = [_pair_row(record, pair) for pair in record["pairs"]]
+    if any(pair.get("tie_test") for pair in record["pairs"]):
+        columns.insert(-1, "interval for TIES")
+        for row, pair in zip(rows, record["pairs"], strict=True):
+            row.insert(-1, _tie_interval(record, pair))
+    console.table("verdicts", columns, rows)
+
+
+def _pair_row(record: dict[str, Any], pair: dict[str, Any]) -> list[str]:
     """A pair of the table of verdicts."""
     confidence = NOT_MEASURED if pair["confidence"] is None else f"{100 * pair['confidence']:.3g} %"
     verdict = pair["word"] if pair["asked"] else f"{pair['word']} (not asked)"
-    return [f"{pair['a']} - {pair['b']}", points(pair["difference"], minus="-"), interval(pair), confidence, verdict]
+    difference = metric_format.difference(record["metric"], pair["difference"], minus="-")
+    return [f"{pair['a']} - {pair['b']}", difference, interval(record, pair["interval"]), confidence, verdict]
 
 
-def _teacher(arm: dict[str, Any]) -> str:
+def _tie_interval(record: dict[str, Any], pair: dict[str, Any]) -> str:
+    """The interval that decides TIES with its confidence; `same` where it is that of the verdict."""
+    if not pair.get("tie_test"):
+        return "same" if pair["interval"] else NOT_MEASURED
+    return f"{interval(record, pair['tie_test']['interval'])} ({100 * pair['tie_test']['confidence']:.3g} %)"
+
+
+def _teacher(record: dict[str, Any], arm: dict[str, Any]) -> str:
     teacher = arm["teacher"]
-    return f"{teacher['name']} {teacher['lessons'] or ''} {percent(teacher['score'])}" if teacher else "none"
+    if not teacher:
+        return "none"
+    return f"{teacher['name']} {teacher['lessons'] or ''} {metric_format.score(record['metric'], teacher['score'])}"
 
 
 def _print_domains(record: dict[str, Any], console: Console) -> None:
@@ -60,7 +84,11 @@ def _print_domains(record: dict[str, Any], console: Console) -> None:
     names, rows = domains.domain_names(record), domains.domain_rows(record)
     if not rows:
         return
-    cells = [[row.name, *(percent(row.by_domain[name][0]) for name in names), percent(row.mean[0])] for row in rows]
+    values = [[*(row.by_domain[name][0] for name in names), row.mean[0]] for row in rows]
+    cells = [
+        [row.name, *(metric_format.score(record["metric"], value) for value in of_row)]
+        for row, of_row in zip(rows, values, strict=True)
+    ]
     title = f"{record['split']} {record['metric']} by domain, means over seeds"
     console.table(title, ["", *names, "mean"], cells)
 
@@ -68,7 +96,9 @@ def _print_domains(record: dict[str, Any], console: Console) -> None:
 def notes(record: dict[str, Any]) -> list[str]:
     """Sentences that explain the verdicts: reasons, margin, intervals, and the split that chose the checkpoint."""
     lines = [f"{p['a']} against {p['b']}: {p['reason']}" for p in record["pairs"] if p["reason"]]
-    lines.append(f"a tie: the interval is within ± {100 * record['margin']:g} points; intervals {record['how']}")
+    margin = metric_format.margin(record["metric"], record["margin"])
+    lines.append(f"a tie: the interval is within {margin}; intervals {record['how']}")
+    lines += metric_format.unit_notes([record["metric"]])
     lines += _correction_notes(record)
     split, choosing_split = record["split"], record["chosen_on"]
     if choosing_split == split:
@@ -99,17 +129,22 @@ def _correction_notes(record: dict[str, Any]) -> list[str]:
         lines.append(
             f"Holm's correction for {claims} claims: the first verdict needs a confidence of "
             f"{100 * (1 - ALPHA / claims):.3g} %, and each verdict lowers what the others need, down to 95 %; so "
-            "the probability of one or more wrong BEATS or LOSES among all claims is at most 5 %, and likewise for TIES"
+            "the probability of one or more wrong BEATS or LOSES among all claims is at most 5 %"
+        )
+        lines.append(
+            "TIES is counted apart, with the same limit: only another TIES lowers the confidence that it needs, so a "
+            "claim may be undecided although its interval for BEATS and LOSES is within the margin"
         )
     if others:
         lines.append(f"not asked: {plural(others, 'pair')}, each with a 95 % interval and no correction")
     return lines
 
 
-def interval(pair: dict[str, Any]) -> str:
-    """Format the confidence interval of a pair."""
-    ends = pair["interval"]
-    return NOT_MEASURED if ends is None else " … ".join(points(end, minus="-") for end in ends)
+def interval(record: dict[str, Any], ends: list[float] | None) -> str:
+    """Format a confidence interval of a pair."""
+    if ends is None:
+        return NOT_MEASURED
+    return " … ".join(metric_format.difference(record["metric"], end, minus="-") for end in ends)
 
 
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
@@ -129,11 +164,13 @@ def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: 
             console.note(f"{arm.method} {line}")
 
 
-def _seed_scores(arm: dict[str, Any], seeds: list[int]) -> str:
-    ended = [s for s in map(str, seeds) if s in arm["failed"] or s in arm["scores"]]
-    return "  ".join("failed" if seed in arm["failed"] else percent(arm["scores"][seed]) for seed in ended)
+def _seed_scores(record: dict[str, Any], arm: dict[str, Any]) -> str:
+    ended = [s for s in map(str, record["seeds"]) if s in arm["failed"] or s in arm["scores"]]
+    scores = {seed: metric_format.score(record["metric"], score) for seed, score in arm["scores"].items()}
+    return "  ".join("failed" if seed in arm["failed"] else scores[seed] for seed in ended)
 
 
-def _arm_row(arm: dict[str, Any]) -> list[str]:
+def _arm_row(record: dict[str, Any], arm: dict[str, Any]) -> list[str]:
     steps = " + ".join(f"{role} {count}" for role, count in sorted(arm["steps"].items()))
-    return [arm["name"], percent_sd(arm["mean"], arm["sd"]), percent(arm["kept"]), number(arm["seconds"], 0), steps]
+    mean = metric_format.score_sd(record["metric"], arm["mean"], arm["sd"])
+    return [arm["name"], mean, percent(arm["kept"]), number(arm["seconds"], 0), steps]

@@ -41,16 +41,21 @@ class Judgment:
         codes: OPEN, BEATS, LOSES or TIES, [..., claims].
         levels: level of each claim over all looks, [..., claims].
         half_widths: of its interval at the look that decided it, or the last one, [..., claims].
+        tie_levels: level at which the claim is tested for TIES, as `levels`.
+        tie_half_widths: of the interval that decides TIES, as `half_widths`.
     """
 
     codes: Array
     levels: Array
     half_widths: Array
+    tie_levels: Array
+    tie_half_widths: Array
 
     @classmethod
     def before(cls, shape: tuple[int, ...]) -> Judgment:
         """The state before the first look."""
-        return cls(np.zeros(shape, np.int8), np.full(shape, ALPHA), np.full(shape, np.nan))
+        levels, half_widths = np.full(shape, ALPHA), np.full(shape, np.nan)
+        return cls(np.zeros(shape, np.int8), levels, half_widths, levels.copy(), half_widths.copy())
 
 
 def judge(
@@ -70,6 +75,7 @@ def judge(
         min_seeds: seeds below which no claim is decided.
     """
     codes, levels, half_widths = before.codes, before.levels, before.half_widths
+    tie_levels, tie_half_widths = before.tie_levels, before.tie_half_widths
     mean = np.asarray(estimate.mean)
     is_usable = np.isfinite(mean) & (np.asarray(estimate.seeds) >= min_seeds)
     while True:
@@ -83,8 +89,10 @@ def judge(
         by_tie = new & ties
         levels = np.where(still_open, np.where(by_tie, tie_level, differ_level), levels)
         half_widths = np.where(still_open, np.where(by_tie, tie, differ), half_widths)
+        tie_levels = np.where(still_open, tie_level, tie_levels)
+        tie_half_widths = np.where(still_open, tie, tie_half_widths)
         if not new.any():
-            return Judgment(codes, levels, half_widths)
+            return Judgment(codes, levels, half_widths, tie_levels, tie_half_widths)
         codes = np.where(new, found, codes)
 
 

@@ -18,8 +18,8 @@ from kdrun.experiments.compare.metric import read_runs
 from kdrun.experiments.compare.options import Until
 from kdrun.experiments.compare.replay import judge_once, replay
 from kdrun.experiments.compare.scores import Scores
-from kdrun.experiments.compare.sequential import COCHRAN, RULE
-from kdrun.experiments.compare.significance import WELCH
+from kdrun.experiments.compare.sequential import BY_LOOK, RULE
+from kdrun.experiments.compare.significance import CRITICAL_VALUES
 from kdrun.experiments.compare.until import make_looks
 from kdrun.experiments.compare.verdicts import judge_pairs
 from kdrun.formatting import plural
@@ -37,21 +37,31 @@ if TYPE_CHECKING:
 
 
 def build_record(
-    arms: list[Arm], seeds: list[int], settings: CompareOptions, config: RunConfig, data: TaskDataset, command: str
+    arms: list[Arm],
+    seeds: list[int],
+    settings: CompareOptions,
+    config: RunConfig,
+    data: TaskDataset,
+    command: str,
+    scores: Scores | None = None,
+    *,
+    finished: bool = True,
 ) -> dict[str, Any]:
     """The comparison as plain data: comparison.json, and a line of the ledger.
 
     Args:
         arms: arms with their results.
-        seeds: requested seeds.
+        seeds: requested seeds; with `until=decided` those that ended.
         settings: options of the comparison.
         config: config of any run, for the values that all runs share.
         data: rows of the runs.
         command: command line of the comparison.
+        scores: of earlier looks, which are not computed again.
+        finished: whether no look follows.
     """
     task = config.task
     split, metric = task.report_split, settings.metric or task.headline
-    scores = read_scores(arms, task, split, metric)  # first: adds scores of agreement to the results
+    scores = read_scores(arms, task, split, metric, scores)  # first: adds scores of agreement to the results
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
     choosing_splits = {result["checkpoint"]["split"] for result in results}
     arm_teachers = {arm.name: teachers.teacher_of_arm(arm, split, metric) for arm in arms}
@@ -79,9 +89,10 @@ def build_record(
         "seeds": seeds,
         "margin": settings.margin,
         "confidence": significance.CONFIDENCE,
+        "finished": finished,
         "uneven_steps": _uneven_steps(arms),
         "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) | intervals[arm.name] for arm in arms],
-        **_judge(arms, settings, scores, how),
+        **_judge(arms, settings, scores, how, so_far="" if finished else " so far"),
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": to_plain(config),
@@ -104,7 +115,7 @@ def _comparison_id(arms: list[Arm], seeds: list[int], settings: CompareOptions, 
     return digest(identity)[:12]
 
 
-def _judge(arms: list[Arm], settings: CompareOptions, scores: Scores, how: str) -> dict[str, Any]:
+def _judge(arms: list[Arm], settings: CompareOptions, scores: Scores, how: str, so_far: str) -> dict[str, Any]:
     """The pairs of a comparison with their verdicts, how their intervals are computed, and how seeds were added."""
     claims, names = plan_claims(settings, arms), [arm.name for arm in arms]
     if settings.until is Until.seeds:
@@ -113,11 +124,12 @@ def _judge(arms: list[Arm], settings: CompareOptions, scores: Scores, how: str) 
         return {"pairs": pairs, "how": how, "sequential": None}
     looks = make_looks(settings)
     state = replay(claims, scores, list(range(1, looks.last + 1)), settings.margin, looks)
-    pairs, how = judge_pairs(claims, state, names, scores, settings.margin, how), how.replace(WELCH, COCHRAN)
+    pairs = judge_pairs(claims, state, names, scores, settings.margin, how)
+    how = how.replace(CRITICAL_VALUES, CRITICAL_VALUES + BY_LOOK)
     for pair in pairs[: len(claims)]:
         pair["how"] = how
         if pair["reason"]:
-            pair["reason"] = f"{plural(pair['seeds'], 'seed')} did not decide it; {pair['reason']}"
+            pair["reason"] = f"{plural(pair['seeds'], 'seed')} did not decide it{so_far}; {pair['reason']}"
     sequential = {
         "rule": RULE,
         "first_look": looks.first,
@@ -135,7 +147,7 @@ def read_scores(arms: Sequence[Arm], task: TaskConfig, split: str, metric: str, 
         (arm.name, seed): _headline_value(arm.results[seed], split, metric) for arm in arms for seed in arm.results
     }
     failed = {(arm.name, seed) for arm in arms for seed in arm.failed}
-    return Scores(values, scores.resampled | new, failed)
+    return Scores(values, scores.resampled | new, failed, metric)
 
 
 def _headline_value(result: RunResult, split: str, metric: str) -> float | None:

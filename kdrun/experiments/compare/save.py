@@ -8,9 +8,11 @@ from typing import Any
 
 from kdrun.config.schema import RunConfig
 from kdrun.console import Console
+from kdrun.errors import DataError
 from kdrun.experiments.compare import display
 from kdrun.progress import track
 from kdrun.reporting.html import report
+from kdrun.reporting.html.run_reader import COMPARISON, read_comparison
 from kdrun.storage.files import append_jsonl, make_folder, write_atomic
 from kdrun.storage.ledger import LEDGER
 
@@ -26,14 +28,40 @@ def save_comparison(record: dict[str, Any], config: RunConfig, console: Console)
     Returns:
         The folder of the comparison.
     """
-    folder = Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
-    make_folder(folder, Path(config.output_dir))
-    write_atomic(folder / "comparison.json", json.dumps(record, indent=1) + "\n")
-    append_jsonl(Path(config.output_dir) / LEDGER, record)
+    folder = _write(record, config)
     display.print_comparison(record, console)
-    console.print(f"comparison: {folder / 'comparison.json'}")
+    console.print(f"comparison: {folder / COMPARISON}")
     if config.report:
         with track("writing the report"):
             path = report.write_comparison_report(folder)
         console.print(f"report: {path}")
+    return folder
+
+
+def save_look(record: dict[str, Any], config: RunConfig, console: Console) -> None:
+    """Write the record of an unfinished comparison, unless its folder has one of this look or a later one.
+
+    Args:
+        record: the comparison after the look.
+        config: of any of its runs.
+        console: where to print the path.
+    """
+    try:
+        before = read_comparison(_folder(record, config))
+    except DataError:  # no record, or a damaged one
+        before = None
+    if before is None or (not before.get("finished", True) and len(before["seeds"]) < len(record["seeds"])):
+        console.print(f"verdicts so far: {_write(record, config) / COMPARISON}")
+
+
+def _folder(record: dict[str, Any], config: RunConfig) -> Path:
+    return Path(config.output_dir) / "compare" / config.task.name / record["comparison_id"]
+
+
+def _write(record: dict[str, Any], config: RunConfig) -> Path:
+    """Write comparison.json and a line of the ledger; the folder."""
+    folder = _folder(record, config)
+    make_folder(folder, Path(config.output_dir))
+    write_atomic(folder / COMPARISON, json.dumps(record, indent=1) + "\n")
+    append_jsonl(Path(config.output_dir) / LEDGER, record)
     return folder

@@ -12,8 +12,7 @@ Seeds are few at the first looks, so σ_u² is rough. Where it is too small by c
 Welch-Satterthwaite degrees of freedom is too short, and repeated looks find such moments: in simulations
 (`scripts/simulate_comparisons.py`) up to 10 % of equal arms got a verdict. Three measures hold 5 % there:
 
-- The critical value is that of Cochran & Cox (1950): (σ_e² z + σ_u²/n · t) / (σ_e² + σ_u²/n), with the quantiles z of
-  the normal distribution and t of Student's with n - 1 degrees of freedom.
+- The critical value is that of Cochran & Cox (`significance`), at the level of the look.
 - t_n takes the upper 90 % limit of σ_u², which puts off spending.
 - The level is multiplied by `CALIBRATION`.
 """
@@ -34,8 +33,8 @@ RULE = (
     "group-sequential: O'Brien-Fleming-like spending of the error over information (Lan & DeMets 1983), repeated "
     "confidence intervals (Jennison & Turnbull 1989)"
 )
-COCHRAN = "critical values of Cochran & Cox at the level of the look"
-"""Part of the description of an interval, in place of `significance.WELCH`."""
+BY_LOOK = " at the level of the look"
+"""End of the description of an interval, after `significance.CRITICAL_VALUES`."""
 CALIBRATION = 0.85
 """Share of the level that is spent: t quantiles at nominal levels exceed it slightly with few seeds."""
 LIMIT = 0.1
@@ -61,12 +60,7 @@ class Looks:
 
     def half_width(self, level: Any, estimate: Estimate) -> Array:
         """Half the width of the interval at the look of an estimate, for a claim with this level over all looks."""
-        nominal = self.nominal(level, estimate)
-        seeds = np.asarray(estimate.seeds, float)
-        of_examples, of_seeds = np.asarray(estimate.from_examples), np.asarray(estimate.from_seeds) / seeds
-        variance = of_examples + of_seeds
-        quantiles = of_examples * special.ndtri(nominal / 2) + of_seeds * special.stdtrit(seeds - 1, nominal / 2)
-        return np.divide(-quantiles, np.sqrt(variance), out=np.zeros(np.shape(variance)), where=variance > 0)
+        return estimate.half_width(self.nominal(level, estimate))
 
     def nominal(self, level: Any, estimate: Estimate) -> Array:
         """The level of the interval at the look of an estimate, for a claim with this level over all looks."""

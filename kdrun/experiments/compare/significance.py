@@ -8,9 +8,12 @@ in the split, the same for all seeds; u_s comes from the seed. The mean over n s
 - σ_u² is the sample variance of d_s, which is the bootstrap over seeds in closed form. Three seeds have only ten
   different resamples, and a percentile interval over them is far too short.
 
-The interval is mean ± t · SE with the Welch-Satterthwaite degrees of freedom. Noise of the interaction of seed and
-example enters both variances, so the interval is conservative. `family` chooses the level of each interval: 95 % for a
-pair alone, more where several claims or several looks share the 5 %.
+The interval is mean ± c · SE with the critical value c of Cochran & Cox (1950): (σ_e² z + σ_u²/n · t) / SE², with the
+quantiles z of the normal distribution and t of Student's with n - 1 degrees of freedom. A t interval with
+Welch-Satterthwaite degrees of freedom would be too short for three seeds that vary much more than the rows: in
+simulations (`scripts/simulate_comparisons.py`) up to 7.4 % of equal arms got a verdict. Noise of the interaction of
+seed and example enters both variances, so the interval is conservative. `family` chooses the level of each interval:
+95 % for a pair alone, more where several claims or several looks share the 5 %.
 """
 
 from __future__ import annotations
@@ -31,10 +34,11 @@ MIN_SEEDS = 3
 """With fewer seeds the verdict is INCONCLUSIVE."""
 MAX_SEEDS = 1000
 """Largest number of seeds that `seeds_needed` considers."""
-WELCH = "Welch-Satterthwaite degrees of freedom"
+CRITICAL_VALUES = "critical values of Cochran & Cox"
+"""Rule of the critical values, in records. Those of older versions name Welch-Satterthwaite degrees of freedom."""
 HOW = (
-    "paired over seeds and examples: t interval, standard error from a bootstrap over examples "
-    f"({RESAMPLES} resamples) and the spread over seeds, {WELCH}"
+    "paired over seeds and examples: standard error from a bootstrap over examples "
+    f"({RESAMPLES} resamples) and the spread over seeds, {CRITICAL_VALUES}"
 )
 HOW_BY_DOMAIN = f"of the mean over domains, {HOW}; examples are drawn within each domain"
 
@@ -47,7 +51,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean differences a - b and their variances: numbers, or arrays of equal shape.
+    """Mean differences and their variances: numbers, or arrays of equal shape; positive where arm a is better.
 
     Attributes:
         mean: mean over seeds, in units of the metric.
@@ -63,13 +67,16 @@ class Estimate:
 
     def half_width(self, level: Any) -> Any:
         """Half the width of the interval with confidence 1 - level."""
-        error, freedom = standard_error(self.from_examples, self.from_seeds, self.seeds)
-        return -special.stdtrit(freedom, np.asarray(level) / 2) * error
+        seeds, tail = np.asarray(self.seeds, float), np.asarray(level) / 2
+        of_examples, of_seeds = np.asarray(self.from_examples, float), np.asarray(self.from_seeds, float) / seeds
+        variance = of_examples + of_seeds
+        quantiles = of_examples * special.ndtri(tail) + of_seeds * special.stdtrit(seeds - 1, tail)
+        return np.divide(-quantiles, np.sqrt(variance), out=np.zeros(np.shape(quantiles)), where=variance > 0)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on the difference a - b.
+    """The verdict on the difference a - b, or b - a for a metric of which less is better.
 
     Attributes:
         difference: mean over seeds, in units of the metric.
@@ -136,7 +143,7 @@ def explain(estimated: Estimate, outcome: Outcome, half_width: float, level: flo
 
 
 def standard_error(from_examples: Any, from_seeds: Any, seeds: Any) -> tuple[Any, Any]:
-    """Standard error of the mean difference, and its degrees of freedom."""
+    """Standard error of the mean difference, and its Welch-Satterthwaite degrees of freedom."""
     a, b = np.asarray(from_examples, float), np.asarray(from_seeds, float) / seeds
     spread = a**2 / (RESAMPLES - 1) + b**2 / (np.asarray(seeds) - 1)
     freedom = np.divide((a + b) ** 2, spread, out=np.full(np.shape(spread), float(RESAMPLES)), where=spread > 0)
@@ -148,8 +155,8 @@ def power(difference: float, from_examples: float, from_seeds: float, seeds: int
     error, freedom = standard_error(from_examples, from_seeds, seeds)
     if not error:
         return float(difference != 0)
-    limit = stats.t.ppf(1 - level / 2, freedom)
-    return float(stats.nct.sf(limit, freedom, abs(difference) / error))
+    half_width = Estimate(difference, from_examples, from_seeds, seeds).half_width(level)
+    return float(stats.nct.sf(half_width / error, freedom, abs(difference) / error))
 
 
 def seeds_needed(difference: float, from_examples: float, from_seeds: float, level: float = ALPHA) -> int | None:

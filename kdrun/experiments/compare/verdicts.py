@@ -31,7 +31,8 @@ def judge_pairs(
     for i, claim in enumerate(claims):
         estimate = state.estimates[i]
         verdict = verdict_on(estimate, state.judged, i)
-        pairs.append(_pair_record(claim, verdict, scores, how) | {"asked": True, "variance": _variance(estimate)})
+        record = _pair_record(claim, verdict, scores, how) | {"asked": True, "variance": _variance(estimate)}
+        pairs.append(record | {"tie_test": _tie_test(verdict, state.judged, i, scores.sign)})
     asked = {frozenset((claim.a, claim.b)) for claim in claims}
     for a, b in itertools.combinations(names, 2):
         if frozenset((a, b)) not in asked:
@@ -55,6 +56,18 @@ def verdict_on(estimate: Estimate | str, judged: family.Judgment, i: int) -> Ver
     return significance.explain(estimate, outcome, float(judged.half_widths[i]), float(judged.levels[i]))
 
 
+def _tie_test(verdict: Verdict | str, judged: family.Judgment, i: int, sign: int) -> dict[str, Any] | None:
+    """The interval that decides TIES of claim `i`, and its confidence; None if it is that of the verdict."""
+    if isinstance(verdict, str) or verdict.interval is None:
+        return None
+    half_width, level = float(judged.tie_half_widths[i]), float(judged.tie_levels[i])
+    if half_width == float(judged.half_widths[i]) and level == verdict.level:
+        return None
+    difference = sign * verdict.difference
+    ends = [difference - half_width, difference + half_width]
+    return to_plain({"interval": ends, "confidence": round(1 - level, 6)})
+
+
 def _variance(estimate: Estimate | str) -> dict[str, float] | None:
     """The variances of a pair: of the mean difference over examples, and of the difference over seeds."""
     if isinstance(estimate, str):
@@ -71,9 +84,9 @@ def _pair_record(claim: Claim, verdict: Verdict | str, scores: Scores, how: str)
     return pair | to_plain(
         {
             "seeds": verdict.num_seeds,
-            "difference": verdict.difference,
+            "difference": scores.sign * verdict.difference,
             "confidence": round(1 - verdict.level, 6),
-            "interval": verdict.interval,
+            "interval": verdict.interval and sorted(scores.sign * end for end in verdict.interval),
             "word": verdict.outcome,
             "seeds_needed": verdict.seeds_needed,
             "reason": verdict.reason,

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, duration, join_words, named_rows, percent, percent_sd, plural
+from kdrun.formatting import NOT_MEASURED, duration, join_words, named_rows, percent, plural
 from kdrun.reporting.html import agreement, pareto, samples
 from kdrun.reporting.html.arms import (
     COST_COLUMNS,
@@ -34,7 +34,7 @@ from kdrun.reporting.html.comparison_result import pair_row, result_blocks
 from kdrun.reporting.html.interval_plots import differences
 from kdrun.reporting.html.run_reader import FinishedRun, find_folder, get_path, read_comparison, read_run
 from kdrun.reporting.html.svg import drawing
-from kdrun.reporting.tables import comparisons, domains, generated_text, searches
+from kdrun.reporting.tables import comparisons, domains, generated_text, metric_format, searches
 from kdrun.reporting.tables.claims import asked_claims, pair_sentence
 from kdrun.reporting.tables.published_values import TAGS
 
@@ -62,9 +62,9 @@ def comparison_page(folder: Path) -> Page:
             ),
             Section("differences", "Where the arms differ most", row_blocks(arms)),
         ]
-        against_cost = pareto.pareto_blocks(
-            arms, {arm["name"]: arm["mean"] for arm in record["arms"]}, record["metric"]
-        )
+        scores = {arm["name"]: arm["mean"] for arm in record["arms"]}
+        is_score = not metric_format.is_lower_better(record["metric"])  # the front of the plot has the highest scores
+        against_cost = pareto.pareto_blocks(arms, scores, record["metric"]) if is_score else []
     galleries = _galleries(arms)
     if galleries:
         sections.append(Section("gallery", "Generated samples", galleries))
@@ -121,7 +121,8 @@ def _reading(record: dict[str, Any], missing: list[str]) -> list[Block]:
     )
     blocks: list[Block] = [Text(question)]
     if margin is not None:
-        note = f"TIES: the interval is within ± {100 * margin:g} points. INCONCLUSIVE: these seeds do not decide."
+        tie = metric_format.margin(metric, margin)
+        note = f"TIES: the interval is within {tie}. INCONCLUSIVE: these seeds do not decide."
         if record.get("claims") is not None:
             note = (
                 "A claim that one arm is better than another is supported if it BEATS the other, and contradicted if "
@@ -129,8 +130,18 @@ def _reading(record: dict[str, Any], missing: list[str]) -> list[Block]:
             )
         blocks.append(Text(note))
     methods = dict.fromkeys(method for pair in record["pairs"] if (method := pair.get("how")))
+    blocks += [Text(text) for text in metric_format.unit_notes([metric])]
     blocks += [Text(f"Intervals: {method}.") for method in methods]
+    if ties := [pair for pair in record["pairs"] if pair.get("tie_test")]:
+        texts = join_words([_tie_test(pair, metric) for pair in ties])
+        blocks.append(Text(f"TIES is corrected for several claims apart from BEATS and LOSES: {texts}."))
     return blocks + [Text(text, "warning") for text in _warnings(record, missing)]
+
+
+def _tie_test(pair: dict[str, Any], metric: str) -> str:
+    """Name the interval that decides TIES where it is not the one shown."""
+    ends = ", ".join(metric_format.difference(metric, end) for end in pair["tie_test"]["interval"])
+    return f"{pair['a']} − {pair['b']} by [{ends}] ({100 * pair['tie_test']['confidence']:.3g} %)"
 
 
 def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
@@ -145,6 +156,8 @@ def _warnings(record: dict[str, Any], missing: list[str]) -> list[str]:
         else:
             consequence = f"; {named_rows(record['split'], record.get('rows_text'))} is reported"
         warnings.append(f"Checkpoints were chosen on {chosen_on}{consequence}.")
+    if not record.get("finished", True):
+        warnings.append("This comparison is not finished: decided claims stay decided, the others are open.")
     warnings += searches.search_notes(record)
     if missing:
         warnings.append(
@@ -170,8 +183,10 @@ def _other_pairs(record: dict[str, Any], arms: list[RunGroup]) -> list[Block]:
     rows = [row for pair in others if (row := pair_row(pair, labels)) is not None]
     blocks: list[Block] = []
     if rows:
-        caption = "Mean difference over the seeds in percentage points, with its interval; gray: the margin of a tie."
-        blocks.append(Figures([Figure(differences(title, rows, record.get("margin")), title, caption)]))
+        unit = metric_format.difference_unit(record["metric"])
+        caption = f"Mean difference over the seeds in {unit}, with its interval; gray: the margin of a tie."
+        plot = differences(title, rows, record.get("margin"), record["metric"])
+        blocks.append(Figures([Figure(plot, title, caption)]))
     note = "Pairs that the comparison was not asked about; their intervals are not corrected for several pairs."
     return [*blocks, Text(note, "small"), Folded("Their verdicts", blocks=[_verdict_lines(others, record)])]
 
@@ -184,13 +199,14 @@ def _score_table(record: dict[str, Any], arms: list[RunGroup]) -> Table:
     seeds = [str(seed) for seed in record.get("seeds") or []]
     rows = []
     for arm, group in zip(record["arms"], arms, strict=True):
-        values = [percent(arm["scores"].get(seed)) for seed in seeds]
-        rows.append([group.full_name, percent(arm["mean"]), percent(arm["sd"]), percent(arm.get("kept")), *values])
+        scores = [arm["mean"], arm["sd"], *(arm["scores"].get(seed) for seed in seeds)]
+        mean, sd, *values = (metric_format.score(record["metric"], score) for score in scores)
+        rows.append([group.full_name, mean, sd, percent(arm.get("kept")), *values])
     teacher, teachers = record.get("teacher"), comparisons.distinct_teachers(record)
     single = [teacher] if teacher else []
     for model in teachers if len(teachers) > 1 else single:
         name = f"teacher ({model['name']})" if len(teachers) < 2 else f"teacher {_owners(record, model)}"
-        rows.append([name, percent(model["score"]), *["—"] * (2 + len(seeds))])
+        rows.append([name, metric_format.score(record["metric"], model["score"]), *["—"] * (2 + len(seeds))])
     columns = ["arm", "mean", "standard deviation", "retention", *(f"seed {seed}" for seed in seeds)]
     notes = [] if teacher else ["Retention: n/a (no teacher)."]
     return Table(f"{record['metric']} on {record['split']}", columns, rows, notes)
@@ -211,7 +227,7 @@ def _domain_tables(record: dict[str, Any]) -> list[Block]:
     names, rows, tags = domains.domain_names(record), [], {}
     for row in domains.domain_rows(record):
         values = [*(row.by_domain[name] for name in names), row.mean]
-        rows.append([row.name, *(percent_sd(mean, sd) for mean, sd in values)])
+        rows.append([row.name, *(metric_format.score_sd(record["metric"], mean, sd) for mean, sd in values)])
         published = [domains.published_value(record, row, name) for name in names]
         if any(published):
             cells = (f"{value.value} %" if value else NOT_MEASURED for value in published)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, count, duration, join_words, percent, plural
+from kdrun.formatting import NOT_MEASURED, count, duration, join_words, plural
 from kdrun.reporting.html import agreement
 from kdrun.reporting.html.arms import RunGroup, color_key
 from kdrun.reporting.html.blocks import Block, Code, Facts, Panels, Text, VerdictLine, Verdicts
 from kdrun.reporting.html.interval_plots import Row, differences, dots
 from kdrun.reporting.html.plots import WIDE, WIDTH
-from kdrun.reporting.tables import comparisons, searches
+from kdrun.reporting.tables import comparisons, metric_format, searches
 from kdrun.reporting.tables.claims import Claim, asked_claims, confidence
 
 
@@ -53,14 +53,15 @@ def _plot(record: dict[str, Any], groups: list[RunGroup], claims: list[Claim]) -
     pairs = [row for row in pairs if row is not None]
     title = f"{record['metric']} on {record['split']}"
     line = ("teacher", teacher["score"]) if teacher and teacher["score"] is not None else None
-    plots = [dots(title, rows, line, width=WIDTH if pairs else WIDE)]
+    plots = [dots(title, rows, line, record["metric"], width=WIDTH if pairs else WIDE)]
     caption = (
         f"Dots: seeds; diamond: their mean; line: {confidence(record)} interval of the mean over seeds (Student's t), "
         "cut off where it is much wider than the range of the scores."
     )
     if pairs:
-        plots.append(differences(f"differences of {title}", pairs, record.get("margin")))
-        caption += " Differences: percentage points with their intervals; an interval within the band is a tie."
+        plots.append(differences(f"differences of {title}", pairs, record.get("margin"), record["metric"]))
+        unit = metric_format.difference_unit(record["metric"])
+        caption += f" Differences: {unit} with their intervals; an interval within the band is a tie."
     return Panels(f"{title}, and differences of the arms" if pairs else title, plots, caption)
 
 
@@ -101,9 +102,10 @@ def _runs(record: dict[str, Any]) -> str:
 
 def _teacher(record: dict[str, Any]) -> str:
     teachers = comparisons.distinct_teachers(record) or ([record["teacher"]] if record.get("teacher") else [])
+    scores = [metric_format.score(record["metric"], teacher["score"]) for teacher in teachers]
     names = [
-        " ".join(part for part in (teacher["name"], teacher.get("lessons"), percent(teacher["score"])) if part)
-        for teacher in teachers
+        " ".join(part for part in (teacher["name"], teacher.get("lessons"), score) if part)
+        for teacher, score in zip(teachers, scores, strict=True)
     ]
     return join_words(names) if names else "none"
 

@@ -198,7 +198,7 @@ def _group_blocks(members: list[Entry], metric: str, split: str) -> list[Block]:
     blocks: list[Block] = color_key(arms)
     if rows:
         title = f"{metric} on {split}"
-        svg = dots(title, rows, None, width=plots.WIDE)
+        svg = dots(title, rows, None, metric, width=plots.WIDE)
         blocks.append(Figures([Figure(svg, title, "Dots are runs; the diamond is their mean.", wide=True)]))
     means: dict[str, float | None] = {
         arm.name: fmean(values)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from kdrun.formatting import percent, points
 from kdrun.reporting.html.plots import ROLE_COLORS, WIDTH, canvas, label_above, label_ticks, number_axes
 from kdrun.reporting.html.svg import BAND, INK, MUTED, PAPER, SERIES, to_svg
+from kdrun.reporting.tables import metric_format
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,9 @@ class Row:
     note: str = ""
 
 
-def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None, *, width: float = WIDTH) -> Markup:
+def dots(
+    title: str, rows: Sequence[Row], line: tuple[str, float] | None, metric: str, *, width: float = WIDTH
+) -> Markup:
     """Plot single scores, their mean and its interval, one row each, and optionally a reference line."""
     figure, axes = _rows_canvas(len(rows), 18, width)
     drawn = [value for row in rows for value in row.values] + ([line[1]] if line else [])
@@ -53,29 +55,37 @@ def dots(title: str, rows: Sequence[Row], line: tuple[str, float] | None, *, wid
             axes.plot(row.interval, [-place, -place], color=color, linewidth=1.4)
         axes.plot(row.values, [-place] * len(row.values), "o", color=color, alpha=0.55, markersize=6, markeredgewidth=0)
         axes.plot([row.mean], [-place], "D", markersize=6, markerfacecolor=PAPER, markeredgecolor=INK)
-        label_above(axes, f"{row.name}\N{EN SPACE}{percent(row.mean)}", None, -place, 0.2)
+        label_above(axes, f"{row.name}\N{EN SPACE}{metric_format.score(metric, row.mean)}", None, -place, 0.2)
     if line is not None:
         axes.axvline(line[1], color=SERIES[ROLE_COLORS["teacher"]], linewidth=1.2, linestyle=(0, (5, 2)))
-        text = f"{line[0]} {percent(line[1])}"
+        text = f"{line[0]} {metric_format.score(metric, line[1])}"
         axes.text(line[1], 1.01, text, transform=axes.get_xaxis_transform(), ha="right", va="bottom", color=INK)
-    label_ticks(axes.xaxis)
-    description = "; ".join(_dots_text(row) for row in rows)
-    description += f"; {line[0]} {percent(line[1])}" if line else ""
+    _label_scores(axes.xaxis, metric)
+    description = "; ".join(_dots_text(row, metric) for row in rows)
+    description += f"; {line[0]} {metric_format.score(metric, line[1])}" if line else ""
     return to_svg(figure, f"Scores by seed: {title}", f"{description}.")
 
 
-def _dots_text(row: Row) -> str:
-    values = ", ".join(percent(value, unit="") for value in row.values)
-    interval = "" if row.interval is None else f", interval {' to '.join(map(percent, row.interval))}"
-    return f"{row.name}: mean {percent(row.mean)} of {values}{interval}"
+def _dots_text(row: Row, metric: str) -> str:
+    values = ", ".join(metric_format.score(metric, value, unit=False) for value in row.values)
+    ends = [metric_format.score(metric, end) for end in row.interval or ()]
+    interval = f", interval {' to '.join(ends)}" if ends else ""
+    return f"{row.name}: mean {metric_format.score(metric, row.mean)} of {values}{interval}"
 
 
-def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup:
-    """Plot mean differences of scores with their intervals, in percentage points, against zero and the tie margin."""
+def _label_scores(axis: Any, metric: str, *, unit: bool = True) -> None:
+    """Label the ticks of an axis of scores, or without the unit of differences."""
+    scale, name = (1, " nats") if metric_format.is_lower_better(metric) else (100, " %")
+    label_ticks(axis, scale, name if unit else "")
+
+
+def differences(title: str, rows: Sequence[Row], margin: float | None, metric: str) -> Markup:
+    """Plot mean differences of scores with their intervals against zero and the tie margin."""
     figure, axes = _rows_canvas(len(rows), 18)
     ends = [x for row in rows for x in row.interval or ()] + [row.mean for row in rows] + [0.0]
     _limits(axes, ends + ([-margin, margin] if margin else []), [])
-    name = f"tie: within ± {100 * margin:g}" if margin else "0"
+    tie = metric_format.margin(metric, margin) if margin else ""
+    name = f"tie: within {tie}" if tie else "0"
     axes.text(0, 1.01, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=MUTED)
     for place, row in enumerate(rows):
         low, high = -place - STRIP, -place + STRIP  # below the row's name, which no line crosses
@@ -86,16 +96,21 @@ def differences(title: str, rows: Sequence[Row], margin: float | None) -> Markup
         if row.interval is not None:
             axes.plot(row.interval, [-place, -place], "|-", color=SERIES[0], linewidth=2, markersize=9)
         axes.plot([row.mean], [-place], "D", markersize=6, color=SERIES[0])
-        label_above(axes, _difference_label(row), None, -place, 0.2)
-    ranges = [f", {points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "" for row in rows]
-    description = "; ".join(f"{_difference_label(row)}{text}" for row, text in zip(rows, ranges, strict=True))
-    description += f"; the margin of a tie is ± {100 * margin:g}" if margin else ""
-    label_ticks(axes.xaxis, unit="")
-    return to_svg(figure, f"Intervals of {title}, in percentage points", f"{description}.")
+        label_above(axes, _difference_label(row, metric), None, -place, 0.2)
+    description = "; ".join(_difference_text(row, metric) for row in rows)
+    description += f"; the margin of a tie is {tie}" if tie else ""
+    _label_scores(axes.xaxis, metric, unit=False)
+    return to_svg(figure, f"Intervals of {title}, in {metric_format.difference_unit(metric)}", f"{description}.")
 
 
-def _difference_label(row: Row) -> str:
-    return "\N{EN SPACE}".join(text for text in (row.name, points(row.mean), row.note) if text)
+def _difference_label(row: Row, metric: str) -> str:
+    texts = (row.name, metric_format.difference(metric, row.mean), row.note)
+    return "\N{EN SPACE}".join(text for text in texts if text)
+
+
+def _difference_text(row: Row, metric: str) -> str:
+    ends = " to ".join(metric_format.difference(metric, end) for end in row.interval or ())
+    return f"{_difference_label(row, metric)}{f', {ends}' if ends else ''}"
 
 
 def _rows_canvas(rows: int, top: float, width: float = WIDTH) -> tuple[Figure, Axes]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdrun.formatting import count
-from kdrun.reporting.tables import claims, run_facts
+from kdrun.reporting.tables import claims, comparisons, metric_format, run_facts
 from kdrun.reporting.tables.paper_claims import PaperClaim
 
 Comparison = dict[str, Any]
@@ -44,7 +44,10 @@ class Finding:
         """The arms of the pair that are not above the majority baseline by more than the margin of a tie."""
         guess, margin = self.record.get("guess"), self.record.get("margin") or 0.0
         means = {arm["name"]: arm["mean"] for arm in self.record["arms"]}
-        return [] if guess is None else [self.pair[s] for s in "ab" if means[self.pair[s]] <= guess + margin]
+        if guess is None:
+            return []
+        sign = -1 if metric_format.is_lower_better(self.record["metric"]) else 1
+        return [self.pair[s] for s in "ab" if sign * (means[self.pair[s]] - guess) <= margin]
 
     @property
     def is_learned(self) -> bool:
@@ -59,9 +62,10 @@ class Finding:
         return run_facts.task_name(record), record["metric"], record["student"] or "", training_rows(record), *names
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, float]:
+    def rank(self) -> tuple[bool, bool, bool, bool, float]:
         """Order of the comparisons of one setting; the last one counts."""
-        return self.asked, self.is_learned, self.pair["interval"] is not None, self.record["started"]
+        is_final = not comparisons.is_open(self.record, self.pair)
+        return self.asked, self.is_learned, self.pair["interval"] is not None, is_final, self.record["started"]
 
     @property
     def is_shown(self) -> bool:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, count, join_words, plural, signed
-from kdrun.reporting.tables import claims, comparisons, run_facts
+from kdrun.formatting import NOT_MEASURED, count, join_words, plural
+from kdrun.reporting.tables import claims, comparisons, metric_format, run_facts
 from kdrun.reporting.tables.claim_findings import SELECTION, Finding, any_task, find, training_rows
 from kdrun.reporting.tables.claim_projection import project, training_seconds
 from kdrun.reporting.tables.paper_claims import PaperClaim, paper_claims
 from kdrun.reporting.tables.published_values import TAGS
-from kdrun.reporting.tables.render import TextTable, csv_number, csv_percent
+from kdrun.reporting.tables.render import TextTable, csv_number
 
 Comparison = dict[str, Any]
 NOT_RUN = "not run"
@@ -101,8 +101,11 @@ def _here(finding: Finding, common_student: str | None) -> str:
 
 def _difference(finding: Finding, digits: int) -> str:
     pair = finding.pair
-    difference = signed(100 * pair["difference"], digits, minus="-")
-    interval = f",{NBSP}".join(signed(100 * end, digits, minus="-") for end in pair["interval"])
+    difference, *ends = (
+        metric_format.difference(finding.record["metric"], value, digits, minus="-")
+        for value in (pair["difference"], *pair["interval"])
+    )
+    interval = f",{NBSP}".join(ends)
     level = pair.get("confidence") or 0.95
     return f"{difference}{NBSP}[{interval}]{'' if level == 0.95 else f' at {100 * level:.3g} %'}"
 
@@ -113,10 +116,11 @@ def _verdict(finding: Finding) -> str:
         return "undecided (not asked)"
     remarks = [f"{name} at majority baseline" for name in finding.unlearned_arms]
     if finding.pair["word"] == "TIES":
-        remarks.insert(0, f"a tie within ± {100 * finding.record['margin']:g}")
+        remarks.insert(0, f"a tie within {metric_format.margin(finding.record['metric'], finding.record['margin'])}")
     if finding.outcome == "undecided":
         remarks.insert(0, _remedy(finding))
-    return f"{finding.outcome} ({'; '.join(remarks)})" if remarks else finding.outcome
+    outcome = f"{finding.outcome} so far" if comparisons.is_open(finding.record, finding.pair) else finding.outcome
+    return f"{outcome} ({'; '.join(remarks)})" if remarks else outcome
 
 
 def _remedy(finding: Finding) -> str:
@@ -150,7 +154,11 @@ def _rounded(rows: int) -> str:
 
 def _notes(shown: list[Finding], common_student: str | None) -> Iterator[str]:
     records = list({finding.record["comparison_id"]: finding.record for finding in shown}.values())
-    margins = dict.fromkeys(f"± {100 * record['margin']:g}" for record in records if record.get("margin") is not None)
+    margins = dict.fromkeys(
+        metric_format.margin(record["metric"], record["margin"])
+        for record in records
+        if record.get("margin") is not None
+    )
     if margins:
         yield (
             "supported: a is better. contradicted: a is worse, or ties with b (the whole interval is within "
@@ -218,5 +226,6 @@ def _csv_row(claim: PaperClaim, finding: Finding | None) -> dict[str, Any]:
     line["published_on_task"] = claim.published_on(record["task"])
     line |= comparisons.csv_values(record) | {"rows": csv_number(record.get("rows"))}
     line |= {"trained_on": training_rows(record), "a": pair["a"], "b": pair["b"], "pair_seeds": pair["seeds"]}
-    line |= {"difference": csv_percent(pair["difference"]), "low": csv_percent(low), "high": csv_percent(high)}
+    values = {"difference": pair["difference"], "low": low, "high": high}
+    line |= {name: metric_format.csv_score(record["metric"], value) for name, value in values.items()}
     return line | {"asked": str(finding.asked).lower(), "verdict": finding.outcome, "command": record["command"]}

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, plural, points
-from kdrun.reporting.tables import comparisons, run_facts
+from kdrun.formatting import NOT_MEASURED, plural
+from kdrun.reporting.tables import comparisons, metric_format, run_facts
 
 Comparison = dict[str, Any]
 OUTCOMES = {"BEATS": "supported", "LOSES": "contradicted", "TIES": "contradicted", "INCONCLUSIVE": "undecided"}
@@ -82,10 +82,15 @@ def oriented_pair(record: Comparison, a: str, b: str) -> dict[str, Any] | None:
                 "a": a,
                 "b": b,
                 "difference": None if difference is None else -difference,
-                "interval": None if interval is None else [-interval[1], -interval[0]],
+                "interval": _negated(interval),
+                "tie_test": (tie := pair.get("tie_test")) and tie | {"interval": _negated(tie["interval"])},
                 "word": REVERSED.get(pair["word"], pair["word"]),
             }
     return None
+
+
+def _negated(interval: list[float] | None) -> list[float] | None:
+    return None if interval is None else [-interval[1], -interval[0]]
 
 
 def is_asked(record: Comparison, a: str, b: str) -> bool:
@@ -98,15 +103,14 @@ def is_asked(record: Comparison, a: str, b: str) -> bool:
 def pair_sentence(pair: dict[str, Any], record: Comparison) -> str:
     """Describe the verdict on a pair in one sentence."""
     verb = {"BEATS": "beats", "TIES": "ties with", "LOSES": "loses to"}.get(pair["word"], "against")
-    unit = f" points of {record['metric']}" if pair["difference"] is not None else ""
-    text = f"{pair['a']} {verb} {pair['b']}: difference {points(pair['difference'])}{unit}"
+    metric = record["metric"]
+    unit = f" {metric_format.difference_unit(metric)} of {metric}" if pair["difference"] is not None else ""
+    text = f"{pair['a']} {verb} {pair['b']}: difference {metric_format.difference(metric, pair['difference'])}{unit}"
     if pair["interval"] is None:
         text += f", interval n/a ({plural(pair['seeds'], 'seed')} in common)"
     else:
-        low, high = pair["interval"]
-        text += (
-            f", {confidence(record, pair)} interval {points(low)} to {points(high)}, {plural(pair['seeds'], 'seed')}"
-        )
+        interval = " to ".join(metric_format.difference(metric, end) for end in pair["interval"])
+        text += f", {confidence(record, pair)} interval {interval}, {plural(pair['seeds'], 'seed')}"
     needed, reason = pair.get("seeds_needed"), pair.get("reason")
     text += f"; {reason}" if reason else ""
     if not needed or f"about {needed} seeds" in (reason or ""):

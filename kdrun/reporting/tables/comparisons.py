@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, first_line, mean_sd, percent, signed
-from kdrun.reporting.tables import run_facts, searches
+from kdrun.formatting import NOT_MEASURED, first_line, percent, plural
+from kdrun.reporting.tables import metric_format, run_facts, searches
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
@@ -31,9 +31,10 @@ def verdict_table(records: list[Comparison], methods: list[str], digits: int) ->
         for pair in record["pairs"]:
             if methods and not any(method_of(arms[pair[side]]) in methods for side in "ab"):
                 continue
-            sides = [f"{pair[side]} {_mean(arms[pair[side]], digits)}" for side in "ab"]
-            table_rows.append([*_shared_cells(record, digits), *sides, _difference(pair, digits), _verdict(pair)])
-            csv_rows.append(csv_values(record) | _pair_values(arms, pair))
+            sides = [f"{pair[side]} {_mean(record, arms[pair[side]], digits)}" for side in "ab"]
+            cells = [*sides, _difference(record, pair, digits), _verdict(record, pair)]
+            table_rows.append([*_shared_cells(record, digits), *cells])
+            csv_rows.append(csv_values(record) | _pair_values(record, arms, pair))
     table_notes = [*_baseline_note(records), *notes(records), *_intervals(records)]
     return TextTable(
         caption(records),
@@ -53,8 +54,8 @@ def arm_table(records: list[Comparison], methods: list[str], digits: int) -> Tex
             if methods and method_of(arm) not in methods:
                 continue
             num_scores = sum(score is not None for score in arm["scores"].values())
-            mean = f"{_mean(arm, digits)} ({num_scores})" if arm["mean"] is not None else NOT_MEASURED
-            scores = ", ".join(_one_seed(arm, str(seed), digits) for seed in record["seeds"])
+            mean = f"{_mean(record, arm, digits)} ({num_scores})" if arm["mean"] is not None else NOT_MEASURED
+            scores = ", ".join(_one_seed(record, arm, str(seed), digits) for seed in record["seeds"])
             retention = percent(arm["kept"], digits)
             table_rows.append(
                 [
@@ -69,11 +70,11 @@ def arm_table(records: list[Comparison], methods: list[str], digits: int) -> Tex
             )
             line = {
                 "arm": arm["name"],
-                "mean": csv_percent(arm["mean"]),
-                "sd": csv_percent(arm["sd"]),
+                "mean": metric_format.csv_score(record["metric"], arm["mean"]),
+                "sd": metric_format.csv_score(record["metric"], arm["sd"]),
                 "n": num_scores,
             }
-            scores = (f"{seed}:{'' if score is None else csv_percent(score)}" for seed, score in arm["scores"].items())
+            scores = (f"{seed}:{metric_format.csv_score(record['metric'], s)}" for seed, s in arm["scores"].items())
             line |= {"scores": " ".join(scores), "kept": csv_percent(arm["kept"])}
             line |= {"train_seconds": _csv_value(arm["seconds"]), "steps": _steps(arm)}
             csv_rows.append(csv_values(record, arm) | line)
@@ -123,41 +124,50 @@ def _shared_cells(record: Comparison, digits: int, arm: dict[str, Any] | None = 
     """Return the cells of `SHARED`, with the teacher of the arm; without an arm, with all distinct teachers."""
     distinct = distinct_teachers(record)
     if len(distinct) > 1 and arm is not None:
-        teacher = _teacher(arm["teacher"], digits) if arm.get("teacher") else "none"
+        teacher = _teacher(record, arm["teacher"], digits) if arm.get("teacher") else "none"
     elif len(distinct) > 1:
-        teacher = "; ".join(_teacher(teacher, digits) for teacher in distinct)
+        teacher = "; ".join(_teacher(record, teacher, digits) for teacher in distinct)
     else:
-        teacher = _teacher(record["teacher"], digits) if record.get("teacher") else "none"
-    return [*leading_cells(record), teacher, percent(record.get("guess"), digits, unit="")]
+        teacher = _teacher(record, record["teacher"], digits) if record.get("teacher") else "none"
+    guess = metric_format.score(record["metric"], record.get("guess"), digits, unit=False)
+    return [*leading_cells(record), teacher, guess]
 
 
-def _teacher(teacher: dict[str, Any], digits: int) -> str:
-    score = percent(teacher["score"], digits, unit="")
+def _teacher(record: Comparison, teacher: dict[str, Any], digits: int) -> str:
+    score = metric_format.score(record["metric"], teacher["score"], digits, unit=False)
     return " ".join(part for part in (teacher["name"], teacher.get("lessons"), score) if part)
 
 
-def _mean(arm: dict[str, Any], digits: int) -> str:
-    return mean_sd(arm["mean"], arm["sd"], digits, scale=100)
+def _mean(record: Comparison, arm: dict[str, Any], digits: int) -> str:
+    return metric_format.score_sd(record["metric"], arm["mean"], arm["sd"], digits, unit=False)
 
 
-def _one_seed(arm: dict[str, Any], seed: str, digits: int) -> str:
+def _one_seed(record: Comparison, arm: dict[str, Any], seed: str, digits: int) -> str:
     if seed in (arm.get("failed") or {}):
         return "failed"
-    return percent(arm["scores"].get(seed), digits, unit="")
+    return metric_format.score(record["metric"], arm["scores"].get(seed), digits, unit=False)
 
 
-def _difference(pair: dict[str, Any], digits: int) -> str:
+def _difference(record: Comparison, pair: dict[str, Any], digits: int) -> str:
     if pair["difference"] is None:
         return NOT_MEASURED
-    ends = pair["interval"]
-    interval = NOT_MEASURED if ends is None else ", ".join(signed(100 * end, digits, minus="-") for end in ends)
-    return f"{signed(100 * pair['difference'], digits, minus='-')} [{interval}]"
+    value, *ends = (
+        metric_format.difference(record["metric"], number, digits, minus="-")
+        for number in (pair["difference"], *(pair["interval"] or ()))
+    )
+    return f"{value} [{', '.join(ends) or NOT_MEASURED}]"
 
 
-def _verdict(pair: dict[str, Any]) -> str:
+def is_open(record: Comparison, pair: dict[str, Any]) -> bool:
+    """Return whether a pair of an unfinished comparison may still be decided."""
+    return not record.get("finished", True) and pair["word"] == "INCONCLUSIVE"
+
+
+def _verdict(record: Comparison, pair: dict[str, Any]) -> str:
     """Return the verdict, with the number of seeds that would decide if more are needed."""
     needed = pair.get("seeds_needed")
-    remarks = [f"about {needed} seeds would decide"] if needed and needed > pair["seeds"] else []
+    remarks = ["so far"] if is_open(record, pair) else []
+    remarks += [f"about {needed} seeds would decide"] if needed and needed > pair["seeds"] else []
     remarks += [] if pair.get("asked", True) else ["not asked"]
     return f"{pair['word']} ({', '.join(remarks)})" if remarks else pair["word"]
 
@@ -183,13 +193,20 @@ def caption(records: list[Comparison]) -> str:
     splits = dict.fromkeys(record["split"] for record in records)
     texts = {searches.tuning_text(record) for record in records}
     tuning = ", untuned" if texts == {searches.UNTUNED} else ", untuned unless the settings name trials"
-    described = f"Percent on {', '.join(splits)}, mean ± standard deviation over seeds"
+    described = f"{_units(records)} on {', '.join(splits)}, mean ± standard deviation over seeds"
     return f"{described}{tuning}" if searches.UNTUNED in texts else described
+
+
+def _units(records: list[Comparison]) -> str:
+    """Return the units of the scores: percent, nats or both."""
+    units = dict.fromkeys("nats" if metric_format.is_lower_better(r["metric"]) else "percent" for r in records)
+    return " and ".join(units).capitalize() if units else "Percent"
 
 
 def _baseline_note(records: list[Comparison]) -> Iterator[str]:
     if any(record.get("guess") is not None for record in records):
         yield "majority baseline: the score of always predicting the most frequent class, or the mean score."
+    yield from metric_format.unit_notes(record["metric"] for record in records)
 
 
 def notes(records: list[Comparison]) -> Iterator[str]:
@@ -206,6 +223,7 @@ def notes(records: list[Comparison]) -> Iterator[str]:
         yield f"Checkpoint of {', '.join(names)}: {choice}."
     rows = dict.fromkeys((record["split"], text) for record in records if (text := record.get("rows_text")))
     yield from (f"{split}: {text}." for split, text in rows)
+    yield from map(_unfinished_note, (record for record in records if not record.get("finished", True)))
     versions = dict.fromkeys((record.get("code") or NOT_MEASURED)[:8] for record in records)
     if len(versions) > 1:
         yield f"Computed by different versions of the code: {', '.join(versions)}."
@@ -217,16 +235,31 @@ def notes(records: list[Comparison]) -> Iterator[str]:
             yield from (f"{run_facts.task_name(record)}: {line}." for line in searches.search_notes(record))
 
 
+def _unfinished_note(record: Comparison) -> str:
+    most = (record.get("sequential") or {}).get("max_seeds")
+    limit = f" of at most {most}" if most else ""
+    return (
+        f"Unfinished: comparison {record['comparison_id']} of {run_facts.task_name(record)}, "
+        f"{plural(len(record['seeds']), 'seed')}{limit}. Decided claims stay decided; INCONCLUSIVE ones are open."
+    )
+
+
 def _intervals(records: list[Comparison]) -> Iterator[str]:
     """Explain the intervals, and why some are missing."""
     descriptions = dict.fromkeys(
+        f"{'nats' if metric_format.is_lower_better(record['metric']) else 'percentage points'}, with the "
         f"{100 * confidence_of(pair, record):.3g} % interval, {pair['how']}; "
-        f"a tie is within ± {100 * record['margin']:g} points"
+        f"a tie is within {metric_format.margin(record['metric'], record['margin'])}"
         for record in records
         for pair in record["pairs"]
         if pair["interval"] is not None
     )
-    yield from (f"a − b: percentage points, with the {description}." for description in descriptions)
+    yield from (f"a − b: {description}." for description in descriptions)
+    if any(pair.get("tie_test") for record in records for pair in record["pairs"]):
+        yield (
+            "TIES is corrected for several claims apart from BEATS and LOSES: a claim whose interval is within the "
+            "margin is undecided where the wider interval that decides TIES is not."
+        )
     reasons: dict[str, dict[str, None]] = {}
     for record in records:
         for pair in record["pairs"]:
@@ -257,24 +290,25 @@ def csv_values(record: Comparison, arm: dict[str, Any] | None = None) -> dict[st
         "code": record.get("code"),
     }
     shared |= {"synthetic": str(bool(record.get("synthetic"))).lower(), "seeds": " ".join(map(str, record["seeds"]))}
-    shared |= {"teacher": teacher.get("name", ""), "teacher_score": csv_percent(teacher.get("score"))}
-    return shared | {"guess": csv_percent(record.get("guess"))}
+    shared |= {"teacher": teacher.get("name", "")}
+    shared["teacher_score"] = metric_format.csv_score(record["metric"], teacher.get("score"))
+    return shared | {"guess": metric_format.csv_score(record["metric"], record.get("guess"))}
 
 
-def _pair_values(arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
-    low, high = pair["interval"] or (None, None)
+def _pair_values(record: Comparison, arms: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
+    metric, (low, high) = record["metric"], pair["interval"] or (None, None)
     line: dict[str, Any] = {}
     for side in "ab":
         arm = arms[pair[side]]
         line |= {
             side: arm["name"],
-            f"{side}_mean": csv_percent(arm["mean"]),
-            f"{side}_sd": csv_percent(arm["sd"]),
+            f"{side}_mean": metric_format.csv_score(metric, arm["mean"]),
+            f"{side}_sd": metric_format.csv_score(metric, arm["sd"]),
         }
     line |= {
-        "difference": csv_percent(pair["difference"]),
-        "low": csv_percent(low),
-        "high": csv_percent(high),
+        "difference": metric_format.csv_score(metric, pair["difference"]),
+        "low": metric_format.csv_score(metric, low),
+        "high": metric_format.csv_score(metric, high),
     }
     return line | {"word": pair["word"], "seeds_needed": _csv_value(pair.get("seeds_needed")), "how": pair["how"]}
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, mean_sd
-from kdrun.reporting.tables import comparisons, published_values
+from kdrun.formatting import NOT_MEASURED
+from kdrun.reporting.tables import comparisons, metric_format, published_values
 from kdrun.reporting.tables.published_values import TAGS, Published
-from kdrun.reporting.tables.render import TextTable, csv_percent
+from kdrun.reporting.tables.render import TextTable
 
 Comparison = dict[str, Any]
 Mean = tuple[float | None, float | None]
@@ -92,8 +92,8 @@ def make_table(records: list[Comparison], methods: list[str], digits: int, *, wi
         for row in domain_rows(record):
             if methods and row.method is not None and row.method not in methods:
                 continue
-            cells = [_text(row.by_domain.get(name), digits) for name in domains]
-            lines.append([*shared, row.name, *cells, _text(row.mean, digits)])
+            values = [*(row.by_domain.get(name) for name in domains), row.mean]
+            lines.append([*shared, row.name, *(_text(record, value, digits) for value in values)])
             csv_rows += _csv_rows(record, row)
             published = (
                 {name: value for name in domains if (value := published_value(record, row, name))}
@@ -120,9 +120,9 @@ def _is_as_published(arm: dict[str, Any]) -> bool:
     )
 
 
-def _text(value: Mean | None, digits: int) -> str:
+def _text(record: Comparison, value: Mean | None, digits: int) -> str:
     mean, sd = value or (None, None)
-    return mean_sd(mean, sd, digits, scale=100)
+    return metric_format.score_sd(record["metric"], mean, sd, digits, unit=False)
 
 
 def _published_mean(published: dict[str, Published], domains: list[str]) -> str:
@@ -137,7 +137,7 @@ def _csv_rows(record: Comparison, row: Row) -> Iterator[dict[str, Any]]:
     for domain, (mean, sd) in {**row.by_domain, "mean": row.mean}.items():
         published = published_value(record, row, domain)
         line = comparisons.csv_values(record) | {"row": row.name, "domain": domain}
-        line |= {"mean": csv_percent(mean), "sd": csv_percent(sd)}
+        line |= {k: metric_format.csv_score(record["metric"], v) for k, v in (("mean", mean), ("sd", sd))}
         yield line | {"paper": published.value if published else "", "tag": published.tag if published else ""}
 
 

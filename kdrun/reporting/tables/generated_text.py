@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdrun.formatting import mean_sd, number
+from kdrun.formatting import number
 from kdrun.reporting.generated_text import format_statistic
-from kdrun.reporting.tables import comparisons
-from kdrun.reporting.tables.render import TextTable, csv_percent
+from kdrun.reporting.tables import comparisons, metric_format
+from kdrun.reporting.tables.render import TextTable
 
 Comparison = dict[str, Any]
 STATISTIC_COLUMNS = (
@@ -50,9 +50,10 @@ def make_table(records: list[Comparison], methods: list[str], digits: int) -> Te
             if statistics is None or (methods and comparisons.method_of(arm) not in methods):
                 continue
             name, *cells = _cells(arm)
-            score = mean_sd(arm["mean"], arm["sd"], digits, scale=100)
+            score = metric_format.score_sd(record["metric"], arm["mean"], arm["sd"], digits, unit=False)
             lines.append([*shared, name, score, *cells])
-            line = {"arm": name, "mean": csv_percent(arm["mean"]), "sd": csv_percent(arm["sd"])}
+            values = {key: metric_format.csv_score(record["metric"], arm[key]) for key in ("mean", "sd")}
+            line = {"arm": name, **values}
             statistics_or_empty = {key: "" if value is None else value for key, value in statistics.items()}
             csv_rows.append(comparisons.csv_values(record) | line | statistics_or_empty)
     columns = [*comparisons.SHARED[:5], "arm", "mean ± sd", *COLUMNS[1:]]

@@ -18,6 +18,7 @@ def record(chosen_on: str | None) -> dict[str, Any]:
         "pairs": pairs,
         "claims": [{}],
         "margin": 0.01,
+        "metric": "accuracy",
         "how": "paired",
         "split": "test",
         "chosen_on": chosen_on,
@@ -39,8 +40,22 @@ def test_scores_on_the_choosing_split_have_a_warning() -> None:
 
 
 def test_intervals_have_signs() -> None:
-    assert display.interval({"interval": [-0.02, 0.013]}) == "-2.0 … +1.3"
-    assert display.interval({"interval": None}) == "n/a"
+    assert display.interval({"metric": "accuracy"}, [-0.02, 0.013]) == "-2.0 … +1.3"
+    assert display.interval({"metric": "teacher_kl"}, [-0.02, 0.013]) == "-0.0200 … +0.0130"
+    assert display.interval({"metric": "accuracy"}, None) == "n/a"
+
+
+def test_the_interval_that_decides_a_tie_has_a_column_where_it_is_another_one() -> None:
+    printed = {"interval": [-0.008, 0.008], "confidence": 0.95, "difference": 0.0, "word": "INCONCLUSIVE"}
+    pairs = [{"a": "kd", "b": "finetune", "asked": True, **printed}, {"a": "zskd", "b": "kd", "asked": True, **printed}]
+    tie_test = {"interval": [-0.012, 0.012], "confidence": 0.975}
+    text = io.StringIO()
+    comparison = {"metric": "accuracy", "pairs": [pairs[0] | {"tie_test": tie_test}, pairs[1]]}
+    display._print_verdicts(comparison, Console(RichConsole(file=text, width=150)))
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    assert any("interval for TIES" in line for line in lines)
+    assert any("-1.2 … +1.2 (97.5 %)" in line for line in lines)
+    assert any("95 % │ same │ INCONCLUSIVE" in line for line in lines)
 
 
 def test_the_plan_names_shared_overrides_once() -> None:

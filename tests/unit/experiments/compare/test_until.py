@@ -47,10 +47,14 @@ class Runs:
         self.arms = [Arm(name, name, []) for name in names]
         self.calls: list[tuple[list[str], list[int]]] = []
         self.scores = Scores()
+        self.saved: list[int] = []
 
     def run(self, arms: Sequence[Arm], seeds: Sequence[int]) -> None:
         self.calls.append(([arm.name for arm in arms], list(seeds)))
         add_runs(self.scores, [arm.name for arm in arms], seeds)
+
+    def save(self) -> None:
+        self.saved.append(len(self.scores.common_seeds(Claim("close", "kd"))))
 
 
 def run_until_decided(
@@ -59,7 +63,7 @@ def run_until_decided(
     monkeypatch.setattr(costs, "print_cost", lambda *args: measured)
     text = io.StringIO()
     plan = until.Plan(runs.arms, claims, 0.01, LOOKS)
-    until.run_until_decided(plan, runs.run, lambda: runs.scores, Console(RichConsole(file=text, width=200)))
+    until.run_until_decided(plan, runs.run, lambda: runs.scores, Console(RichConsole(file=text, width=200)), runs.save)
     return text.getvalue()
 
 
@@ -68,6 +72,7 @@ def test_arms_whose_claims_are_decided_stop(monkeypatch: pytest.MonkeyPatch) -> 
     output = run_until_decided(runs, CLAIMS, monkeypatch)
     assert runs.calls[0] == (["kd", "good", "close"], [1, 2, 3])
     assert runs.calls[1:] == [(["close", "kd"], [4]), (["close", "kd"], [5])]
+    assert runs.saved == [3, 4]  # the record of the last look is that of the finished comparison
     lines = output.splitlines()
     assert lines[0].startswith("after 3 seeds, good > kd: +20.0 points [")
     assert lines[0].endswith(": supported")

@@ -65,7 +65,7 @@ def test_the_plot_shows_claims_in_their_direction_and_names_its_content() -> Non
     scores, differences = (Parsed(svg) for svg in plot.plots)
     assert [svg.all("svg")[0]["aria-label"] for svg in (scores, differences)] == [
         "Scores by seed: accuracy on dev",
-        "Intervals of differences of accuracy on dev, in percentage points",
+        "Intervals of differences of accuracy on dev, in points",
     ]
     for svg in (scores, differences):
         (desc,) = svg.all("desc")

@@ -29,8 +29,8 @@ def every_plot(name: str) -> list[str]:
             plots.curves(name, [line, Line("b", [1], [2.0], 1)], spans, spans, (1, 2.0, name))[0],
             plots.reliability([("teacher", calibration), ("student", calibration)]),
             plots.scatter(name, values, values[::-1], (name, name), 0, name),
-            interval_plots.dots(name, [row, Row("single", [0.3], 0.3, None, 1)], (name, 0.4)),
-            interval_plots.differences(name, [row, Row("b", [], 0.0, None)], 0.05),
+            interval_plots.dots(name, [row, Row("single", [0.3], 0.3, None, 1)], (name, 0.4), "accuracy"),
+            interval_plots.differences(name, [row, Row("b", [], 0.0, None)], 0.05, "accuracy"),
         ]
 
 
