@@ -1,4 +1,4 @@
-"""Evaluation section: labeled rows besides the task's own."""
+"""Evaluation section: rows besides the task's own dev splits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from enum import Enum
 
 from kdrun.config.fields import setting
 from kdrun.config.task import HELD_OUT, POOLED, TaskConfig
+
+AGREEMENT_ROWS = "agreement_rows"
+"""Name of the rows of `evaluation.agreement_rows`, in results too."""
+AGREEMENT_FILE = "agreement.jsonl"
+"""File of a run with the answers on these rows."""
 
 
 class ReportedRows(Enum):
@@ -38,6 +43,12 @@ class EvaluationConfig:
     report: ReportedRows = setting(
         ReportedRows.held_out,
         "with held_out, the rows that are reported: held_out, or pooled (the task's reported split and held_out)",
+    )
+    agreement_rows: int | None = setting(
+        None,
+        "hold about this many further training rows out of all training, in whole groups, and measure the student's "
+        "agreement with its teacher on them; their labels are not used",
+        gt=0,
     )
 
 

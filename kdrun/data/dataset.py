@@ -10,6 +10,7 @@ import numpy as np
 from kdrun import registry
 from kdrun.config import domains
 from kdrun.config.data import REST, DataConfig
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.config.task import POOLED, TaskConfig
 from kdrun.config.validation import extraction
 from kdrun.data import held_out, row_choice
@@ -42,6 +43,7 @@ class TaskDataset:
         mixed: the rows of `train` and then those of `unlabeled`, whose labels are missing.
         all_domains: the rows of all domains, if this object holds those of one domain.
         teacher_train: training rows that a teacher is fine-tuned on, if not those of `train`.
+        agreement: rows without labels on which only the student's agreement with its teacher is measured.
         warnings: faults of the training rows that do not stop a run, as sentences.
     """
 
@@ -57,6 +59,7 @@ class TaskDataset:
     mixed: Split | None = None
     all_domains: TaskDataset | None = None
     teacher_train: Split | None = None
+    agreement: Split | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -82,6 +85,12 @@ class TaskDataset:
         return self.splits | {name: split for name, split in others.items() if split is not None}
 
     @property
+    def row_counts(self) -> dict[str, int]:
+        """The number of rows by split, with those on which only agreement is measured."""
+        splits = self.all_splits | ({} if self.agreement is None else {AGREEMENT_ROWS: self.agreement})
+        return {name: split.num_rows for name, split in splits.items()}
+
+    @property
     def card(self) -> dict[str, Any] | None:
         """The card of the generated text that the student trains on; None without such text or card."""
         other = self.ood or self.generated
@@ -93,6 +102,8 @@ class TaskDataset:
         hashes = {name: split.fingerprint for name, split in self.all_splits.items()}
         if self.teacher_train is not None:
             hashes["teacher"] = self.teacher_train.fingerprint
+        if self.agreement is not None:
+            hashes[AGREEMENT_ROWS] = self.agreement.fingerprint
         return digest(hashes if self.all_domains is None else hashes | {"whole": self.all_domains.fingerprint})
 
     @property
@@ -102,6 +113,11 @@ class TaskDataset:
         if name is None:
             return None
         return held_out.describe(self.splits[name], self.splits[own].num_rows if name == POOLED else 0, own)
+
+    @property
+    def agreement_text(self) -> str | None:
+        """The rows on which only agreement is measured, for people; None without such rows."""
+        return None if self.agreement is None else held_out.describe_unlabeled(self.agreement)
 
     @property
     def for_teacher(self) -> TaskDataset:
@@ -189,10 +205,10 @@ def load_dataset(
     notes = [note for split in splits.values() for note in split.notes]
     if not synthetic:
         notes += _count_notes(splits, source_task)
-    if task.held_out_split is not None:
-        splits, note = row_choice.draw_held_out(splits, config, task, choice.held_out_seed)
-        notes.append(note)
-    data = TaskDataset(task, splits, config.name, synthetic, notes, _display_name(task, None, synthetic))
+    drawn = row_choice.draw_evaluation_rows(splits, config, task, choice)
+    splits, notes = drawn.splits, [*notes, *drawn.notes]
+    name = _display_name(task, None, synthetic)
+    data = TaskDataset(task, splits, config.name, synthetic, notes, name, agreement=drawn.agreement)
     if not train:
         return data
     if generated is None:
@@ -221,8 +237,10 @@ def _with_train_rows(
     data = replace(data, splits=splits, notes=notes, display_name=name, teacher_train=teacher_train)
     if config.unlabelled == REST:
         unlabeled = row_choice.remaining_rows(all_rows, rows, config)
-    elif unlabeled is not None and task.held_out_split is not None:
-        unlabeled = held_out.without_shared_text(unlabeled, splits[task.held_out_split])
+    elif unlabeled is not None:
+        evaluated = [splits[task.held_out_split]] if task.held_out_split is not None else []
+        for split in [*evaluated, *([] if data.agreement is None else [data.agreement])]:
+            unlabeled = held_out.without_shared_text(unlabeled, split)
     if unlabeled is None:
         return data
     notes = [*notes, *unlabeled.notes, f"{plural(unlabeled.num_rows, 'unlabeled row')}, which only the teacher labels"]

@@ -61,7 +61,7 @@ def _check_rows(config: RunConfig, needs: Requirements) -> None:
     reads_train = not needs.data_free and not isinstance(config.data, GeneratedDataConfig)
     check = registry.get("data", section.name).check
     if check is not None:
-        reads_train |= task.held_out_split is not None
+        reads_train |= task.held_out_split is not None or config.evaluation.agreement_rows is not None
         task = task.without_held_out()
         check(section, task, [*(["train"] if reads_train else []), *task.dev_splits])
     path = config.data.path if isinstance(config.data, GeneratedDataConfig) else config.ood.path

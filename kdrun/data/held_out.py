@@ -70,19 +70,22 @@ class Groups:
     texts: DistinctTexts | None = None
 
 
-def hold_out(train: Split, evaluated: Sequence[Split], count: int, seed: int) -> HeldOutRows:
+def hold_out(
+    train: Split, evaluated: Sequence[Split], count: int, seed: int, key: str = "evaluation.held_out"
+) -> HeldOutRows:
     """Draw held-out rows from the training rows; a larger count contains the groups of a smaller one.
 
     Args:
         train: all training rows.
-        evaluated: labeled splits besides them; groups with a row of these splits stay in the training rows.
+        evaluated: other rows to evaluate; groups with a row of these splits stay in the training rows.
         count: held-out rows, as few more as whole groups allow.
         seed: of the random choice.
+        key: config key of the number, for messages.
 
     Raises:
         DataError: there are too few rows for this count.
     """
-    uses, groups = _cached_draw(train, evaluated, count, seed)
+    uses, groups = _cached_draw(train, evaluated, count, seed, key)
     held, rest = np.flatnonzero(uses == HELD), np.flatnonzero(uses == TRAINING)
     _, group_ids = np.unique(groups[held], return_inverse=True)
     left_out = int((uses == LEFT_OUT).sum())
@@ -90,7 +93,7 @@ def hold_out(train: Split, evaluated: Sequence[Split], count: int, seed: int) ->
     split = dataclasses.replace(
         train, name=HELD_OUT, table=table, fingerprint=content_hash(table), notes=(), row_numbers=held
     )
-    note = f"{describe(split)}: nothing is trained on them (evaluation.held_out={count}, held_out_seed={seed})"
+    note = f"{describe(split)}: nothing is trained on them ({key}={count}, held_out_seed={seed})"
     if left_out:
         note += f"; {plural(left_out, 'row')} left out, which would be phrases on both sides"
     return HeldOutRows(train.select(rest), split, note)
@@ -109,6 +112,20 @@ def describe(split: Split, alone: int = 0, name: str = "") -> str:
     ending = " of pairs that share a text" if split.is_pair else ""
     rows = f"{plural(split.num_rows - alone, 'held-out training row')}, of {plural(groups, noun)}{ending}"
     return f"{plural(alone, f'{name} row')} and {rows}" if alone else rows
+
+
+def describe_unlabeled(split: Split) -> str:
+    """The rows of `without_labels`, for people: `20004 unlabeled training rows, of 2051 sentences`."""
+    groups = len(np.unique(split.table.column(GROUP).to_numpy()))
+    of_groups = plural(groups, "group" if split.is_pair else "sentence")
+    ending = " of pairs that share a text" if split.is_pair else ""
+    return f"{plural(split.num_rows, 'unlabeled training row')}, of {of_groups}{ending}"
+
+
+def without_labels(split: Split, name: str) -> Split:
+    """Held-out rows under another name, with their texts and groups only."""
+    table = split.table.select([*(column for column in split.table.column_names if column in TEXT_COLUMNS), GROUP])
+    return dataclasses.replace(split, name=name, table=table, fingerprint=content_hash(table), row_numbers=None)
 
 
 def pool(split: Split, held_out: Split, name: str) -> Split:
@@ -198,7 +215,7 @@ def _groups_of_phrases(split: Split) -> Groups:
     return Groups(parents[texts.numbers], shared[texts.numbers], texts)
 
 
-def _draw(train: Split, evaluated: Sequence[Split], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw(train: Split, evaluated: Sequence[Split], count: int, seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
     """The use of each row, [rows] int8, and its group, [rows]."""
     groups = find_groups(train)
     names, first, numbers = np.unique(groups.numbers, return_index=True, return_inverse=True)
@@ -221,7 +238,7 @@ def _draw(train: Split, evaluated: Sequence[Split], count: int, seed: int) -> tu
         uses[in_drawn] = np.where(groups.shared[in_drawn], LEFT_OUT, HELD)
     if number > len(drawn) or not (uses == TRAINING).any():
         raise DataError(
-            f"evaluation.held_out={count}: {train.origin} has {plural(train.num_rows, 'row')}, of which at most "
+            f"{key}={count}: {train.origin} has {plural(train.num_rows, 'row')}, of which at most "
             f"{int(total[-1]) if len(total) else 0} can be held out in whole groups (rows that share text); set a "
             "smaller number"
         )
@@ -240,19 +257,21 @@ def _rows_in(train: Split, groups: Groups, evaluated: Sequence[Split]) -> np.nda
     return np.flatnonzero(is_known)
 
 
-def _cached_draw(train: Split, evaluated: Sequence[Split], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _cached_draw(
+    train: Split, evaluated: Sequence[Split], count: int, seed: int, key: str
+) -> tuple[np.ndarray, np.ndarray]:
     """The draw, from the cache if the rows are many."""
     if train.num_rows < CACHED_ROWS:
-        return _draw(train, evaluated, count, seed)
+        return _draw(train, evaluated, count, seed, key)
     others = [split.fingerprint for split in evaluated]
-    key = {"format": FORMAT, "train": train.fingerprint, "evaluated": others, "count": count, "seed": seed}
+    cache_key = {"format": FORMAT, "train": train.fingerprint, "evaluated": others, "count": count, "seed": seed}
 
     def build(folder: Path) -> None:
-        uses, groups = _draw(train, evaluated, count, seed)
+        uses, groups = _draw(train, evaluated, count, seed, key)
         np.save(folder / "uses.npy", uses)
         np.save(folder / "groups.npy", groups)
 
     def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         return np.load(folder / "uses.npy"), np.load(folder / "groups.npy")
 
-    return cache.fetch("held_out", key, build, read)[0]
+    return cache.fetch("held_out", cache_key, build, read)[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from kdrun import registry
 from kdrun.config.data import REST, DataConfig
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.config.task import HELD_OUT, TaskConfig
 from kdrun.config.teacher import ALL_ROWS
 from kdrun.data import held_out, stratified
@@ -25,10 +26,12 @@ class RowChoice:
     Attributes:
         held_out_seed: `evaluation.held_out_seed`; `task.rows` says how many rows are held out.
         teacher_rows: `teacher.train_rows`: a number, `all`, or None for the student's rows.
+        agreement_rows: `evaluation.agreement_rows`; None for none.
     """
 
     held_out_seed: int = 1
     teacher_rows: int | str | None = None
+    agreement_rows: int | None = None
 
 
 SAME_ROWS = RowChoice()
@@ -47,21 +50,53 @@ def check_splits(splits: Mapping[str, Split], names: Sequence[str], task: TaskCo
         check_split(splits[name], task)
 
 
-def draw_held_out(
-    splits: dict[str, Split], config: DataConfig, task: TaskConfig, seed: int
-) -> tuple[dict[str, Split], str]:
-    """The splits with the held-out rows, and without them in `train`; and a note on them."""
+@dataclass(frozen=True)
+class EvaluationRows:
+    """The splits of a task after rows were held out of all training.
+
+    Attributes:
+        splits: the splits with the held-out rows, and without them in `train`.
+        agreement: rows of `evaluation.agreement_rows`, without labels; None for none.
+        notes: on these rows, for readers of a result.
+    """
+
+    splits: dict[str, Split]
+    agreement: Split | None = None
+    notes: tuple[str, ...] = ()
+
+
+def draw_evaluation_rows(
+    splits: dict[str, Split], config: DataConfig, task: TaskConfig, choice: RowChoice
+) -> EvaluationRows:
+    """Hold rows out of all training: first those of `evaluation.held_out`, then those of `evaluation.agreement_rows`.
+
+    Raises:
+        DataError: the training rows are too few.
+    """
     source_task, section, name = task.without_held_out(), config.task_section, task.held_out_split
-    assert name is not None
-    train = splits.get("train")
+    if name is None and choice.agreement_rows is None:
+        return EvaluationRows(splits)
+    train, new, agreement, notes = splits.get("train"), dict[str, Split](), None, list[str]()
     if train is None:  # a data-free run, or one on generated text
         names = ["train", *source_task.dev_splits]
         train = registry.build("data", section.name, section, source_task, names)["train"]
         check_splits({"train": train}, ["train"], task, section.name)
     evaluated = [splits[split] for split in source_task.dev_splits]
-    rows = held_out.hold_out(train, evaluated, task.rows[name], seed)
-    split = rows.split if name == HELD_OUT else held_out.pool(splits[task.task_report_split], rows.split, name)
-    return {**splits, **({"train": rows.train} if "train" in splits else {}), name: split}, rows.note
+    if name is not None:
+        rows = held_out.hold_out(train, evaluated, task.rows[name], choice.held_out_seed)
+        train, evaluated = rows.train, [*evaluated, rows.split]
+        new[name] = rows.split
+        if name != HELD_OUT:
+            new[name] = held_out.pool(splits[task.task_report_split], rows.split, name)
+        notes.append(rows.note)
+    if choice.agreement_rows is not None:
+        key = f"evaluation.{AGREEMENT_ROWS}"
+        rows = held_out.hold_out(train, evaluated, choice.agreement_rows, choice.held_out_seed, key)
+        train, agreement = rows.train, held_out.without_labels(rows.split, AGREEMENT_ROWS)
+        notes.append(rows.note)
+    if "train" in splits:
+        new["train"] = train
+    return EvaluationRows({**splits, **new}, agreement, tuple(notes))
 
 
 def limit_train_rows(rows: Split, config: DataConfig, task: TaskConfig, target: str | None) -> tuple[Split, list[str]]:

@@ -69,4 +69,5 @@ def load_task_data(config: RunConfig) -> TaskDataset:
 
 def _choice(config: RunConfig) -> RowChoice:
     has_teacher = requirements_of(config).teacher
-    return RowChoice(config.evaluation.held_out_seed, config.teacher.train_rows if has_teacher else None)
+    teacher_rows = config.teacher.train_rows if has_teacher else None
+    return RowChoice(config.evaluation.held_out_seed, teacher_rows, config.evaluation.agreement_rows)

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.config.schema import RunConfig
 from kdrun.storage import json_reader, yaml_reader
 
 CONFIG, TRAINING = "config.yaml", "training.json"
 """Records of a training by kdrun: in the folder of a run, above its student; and in that of a cached teacher."""
 MOST_BYTES = yaml_reader.MAX_BYTES
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Held-out rows of a training: `evaluation.held_out`, `evaluation.agreement_rows` and their seed."""
+
+    count: int
+    agreement_rows: int
+    seed: int
+
+    def __bool__(self) -> bool:
+        return bool(self.count or self.agreement_rows)
+
+    def __str__(self) -> str:
+        counts = {"held_out": self.count, AGREEMENT_ROWS: self.agreement_rows}
+        texts = [f"evaluation.{key}={value}" for key, value in counts.items() if value]
+        return ", ".join([*texts, f"held_out_seed={self.seed}"])
+
+    def contains(self, other: _HeldOut) -> bool:
+        """Whether all rows of another choice are held out here: a larger number contains the rows of a smaller one."""
+        if self.seed != other.seed:
+            return False
+        if not other.agreement_rows:
+            return self.count >= other.count
+        return self.count == other.count and self.agreement_rows >= other.agreement_rows
 
 
 def conflict(config: RunConfig, role: str, path: str) -> str | None:
@@ -22,18 +49,18 @@ def conflict(config: RunConfig, role: str, path: str) -> str | None:
         role: of the model.
         path: folder of the model.
     """
-    count, seed = config.evaluation.held_out, config.evaluation.held_out_seed
-    if count is None:
+    rows = config.evaluation
+    needed = _HeldOut(rows.held_out or 0, rows.agreement_rows or 0, rows.held_out_seed)
+    if not needed:
         return None
     for file, task, held_out in _records(Path(path).expanduser()):
-        if task != config.task.name or (held_out is not None and held_out[0] >= count and held_out[1] == seed):
+        if task != config.task.name or held_out.contains(needed):
             continue
-        trained = "no held-out rows" if held_out is None else "other held-out rows"
-        values = "" if held_out is None else f" (evaluation.held_out={held_out[0]}, held_out_seed={held_out[1]})"
+        trained = f"other held-out rows ({held_out})" if held_out else "no held-out rows"
         return (
-            f"{role}.path={path} was trained on task={task} with {trained}{values}, as {file} says, and may have seen "
-            f"rows that this run holds out (evaluation.held_out={count}, held_out_seed={seed}); give a model that was "
-            "trained with the same values, or leave the path out"
+            f"{role}.path={path} was trained on task={task} with {trained}, as {file} says, and may have seen rows "
+            f"that this run holds out ({needed}); give a model that was trained with the same values, or leave the "
+            "path out"
         )
     return None
 
@@ -43,8 +70,8 @@ def is_recorded(path: str) -> bool:
     return next(_records(Path(path).expanduser()), None) is not None
 
 
-def _records(folder: Path) -> Iterator[tuple[Path, str, tuple[int, int] | None]]:
-    """The records of a training: file, task, and number and seed of held-out rows (None without them)."""
+def _records(folder: Path) -> Iterator[tuple[Path, str, _HeldOut]]:
+    """The records of a training: file, task, and held-out rows."""
     for file in (folder / CONFIG, folder.parent / CONFIG):
         values = _read(file, yaml_reader.parse)
         if isinstance(values.get("task"), dict) and "method" in values:
@@ -66,6 +93,9 @@ def _read(file: Path, parse: Any) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _held_out(values: dict[str, Any]) -> tuple[int, int] | None:
-    count, seed = values.get("held_out"), values.get("held_out_seed")
-    return (count, seed) if isinstance(count, int) and isinstance(seed, int) else None
+def _held_out(values: dict[str, Any]) -> _HeldOut:
+    held_out, agreement_rows, seed = (values.get(key) for key in ("held_out", AGREEMENT_ROWS, "held_out_seed"))
+    if not isinstance(seed, int):
+        return _HeldOut(0, 0, 0)
+    counts = [value if isinstance(value, int) else 0 for value in (held_out, agreement_rows)]
+    return _HeldOut(counts[0], counts[1], seed)

@@ -18,10 +18,10 @@ from kdrun.formatting import (
     named_rows,
     param_count,
     percent,
-    percent_sd,
 )
 from kdrun.reporting.cost_table import COLUMNS, cost_rows, machine_facts
 from kdrun.reporting.html import agreement
+from kdrun.reporting.tables import metric_format
 from kdrun.reporting.tables.publish import clean_command
 from kdrun.storage.cost_card import CostCard
 
@@ -166,14 +166,14 @@ def _seeds(facts: CardFacts) -> str:
     assert run is not None
     if record is None:
         return f"These are scores of one run, with seed {facts.result['seed']}; scores of other seeds differ."
-    confidence, rows = record.get("confidence"), []
+    confidence, metric, rows = record.get("confidence"), record["metric"], []
     for arm in record["arms"]:
         values = [value for value in arm["scores"].values() if value is not None]
         interval = agreement.interval(values, confidence) if confidence is not None and values else None
-        ends = "n/a" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+        ends = " to ".join(metric_format.score(metric, end) for end in interval or ()) or "n/a"
         is_this = run.record["run_id"] in (arm.get("runs") or {}).values()
         name = f"**{arm['name']}** (this model is one of its seeds)" if is_this else arm["name"]
-        rows.append([name, str(len(values)), percent_sd(arm["mean"], arm["sd"]), ends])
+        rows.append([name, str(len(values)), metric_format.score_sd(metric, arm["mean"], arm["sd"]), ends])
     share = "" if confidence is None else f"{100 * confidence:g} % "
     table = markdown_table(["method", "seeds", "mean ± sd", f"{share}interval of the mean"], rows)
     verdicts = [f"- {pair['a']} {pair['word']} {pair['b']}" for pair in record["pairs"]]

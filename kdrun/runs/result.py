@@ -146,7 +146,7 @@ def _data(run: PreparedRun, teacher: TeacherResult | None, loader: BatchLoader) 
         "generated": _origin(run),
         "train_rows_read_for_teacher": by_domain.pop("all") if by_domain else None,
         "rows_read_for_teacher_by_domain": by_domain,
-        "rows": {name: part.num_rows for name, part in data.all_splits.items()},
+        "rows": data.row_counts,
         "rows_by_domain": {name: data.rows_by_domain(name) for name in data.splits},
         "truncated": {
             role: {name: tokens.num_truncated for name, tokens in splits.items() if tokens.num_truncated is not None}

@@ -244,9 +244,9 @@ class RunDirectory:
             else:
                 (self.path / name).unlink()
 
-    def predictions(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write predictions.jsonl."""
-        write_atomic(self.path / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    def predictions(self, rows: Iterable[dict[str, Any]], name: str = "predictions.jsonl") -> None:
+        """Write predictions.jsonl, or predictions in a file of another name."""
+        write_atomic(self.path / name, "".join(json.dumps(row) + "\n" for row in rows))
 
     def close(self, status: str, result: RunResult | None = None, error: str | None = None) -> None:
         """Write result.json, if there is one, and the ledger's last line."""

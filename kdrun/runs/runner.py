@@ -19,6 +19,7 @@ from kdrun.methods.base import Method
 from kdrun.methods.phases import truncate_to_one_step
 from kdrun.models import saving
 from kdrun.runs import (
+    agreement_rows,
     build,
     completion,
     cost_card,
@@ -215,7 +216,8 @@ def _execute(run: PreparedRun) -> RunResult | None:
     with stage_times.stage(stage_times.EVALUATIONS):
         outputs = {split: run.evaluator.outputs(bundle, table) for split, table in tables.items()}
         extra_scores = extra_evaluation.score_extra_splits(run, "student", extras)
-    teacher = extra_evaluation.with_extra_scores(run, teacher_stage.score_held_out(run, teacher, outputs), extras)
+    teacher = teacher_stage.score_held_out(run, teacher, outputs)
+    teacher = agreement_rows.measure(run, extra_evaluation.with_extra_scores(run, teacher, extras))
     weights = state_tensors.complete_tensors(bundle.model)
     scores = run.evaluator.score(outputs) | extra_scores
     summary.print_notes(run, "student", outputs)
@@ -284,9 +286,7 @@ def train_student(run: PreparedRun, method: Method, loader: BatchLoader) -> Stud
         phases = [truncate_to_one_step(phase) for phase in phases]
     runtime = config.runtime
     settings = TrainerSettings(config.optim, config.seed, runtime.log_every, runtime.eval_every, run.select)
-    tracker = None
-    if run.run_dir is not None and ranks.is_first():
-        tracker = MetricLogger(config, run.accelerator, run.run_dir.run_id)
+    tracker = MetricLogger(config, run.accelerator, run.run_dir.run_id) if run.run_dir and ranks.is_first() else None
     observe = observe_evaluations(run.observer, run.evaluator.headline, phases, loader.num_rows)
     logger = RunLogger(run, method, loader, tracker, observe) if ranks.is_first() else None
     callback = logger or TrainerCallback()

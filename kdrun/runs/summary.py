@@ -13,6 +13,7 @@ import torch
 from kdrun import ranks, sharding
 from kdrun.config import domains
 from kdrun.config.data import FilesDataConfig
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.data import dataset
 from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
@@ -78,13 +79,14 @@ def print_header(run: PreparedRun) -> None:
 def _facts(run: PreparedRun) -> list[tuple[str, str]]:
     config, data, task_type = run.config, run.data, run.evaluator.task_type
     loss = f" (loss {task_type.loss_name(config.loss.name)})" if run.requires.teacher else " (no teacher)"
-    counts = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
+    counts = ", ".join(f"{name} {number_of}" for name, number_of in data.row_counts.items())
     synthetic = f" — {SYNTHETIC_NOTE}" if data.synthetic else ""
     facts = [
         ("method", config.method.name + loss),
         ("task", f"{data.display_name}: {task_type.describe_outputs()}; rows: {counts}"),
         ("data", f"{data.source}{_dev_source(run)}{synthetic}"),
         *([("reported", named_rows(config.task.report_split, rows))] if (rows := data.reported_rows) else []),
+        *([("agreement", named_rows(AGREEMENT_ROWS, rows))] if (rows := data.agreement_text) else []),
     ]
     if any(data.rows_by_domain(name) for name in data.splits):
         facts.append(("domains", "; ".join(f"{name}: {_by_domain(data, name)}" for name in data.splits)))

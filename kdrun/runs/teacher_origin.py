@@ -10,7 +10,8 @@ from kdrun.training.teacher import finetune
 def notes_on_origin(run: PreparedRun) -> list[str]:
     """A note on a teacher that may have seen held-out rows: one that is not fine-tuned here, of unknown origin."""
     section = run.config.teacher
-    if run.config.evaluation.held_out is None or not run.requires.teacher:
+    rows = run.config.evaluation
+    if (rows.held_out is None and rows.agreement_rows is None) or not run.requires.teacher:
         return []
     if run.recorded is None:
         if finetune.needs_finetuning(section, run.roles["teacher"]):

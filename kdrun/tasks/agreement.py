@@ -20,8 +20,8 @@ def of_classes(student: np.ndarray, teacher: np.ndarray) -> dict[str, float | No
         teacher: logits, [rows, classes].
     """
     is_equal = student.argmax(axis=-1) == teacher.argmax(axis=-1)
-    log_p, log_q = _log_softmax(teacher), _log_softmax(student)
-    return {AGREEMENT: _mean(is_equal), TEACHER_KL: _mean((np.exp(log_p) * (log_p - log_q)).sum(axis=-1))}
+    divergence = divergence_by_row(student, teacher, is_multi_label=False)
+    return {AGREEMENT: _mean(is_equal), TEACHER_KL: _mean(divergence)}
 
 
 def of_label_sets(student: np.ndarray, teacher: np.ndarray) -> dict[str, float | None]:
@@ -32,11 +32,26 @@ def of_label_sets(student: np.ndarray, teacher: np.ndarray) -> dict[str, float |
         teacher: logits, [rows, classes].
     """
     is_equal = ((student > 0) == (teacher > 0)).all(axis=-1)
+    divergence = divergence_by_row(student, teacher, is_multi_label=True)
+    return {AGREEMENT: _mean(is_equal), TEACHER_KL: _mean(divergence)}
+
+
+def divergence_by_row(student: np.ndarray, teacher: np.ndarray, *, is_multi_label: bool) -> np.ndarray:
+    """KL(teacher ‖ student) of each row, in nats, [rows]; for label sets the mean over labels.
+
+    Args:
+        student: logits, [rows, classes].
+        teacher: logits, [rows, classes].
+        is_multi_label: whether each logit has a sigmoid.
+    """
+    if not is_multi_label:
+        log_p, log_q = _log_softmax(teacher), _log_softmax(student)
+        return (np.exp(log_p) * (log_p - log_q)).sum(axis=-1)
     divergence = np.zeros(student.shape)
     for sign in (1, -1):  # the label is present, or absent
         log_p, log_q = (-np.logaddexp(0, -sign * logits.astype(np.float64)) for logits in (teacher, student))
         divergence += np.exp(log_p) * (log_p - log_q)
-    return {AGREEMENT: _mean(is_equal), TEACHER_KL: _mean(divergence)}
+    return divergence.mean(axis=-1)
 
 
 def of_scores(student: np.ndarray, teacher: np.ndarray) -> dict[str, float | None]:

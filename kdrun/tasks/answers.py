@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-PREDICTION, PROBABILITIES = "prediction", "probabilities"
+PREDICTION, PROBABILITIES, LOGITS = "prediction", "probabilities", "logits"
 SCALE = 1e6
 """Probabilities in files have six digits."""
 
@@ -89,6 +89,11 @@ def rounded(probabilities: np.ndarray) -> np.ndarray:
     if middle.any():
         result[middle] = [round(value, 6) for value in exact[middle].tolist()]
     return result
+
+
+def logit_rows(logits: np.ndarray) -> list[list[float]]:
+    """Logits for files, rounded to six digits after the point, [rows][classes]."""
+    return np.round(logits.astype(np.float64), 6).tolist()
 
 
 def columns_by_name(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, list[float]]:

@@ -14,6 +14,7 @@ from kdrun.data.splits import Split
 from kdrun.data.tokenization import TokenizedSplit
 from kdrun.models.bundle import ModelBundle
 from kdrun.storage.run_result import Scores
+from kdrun.tasks.answers import LOGITS, logit_rows
 from kdrun.tasks.base import Outputs, TaskType
 from kdrun.tasks.predictor import Predictor
 from kdrun.tasks.task_types import task_type_of
@@ -102,14 +103,15 @@ def prediction_rows(
         teacher: the teacher's outputs on the same rows; None for a run without a teacher.
 
     Returns:
-        id, split, domain and group (if rows have them), text, text_pair (for pairs), gold, and the values of
-        `TaskType.prediction_records` for the student, and with the prefix `teacher_` for the teacher.
+        id, split, domain and group (if rows have them), text, text_pair (for pairs), gold (unless rows have no label),
+        and the values of `TaskType.prediction_records` and the logits of a task with classes, for the student, and with
+        the prefix `teacher_` for the teacher.
     """
     text_columns = [name for name in ("text", "text_pair") if name in rows]
     lines = []
-    labels, task_type = rows["label"], task_type_of(task)
+    labels, task_type = rows.get("label"), task_type_of(task)
     records = {
-        prefix: task_type.prediction_records(outputs, rows[text_columns[0]])
+        prefix: _records(task, outputs, rows[text_columns[0]])
         for prefix, outputs in (("", student), ("teacher_", teacher))
         if outputs is not None
     }
@@ -120,8 +122,17 @@ def prediction_rows(
         if "group" in rows:
             line["group"] = rows["group"][i]
         line |= {name: rows[name][i] for name in text_columns}
-        line["gold"] = task_type.label_name(labels[i])
+        if labels is not None:
+            line["gold"] = task_type.label_name(labels[i])
         for prefix, of_model in records.items():
             line |= {f"{prefix}{key}": value for key, value in of_model[i].items()}
         lines.append(line)
     return lines
+
+
+def _records(task: TaskConfig, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The prediction records of a model, with its logits if the task has classes."""
+    records = task_type_of(task).prediction_records(outputs, texts)
+    if not task.labels or task.is_extraction:
+        return records
+    return [record | {LOGITS: row} for record, row in zip(records, logit_rows(outputs), strict=True)]

@@ -138,6 +138,7 @@ def _run_all(recorder: Recorder, launcher: list[str], console: Console) -> Score
     """
     from kdrun.experiments.compare.arms import run_missing
     from kdrun.experiments.compare.claims import plan_claims
+    from kdrun.experiments.compare.metric import judged_split
     from kdrun.experiments.compare.options import Until
     from kdrun.experiments.compare.record import read_scores
     from kdrun.experiments.compare.scores import Scores
@@ -154,11 +155,12 @@ def _run_all(recorder: Recorder, launcher: list[str], console: Console) -> Score
     if settings.until is Until.seeds:
         run(arms, list(range(1, settings.seeds + 1)))
         return None
-    scores, task = Scores(), arms[0].config(1).task
+    scores, config, metric = Scores(), recorder.config, settings.metric or recorder.config.task.headline
+    split = judged_split(config, metric)
 
     def read() -> Scores:
         nonlocal scores
-        scores = read_scores(arms, task, task.report_split, settings.metric or task.headline, scores)
+        scores = read_scores(arms, config.task, split, metric, scores)
         return scores
 
     plan = Plan(arms, plan_claims(settings, arms), settings.margin, make_looks(settings), bool(launcher))

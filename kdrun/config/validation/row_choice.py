@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kdrun import registry
 from kdrun.config.data import REST, FilesDataConfig, GeneratedDataConfig
-from kdrun.config.evaluation import ReportedRows
+from kdrun.config.evaluation import AGREEMENT_ROWS, ReportedRows
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
 from kdrun.config.task import HELD_OUT, POOLED
@@ -20,6 +20,7 @@ from kdrun.errors import Problem
 def row_choice_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
     """Every problem of the settings that choose rows of the task."""
     yield from _held_out_problems(config)
+    yield from _agreement_problems(config, needs)
     if needs.teacher:
         yield from _teacher_row_problems(config)
     yield from _unlabeled_problems(config, needs)
@@ -41,6 +42,25 @@ def _held_out_problems(config: RunConfig) -> Iterator[Problem]:
         value = config.evaluation.report.value
         text = f"evaluation.report={value} has no effect without held-out rows; add evaluation.held_out=ROWS"
         yield Problem("evaluation.report", value, text)
+
+
+def _agreement_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem]:
+    """Rows to measure agreement on, where answers have no classes to compare or the teacher cannot answer them."""
+    task, rows = config.task, config.evaluation.agreement_rows
+    key, text = f"evaluation.{AGREEMENT_ROWS}={rows}", None
+    if rows is None:
+        return
+    if AGREEMENT_ROWS in task.rows:
+        text = f"{key}: task={task.name} has a split of this name (task.rows.{AGREEMENT_ROWS}); rename the split"
+    elif task.is_regression or task.is_extraction:
+        why = "predicts a score" if task.is_regression else "is answered with text"
+        text = f"{key}: task={task.name} {why}, and these rows are for tasks with classes; remove it"
+    elif task.is_by_domain:
+        text = f"{key}: task={task.name} has domains, whose scores are averaged; use evaluation.held_out, or remove it"
+    elif needs.teacher and isinstance(config.teacher, RecordedTeacherConfig):
+        text = f"{key}: teacher=recorded has no model that answers further rows; use evaluation.held_out, or remove it"
+    if text is not None:
+        yield Problem(f"evaluation.{AGREEMENT_ROWS}", rows, text)
 
 
 def _teacher_row_problems(config: RunConfig) -> Iterator[Problem]:

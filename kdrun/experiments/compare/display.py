@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.console import Console
 from kdrun.experiments.compare.significance import ALPHA
 from kdrun.formatting import NOT_MEASURED, SYNTHETIC_NOTE, named_rows, number, percent, plural
@@ -150,10 +151,12 @@ def interval(record: dict[str, Any], ends: list[float] | None) -> str:
 def print_header(arms: list[Arm], seeds: list[int], data: TaskDataset, console: Console) -> None:
     """Print the data, the overrides that all arms share, those of each arm, and those that were left out."""
     source = SYNTHETIC_NOTE if data.synthetic else data.source
-    rows = ", ".join(f"{name} {split.num_rows}" for name, split in data.all_splits.items())
+    rows = ", ".join(f"{name} {number_of}" for name, number_of in data.row_counts.items())
     facts = [("data", f"{data.display_name}: {rows} rows; {source}")]
     if data.reported_rows is not None:
         facts.append(("reported", named_rows(data.task.report_split, data.reported_rows)))
+    if data.agreement_text is not None:
+        facts.append(("agreement", named_rows(AGREEMENT_ROWS, data.agreement_text)))
     shared = [override for override in arms[0].overrides if all(override in arm.overrides for arm in arms)]
     if shared:
         facts.append(("all arms", shlex.join(shared)))

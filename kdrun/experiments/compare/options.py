@@ -29,7 +29,7 @@ class CompareOptions:
     metric: str | None = setting(
         None,
         "metric of the comparison: one of task.metrics, or agreement, the share of rows on which a student gives the "
-        "teacher's answer; null is the task's headline",
+        "teacher's answer, or teacher_kl, the mean KL(teacher ‖ student); null is the task's headline",
     )
     claims: str | None = setting(
         None,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdrun.config.domains import DomainSettings
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.config.identity import config_hash
 from kdrun.experiments.compare import resampling, significance, teachers
 from kdrun.experiments.compare.arm_intervals import arm_intervals
 from kdrun.experiments.compare.arms import Arm
 from kdrun.experiments.compare.claims import claim_record, plan_claims
-from kdrun.experiments.compare.metric import read_runs
+from kdrun.experiments.compare.metric import judged_rows, read_runs
 from kdrun.experiments.compare.options import Until
 from kdrun.experiments.compare.replay import judge_once, replay
 from kdrun.experiments.compare.scores import Scores
@@ -59,17 +60,14 @@ def build_record(
         scores: of earlier looks, which are not computed again.
         finished: whether no look follows.
     """
-    task = config.task
-    split, metric = task.report_split, settings.metric or task.headline
+    task, metric = config.task, settings.metric or config.task.headline
+    judged = judged_rows(config, metric, data)
+    split = judged.split
     scores = read_scores(arms, task, split, metric, scores)  # first: adds scores of agreement to the results
     results = [arm.results[seed] for arm in arms for seed in seeds if seed in arm.results]
-    choosing_splits = {result["checkpoint"]["split"] for result in results}
     arm_teachers = {arm.name: teachers.teacher_of_arm(arm, split, metric) for arm in arms}
     shared = teachers.shared_teacher(list(arm_teachers.values()))
     intervals = {arm.name: arm_intervals(arm, scores.values, scores.resampled, task) for arm in arms}
-    how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
-    if task.held_out_split is not None:
-        how += significance.BY_GROUP
     record = {
         "event": "comparison",
         "comparison_id": _comparison_id(arms, seeds, settings, task.headline),
@@ -78,28 +76,48 @@ def build_record(
         "data_name": data.display_name,
         "synthetic": data.synthetic,
         "preset": config.preset,
-        "student": ", ".join(dict.fromkeys(result["student"]["name"] for result in results)) or None,
+        **_facts_of_runs(results, split, metric),
         "teacher": shared,
-        "guess": results[0]["guess"][split].get(metric) if results else None,
         "metric": metric,
         "split": split,
-        "chosen_on": choosing_splits.pop() if len(choosing_splits) == 1 else None,
-        "rows": data.splits[split].num_rows,
-        "rows_text": data.reported_rows,
+        "rows": judged.rows,
+        "rows_text": judged.text,
         "seeds": seeds,
         "margin": settings.margin,
         "confidence": significance.CONFIDENCE,
         "finished": finished,
         "uneven_steps": _uneven_steps(arms),
         "arms": [_arm(arm, split, metric, arm_teachers[arm.name], shared) | intervals[arm.name] for arm in arms],
-        **_judge(arms, settings, scores, how, so_far="" if finished else " so far"),
+        **_judge(arms, settings, scores, _interval_rule(task, split), so_far="" if finished else " so far"),
+        "command": command,
+        **_provenance(config, data),
+    }
+    return record | {"claims": [claim_record(pair, record) for pair in record["pairs"] if pair["asked"]]}
+
+
+def _facts_of_runs(results: Sequence[RunResult], split: str, metric: str) -> dict[str, Any]:
+    """The students, the score of the majority baseline, and the split that chose the checkpoints of all runs."""
+    choosing_splits = {result["checkpoint"]["split"] for result in results}
+    return {
+        "student": ", ".join(dict.fromkeys(result["student"]["name"] for result in results)) or None,
+        "guess": results[0]["guess"][split].get(metric) if results else None,
+        "chosen_on": choosing_splits.pop() if len(choosing_splits) == 1 else None,
+    }
+
+
+def _provenance(config: RunConfig, data: TaskDataset) -> dict[str, Any]:
+    return {
         "code": code_digest(),
         "data_hash": data.fingerprint,
         "config": to_plain(config),
         "kdrun": __version__,
-        "command": command,
     }
-    return record | {"claims": [claim_record(pair, record) for pair in record["pairs"] if pair["asked"]]}
+
+
+def _interval_rule(task: TaskConfig, split: str) -> str:
+    """How the intervals of a comparison are computed."""
+    how = significance.HOW_BY_DOMAIN if task.is_by_domain else significance.HOW
+    return how + significance.BY_GROUP if task.held_out_split is not None or split == AGREEMENT_ROWS else how
 
 
 def _comparison_id(arms: list[Arm], seeds: list[int], settings: CompareOptions, headline: str) -> str:

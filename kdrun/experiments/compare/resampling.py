@@ -37,8 +37,9 @@ def resample(
     then drawn within each domain, since the number of rows per domain is part of a test set's design.
 
     Args:
-        metric: a registered one, or `agreement`, for which `gold` is 1 and a prediction is 1 where it agrees; one
-            without an entry in the tables of this module is computed on each resample.
+        metric: a registered one, or `agreement`, for which `gold` is 1 and a prediction is 1 where it agrees, or
+            `teacher_kl`, for which a prediction is the row's divergence; one without an entry in the tables of this
+            module is computed on each resample.
         gold: class indices, scores or texts, [rows], or label sets, [rows, classes].
         predictions: same type as `gold`, [columns, rows, …]; probabilities, [columns, rows, classes], for a metric that
             needs them.
@@ -179,6 +180,10 @@ def _hits(gold: Array, predicted: Array) -> Array:
     return np.stack([gold == predicted, np.ones(len(gold))], axis=-1).astype(np.float64)
 
 
+def _given(gold: Array, values: Array) -> Array:
+    return np.stack([values, np.ones(len(gold))], axis=-1).astype(np.float64)
+
+
 def _confusion(gold: Array, predicted: Array) -> Array:
     """True positives, false positives, false negatives, true negatives of class 1."""
     is_positive, is_predicted = gold == 1, predicted == 1
@@ -265,6 +270,7 @@ def _correlation(sums: Array) -> Array:
 SUFFICIENT_STATISTICS: dict[str, tuple[Features, Finish]] = {
     "accuracy": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
     "agreement": (_hits, lambda sums: sums[:, 0] / sums[:, 1]),
+    "teacher_kl": (_given, lambda sums: sums[:, 0] / sums[:, 1]),
     "exact_match": (_equal_sets, lambda sums: sums[:, 0] / sums[:, 1]),
     "f1": (_confusion, _f1),
     "pearson": (_moments, _correlation),

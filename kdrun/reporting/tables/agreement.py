@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.formatting import NOT_MEASURED, count, percent, plural
 from kdrun.reporting.tables import comparisons, published_values, run_facts
 from kdrun.reporting.tables.claim_findings import any_task, training_rows
@@ -135,6 +136,7 @@ def _agreement(row: Row, digits: int) -> str:
         return NOT_MEASURED
     record, arm = row.agreement
     rows = f"{count(record['rows'])} " if record.get("rows") else ""
+    rows += "unlabeled " if record["split"] == AGREEMENT_ROWS else ""
     text = f"{percent(arm['mean'], digits, unit='')}{_interval(arm.get('interval'), digits)}"
     return f"{text} ({rows}rows, {plural(len(arm['scores']), 'seed')})"
 
@@ -206,21 +208,22 @@ def _published(row: Row) -> tuple[str, str] | None:
 
 
 def _notes(rows: list[Row], common_student: str | None, tags: dict[str, None]) -> Iterator[str]:
-    if common_student is not None:
-        yield f"Student {common_student} unless named otherwise."
-    yield (
-        "agreement: share of rows with the teacher's class. retention: the student's score divided by the teacher's; "
-        "majority baseline: the same for always predicting the most frequent class."
+    facts = [] if common_student is None else [f"Student {common_student} unless named otherwise."]
+    facts.append(
+        "agreement: share of rows with the teacher's class, of labeled rows unless named unlabeled. retention: the "
+        "student's score divided by the teacher's; majority baseline: that of always predicting the most frequent "
+        "class."
     )
     pairs = [found for row in rows for found in (row.agreement, row.retention) if found]
     if any(arm.get("interval") or (arm.get("retention") or {}).get("interval") for _, arm in pairs):
-        yield "[…]: 95 % interval over seeds and examples; for retention, student and teacher on the same examples."
+        facts.append("[…]: 95 % interval over seeds and examples; for retention, of both models on the same examples.")
     if any(row.retention and _rank(*row.retention) == 1 for row in rows):
-        yield "Retention without an interval: from a comparison of an older version."
+        facts.append("Retention without an interval: from a comparison of an older version.")
     if any(row.agreement is None for row in rows):
-        yield "agreement n/a: no comparison with metric=agreement yet."
+        facts.append("agreement n/a: no comparison with metric=agreement yet.")
     if tags:
-        yield f"published: {'; '.join(f'[{tag}] {TAGS[tag]}' for tag in tags)}."
+        facts.append(f"published: {'; '.join(f'[{tag}] {TAGS[tag]}' for tag in tags)}.")
+    yield " ".join(facts)
 
 
 def _csv_row(row: Row) -> dict[str, Any]:

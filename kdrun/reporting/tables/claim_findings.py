@@ -13,8 +13,8 @@ from kdrun.reporting.tables.paper_claims import PaperClaim
 
 Comparison = dict[str, Any]
 SELECTION = (
-    "Of several comparisons of a claim with the same task, metric, student and training rows, the latest counts; "
-    "before it come those asked about the claim, those in which an arm learned the task, and those with an interval"
+    "Of comparisons in one setting the latest counts, after those asked about the claim, with an arm that learned the "
+    "task, and with an interval"
 )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kdrun.config.evaluation import AGREEMENT_ROWS
 from kdrun.formatting import NOT_MEASURED, count, join_words, plural
 from kdrun.reporting.tables import claims, comparisons, metric_format, run_facts
 from kdrun.reporting.tables.claim_findings import SELECTION, Finding, any_task, find, training_rows
@@ -87,6 +88,7 @@ def _here(finding: Finding, common_student: str | None) -> str:
     """Return the setting of a comparison: task, metric, rows and seeds, and what differs from the other ones."""
     record, pair = finding.record, finding.pair
     rows = f"{count(record['rows'])} " if record.get("rows") else ""
+    rows += "unlabeled " if record["split"] == AGREEMENT_ROWS else ""
     parts = [f"{run_facts.task_name(record)} {record['metric']}, {rows}rows"]
     parts.append(plural(pair["seeds"], "seed"))
     if training_rows(record) != "all":
@@ -116,7 +118,7 @@ def _verdict(finding: Finding) -> str:
         return "undecided (not asked)"
     remarks = [f"{name} at majority baseline" for name in finding.unlearned_arms]
     if finding.pair["word"] == "TIES":
-        remarks.insert(0, f"a tie within {metric_format.margin(finding.record['metric'], finding.record['margin'])}")
+        remarks.insert(0, f"a tie, {metric_format.margin(finding.record['metric'], finding.record['margin'])}")
     if finding.outcome == "undecided":
         remarks.insert(0, _remedy(finding))
     outcome = f"{finding.outcome} so far" if comparisons.is_open(finding.record, finding.pair) else finding.outcome
@@ -161,14 +163,14 @@ def _notes(shown: list[Finding], common_student: str | None) -> Iterator[str]:
     )
     if margins:
         yield (
-            "supported: a is better. contradicted: a is worse, or ties with b (the whole interval is within "
-            f"{', '.join(margins)}). undecided: neither; in brackets the rows, seeds and training time of both arms "
-            "that would decide with 80 % power if the true difference is the measured one."
+            f"supported: a is better. contradicted: a is worse, or ties with b (interval within {', '.join(margins)}). "
+            "undecided: neither; in brackets the rows, seeds and training time of both arms that would decide with "
+            "80 % power if the true difference is the measured one."
         )
     if common_student is not None:
-        yield f"Student {common_student}, all training rows and no tuning, unless named otherwise. {SELECTION}."
-    if records:
-        yield " ".join([*_splits(shown), *_levels(records)])
+        facts = [*_splits(shown), *_levels(records), *metric_format.unit_notes(record["metric"] for record in records)]
+        selection = f"Student {common_student}, all training rows, untuned, unless named otherwise. {SELECTION}."
+        yield " ".join([selection, *facts])
 
 
 def _splits(shown: list[Finding]) -> Iterator[str]:
@@ -211,10 +213,9 @@ def _published_notes(methods: Sequence[str]) -> Iterator[str]:
     for claim in _claims_of(methods):
         settings.setdefault(claim.paper, {})[claim.setting] = None
     texts = [f"{paper}, {'; '.join(of_paper)}" for paper, of_paper in settings.items()]
-    yield f"published: {'. '.join(texts)}."
     tags = dict.fromkeys(tag for claim in _claims_of(methods) for tag in claim.tags)
-    if tags:
-        yield f"{'; '.join(f'[{tag}] {TAGS[tag]}' for tag in tags)}."
+    texts += ["; ".join(f"[{tag}] {TAGS[tag]}" for tag in tags)] if tags else []
+    yield f"published: {'. '.join(texts)}."
 
 
 def _csv_row(claim: PaperClaim, finding: Finding | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from kdrun.formatting import NOT_MEASURED, first_line, percent, plural
-from kdrun.reporting.tables import metric_format, run_facts, searches
+from kdrun.formatting import NOT_MEASURED, first_line, percent
+from kdrun.reporting.tables import comparison_notes, metric_format, run_facts, searches
 from kdrun.reporting.tables.render import TextTable, csv_percent
 
 Comparison = dict[str, Any]
@@ -35,7 +35,7 @@ def verdict_table(records: list[Comparison], methods: list[str], digits: int) ->
             cells = [*sides, _difference(record, pair, digits), _verdict(record, pair)]
             table_rows.append([*_shared_cells(record, digits), *cells])
             csv_rows.append(csv_values(record) | _pair_values(record, arms, pair))
-    table_notes = [*_baseline_note(records), *notes(records), *_intervals(records)]
+    table_notes = [*_baseline_note(records), *notes(records), *comparison_notes.interval_notes(records)]
     return TextTable(
         caption(records),
         [*SHARED, "a", "b", "a − b", "verdict"],
@@ -183,11 +183,6 @@ def _steps(arm: dict[str, Any]) -> str:
     return ", ".join(f"{role} {count}" for role, count in (arm.get("steps") or {}).items()) or NOT_MEASURED
 
 
-def confidence_of(pair: dict[str, Any], record: Comparison) -> float:
-    """Return the confidence of a pair's interval; older records have one for all pairs."""
-    return pair.get("confidence") or record["confidence"]
-
-
 def caption(records: list[Comparison]) -> str:
     """Describe the numbers of comparisons, and whether their arms were tuned; the settings name the trials."""
     splits = dict.fromkeys(record["split"] for record in records)
@@ -223,7 +218,7 @@ def notes(records: list[Comparison]) -> Iterator[str]:
         yield f"Checkpoint of {', '.join(names)}: {choice}."
     rows = dict.fromkeys((record["split"], text) for record in records if (text := record.get("rows_text")))
     yield from (f"{split}: {text}." for split, text in rows)
-    yield from map(_unfinished_note, (record for record in records if not record.get("finished", True)))
+    yield from map(comparison_notes.unfinished_note, (record for record in records if not record.get("finished", True)))
     versions = dict.fromkeys((record.get("code") or NOT_MEASURED)[:8] for record in records)
     if len(versions) > 1:
         yield f"Computed by different versions of the code: {', '.join(versions)}."
@@ -233,40 +228,6 @@ def notes(records: list[Comparison]) -> Iterator[str]:
     for record in records:
         if record.get("tuned"):
             yield from (f"{run_facts.task_name(record)}: {line}." for line in searches.search_notes(record))
-
-
-def _unfinished_note(record: Comparison) -> str:
-    most = (record.get("sequential") or {}).get("max_seeds")
-    limit = f" of at most {most}" if most else ""
-    return (
-        f"Unfinished: comparison {record['comparison_id']} of {run_facts.task_name(record)}, "
-        f"{plural(len(record['seeds']), 'seed')}{limit}. Decided claims stay decided; INCONCLUSIVE ones are open."
-    )
-
-
-def _intervals(records: list[Comparison]) -> Iterator[str]:
-    """Explain the intervals, and why some are missing."""
-    descriptions = dict.fromkeys(
-        f"{'nats' if metric_format.is_lower_better(record['metric']) else 'percentage points'}, with the "
-        f"{100 * confidence_of(pair, record):.3g} % interval, {pair['how']}; "
-        f"a tie is within {metric_format.margin(record['metric'], record['margin'])}"
-        for record in records
-        for pair in record["pairs"]
-        if pair["interval"] is not None
-    )
-    yield from (f"a − b: {description}." for description in descriptions)
-    if any(pair.get("tie_test") for record in records for pair in record["pairs"]):
-        yield (
-            "TIES is corrected for several claims apart from BEATS and LOSES: a claim whose interval is within the "
-            "margin is undecided where the wider interval that decides TIES is not."
-        )
-    reasons: dict[str, dict[str, None]] = {}
-    for record in records:
-        for pair in record["pairs"]:
-            reason = pair.get("reason") or ("" if pair["interval"] else "fewer than two seeds finished in both arms")
-            if reason:
-                reasons.setdefault(reason, {})[f"{run_facts.task_name(record)}, {pair['a']} − {pair['b']}"] = None
-    yield from (f"{'; '.join(pairs)}: {reason}." for reason, pairs in reasons.items())
 
 
 def failures(records: list[Comparison]) -> Iterator[str]:

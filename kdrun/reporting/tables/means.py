@@ -77,7 +77,9 @@ def make_table(runs: list[dict[str, Any]], spec: MeansSpec) -> TextTable:
 
 
 def _check_measured(finished: list[FinishedRecord], spec: MeansSpec) -> None:
-    splits = sorted({split for run in finished for split in run["student"]["metrics"]})
+    splits = sorted(
+        {split for run in finished for split in (*run["student"]["metrics"], *(run.get("agreement") or {}))}
+    )
     metrics = sorted({metric for run in finished for split in splits for metric in student_scores(run, split)})
     requests = (("metric", spec.metric, metrics), ("split", spec.split, splits))
     problems = [

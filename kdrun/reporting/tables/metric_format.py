@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from kdrun.formatting import MINUS_SIGN, NOT_MEASURED, mean_sd, percent, percent_sd, points, signed
@@ -22,13 +23,13 @@ def score(metric: str, value: float | None, digits: int = 1, *, unit: bool = Tru
     """Format a score: `88.1 %`, or `0.0312 nats`; without the unit in tables whose heading names it."""
     if metric not in LOWER_IS_BETTER:
         return percent(value, digits, unit=" %" if unit else "")
-    return NOT_MEASURED if value is None else f"{value:.{digits + NAT_DIGITS}f}{' nats' if unit else ''}"
+    return NOT_MEASURED if value is None else f"{value:.{_nat_digits(value, digits)}f}{' nats' if unit else ''}"
 
 
 def score_sd(metric: str, mean: float | None, sd: float | None, digits: int = 1, *, unit: bool = True) -> str:
     """Format the mean and the standard deviation of scores."""
     if metric in LOWER_IS_BETTER:
-        text = mean_sd(mean, sd, digits + NAT_DIGITS)
+        text = mean_sd(mean, sd, _nat_digits(mean, digits))
         return text if mean is None or not unit else f"{text} nats"
     return percent_sd(mean, sd, digits) if unit else mean_sd(mean, sd, digits, scale=100)
 
@@ -36,8 +37,14 @@ def score_sd(metric: str, mean: float | None, sd: float | None, digits: int = 1,
 def difference(metric: str, value: float | None, digits: int = 1, *, minus: str = MINUS_SIGN) -> str:
     """Format a difference of scores in the unit of `difference_unit`: `+1.2`."""
     if metric in LOWER_IS_BETTER:
-        return signed(value, digits + NAT_DIGITS, minus=minus)
+        return signed(value, _nat_digits(value, digits), minus=minus)
     return points(value, digits, minus=minus)
+
+
+def _nat_digits(value: float | None, digits: int) -> int:
+    """Return the decimals of a value in nats: enough for two digits of a small one."""
+    least = digits + NAT_DIGITS
+    return max(least, 1 - math.floor(math.log10(abs(value)))) if value and math.isfinite(value) else least
 
 
 def difference_unit(metric: str) -> str:

@@ -238,6 +238,7 @@ def _fine_tune(
     report = {"best": result.best, "best_step": result.best_step, "train_seconds": result.train_seconds}
     rows = evaluation.config.evaluation
     report |= {"task": task.name, "held_out": rows.held_out, "held_out_seed": rows.held_out_seed}
+    report |= {} if rows.agreement_rows is None else {"agreement_rows": rows.agreement_rows}
     return report | {"rows_read": _rows_read(loader, training_set, evaluation.config.task.domains)}
 
 

@@ -112,3 +112,32 @@ def test_runs_with_other_held_out_rows_read_other_rows(folder: Path) -> None:
                ("teacher.train_rows=all", "data.max_train_rows=40"), ("data.max_train_rows=40",)]  # fmt: skip
     keys = {reuse.data_identity(compose.load_config([*settings, *change])) for change in changes}
     assert len(keys) == len(changes)
+
+
+def test_agreement_rows_are_in_no_other_stream_and_have_no_labels(folder: Path) -> None:
+    settings = ["evaluation.held_out=60", "data.max_train_rows=40", "teacher.train_rows=all", "data.unlabelled=rest"]
+    data = load(folder, *settings, "method=kd", "evaluation.agreement_rows=80")
+    rows = texts(data.agreement)
+    assert 80 <= len(rows) < 86
+    assert data.agreement is not None
+    assert data.agreement.table.column_names == ["text", GROUP]
+    streams = [data.train, data.teacher_train, data.unlabeled, data.splits["held_out"]]
+    for stream in streams:
+        assert not [(a, b) for a in rows for b in texts(stream) if shares_phrase(a, b)]
+    assert data.row_counts["agreement_rows"] == len(rows)
+    assert data.agreement_text is not None
+    assert data.agreement_text.startswith(f"{len(rows)} unlabeled training rows, of ")
+    without = load(folder, *settings, "method=kd")
+    assert without.fingerprint != data.fingerprint
+    assert texts(without.splits["held_out"]) == texts(data.splits["held_out"])
+
+
+def test_a_data_free_run_has_the_same_agreement_rows(folder: Path) -> None:
+    runs = [load(folder, f"method={method}", "evaluation.agreement_rows=30") for method in ("kd", "kd_ood")]
+    assert texts(runs[0].agreement) == texts(runs[1].agreement)
+    assert "train" not in runs[1].splits
+
+
+def test_too_many_agreement_rows_name_their_key(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"evaluation\.agreement_rows=5000: "):
+        load(folder, "method=kd", "evaluation.agreement_rows=5000")

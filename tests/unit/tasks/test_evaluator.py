@@ -55,14 +55,18 @@ def test_scores_and_headline() -> None:
     assert evaluator.headline(evaluator.score({"dev": logits})) == 0.8
 
 
-def test_prediction_rows_carry_text_names_and_probabilities_of_student_and_teacher() -> None:
+def test_prediction_rows_carry_text_names_probabilities_and_logits_of_student_and_teacher() -> None:
     columns = {"text": ["fine"], "label": [0]}
     student, teacher = np.array([[0.0, np.log(3)]], dtype=np.float32), np.array([[np.log(4), 0.0]])
-    student_part = {"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
+    student_part = {"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}, "logits": [0.0, 1.098612]}
     common = {"id": 0, "split": "dev", "text": "fine", "gold": "no"}
     assert prediction_rows(CLASSES, "dev", columns, student) == [common | student_part]
     taught = {"teacher_prediction": "no", "teacher_probabilities": {"no": 0.8, "yes": 0.2}}
+    taught["teacher_logits"] = [1.386294, 0.0]
     assert prediction_rows(CLASSES, "dev", columns, student, teacher) == [common | student_part | taught]
+    (unlabeled,) = prediction_rows(CLASSES, "agreement_rows", {"text": ["fine"]}, student, teacher)
+    assert "gold" not in unlabeled
+    assert unlabeled["split"] == "agreement_rows"
 
 
 def test_prediction_rows_of_a_pair_with_a_score() -> None:

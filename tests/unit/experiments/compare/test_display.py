@@ -63,7 +63,7 @@ def test_the_plan_names_shared_overrides_once() -> None:
     arms = [Arm(f"kd T={value}", "kd", [*shared, f"method.temperature={value}"]) for value in (1, 4)]
     text = io.StringIO()
     data: Any = SimpleNamespace(
-        synthetic=False, source="folder", display_name="SST-2", all_splits={}, reported_rows=None
+        synthetic=False, source="folder", display_name="SST-2", row_counts={}, reported_rows=None, agreement_text=None
     )
     display.print_header(arms, [1, 2], data, Console(RichConsole(file=text, width=120)))
     lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]

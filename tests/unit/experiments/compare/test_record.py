@@ -47,7 +47,7 @@ def test_predictions_on_other_rows_are_an_error(tmp_path: Path) -> None:
         finished_arm(tmp_path, "a", {1: predicted}),
         finished_arm(tmp_path, "b", {1: predicted}, gold="yes no no yes"),
     ]
-    with pytest.raises(DataError, match=r"b-1/predictions\.jsonl"):
+    with pytest.raises(DataError, match=r"b-1 on dev are of different rows"):
         record._resampled_scores(arms, TASK, "dev", "accuracy")
 
 

@@ -85,7 +85,7 @@ def test_a_pair_in_the_other_direction_is_reversed(make: Make) -> None:
     ("word", "interval", "verdict"),
     [
         ("LOSES", [-0.04, -0.02], "contradicted"),
-        ("TIES", [-0.004, 0.006], "contradicted (a tie within ± 1 points)"),
+        ("TIES", [-0.004, 0.006], "contradicted (a tie, ± 1 points)"),
     ],
 )
 def test_losing_and_tying_contradict(make: Make, word: str, interval: list[float], verdict: str) -> None:
