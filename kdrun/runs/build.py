@@ -59,13 +59,14 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
     elif evaluator.task_type.generates_text and context.requires.teacher:
         _check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
     _check_inputs(context, roles)
-    context.compared_layers(roles)  # raises on a misfit
+    compared = context.compared_layers(roles)
     needs_model = context.requires.teacher and recorded is None
     if will_train := needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
         saving.check_savable(roles["teacher"], "teacher")
     saving.check_savable(roles["student"], "student")
     place_models(context, roles, will_train_teacher=will_train)
-    return PreparedRun(**vars(context), data=data, evaluator=evaluator, roles=roles, recorded=recorded)
+    facts = vars(context)
+    return PreparedRun(**facts, data=data, evaluator=evaluator, roles=roles, recorded=recorded, layers=compared)
 
 
 def _build_roles(context: RunContext) -> dict[str, ModelBundle]:

@@ -71,6 +71,8 @@ class RunContext:
     def compared_layers(self, roles: Mapping[str, ModelBundle]) -> list[tuple[str, str]]:
         """Layers of student and teacher that the method compares, for the console; none for most methods.
 
+        The method may run the models, so they must be whole and on the CPU.
+
         Raises:
             ModelError: the models do not fit each other or the method.
         """
@@ -89,12 +91,14 @@ class PreparedRun(RunContext):
         evaluator: scores models on the dev splits.
         roles: role → model; the teacher is fine-tuned once `prepare_teacher` has run.
         recorded: answers of a recorded teacher on the rows, which takes the place of a teacher's model.
+        layers: layers of student and teacher that the method compares, for the console.
     """
 
     data: TaskDataset
     evaluator: Evaluator
     roles: Mapping[str, ModelBundle]
     recorded: RecordedTeacher | None = None
+    layers: list[tuple[str, str]] = field(default_factory=list)
     _tokens: dict[str, dict[str, TokenizedSplit]] = field(default_factory=dict, repr=False)
 
     @property

@@ -59,8 +59,8 @@ def print_header(run: PreparedRun) -> None:
         shared = "all models share one vocabulary: soft tokens and gradients pass between them"
         different = "the vocabularies differ: models exchange text, and the generator learns with REINFORCE gradients"
         console.note(shared if build.shares_vocabulary(run) else different)
-    if layers := run.compared_layers(run.roles):
-        console.key_values("layers compared, student–teacher", layers)
+    if run.layers:
+        console.key_values("layers compared, student–teacher", run.layers)
     model_notes = [(role, note) for role in run.used_roles for note in run.roles[role].notes]
     teacher_notes = [("teacher", note) for note in [*recorded.notes_on(run), *teacher_origin.notes_on_origin(run)]]
     for note in [*data.notes, *(f"{role}: {note}" for role, note in [*teacher_notes, *model_notes])]:

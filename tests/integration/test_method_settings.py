@@ -163,10 +163,16 @@ def settings_of(method: str) -> list[keys.Key]:
     return [key for key in keys.fields(METHODS[method]) if key.path != "name" and key.schema is None]
 
 
-CASES = [(method, key) for method in METHODS for key in settings_of(method)]
+AS_IN_KD, WITH_KD = {key.path for key in settings_of("kd")}, ("minilm", "pkd", "crd")
+"""Settings of kd, and methods that have them for a loss that they share."""
+CASES = [
+    pytest.param(m, key, id=f"{m} {key.path}", marks=[pytest.mark.slow] * (m in WITH_KD and key.path in AS_IN_KD))
+    for m in METHODS
+    for key in settings_of(m)
+]
 
 
-@pytest.mark.parametrize(("method", "key"), CASES, ids=[f"{method} {key.path}" for method, key in CASES])
+@pytest.mark.parametrize(("method", "key"), CASES)
 def test_every_setting_has_an_effect(method: str, key: keys.Key) -> None:
     if key.path in ELSEWHERE:
         return

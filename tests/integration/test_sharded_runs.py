@@ -38,6 +38,8 @@ def run(folder: Path, name: str, count: int, overrides: list[str]) -> Path:
         (3, "both", ["method=kd"]),  # three processes have two, two and one micro-batch per step
         (2, "both", ["method=kd", "teacher=t5_smoke", "student=t5_smoke"]),
         (2, "teacher", ["method=tinybert_kd"]),
+        pytest.param(2, "teacher", ["method=minilm"], marks=pytest.mark.slow),
+        pytest.param(2, "teacher", ["method=crd"], marks=pytest.mark.slow),
     ],
     ids=lambda value: "-".join(value).replace("method=", "") if isinstance(value, list) else str(value),
 )

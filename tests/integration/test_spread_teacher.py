@@ -25,6 +25,8 @@ SLOW_CASES = [
     ["method=kd_freelb", "runtime.precision=bf16"],
     ["method=tinybert_kd", *SHARED[:1]],
     ["method=tinybert_kd", *SHARED[:1], "method.teacher_states=keep"],
+    ["method=minilm", *SHARED[:1]],
+    ["method=crd"],
     ["method=dfkd_t3", "generator=t5_smoke", "method.gradient=score"],
 ]
 
