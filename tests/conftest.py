@@ -8,12 +8,31 @@ from pathlib import Path
 
 import pytest
 
+NEW_MODULES = 50
+"""Modules that a test may import before what lives is frozen again."""
+frozen_modules = [0]
+"""Modules of Python that were imported at the last freeze."""
+
+
+def freeze() -> None:
+    """Take what lives, mostly code of libraries, out of the collections at the end of every run."""
+    gc.collect()
+    gc.freeze()
+    frozen_modules[0] = len(sys.modules)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def fast_garbage_collection() -> None:
-    """Take what lives before a module, mostly code of libraries, out of the collections at the end of every run."""
-    gc.collect()
-    gc.freeze()
+    """Leave what lives before a module out of collections."""
+    freeze()
+
+
+@pytest.fixture(autouse=True)
+def fast_garbage_collection_after_imports() -> Iterator[None]:
+    """Leave libraries that the first test of a module has imported out of collections in the others."""
+    yield
+    if len(sys.modules) > frozen_modules[0] + NEW_MODULES:
+        freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,14 +31,34 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def kdrun(*words: str, paths: list[Path], cwd: Path, cache: Path) -> str:
-    """The output of a kdrun command that runs in a process with these import paths."""
+COMMANDS = """
+import contextlib, io, json, sys
+from kdrun.cli import main
+results = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = main.run(arguments)
+    results.append([code, output.getvalue(), "torch" in sys.modules])
+print(json.dumps(results))
+"""
+
+
+class Outcome(NamedTuple):
+    """Exit code and output of a kdrun command, and whether torch was loaded at its end."""
+
+    code: int
+    output: str
+    has_torch: bool
+
+
+def run_commands(*commands: list[str], paths: list[Path], cwd: Path, cache: Path) -> list[Outcome]:
+    """Run kdrun commands one after the other in a process with these import paths."""
     search_path = os.pathsep.join(str(path) for path in paths)
     env = {**os.environ, "PYTHONPATH": search_path, "KDRUN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "kdrun", *words]
+    command = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return [Outcome(*result) for result in json.loads(done.stdout)]
 
 
 def install_plugin(folder: Path, module: str, code: str, entry_name: str) -> Path:
@@ -56,19 +77,76 @@ def test_custom_method_as_an_installed_plugin(tmp_path: Path, shared_cache: Path
     project = (EXAMPLES / "custom_method" / "pyproject.toml").read_text()
     (entry,) = re.findall(r'\[project.entry-points."kdrun.plugins"\]\n(\w+) = "(\w+)"', project)
     site = install_plugin(tmp_path, entry[1], code, entry[0])
-    place = {"paths": [site, ROOT], "cwd": tmp_path, "cache": shared_cache}
-    assert "margin" in kdrun("explain", "margin_kd", **place)
-    assert "margin_kd on rte" in kdrun("method=margin_kd", "task=rte", *SMOKE, **place)
+    commands = ["explain", "margin_kd"], ["method=margin_kd", "task=rte", *SMOKE]
+    card, run = run_commands(*commands, paths=[site, ROOT], cwd=tmp_path, cache=shared_cache)
+    assert (card.code, run.code) == (0, 0), run.output
+    assert "margin" in card.output
+    assert "margin_kd on rte" in run.output
 
 
-def test_custom_task(tmp_path: Path, shared_cache: Path) -> None:
-    project = copy_project(tmp_path)
+def add_loss(project: Path) -> None:
+    """Follow docs/extend/add_a_loss.md."""
+    page = (ROOT / "docs" / "extend" / "add_a_loss.md").read_text()
+    python, yaml = (re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for kind in ("python", "yaml"))
+    assert python is not None
+    assert yaml is not None
+    with (project / "kdrun" / "losses" / "divergences.py").open("a") as file:
+        file.write(f"\n\n{python[1]}")
+    (project / "conf" / "loss" / "total_variation.yaml").write_text(yaml[1])
+
+
+def add_data_source(project: Path) -> Path:
+    """Follow docs/extend/add_a_data_source.md; return a folder of rows for the source."""
+    blocks = dict(BLOCK.findall((ROOT / "docs" / "extend" / "add_a_data_source.md").read_text()))
+    config = project / "kdrun" / "config" / "data.py"
+    text, mark = config.read_text(), "DATA_SOURCES: dict[str, type] = {\n"
+    assert mark in text
+    block = blocks.pop("kdrun/config/data.py")
+    config.write_text(text.replace(mark, f'{block}\n\n{mark}    "parquet": ParquetDataConfig,\n'))
+    for name, content in blocks.items():
+        (project / name).write_text(content)
+    rows = project / "rows"
+    rows.mkdir()
+    for split, count in (("train", 40), ("dev", 20)):
+        texts = [f"a {'good' if i % 2 else 'bad'} film number {i} of {split}" for i in range(count)]
+        pq.write_table(pa.table({"sentence": texts, "label": [i % 2 for i in range(count)]}), rows / f"{split}.parquet")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def added_parts(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> dict[str, Outcome]:
+    """A run with a task, with a loss and with a data source that were added to one copy of the project."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
     shutil.copy(EXAMPLES / "custom_task" / "emotion.yaml", project / "conf" / "task")
-    rows = f"data.dir={EXAMPLES / 'custom_task' / 'rows'}"
-    words = ["method=kd", "task=emotion", "data=folder", rows, *SMOKE]
-    output = kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
+    add_loss(project)
+    rows = add_data_source(project)
+    task_rows = f"data.dir={EXAMPLES / 'custom_task' / 'rows'}"
+    commands = {
+        "task": ["method=kd", "task=emotion", "data=folder", task_rows, *SMOKE],
+        "loss": ["method=kd", "task=sst2", "loss=total_variation", *SMOKE],
+        "data": ["method=kd", "task=sst2", "data=parquet", f"data.dir={rows}", *SMOKE],
+    }
+    outcomes = run_commands(*commands.values(), paths=[project], cwd=project, cache=shared_cache)
+    return dict(zip(commands, outcomes, strict=True))
+
+
+def test_custom_task(added_parts: dict[str, Outcome]) -> None:
+    code, output, _ = added_parts["task"]
+    assert code == 0, output
     assert "kd on emotion" in output
     assert "officially" not in output, "rows in the yaml differ from the files"
+
+
+def test_added_loss(added_parts: dict[str, Outcome]) -> None:
+    code, output, _ = added_parts["loss"]
+    assert code == 0, output
+    assert "kd (loss total_variation)" in output
+
+
+def test_added_data_source(added_parts: dict[str, Outcome]) -> None:
+    code, output, _ = added_parts["data"]
+    assert code == 0, output
+    assert "train 40, dev 20" in output
 
 
 def load_module(path: Path) -> ModuleType:
@@ -150,50 +228,16 @@ def test_hub_script_composes(tmp_path: Path) -> None:
     assert "distilbert/distilbert-base-uncased" in done.stdout
 
 
-def test_added_loss(tmp_path: Path, shared_cache: Path) -> None:
-    project = copy_project(tmp_path)
-    page = (ROOT / "docs" / "extend" / "add_a_loss.md").read_text()
-    python, yaml = (re.search(rf"^```{kind}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for kind in ("python", "yaml"))
-    assert python is not None
-    assert yaml is not None
-    with (project / "kdrun" / "losses" / "divergences.py").open("a") as file:
-        file.write(f"\n\n{python[1]}")
-    (project / "conf" / "loss" / "total_variation.yaml").write_text(yaml[1])
-    words = ["method=kd", "task=sst2", "loss=total_variation", *SMOKE]
-    assert "kd (loss total_variation)" in kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
-
-
 def test_loss_in_a_plugin(tmp_path: Path, shared_cache: Path) -> None:
     page = (ROOT / "docs" / "extend" / "add_a_loss.md").read_text()
     section = page.partition("## In a separate package\n")[2]
     code = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     assert code is not None
     site = install_plugin(tmp_path, "kdrun_more_losses", code[1], "more_losses")
-    place = {"paths": [site, ROOT], "cwd": tmp_path, "cache": shared_cache}
-    assert "loss=bhattacharyya" in kdrun("explain", "bhattacharyya", **place)
-    assert "kd (loss bhattacharyya)" in kdrun("method=kd", "task=sst2", "loss=bhattacharyya", *SMOKE, **place)
-    search_path = os.pathsep.join(map(str, place["paths"]))
-    check = (
-        "import sys, kdrun.config.compose as c; c.validate_overrides(['loss=nope'], multirun=False); "
-        "assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", check], env={**os.environ, "PYTHONPATH": search_path}, check=True)
-
-
-def test_added_data_source(tmp_path: Path, shared_cache: Path) -> None:
-    project = copy_project(tmp_path)
-    blocks = dict(BLOCK.findall((ROOT / "docs" / "extend" / "add_a_data_source.md").read_text()))
-    config = project / "kdrun" / "config" / "data.py"
-    text, mark = config.read_text(), "DATA_SOURCES: dict[str, type] = {\n"
-    assert mark in text
-    block = blocks.pop("kdrun/config/data.py")
-    config.write_text(text.replace(mark, f'{block}\n\n{mark}    "parquet": ParquetDataConfig,\n'))
-    for name, content in blocks.items():
-        (project / name).write_text(content)
-    rows = tmp_path / "rows"
-    rows.mkdir()
-    for split, count in (("train", 40), ("dev", 20)):
-        texts = [f"a {'good' if i % 2 else 'bad'} film number {i} of {split}" for i in range(count)]
-        pq.write_table(pa.table({"sentence": texts, "label": [i % 2 for i in range(count)]}), rows / f"{split}.parquet")
-    words = ["method=kd", "task=sst2", "data=parquet", f"data.dir={rows}", *SMOKE]
-    assert "train 40, dev 20" in kdrun(*words, paths=[project], cwd=tmp_path, cache=shared_cache)
+    commands = ["loss=nope"], ["explain", "bhattacharyya"], ["method=kd", "task=sst2", "loss=bhattacharyya", *SMOKE]
+    refused, card, run = run_commands(*commands, paths=[site, ROOT], cwd=tmp_path, cache=shared_cache)
+    assert (refused.code, refused.has_torch) == (2, False)
+    assert card.code == 0
+    assert "loss=bhattacharyya" in card.output
+    assert run.code == 0, run.output
+    assert "kd (loss bhattacharyya)" in run.output
