@@ -22,6 +22,11 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
 
         def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
             return entities.score(true.tolist(), predicted.tolist())[metric]
+    elif metric == "teacher_kl":
+        gold, answers = np.ones(rows, np.int64), draws.random((2, rows))
+
+        def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
+            return float(predicted.mean())
     elif metric == "agreement":
         gold, answers = np.ones(rows, np.int64), draws.integers(0, 2, (2, rows))
 
