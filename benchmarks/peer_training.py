@@ -153,7 +153,9 @@ def with_transformers(settings: Settings) -> None:
     temperature = settings.temperature
 
     class Distillation(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             out = model(**inputs)
             with torch.no_grad():
                 target = (teacher(**inputs).logits / temperature).softmax(-1)

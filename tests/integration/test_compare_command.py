@@ -173,5 +173,6 @@ def test_the_help_describes_a_key_with_several_values() -> None:
 
 
 def test_notes_say_which_split_chose() -> None:
-    record = {"pairs": [], "claims": [], "margin": 0.01, "how": "so", "split": "dev", "chosen_on": None, "rows": 872}
+    record = {"pairs": [], "claims": [], "metric": "accuracy", "margin": 0.01, "how": "so"}
+    record |= {"split": "dev", "chosen_on": None, "rows": 872}
     assert "no split chose it" in display.notes(record)[-1]
