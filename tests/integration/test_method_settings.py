@@ -60,7 +60,7 @@ VALUES: dict[str, Any] = {
     "intermediate_fraction": 0.2,
     "teacher_layer": 1,
     "relation_heads": 2,
-    "temperature_end": 1.0,
+    "temperature_end": 3.0,
     "num_negatives": 8,
     "gradient": "score",
 }

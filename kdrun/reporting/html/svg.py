@@ -78,9 +78,14 @@ def to_svg(figure: Figure, label: str, description: str = "") -> Markup:
     Returns:
         Markup without network references, scripts or dates; the same figure gives the same markup.
     """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(_clean(text.get_text()))
     label, description, buffer = _clean(label), _clean(description), io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
-    raw = _clean(buffer.getvalue())
+    raw = buffer.getvalue()
     prefix = "f" + hashlib.sha256((label + description + raw).encode()).hexdigest()[:8]
     root = ElementTree.fromstring(raw)  # noqa: S314 — output of Matplotlib
     _tidy(root, prefix)

@@ -15,7 +15,7 @@ from kdrun.config.paths import CONF_DIR
         ("kdrun comp", ["compare"]),
         ("kdrun pres", ["preset="]),
         ("kdrun method=kd_", ["method=kd_augment", "method=kd_freelb", "method=kd_ood"]),
-        ("kdrun method=kd method.t", ["method.temperature="]),
+        ("kdrun method=kd method.t", ["method.temperature=", "method.temperature_end="]),
         ("kdrun runtime.device=", ["runtime.device=auto", "runtime.device=cpu", "runtime.device=cuda"]),
         ("kdrun dry_run=t", ["dry_run=true"]),
         ("kdrun -q task=mr", ["task=mrpc"]),

@@ -173,7 +173,7 @@ def test_kd_from_its_docstring_and_yaml() -> None:
     assert "method.temperature = 2 (number > 0) T: softens teacher and student alike source: [ours] the paper" in text
     assert "cost student one forward" in text
     assert "compared with kd" not in text
-    assert "where paper" not in text
+    assert "where paper" not in card_text("finetune")
     assert "teacher none kd: one forward pass" in card_text("finetune")
     assert "student one forward and one backward pass per row. kd: the same" in card_text("finetune")
 
