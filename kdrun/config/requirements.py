@@ -27,7 +27,7 @@ class Requirements:
     attentions: bool = False
     """Attention maps of teacher and student, which fused attention does not give."""
     attention_vectors: bool = False
-    """Queries, keys and values of one layer of teacher and student, from projections of their own."""
+    """Queries, keys and values of one layer of teacher and student, from separate projections."""
     paired_layers: bool = False
     """A student whose number of layers divides the teacher's: every r-th layer of the teacher has a counterpart."""
     domains: bool = False
