@@ -112,8 +112,7 @@ def skew_reverse_kl_divergence(
         ValueError: the shapes differ.
     """
     check_same_shape(student, teacher, "skew_reverse_kl_divergence")
-    log_q, log_p = _log_softmax(student, temperature), _log_softmax(teacher, temperature)
-    return _kl(log_q, _log_mixture(log_q, log_p, student_share))
+    return skew_kl_divergence(teacher, student, temperature, teacher_share=student_share)
 
 
 def _log_softmax(logits: Tensor, temperature: float) -> Tensor:

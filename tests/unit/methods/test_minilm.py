@@ -101,7 +101,7 @@ def test_the_loss_of_each_phase(task: Any) -> None:
     torch.testing.assert_close(output.loss, torch.stack(list(terms.values())).sum())
     torch.testing.assert_close(output.loss_terms["keys"], terms["keys"].sum().detach())
     alone = method.relation_losses(batch([5, 3], 5))
-    torch.testing.assert_close(alone["values"], terms["values"][:2])  # one value per row, whatever its batch
+    torch.testing.assert_close(alone["values"], terms["values"][:2])  # the value of a row does not depend on its batch
     examples.phase, examples.teacher_logits = "logits", torch.randn(3, task.num_outputs)
     examples.labels = torch.tensor([0, 1, 1]) if task is CLASSES else torch.tensor([0.0, 1.0, 2.0])
     output = method.step(examples, Turn("student"))
