@@ -155,7 +155,7 @@ def main() -> None:
         rows.append([task, mean, *cells, f"{ratio:.2f}x", f"{states:.0e}, {gradients:.0e}"])
         print(rows[-1], flush=True)
     columns = ["task", "tokens per row", "padding, random order", "kdrun's training", "evaluation"]
-    columns += ["packed is faster by", "differences"]
+    columns += ["speed of packed by padded", "differences"]
     text = f"{title()}, {ROUNDS} rounds\n\n{table(columns, rows)}"
     print(text)
     if args.into:
