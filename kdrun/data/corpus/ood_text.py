@@ -29,7 +29,7 @@ from kdrun.errors import ConfigError
 from kdrun.storage import cache
 from kdrun.storage.json_reader import read_object
 
-FORMAT = 1
+FORMAT = 2
 """Version of the rules in this module, `ood_sampling`, `sentence_samples` and `sentences`; part of the cache key."""
 
 TABLE, FACTS = "rows.arrow", "facts.json"

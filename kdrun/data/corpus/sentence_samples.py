@@ -18,7 +18,7 @@ from kdrun.data.corpus.line_ranges import LineRange
 from kdrun.data.splits import SEPARATOR
 
 MAX_COUNTED_WORDS = 1_000_000
-"""Most distinct words counted at a time; beyond that the rarer half is dropped."""
+"""Most distinct words kept after a range; beyond that all but the most frequent half of this number are dropped."""
 
 
 @dataclass(frozen=True)
@@ -136,21 +136,20 @@ def collect_sentences(spec: OODSpec, corpus: Corpus, seed: int, processes: int |
     number of processes has no influence on the result.
     """
     collector = _empty_collector(spec, seed)
-    reread: dict[int, LineRange] = {}
 
     def tasks() -> Iterator[SamplingTask]:
-        for number, lines in enumerate(corpus.ranges()):
-            if "edit" in collector.samples:
-                reread[number] = lines
+        for lines in corpus.ranges():
             yield SamplingTask(lines, spec, seed, {name: sample.limit for name, sample in collector.samples.items()})
 
-    for number, part in enumerate(corpus.read_in_ranges(sample_range, tasks(), processes)):
+    for part in corpus.read_in_ranges(sample_range, tasks(), processes):
         for name, sample in collector.samples.items():
             sample.merge(part.samples[name])
         collector.num_sentences += part.num_sentences
         collector.num_lines += part.num_lines
-        if "edit" in collector.samples:
-            collector.word_counts = _merged_words(collector.word_counts, part.word_counts, reread.pop(number), spec)
+        collector.word_counts.update(part.word_counts)
+        # at the end of a range, so that the words do not depend on the number of processes
+        if len(collector.word_counts) > MAX_COUNTED_WORDS:
+            collector.word_counts = Counter(dict(collector.word_counts.most_common(MAX_COUNTED_WORDS // 2)))
     return collector
 
 
@@ -198,20 +197,3 @@ def _usable_sentences(line: str, spec: OODSpec) -> list[tuple[str, list[str]]]:
         dropped = len(words) < spec.min_words or (UNKNOWN in sentence and not spec.keep_unknown)
         usable.append(("", []) if dropped else (sentence, words))
     return usable
-
-
-def _merged_words(counts: Counter[str], part: Counter[str], lines: LineRange, spec: OODSpec) -> Counter[str]:
-    """The word counts with those of the next range.
-
-    If they exceed `MAX_COUNTED_WORDS` at some line of the range, the range is read again up to there and on, so that
-    the rarer half is dropped at the same line as when one process reads the corpus.
-    """
-    if len(counts) + sum(word not in counts for word in part) <= MAX_COUNTED_WORDS:
-        counts.update(part)
-        return counts
-    for line in lines.lines():
-        for _, words in _usable_sentences(line, spec):
-            counts.update(words)
-        if len(counts) > MAX_COUNTED_WORDS:
-            counts = Counter(dict(counts.most_common(MAX_COUNTED_WORDS // 2)))
-    return counts
