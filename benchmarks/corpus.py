@@ -7,8 +7,9 @@
 The words of the text are frequent by Zipf's law, P(rank r) ∝ 1/r over 400 000 words; sentences have capitals and
 punctuation marks. Each stage runs in a new process. The peak is the largest proportional set size (PSS) of that process
 and its children together, read twice per second; it includes mapped files. The side `before` is kdrun's earlier code
-in one process: every line is normalized before its words are counted, and token ids are Python lists. With `--rows`,
-stages and sides that the file has are not measured again.
+in one process: every line is normalized before its words are counted, and token ids are Python lists. The trainer of the
+vocabulary is the same on both sides and measured once. With `--rows`, stages and sides that the file has are not measured
+again.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def run_stage(stage: str, side: str, folder: Path, num_lines: int) -> None:
         from kdrun.models.tokenizer_training import _wordpiece
 
         words = _timed("count words", lambda: (count_now if now else count_before)(corpus), len)
-        _timed("train WordPiece", lambda: _wordpiece(words, VOCAB_SIZE), lambda trained: trained.get_vocab_size())
+        if now:  # the same before
+            _timed("train WordPiece", lambda: _wordpiece(words, VOCAB_SIZE), lambda trained: trained.get_vocab_size())
     elif stage == "sentences":
         _timed("sample sentences", lambda: sample(corpus, None if now else 1), lambda _: ROWS)
     else:
