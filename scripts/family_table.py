@@ -34,7 +34,7 @@ HEAD = """# Families and methods
 
 Which method takes which family of models as teacher and student. A cell is the outcome of `kdrun dry_run=true` with a
 tiny teacher and student of the family from random weights: everything is built, and one step of each turn is trained.
-`meta_kd` runs on `amazon`, the other methods on `sst2`.
+`meta_kd` runs on `amazon`, `gkd` on `conll2003`, the other methods on `sst2`.
 
 The generator of `kd_augment`, `mate_kd` and `zskd` is a BERT or RoBERTa with the vocabulary of the family
 (`generator.tokenizer=corpus`); that of `dfkd_t3` is a T5.
@@ -44,7 +44,7 @@ Checkpoints of these families, and of about fifty others, are loaded with `teach
 of a hub model: see [Add a model family](../extend/add_a_model_family.md). Qwen2 is one of them, and is not built from
 sizes: transformers reads every vocabulary next to a Qwen2 as that of its published checkpoints.
 """
-TASKS = {"meta_kd": ["task=amazon", "method.domain=books"]}
+TASKS = {"meta_kd": ["task=amazon", "method.domain=books"], "gkd": ["task=conll2003"]}
 """Overrides of methods that do not run on SST-2."""
 
 

@@ -47,6 +47,8 @@ class Requirements:
     """Whether tasks with any number of classes per row are possible: labels are then 0 or 1 per class."""
     extraction: bool = False
     """Whether tasks that are answered with a text are possible: logits and labels are then per token of the answer."""
+    only_text: bool = False
+    """Whether no other tasks than those that are answered with a text are possible."""
     unlabeled: bool = False
     """Whether rows without labels (`data.unlabelled`) can be mixed in: only `MethodContext.hard_loss` reads labels, and
     it is zero for such rows."""

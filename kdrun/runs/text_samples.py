@@ -71,7 +71,7 @@ def _before_and_after(
 
 def _answers(run: PreparedRun, generated: GeneratedText, role: str) -> list[str]:
     """The answers of a role to generated texts."""
-    from kdrun.generation.greedy import greedy_decode
+    from kdrun.generation.decoding import greedy_decode
 
     bundle: Any = run.roles[role]
     ids, _ = greedy_decode(bundle.model, generated.inputs[role], run.config.task.answer_tokens)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kdrun.data import entities
 from kdrun.data.target_sequences import shift_right
 from kdrun.errors import ModelError
-from kdrun.generation.greedy import greedy_decode
+from kdrun.generation.decoding import greedy_decode
 
 if TYPE_CHECKING:
     from kdrun.config.task import TaskConfig

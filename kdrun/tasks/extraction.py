@@ -63,7 +63,7 @@ class ExtractionTask(TaskType):
 
     def outputs(self, predictor: Predictor, bundle: ModelBundle, tokens: TokenizedSplit, limit: int | None) -> Outputs:
         """Greedily decoded answers, `GeneratedAnswer` objects [rows]; empty for rows beyond the limit."""
-        from kdrun.generation.greedy import greedy_decode
+        from kdrun.generation.decoding import greedy_decode
 
         out = np.full(tokens.num_rows, GeneratedAnswer("", True), dtype=object)
         device = predictor.accelerator.device

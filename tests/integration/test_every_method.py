@@ -19,6 +19,7 @@ TERMS = (
     "hard",
     "soft",
     "pseudo",
+    "on_policy",
     "divergence",
     "hidden",
     "attention",
@@ -72,6 +73,8 @@ T5 = ["teacher=t5_smoke", "student=t5_smoke"]
 def misfit(method: str, task: TaskConfig, kind: str) -> str:
     """What a method says of a task, or of text-to-text models, that it cannot do; empty where it can."""
     needs = registry.get("method", method).target.requires
+    if needs.only_text and not task.is_extraction:
+        return f"method={method} learns from answers in text"
     if task.is_extraction and not needs.extraction:
         return f"method={method} works with a class or a score"
     if task.is_extraction and kind == "encoder":

@@ -19,7 +19,7 @@ from kdrun.training.teacher import answers
 from tests.helpers.embedded_rows import fewer_rows
 from tests.helpers.runs import finish, read_lines
 
-FIT = ("finetune", "kd", "kd_ood", "dfkd_t3")
+FIT = ("finetune", "kd", "gkd", "kd_ood", "dfkd_t3")
 UNFIT = [name for name, entry in registry.entries("method").items() if not entry.target.requires.extraction]
 SIZES = "{d_model: 16, d_kv: 8, num_heads: 2, d_ff: 16, num_layers: 1, num_decoder_layers: 1}"
 SENTENCE = "Ann B-PER\nLee I-PER\nleft O\nRome B-LOC\n\n"
@@ -68,7 +68,13 @@ def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path
     scores = entities.score([row["gold"] for row in test_rows], [row["prediction"] for row in test_rows])
     assert scores == result["student"]["metrics"]["test"]
     logged = [record for record in read_lines(folder / "metrics.jsonl") if "eval" not in record]
-    terms = {"finetune": {"hard"}, "kd": {"hard", "soft"}, "kd_ood": {"soft"}, "dfkd_t3": {"soft", "pseudo"}}[method]
+    terms = {
+        "finetune": {"hard"},
+        "kd": {"hard", "soft"},
+        "gkd": set(),
+        "kd_ood": {"soft"},
+        "dfkd_t3": {"soft", "pseudo"},
+    }[method]
     logged = [record for record in logged if record["role"] == "student"]
     assert all(terms <= record.keys() and record["loss"] > 0 for record in logged)
     assert "did not end within task.answer_tokens=6 " in console

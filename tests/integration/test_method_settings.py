@@ -36,6 +36,7 @@ RUNS: dict[str, list[str]] = {
     "zskd": CYCLE,
     "dfkd_t3": [*CYCLE, "teacher=t5_smoke", "student=t5_smoke", "method.warm_start_steps=1"],
     "meta_kd": ["task=amazon", "method.domain=books", "dry_run=true"],
+    "gkd": ["task=conll2003", "teacher=t5_smoke", "student=t5_smoke", "task.answer_tokens=6"],
     "pkd": ["student.sizes.num_hidden_layers=2", "teacher.sizes.num_hidden_layers=4"],
 }
 """Overrides of a method's run, beyond the base."""

@@ -22,13 +22,15 @@ from kdrun.formatting import plural
 from kdrun.methods.phases import Phase
 
 CONTROL = "kd"
+"""Method that the costs of the others are compared with."""
+TEXT_TASK = "task=conll2003 preset=t5_writer"
+"""Overrides of an example for methods of tasks that are answered with a text."""
 TASK_TYPES = {
     "regression": " or a score",
     "multi_label": ", or any number of classes per row",
     "extraction": ", or answered with a text",
 }
 """Requirement → the tasks that it allows besides those with one class per row."""
-"""Method that the costs of the others are compared with."""
 
 
 def card(name: str) -> Card:
@@ -47,7 +49,8 @@ def card(name: str) -> Card:
         entries = [(switch(key), [text]) for key, text in docs.sections["Differences"]]
         blocks.append(Block("where paper and authors' code differ, and what chooses", entries=entries))
     blocks.append(_cost(name, docs))
-    return Card(f"method={name}", [*blocks, Block("run", [f"  kdrun method={name} task=sst2"])])
+    task = TEXT_TASK if entry.target.requires.only_text else "task=sst2"
+    return Card(f"method={name}", [*blocks, Block("run", [f"  kdrun method={name} {task}"])])
 
 
 def switch(name: str) -> str:
@@ -76,11 +79,12 @@ def _needs(needs: Requirements) -> Block:
     docs, entries = field_docs(Requirements), []
     for item in dataclasses.fields(needs):
         value = getattr(needs, item.name)
-        if value and item.name not in TASK_TYPES:
+        if value and item.name not in (*TASK_TYPES, "only_text"):
             head = item.name if value is True else f"{item.name}: {', '.join(value)}"
             entries.append((head, [docs[item.name]]))
     others = [text for name, text in TASK_TYPES.items() if getattr(needs, name)]
-    return Block("needs", [f"tasks: with classes{''.join(others)}"], entries)
+    tasks = "answered with a text" if needs.only_text else f"with classes{''.join(others)}"
+    return Block("needs", [f"tasks: {tasks}"], entries)
 
 
 def _phases(name: str, entry: registry.Entry) -> Block:

@@ -31,4 +31,6 @@ def test_only_plain_distillation_of_rows_works_with_logits_alone() -> None:
     needs = {name: entry.target.requires for name, entry in entries if entry.target.__module__.startswith("kdrun.")}
     logits_only = {name for name, need in needs.items() if need.teacher and not need.uses_of_teacher_model}
     assert {"kd", "kd_ood", "kd_freelb"} <= logits_only
-    assert logits_only.isdisjoint({"minilm", "pkd", "crd", "tinybert_kd", "meta_kd", "mate_kd", "zskd", "dfkd_t3"})
+    assert logits_only.isdisjoint(
+        {"minilm", "pkd", "crd", "tinybert_kd", "meta_kd", "mate_kd", "zskd", "dfkd_t3", "gkd"}
+    )

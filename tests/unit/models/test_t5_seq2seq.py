@@ -15,7 +15,7 @@ from kdrun.config.data import CorpusConfig
 from kdrun.config.model import PretrainedConfig, ScratchConfig
 from kdrun.config.teacher import FineTune, PretrainedTeacherConfig
 from kdrun.errors import ModelError
-from kdrun.generation.greedy import greedy_decode
+from kdrun.generation.decoding import greedy_decode
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.saving import check_savable, save_pretrained
 from kdrun.models.t5_seq2seq import AnswerT5

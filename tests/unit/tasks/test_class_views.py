@@ -13,7 +13,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.data.batch import Batch
 from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ModelError
-from kdrun.generation.greedy import greedy_decode
+from kdrun.generation.decoding import greedy_decode
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import MethodContext
 from kdrun.methods.dfkd_t3 import DFKDT3, DFKDT3Config, Mode, Specificity

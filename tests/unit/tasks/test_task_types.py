@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from kdrun import losses, registry
 from kdrun.config.task import TaskConfig
 from kdrun.errors import TrainingError
-from kdrun.generation.greedy import greedy_decode
+from kdrun.generation.decoding import greedy_decode
 from kdrun.tasks.classification import ClassificationTask
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
 from kdrun.tasks.extraction import ExtractionTask, GeneratedAnswer

@@ -14,7 +14,7 @@ from kdrun.config.teacher import template_of
 from kdrun.config.validation.teacher_models import teacher_model_problems
 
 RECORDED = ["preset=smoke", "teacher=recorded", "teacher.path=answers.jsonl"]
-LIVE = ["crd", "dfkd_t3", "kd_augment", "mate_kd", "minilm", "pkd", "tinybert_kd", "zskd", "meta_kd"]
+LIVE = ["crd", "dfkd_t3", "gkd", "kd_augment", "mate_kd", "minilm", "pkd", "tinybert_kd", "zskd", "meta_kd"]
 
 
 def problems(*overrides: str) -> str:
