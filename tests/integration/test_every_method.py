@@ -88,7 +88,10 @@ def misfit(method: str, task: TaskConfig, kind: str) -> str:
 
 def has_a_twin(method: str, task: str, kind: str) -> bool:
     """Whether a method takes the same path on another task: a T5 on a pair as in STS-B, a single text as in SST-2."""
-    has_domains = registry.get("method", method).target.requires.domains
+    needs = registry.get("method", method).target.requires
+    if needs.only_text and (task, kind) not in (("sst2", "encoder"), ("conll2003", "t5")):  # one refusal is enough
+        return True
+    has_domains = needs.domains
     return (task, kind) == ("rte", "t5") or (task == "amazon" and not has_domains)
 
 

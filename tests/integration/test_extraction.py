@@ -48,7 +48,7 @@ def tiny(tmp_path: Path, *more: str) -> RunConfig:
     return compose.load_config(words(tmp_path, *more))
 
 
-@pytest.mark.parametrize("method", FIT)
+@pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m == "gkd")) for m in FIT])
 def test_a_run_leaves_texts_scores_and_a_model_that_writes(method: str, tmp_path: Path) -> None:
     result, folder, console = finish(tiny(tmp_path, f"method={method}", "report=true"))
     needs = registry.get("method", method).target.requires

@@ -27,6 +27,7 @@ NEEDED = {
     "task=conll2003": "preset=t5_writer",
     "data=files": f"task=own {OWN_ROWS}",
     "task=own": f"data=files {OWN_ROWS}",
+    "method=gkd": "task=conll2003 preset=t5_writer",
     "loss=bce": LABEL_SETS,
     "loss=binary_kl": LABEL_SETS,
     "loss=dkd": "task=mnli",
