@@ -121,7 +121,8 @@ def main(names: list[str], page: Path) -> None:
     """Measure the methods of these names (default: all), and keep the other lines of the page."""
     from kdrun.processor import processor
 
-    methods = {name: (name, list[str]()) for name in registry.entries("method")} | VARIANTS
+    entries = registry.entries("method").items()  # sizes and rows here are those of classifiers
+    methods = {name: (name, list[str]()) for name, entry in entries if not entry.target.requires.only_text} | VARIANTS
     if unknown := sorted(set(names) - set(methods)):
         raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(methods)}")
     rows = read_rows(page) if names else {}

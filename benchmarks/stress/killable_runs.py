@@ -152,6 +152,7 @@ def _env(cache: Path) -> dict[str, str]:
 def overrides(method: str, output_dir: Path) -> list[str]:
     """Return a run of a method that takes seconds, evaluates and logs several times, and can resume from any step."""
     by_method = {"meta_kd": ["task=amazon", "method.domain=books"], "zskd": ["method.student_steps_per_cycle=2"]}
+    by_method["gkd"] = ["task=conll2003", "teacher=t5_smoke", "student=t5_smoke", "task.answer_tokens=6"]
     by_method["mate_kd"] = [*by_method["zskd"], "method.reuse=2", "method.candidates=2"]
     small = ["preset=smoke", "corpus.max_lines=300", "optim.steps=6", "teacher.finetune_optim.steps=4"]
     often = ["runtime.log_every=2", "runtime.eval_every=2", "checkpoint.every_seconds=0"]

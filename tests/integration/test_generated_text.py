@@ -27,7 +27,11 @@ from kdrun.runs.export.generated_text.generate import RowGenerator
 from kdrun.storage.ledger import read_comparisons, read_runs
 
 SMOKE = ["preset=smoke", "report=false", "teacher.allow_weak=true"]
-METHODS = [name for name, entry in registry.entries("method").items() if not entry.target.requires.domains]
+METHODS = [
+    name
+    for name, entry in registry.entries("method").items()
+    if not (entry.target.requires.domains or entry.target.requires.only_text)
+]
 
 pytestmark = pytest.mark.usefixtures("run_env")
 

@@ -13,7 +13,11 @@ from kdrun.console import Console
 from kdrun.runs import runner
 from tests.helpers.runs import read_lines
 
-METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
+METHODS = [
+    m
+    for m, entry in registry.entries("method").items()
+    if entry.target.__module__.startswith("kdrun.") and not entry.target.requires.only_text  # no probabilities
+]
 LOSS = (0.01, 0.002)
 """Most by which a logged loss may differ: this share of it, and this much on top."""
 PROBABILITY = 0.01

@@ -77,18 +77,17 @@ def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
     for text in registry.get("method", method).target.config_problems(config.method, task):
         yield text if isinstance(text, Problem) else Problem("method", method, text)
     yield from _weight_problems(config)
-    if needs.only_text and not task.is_extraction:
-        text = (
-            f"method={method} learns from answers in text, and task={task.name} is answered with a class or a score; "
-            "take a task that is answered with a text (task=conll2003), or method=kd"
-        )
-        yield Problem("method", method, text)
-        return
     if task.is_multi_label and not needs.multi_label:
         fit = [name for name, entry in registry.entries("method").items() if entry.target.requires.multi_label]
         text = (
             f"method={method} works with one class per row, and task={task.name} has any number of them "
             f"(task.kind=multi_label; methods that fit: {', '.join(fit)})"
+        )
+        yield Problem("method", method, text)
+    elif needs.only_text and not task.is_extraction:
+        text = (
+            f"method={method} learns from answers in text, and task={task.name} is answered with a class or a score; "
+            "take a task that is answered with a text (task=conll2003), or method=kd"
         )
         yield Problem("method", method, text)
     if task.is_regression and not needs.regression:
