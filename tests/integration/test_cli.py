@@ -73,7 +73,7 @@ def test_config_errors_import_no_torch_and_print_no_traceback(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["method=kdd"], ["method=kdd: unknown method; did you mean 'kd'? (allowed: crd, dfkd_t3, finetune, gkd, kd, "]),
+        (["method=kdd"], ["method=kdd: unknown method; did you mean 'kd'? (allowed: crd, dfkd_t3, finetune, gkd, "]),
         (["task=sst-2"], ["task=sst-2: unknown task; did you mean 'sst2'?"]),
         (["optim.lrr=1"], ["optim.lrr: unknown key; did you mean 'optim.lr'?", "keys of optim here: name, lr"]),
         (["method.temperature=-1"], ["method.temperature must be > 0, got -1.0"]),
