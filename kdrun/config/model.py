@@ -9,6 +9,9 @@ from typing import Any
 from kdrun.config.architectures import Architecture
 from kdrun.config.fields import setting
 
+BAG_OF_WORDS = "kdrun_bow"
+"""`model_type` in the config.json of a saved bag of words."""
+
 
 class TokenizerSource(Enum):
     """Source of a scratch model's vocabulary: trained on the corpus, or the teacher's."""
@@ -82,6 +85,21 @@ class LayersOfConfig(ModelConfig):
     def starts_from_teacher(self) -> bool:
         """True unless `path` names another model to take layers from."""
         return self.path is None
+
+
+@dataclass
+class BagOfWordsStudentConfig(ModelConfig):
+    """A linear classifier over hashed n-grams: the control for whether a transformer is needed."""
+
+    ngrams: int = setting(2, "longest n-gram, in tokens; 1 is a plain bag of words", ge=1, le=5)
+    buckets: int = setting(2**18, "weights per output; n-grams with one hash share a weight", ge=2, le=2**30)
+    tokenizer: TokenizerSource = setting(TokenizerSource.teacher, "source of the vocabulary")
+    vocab_size: int = setting(30000, "entries of a vocabulary trained on the corpus", gt=10)
+
+    @property
+    def starts_from_teacher(self) -> bool:
+        """True with the teacher's vocabulary, unless a folder replaces the model."""
+        return self.tokenizer is TokenizerSource.teacher and self.path is None
 
 
 @dataclass

@@ -87,6 +87,18 @@ class Requirements:
         named = [text for text, applies in uses.items() if applies]
         return named or (["the teacher reads every batch"] if "teacher" in self.inputs else [])
 
+    @property
+    def obstacles_to_bag_of_words(self) -> list[str]:
+        """Uses of parts of the student that a bag of words lacks, as sentences; empty if its logits suffice."""
+        uses = {
+            "it compares hidden states": self.hidden_states,
+            "it compares attention maps": self.attentions,
+            "it compares queries, keys and values": self.attention_vectors,
+            "it gives the student embeddings instead of tokens": "student" in self.embeddings and not self.text_between,
+            "it learns from answers in text": self.only_text,
+        }
+        return [text for text, applies in uses.items() if applies]
+
     def obstacles_to_sharding(self, role: str) -> list[str]:
         """Uses of a model besides its whole forward pass, which alone gathers divided weights, as sentences."""
         uses = {

@@ -13,7 +13,13 @@ from kdrun.config.data import CORPUS_SOURCES, DATA_SOURCES, GeneratedConfig, OOD
 from kdrun.config.evaluation import EvaluationConfig
 from kdrun.config.fields import setting
 from kdrun.config.loss import LossConfig
-from kdrun.config.model import LayersOfConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
+from kdrun.config.model import (
+    BagOfWordsStudentConfig,
+    LayersOfConfig,
+    NoGeneratorConfig,
+    PretrainedConfig,
+    ScratchConfig,
+)
 from kdrun.config.optim import OptimConfig
 from kdrun.config.runtime import CheckpointConfig, CheckpointSelection, RuntimeConfig, Tracker
 from kdrun.config.task import TaskConfig
@@ -83,7 +89,12 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "recorded": RecordedTeacherConfig,
         "prompted": PromptedTeacherConfig,
     },
-    "student": {"pretrained": PretrainedConfig, "scratch": ScratchConfig, "layers_of": LayersOfConfig},
+    "student": {
+        "pretrained": PretrainedConfig,
+        "scratch": ScratchConfig,
+        "layers_of": LayersOfConfig,
+        "bow": BagOfWordsStudentConfig,
+    },
     "generator": {"none": NoGeneratorConfig, "pretrained": PretrainedConfig, "scratch": ScratchConfig},
     "corpus": CORPUS_SOURCES,
 }

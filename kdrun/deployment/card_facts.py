@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.config.architectures import find_family
+from kdrun.config.model import BAG_OF_WORDS
 from kdrun.deployment.saved_folder import CONFIG, SavedFolder
 from kdrun.storage import ledger
 from kdrun.storage.cost_card import COST, CostCard, read_cost
@@ -49,9 +50,18 @@ class CardFacts:
     @property
     def is_text_to_text(self) -> bool:
         """Whether the student answers with text."""
-        path = self.saved.folder / CONFIG
-        family = find_family(read_object(path.read_bytes(), {}, str(path)).get("model_type"))
+        family = find_family(self._model_type)
         return family is not None and family.is_text_to_text
+
+    @property
+    def needs_kdrun(self) -> bool:
+        """Whether plain transformers cannot load the student."""
+        return self._model_type == BAG_OF_WORDS
+
+    @property
+    def _model_type(self) -> object:
+        path = self.saved.folder / CONFIG
+        return read_object(path.read_bytes(), {}, str(path)).get("model_type")
 
 
 def gather(saved: SavedFolder, repo: str, license_name: str | None) -> CardFacts:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kdrun import processor, progress
+from kdrun.config.model import BAG_OF_WORDS
 from kdrun.data.tokenization import PROMPT, TextTokenizer, TokenizedSplit
 from kdrun.deployment import flops, timing
 from kdrun.deployment.onnx_model import OnnxModel
@@ -117,7 +118,8 @@ def _peak(folder: Path, bundle: ModelBundle, batch: Mapping[str, Tensor]) -> tup
     inputs = {name: values for name, values in _lists(batch).items() if name != PROMPT}
     threads = torch.get_num_threads()
     if not is_text_to_text(bundle.model.config):
-        return measure_peak_memory(folder, "classifier", inputs, threads)
+        form = "bag_of_words" if bundle.model.config.model_type == BAG_OF_WORDS else "classifier"
+        return measure_peak_memory(folder, form, inputs, threads)
     settings: Any = bundle.model.generation_config
     return measure_peak_memory(folder, "text_to_text", inputs, threads, settings.max_new_tokens)
 

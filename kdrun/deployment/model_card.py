@@ -50,7 +50,7 @@ def card_data(facts: CardFacts) -> ModelCardData:
     data = config.get("data") or {}
     tags = ["knowledge-distillation", "kdrun", f"method:{result['method']}"]
     options: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "kdrun" if facts.needs_kdrun else "transformers",
         "tags": tags + (["synthetic-data"] if result["data"]["synthetic"] else []),
         "model_name": facts.title,
         "eval_results": eval_results(facts),
@@ -99,7 +99,7 @@ def card_text(facts: CardFacts) -> str:
     parts = [
         f"---\n{metadata}\n---\n\n{MARK}\n\n# {facts.title}",
         _lead(facts),
-        f"## Use\n\n```python\n{_snippet(facts)}\n```",
+        f"## Use\n\n```{'bash' if facts.needs_kdrun else 'python'}\n{_snippet(facts)}\n```",
         f"## Results\n\n{_results(facts)}",
         f"## Training\n\n{_training(facts)}",
         *([f"## Cost\n\n{_cost(facts.cost)}"] if facts.cost else []),
@@ -122,8 +122,11 @@ def _lead(facts: CardFacts) -> str:
 
 
 def _snippet(facts: CardFacts) -> str:
-    """A few lines with plain transformers."""
+    """A few lines with plain transformers, or with kdrun for a model that it lacks."""
     task, name = facts.saved.task, facts.repo
+    if facts.needs_kdrun:
+        texts = " ".join(['"some text"', '"another text"'][: len(task.text)])
+        return f"hf download {name} --local-dir student\nkdrun predict student {texts}"
     if facts.is_text_to_text:
         prompts = " ".join(f"{prompt} some text" for prompt in task.prompts)
         return (

@@ -29,7 +29,7 @@ def measure_peak_memory(
 
     Args:
         path: folder of the model, or the exported file.
-        form: `classifier`, `text_to_text` or `onnx`.
+        form: `classifier`, `bag_of_words`, `text_to_text` or `onnx`.
         batch: inputs of the model, as lists.
         threads: CPU threads.
         max_new_tokens: length of the answers of a text-to-text model.
@@ -100,6 +100,10 @@ def _run_torch(task: dict[str, Any]) -> int:
     from transformers import AutoConfig
     from transformers.models.auto import modeling_auto
 
+    if task["form"] == "bag_of_words":  # which transformers does not have
+        from kdrun.models import bag_of_words
+
+        bag_of_words.register_classes()
     torch.set_num_threads(task["threads"])
     is_text = task["form"] == "text_to_text"
     classes: Any = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING

@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from kdrun.config.fields import MISSING
-from kdrun.config.model import LayersOfConfig, ModelConfig, NoGeneratorConfig, PretrainedConfig, ScratchConfig
+from kdrun.config.model import (
+    BagOfWordsStudentConfig,
+    LayersOfConfig,
+    ModelConfig,
+    NoGeneratorConfig,
+    PretrainedConfig,
+    ScratchConfig,
+)
 from kdrun.config.teacher import FineTune, PromptedTeacherConfig, TeacherOptions
 from kdrun.errors import ModelError
-from kdrun.models import from_checkpoint, from_config, from_layers, prompted
+from kdrun.models import from_checkpoint, from_config, from_layers, from_ngrams, prompted
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.registry import register
 
@@ -65,6 +72,16 @@ def layers_of(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
         ModelError: the source has no such layers, or there is no source.
     """
     return from_layers.build(config, context)
+
+
+@register("student", "bow")
+def bag_of_words(config: BagOfWordsStudentConfig, context: BuildContext) -> ModelBundle:
+    """Build a linear classifier over hashed n-grams, or load the folder `path` if one is named.
+
+    Raises:
+        ModelError: its tokenizer does not fit, or the folder cannot be loaded.
+    """
+    return _from_path(config, context) if config.path else from_ngrams.build(config, context)
 
 
 @register("generator", "none")

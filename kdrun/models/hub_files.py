@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from kdrun.errors import ModelError
+from kdrun.models import bag_of_words
 from kdrun.storage import hub_offline, json_reader
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
@@ -124,6 +125,7 @@ def read_config(folder: Path, where: str) -> PreTrainedConfig:
             f"{where}: no safetensors weights ({files}); convert a checkpoint you trust with "
             "AutoModelForSequenceClassification.from_pretrained(FOLDER).save_pretrained(NEW)"
         )
+    bag_of_words.register_classes()
     try:
         with silence_transformers():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -261,8 +261,9 @@ def _estimated_memory(run: PreparedRun, trained_roles: set[str]) -> int:
             shape: Any = bundle.model.config
             length = int(run.tokens(role)["train"].lengths.max())
             heads = getattr(shape, "num_attention_heads", 0)  # a FNet has none
-            per_unit = 34 + 5 * heads * length / shape.hidden_size
-            layer = length * config.optim.batch_size * shape.hidden_size * per_unit
+            width = getattr(shape, "hidden_size", 1)  # a bag of words has no layers
+            per_unit = 34 + 5 * heads * length / width
+            layer = length * config.optim.batch_size * width * per_unit
             total += int(precision_factor * layer * shape.num_hidden_layers)
             # label words: logits over the vocabulary in fp32, and their gradient
             positions = bundle.vocabulary_positions

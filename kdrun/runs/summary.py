@@ -14,6 +14,7 @@ from kdrun import ranks, sharding
 from kdrun.config import domains
 from kdrun.config.data import FilesDataConfig
 from kdrun.config.evaluation import AGREEMENT_ROWS
+from kdrun.config.model import BAG_OF_WORDS
 from kdrun.data import dataset
 from kdrun.data.corpus import ood_text
 from kdrun.data.dataset import TaskDataset
@@ -129,10 +130,13 @@ def _dev_source(run: PreparedRun) -> str:
     return f" (dev rows: {source})" if source != run.data.source else ""
 
 
-def _loader_class(run: PreparedRun) -> str:
-    """The class of transformers that loads the student."""
-    is_text_to_text = families.is_text_to_text(run.roles["student"].model.config)
-    return f"AutoModelFor{'Seq2SeqLM' if is_text_to_text else 'SequenceClassification'}"
+def _loading_code(run: PreparedRun, folder: Path) -> str:
+    """The call of transformers that loads the student; the folder alone of a model that only kdrun loads."""
+    shape = run.roles["student"].model.config
+    if shape.model_type == BAG_OF_WORDS:
+        return f"{folder} (loaded by kdrun predict, cost and export)"
+    name = "Seq2SeqLM" if families.is_text_to_text(shape) else "SequenceClassification"
+    return f'AutoModelFor{name}.from_pretrained("{folder}")'
 
 
 def print_notes(run: PreparedRun, role: str, outputs: Mapping[str, Outputs]) -> None:
@@ -262,7 +266,7 @@ def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list
         overrides.append(f"method.domain={domains.ALL}")
     steps = [
         ("result", str(path / "result.json")),
-        ("student", f'{_loader_class(run)}.from_pretrained("{path / "student"}")'),
+        ("student", _loading_code(run, path / "student")),
         *([] if config.task.is_extraction else [("predict", _predict_command(path, len(config.task.text)))]),
         ("compare", shlex.join(["kdrun", "compare", *overrides, "seeds=3"])),
     ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from kdrun.config.architectures import all_families, find_family
 from kdrun.config.family_spec import FamilySpec
 from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
+from kdrun.config.validation.saved_models import read_saved_config
 from kdrun.errors import Problem
-from kdrun.storage import json_reader
 
 ANY_DEPTH_KEY = tuple(dict.fromkeys(key for family in all_families() for key in family.depth_keys))
 """Keys that may hold the number of layers in the config of a family without an entry."""
@@ -48,17 +47,9 @@ def num_layers(section: ModelConfig) -> int | None:
     if isinstance(section, LayersOfConfig):
         return len(section.layers) or None
     if section.path is not None:
-        return _saved_depth(Path(section.path).expanduser() / "config.json")
+        config = read_saved_config(section.path)
+        return None if config is None else _depth(config, find_family(config.get("model_type")))
     return _depth(section.sizes, section.architecture.spec) if isinstance(section, ScratchConfig) else None
-
-
-def _saved_depth(file: Path) -> int | None:
-    """Depth of a saved model; a folder that cannot be read is reported where it is loaded."""
-    try:
-        config = json_reader.parse(file.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return _depth(config, find_family(config.get("model_type"))) if isinstance(config, dict) else None
 
 
 def _depth(config: dict[str, Any], family: FamilySpec | None) -> int | None:

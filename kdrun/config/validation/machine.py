@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from kdrun import processor, ranks
-from kdrun.config.model import ScratchConfig
+from kdrun.config.model import BagOfWordsStudentConfig, ScratchConfig
 from kdrun.config.schema import RunConfig
 from kdrun.errors import Problem
 from kdrun.formatting import num_bytes, plural
@@ -40,7 +40,11 @@ def machine_problems(config: RunConfig) -> Iterator[Problem]:
     for role in ("teacher", "student", "generator"):
         section = getattr(config, role)
         if isinstance(section, ScratchConfig) and section.path is None:
-            yield from _memory_problems(role, section)
+            sizes = f"vocab_size={section.vocab_size} and sizes={dict(section.sizes)}"
+            yield from _memory_problems(f"{role}.sizes", sizes, least_parameters(section))
+        elif isinstance(section, BagOfWordsStudentConfig) and section.path is None:
+            parameters = section.buckets * config.task.num_outputs
+            yield from _memory_problems("student.buckets", f"buckets={section.buckets}", parameters)
 
 
 def repeated_run_problems() -> Iterator[Problem]:
@@ -80,18 +84,24 @@ def _process_problems(config: RunConfig) -> Iterator[Problem]:
         yield Problem(key, accumulate, text)
 
 
-def _memory_problems(role: str, section: ScratchConfig) -> Iterator[Problem]:
-    """A model whose weights alone exceed the machine's memory; checked before anything of its size is built."""
+def _memory_problems(key: str, sizes: str, parameters: int) -> Iterator[Problem]:
+    """A model whose weights alone exceed the machine's memory; checked before anything of its size is built.
+
+    Args:
+        key: of the sizes.
+        sizes: settings that decide the number of parameters.
+        parameters: at least as many.
+    """
     import psutil
 
-    memory, parameters = psutil.virtual_memory().total, least_parameters(section)
+    memory = psutil.virtual_memory().total
     if parameters * BYTES_PER_PARAMETER > memory:
         text = (
-            f"{role}: vocab_size={section.vocab_size} and sizes={dict(section.sizes)} make at least {parameters:.2g} "
-            f"parameters, {num_bytes(parameters * BYTES_PER_PARAMETER)} in fp32, and this machine has "
-            f"{num_bytes(memory)}; use smaller sizes"
+            f"{key.partition('.')[0]}: {sizes} make at least {parameters:.2g} parameters, "
+            f"{num_bytes(parameters * BYTES_PER_PARAMETER)} in fp32, and this machine has {num_bytes(memory)}; use "
+            "smaller sizes"
         )
-        yield Problem(f"{role}.sizes", parameters, text)
+        yield Problem(key, parameters, text)
 
 
 def least_parameters(section: ScratchConfig) -> int:

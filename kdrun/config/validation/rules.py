@@ -12,6 +12,7 @@ from kdrun.config.paths import CONF_DIR
 from kdrun.config.requirements import Requirements, requirements_of
 from kdrun.config.schema import RunConfig
 from kdrun.config.validation import (
+    bag_of_words,
     class_names,
     domains,
     extra_splits,
@@ -58,6 +59,7 @@ def validate(config: RunConfig) -> list[Problem]:
         problems += layers.layer_problems(config.student, config.teacher, mismatch)
     problems += generated_text.generated_text_problems(config)
     problems += extra_splits.extra_split_problems(config)
+    problems += bag_of_words.bag_of_words_problems(config, needs)
     problems += language_head.language_head_problems(config, needs)
     problems += row_choice.row_choice_problems(config, needs)
     problems += sharding.sharding_problems(config, needs)

@@ -6,7 +6,6 @@ Nothing here imports torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kdrun.config.architectures import find_family, titles
@@ -14,8 +13,8 @@ from kdrun.config.model import LayersOfConfig, ModelConfig, ScratchConfig
 from kdrun.config.requirements import Requirements
 from kdrun.config.schema import RunConfig
 from kdrun.config.teacher import DomainStrategy
+from kdrun.config.validation.saved_models import read_saved_config
 from kdrun.errors import Problem
-from kdrun.storage import json_reader
 
 
 def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str, bool]:
@@ -33,11 +32,8 @@ def known_text_to_text_roles(config: RunConfig, needs: Requirements) -> dict[str
 
 def _is_text_to_text(section: Any) -> bool | None:
     if isinstance(section, ModelConfig) and section.path is not None:
-        try:
-            content = json_reader.parse((Path(section.path).expanduser() / "config.json").read_bytes())
-        except (OSError, ValueError):
-            return None  # reported where it is loaded
-        if not isinstance(content, dict):
+        content = read_saved_config(section.path)
+        if content is None:
             return None
         family = find_family(content.get("model_type"))
         return family is not None and family.is_text_to_text
