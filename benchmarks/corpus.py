@@ -7,9 +7,9 @@
 The words of the text are frequent by Zipf's law, P(rank r) ∝ 1/r over 400 000 words; sentences have capitals and
 punctuation marks. Each stage runs in a new process. The peak is the largest proportional set size (PSS) of that process
 and its children together, read twice per second; it includes mapped files. The side `before` is kdrun's earlier code
-in one process: every line is normalized before its words are counted, and token ids are Python lists. The trainer of the
-vocabulary is the same on both sides and measured once. With `--rows`, stages and sides that the file has are not measured
-again.
+in one process: every line is normalized before its words are counted, and token ids are Python lists. The trainer of
+the vocabulary is the same on both sides and measured once. With `--rows`, stages and sides that the file has are not
+measured again.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def _set_padding_token(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerB
     return [f"the tokenizer has no padding token: rows are padded with {tokenizer.pad_token!r}, {origin}"]
 
 
+@silence_transformers()
 def fit_batches(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> list[str]:
     """Make a classifier give each row the same output in every batch, in place.
 
@@ -163,6 +164,7 @@ def _group_by_end_token(model: PreTrainedModel, rows: list[dict[str, Tensor]], w
     group_rows(model, "end_tokens", end)
 
 
+@silence_transformers()
 def check_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, role: str, method: str) -> None:
     """Check that a classifier gives the same output on a text's embeddings as on its ids.
 
@@ -222,7 +224,7 @@ def _embedding_problem(model: PreTrainedModel, batch: dict[str, Tensor]) -> str:
 
 
 def _logits(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    with torch.no_grad(), silence_transformers():
+    with torch.no_grad():
         return model(**inputs).logits.float()
 
 

@@ -3,11 +3,10 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 MAIN = """
@@ -37,13 +36,8 @@ def run_together(function: str, count: int, folder: Path) -> list[Any]:
     for rank in range(count):
         env = os.environ | {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
         env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-        command = [sys.executable, "-c", MAIN, module, name, str(folder)]
-        processes.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
-            )
-        )
-    outputs = [process.communicate(timeout=300) for process in processes]
-    for process, (out, error) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, f"{out}\n{error}"
-    return [json.loads(out.rpartition("VALUE")[2]) for out, _ in outputs]
+        processes.append(forked.with_libraries().start(MAIN, module, name, str(folder), env=env, cwd=ROOT))
+    results = [process.finish() for process in processes]
+    for result in results:
+        assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return [json.loads(result.stdout.rpartition("VALUE")[2]) for result in results]

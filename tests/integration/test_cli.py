@@ -9,10 +9,7 @@ import pytest
 
 from kdrun.cli import main, subcommands
 from kdrun.config import paths
-
-
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "kdrun", *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+from tests.helpers import forked
 
 
 def report(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -34,8 +31,7 @@ print(json.dumps(texts))
 
 
 def test_help_of_subcommands_does_not_import_torch(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HELP, *subcommands.COMMANDS]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = forked.without_torch().run(HELP, *subcommands.COMMANDS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     texts = json.loads(done.stdout)
     assert list(texts) == list(subcommands.COMMANDS)
@@ -64,7 +60,7 @@ def test_config_errors_import_no_torch_and_print_no_traceback(tmp_path: Path) ->
         "import sys; from kdrun.cli import main; code = main.run(['method=kdd', 'optim.lrr=1', 'seed=-1'])\n"
         "assert 'torch' not in sys.modules; sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    done = forked.without_torch().run(code, cwd=tmp_path)
     assert done.returncode == 2
     assert "3 problems" in done.stderr
     assert "Traceback" not in done.stderr

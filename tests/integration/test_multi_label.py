@@ -1,8 +1,6 @@
 """A task with any number of classes per row: methods, files, pages, plain transformers."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from kdrun.cli import main
 from kdrun.data.splits import label_sets, make_split
 from kdrun.errors import ConfigError
 from kdrun.reporting.html import report
+from tests.helpers import forked
 from tests.helpers.runs import finish, read_lines, smoke_config
 
 TASK = [
@@ -133,7 +132,7 @@ def test_own_label_sets_are_refused_by_name_before_torch_loads(tmp_path: Path) -
     refused = [method for method in METHODS if method not in FIT]
     assert refused
     path = write_own_rows(tmp_path / "rows.jsonl")
-    finished = subprocess.run([sys.executable, "-c", REFUSE, str(path), *refused], capture_output=True, text=True)
+    finished = forked.without_torch().run(REFUSE, str(path), *refused)
     assert finished.returncode == 0, finished.stderr
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +17,7 @@ from kdrun.config.saved_config import expand_config
 from kdrun.errors import ConfigError
 from kdrun.runs import runner
 from kdrun.tasks.evaluator import Evaluator
+from tests.helpers import forked
 from tests.helpers.runs import Finished, finish, read_lines, smoke_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +150,7 @@ def test_errors_come_before_torch_and_leave_nothing(files: Path, tmp_path: Path)
     words += [f"output_dir={tmp_path}/out"]
     code = f"import sys; from kdrun.cli import main; code = main.run({words!r}); print(code, 'torch' in sys.modules)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = forked.without_torch().run(code, env=env, cwd=tmp_path)
     assert done.stdout.split()[-2:] == ["2", "False"], done.stderr
     assert "dev.csv" in done.stderr
     assert "line 2: the label is 'godo'; did you mean 'good'?" in done.stderr

@@ -5,7 +5,6 @@ import random
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from tests.helpers.ledgers import read_ledger
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SOME = ("mate_kd",)
 """Two roles in turns, with samples; the others are slow tests. `test_resume_loop.py` has every kind of phase."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killable_runs.Server]:
-    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -89,19 +82,22 @@ def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skip
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(
-    server: killable_runs.Server, tmp_path: Path, shared_cache: Path, whole_kd: dict[str, object]
+    server: killable_runs.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
     """A limit on file sizes imitates a full disk: only the logs can be written."""
     run = [*killable_runs.overrides("kd", tmp_path), f"run_dir={tmp_path}/full"]
     assert server.run(*run, at=4) == -signal.SIGKILL
     size = (tmp_path / "full" / "checkpoints" / "last" / "model.safetensors").stat().st_size
-    with killable_runs.server(tmp_path, shared_cache) as limited:
-        resource.prlimit(limited.process.pid, resource.RLIMIT_FSIZE, (size - 1, size - 1))
-        assert limited.run(f"resume={tmp_path}/full") == 1
-        assert "could not be written" in limited.output
-        assert "the last checkpoint is from phase 'train', step 3" in limited.output
-        assert f"kdrun resume={tmp_path}/full" in limited.output
-        assert "Traceback" not in limited.output
+    before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size - 1, before[1]))
+    try:
+        assert server.run(f"resume={tmp_path}/full") == 1
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, before)
+    assert "could not be written" in server.output
+    assert "the last checkpoint is from phase 'train', step 3" in server.output
+    assert f"kdrun resume={tmp_path}/full" in server.output
+    assert "Traceback" not in server.output
     assert server.run(f"resume={tmp_path}/full") == 0, server.output
     assert killable_runs.differences(killable_runs.outputs(tmp_path / "full"), whole_kd) == []
 

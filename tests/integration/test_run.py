@@ -5,8 +5,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,6 +21,7 @@ from kdrun.runs import runner
 from kdrun.storage import serialization
 from kdrun.storage.ledger import read_runs
 from kdrun.training.teacher import finetune
+from tests.helpers import forked
 from tests.helpers.ledgers import read_ledger
 from tests.helpers.runs import finish, read_lines, smoke_config
 
@@ -113,9 +112,7 @@ with torch.inference_mode():
 names = [model.config.id2label[i] for i in range(3)]
 print(json.dumps([dict(zip(names, row)) for row in shares.tolist()]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder / "student")], capture_output=True, text=True, check=False
-    )
+    done = forked.with_libraries().run(code, str(folder / "student"))
     assert done.returncode == 0, done.stderr
     rows = [row for row in read_lines(folder / "predictions.jsonl") if row["split"] == "dev"]
     for row, shares in zip(rows, json.loads(done.stdout), strict=True):
@@ -244,9 +241,7 @@ def test_gpu_asked_for_and_not_there(tmp_path: Path) -> None:
 def test_sweep_runs_every_cell_and_ends_with_one_table(tmp_path: Path, shared_cache: Path) -> None:
     words = ["preset=smoke", f"output_dir={tmp_path}/out", "-m", "method=finetune,kd", "task=sst2,stsb"]
     env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1", "COLUMNS": "140"}
-    done = subprocess.run(
-        [sys.executable, "-m", "kdrun", *words], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
-    )
+    done = forked.with_libraries().run(forked.KDRUN, *words, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     assert done.stderr == ""
     runs = read_ledger(tmp_path / "out")
@@ -273,22 +268,16 @@ def test_data_that_cannot_be_read_is_in_the_ledger_too(tmp_path: Path) -> None:
 def test_control_c_on_a_real_process(tmp_path: Path, shared_cache: Path) -> None:
     env = {**os.environ, "KDRUN_CACHE": str(shared_cache), "HF_HUB_OFFLINE": "1"}
     words = ["preset=smoke", f"output_dir={tmp_path}/out", "optim.steps=1000000", "runtime.eval_every=1000000"]
-    # Started as a shell's background job, this process ignores SIGINT, and so would its child.
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        child = subprocess.Popen([sys.executable, "-m", "kdrun", *words], stdout=subprocess.PIPE, text=True, env=env)
-    finally:
-        signal.signal(signal.SIGINT, inherited)
+    child = forked.with_libraries().start(forked.KDRUN, *words, env=env)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/kd/sst2/*/metrics.jsonl")):
-        assert child.poll() is None
         assert time.monotonic() < deadline, "the run never began to train"
-        time.sleep(0.2)
-    child.send_signal(signal.SIGINT)
-    output, _ = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert "interrupted" in output
-    assert "Traceback" not in output
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGINT)
+    done = child.finish()
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stdout
+    assert "Traceback" not in done.stdout
     (run,) = read_ledger(tmp_path / "out")
     assert run["status"] == "interrupted"
 

@@ -16,6 +16,7 @@ from kdrun.errors import ConfigError, DataError
 from kdrun.reporting import ledger_query
 from kdrun.reporting.ledger_query import RunFilters
 from kdrun.storage.ledger import Status, status_of
+from tests.helpers import forked
 
 NOW = time.time()
 
@@ -193,5 +194,5 @@ def test_nothing_here_imports_torch(tmp_path: Path) -> None:
         f"assert main.run(['table', 'output_dir={tmp_path}']) == 1\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = forked.without_torch().run(code)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ TINY = ["preset=smoke", "corpus.max_lines=300", "optim.steps=2", "teacher.finetu
 
 def words(folder: Path, *more: str) -> list[str]:
     return [*TINY, f"output_dir={folder}", *more]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[killable_runs.Server]:
-    with killable_runs.server(tmp_path_factory.mktemp("server"), shared_cache) as running:
-        yield running
 
 
 def the_sweep(folder: Path) -> sweeps.Sweep:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_families import save_checkpoint
 
@@ -51,12 +52,13 @@ class Outcome(NamedTuple):
     has_torch: bool
 
 
-def run_commands(*commands: list[str], paths: list[Path], cwd: Path, cache: Path) -> list[Outcome]:
+def run_commands(
+    *commands: list[str], paths: list[Path], cwd: Path, cache: Path, server: forked.Server | None = None
+) -> list[Outcome]:
     """Run kdrun commands one after the other in a process with these import paths."""
     search_path = os.pathsep.join(str(path) for path in paths)
     env = {**os.environ, "PYTHONPATH": search_path, "KDRUN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    done = (server or forked.with_libraries()).run(COMMANDS, json.dumps(commands), env=env, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return [Outcome(*result) for result in json.loads(done.stdout)]
 
@@ -234,8 +236,11 @@ def test_loss_in_a_plugin(tmp_path: Path, shared_cache: Path) -> None:
     code = re.search(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     assert code is not None
     site = install_plugin(tmp_path, "kdrun_more_losses", code[1], "more_losses")
-    commands = ["loss=nope"], ["explain", "bhattacharyya"], ["method=kd", "task=sst2", "loss=bhattacharyya", *SMOKE]
-    refused, card, run = run_commands(*commands, paths=[site, ROOT], cwd=tmp_path, cache=shared_cache)
+    commands = ["explain", "bhattacharyya"], ["method=kd", "task=sst2", "loss=bhattacharyya", *SMOKE]
+    card, run = run_commands(*commands, paths=[site, ROOT], cwd=tmp_path, cache=shared_cache)
+    (refused,) = run_commands(
+        ["loss=nope"], paths=[site, ROOT], cwd=tmp_path, cache=shared_cache, server=forked.without_torch()
+    )
     assert (refused.code, refused.has_torch) == (2, False)
     assert card.code == 0
     assert "loss=bhattacharyya" in card.output

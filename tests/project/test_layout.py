@@ -1,13 +1,12 @@
 """Layout of the project: layers, sizes, first lines of docstrings, imports."""
 
 import ast
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 MODULES = sorted((ROOT / "kdrun").rglob("*.py"))
@@ -90,4 +89,5 @@ def test_no_test_module_is_imported_and_scripts_import_no_tests() -> None:
 def test_light_modules_import_without_torch() -> None:
     code = f"import importlib, sys\nfor name in {WITHOUT_TORCH!r}:\n    importlib.import_module(name)\n"
     code += "from kdrun import registry\nregistry.entries('method')\nassert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    done = forked.without_torch().run(code, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -5,12 +5,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kdrun.cli import main
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,9 +100,7 @@ def test_add_a_method(tmp_path: Path, shared_cache: Path) -> None:
     (tmp_path / name).write_text(content)
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "KDRUN_CACHE": str(shared_cache), "OMP_NUM_THREADS": "1"}
     command = next(command for command in COMMANDS if "method=mine" in command)
-    done = subprocess.run(
-        [sys.executable, "-m", "kdrun", *shlex.split(command)[1:], "preset=smoke"],
-        capture_output=True, text=True, cwd=tmp_path, env=env, check=False,
-    )  # fmt: skip
+    words = [*shlex.split(command)[1:], "preset=smoke"]
+    done = forked.with_libraries().run(forked.KDRUN, *words, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mine on rte (synthetic)" in done.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 import kdrun
 import kdrun.methods
 from kdrun.errors import ConfigError
+from tests.helpers import forked
 
 
 @pytest.mark.parametrize("name", ["kdrun", "kdrun.methods"])
@@ -29,8 +28,8 @@ def test_importing_the_public_api_loads_no_torch() -> None:
         "import json, sys, kdrun, kdrun.methods\n"
         "print(json.dumps(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules))))"
     )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert json.loads(output) == []
+    done = forked.without_torch().run(code)
+    assert json.loads(done.stdout) == [], done.stderr
 
 
 def test_run_takes_overrides_and_reports_every_problem_at_once() -> None:

@@ -1,11 +1,9 @@
 """Composition, and problems of a command line with their keys and values."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from kdrun import registry
 from kdrun.config import compose
@@ -101,46 +99,18 @@ def test_a_tracker_that_needs_a_network_is_refused_offline() -> None:
 
 
 def test_choices_are_composed_once_and_each_caller_gets_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    requests: list[list[str]] = []
-    real = compose.hydra_compose
+    requests: list[tuple[str, ...]] = []
+    real = compose.compose_tree
 
-    def counted(name: str, *, overrides: list[str]) -> Any:
+    def counted(overrides: tuple[str, ...], fingerprint: str) -> DictConfig:
         requests.append(overrides)
-        return real(name, overrides=overrides)
+        return real(overrides, fingerprint)
 
-    monkeypatch.setattr(compose, "hydra_compose", counted)
+    monkeypatch.setattr(compose, "compose_tree", counted)
     compose._composed.cache_clear()
     words = ["preset=smoke", "seed=1234", "method=kd"]
     first = compose.load_config(words)
     compose.compose(words).seed = 4321
     assert compose.load_config(words) == first
     assert compose.load_config([*words, "optim.lr=0.5"]).optim.lr == 0.5
-    assert requests == [["preset=smoke", "method=kd"]]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ["optim.lr=0.5", "seed=2", "optim.lr=0.25"],
-        ["teacher.sizes={hidden_size:8}", "teacher.sizes.hidden_size=16", "task.labels=[a,b]", "task.title='x=y'"],
-        ["+teacher.sizes.hidden_act=relu", "teacher.sizes.hidden_size=8"],
-        ["optim.lr=2", "optim={lr:1}"],
-        ["method.generator_optim={lr:0.5}", "method.generator_optim.name=sgd"],
-    ],
-)
-def test_settings_are_applied_as_hydra_applies_them(settings: list[str]) -> None:
-    overrides = ["method=mate_kd", *settings[:1], "task=rte", *settings[1:]]
-    plain = compose._composed(tuple(overrides), "")
-    composed = compose.compose(overrides)
-    assert OmegaConf.to_yaml(composed) == OmegaConf.to_yaml(plain)
-    assert OmegaConf.to_object(composed) == OmegaConf.to_object(plain)
-
-
-@pytest.mark.parametrize("setting", ["optim.lrr=1", "optim.lr=fast", "seed=1,2", "task=none"])
-def test_errors_of_settings_are_those_of_hydra(setting: str) -> None:
-    errors = []
-    for function in (compose.compose, lambda overrides: compose._composed(tuple(overrides), "")):
-        with pytest.raises(HydraException) as error:
-            function(["method=mate_kd", setting])
-        errors.append((type(error.value), str(error.value)))
-    assert errors[0] == errors[1]
+    assert requests == [("preset=smoke", "method=kd")]

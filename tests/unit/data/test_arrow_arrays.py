@@ -1,13 +1,11 @@
 """Arrow arrays without pandas."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from kdrun.data.arrow_arrays import numbers, strings, to_numpy
+from tests.helpers import forked
 
 
 @pytest.mark.parametrize("values", [[], ["a"], ["", "ä€", "b c", ""]])
@@ -45,4 +43,4 @@ def test_embedded_rows_are_read_without_pandas() -> None:
         "data = run_data.load_run_data(compose.load_config(['method=kd', 'data.max_train_rows=50'])); "
         "assert data.train.num_rows == 50; sys.exit('pandas' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert forked.without_torch().run(code).returncode == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from kdrun.config import compose
 from kdrun.data.file_checks import check_run_files
 from kdrun.errors import DataError
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 GOOD = "sentence\tlabel\nfine\t1\nbad\t0\n"
@@ -90,7 +89,7 @@ def test_the_command_line_refuses_without_torch_and_leaves_nothing(tmp_path: Pat
     words = [*command, "data=folder", f"data.dir={tmp_path}/no", f"output_dir={tmp_path}/out"]
     code = f"import sys; from kdrun.cli import main; code = main.run({words!r}); print(code, 'torch' in sys.modules)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    done = forked.without_torch().run(code, env=env, cwd=tmp_path)
     assert done.stdout.split()[-2:] == ["1", "False"], done.stderr
     assert "data.dir" in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,6 @@
 """Reading result.json, and its line of the ledger."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 
 from kdrun.errors import DataError
 from kdrun.storage.run_result import SCHEMA, headline_score, ledger_result, read_result
+from tests.helpers import forked
 from tests.helpers.finished_runs import result
 
 
@@ -58,4 +57,4 @@ def test_headline_score() -> None:
 
 def test_reading_results_needs_no_torch() -> None:
     code = "import sys, kdrun.storage.run_result; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert forked.without_torch().run(code).returncode == 0

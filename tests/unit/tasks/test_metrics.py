@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +16,7 @@ from kdrun.config.task import TaskConfig
 from kdrun.errors import ConfigError, DataError, TrainingError
 from kdrun.tasks import metrics
 from kdrun.tasks.glue_metric import configurations
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 # true positives 2, false positives 1, false negatives 1, true negatives 1
@@ -274,7 +273,7 @@ def test_names_of_an_evaluate_configuration() -> None:
 
 def run_python(code: str, **env: str) -> str:
     full = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-    done = subprocess.run([sys.executable, "-c", code], env=full, capture_output=True, text=True, check=False)
+    done = forked.without_torch().run(code, env=full)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

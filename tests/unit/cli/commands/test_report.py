@@ -1,8 +1,6 @@
 """`kdrun report`: options, output, errors, and pages of several runs."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 
 from kdrun.cli import main, subcommands
 from kdrun.errors import ConfigError, DataError, KdrunError
+from tests.helpers import forked
 from tests.helpers.finished_runs import Parsed, result
 
 MakeRun = Callable[..., Path]
@@ -176,7 +175,7 @@ def test_reports_are_written_without_torch_and_pyplot(make_run: MakeRun) -> None
         "import sys; from kdrun.cli import main; code = main.run(sys.argv[1:])\n"
         "sys.exit(code or ', '.join({'torch', 'transformers', 'matplotlib.pyplot', 'pandas'} & set(sys.modules)) or 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code, "report", str(make_run())], capture_output=True, text=True)
+    done = forked.without_torch().run(code, "report", str(make_run()))
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import sys
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +23,7 @@ from kdrun.config.optim import OptimConfig
 from kdrun.config.requirements import Requirements
 from kdrun.methods.base import Method
 from kdrun.methods.phases import Phase, Turn
+from tests.helpers import forked
 
 METHODS = [n for n, e in registry.entries("method").items() if e.target.__module__.startswith("kdrun.methods.")]
 CHOICES = [(group, name) for group in compose.groups() for name in compose.choices(group)]
@@ -330,7 +330,7 @@ def test_only_losses_cost_the_import_of_torch(tmp_path: Path) -> None:
         "heavy = {'torch', 'transformers', 'datasets'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = forked.without_torch().run(code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert done.stdout.startswith("method=kd\n")

@@ -1,7 +1,5 @@
 """Spaces: their grammar, the meaning of ranges, and checks against the settings of the runs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from kdrun.experiments.tune import grammar
 from kdrun.experiments.tune.grammar import RangeText
 from kdrun.experiments.tune.space import Choice, FloatRange, IntRange, interpret
 from kdrun.experiments.tune.space_checks import read_space, shipped_spaces
+from tests.helpers import forked
 
 RUN = ["method=mate_kd", "task=sst2", "preset=smoke"]
 
@@ -171,4 +170,5 @@ def test_a_space_is_checked_without_torch_and_optuna() -> None:
         "plan_search(['method=kd', 'task=sst2'], None, trials=2)\n"
         "assert not {'torch', 'optuna'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = forked.without_torch().run(code)
+    assert done.returncode == 0, done.stderr
