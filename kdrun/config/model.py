@@ -20,16 +20,42 @@ class TokenizerSource(Enum):
     teacher = "teacher"
 
 
+class PretrainObjective(Enum):
+    """Task of a pretraining: predict masked text, or learn the relations between tokens in a layer of the teacher.
+
+    `masked_lm`: masked tokens for an encoder, masked spans for a T5. `relations`: MiniLMv2, for a student.
+    """
+
+    masked_lm = "masked_lm"
+    relations = "relations"
+
+
 @dataclass
 class PretrainConfig:
-    """Pretraining of a scratch model on the corpus: masked tokens for an encoder, masked spans for T5."""
+    """Pretraining on the corpus."""
 
-    steps: int = setting(0, "optimizer steps; 0 starts from random weights", ge=0)
+    steps: int = setting(0, "optimizer steps; 0 leaves the pretraining out", ge=0)
+    objective: PretrainObjective = setting(
+        PretrainObjective.masked_lm,
+        "masked text, or for a student relations: those between tokens in a layer of the teacher before its "
+        "fine-tuning (MiniLMv2)",
+    )
+    teacher_layer: int | None = setting(
+        None, "relations only: as method.teacher_layer of minilm, layer of the teacher, from 1", gt=0
+    )
+    relation_heads: int | None = setting(
+        None, "relations only: as method.relation_heads of minilm, number of relation heads", gt=0
+    )
     batch_size: int = setting(64, "sequences per step", gt=0)
     max_length: int = setting(64, "tokens per sequence", gt=2)
     mask_rate: float = setting(0.15, "fraction of the tokens that are predicted", gt=0, lt=1)
     mean_span: float = setting(3.0, "T5 only: mean number of tokens that one sentinel replaces", ge=1)
     lr: float = setting(1e-3, "peak learning rate", gt=0)
+
+    @property
+    def learns_relations(self) -> bool:
+        """Whether the teacher takes part."""
+        return self.steps > 0 and self.objective is PretrainObjective.relations
 
 
 @dataclass
@@ -47,7 +73,7 @@ class ModelConfig:
 
     @property
     def starts_from_teacher(self) -> bool:
-        """Whether building the model needs the teacher's base model, for its vocabulary or its layers."""
+        """Whether building the model needs the teacher's base model: its vocabulary, its layers or its relations."""
         return False
 
 
@@ -71,8 +97,8 @@ class ScratchConfig(ModelConfig):
 
     @property
     def starts_from_teacher(self) -> bool:
-        """True with the teacher's vocabulary, unless a folder replaces the model."""
-        return self.tokenizer is TokenizerSource.teacher and self.path is None
+        """True with the teacher's vocabulary or relations, unless a folder replaces the model."""
+        return self.path is None and (self.tokenizer is TokenizerSource.teacher or self.pretrain.learns_relations)
 
 
 @dataclass
@@ -80,11 +106,14 @@ class LayersOfConfig(ModelConfig):
     """A student made from the embeddings and chosen layers of another model (as in DistilBERT and PKD)."""
 
     layers: list[int] = setting([], "layers kept, counted from 0, in this order", ge=0)
+    pretrain: PretrainConfig = setting(
+        PretrainConfig(objective=PretrainObjective.relations), "pretraining on the corpus, from these layers"
+    )
 
     @property
     def starts_from_teacher(self) -> bool:
-        """True unless `path` names another model to take layers from."""
-        return self.path is None
+        """True unless `path` names another model to take layers from and nothing is learned from the teacher."""
+        return self.path is None or self.pretrain.learns_relations
 
 
 @dataclass

@@ -35,7 +35,7 @@ from kdrun.losses.labels import (
     token_cross_entropy,
 )
 from kdrun.losses.mixtures import jensen_shannon, skew_kl_divergence, skew_reverse_kl_divergence
-from kdrun.losses.states import attention_mse, hidden_mse
+from kdrun.losses.states import attention_mse, hidden_mse, relation_divergence
 
 __all__ = [
     "IGNORE_INDEX",
@@ -52,6 +52,7 @@ __all__ = [
     "logit_mse",
     "pearson_distance",
     "per_token",
+    "relation_divergence",
     "reverse_kl_divergence",
     "score_mse",
     "skew_kl_divergence",

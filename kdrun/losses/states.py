@@ -1,7 +1,8 @@
-"""Losses on hidden states and attention maps, one value per example."""
+"""Losses on hidden states, attention maps and relations, one value per example."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from kdrun.lazy import lazy_module
@@ -72,3 +73,39 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     difference = (clean(student) - clean(teacher)).masked_fill(pairs == 0, 0.0)
     error = difference.square() * pairs
     return error.sum(dim=(1, 2, 3)) / (pairs.sum(dim=(1, 2, 3)) * student.shape[1]).clamp(min=1)
+
+
+def relation_divergence(student: Tensor, teacher: Tensor, mask: Tensor, heads: int) -> Tensor:
+    """KL(teacher ‖ student) of the relations between tokens, averaged over tokens and relation heads (MiniLMv2).
+
+    The relation of a token is the softmax over the tokens of its text of their scaled products with it. Padding is no
+    part of it.
+
+    Args:
+        student: its queries, keys or values, [batch, length, width].
+        teacher: the same ones of the teacher, of any width.
+        mask: attention mask [batch, length], 1 for tokens.
+        heads: A_r; divides both widths.
+
+    Returns:
+        Nats, [batch].
+
+    Raises:
+        ValueError: batch or length differ, or the shape of the mask does not match.
+    """
+    check_same_shape(student[..., 0], teacher[..., 0], "relation_divergence")
+    weights = _mask_weights(mask, student, 1, "relation_divergence")
+    present = weights.bool()
+    log_q, log_p = (_log_relations(vectors, present, heads) for vectors in (student, teacher))
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=-1).mean(dim=1)
+    return divergence.masked_fill(~present, 0.0).sum(dim=-1) / weights.sum(dim=-1).clamp(min=1)
+
+
+def _log_relations(vectors: Tensor, present: Tensor, heads: int) -> Tensor:
+    """Log relations, [batch, heads, length, length]; a lowest number for padding, whose relation is 0."""
+    batch, length, width = vectors.shape
+    split = at_least_fp32(vectors).view(batch, length, heads, width // heads).transpose(1, 2)
+    with torch.autocast(vectors.device.type, enabled=False):  # a softmax needs sums in full precision
+        scores = torch.matmul(split, split.transpose(2, 3)) / math.sqrt(width // heads)
+    lowest = torch.finfo(scores.dtype).min / 2
+    return scores.masked_fill(~present[:, None, None, :], lowest).log_softmax(dim=-1)

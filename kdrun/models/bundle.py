@@ -53,7 +53,7 @@ class ModelBundle:
 
 
 class Pretrain(Protocol):
-    """Pretrains a model from scratch, or finds it in the cache (`kdrun.training.pretraining.pretrain`)."""
+    """Pretrains a model, or finds it in the cache (`kdrun.training.pretraining.pretrain`)."""
 
     def __call__(
         self,
@@ -61,8 +61,9 @@ class Pretrain(Protocol):
         tokenizer: PreTrainedTokenizerBase,
         config: PretrainConfig,
         context: BuildContext,
+        start: PreTrainedModel | None = None,
     ) -> PretrainedBody:
-        """The pretrained body of a model with this config."""
+        """The pretrained body of a model with this config; `start` is the body that it starts from."""
         ...
 
 

@@ -18,7 +18,7 @@ from transformers import (
 from kdrun.config.architectures import titles
 from kdrun.config.model import LayersOfConfig
 from kdrun.errors import ModelError
-from kdrun.models import families, from_checkpoint, label_alignment, padding, t5_base, t5_tasks
+from kdrun.models import families, from_checkpoint, label_alignment, padding, pretrained_body, t5_base, t5_tasks
 from kdrun.models.attention_choice import attention_note, best_attention
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import head_prefix, model_fingerprint
@@ -49,6 +49,13 @@ def build(config: LayersOfConfig, context: BuildContext) -> ModelBundle:
     _copy(state, model, body, f"{context.role}.layers={config.layers} of {source.name}")
     name = f"layers {','.join(map(str, config.layers))} of {source.name}"
     notes = attention_note(model)
+    if config.pretrain.steps:
+        assert context.pretrain is not None, "a run can pretrain"
+        start: Any = model.base_model
+        trained = context.pretrain(settings, source.tokenizer, config.pretrain, context, start=start)
+        pretrained_body.copy_body(trained, model)
+        notes.append(f"pretrained on {trained.corpus}: {trained.summary}")
+        name = f"{name}, {config.pretrain.steps} steps of pretraining"
     if not families.is_text_to_text(settings):
         notes += padding.fit_batches(model.eval(), source.tokenizer, context.max_length, f"{context.role}: {name}")
     return ModelBundle(model.eval(), source.tokenizer, name, model_fingerprint(model, source.tokenizer), False, notes)

@@ -20,12 +20,14 @@ class MaskedLMObjective:
 
     Attributes:
         unit: unit of the mean loss, in words.
+        term: name of the loss term.
+        source: what is learned from a teacher, in words; empty.
 
     Raises:
         ModelError: the tokenizer has no mask token.
     """
 
-    unit = "a masked token"
+    unit, term, source = "per masked token", "cross_entropy", ""
 
     def __init__(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, role: str) -> None:
         if tokenizer.mask_token_id is None:
@@ -37,10 +39,9 @@ class MaskedLMObjective:
         self.special = torch.tensor(sorted(special))
         self.words = torch.tensor([i for i in range(len(tokenizer)) if i not in special])
 
-    @staticmethod
-    def settings(config: PretrainConfig) -> dict[str, Any]:
+    def settings(self, config: PretrainConfig) -> dict[str, Any]:
         """The settings of pretraining that matter; part of the cache key."""
-        return {name: value for name, value in vars(config).items() if name != "mean_span"}
+        return {name: getattr(config, name) for name in ("steps", "batch_size", "max_length", "mask_rate", "lr")}
 
     def new(self, settings: PreTrainedConfig) -> PreTrainedModel:
         """A model with its language-model head and random weights."""

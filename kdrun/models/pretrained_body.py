@@ -18,10 +18,11 @@ class PretrainedBody:
     Attributes:
         weights: by name.
         corpus: name of the text it was trained on.
-        first_loss: mean loss of the first tenth of the steps, nats per predicted token.
+        first_loss: mean loss of the first tenth of the steps, in nats.
         last_loss: the same for the last tenth.
         steps: optimizer steps.
-        unit: which tokens are predicted, in words.
+        unit: unit of the loss, in words, e.g. `per masked token`.
+        source: what was learned from a teacher, in words; empty without one.
     """
 
     weights: dict[str, Tensor] = field(repr=False)
@@ -30,21 +31,26 @@ class PretrainedBody:
     last_loss: float
     steps: int
     unit: str
+    source: str = ""
 
     @property
     def summary(self) -> str:
         """Steps and losses in words."""
-        return f"{self.steps} steps, loss {self.first_loss:.2f} to {self.last_loss:.2f} nats {self.unit}"
+        source = f"{self.source}, " if self.source else ""
+        return f"{source}{self.steps} steps, loss {self.first_loss:.3g} to {self.last_loss:.3g} nats {self.unit}"
 
 
 def copy_body(source: PretrainedBody, model: PreTrainedModel) -> None:
     """Copy pretrained weights into a model: all of them into a generator, the body into a classifier.
 
+    The weights of a body alone have names without the body's prefix.
+
     Raises:
         ModelError: the model has weights in its body that the pretrained one lacks.
     """
     body, weights = head_prefix(model), model.state_dict()
-    common = {name: tensor for name, tensor in source.weights.items() if name in weights}
+    named = source.weights | {f"{body}{name}": tensor for name, tensor in source.weights.items()}
+    common = {name: tensor for name, tensor in named.items() if name in weights}
     # only a classifier has the pooler; weights tied to another are saved once
     lacking = [n for n in weights if n.startswith(body) and n not in common and not n.startswith(f"{body}pooler.")]
     if lacking:

@@ -25,12 +25,14 @@ class SpanCorruptionObjective:
 
     Attributes:
         unit: unit of the mean loss, in words.
+        term: name of the loss term.
+        source: what is learned from a teacher, in words; empty.
 
     Raises:
         ModelError: the tokenizer has no sentinels, or no end of a text.
     """
 
-    unit = "a target token"
+    unit, term, source = "per target token", "cross_entropy", ""
 
     def __init__(self, config: PretrainConfig, tokenizer: PreTrainedTokenizerBase, role: str) -> None:
         self.sentinels = np.array(sentinel_ids(tokenizer))
@@ -41,10 +43,10 @@ class SpanCorruptionObjective:
             )
         self.config, self.pad, self.end = config, int(tokenizer.pad_token_id), int(tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
 
-    @staticmethod
-    def settings(config: PretrainConfig) -> dict[str, Any]:
+    def settings(self, config: PretrainConfig) -> dict[str, Any]:
         """The settings of pretraining that matter; part of the cache key."""
-        return dict(vars(config))
+        names = ("steps", "batch_size", "max_length", "mask_rate", "mean_span", "lr")
+        return {name: getattr(config, name) for name in names}
 
     def new(self, settings: T5Config) -> PreTrainedModel:
         """A model with random weights."""

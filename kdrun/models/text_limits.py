@@ -31,17 +31,28 @@ def check_vocabulary(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBas
         )
 
 
-def check_positions(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, where: str) -> None:
+def check_positions(
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    where: str,
+    key: str = "data.max_length",
+) -> None:
     """Check that a model has as many positions as texts have tokens; otherwise its first long text fails inside it.
+
+    Args:
+        config: the model's.
+        tokenizer: the model's.
+        max_length: tokens of the longest text.
+        where: the model, for messages.
+        key: setting that decides the length of texts.
 
     Raises:
         ModelError: there are too few positions.
     """
     room = position_limit(config, tokenizer)
     if room is not None and max_length > room:
-        raise ModelError(
-            f"{where} has room for {room} tokens, data.max_length is {max_length}; set data.max_length={room}"
-        )
+        raise ModelError(f"{where} has room for {room} tokens, {key} is {max_length}; set {key}={room}")
 
 
 def position_limit(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:

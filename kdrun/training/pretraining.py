@@ -1,8 +1,7 @@
-"""Pretrain a model from scratch on the corpus, resumable and cached."""
+"""Pretrain a model on the corpus, resumable and cached."""
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kdrun import losses, ranks
-from kdrun.config.model import PretrainConfig
+from kdrun.config.model import PretrainConfig, PretrainObjective
 from kdrun.config.optim import OptimConfig, OptimizerConfig
 from kdrun.config.runtime import CheckpointSelection
 from kdrun.data.batch import Batch
@@ -33,8 +32,9 @@ from kdrun.models import families
 from kdrun.models.bundle import BuildContext
 from kdrun.models.hub_files import silence_transformers
 from kdrun.models.masked_lm import MaskedLMObjective
-from kdrun.models.parameters import VOLATILE
+from kdrun.models.parameters import neutral_config, sizes_of
 from kdrun.models.pretrained_body import PretrainedBody
+from kdrun.models.relation_objective import RelationObjective
 from kdrun.models.span_corruption import SpanCorruptionObjective
 from kdrun.rng import seeded_init
 from kdrun.storage import cache, checkpoint_files, hashing
@@ -52,12 +52,12 @@ ROLE = "model"
 WARMUP = 0.1
 WEIGHTS, REPORT = "model.safetensors", "pretraining.json"
 
-Objective = MaskedLMObjective | SpanCorruptionObjective
+Objective = MaskedLMObjective | SpanCorruptionObjective | RelationObjective
 log = logging.getLogger(__name__)
 
 
 class Pretraining(Method):
-    """Train a language model on its objective, always in fp32, regardless of `runtime.precision`.
+    """Train a model on its objective, always in fp32, regardless of `runtime.precision`.
 
     Args:
         config: steps and batch size.
@@ -74,13 +74,13 @@ class Pretraining(Method):
         return {ROLE: optim}
 
     def step(self, batch: Batch, turn: Turn) -> StepOutput:
-        """The objective's loss, counted in predicted tokens."""
+        """The objective's loss and count: predicted tokens, or rows."""
         model: Any = self.roles[ROLE]
         with torch.autocast(self.context.device.type, enabled=False):
             loss, count = self.objective.loss(
                 model, batch.inputs[ROLE]["input_ids"], self.context.seed, batch.phase, batch.step
             )
-        return StepOutput(loss, count, {"cross_entropy": loss.detach()})
+        return StepOutput(loss, count, {self.objective.term: loss.detach()})
 
 
 class PretrainingUpdateRule(UpdateRule):
@@ -154,6 +154,7 @@ def pretrain(
     context: BuildContext,
     accelerator: Accelerator,
     make_checkpoints: MakeCheckpointManager,
+    start: PreTrainedModel | None = None,
 ) -> PretrainedBody:
     """Fetch the pretrained model of this config from the cache, or pretrain it.
 
@@ -161,26 +162,24 @@ def pretrain(
         model_config: sizes of the model.
         tokenizer: the model's.
         config: steps, batch size, masking and learning rate.
-        context: role, seed and corpus.
+        context: role, seed, corpus, and the teacher if its relations are learned.
         accelerator: device.
         make_checkpoints: creates the manager of checkpoints, which are deleted at the end of the pretraining.
+        start: body that a relation distillation starts from; None for random weights.
 
     Raises:
         TrainingError: the loss became infinite or NaN.
-        ModelError: the tokenizer has no mask token (or, for T5, no sentinels).
+        ModelError: the tokenizer has no mask token (or, for T5, no sentinels), or the teacher does not fit.
     """
-    objective_class = SpanCorruptionObjective if families.is_text_to_text(model_config) else MaskedLMObjective
-    objective = objective_class(config, tokenizer, context.role)
-    corpus = context.corpus()
-    shape = copy.deepcopy(model_config)
-    # labels belong to the task, and one pretrained body serves all tasks
-    shape.id2label, shape.label2id, shape.problem_type = {0: "0", 1: "1"}, {"0": 0, "1": 1}, None
+    objective = _make_objective(model_config, tokenizer, config, context, start)
+    corpus, shape = context.corpus(), neutral_config(model_config)  # one pretrained body serves all tasks
     key = _cache_key(shape, tokenizer, corpus.fingerprint, objective.settings(config), context, accelerator)
     history = LossHistory(context.role, hashing.digest(key))
     checkpoints = make_checkpoints(history, shape)
 
     def build(folder: Path) -> None:
-        log.info("%s: %d steps of pretraining on %s, once", context.role, config.steps, corpus.name)
+        source = f": {objective.source}" if objective.source else ""
+        log.info("%s: %d steps of pretraining on %s, once%s", context.role, config.steps, corpus.name, source)
         tokens = tokenize_lines(corpus, tokenizer, config.steps * config.batch_size, config.max_length)
         loader = LineLoader(tokens, tokenizer, ROLE)
         model = _train(shape, objective, loader, config, context, accelerator, history, checkpoints)
@@ -202,7 +201,21 @@ def pretrain(
     (weights, report), _ = cache.fetch("pretrained", key, build, read)
     if checkpoints is not None and ranks.is_first():
         checkpoint_files.delete_checkpoints(checkpoints.place, newest=True)
-    return PretrainedBody(weights, corpus.name, report["first_loss"], report["last_loss"], config.steps, objective.unit)
+    losses_of_ends = report["first_loss"], report["last_loss"]
+    return PretrainedBody(weights, corpus.name, *losses_of_ends, config.steps, objective.unit, objective.source)
+
+
+def _make_objective(
+    model_config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    config: PretrainConfig,
+    context: BuildContext,
+    start: PreTrainedModel | None,
+) -> Objective:
+    if config.objective is PretrainObjective.relations:
+        return RelationObjective(config, tokenizer, context, model_config, start)
+    objective_class = SpanCorruptionObjective if families.is_text_to_text(model_config) else MaskedLMObjective
+    return objective_class(config, tokenizer, context.role)
 
 
 def _cache_key(
@@ -213,10 +226,9 @@ def _cache_key(
     context: BuildContext,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    sizes = {key: repr(value) for key, value in sorted(model_config.to_dict().items()) if key not in VOLATILE}
     return {
         "format": FORMAT,
-        "sizes": sizes,
+        "sizes": sizes_of(model_config),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "corpus": corpus_fingerprint,
         "pretrain": objective_settings,
@@ -241,6 +253,7 @@ def _train(
     device = accelerator.device
     with seeded_init(context.seed, context.role):
         model = objective.new(model_config).to(device)  # pyright: ignore[reportArgumentType]
+    teacher = objective.teacher if isinstance(objective, RelationObjective) else nn.Module()
     optim = OptimConfig(lr=config.lr, warmup_ratio=WARMUP, steps=config.steps, batch_size=config.batch_size)
     method_context = MethodContext({ROLE: model}, context.task, None, losses.token_cross_entropy, context.seed, device)
     method = Pretraining(config, method_context, objective)
@@ -253,7 +266,10 @@ def _train(
     # dropout draws from the global generators, which others use too
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
+            teacher.to(device)
             trainer.run()
         except TrainingError as error:
             raise TrainingError(f"{error}; lower {context.role}.pretrain.lr={config.lr}") from error
+        finally:
+            teacher.cpu()
     return model.cpu()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,31 @@ def test_attention_mse_counts_masked_scores_as_zero() -> None:
     torch.testing.assert_close(actual, torch.tensor([(4 + 0 + 0 + 1) / 4]))
 
 
+def test_the_relations_of_two_tokens_by_hand() -> None:
+    a, root = math.log(3), math.sqrt(2)
+    # scores of the teacher's head of width 2: [[log 3, 0], [0, log 3]]; of the student's head of width 1: all 0
+    teacher = torch.tensor([[[math.sqrt(root * a), 0.0], [0.0, math.sqrt(root * a)]]])
+    student = torch.zeros(1, 2, 1)
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert losses.relation_divergence(student, teacher, torch.ones(1, 2), 1).item() == pytest.approx(expected)
+    # a second head on which both agree halves the mean over heads
+    teacher = torch.cat([teacher, torch.zeros(1, 2, 2)], dim=-1)
+    assert losses.relation_divergence(torch.zeros(1, 2, 2), teacher, torch.ones(1, 2), 2).item() == pytest.approx(
+        expected / 2
+    )
+
+
+def test_relations_of_padding_and_of_equal_vectors() -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(2, 5, width, generator=generator) for width in (8, 12))
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    student[0, 3:] = 1e4
+    padded = losses.relation_divergence(student, teacher, mask, 4)
+    alone = losses.relation_divergence(student[:1, :3], teacher[:1, :3], mask[:1, :3], 4)
+    torch.testing.assert_close(padded[:1], alone)
+    assert torch.equal(losses.relation_divergence(teacher, teacher, mask, 4), torch.zeros(2))
+
+
 @pytest.mark.parametrize("junk", [0.0, 1e6, float("inf"), float("nan")])
 @pytest.mark.parametrize("dtype", [torch.long, torch.bool, torch.float32])
 def test_mask_equals_deletion(junk: float, dtype: torch.dtype) -> None:
@@ -191,6 +217,7 @@ def test_gradients_of_the_other_losses() -> None:
     check_gradient(lambda x: losses.score_mse(x, torch.tensor([1.0, 0.0])), logits(2, 1))
     check_gradient(lambda x: losses.hidden_mse(x, logits(2, 3, 2, seed=1), mask), logits(2, 3, 2))
     check_gradient(lambda x: losses.attention_mse(x, logits(2, 2, 3, 3, seed=1), mask), logits(2, 2, 3, 3))
+    check_gradient(lambda x: losses.relation_divergence(x, logits(2, 3, 4, seed=1), mask, 2), logits(2, 3, 4))
 
 
 def test_kl_gradient_by_hand() -> None:
@@ -217,25 +244,26 @@ def test_one_value_per_example_of_the_others() -> None:
     assert losses.attention_mse(logits(5, 3, 2, 2), logits(5, 3, 2, 2), mask).shape == (5,)
 
 
-def low_precision_calls() -> list[tuple[Loss, tuple[Tensor, ...]]]:
+def low_precision_calls() -> list[tuple[Loss, tuple[Any, ...]]]:
     mask = torch.ones(4, 2)
     pair = logits(4, 3).bfloat16(), logits(4, 3, seed=1).bfloat16()
     states = logits(4, 2, 3).bfloat16(), logits(4, 2, 3, seed=1).bfloat16(), mask
     maps = logits(4, 2, 2, 2).bfloat16(), logits(4, 2, 2, 2, seed=1).bfloat16(), mask
-    others: list[tuple[Loss, tuple[Tensor, ...]]] = [
+    others: list[tuple[Loss, tuple[Any, ...]]] = [
         (losses.hard_cross_entropy, (pair[0], torch.tensor([0, 1, 2, 0]))),
         (losses.score_mse, (logits(4, 1).bfloat16(), logits(4))),
         (losses.hidden_mse, states),
         (losses.attention_mse, maps),
+        (losses.relation_divergence, (*states, 3)),
     ]
     return [(soft(name), pair) for name in SOFT] + others
 
 
 @pytest.mark.parametrize(("loss", "inputs"), low_precision_calls())
-def test_bf16_inputs_are_computed_in_fp32(loss: Loss, inputs: tuple[Tensor, ...]) -> None:
+def test_bf16_inputs_are_computed_in_fp32(loss: Loss, inputs: tuple[Any, ...]) -> None:
     actual = loss(*inputs)
     assert actual.dtype == torch.float32
-    full = [x.float() if x.dtype == torch.bfloat16 else x for x in inputs]
+    full = [x.float() if isinstance(x, Tensor) and x.dtype == torch.bfloat16 else x for x in inputs]
     torch.testing.assert_close(actual, loss(*full), atol=0, rtol=0)
 
 
@@ -263,6 +291,10 @@ def test_other_shapes_that_would_broadcast_are_refused() -> None:
             losses.hidden_mse(states, states, wrong)
         with pytest.raises(ValueError, match=r"mask .* must be \[batch, length\]"):
             losses.attention_mse(maps, maps, wrong)
+        with pytest.raises(ValueError, match=r"mask .* must be \[batch, length\]"):
+            losses.relation_divergence(states, states, wrong, 2)
+    with pytest.raises(ValueError, match="differ in shape"):
+        losses.relation_divergence(states, states[:1], mask, 2)
 
 
 def test_defaults_follow_the_task() -> None:

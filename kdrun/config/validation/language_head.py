@@ -25,7 +25,7 @@ def language_head_problems(config: RunConfig, needs: Requirements) -> Iterator[P
         if role == "generator":
             text = f"generator.architecture={section.architecture.name}: {without}; take {_with_head()}"
             yield Problem("generator.architecture", section.architecture.name, text)
-        elif section.pretrain.steps:
+        elif section.pretrain.steps and not section.pretrain.learns_relations:
             text = f"{role}.pretrain.steps={section.pretrain.steps}: {without} to pretrain with; set it to 0"
             yield Problem(f"{role}.pretrain.steps", section.pretrain.steps, text)
 

@@ -25,6 +25,7 @@ from kdrun.config.validation import (
     offline,
     own_data,
     placement,
+    pretraining,
     row_choice,
     sharding,
     teacher,
@@ -61,6 +62,7 @@ def validate(config: RunConfig) -> list[Problem]:
     problems += extra_splits.extra_split_problems(config)
     problems += bag_of_words.bag_of_words_problems(config, needs)
     problems += language_head.language_head_problems(config, needs)
+    problems += pretraining.pretraining_problems(config, needs)
     problems += row_choice.row_choice_problems(config, needs)
     problems += sharding.sharding_problems(config, needs)
     problems += placement.placement_problems(config, needs)

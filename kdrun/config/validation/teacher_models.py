@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kdrun import registry
-from kdrun.config.model import ScratchConfig
+from kdrun.config.model import LayersOfConfig, ScratchConfig, TokenizerSource
 from kdrun.config.prompt_template import NAMES
 from kdrun.config.recorded_files import generated_path
 from kdrun.config.requirements import Requirements
@@ -33,7 +33,7 @@ def teacher_model_problems(config: RunConfig, needs: Requirements) -> Iterator[P
     if not isinstance(section, RecordedTeacherConfig | PromptedTeacherConfig):
         return
     if config.student.starts_from_teacher:
-        yield _student_problem(config)
+        yield from _student_problems(config)
     generator = config.generator
     if needs.generator and isinstance(generator, ScratchConfig) and generator.starts_from_teacher:
         text = (
@@ -82,20 +82,23 @@ def _fitting_methods(*, is_recorded: bool) -> list[str]:
     ]
 
 
-def _student_problem(config: RunConfig) -> Problem:
-    name = config.student.name
-    if name == "layers_of":
-        key, remedy = "student", "name the model whose layers it takes (student.path=FOLDER)"
+def _student_problems(config: RunConfig) -> Iterator[Problem]:
+    """Parts of the teacher's model that the student would be built from or learn from."""
+    student, teacher = config.student, config.teacher.name
+    if isinstance(student, LayersOfConfig) and student.path is None:
+        parts = {"student=layers_of": "name the model whose layers it takes (student.path=FOLDER)"}
+    elif isinstance(student, ScratchConfig) and student.tokenizer is TokenizerSource.teacher:
+        parts = {"student.tokenizer=teacher": "set student.tokenizer=corpus"}
     else:
-        key, remedy = (
-            "student.tokenizer",
-            "set student.tokenizer=corpus, or take a pretrained student",
+        parts = {}
+    if isinstance(student, ScratchConfig | LayersOfConfig) and student.pretrain.learns_relations:
+        parts["student.pretrain.objective=relations"] = "set student.pretrain.steps=0"
+    for setting, remedy in parts.items():
+        text = (
+            f"{setting} builds the student from the teacher's model, and teacher={teacher} has none for it; {remedy}, "
+            "or take a pretrained student (student=pretrained student.hub=NAME)"
         )
-    text = (
-        f"{key}={'layers_of' if key == 'student' else 'teacher'} builds the student from the teacher's model, and "
-        f"teacher={config.teacher.name} has none for it; {remedy} (student=pretrained student.hub=NAME)"
-    )
-    return Problem(key, name, text)
+        yield Problem(setting.partition("=")[0], student.name, text)
 
 
 def _path_problems(config: RunConfig, section: RecordedTeacherConfig) -> Iterator[Problem]:

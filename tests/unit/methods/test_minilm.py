@@ -1,17 +1,14 @@
-"""Relation distillation: the divergence by hand, layers, relation heads, and the step."""
+"""Relation distillation: layers, relation heads, and the step."""
 
-import math
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from kdrun import losses
 from kdrun.errors import ModelError
 from kdrun.methods.base import MethodContext
-from kdrun.methods.minilm import MiniLM, MiniLMConfig, layer_of_teacher, num_relation_heads, relation_divergence
+from kdrun.methods.minilm import MiniLM, MiniLMConfig
 from kdrun.methods.phases import Turn
 from tests.helpers.tiny_encoders import CLASSES, SCORE, batch, model
 
@@ -27,64 +24,6 @@ def minilm(task: Any = CLASSES, **settings: Any) -> MiniLM:
     loss = losses.logit_mse if task.is_regression else losses.kl_divergence
     context = MethodContext(roles, task, loss, losses.hard_loss(task.is_regression), 1, torch.device("cpu"))
     return MiniLM(MiniLMConfig(**settings), context)
-
-
-def test_the_divergence_of_two_tokens_by_hand() -> None:
-    a, root = math.log(3), math.sqrt(2)
-    # scores of the teacher's head of width 2: [[log 3, 0], [0, log 3]]; of the student's head of width 1: all 0
-    teacher = torch.tensor([[[math.sqrt(root * a), 0.0], [0.0, math.sqrt(root * a)]]])
-    student = torch.zeros(1, 2, 1)
-    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
-    assert relation_divergence(student, teacher, torch.ones(1, 2), 1).item() == pytest.approx(expected)
-    # a second head on which both agree halves the mean over heads
-    teacher = torch.cat([teacher, torch.zeros(1, 2, 2)], dim=-1)
-    assert relation_divergence(torch.zeros(1, 2, 2), teacher, torch.ones(1, 2), 2).item() == pytest.approx(expected / 2)
-
-
-def test_padding_equals_deletion_and_equal_vectors_have_no_divergence() -> None:
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(2, 5, width, generator=generator) for width in (8, 12))
-    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
-    student[0, 3:] = 1e4
-    padded = relation_divergence(student, teacher, mask, 4)
-    alone = relation_divergence(student[:1, :3], teacher[:1, :3], mask[:1, :3], 4)
-    torch.testing.assert_close(padded[:1], alone)
-    assert torch.equal(relation_divergence(teacher, teacher, mask, 4), torch.zeros(2))
-
-
-def test_the_gradient_is_the_numeric_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tensor, "float", Tensor.double)
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(2, 3, 4, generator=generator).double() for _ in range(2))
-    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
-    assert torch.autograd.gradcheck(
-        lambda vectors: relation_divergence(vectors, teacher, mask, 2), student.requires_grad_()
-    )
-
-
-@pytest.mark.parametrize(
-    ("depth", "layer", "expected"), [(4, None, 4), (12, None, 12), (24, None, 21), (24, 19, 19), (4, 2, 2)]
-)
-def test_the_layer_of_the_teacher(depth: int, layer: int | None, expected: int) -> None:
-    teacher = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=depth))
-    assert layer_of_teacher(MiniLMConfig(teacher_layer=layer), teacher) == expected
-
-
-@pytest.mark.parametrize(
-    ("requested", "student", "teacher", "expected"),
-    [
-        (None, 384, 768, 48),
-        (None, 768, 768, 48),
-        (None, 384, 1024, 64),
-        (None, 768, 1024, 64),
-        (None, 128, 384, 16),
-        (None, 12, 16, 2),
-        (None, 5, 7, 1),
-        (4, 12, 16, 4),
-    ],
-)
-def test_the_number_of_relation_heads(requested: int | None, student: int, teacher: int, expected: int) -> None:
-    assert num_relation_heads(requested, student, teacher) == expected
 
 
 def test_relation_heads_that_do_not_divide_a_width_are_refused() -> None:
@@ -118,7 +57,7 @@ def test_the_vectors_are_those_that_the_layer_computes() -> None:
     teacher: Any = method.roles["teacher"]
     states = teacher(**examples.inputs["teacher"], output_hidden_states=True).hidden_states
     target = teacher.bert.encoder.layer[2].attention.self.query(states[2])
-    value = relation_divergence(expected, target, torch.ones(1, 4), 1)
+    value = losses.relation_divergence(expected, target, torch.ones(1, 4), 1)
     torch.testing.assert_close(method.relation_losses(examples)["queries"], value)
 
 
