@@ -37,14 +37,14 @@ class PretrainConfig:
     steps: int = setting(0, "optimizer steps; 0 leaves the pretraining out", ge=0)
     objective: PretrainObjective = setting(
         PretrainObjective.masked_lm,
-        "masked text, or for a student relations: those between tokens in a layer of the teacher before its "
-        "fine-tuning (MiniLMv2)",
+        "predict masked text, or, for a student, relations: learn those between tokens in a layer of the teacher "
+        "before its fine-tuning (MiniLMv2)",
     )
     teacher_layer: int | None = setting(
-        None, "relations only: as method.teacher_layer of minilm, layer of the teacher, from 1", gt=0
+        None, "relations only: layer of the teacher, from 1; null as in method=minilm", gt=0
     )
     relation_heads: int | None = setting(
-        None, "relations only: as method.relation_heads of minilm, number of relation heads", gt=0
+        None, "relations only: A_r, the number of relation heads; null as in method=minilm", gt=0
     )
     batch_size: int = setting(64, "sequences per step", gt=0)
     max_length: int = setting(64, "tokens per sequence", gt=2)
@@ -56,6 +56,15 @@ class PretrainConfig:
     def learns_relations(self) -> bool:
         """Whether the teacher takes part."""
         return self.steps > 0 and self.objective is PretrainObjective.relations
+
+
+@dataclass
+class LayersPretrainConfig(PretrainConfig):
+    """Pretraining of layers of another model, which come without a head for masked tokens."""
+
+    objective: PretrainObjective = setting(
+        PretrainObjective.relations, "relations, as of a student from scratch; masked_lm is refused"
+    )
 
 
 @dataclass
@@ -106,9 +115,7 @@ class LayersOfConfig(ModelConfig):
     """A student made from the embeddings and chosen layers of another model (as in DistilBERT and PKD)."""
 
     layers: list[int] = setting([], "layers kept, counted from 0, in this order", ge=0)
-    pretrain: PretrainConfig = setting(
-        PretrainConfig(objective=PretrainObjective.relations), "pretraining on the corpus, from these layers"
-    )
+    pretrain: LayersPretrainConfig = setting(LayersPretrainConfig(), "pretraining on the corpus, from these layers")
 
     @property
     def starts_from_teacher(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 
 from kdrun import losses
 from kdrun.config.architectures import Architecture
-from kdrun.config.model import LayersOfConfig, PretrainConfig, PretrainObjective
+from kdrun.config.model import LayersOfConfig, LayersPretrainConfig, PretrainConfig, PretrainObjective
 from kdrun.errors import ModelError
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.masked_lm import MaskedLMObjective
@@ -87,9 +87,9 @@ def test_a_student_learns_relations_and_keeps_its_head(caplog: pytest.LogCapture
     first, last = first_and_last_loss(learned)
     assert last < 0.7 * first
     assert caplog.messages == [
-        "student: 30 steps of pretraining on nouns, once: relations of the teacher's layer 3 in 2 heads"
+        "student: 30 steps of pretraining on nouns, once: relations of layer 3 of bert 3x16 (scratch) in 2 heads"
     ]
-    assert "relations of the teacher's layer 3 in 2 heads, 30 steps, loss" in learned.notes[0]
+    assert "relations of layer 3 of bert 3x16 (scratch) in 2 heads, 30 steps, loss" in learned.notes[0]
     weights, plain_weights = learned.model.state_dict(), plain.model.state_dict()
     assert torch.equal(weights["classifier.weight"], plain_weights["classifier.weight"])
     query = "bert.encoder.layer.1.attention.self.query.weight"
@@ -118,12 +118,13 @@ def test_one_body_per_teacher_layer_and_heads_serves_all_tasks(caplog: pytest.Lo
 def test_a_student_of_layers_starts_from_them(caplog: pytest.LogCaptureFixture) -> None:
     bundle = teacher()
     plain = make(LayersOfConfig(name="layers_of", layers=[0]), context(bundle))
-    learned = make(LayersOfConfig(name="layers_of", layers=[0], pretrain=replace(RELATIONS, lr=1e-6)), context(bundle))
+    brief = LayersPretrainConfig(steps=6, batch_size=8, max_length=24, lr=1e-6)
+    learned = make(LayersOfConfig(name="layers_of", layers=[0], pretrain=brief), context(bundle))
     assert learned.name.endswith(", 6 steps of pretraining")
     for name, tensor in learned.model.state_dict().items():
         torch.testing.assert_close(tensor, plain.model.state_dict()[name], atol=1e-4, rtol=0)
     assert learned.fingerprint != plain.fingerprint
-    make(LayersOfConfig(name="layers_of", layers=[1], pretrain=replace(RELATIONS, lr=1e-6)), context(bundle))
+    make(LayersOfConfig(name="layers_of", layers=[1], pretrain=brief), context(bundle))
     assert len(caplog.messages) == 2
 
 
