@@ -13,7 +13,7 @@ import torch
 
 from kdrun import losses
 from kdrun.config.architectures import Architecture
-from kdrun.config.model import LayersOfConfig, LayersPretrainConfig, PretrainConfig, PretrainObjective
+from kdrun.config.model import LayersOfConfig, LayersPretrainConfig, PretrainConfig, PretrainObjective, TokenizerSource
 from kdrun.errors import ModelError
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.masked_lm import MaskedLMObjective
@@ -25,6 +25,14 @@ from tests.helpers.tiny_models import MNLI, STSB, build_context, make, scratch_c
 
 RELATIONS = PretrainConfig(steps=6, objective=PretrainObjective.relations, batch_size=8, max_length=24, lr=5e-3)
 NARROW = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 24}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelBundle]:
+    """The teacher of most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRUN_CACHE", str(tmp_path_factory.mktemp("teacher")))
+        yield teacher()
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +54,9 @@ def teacher(task: Any = MNLI, seed: int = 7) -> ModelBundle:
 
 
 def student(pretrain: PretrainConfig = RELATIONS, **more: Any) -> Any:
-    """The section of a student of 2 layers × 12 with 3 heads."""
-    return scratch_config(pretrain=pretrain, **{"sizes": dict(NARROW), **more})
+    """The section of a student of 2 layers × 12 with 3 heads, with the teacher's vocabulary."""
+    sizes, tokenizer = dict(NARROW), TokenizerSource.teacher
+    return scratch_config(pretrain=pretrain, **{"sizes": sizes, "tokenizer": tokenizer, **more})
 
 
 def context(bundle: ModelBundle, **more: Any) -> BuildContext:
@@ -59,9 +68,8 @@ def first_and_last_loss(bundle: ModelBundle) -> tuple[float, float]:
     return float(words[words.index("loss") + 1]), float(words[words.index("to") + 1])
 
 
-def test_the_loss_is_that_of_the_relations_of_one_layer_each() -> None:
-    bundle = teacher()
-    shape = make(student(PretrainConfig()), build_context()).model.config
+def test_the_loss_is_that_of_the_relations_of_one_layer_each(bundle: ModelBundle) -> None:
+    shape = make(student(PretrainConfig()), context(bundle)).model.config
     config = replace(RELATIONS, teacher_layer=2, relation_heads=4)
     objective = RelationObjective(config, bundle.tokenizer, context(bundle), shape, None)
     model: Any = objective.new(shape)
@@ -78,18 +86,16 @@ def test_the_loss_is_that_of_the_relations_of_one_layer_each() -> None:
     assert count == 2
 
 
-def test_a_student_learns_relations_and_keeps_its_head(caplog: pytest.LogCaptureFixture) -> None:
-    bundle = teacher()
-    before = bundle.model.state_dict()
-    before = {name: tensor.clone() for name, tensor in before.items()}
+def test_a_student_learns_relations_and_keeps_its_head(bundle: ModelBundle, caplog: pytest.LogCaptureFixture) -> None:
+    before = {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
     plain = make(student(PretrainConfig()), context(bundle))
-    learned = make(student(replace(RELATIONS, steps=30)), context(bundle))
+    learned = make(student(replace(RELATIONS, steps=15, lr=1e-2)), context(bundle))
     first, last = first_and_last_loss(learned)
     assert last < 0.7 * first
     assert caplog.messages == [
-        "student: 30 steps of pretraining on nouns, once: relations of layer 3 of bert 3x16 (scratch) in 2 heads"
+        "student: 15 steps of pretraining on nouns, once: relations of layer 3 of bert 3x16 (scratch) in 2 heads"
     ]
-    assert "relations of layer 3 of bert 3x16 (scratch) in 2 heads, 30 steps, loss" in learned.notes[0]
+    assert "relations of layer 3 of bert 3x16 (scratch) in 2 heads, 15 steps, loss" in learned.notes[0]
     weights, plain_weights = learned.model.state_dict(), plain.model.state_dict()
     assert torch.equal(weights["classifier.weight"], plain_weights["classifier.weight"])
     query = "bert.encoder.layer.1.attention.self.query.weight"
@@ -97,8 +103,10 @@ def test_a_student_learns_relations_and_keeps_its_head(caplog: pytest.LogCapture
     assert all(torch.equal(before[name], tensor) for name, tensor in bundle.model.state_dict().items())
 
 
-def test_one_body_per_teacher_layer_and_heads_serves_all_tasks(caplog: pytest.LogCaptureFixture) -> None:
-    brief, bundle = replace(RELATIONS, steps=1), teacher()
+def test_one_body_per_teacher_layer_and_heads_serves_all_tasks(
+    bundle: ModelBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    brief = replace(RELATIONS, steps=1)
     others = [
         (brief, bundle, {}),
         (replace(brief, teacher_layer=1), bundle, {}),
@@ -115,8 +123,7 @@ def test_one_body_per_teacher_layer_and_heads_serves_all_tasks(caplog: pytest.Lo
     assert len(caplog.messages) == len(others)
 
 
-def test_a_student_of_layers_starts_from_them(caplog: pytest.LogCaptureFixture) -> None:
-    bundle = teacher()
+def test_a_student_of_layers_starts_from_them(bundle: ModelBundle, caplog: pytest.LogCaptureFixture) -> None:
     plain = make(LayersOfConfig(name="layers_of", layers=[0]), context(bundle))
     brief = LayersPretrainConfig(steps=6, batch_size=8, max_length=24, lr=1e-6)
     learned = make(LayersOfConfig(name="layers_of", layers=[0], pretrain=brief), context(bundle))
@@ -129,9 +136,9 @@ def test_a_student_of_layers_starts_from_them(caplog: pytest.LogCaptureFixture) 
 
 
 def test_an_interrupted_distillation_resumes_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundle, calls, clip_factor = teacher(), list[int](), PretrainingUpdateRule.clip_factor
+    calls, clip_factor = list[int](), PretrainingUpdateRule.clip_factor
     undisturbed = make(student(), context(bundle))
     monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "other"))
     folder = tmp_path / "checkpoints"
@@ -153,9 +160,9 @@ def test_an_interrupted_distillation_resumes_to_the_same_weights(
     assert (resumed.fingerprint, resumed.notes) == (undisturbed.fingerprint, undisturbed.notes)
 
 
-def test_models_that_do_not_fit_are_refused_before_the_corpus_is_read() -> None:
-    bundle, tokenizer = teacher(), teacher().tokenizer
-    shape = make(student(PretrainConfig()), build_context()).model.config
+def test_models_that_do_not_fit_are_refused_before_the_corpus_is_read(bundle: ModelBundle) -> None:
+    tokenizer = bundle.tokenizer
+    shape = make(student(PretrainConfig()), context(bundle)).model.config
 
     def refuse(match: str, other: ModelBundle | None = bundle, model: Any = shape, **settings: Any) -> None:
         with pytest.raises(ModelError, match=match):
@@ -175,11 +182,11 @@ def test_models_that_do_not_fit_are_refused_before_the_corpus_is_read() -> None:
     )
 
 
-def test_the_cache_keys_of_language_models_stay() -> None:
+def test_the_cache_keys_of_language_models_stay(bundle: ModelBundle) -> None:
     """Cached bodies of earlier versions stay valid: their keys have these settings and no others."""
     config = PretrainConfig(steps=5, teacher_layer=2, relation_heads=3)
     expected = {"steps": 5, "batch_size": 64, "max_length": 64, "mask_rate": 0.15, "lr": 1e-3}
-    encoder = MaskedLMObjective(config, teacher().tokenizer, "student")
+    encoder = MaskedLMObjective(config, bundle.tokenizer, "student")
     assert encoder.settings(config) == expected
     t5 = make(scratch_config(Architecture.t5), build_context("teacher"))
     assert SpanCorruptionObjective(config, t5.tokenizer, "student").settings(config) == expected | {"mean_span": 3.0}

@@ -7,6 +7,7 @@ import pytest
 from kdrun.config import compose
 from kdrun.config.validation import rules
 
+ROLES = ("teacher", "student", "generator")
 RELATIONS = ["student.pretrain.objective=relations", "student.pretrain.steps=5"]
 LAYERS = ["student=layers_of", "student.layers=[0]", "student.pretrain.steps=5"]
 TRAINED = ["teacher.pretrain.steps=5"]
@@ -17,36 +18,40 @@ VOCABULARY = "student.tokenizer=teacher"
 @pytest.mark.parametrize(
     ("overrides", "problems"),
     [
-        ([*RELATIONS, *TRAINED], []),
-        ([*RELATIONS, *HUB, VOCABULARY], []),
-        ([*LAYERS, *HUB], []),
-        ([*LAYERS, "student.path=FOLDER", *TRAINED], []),
         (["method=finetune", *RELATIONS, *TRAINED], []),
-        (RELATIONS, [("teacher.pretrain.steps", 0)]),
-        (LAYERS, [("teacher.pretrain.steps", 0)]),
-        ([*RELATIONS[:1], *TRAINED], [("student.pretrain.steps", 0)]),
-        ([*LAYERS, *HUB, "student.pretrain.objective=masked_lm"], [("student.pretrain.objective", "masked_lm")]),
-        ([*TRAINED, "teacher.pretrain.objective=relations"], [("teacher.pretrain.objective", "relations")]),
+        ([*RELATIONS, *HUB, VOCABULARY], []),
+        ([*LAYERS, *HUB, "student.path=FOLDER"], []),
         (
-            ["method=mate_kd", "generator.pretrain.objective=relations"],
-            [("generator.pretrain.objective", "relations")],
+            [*RELATIONS, "student.pretrain.mask_rate=0.3", "student.pretrain.teacher_layer=3"],
+            [
+                ("student.pretrain.mask_rate", 0.3),
+                ("teacher.pretrain.steps", 0),
+                ("student.pretrain.teacher_layer", 3),
+            ],
         ),
-        ([*RELATIONS, *HUB], [("student.tokenizer", "corpus")]),
         (
-            [*RELATIONS, *TRAINED, "student.pretrain.teacher_layer=3"],
-            [("student.pretrain.teacher_layer", 3)],
+            ["method=mate_kd", *(f"{role}.pretrain.objective=relations" for role in ROLES)],
+            [
+                ("teacher.pretrain.objective", "relations"),
+                ("student.pretrain.steps", 0),
+                ("generator.pretrain.objective", "relations"),
+            ],
         ),
-        ([*RELATIONS, *TRAINED, "student.pretrain.mask_rate=0.3"], [("student.pretrain.mask_rate", 0.3)]),
-        (["student.pretrain.steps=5", "student.pretrain.relation_heads=2"], [("student.pretrain.relation_heads", 2)]),
+        (
+            [*LAYERS, *HUB, "student.pretrain.objective=masked_lm", "student.pretrain.relation_heads=2"],
+            [("student.pretrain.relation_heads", 2), ("student.pretrain.objective", "masked_lm")],
+        ),
+        (
+            [*RELATIONS, *HUB, "teacher.placement=auto"],
+            [("student.tokenizer", "corpus"), ("teacher.placement", "auto")],
+        ),
         ([*RELATIONS, *TRAINED, "student.architecture=gpt2"], [("student.architecture", "gpt2")]),
         ([*RELATIONS, *TRAINED, "teacher.architecture=t5"], [("teacher", "scratch")]),
-        ([*RELATIONS, "teacher=recorded", "teacher.path=FILE"], [("student.pretrain.objective", "scratch")]),
         ([*RELATIONS, "teacher=prompted", "teacher.path=FOLDER"], [("student.pretrain.objective", "scratch")]),
         (
             [*RELATIONS, "teacher=recorded", "teacher.path=FILE", VOCABULARY],
             [("student.tokenizer", "scratch"), ("student.pretrain.objective", "scratch")],
         ),
-        ([*RELATIONS, *HUB, VOCABULARY, "teacher.placement=auto"], [("teacher.placement", "auto")]),
     ],
 )
 def test_relations_are_learned_by_a_student_from_a_pretrained_encoder(
