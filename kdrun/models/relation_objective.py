@@ -57,7 +57,8 @@ class RelationObjective:
         with torch.device("meta"):  # without weights, so that misfits are found before the corpus is read
             self._pair = self._paired(AutoModel.from_config(student))
         tuned = ", whose checkpoint was fine-tuned on this task already" if bundle.has_head else ""
-        self.source = f"relations of layer {self._pair.layers[1]} of {bundle.name} in {self._pair.heads} heads{tuned}"
+        layer, heads = self._pair.layers[1], self._pair.heads
+        self.source = f"relations of layer {layer} of {bundle.name} in {heads} relation heads{tuned}"
 
     def _paired(self, student: PreTrainedModel) -> relations.RelationPair:
         layer, heads = self.config.teacher_layer, self.config.relation_heads

@@ -16,14 +16,19 @@ from tests.helpers.ledgers import read_ledger
 
 METHODS = [m for m, entry in registry.entries("method").items() if entry.target.__module__.startswith("kdrun.")]
 SOME = ("mate_kd",)
-"""Two roles in turns, with samples; the others are slow tests. `test_resume_loop.py` has every kind of phase."""
+"""Two roles in turns, with samples; the others are slow tests. `test_trainer_resume.py` has every kind of phase."""
+
+
+def annealed_kd(folder: Path) -> list[str]:
+    """A run of kd whose loss depends on the number of the step."""
+    return [*killable_runs.overrides("kd", folder), "method.temperature=4", "method.temperature_end=1"]
 
 
 @pytest.fixture(scope="module")
 def whole_kd(server: killable_runs.Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What an undisturbed run of kd leaves."""
     folder = tmp_path_factory.mktemp("kd")
-    return undisturbed(server, killable_runs.overrides("kd", folder), folder / "whole")
+    return undisturbed(server, annealed_kd(folder), folder / "whole")
 
 
 def undisturbed(server: killable_runs.Server, words: list[str], folder: Path) -> dict[str, object]:
@@ -59,7 +64,7 @@ def test_a_run_killed_at_any_step_resumes_with_equal_results(
 def test_sigterm_saves_and_leaves_with_its_code_and_a_damaged_checkpoint_is_skipped(
     server: killable_runs.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
-    words, stopped = killable_runs.overrides("kd", tmp_path), tmp_path / "stopped"
+    words, stopped = annealed_kd(tmp_path), tmp_path / "stopped"
     # no checkpoint is due
     code = server.run(*words, f"run_dir={stopped}", "checkpoint.every_seconds=1e9", at=3, with_signal=signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
@@ -85,7 +90,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(
     server: killable_runs.Server, tmp_path: Path, whole_kd: dict[str, object]
 ) -> None:
     """A limit on file sizes imitates a full disk: only the logs can be written."""
-    run = [*killable_runs.overrides("kd", tmp_path), f"run_dir={tmp_path}/full"]
+    run = [*annealed_kd(tmp_path), f"run_dir={tmp_path}/full"]
     assert server.run(*run, at=4) == -signal.SIGKILL
     size = (tmp_path / "full" / "checkpoints" / "last" / "model.safetensors").stat().st_size
     before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)

@@ -92,10 +92,9 @@ def test_a_student_learns_relations_and_keeps_its_head(bundle: ModelBundle, capl
     learned = make(student(replace(RELATIONS, steps=15, lr=1e-2)), context(bundle))
     first, last = first_and_last_loss(learned)
     assert last < 0.7 * first
-    assert caplog.messages == [
-        "student: 15 steps of pretraining on nouns, once: relations of layer 3 of bert 3x16 (scratch) in 2 heads"
-    ]
-    assert "relations of layer 3 of bert 3x16 (scratch) in 2 heads, 15 steps, loss" in learned.notes[0]
+    relations = "relations of layer 3 of bert 3x16 (scratch) in 2 relation heads"
+    assert caplog.messages == [f"student: 15 steps of pretraining on nouns, once: {relations}"]
+    assert f"{relations}, 15 steps, loss" in learned.notes[0]
     weights, plain_weights = learned.model.state_dict(), plain.model.state_dict()
     assert torch.equal(weights["classifier.weight"], plain_weights["classifier.weight"])
     query = "bert.encoder.layer.1.attention.self.query.weight"
