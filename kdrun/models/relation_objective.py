@@ -1,4 +1,4 @@
-"""Relation distillation from a teacher before its fine-tuning, on the corpus (MiniLMv2, Wang et al. 2021)."""
+"""Relation distillation (MiniLMv2) from a teacher before its fine-tuning, on the corpus."""
 
 from __future__ import annotations
 

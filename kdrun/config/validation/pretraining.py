@@ -1,4 +1,4 @@
-"""Rules for the objective of a pretraining: who may learn a teacher's relations, and from which teacher."""
+"""Rules for the objective of a pretraining, and for relations of a teacher."""
 
 from __future__ import annotations
 

@@ -228,7 +228,8 @@ def _is_key_of_other_methods(override: str, keys: set[str], inapplicable: list[s
         return key not in keys
     if section not in inapplicable:
         return False
-    return section != "teacher" or bool(_problems(base)) or not compose.load_config(base).student.starts_from_teacher
+    full = [*base, override]  # a base may lack the teacher that the override names
+    return section != "teacher" or bool(_problems(full)) or not compose.load_config(full).student.starts_from_teacher
 
 
 def _arm_names(method: str, overrides: list[str]) -> dict[str, str]:

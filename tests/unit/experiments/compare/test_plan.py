@@ -69,6 +69,9 @@ def test_a_teachers_key_is_not_for_methods_without_one() -> None:
     assert finetune.overrides == ["method=finetune", "task=rte"]
     names = [arm.name for arm in plan("finetune kd", "student=layers_of", "student.layers=[0]", "teacher.seed=1,2")]
     assert names[:2] == ["finetune seed=1", "finetune seed=2"]  # its student is cut from the teacher
+    relations = ["student.pretrain.objective=relations", "student.pretrain.steps=9", "teacher.pretrain.steps=5,9"]
+    names = [arm.name for arm in plan("finetune kd", *relations)]
+    assert names[:2] == ["finetune steps=5", "finetune steps=9"]  # its student learns from the teacher first
 
 
 def test_folders_are_called_by_their_last_names() -> None:
