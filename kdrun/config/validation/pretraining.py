@@ -1,4 +1,4 @@
-"""Rules for the objective of a pretraining, and for relations of a teacher."""
+"""Rules for objectives of a pretraining, and for learning relations."""
 
 from __future__ import annotations
 
