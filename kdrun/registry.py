@@ -36,9 +36,9 @@ BUILTIN_MODULES: dict[str, tuple[str, ...]] = {
     "schedule": ("kdrun.training.optim",),
     "metric": ("kdrun.tasks.registered_metrics",),
 }
-Answers = Literal["classes", "two classes", "label sets", "scores", "entities"]
-"""Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers, or
-texts that name entities."""
+Answers = Literal["classes", "two classes", "label sets", "scores", "entities", "texts"]
+"""Answers that a metric scores: classes, classes 0 and 1 only, any number of the classes per row, numbers,
+texts that name entities, or free texts."""
 NAME = re.compile(r"[A-Za-z]\w*")
 
 T = TypeVar("T", bound=Callable[..., Any])

@@ -25,7 +25,7 @@ class FamilySpec:
         mlm_head: names of the modules from last hidden states to logits over the vocabulary, in order; empty without
             such a head.
         token_types: whether its tokenizer assigns token types to the texts of a pair.
-        is_text_to_text: whether models answer with text; all other families are classifiers.
+        is_text_to_text: whether models answer with text only; all other families are classifiers.
         special_ids: argument of the config class → attribute of the tokenizer, besides the padding id.
         sizes: arguments of the config class whose default is wrong for this family.
         size_names: name of a size in other families → its name in this one's config class, for `scratch`.
@@ -53,6 +53,11 @@ class FamilySpec:
     padding_id: int | None = None
     fits_every_method: bool = False
     exact: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether models can write answers: text-to-text models and decoders."""
+        return self.is_text_to_text or self.reads == "last_token"
 
 
 def like_roberta(title: str, mlm_head: tuple[str, ...] = ()) -> FamilySpec:

@@ -20,11 +20,13 @@ class TaskKind(Enum):
     """How a row is answered.
 
     `classes`: one of several classes. `score`: a number in a range. `multi_label`: any number of the classes, or none.
+    `text`: free text.
     """
 
     classes = "classes"
     score = "score"
     multi_label = "multi_label"
+    text = "text"
 
 
 @dataclass
@@ -35,11 +37,13 @@ class TaskConfig:
     text: list[str] = setting([], "text columns at the hub and of data=files: one, or two for a pair")
     labels: list[str] = setting([], "class names in GLUE's order; empty for a regression task")
     kind: TaskKind | None = setting(
-        None, "classes, score or multi_label (any number of the labels); null follows from labels, range and entities"
+        None,
+        "classes, score, multi_label (any number of the labels) or text (free text); null follows from labels, range "
+        "and entities",
     )
     range: list[float] = setting([], "lowest and highest score of a regression task")
     entities: list[str] = setting([], "entity types of an extraction task; empty for other tasks")
-    answer_tokens: int = setting(64, "most tokens of an answer of an extraction task, including its end", gt=1)
+    answer_tokens: int = setting(64, "most tokens of an answer in text, including its end", gt=1)
     metrics: list[str] = setting([], "metrics of the task")
     headline: str = setting(doc="the metric that selects checkpoints and leads the table")
     folder: dict[str, Any] = setting({}, "GLUE folder layout: dir, text and label columns, files, header")
@@ -65,7 +69,7 @@ class TaskConfig:
     @property
     def is_regression(self) -> bool:
         """Whether the task predicts a score instead of a class."""
-        return not self.labels and not self.entities
+        return not self.labels and not self.is_text
 
     @property
     def is_multi_label(self) -> bool:
@@ -78,9 +82,19 @@ class TaskConfig:
         return bool(self.entities)
 
     @property
+    def is_free_text(self) -> bool:
+        """Whether the answer is free text."""
+        return self.kind is TaskKind.text
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the answer is a text, free or naming entities, instead of a class or a score."""
+        return self.is_extraction or self.is_free_text
+
+    @property
     def classes(self) -> list[str]:
         """Classes of the answers: the labels; for an extraction task the first word of an answer, an entity type or
-        `none` [ours]; none for a score.
+        `none` [ours]; none for a score or free text.
         """
         return [*self.entities, NO_ENTITY] if self.entities else list(self.labels)
 

@@ -127,7 +127,7 @@ def check_split(split: Split, task: TaskConfig) -> None:
         count = plural(2 if split.is_pair else 1, "text")
         raise DataError(f"{split.origin} has {count} per row; task={task.name} has {len(task.text)} (task.text)")
     label_type = split.table.schema.field("label").type
-    if task.is_extraction:
+    if task.is_text:
         valid, needed = pa.types.is_string(label_type), "text"
     elif task.is_multi_label:
         size = label_type.list_size if pa.types.is_fixed_size_list(label_type) else None

@@ -80,7 +80,7 @@ def shift_right(ids: torch.Tensor, present: torch.Tensor, start: int) -> tuple[t
     return ids.masked_fill(~present, IGNORE_INDEX), decoder_ids
 
 
-def tokenize_targets(texts: Sequence[str], tokenizer: Any) -> TokenizedSplit:
-    """The tokens of answers without truncation, from the cache if available."""
+def tokenize_targets(texts: Sequence[str], tokenizer: Any, prompts: Sequence[str] = ()) -> TokenizedSplit:
+    """The tokens of answers without truncation, from the cache if available; prompts as for `tokenize`."""
     table = pa.table({TEXT_COLUMNS[0]: pa.array(texts, pa.string())})
-    return tokenize(Split("answers", table, "answers", content_hash(table)), tokenizer, NO_LIMIT)
+    return tokenize(Split("answers", table, "answers", content_hash(table)), tokenizer, NO_LIMIT, prompts)

@@ -12,6 +12,7 @@ from kdrun.config.prompt_template import PromptTemplate
 from kdrun.data.prompt_tokenization import truncation_lengths
 from kdrun.data.splits import TEXT_COLUMNS, Split
 from kdrun.errors import ModelError
+from kdrun.formatting import shorten
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,8 +46,8 @@ def tokenize_in_template(
     fixed = len(backend.encode(template.fill([""] * len(columns)), add_special_tokens=False).ids)
     if room - fixed < len(columns):
         raise ModelError(
-            f"teacher.template takes {fixed + len(start)} tokens, and data.max_length={max_length} leaves no room for "
-            "text; raise data.max_length"
+            f"the prompt {shorten(template.text, 60)!r} takes {fixed + len(start)} tokens, and "
+            f"data.max_length={max_length} leaves no room for text; raise data.max_length"
         )
     for first in range(0, split.num_rows, size):
         rows = split.table.slice(first, size)

@@ -49,9 +49,21 @@ class CardFacts:
 
     @property
     def is_text_to_text(self) -> bool:
-        """Whether the student answers with text."""
+        """Whether the student answers with text and has an encoder."""
         family = find_family(self._model_type)
         return family is not None and family.is_text_to_text
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether the student is a causal language model that answers with text."""
+        return self.saved.task.is_text and not self.is_text_to_text
+
+    @property
+    def task_type(self) -> str:
+        """The task as the hub names it."""
+        if self.is_decoder:
+            return "text-generation"
+        return "text2text-generation" if self.is_text_to_text else "text-classification"
 
     @property
     def needs_kdrun(self) -> bool:

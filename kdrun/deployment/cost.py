@@ -22,7 +22,9 @@ from kdrun.deployment import flops, timing
 from kdrun.deployment.onnx_model import OnnxModel
 from kdrun.deployment.peak_memory import measure_peak_memory
 from kdrun.deployment.saved_model import SavedModel
+from kdrun.generation.decoding import greedy_decode
 from kdrun.models import saving
+from kdrun.models.answer_decoder import AnswerDecoder
 from kdrun.models.bundle import ModelBundle
 from kdrun.models.families import is_text_to_text
 from kdrun.models.t5_seq2seq import AnswerT5
@@ -103,10 +105,12 @@ def _torch_run(bundle: ModelBundle) -> timing.Run:
     """One pass of a model; of a T5 that writes text, its whole answers."""
     model: Any = bundle.model
     model.to("cpu").float().eval()
-    writes_text = isinstance(bundle.model, AnswerT5)
+    writes_text, decodes = isinstance(bundle.model, AnswerT5), isinstance(bundle.model, AnswerDecoder)
 
     def run(batch: Mapping[str, Tensor]) -> object:
         with torch.inference_mode():
+            if decodes:
+                return greedy_decode(model, batch, model.generation_config.max_new_tokens)
             if writes_text:
                 return model.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
             return model(**batch)
@@ -117,6 +121,8 @@ def _torch_run(bundle: ModelBundle) -> timing.Run:
 def _peak(folder: Path, bundle: ModelBundle, batch: Mapping[str, Tensor]) -> tuple[int, int] | str:
     inputs = {name: values for name, values in _lists(batch).items() if name != PROMPT}
     threads = torch.get_num_threads()
+    if isinstance(bundle.model, AnswerDecoder):
+        return "the peak memory of a decoder that writes answers is not measured"
     if not is_text_to_text(bundle.model.config):
         form = "bag_of_words" if bundle.model.config.model_type == BAG_OF_WORDS else "classifier"
         return measure_peak_memory(folder, form, inputs, threads)

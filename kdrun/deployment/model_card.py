@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from tokenizers import Tokenizer
 
 from kdrun import registry
+from kdrun.config.prompt_template import default_template
+from kdrun.data.template_tokenization import start_ids
 from kdrun.deployment.card_facts import CardFacts
 from kdrun.formatting import (
     NOT_MEASURED,
@@ -56,7 +60,7 @@ def card_data(facts: CardFacts) -> ModelCardData:
         "eval_results": eval_results(facts),
     }
     if not facts.is_text_to_text:
-        options["pipeline_tag"] = "text-classification"
+        options["pipeline_tag"] = facts.task_type
     if facts.saved.task.name in GLUE:
         options["language"] = "en"
     if facts.license:
@@ -80,7 +84,7 @@ def eval_results(facts: CardFacts) -> list[EvalResult]:
             if value is not None:
                 results.append(
                     EvalResult(
-                        task_type="text-classification" if not facts.is_text_to_text else "text2text-generation",
+                        task_type=facts.task_type,
                         dataset_type=source,
                         dataset_name=result["data"]["name"],
                         dataset_config=task if is_hub else None,
@@ -111,7 +115,7 @@ def card_text(facts: CardFacts) -> str:
 
 def _lead(facts: CardFacts) -> str:
     result, task = facts.result, facts.saved.task
-    answers = join_words(task.labels or task.entities) or "a score"
+    answers = "free text" if task.is_free_text else join_words(task.labels or task.entities) or "a score"
     teacher = result["teacher"]
     origin = f"distilled from {teacher['name']} with `{result['method']}`" if teacher else "trained without a teacher"
     student, size = result["student"]["name"], param_count(result["student"]["params"])
@@ -127,6 +131,8 @@ def _snippet(facts: CardFacts) -> str:
     if facts.needs_kdrun:
         texts = " ".join(['"some text"', '"another text"'][: len(task.text)])
         return f"hf download {name} --local-dir student\nkdrun predict student {texts}"
+    if facts.is_decoder:
+        return _decoder_snippet(facts)
     if facts.is_text_to_text:
         prompts = " ".join(f"{prompt} some text" for prompt in task.prompts)
         return (
@@ -142,6 +148,24 @@ def _snippet(facts: CardFacts) -> str:
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", "{name}"{options})\nprint(classify({text}{length}))'
+    )
+
+
+def _decoder_snippet(facts: CardFacts) -> str:
+    """A few lines with plain transformers for a causal language model, which continues a prompt."""
+    template = default_template(facts.saved.task)
+    assert template is not None, "tasks that are answered with text have prompts"
+    backend = Tokenizer.from_file(str(facts.saved.folder / "tokenizer.json"))
+    start = "".join(backend.id_to_token(index) or "" for index in start_ids(backend))
+    prompt = start + template.fill(["some text"] * len(facts.saved.task.prompts))
+    return (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f'tokenizer = AutoTokenizer.from_pretrained("{facts.repo}")\n'
+        f'model = AutoModelForCausalLM.from_pretrained("{facts.repo}")\n'
+        f'inputs = tokenizer({json.dumps(prompt, ensure_ascii=False)}, return_tensors="pt", add_special_tokens=False)\n'
+        'inputs.pop("token_type_ids", None)\n'
+        'answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]\n'
+        "print(tokenizer.decode(answer, skip_special_tokens=True))"
     )
 
 

@@ -19,6 +19,7 @@ MODEL_SHAPE: dict[str, Shape] = {
     "num_labels?": (int, None),
     "problem_type?": (str, None),
     "entities?": ([str], None),
+    "free_text?": (str, None),
     "label_words?": ([str], None),
     "prompts?": ([str], None),
 }
@@ -45,9 +46,17 @@ def task_of_run(values: Mapping[str, Any], where: str) -> TaskConfig:
     problems += [f"{name} is missing" for name in ("name", "headline") if name not in known]
     if problems:
         raise DataError(f"{where}: the section task of its config was not written by a run: {'; '.join(problems[:5])}")
-    enums = {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Enum)}
-    sections: Any = {name: enums[name](value) if name in enums else value for name, value in known.items()}
+    enums = {name: enum for name, hint in hints.items() if (enum := _enum_of(hint)) is not None}
+    sections: Any = {
+        name: enums[name](value) if name in enums and value is not None else value for name, value in known.items()
+    }
     return TaskConfig(**sections)
+
+
+def _enum_of(hint: Any) -> type[Enum] | None:
+    """The enum of a type hint such as `TaskKind | None`; None for any other hint."""
+    options = [hint, *typing.get_args(hint)]
+    return next((one for one in options if isinstance(one, type) and issubclass(one, Enum)), None)
 
 
 def _shape(hint: Any) -> Shape:
@@ -91,6 +100,8 @@ def task_of_model(config: Mapping[str, Any], name: str, where: str) -> TaskConfi
     facts |= {"prompts": prompts, "label_words": list(config.get("label_words") or [])}
     if entities:
         return TaskConfig(**facts, entities=entities)
+    if config.get("free_text"):
+        return TaskConfig(**facts | {"name": config["free_text"]}, kind=TaskKind.text)
     labels = _labels(config, where)
     is_score = len(labels) == 1 or config.get("problem_type") == "regression"
     kind = TaskKind.multi_label if config.get("problem_type") == "multi_label_classification" and not is_score else None

@@ -1,4 +1,4 @@
-"""Decode answers of text-to-text models, greedily or by sampling."""
+"""Decode answers, greedily or by sampling."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdrun.errors import TrainingError
 from kdrun.generation import gumbel
+from kdrun.models.answer_decoder import AnswerDecoder
 
 TokenChoice = Callable[[Tensor, int], Tensor]
 """Chooses the next token of each row, [batch] int64, from logits [batch, vocabulary] and the number of the token."""
@@ -50,10 +51,10 @@ def sample_decode(
 
 @torch.no_grad()
 def decode(model: Any, inputs: Mapping[str, Tensor], limit: int, choose: TokenChoice) -> tuple[Tensor, Tensor]:
-    """Decode with a T5 model, token by token.
+    """Decode an answer token by token.
 
     Args:
-        model: T5ForConditionalGeneration, in evaluation mode.
+        model: a T5ForConditionalGeneration or an AnswerDecoder, in evaluation mode.
         inputs: `input_ids` and `attention_mask`, [batch, length]; other entries are ignored.
         limit: maximum number of tokens, including the end token.
         choose: chooses the next tokens.
@@ -65,19 +66,11 @@ def decode(model: Any, inputs: Mapping[str, Tensor], limit: int, choose: TokenCh
     Raises:
         TrainingError: a logit is not finite, which an argmax would hide.
     """
-    attention, config = inputs["attention_mask"], model.config
-    encoded = model.encoder(input_ids=inputs["input_ids"], attention_mask=attention)
-    token = torch.full_like(inputs["input_ids"][:, 0], config.decoder_start_token_id)
-    ended, cache, tokens = torch.zeros_like(token, dtype=torch.bool), None, []
+    config, token, tokens = model.config, None, list[Tensor]()
+    read = model.reader(inputs) if isinstance(model, AnswerDecoder) else _t5_reader(model, inputs)
+    ended = torch.zeros_like(inputs["input_ids"][:, 0], dtype=torch.bool)
     while len(tokens) < limit and not bool(ended.all()):
-        out = model(
-            encoder_outputs=encoded,
-            attention_mask=attention,
-            decoder_input_ids=token[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits, cache = out.logits[:, -1], out.past_key_values
+        logits = read(token)
         if not bool(torch.isfinite(logits).all()):
             raise TrainingError(
                 "the logits are not finite while the model generates an answer, so it has diverged; lower the learning "
@@ -87,6 +80,27 @@ def decode(model: Any, inputs: Mapping[str, Tensor], limit: int, choose: TokenCh
         ended = ended | (token == config.eos_token_id)
         tokens.append(token)
     return torch.stack(tokens, dim=1), ended
+
+
+def _t5_reader(model: Any, inputs: Mapping[str, Tensor]) -> Callable[[Tensor | None], Tensor]:
+    """Read texts with a T5, and then their answers token by token; as `AnswerDecoder.reader`."""
+    attention, cache = inputs["attention_mask"], None
+    encoded = model.encoder(input_ids=inputs["input_ids"], attention_mask=attention)
+    start = torch.full_like(inputs["input_ids"][:, 0], model.config.decoder_start_token_id)
+
+    def read(token: Tensor | None) -> Tensor:
+        nonlocal cache
+        out = model(
+            encoder_outputs=encoded,
+            attention_mask=attention,
+            decoder_input_ids=(start if token is None else token)[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = out.past_key_values
+        return out.logits[:, -1]
+
+    return read
 
 
 def nucleus(logits: Tensor, top_p: float) -> Tensor:

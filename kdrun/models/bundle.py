@@ -22,8 +22,8 @@ class ModelBundle:
     """A model of one role, ready for the task, with its tokenizer.
 
     Attributes:
-        model: a sequence classifier, or a T5 that answers the task; for a generator a masked language model or a
-            plain T5. fp32, on the CPU.
+        model: a sequence classifier, or a T5 or causal language model that answers the task; for a generator a
+            masked language model or a plain T5. fp32, on the CPU.
         tokenizer: a fast tokenizer.
         name: name on the console, e.g. `bert 2x128 (scratch)`.
         fingerprint: hash of weights, config and tokenizer, 64 hex digits; part of cache keys.

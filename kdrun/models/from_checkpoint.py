@@ -17,9 +17,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from kdrun.config.architectures import titles
 from kdrun.errors import ModelError
-from kdrun.models import families, label_alignment, padding, t5_tasks, weights
+from kdrun.models import decoders, families, label_alignment, padding, t5_tasks, text_tasks, weights
 from kdrun.models.attention_choice import attention_note
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
@@ -84,11 +83,10 @@ def from_folder(
     check_vocabulary(config, tokenizer, where)
     if families.is_text_to_text(config):
         return _text_to_text(folder, where, config, tokenizer, context, replace_head, name)
-    if context.task.is_extraction and context.role != "generator":
-        raise ModelError(
-            f"{where}: {config.model_type} is loaded as a classifier, which generates no text, and task "
-            f"{context.task.name} is answered with text; give a {titles(text_to_text=True)} model"
-        )
+    if context.task.is_text and context.role != "generator":
+        has_head, notes = _compare_task(config, context, where, replace_head)
+        facts = name or folder.resolve().name, has_head, notes
+        return decoders.load(folder, where, config, tokenizer, context, facts)
     notes = [*families.set_exact(config), *padding.fit_padding_ids(config, tokenizer, where)]
     # both are those of the checkpoint, before the weights are loaded for the task's outputs
     architectures, names, problem_type = config.architectures, label_alignment.names_of(config), config.problem_type
@@ -152,21 +150,9 @@ def _text_to_text(
 
     A T5 has no classification head. The config of one that kdrun trained on a task holds the task's answers.
     """
-    answers, prompts = t5_tasks.task_signature(config)
-    has_head, notes = context.role != "generator" and t5_tasks.was_trained_on(config, context.task), []
+    has_head, notes = False, list[str]()
     if context.role != "generator":
-        t5_tasks.check_prompts(context.task, context.role)
-    if answers and not has_head and context.role != "generator":
-        training = f"it was trained to answer {', '.join(answers)} to {' … '.join(prompts)}"
-        if not replace_head:
-            task = f"{', '.join(t5_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
-            raise ModelError(
-                f"{where}: {training}, and {context.task.name} asks for {task}; give a checkpoint of this task, or "
-                f"let kdrun train this one on the task with {context.role}.fine_tune=always"
-            )
-        notes.append(f"{training}; it is trained on the answers of {context.task.name} from here on")
-    if has_head and context.role == "student":
-        notes.append("the student starts as a checkpoint that was trained on this task")
+        has_head, notes = _compare_task(config, context, where, replace_head)
     model_class = T5ForConditionalGeneration if context.role == "generator" else t5_tasks.model_class(context.task)
     model, info = weights.load_model(model_class, folder, where, config, context, ATTENTION)
     weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
@@ -176,6 +162,31 @@ def _text_to_text(
     return ModelBundle(
         model, tokenizer, name or folder.resolve().name, model_fingerprint(model, tokenizer), has_head, notes
     )
+
+
+def _compare_task(
+    config: PreTrainedConfig, context: BuildContext, where: str, replace_head: bool
+) -> tuple[bool, list[str]]:
+    """Whether a checkpoint that answers with text was trained on the task, and notes.
+
+    Raises:
+        ModelError: it was trained on another task and may not be trained again, or the task has no prompts.
+    """
+    text_tasks.check_prompts(context.task, context.role)
+    answers, prompts = text_tasks.task_signature(config)
+    has_head, notes = text_tasks.was_trained_on(config, context.task), list[str]()
+    if answers and not has_head:
+        training = f"it was trained to answer {', '.join(answers)} to {' … '.join(prompts)}"
+        if not replace_head:
+            task = f"{', '.join(text_tasks.answers_of(context.task))} to {' … '.join(context.task.prompts)}"
+            raise ModelError(
+                f"{where}: {training}, and {context.task.name} asks for {task}; give a checkpoint of this task, or "
+                f"let kdrun train this one on the task with {context.role}.fine_tune=always"
+            )
+        notes.append(f"{training}; it is trained on the answers of {context.task.name} from here on")
+    if has_head and context.role == "student":
+        notes.append("the student starts as a checkpoint that was trained on this task")
+    return has_head, notes
 
 
 @dataclass

@@ -21,7 +21,16 @@ from kdrun.config.architectures import Architecture
 from kdrun.config.family_spec import FamilySpec
 from kdrun.config.model import ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
-from kdrun.models import families, label_alignment, padding, pretrained_body, t5_tasks, tokenizer_training
+from kdrun.models import (
+    decoders,
+    families,
+    label_alignment,
+    padding,
+    pretrained_body,
+    t5_tasks,
+    text_tasks,
+    tokenizer_training,
+)
 from kdrun.models.attention_choice import attention_note, best_attention
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
@@ -75,7 +84,8 @@ def build(config: ScratchConfig, context: BuildContext) -> ModelBundle:
         notes.append("the generator has random weights, so its text is noise; set generator.pretrain.steps=300 or more")
     tokenizer = fitting_tokenizer(tokenizer, model)
     notes += attention_note(model)
-    if config.architecture.spec.reads == "last_token":  # the other families ignore padding everywhere
+    # the other families, and decoders that write, ignore padding everywhere
+    if config.architecture.spec.reads == "last_token" and not _writes(context):
         notes += padding.fit_batches(model, tokenizer, context.max_length, f"{context.role}.architecture")
     origin = f"scratch, {config.pretrain.steps} steps of pretraining" if trained else "scratch"
     name = f"{config.architecture.value} {settings.num_hidden_layers}x{settings.hidden_size} ({origin})"
@@ -128,7 +138,7 @@ def _check_value(key: str, name: str, value: Any) -> list[str]:
         return [] if value in names else [f"{key}={value}: unknown activation{did_you_mean(str(value), names)}"]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return []  # the config class checks types
-    if "dropout" in name:
+    if "drop" in name:
         return [] if 0 <= value < 1 else [f"{key} must be >= 0 and < 1, got {value}"]
     return [] if value > 0 else [f"{key} must be > 0, got {value}"]
 
@@ -147,6 +157,7 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     arguments: dict[str, Any] = dict(family.sizes)
     if family.positions != "relative":
         room = max(MIN_POSITIONS, context.max_length, config.pretrain.max_length if config.pretrain.steps else 0)
+        room += context.task.answer_tokens if _writes(context) else 0
         arguments["max_position_embeddings"] = room + (pad + 1 if family.positions == "after_padding" else 0)
     arguments |= {name: getattr(tokenizer, attribute) for name, attribute in family.special_ids.items()}
     sizes = {family.size_names.get(name, name): value for name, value in config.sizes.items()}
@@ -155,16 +166,22 @@ def model_config(config: ScratchConfig, tokenizer: PreTrainedTokenizerBase, cont
     if family.is_text_to_text:
         return result
     _check_heads(result, family, where)
-    check_positions(result, tokenizer, context.max_length, where)
+    extra = context.task.answer_tokens if _writes(context) else 0
+    check_positions(result, tokenizer, context.max_length + extra, where)
     room = result.max_position_embeddings - families.first_position(result, tokenizer)
     if config.pretrain.steps and config.pretrain.max_length > room:
         raise ModelError(
             f"{where}.max_position_embeddings={result.max_position_embeddings} is too small for "
             f"{context.role}.pretrain.max_length={config.pretrain.max_length}"
         )
-    if context.role != "generator":
+    if context.role != "generator" and not _writes(context):
         label_alignment.set_labels(result, context.task)
     return result
+
+
+def _writes(context: BuildContext) -> bool:
+    """Whether the model writes answers, and is no classifier."""
+    return context.task.is_text and context.role != "generator"
 
 
 def _check_padding_id(architecture: Architecture, pad: int, role: str) -> None:
@@ -223,6 +240,8 @@ def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokeni
 def _model(shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
     if families.is_text_to_text(shape):
         return _t5(shape, tokenizer, context)
+    if _writes(context):
+        return decoders.build(shape, tokenizer, context)
     auto = AutoModelForMaskedLM if context.role == "generator" else AutoModelForSequenceClassification
     attention = best_attention(auto, shape, context.attn_implementation, f"{context.role}.architecture")
     with seeded_init(context.seed, context.role):
@@ -232,7 +251,7 @@ def _model(shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context:
 def _t5(shape: T5Config, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:
     generator = context.role == "generator"
     if not generator:
-        t5_tasks.check_prompts(context.task, context.role)
+        text_tasks.check_prompts(context.task, context.role)
     model_class = T5ForConditionalGeneration if generator else t5_tasks.model_class(context.task)
     with seeded_init(context.seed, context.role):
         model = init_t5(model_class, shape)

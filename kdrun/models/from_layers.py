@@ -86,6 +86,11 @@ def _untrained(
         assert isinstance(model, t5_base.TaskT5)
         model.configure_for_task(context.task, tokenizer, context.label_mass_weight)
         return model, ""
+    if context.task.is_text:
+        raise ModelError(
+            f"student=layers_of takes the layers of a T5 for task={context.task.name}, which is answered with text, "
+            f"and the source is a {settings.model_type}; take student=scratch or student.path=FOLDER"
+        )
     label_alignment.set_labels(settings, context.task)
     auto = AutoModelForSequenceClassification
     attention = best_attention(auto, settings, context.attn_implementation, context.role)

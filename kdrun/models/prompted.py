@@ -19,6 +19,7 @@ from kdrun.data.tokenization import TextTokenizer
 from kdrun.errors import ModelError
 from kdrun.formatting import shorten
 from kdrun.models import label_alignment, padding, weights
+from kdrun.models.answer_decoder import pad_left
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.hub_files import download, read_config, read_tokenizer
 from kdrun.models.label_words import LabelWords, lay_out, tokens_after
@@ -109,7 +110,7 @@ class PromptedClassifier(PreTrainedModel):
 
     def _cached_steps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         """As `_next_tokens` for each continuation, with one pass over the prompts."""
-        ids, mask = _padded_left(input_ids, attention_mask)
+        ids, mask = pad_left(input_ids, attention_mask)
         lengths = mask.sum(dim=1, keepdim=True)
         only_last = {"logits_to_keep": 1} if self._keeps_logits else {}
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -170,13 +171,6 @@ class PromptedClassifier(PreTrainedModel):
     def calibrate(self, input_ids: Tensor, attention_mask: Tensor) -> None:
         """Set b to the log-likelihoods after the prompt of an empty text."""
         self.bias = self.log_likelihoods(input_ids, attention_mask)[0]
-
-
-def _padded_left(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows that are padded on the right, with their padding moved to the left."""
-    width, lengths = input_ids.shape[1], attention_mask.sum(dim=1, keepdim=True)
-    sources = (torch.arange(width, device=input_ids.device) + lengths) % width
-    return input_ids.gather(1, sources), attention_mask.gather(1, sources)
 
 
 def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from kdrun.config.task import TaskConfig
+from kdrun.models import text_tasks
 from kdrun.models.t5_base import TaskT5, scale_decoder_states
 
 
@@ -23,8 +24,8 @@ class AnswerT5(TaskT5):
     def configure_for_task(
         self, task: TaskConfig, tokenizer: PreTrainedTokenizerBase, label_mass_weight: float = 1.0
     ) -> None:
-        """Set the types of entities and the prompts in the config, and the end of an answer in that of `generate`."""
-        self.config.entities, self.config.prompts = list(task.entities), list(task.prompts)
+        """Set the task and its prompts in the config, and the end of an answer in that of `generate`."""
+        text_tasks.sign(self.config, task)
         self.set_generation(task.answer_tokens, tokenizer)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]

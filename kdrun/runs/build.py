@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,9 +12,8 @@ from torch import nn
 from kdrun import progress, registry, stage_times
 from kdrun.config.data import SpecialTokens
 from kdrun.config.model import ModelConfig
-from kdrun.config.resolve import resolve_domain_strategy
 from kdrun.config.schema import RunConfig
-from kdrun.config.teacher import DomainStrategy, RecordedTeacherConfig
+from kdrun.config.teacher import RecordedTeacherConfig
 from kdrun.config.validation import text_to_text
 from kdrun.data import entities
 from kdrun.data.dataset import TaskDataset
@@ -23,13 +21,13 @@ from kdrun.data.loader import BatchLoader, BatchOrder
 from kdrun.data.samplers import longest_first_batches
 from kdrun.data.special_tokens import split_special_tokens
 from kdrun.data.tokenization import TextTokenizer
-from kdrun.errors import ConfigError, ModelError
+from kdrun.errors import ConfigError
 from kdrun.generation.types import SharedVocabulary
 from kdrun.methods.base import Method, MethodContext
-from kdrun.models import attention_maps, compile, families, padding, saving, tokenizers
+from kdrun.models import attention_maps, compile, families, saving, tokenizers
 from kdrun.models.bundle import BuildContext, ModelBundle
-from kdrun.models.t5_base import TaskT5
 from kdrun.models.tokenizers import special_ids
+from kdrun.runs import model_checks
 from kdrun.runs.context import PreparedRun, RunContext, TeacherResult
 from kdrun.runs.model_placement import place_models
 from kdrun.runs.recorded import recorded_teacher
@@ -55,10 +53,10 @@ def build_run(context: RunContext, data: TaskDataset, evaluator: Evaluator) -> P
         for bundle in roles.values():
             split_special_tokens(bundle.tokenizer)
     if context.requires.shared_vocabulary:
-        _check_same_vocabulary(roles)
+        model_checks.check_same_vocabulary(roles)
     elif evaluator.task_type.generates_text and context.requires.teacher:
-        _check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
-    _check_inputs(context, roles)
+        model_checks.check_same_vocabulary({role: roles[role] for role in ("teacher", "student")})
+    model_checks.check_inputs(context, roles)
     compared = context.compared_layers(roles)
     needs_model = context.requires.teacher and recorded is None
     if will_train := needs_model and finetune.needs_finetuning(context.config.teacher, roles["teacher"]):
@@ -115,38 +113,6 @@ def make_build_context(context: RunContext, role: str, teacher: ModelBundle | No
             make_checkpoints=partial(make_checkpoint_manager, context, f"pretraining-{role}", save_final=False),
         ),
     )
-
-
-def _check_same_vocabulary(roles: Mapping[str, ModelBundle]) -> None:
-    student = roles["student"]
-    for role, bundle in roles.items():
-        if not tokenizers.same_vocabulary(student.tokenizer, bundle.tokenizer):
-            raise ModelError(
-                "this method's models read each other's tokens or are compared token by token, so they must share "
-                f"one vocabulary, but the student ({student.name}, {len(student.tokenizer)} entries) and the {role} "
-                f"({bundle.name}, {len(bundle.tokenizer)} entries) do not; for a student from scratch, "
-                "student.tokenizer=teacher uses the teacher's"
-            )
-
-
-def _check_inputs(context: RunContext, roles: Mapping[str, ModelBundle]) -> None:
-    """Check that models take the inputs and give the outputs that the method needs."""
-    requires, method = context.requires, context.config.method.name
-    if requires.shared_vocabulary and requires.generator and roles["generator"].tokenizer.mask_token_id is None:
-        raise ModelError(
-            f"method={method} fills masked tokens, and the vocabulary of the generator ({roles['generator'].name}) has "
-            "no mask token; take a generator whose tokenizer has one (mask_token in tokenizer_config.json)"
-        )
-    encoders = {role: bundle for role, bundle in roles.items() if not isinstance(bundle.model, TaskT5)}
-    if requires.compares_states:
-        for role in (role for role in encoders if role != "generator"):
-            padding.check_states(encoders[role].model, role, f"method={method}")
-    if requires.teacher and resolve_domain_strategy(context.config, requires) is DomainStrategy.meta:
-        padding.check_states(roles["teacher"].model, "teacher", "teacher.domain_strategy=meta")
-    if requires.text_between and not tokenizers.all_same_vocabulary(bundle.tokenizer for bundle in roles.values()):
-        return
-    for role in (role for role in encoders if role in requires.embeddings):
-        padding.check_embeddings(encoders[role].model, encoders[role].tokenizer, role, method)
 
 
 def make_method(run: PreparedRun, teacher: TeacherResult | None = None) -> Method:

@@ -22,6 +22,7 @@ from kdrun.data.sources.generated_text import CARD
 from kdrun.data.splits import TEXT_COLUMNS
 from kdrun.formatting import SYNTHETIC_NOTE, named_rows, number, param_count, percent, plural
 from kdrun.models import families, parameters
+from kdrun.models.answer_decoder import AnswerDecoder
 from kdrun.reporting import generated_text
 from kdrun.runs import build, machine_report, recorded, teacher_origin, text_samples
 from kdrun.runs.context import PreparedRun
@@ -132,10 +133,12 @@ def _dev_source(run: PreparedRun) -> str:
 
 def _loading_code(run: PreparedRun, folder: Path) -> str:
     """The call of transformers that loads the student; the folder alone of a model that only kdrun loads."""
-    shape = run.roles["student"].model.config
+    model = run.roles["student"].model
+    shape = model.config
     if shape.model_type == BAG_OF_WORDS:
         return f"{folder} (loaded by kdrun predict, cost and export)"
     name = "Seq2SeqLM" if families.is_text_to_text(shape) else "SequenceClassification"
+    name = "CausalLM" if isinstance(model, AnswerDecoder) else name
     return f'AutoModelFor{name}.from_pretrained("{folder}")'
 
 
@@ -267,7 +270,7 @@ def _next_steps(run: PreparedRun, generated: GeneratedTextResult | None) -> list
     steps = [
         ("result", str(path / "result.json")),
         ("student", _loading_code(run, path / "student")),
-        *([] if config.task.is_extraction else [("predict", _predict_command(path, len(config.task.text)))]),
+        *([] if config.task.is_text else [("predict", _predict_command(path, len(config.task.text)))]),
         ("compare", shlex.join(["kdrun", "compare", *overrides, "seeds=3"])),
     ]
     if generated is not None:

@@ -133,6 +133,6 @@ def prediction_rows(
 def _records(task: TaskConfig, outputs: Outputs, texts: Sequence[str]) -> list[dict[str, Any]]:
     """The prediction records of a model, with its logits if the task has classes."""
     records = task_type_of(task).prediction_records(outputs, texts)
-    if not task.labels or task.is_extraction:
+    if not task.labels or task.is_text:
         return records
     return [record | {LOGITS: row} for record, row in zip(records, logit_rows(outputs), strict=True)]

@@ -228,8 +228,8 @@ def _checked(
 
 
 def _fits(entry: registry.Entry, *, are_sets: bool) -> bool:
-    """Whether a metric scores label sets, or anything else."""
-    return "label sets" in entry.answers if are_sets else entry.answers != ("label sets",)
+    """Whether a metric scores label sets, or other numbers."""
+    return "label sets" in entry.answers if are_sets else bool({*entry.answers} - {"label sets", "texts"})
 
 
 def _checked_probabilities(name: str, probabilities: np.ndarray | None, gold: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kdrun.data import entities
+from kdrun.data import entities, text_overlap
 from kdrun.registry import Answers, register
 
 CORRELATIONS = ("pearson", "spearman")
@@ -31,9 +31,11 @@ def accuracy(predictions: np.ndarray, references: np.ndarray) -> float:
     return float((np.asarray(predictions) == np.asarray(references)).mean())
 
 
-@register("metric", "exact_match", answers="label sets")
-def exact_match(predictions: np.ndarray, references: np.ndarray) -> float:
-    """Fraction of rows whose label set is predicted exactly (subset accuracy)."""
+@register("metric", "exact_match", answers=("label sets", "texts"))
+def exact_match(predictions: Any, references: Any) -> float:
+    """Fraction of rows whose label set, or whose text without case and blanks, is predicted exactly."""
+    if np.ndim(references) == 1:
+        return text_overlap.mean(text_overlap.is_equal, predictions, references)
     return float((predictions == references).all(axis=1).mean())
 
 
@@ -176,6 +178,12 @@ def spearman(predictions: np.ndarray, references: np.ndarray) -> float | None:
 
     result: Any = spearmanr(predictions, references)
     return float(result.statistic)
+
+
+@register("metric", "rouge_l", answers="texts")
+def rouge_l(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Mean ROUGE-L: F1 of the longest common subsequence of words."""
+    return text_overlap.mean(text_overlap.rouge_l, predictions, references)
 
 
 @register("metric", "entity_f1", answers="entities")

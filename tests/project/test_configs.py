@@ -25,6 +25,7 @@ NEEDED = {
     "corpus=folder": "corpus.dir=.",
     "method=meta_kd": "task=amazon",
     "task=conll2003": "preset=t5_writer",
+    "task=passive": "preset=t5_writer",
     "data=files": f"task=own {OWN_ROWS}",
     "task=own": f"data=files {OWN_ROWS}",
     "method=gkd": "task=conll2003 preset=t5_writer",
@@ -96,7 +97,7 @@ def test_task_yamls_are_short_and_whole(task: str) -> None:
     assert section.name == task
     assert section.headline in section.metrics
     assert section.dev_splits[0] == "dev"
-    assert [bool(section.labels), bool(section.range), bool(section.entities)].count(True) == 1
+    assert [bool(section.labels), bool(section.range), bool(section.entities), section.is_free_text].count(True) == 1
 
 
 def test_the_contracts_names_exist() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -146,6 +147,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         width = header.count(",") + 1
         rows = [",".join([f"a remark of number {i}", str(i % 2), str(i % 2)][:width]) for i in range(40)]
         (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
+    lines = [json.dumps({"question": f"how is number {i}?", "answer": f"as number {i + 1}"}) for i in range(40)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
     for name in ("more.txt", "unlabeled.txt"):
         (tmp_path / name).write_text("a new remark\n")
     monkeypatch.chdir(tmp_path)

@@ -50,7 +50,7 @@ def task_card(name: str) -> Card:
         ("metrics", [", ".join(metrics), f"others that fit: {', '.join(others) or 'none'}"]),
         ("official rows", [_rows(config)]),
     ]
-    overrides = f"task={name} preset={extraction.EXTRACTION_PRESET}" if config.is_extraction else f"task={name}"
+    overrides = f"task={name} preset={extraction.EXTRACTION_PRESET}" if config.is_text else f"task={name}"
     if config.domains:
         facts += [("domains", [", ".join(config.domains)]), ("by domain", _by_domain(config))]
     return Card(
@@ -70,7 +70,7 @@ def _own_block() -> Block:
     """How rows complete the task `own`."""
     metrics = [
         f"{kind.value}: {', '.join(task_facts.METRICS[kind])}"
-        for kind in (TaskKind.classes, TaskKind.score, TaskKind.multi_label)
+        for kind in (TaskKind.classes, TaskKind.score, TaskKind.multi_label, TaskKind.text)
     ]
     share = f"{task_facts.RARE_CLASS:.0%}"
     facts = [
@@ -86,8 +86,10 @@ def _own_block() -> Block:
 
 def _predicts(config: TaskConfig) -> str:
     """Description of the task's answers: a class, a score, or a text."""
+    if config.is_free_text:
+        return f"free text of at most {config.answer_tokens} tokens (T5 models and decoders)"
     if config.is_extraction:
-        return f"a text that names entities by type: {', '.join(config.entities)} (text-to-text models only)"
+        return f"a text that names entities by type: {', '.join(config.entities)} (T5 models and decoders)"
     if config.is_regression:
         return f"a score from {' to '.join(keys.yaml_text(end) for end in config.range)}"
     shown = [f"{label} ({i})" for i, label in enumerate(config.labels)][:MAX_CLASSES]

@@ -28,7 +28,7 @@ def bag_of_words_problems(config: RunConfig, needs: Requirements) -> Iterator[Pr
             f"neither layers nor embeddings; take a method that fits: {', '.join(fitting_methods())}"
         )
         yield Problem("method", method, text)
-    if config.task.is_extraction:
+    if config.task.is_text:
         text = f"student=bow: a bag of words generates no text, and task={config.task.name} is answered with one"
         yield Problem("student", "bow", text)
     if "student" in config.runtime.shard.roles:

@@ -11,12 +11,19 @@ from kdrun.config.requirements import Requirements
 from kdrun.config.task import TaskConfig
 from kdrun.errors import Problem
 
+FREE_TEXT_SOURCES = ("files", "embedded")
+"""Sources with rows of free text."""
 EXTRACTION_PRESET = "t5_writer"
 """The preset whose models answer with a text."""
 
 
 def unsupported_source(task: TaskConfig, source: str) -> str | None:
-    """Why a source has no rows of an extraction task, and what to do instead; None where it has."""
+    """Why a source has no rows of a task that is answered with text, and what to do instead; None where it has."""
+    if task.is_free_text and source not in FREE_TEXT_SOURCES:
+        return (
+            f"data={source} reads classes, scores and entities, and task={task.name} is answered with free text "
+            "(task.kind=text); take data=files data.train=FILE"
+        )
     if not task.is_extraction or source != "hub":
         return None
     first = next(iter(task.folder.get("files", {}).values()), "train.txt")
@@ -35,10 +42,16 @@ def extraction_problems(config: Any) -> list[Problem]:
         config: a whole run's.
     """
     task, method = config.task, config.method.name
-    if not task.is_extraction:
+    if not task.is_text:
         return []
     needs, problems = registry.get("method", method).target.requires, []
-    if not needs.extraction:
+    if task.is_free_text and needs.generator:
+        text = (
+            f"method={method} generates texts for a class, and the answers of task={task.name} are free text "
+            "(task.kind=text), which has none; take method=kd, gkd or kd_ood"
+        )
+        problems.append(Problem("method", method, text))
+    elif not needs.extraction:
         fit = [name for name, entry in registry.entries("method").items() if entry.target.requires.extraction]
         text = (
             f"method={method} works with a class or a score, and task={task.name} is answered with a text (methods "
@@ -51,12 +64,12 @@ def extraction_problems(config: Any) -> list[Problem]:
         names = " and ".join(f"{role}.architecture={family}" for role, family in encoders.items())
         text = (
             f"{names}: an encoder generates no text, and task={task.name} is answered with one; take "
-            f"preset={EXTRACTION_PRESET} (small T5 models), or "
-            f"{' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 model"
+            f"preset={EXTRACTION_PRESET} (small T5 models), a decoder ({next(iter(encoders))}.architecture=gpt2), or "
+            f"{' '.join(f'{role}.path=PATH' for role in encoders)} with a T5 or a causal language model"
         )
         role = next(iter(encoders))
         problems.append(Problem(f"{role}.architecture", encoders[role], text))
-    source = config.data.task_section.name
+    source = config.data.name if task.is_free_text else config.data.task_section.name
     refusal = unsupported_source(task, source)
     return [*problems, Problem("data", source, refusal)] if refusal else problems
 
@@ -66,10 +79,10 @@ def top_k_problems(config: Any, needs: Requirements) -> Iterator[Problem]:
     k, name = getattr(config.teacher, "top_k", None), config.loss.name
     if k is None:
         return
-    if not (config.task.is_extraction and needs.teacher_logits):
+    if not (config.task.is_text and needs.teacher_logits):
         why = (
             f"method={config.method.name} does not compare the teacher's logits on rows that stay the same"
-            if config.task.is_extraction
+            if config.task.is_text
             else f"task={config.task.name} has one answer per row, whose logits are always kept"
         )
         text = f"teacher.top_k={k} keeps the teacher's logits at each token of an answer, and {why}; remove it"
@@ -81,6 +94,6 @@ def top_k_problems(config: Any, needs: Requirements) -> Iterator[Problem]:
 
 def _encoder(section: ModelConfig) -> str | None:
     """The family of an encoder that is built from a section rather than read from a folder."""
-    if not isinstance(section, ScratchConfig) or section.path is not None or section.architecture.spec.is_text_to_text:
+    if not isinstance(section, ScratchConfig) or section.path is not None or section.architecture.spec.writes_text:
         return None
     return section.architecture.value

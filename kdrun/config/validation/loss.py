@@ -57,7 +57,7 @@ def _per_row_problems(config: RunConfig, entry: Entry) -> Iterator[Problem]:
     if not entry.sees_batch:
         return
     method, loss = config.method, config.loss.name
-    if config.optim.batch_size == 1 and not config.task.is_extraction:
+    if config.optim.batch_size == 1 and not config.task.is_text:
         text = f"optim.batch_size=1: loss={loss} correlates the rows of a micro-batch; set at least 2, or take loss=kl"
         yield Problem("optim.batch_size", 1, text)
     if weight := getattr(method, "confidence_weight", 0):

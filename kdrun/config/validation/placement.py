@@ -48,6 +48,9 @@ def placement_problems(config: RunConfig, needs: Requirements) -> Iterator[Probl
     if known_text_to_text_roles(config, needs).get("teacher"):
         text = "a text-to-text model computes with the weights of its output layer outside of the layer"
         yield Problem(KEY, "auto", f"{setting}: {text}; take a classifier or a prompted teacher, or {REMEDY}")
+    elif config.task.is_text:
+        text = f"answers of task={config.task.name} are decoded token by token, which was not tried with such a teacher"
+        yield Problem(KEY, "auto", f"{setting}: {text}; {REMEDY}")
     strategy = resolve_domain_strategy(config, needs)
     is_trained = strategy in (DomainStrategy.multi_task, DomainStrategy.meta) and not needs.meta_teacher
     if teacher.fine_tune is FineTune.always or is_trained:

@@ -52,7 +52,7 @@ def _agreement_problems(config: RunConfig, needs: Requirements) -> Iterator[Prob
         return
     if AGREEMENT_ROWS in task.rows:
         text = f"{key}: task={task.name} has a split of this name (task.rows.{AGREEMENT_ROWS}); rename the split"
-    elif task.is_regression or task.is_extraction:
+    elif task.is_regression or task.is_text:
         why = "predicts a score" if task.is_regression else "is answered with text"
         text = f"{key}: task={task.name} {why}, and these rows are for tasks with classes; remove it"
     elif task.is_by_domain:
@@ -92,6 +92,9 @@ def _unlabeled_problems(config: RunConfig, needs: Requirements) -> Iterator[Prob
         able = ", ".join(name for name, entry in registry.entries("method").items() if entry.target.requires.unlabeled)
         text = f"{key}: method={method} {_why_without(needs)}; methods that learn from such rows: {able}"
         yield Problem("data.unlabelled", data.unlabelled, text)
+    elif data.unlabelled not in (None, REST) and config.task.is_text:
+        text = f"{key}: task={config.task.name} is answered with text, and rows without labels are not mixed into it"
+        yield Problem("data.unlabelled", data.unlabelled, f"{text}; remove it")
     elif data.unlabelled not in (None, REST) and not isinstance(data, FilesDataConfig):
         text = f"{key}: data={data.name} has no file of texts; take {REST} (the rows without labels), or data=files"
         yield Problem("data.unlabelled", data.unlabelled, text)
@@ -115,7 +118,7 @@ def _rest_problems(config: RunConfig) -> Iterator[Problem]:
     text = None
     if isinstance(data, GeneratedDataConfig):
         text = f"{key}: with data=generated the student sees none of the task's training rows; remove it"
-    elif task.is_by_domain or task.is_extraction:
+    elif task.is_by_domain or task.is_text:
         why = "has domains" if task.is_by_domain else "is answered with text"
         text = f"{key}: task={task.name} {why}, and rows without labels are not mixed into it; remove it"
     elif data.max_train_rows is None and data.train_fraction in (None, 1):

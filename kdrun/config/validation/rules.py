@@ -88,7 +88,7 @@ def _method_problems(config: RunConfig, needs: Requirements) -> Iterator[Problem
             f"(task.kind=multi_label; methods that fit: {', '.join(fit)})"
         )
         yield Problem("method", method, text)
-    elif needs.only_text and not task.is_extraction:
+    elif needs.only_text and not task.is_text:
         text = (
             f"method={method} learns from answers in text, and task={task.name} is answered with a class or a score; "
             "take a task that is answered with a text (task=conll2003), or method=kd"

@@ -38,7 +38,7 @@ def sharding_problems(config: RunConfig, needs: Requirements) -> Iterator[Proble
             fit = [name for name, entry in registry.entries("method").items() if _fits(entry.target.requires, role)]
             text = f"{setting}: method={method} cannot train with a divided {role}, because {join_words(reasons)} "
             yield Problem(KEY, shard.value, f"{text}(methods that can: {', '.join(fit)})")
-    if task.is_extraction:
+    if task.is_text:
         text = f"{setting}: answers of task={task.name} are decoded token by token, outside the whole forward pass"
         yield Problem(KEY, shard.value, f"{text}; leave {KEY} out")
     for key, is_set in (("runtime.compile", config.runtime.compile), ("cost_card", config.cost_card)):

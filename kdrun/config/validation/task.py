@@ -19,9 +19,11 @@ ANSWER_KEYS = {TaskKind.classes: "labels", TaskKind.multi_label: "labels", TaskK
 
 
 def answer_type(task: TaskConfig) -> str:
-    """The answers of a task as metrics name them: two classes, classes, label sets, scores or entities."""
+    """The answers of a task as metrics name them: two classes, classes, label sets, scores, entities or texts."""
     if task.is_extraction:
         return "entities"
+    if task.is_free_text:
+        return "texts"
     if task.is_regression:
         return "scores"
     if task.is_multi_label:
@@ -93,7 +95,12 @@ def _hub_problems(task: TaskConfig) -> Iterator[Problem]:
 def _answer_problems(task: TaskConfig) -> Iterator[Problem]:
     """Answers: classes, a score or entities, and only one of them."""
     answers = {name: values for name in ("labels", "range", "entities") if (values := getattr(task, name))}
-    if len(answers) != 1:
+    if task.is_free_text:
+        for name, values in answers.items():
+            yield _problem(
+                task, name, values, "has no effect with task.kind=text, whose answers are free text; remove it"
+            )
+    elif len(answers) != 1:
         given = ", ".join(f"task.{name}={_written(values)}" for name, values in answers.items()) or "none of them"
         text = f"task={task.name} has {given}; it needs exactly one of task.labels, task.range and task.entities"
         yield Problem(f"{KEY}.labels", task.labels, text)

@@ -47,10 +47,10 @@ def teacher_model_problems(config: RunConfig, needs: Requirements) -> Iterator[P
     uses = needs.uses_of_teacher_model if is_recorded else needs.uses_of_teacher_tokens
     if uses:
         yield _method_problem(config, uses)
-    if task.is_extraction or (task.is_multi_label and not is_recorded):
+    if task.is_text or (task.is_multi_label and not is_recorded):
         why = (
             "compares teacher and student at every token of an answer, and this teacher has one answer per row"
-            if task.is_extraction
+            if task.is_text
             else "has any number of classes per row, and label words of one prompt share one softmax"
         )
         text = f"teacher={section.name}: task={task.name} {why}; take a model of the task (teacher=pretrained)"
@@ -174,7 +174,7 @@ def label_problems(config: RunConfig) -> Iterator[Problem]:
     elif isinstance(config.teacher, RecordedTeacherConfig):
         text = "teacher=recorded: its answers are in files already; name the model (teacher.path=FOLDER)"
         yield Problem("teacher", "recorded", text)
-    elif task.is_extraction:
+    elif task.is_text:
         text = f"task={task.name} is answered with text, which has no probability per class to write"
         yield Problem("task", task.name, text)
 

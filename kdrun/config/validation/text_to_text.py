@@ -64,7 +64,7 @@ def text_to_text_problems(config: RunConfig, needs: Requirements, roles: Mapping
             f"has any number of classes per row (task.kind=multi_label); take a {titles()} model"
         )
         yield Problem("task", task.name, text)
-    elif text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.entities)):
+    elif text_to_text and (len(task.prompts) != len(task.text) or not (task.label_words or task.is_text)):
         text = (
             f"the {text_to_text[0]} is a text-to-text model, and task={task.name} has no task.prompts and "
             "task.label_words"

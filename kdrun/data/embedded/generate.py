@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from kdrun.config.domains import EMBEDDED_DOMAINS
-from kdrun.data.embedded import ner, reviews
+from kdrun.data.embedded import ner, passive, reviews
 from kdrun.data.embedded.coreference import qnli, wnli
 from kdrun.data.embedded.lexicon import Draft, Maker
 from kdrun.data.embedded.nli import mnli, rte
@@ -33,7 +33,7 @@ DOMAIN_MAKERS: dict[str, Callable[..., Draft]] = {"amazon": reviews.amazon}
 """Grammars of the tasks with domains; they take the domain and the split."""
 
 
-TEXT_MAKERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003}
+TEXT_MAKERS: dict[str, Callable[..., Draft]] = {"conll2003": ner.conll2003, "passive": passive.passive}
 """Grammars of the tasks with text labels; they take the split."""
 TASKS: tuple[str, ...] = (*MAKERS, *DOMAIN_MAKERS, *TEXT_MAKERS)
 CLASSES: dict[str, int] = dict.fromkeys(TASKS, 2) | {"mnli": 3, "stsb": 0} | dict.fromkeys(TEXT_MAKERS, 0)
@@ -41,6 +41,7 @@ SIZES: dict[str, dict[str, int]] = {task: {"train": 5000, "dev": 500} for task i
     "mnli": {"train": 5000, "dev": 500, "dev_mismatched": 500},
     "amazon": {"train": 4 * 1620, "dev": 4 * 180, "test": 4 * 200},
     "conll2003": {"train": 20000, "dev": 500, "test": 500},
+    "passive": {"train": 5000, "dev": 500, "test": 500},
 }
 LABEL_NOISE: dict[str, float] = dict.fromkeys(TASKS, 0.03) | {"sst2": 0.07}
 """Share of the training labels that are wrong [ours]. At 0.03, a student of SST-2 alone was as good as its teacher."""
@@ -59,7 +60,7 @@ class Rows:
         text_pair: Second sentences of a pair task, else None.
         label: Class indices, or scores from 0 to 5 for stsb; empty if there are answers.
         domain: Names of the rows' domains in a task with domains, else None.
-        answer: Answer texts of the extraction task, else None.
+        answer: Answer texts of a task that is answered with text, else None.
     """
 
     text: list[str]
@@ -190,7 +191,7 @@ def generate(task: str, split: str, seed: int = 0) -> Rows:
 
     Args:
         task: One of `TASKS`.
-        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon and conll2003 "test".
+        split: "train" or "dev", for mnli "dev_mismatched" too, for amazon, conll2003 and passive "test".
         seed: Seed of the data.
 
     Returns:

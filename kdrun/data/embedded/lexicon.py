@@ -30,7 +30,7 @@ class Draft:
         text_pair: Second sentence of a pair task, else None.
         label: Class index, or a score for the similarity task; 0 if the answer is a text.
         domain: Domain of the row, in a task with domains.
-        answer: Answer text, in the extraction task.
+        answer: Answer text, in a task that is answered with text.
     """
 
     text: str

@@ -31,6 +31,8 @@ LABEL_NAMES = (
     "score", "gold_label", "y",
 )  # fmt: skip
 """Names of a label column, in lower case; `label` and `labels` win over the others."""
+ANSWER_NAMES = ("answer", "target", "output", "response", "completion", "summary", "translation")
+"""Names of a column of answers in free text, in lower case."""
 FIRST_NAMES = {"text": "text", "label": "label"}
 MIN_TEXT_WORDS = 3
 """Mean number of words from which a column is text."""
@@ -158,13 +160,16 @@ def _read_head(file: TableFile, names: Sequence[str]) -> list[Column]:
     return [Column(name, head.column(name)) for name in names]
 
 
-def choose_columns(file: TableFile, text: Sequence[str], label: Sequence[str] | None) -> Columns:
+def choose_columns(
+    file: TableFile, text: Sequence[str], label: Sequence[str] | None, *, is_free_text: bool = False
+) -> Columns:
     """The text and label columns of a file; those that the config does not name are inferred.
 
     Args:
         file: the file.
         text: `task.text`; empty to infer it.
         label: `task.label`; empty to infer it, None for unlabeled rows.
+        is_free_text: whether labels are answers in free text, which have names of their own.
 
     Raises:
         DataError: a named column is missing, or inference is ambiguous; lists the columns of the file.
@@ -178,7 +183,7 @@ def choose_columns(file: TableFile, text: Sequence[str], label: Sequence[str] | 
     columns, problems = _read_head(file, names), []
     chosen_label = list(label or [])
     if label is not None and not label:
-        found = _label_column(file, columns, text)
+        found = _answer_column(columns, text) if is_free_text else _label_column(file, columns, text)
         chosen_label = [found] if found else []
         if not found:
             problems.append("its label column (task.label=COLUMN)")
@@ -214,6 +219,12 @@ def _label_column(file: TableFile, columns: list[Column], text: Sequence[str]) -
     _read_facts(file, others)
     by_content = [column.name for column in others if column.is_label]
     return by_content[0] if len(by_content) == 1 else None
+
+
+def _answer_column(columns: list[Column], text: Sequence[str]) -> str | None:
+    """The only column named as answers are; None if none or several are."""
+    names = [column.name for column in columns if column.name not in text and column.name.lower() in ANSWER_NAMES]
+    return names[0] if len(names) == 1 else None
 
 
 def _text_columns(file: TableFile, columns: list[Column]) -> list[str]:

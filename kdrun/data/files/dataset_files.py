@@ -96,7 +96,7 @@ class _Reader:
         self._raise_problems()
         train_file = self._open_train()
         label = _as_list(self.task.label)
-        columns = choose_columns(train_file, self.task.text, label)
+        columns = choose_columns(train_file, self.task.text, label, is_free_text=self.task.is_free_text)
         train = read_rows(train_file, columns)
         parts = {name: self._part(name, columns) for name in ("dev", "test")}
         self._raise_problems()

@@ -96,7 +96,9 @@ def labeled_split(name: str, rows: FileRows, task: TaskConfig) -> Split:
     """
     assert rows.labels is not None
     labels, problems, origin = rows.labels, RowProblems(rows.file.origin), rows.file.origin
-    if task.kind is TaskKind.score:
+    if task.is_free_text:
+        values = _checked_answers(labels, origin)
+    elif task.kind is TaskKind.score:
         values = _checked_scores(rows, task, problems)
     elif labels.is_list:
         values = _checked_sets(rows, task, problems)
@@ -120,6 +122,16 @@ def _check_known(
         for value in wrong
     )
     problems.add(bad, numbers, sentences)
+
+
+def _checked_answers(labels: LabelCells, origin: str) -> pa.Array:
+    """Answers in text, one per row."""
+    if labels.is_list:
+        raise DataError(
+            f"{origin}: {', '.join(labels.columns)} has lists, and task.kind=text needs one text per row; name another "
+            "column (task.label=COLUMN)"
+        )
+    return labels.cells
 
 
 def _checked_scores(rows: FileRows, task: TaskConfig, problems: RowProblems) -> pa.Array:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdrun.config.task import TaskConfig, TaskKind
+from kdrun.data import text_overlap
 from kdrun.data.files.columns import Columns
 from kdrun.data.files.labels import find_kind, infer_classes, score_values
 from kdrun.data.files.rows import FileRows
@@ -22,6 +23,7 @@ METRICS = {
     TaskKind.classes: ["accuracy", "macro_f1"],
     TaskKind.score: ["pearson", "spearman"],
     TaskKind.multi_label: ["micro_f1", "macro_f1", "exact_match"],
+    TaskKind.text: ["rouge_l", "exact_match"],
 }
 """Default metrics of each kind of task; the first one is the headline, except for classes of which one is rare."""
 MAX_LISTED = 8
@@ -36,6 +38,8 @@ def with_answers(task: TaskConfig, train: FileRows, others: Sequence[FileRows]) 
     """
     assert train.labels is not None
     origin = train.file.origin
+    if task.is_free_text:
+        return task, ()
     kind = task.kind or (TaskKind.classes if task.labels else TaskKind.score if task.range else None)
     if kind is TaskKind.classes and train.labels.is_list and task.kind is None:
         kind = TaskKind.multi_label
@@ -97,6 +101,9 @@ def answer_notes(task: TaskConfig, splits: dict[str, Split], columns: Columns, o
     """Notes on the columns, the classes and their rows."""
     texts = " and ".join(map(repr, columns.text))
     notes = [f"{origin}: text in {texts}, label in {', '.join(map(repr, columns.label))}"]
+    if task.is_free_text:
+        counts = [len(text_overlap.words(text)) for text in splits["train"].labels().tolist()]
+        return [*notes, f"answers in train have {sum(counts) / len(counts):.3g} words, at most {max(counts)}"]
     if not task.labels:
         low, high = task.range
         return [*notes, f"scores from {low:g} to {high:g}"]

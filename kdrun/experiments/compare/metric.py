@@ -36,7 +36,7 @@ def check_metric(settings: CompareOptions, arms: Sequence[Arm]) -> None:
         ConfigError: the task lacks the metric, or the arms have no one teacher to agree with.
     """
     task, name = arms[0].config(1).task, settings.metric
-    of_teacher = [] if task.is_regression else [AGREEMENT] if task.is_extraction else list(OF_TEACHER)
+    of_teacher = [] if task.is_regression else [AGREEMENT] if task.is_text else list(OF_TEACHER)
     names = [*task.metrics, *of_teacher]
     if name is None or (name in names and name not in OF_TEACHER):
         return
@@ -45,7 +45,7 @@ def check_metric(settings: CompareOptions, arms: Sequence[Arm]) -> None:
         why = ""
         if name in OF_TEACHER:
             why = "; its scores have no equal answers: result.json has teacher_pearson"
-            why = "; answers that are text have no distribution over classes" if task.is_extraction else why
+            why = "; answers that are text have no distribution over classes" if task.is_text else why
         text = f"{key}: task={task.name} is not scored by it{did_you_mean(name, names)} ({', '.join(names)}){why}"
     else:
         without = [arm.name for arm in arms if not registry.get("method", arm.method).target.requires.teacher]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from scipy import stats
 
 from kdrun import registry
-from kdrun.data import entities
+from kdrun.data import entities, text_overlap
+from kdrun.experiments.compare import rankings
 from kdrun.experiments.compare.significance import RESAMPLES, Array
-from kdrun.tasks.registered_metrics import one_against_rest
 
 Features = Callable[[Array, Array], Array]
 """Gold values and predictions to the statistics of each row, [rows, k]."""
@@ -66,7 +65,9 @@ def resample(
 def _weighted(metric: str, gold: Array, predictions: Array) -> Weighted | None:
     """A metric as a function of how often each row is drawn; None for a metric that has no such form here."""
     if metric in RANKINGS:
-        return partial(_ranked_classes, RANKINGS[metric], [_rank(gold, column) for column in predictions])
+        return partial(
+            rankings.ranked_classes, RANKINGS[metric], [rankings.rank(gold, column) for column in predictions]
+        )
     if metric == "mcc" and max(gold.max(), predictions.max()) <= 1:
         return _from_sums(_confusion, _mcc, gold, predictions)
     if metric in CLASS_COUNTS:
@@ -127,55 +128,6 @@ def _from_class_counts(finish: Finish, gold: Array, predictions: Array, weights:
     return finish(np.stack(sums))
 
 
-@dataclass(frozen=True)
-class _Ranking:
-    """The rows of one class by falling probability: their order, whether they are of the class, starts of ties."""
-
-    order: Array
-    is_positive: Array
-    starts: Array
-
-
-def _rank(gold: Array, probabilities: Array) -> list[_Ranking]:
-    """Ranking of the rows for each class, one against the rest; of class 1 alone of two."""
-    positives, scores = one_against_rest(probabilities, gold)
-    rankings = []
-    for is_positive, column in zip(positives.reshape(len(gold), -1).T, scores.reshape(len(gold), -1).T, strict=True):
-        order = np.argsort(-column, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(column[order]) != 0])
-        rankings.append(_Ranking(order, is_positive[order].astype(np.float64), starts))
-    return rankings
-
-
-def _ranked_classes(finish: Callable[[Array, Array], float], columns: list[list[_Ranking]], weights: Array) -> Array:
-    """Mean over the classes of the resample that have a value, per column."""
-    means = []
-    for rankings in columns:
-        values = []
-        for ranking in rankings:
-            drawn = weights[ranking.order]
-            totals = np.add.reduceat(drawn, ranking.starts)
-            values.append(finish(np.add.reduceat(drawn * ranking.is_positive, ranking.starts), totals))
-        defined = [value for value in values if not np.isnan(value)]
-        means.append(float(np.mean(defined)) if defined else np.nan)
-    return np.array(means)
-
-
-def _roc_auc(positives: Array, totals: Array) -> float:
-    """Share of pairs in which the positive row comes first; half for a tie. Counts per tie, by falling probability."""
-    negatives = totals - positives
-    pairs = positives.sum() * negatives.sum()
-    before = np.cumsum(positives) - positives
-    return float((negatives * (before + positives / 2)).sum() / pairs) if pairs else np.nan
-
-
-def _average_precision(positives: Array, totals: Array) -> float:
-    """Σ gain in recall · precision over ties, by falling probability."""
-    count = positives.sum()
-    precision = np.cumsum(positives) / np.maximum(np.cumsum(totals), 1)
-    return float((positives * precision).sum() / count) if count else np.nan
-
-
 def _hits(gold: Array, predicted: Array) -> Array:
     return np.stack([gold == predicted, np.ones(len(gold))], axis=-1).astype(np.float64)
 
@@ -202,6 +154,9 @@ def _set_counts(gold: Array, predicted: Array) -> Array:
 
 
 def _equal_sets(gold: Array, predicted: Array) -> Array:
+    """Whether label sets or free texts are equal, [rows, 2]."""
+    if gold.ndim == 1:
+        return _given(gold, _per_text(text_overlap.is_equal, gold, predicted))
     return _hits(np.zeros(len(gold)), (gold != predicted).any(axis=-1))
 
 
@@ -221,6 +176,15 @@ def _entity_counts(gold: Array, predicted: Array) -> Array:
     return np.array(
         [entities.count_matches(*pair) for pair in zip(gold.tolist(), predicted.tolist(), strict=True)], np.float64
     )
+
+
+def _rouge(gold: Array, predicted: Array) -> Array:
+    return _given(gold, _per_text(text_overlap.rouge_l, gold, predicted))
+
+
+def _per_text(measure: Callable[[str, str], float], gold: Array, predicted: Array) -> Array:
+    """A measure of each pair of texts, [rows]."""
+    return np.array([measure(*pair) for pair in zip(predicted.tolist(), gold.tolist(), strict=True)], np.float64)
 
 
 def _divide(top: Array, bottom: Array) -> Array:
@@ -275,6 +239,7 @@ SUFFICIENT_STATISTICS: dict[str, tuple[Features, Finish]] = {
     "f1": (_confusion, _f1),
     "pearson": (_moments, _correlation),
     "spearman": (_ranked, _correlation),
+    "rouge_l": (_rouge, lambda sums: sums[:, 0] / sums[:, 1]),
     "entity_f1": (_entity_counts, lambda sums: _divide(2 * sums[:, 0], sums[:, 1] + sums[:, 2])),
     "entity_precision": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 1])),
     "entity_recall": (_entity_counts, lambda sums: _divide(sums[:, 0], sums[:, 2])),
@@ -291,5 +256,8 @@ CLASS_COUNTS: dict[str, Finish] = {
     "mcc": _mcc_of_classes,
 }
 """Metric → function from the numbers of correct, gold and predicted rows of each class, [columns, 3 · classes]."""
-RANKINGS: dict[str, Callable[[Array, Array], float]] = {"roc_auc": _roc_auc, "average_precision": _average_precision}
+RANKINGS: dict[str, Callable[[Array, Array], float]] = {
+    "roc_auc": rankings.roc_auc,
+    "average_precision": rankings.average_precision,
+}
 """Metric → function from the positive and all rows of each tie, by falling probability, [ties] each."""

@@ -65,7 +65,7 @@ class PseudoTextMethod(Method):
         super().__init__(config, context)
         self.class_view = context.class_view()
         # logits at every token of an answer are large
-        max_sources = 1 if context.task.is_extraction else WINDOW_SOURCES
+        max_sources = 1 if context.task.is_text else WINDOW_SOURCES
         self._texts: TextWindow[list[LabeledText]] = TextWindow(config.reuse, max_sources)
         self.num_candidates: int = getattr(config, "candidates", 1)
 

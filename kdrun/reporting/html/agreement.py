@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kdrun.data import entities
+from kdrun.data import entities, text_overlap
 from kdrun.formatting import percent
 from kdrun.reporting.html.blocks import Table
 
@@ -119,9 +119,19 @@ def is_extraction(rows: Sequence[dict[str, Any]]) -> bool:
     return bool(rows) and "written" in rows[0]
 
 
+def is_free_text(rows: Sequence[dict[str, Any]]) -> bool:
+    """Return whether predictions are free texts."""
+    return bool(rows) and "cut" in rows[0] and not is_extraction(rows)
+
+
 def is_correct(row: dict[str, Any], whose: str = "") -> bool:
-    """Return whether a prediction equals the gold label; an extraction counts if it names the same entities."""
+    """Return whether a prediction equals the gold label.
+
+    An extraction counts if it names the same entities, a free text without regard to case and blanks.
+    """
     prediction = row[f"{whose}prediction"]
+    if is_free_text([row]):
+        return text_overlap.is_equal(prediction, row["gold"])
     return entities.same_entities(prediction, row["gold"]) if is_extraction([row]) else prediction == row["gold"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdrun.config.identity import NON_IDENTITY_KEYS
 from kdrun.formatting import NOT_MEASURED, count, duration, join_words, mean_sd, number, percent_sd, plural, shorten
-from kdrun.reporting.html import agreement, extraction, label_sets, plots, predictions
+from kdrun.reporting.html import agreement, extraction, free_text, label_sets, plots, predictions
 from kdrun.reporting.html.blocks import Block, Example, Examples, Figure, Figures, Folded, Key, Table, Text
 from kdrun.reporting.html.curves import Curves, mean_curve, read_curves
 from kdrun.reporting.html.plots import Line
@@ -172,6 +172,8 @@ def _run_measures(run: FinishedRun) -> dict[str, float | None]:
         return {"agreement": None if teacher is None else agreement.correlation(teacher, columns["student"])}
     if agreement.is_extraction(rows):
         return {"agreement": extraction.agreement(rows) if predictions.missing_teacher_reason(run) is None else None}
+    if agreement.is_free_text(rows):
+        return {"agreement": free_text.agreement(rows) if predictions.missing_teacher_reason(run) is None else None}
     if agreement.is_multi_label(rows):
         return {"agreement": label_sets.agreement(rows) if predictions.missing_teacher_reason(run) is None else None}
     pair = agreement.make_prediction_pair(rows)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdrun.formatting import number, percent, shorten
-from kdrun.reporting.html import agreement, extraction, label_sets, plots
+from kdrun.reporting.html import agreement, extraction, free_text, label_sets, plots
 from kdrun.reporting.html.agreement import PredictionPair
 from kdrun.reporting.html.blocks import Block, Example, Examples, Figure, Figures, Matrices, Matrix, Table, Text
 from kdrun.reporting.html.run_reader import FinishedRun
@@ -51,6 +51,8 @@ def blocks(run: FinishedRun) -> list[Block]:
     split, rows = next(iter(splits.items()))
     if agreement.is_extraction(rows):
         return blocks + extraction.blocks(splits, has_teacher=reason is None)
+    if agreement.is_free_text(rows):
+        return blocks + free_text.blocks(splits, has_teacher=reason is None)
     if agreement.is_multi_label(rows):
         return blocks + label_sets.blocks(splits, has_teacher=reason is None)
     if agreement.is_regression(rows):
@@ -151,6 +153,8 @@ def difference_blocks(run: FinishedRun) -> list[Block]:
         gap, measure = np.abs(columns["teacher"] - columns["student"]), "distance of their scores"
     elif agreement.is_extraction(rows):
         gap, measure = extraction.gap(rows), "number of entities that only one of them names"
+    elif agreement.is_free_text(rows):
+        gap, measure = free_text.gap(rows), "difference of their answers (1 − ROUGE-L)"
     else:
         if agreement.is_multi_label(rows):
             distance, measure = label_sets.gap(rows), "difference of their probabilities of one class"

@@ -77,7 +77,7 @@ CARD: dict[str, Shape] = {
 
 
 class PredictionForms:
-    """Check that the predictions of a split have one form: classes, lists of classes, scores or texts with entities."""
+    """Check that the predictions of a split have one form: classes, lists of classes, scores or texts."""
 
     def __init__(self) -> None:
         self._forms: dict[str, tuple[Any, ...]] = {}
@@ -87,6 +87,8 @@ class PredictionForms:
         form = _form(row)
         if "written" in row and not all(isinstance(row.get(key), str) for key in ("text", "prediction")):
             return "written needs a text and a prediction that is text"
+        if _is_free_text(row) and not all(isinstance(row.get(key), str) for key in ("gold", "prediction")):
+            return "cut needs a gold answer and a prediction that are text"
         if form == self._forms.setdefault(row["split"], form):
             return None
         return f"other keys or types than the first row of {row['split']}"
@@ -99,7 +101,11 @@ def _form(row: dict[str, Any]) -> tuple[Any, ...]:
         if key in row
     ]
     classes = [tuple(row[key]) if key in row else None for key in ("probabilities", "teacher_probabilities")]
-    return *labels, *classes, "written" in row, "id" in row
+    return *labels, *classes, "written" in row, _is_free_text(row), "id" in row
+
+
+def _is_free_text(row: dict[str, Any]) -> bool:
+    return "cut" in row and "written" not in row
 
 
 def sample_problem(row: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from kdrun.data.target_sequences import TargetSequences, tokenize_targets
 from kdrun.data.tokenization import TokenizedSplit
+from kdrun.models.answer_decoder import AnswerDecoder
 from kdrun.models.bundle import ModelBundle
 from kdrun.storage import cache, json_reader
 from kdrun.tasks.evaluator import Evaluator
@@ -27,6 +28,9 @@ from kdrun.tasks.evaluator import Evaluator
 log = logging.getLogger(__name__)
 
 FILE = "answers.json"
+END_ONLY = ("",)
+"""Prompts of the answers of a decoder: none, with which the end token alone is added to a text. Its tokenizer may add a
+start token, or no end token."""
 
 
 def target_sequences(texts: Sequence[str], bundle: ModelBundle, limit: int, *, gold: bool) -> TargetSequences:
@@ -38,8 +42,11 @@ def target_sequences(texts: Sequence[str], bundle: ModelBundle, limit: int, *, g
         limit: `task.answer_tokens`.
         gold: whether the texts are the task's labels.
     """
-    config: Any = bundle.model.config
-    return TargetSequences(tokenize_targets(texts, bundle.tokenizer), config.decoder_start_token_id, limit, gold)
+    model: Any = bundle.model
+    if isinstance(model, AnswerDecoder):
+        tokens = tokenize_targets(texts, bundle.tokenizer, END_ONLY)
+        return TargetSequences(tokens, model.answer_start_id, limit, gold)
+    return TargetSequences(tokenize_targets(texts, bundle.tokenizer), model.config.decoder_start_token_id, limit, gold)
 
 
 def truncation_note(targets: TargetSequences) -> str:

@@ -85,7 +85,7 @@ def below_chance_hint(value: float | None, task: TaskConfig) -> str:
         value: its score on the headline metric; None if undefined.
         task: gives the metric and the classes.
     """
-    if value is None or task.is_extraction or task.is_multi_label:
+    if value is None or task.is_text or task.is_multi_label:
         return ""
     if task.headline in (*CORRELATIONS, "mcc"):
         is_far_below = value < -FAR_BELOW_ZERO

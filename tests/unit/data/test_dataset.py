@@ -144,7 +144,7 @@ def test_sources_are_registered_and_unknown_ones_refused():
 
 
 def test_the_embedded_data_has_rows_of_eleven_tasks():
-    names = "amazon cola conll2003 mnli mrpc qnli qqp rte sst2 stsb wnli"
+    names = "amazon cola conll2003 mnli mrpc passive qnli qqp rte sst2 stsb wnli"
     assert " ".join(path.stem for path in TASKS) == names
 
 
@@ -154,15 +154,18 @@ def test_task_yamls_are_complete_with_embedded_rows(path: Path):
     task: Any = OmegaConf.to_object(merged)
     assert task.name == path.stem
     assert task.headline in task.metrics
-    assert [bool(task.labels), bool(task.range), bool(task.entities)].count(True) == 1
+    assert [bool(task.labels), bool(task.range), bool(task.entities), task.is_free_text].count(True) == 1
     assert len(task.text) == len(task.folder.get("text", task.text)) in (1, 2)
     assert set(task.rows) >= {"train", "dev"}
-    assert set(task.folder["files"]) == set(task.rows) if "files" in task.folder else task.folder["pool"]
+    if task.is_free_text:
+        assert not task.folder
+    else:
+        assert set(task.folder["files"]) == set(task.rows) if "files" in task.folder else task.folder["pool"]
     data = dataset.load_dataset(DataConfig(name="embedded"), task)
     assert list(data.splits) == ["train", *task.dev_splits]
     for split in data.splits.values():
         assert split.is_pair == (len(task.text) == 2)
-        if task.is_extraction:
+        if task.is_text:
             assert all(isinstance(label, str) for label in split.labels())
             continue
         low, high = task.range or [0, task.num_outputs - 1]

@@ -99,8 +99,8 @@ def test_the_prompt_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_cache_that_gives_other_scores_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = prompted._padded_left
-    monkeypatch.setattr(prompted, "_padded_left", lambda ids, mask: (good(ids, mask)[0], torch.ones_like(mask)))
+    good = prompted.pad_left
+    monkeypatch.setattr(prompted, "pad_left", lambda ids, mask: (good(ids, mask)[0], torch.ones_like(mask)))
     bundle = build(folder)
     assert scores(bundle, ROWS) == pytest.approx(reference(folder, ROWS), abs=1e-4)
     assert "passes per row" in bundle.notes[-1]

@@ -19,7 +19,7 @@ from kdrun.generation.decoding import greedy_decode
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.saving import check_savable, save_pretrained
 from kdrun.models.t5_seq2seq import AnswerT5
-from kdrun.models.t5_tasks import check_prompts
+from kdrun.models.text_tasks import check_prompts
 
 SIZES = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 16, "num_layers": 1, "num_decoder_layers": 1}
 TASK = compose.load_config(["task=conll2003", "preset=t5_writer"]).task

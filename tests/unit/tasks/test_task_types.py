@@ -17,9 +17,10 @@ from kdrun.errors import TrainingError
 from kdrun.generation.decoding import greedy_decode
 from kdrun.tasks.classification import ClassificationTask
 from kdrun.tasks.evaluator import Evaluator, prediction_rows
-from kdrun.tasks.extraction import ExtractionTask, GeneratedAnswer
+from kdrun.tasks.extraction import ExtractionTask
 from kdrun.tasks.predictor import Predictor
 from kdrun.tasks.task_types import task_type_of
+from kdrun.tasks.text_answers import GeneratedAnswer
 from tests.helpers.tiny_t5 import rows, t5
 
 CLASSES = TaskConfig(name="t", labels=["no", "yes"], metrics=["accuracy"], headline="accuracy", rows={"dev": 1})

@@ -17,7 +17,7 @@ from kdrun.data.embedded.generate import CLASSES, LABEL_NOISE, SIZES, TEXT_MAKER
 from kdrun.errors import DataError
 from tests.helpers.embedded_rows import LABELED_TASKS, row_keys, sentences_of, splits_of
 
-SINGLE = ("cola", "sst2", "amazon", "conll2003")
+SINGLE = ("cola", "sst2", "amazon", "conll2003", "passive")
 PROGRAM = """
 import hashlib, json
 from kdrun.data.embedded import TASKS, corpus, generate
@@ -26,11 +26,12 @@ print(json.dumps([hashlib.sha256(item.encode()).hexdigest() for item in text]))
 """
 
 
-def test_all_eleven_tasks_and_their_splits() -> None:
-    expected = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli", "amazon", "conll2003"}
+def test_all_tasks_and_their_splits() -> None:
+    expected = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli", "amazon", "conll2003", "passive"}
     assert set(TASKS) == expected
-    assert len(TASKS) == 11
-    assert [task for task in TASKS if splits_of(task) != ("train", "dev")] == ["mnli", "amazon", "conll2003"]
+    assert len(TASKS) == 12
+    with_more = [task for task in TASKS if splits_of(task) != ("train", "dev")]
+    assert with_more == ["mnli", "amazon", "conll2003", "passive"]
     assert splits_of("mnli") == ("train", "dev", "dev_mismatched")
     assert splits_of("amazon") == splits_of("conll2003") == ("train", "dev", "test")
 

@@ -22,6 +22,12 @@ def test_sums_over_a_resample_give_the_metric_of_that_resample(metric: str) -> N
 
         def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
             return entities.score(true.tolist(), predicted.tolist())[metric]
+    elif metric == "rouge_l":
+        texts = np.array(["a red bus", "by bus", "a bus is red", "no"])
+        gold, answers = texts[draws.integers(0, 4, rows)], texts[draws.integers(0, 4, (2, rows))]
+
+        def score(predicted: np.ndarray, true: np.ndarray) -> float | None:
+            return registered_metrics.rouge_l(predicted.tolist(), true.tolist())
     elif metric == "teacher_kl":
         gold, answers = np.ones(rows, np.int64), draws.random((2, rows))
 
