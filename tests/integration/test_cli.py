@@ -47,7 +47,7 @@ def test_help_lists_choices_without_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for word in (
-        "finetune, kd, ",
+        "finetune, gkd, kd, ",
         "embedded, mini, mini_writer, paper, paper_bert, paper_zskd, smoke",
         "sst2, stsb",
         "layers_of",

@@ -159,7 +159,7 @@ def test_a_teacher_without_entities_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", UNFIT)
 def test_unsupported_methods_are_an_error(method: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"method={method} works with a class or a score.*finetune, kd, kd_ood"):
+    with pytest.raises(ConfigError, match=rf"method={method} works with a class or a score.*finetune, gkd, kd, kd_ood"):
         tiny(tmp_path, f"method={method}")
 
 
