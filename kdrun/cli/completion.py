@@ -22,7 +22,7 @@ SHELLS = {
     "fish": ("~/.config/fish/config.fish", "kdrun -sc install=fish | source"),
 }
 """Shell → its start-up file, and the line there that turns completion on."""
-WITH_OVERRIDES = ("compare", "tune", "check", "label")
+WITH_OVERRIDES = ("compare", "tune", "check", "label", "write")
 """Subcommands whose other arguments are overrides of a run."""
 HIDDEN = ("hydra", "schema")
 """Keys and groups that no command line may set."""

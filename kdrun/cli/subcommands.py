@@ -60,6 +60,10 @@ COMMANDS = {
         "kdrun.cli.commands.label",
         "write a teacher's answers to a file: kdrun label task=sst2 output=answers.jsonl",
     ),
+    "write": (
+        "kdrun.cli.commands.write",
+        "let a language model write labeled text: kdrun write task=sst2 model=NAME prompt='…{label}…' output=FOLDER",
+    ),
     "check": ("kdrun.cli.commands.check", "check a run before it is started: kdrun check method=kd task=sst2"),
 }
 """Subcommand → its module, and a line for the help."""

@@ -34,6 +34,8 @@ class Requirements:
     """Rows with domains: a task that has domains, under its by-domain protocol."""
     meta_teacher: bool = False
     """A meta-teacher, with its domain classifier and the rows' transferability."""
+    row_gradients: bool = False
+    """Gradients of the losses of single rows, with the student's weights replaced in a forward pass."""
     shared_vocabulary: bool = False
     """One vocabulary for all models: soft tokens pass between them, or they are compared token by token."""
     text_between: bool = False
@@ -107,6 +109,7 @@ class Requirements:
             "it trains a projection together with the student": role == "student" and self.hidden_states,
             "its loss reads queries, keys and values": role == "student" and self.attention_vectors,
             "its teacher is a meta-teacher with a classifier of domains": role == "teacher" and self.meta_teacher,
+            "it computes gradients of single rows": role == "student" and self.row_gradients,
         }
         return [text for text, applies in uses.items() if applies]
 

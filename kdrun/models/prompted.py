@@ -193,7 +193,11 @@ def build(config: PromptedTeacherConfig, context: BuildContext) -> ModelBundle:
     notes = padding.fit_padding_ids(model_config, tokenizer, where)
     model, info = weights.load_model(AutoModelForCausalLM, folder, where, model_config, context, "sdpa")
     weights.check_missing_weights(set(info["missing_keys"]) | weights.mismatched_weights(info), where)
-    _check_causal(model, where)
+    check_causal(
+        model,
+        where,
+        "teacher=prompted needs a causal language model (GPT-2, Llama, Qwen, …); an encoder is teacher=pretrained",
+    )
     values = [float(word) for word in label_words] if task.is_regression else None
     classifier = PromptedClassifier(model.eval(), template, words, task, config.temperature, values).eval()
     classifier.check_cache()
@@ -223,8 +227,13 @@ def _note(classifier: PromptedClassifier, label_words: list[str]) -> str:
 
 
 @torch.no_grad()
-def _check_causal(model: PreTrainedModel, where: str) -> None:
+def check_causal(model: PreTrainedModel, where: str, remedy: str) -> None:
     """Check on two texts that differ in their last token that no token sees a later one.
+
+    Args:
+        model: a language model.
+        where: config key and folder, for messages.
+        remedy: end of the message.
 
     Raises:
         ModelError: the model is not causal, such as a BERT that was loaded as a decoder.
@@ -237,7 +246,4 @@ def _check_causal(model: PreTrainedModel, where: str) -> None:
     mask = torch.ones_like(ids)
     before, after = (model.eval()(input_ids=one, attention_mask=mask).logits[0, :-1].float() for one in (ids, other))
     if float((before - after).abs().max()) > TOLERANCE * float(before.abs().max()):
-        raise ModelError(
-            f"{where}: {type(model).__name__} reads text in both directions, and teacher=prompted needs a causal "
-            "language model (GPT-2, Llama, Qwen, …); an encoder is teacher=pretrained"
-        )
+        raise ModelError(f"{where}: {type(model).__name__} reads text in both directions, and {remedy}")

@@ -162,13 +162,14 @@ def _origin(run: PreparedRun) -> GeneratedOrigin | None:
     if card is None:
         return None
     teacher = run.roles.get("teacher") if run.requires.teacher else None
-    is_same = teacher.fingerprint == card["teacher"]["fingerprint"] if teacher is not None else None
+    scored_by = card.get("teacher")
+    is_same = None if teacher is None or scored_by is None else teacher.fingerprint == scored_by["fingerprint"]
     return {
         "method": card["method"],
         "seed": card["seed"],
         "generator": card["generator"],
         "command": card["provenance"]["command"],
-        "teacher": card["teacher"]["name"],
+        "teacher": None if scored_by is None else scored_by["name"],
         "same_teacher": is_same,
         "sha256": card["file"]["sha256"],
     }
@@ -181,6 +182,8 @@ def _reasons(result: RunResult, run: PreparedRun) -> dict[str, str]:
         reasons["generated"] = plan.why_not_exported(run.config)
     if result["data"]["generated"] is None:
         reasons["data.generated"] = "the student did not learn from generated text, or it has no card"
+    elif result["data"]["generated"]["teacher"] is None:
+        reasons["data.generated.teacher"] = "the text was written for its classes, and no teacher scored it"
     if result["data"]["train_rows_read_for_teacher"] is None:
         older = "the teacher is of an older cache entry, which does not say"
         reasons["data.train_rows_read_for_teacher"] = older if run.recorded is None else NO_MODEL

@@ -67,7 +67,7 @@ class GeneratedOrigin(TypedDict):
     seed: int  # seed of the run that generated it
     generator: str  # name of the generator
     command: str  # command of that run
-    teacher: str  # teacher that scored the text
+    teacher: str | None  # teacher that scored the text; null for text that no teacher scored
     same_teacher: bool | None  # whether this run has the same teacher; null without a teacher's model
     sha256: str  # checksum of the rows
 

@@ -46,6 +46,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "max_tokens": DECODE,
     "baseline_momentum": SCORE,
     "warm_start_lr": {"warm_start_steps": 2},
+    "outer_share": {"search_fraction": 3.0},
 }
 """Setting → other settings under which it has an effect."""
 REFUSED = {"min_tokens", "max_tokens", "baseline_momentum", "warm_start_lr"}
@@ -63,6 +64,7 @@ VALUES: dict[str, Any] = {
     "relation_heads": 2,
     "temperature_end": 3.0,
     "num_negatives": 8,
+    "outer_share": 0.3,
     "gradient": "score",
 }
 """Setting → a value that differs from that of the base; otherwise `another` derives one."""

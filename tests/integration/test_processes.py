@@ -34,6 +34,7 @@ METHODS = {
     "minilm": [],
     "pkd": ["student.sizes.num_hidden_layers=2"],
     "crd": [],
+    "sungen": [],
     "gkd": ["task=conll2003", "teacher=t5_smoke", "student=t5_smoke", "task.answer_tokens=6"],
 }
 

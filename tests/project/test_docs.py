@@ -14,6 +14,7 @@ import yaml
 
 from kdrun.cli import main, subcommands
 from kdrun.cli.commands.label import LabelOptions
+from kdrun.cli.commands.write import WriteOptions
 from kdrun.cli.explain import reference_pages
 from kdrun.config import compose, options
 from kdrun.experiments.compare.options import CompareOptions
@@ -176,9 +177,10 @@ def test_commands_are_valid(page: str, command: str, tmp_path: Path) -> None:
         if rest or spaces:  # prose names the command alone
             assert read_space(spaces[0] if spaces else None, rest).ranges
             assert settings.trials > 0
-    elif words[0] == "label":
+    elif words[0] in ("label", "write"):
         if words[1:]:  # prose names the command alone
-            _, overrides = options.parse_options(LabelOptions, words[1:], others=True)
+            schema = LabelOptions if words[0] == "label" else WriteOptions
+            _, overrides = options.parse_options(schema, words[1:], others=True)
             assert not compose.validate_overrides(overrides, multirun=False)
     elif words[0] in subcommands.COMMANDS and words[0] != "check":
         schema = importlib.import_module(subcommands.COMMANDS[words[0]][0]).OPTIONS
