@@ -38,5 +38,5 @@ def test_runs_of_one_seed_leave_the_same_bytes(method: str, tmp_path: Path) -> N
     first, again = (student_of(tmp_path / name, *words, "runtime.deterministic=true") for name in "ab")
     assert torch.are_deterministic_algorithms_enabled()
     assert first == again
-    assert first != student_of(tmp_path / "c", *words, "seed=2")
+    runner.prepare(compose.load_config(["preset=smoke", *words]), QuietConsole())
     assert not torch.are_deterministic_algorithms_enabled()

@@ -19,6 +19,9 @@ SHARED_RUN = 4
 """Words in a row that no task text may have in common with the corpus."""
 GAPS = {5: (1, 2, 3), 6: (2, 3), 7: (3,)}
 """Places by length of a text where one changed word leaves less than such a run; in longer texts there are none."""
+SOME = ("sst2", "mnli", "conll2003")
+"""A task of one text, of pairs, and of sentences with names; the others are slow tests."""
+CASES = [pytest.param(task, marks=() if task in SOME else pytest.mark.slow) for task in TASKS]
 MOST_COMMON = 0.6
 """Largest share of words, in any order, that a task text and a corpus sentence may have in common."""
 
@@ -65,14 +68,14 @@ def overlaps(text: Words) -> bool:
     return len(text) in GAPS and not with_one_gap(text).isdisjoint(corpus_gaps(len(text)))
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", CASES)
 def test_no_task_text_is_in_the_corpus_or_nearly_so(task: str) -> None:
     texts = task_sentences(task)
     assert len(texts) > 1000
     assert [text for text in texts if overlaps(text)] == []
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", CASES)
 def test_no_corpus_sentence_has_the_words_of_a_task_text_in_another_order(task: str) -> None:
     texts = sorted(text for text in task_sentences(task) if len(text) > SHARED_RUN)[::20]
     sentences = sorted(corpus_sentences())

@@ -124,10 +124,11 @@ print(json.dumps([dict(zip(names, row)) for row in shares.tolist()]))
 def test_one_seed_gives_one_result_and_methods_share_start_and_order(tmp_path: Path) -> None:
     first, folder, _ = finish(smoke_config(tmp_path))
     again, folder_again, _ = finish(smoke_config(tmp_path))
-    other, _, _ = finish(smoke_config(tmp_path, "seed=2"))
+    other, other_folder, _ = finish(smoke_config(tmp_path, "seed=2"))
     assert first["student"] == again["student"]
     losses = [[r["loss"] for r in read_lines(f / "metrics.jsonl") if "loss" in r] for f in (folder, folder_again)]
     assert losses[0] == losses[1]
+    assert losses[0] != [r["loss"] for r in read_lines(other_folder / "metrics.jsonl") if "loss" in r]
     _, plain_folder, _ = finish(smoke_config(tmp_path, "method=finetune"))
     hard = [[r["hard"] for r in read_lines(f / "metrics.jsonl") if "hard" in r] for f in (folder, plain_folder)]
     assert hard[0][0] == pytest.approx(hard[1][0], rel=1e-6)

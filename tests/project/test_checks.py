@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
-TOOLS = ("ruff", "codespell", "lint-imports", "mkdocs", "pyright", "python")
+TOOLS = ("ruff", "codespell", "lint-imports", "pyright", "python")
 TOOL = '#!/usr/bin/env bash\necho "${0##*/} $*"\n[ "${BROKEN:-}" != "${0##*/}" ]\n'
 
 

@@ -131,7 +131,9 @@ def commands(page: str) -> list[str]:
     return [*joined, *re.findall(r"`kdrun ([^`…]+)`", prose(text))]
 
 
-COMMANDS = sorted({(page, command) for page in PAGES if page != "CHANGELOG.md" for command in commands(page)})
+PAGE_OF = {command: page for page in reversed(PAGES) if page != "CHANGELOG.md" for command in commands(page)}
+COMMANDS = sorted((page, command) for command, page in PAGE_OF.items())
+"""Each command once, with the first page that has it."""
 
 
 OWN_FILES = {

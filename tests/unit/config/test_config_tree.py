@@ -28,8 +28,6 @@ def assert_equal(config: DictConfig, expected: DictConfig) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        [],
-        ["preset=smoke", "method=mate_kd", "task=stsb", "loss=logit_mse"],
         ["preset=mini", "data.dir=x", "corpus=folder", "corpus.dir=y", "student=layers_of", "method=minilm"],
         ["experiment=embedded_text_to_text", "runtime=bf16", "generator=t5_smoke"],
     ],
@@ -50,11 +48,16 @@ def test_a_composition_changes_no_later_one() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ["optim.lr=0.5", "seed=2", "optim.lr=0.25"],
-        ["teacher.sizes={hidden_size:8}", "teacher.sizes.hidden_size=16", "task.labels=[a,b]", "task.title='x=y'"],
+        [
+            "optim.lr=0.5",
+            "optim.lr=0.25",
+            "teacher.sizes={hidden_size:8}",
+            "teacher.sizes.hidden_size=16",
+            "task.labels=[a,b]",
+            "task.title='x=y'",
+        ],
         ["+teacher.sizes.hidden_act=relu", "teacher.sizes.hidden_size=8"],
-        ["optim.lr=2", "optim={lr:1}"],
-        ["method.generator_optim={lr:0.5}", "method.generator_optim.name=sgd"],
+        ["optim.lr=2", "optim={lr:1}", "method.generator_optim={lr:0.5}", "method.generator_optim.name=sgd"],
     ],
 )
 def test_settings_are_applied_as_hydra_applies_them(settings: list[str]) -> None:
@@ -62,7 +65,7 @@ def test_settings_are_applied_as_hydra_applies_them(settings: list[str]) -> None
     assert_equal(compose.compose(overrides), composed_by_hydra(overrides))
 
 
-@pytest.mark.parametrize("setting", ["optim.lrr=1", "optim.lr=fast", "seed=1,2", "task=none"])
+@pytest.mark.parametrize("setting", ["optim.lrr=1", "seed=1,2", "task=none"])
 def test_errors_of_settings_are_those_of_hydra(setting: str) -> None:
     errors = []
     for function in (compose.compose, composed_by_hydra):
