@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from kdrun.cli import main
 from kdrun.runs.launch import MEMBER
 from kdrun.storage.files import read_jsonl
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 ACCUMULATED = ["optim.batch_size=4", "optim.gradient_accumulation_steps=3", "optim.steps=3"]
@@ -52,9 +53,12 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def kdrun(cache: Path, *args: str, torchrun: bool = False) -> str:
-    done = subprocess.run(
-        command(*args, torchrun=torchrun), cwd=ROOT, env=environment(cache), capture_output=True, text=True, check=False
-    )
+    env = environment(cache)
+    if torchrun:
+        line = command(*args, torchrun=True)
+        done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    else:  # processes that this one starts are new ones
+        done = forked.with_libraries().run(forked.KDRUN, *args, env=env, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

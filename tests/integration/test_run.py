@@ -69,6 +69,8 @@ def test_every_method_on_every_kind_of_task(method: str, task: str, tmp_path: Pa
     assert rows_read <= result["data"][f"{read}_rows_read"] <= 64
     assert result["data"][f"{unread}_rows_read"] == 0
     assert result["data"]["labels_read"] == (result["data"]["train_rows_read"] if needs.labels else 0)
+    if needs.data_free:  # the teacher alone reads the task
+        assert result["data"]["train_rows_read_for_teacher"] == 64
     assert set(result["student"]["metrics"]) == set(config.task.dev_splits)
     assert (result["teacher"] is not None) == needs.teacher
     for key, value in result.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from kdrun import registry
 from kdrun.errors import ConfigError
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 
@@ -27,9 +27,9 @@ def scratch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a process with these import paths, where warnings are errors."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
-    command = [sys.executable, "-W", "error", "-c", code]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return forked.without_torch().run(f"import warnings; warnings.simplefilter('error')\n{code}", env=env)
 
 
 def test_methods_and_losses_are_known_and_sorted() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from kdrun.config.data import EmbeddedDataConfig, GeneratedDataConfig
+from kdrun.config.data import DataConfig, GeneratedDataConfig
 from kdrun.config.recorded_files import content_digest, generated_path, paths_of
 from kdrun.config.teacher import RecordedTeacherConfig
 
 
 def config(teacher: Any, data: Any = None, ood: str | None = None) -> Any:
-    return SimpleNamespace(teacher=teacher, data=data or EmbeddedDataConfig(), ood=SimpleNamespace(path=ood))
+    return SimpleNamespace(teacher=teacher, data=data or DataConfig(), ood=SimpleNamespace(path=ood))
 
 
 def recorded(path: Any, **settings: Any) -> RecordedTeacherConfig:

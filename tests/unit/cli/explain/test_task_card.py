@@ -16,7 +16,7 @@ def entries(card: Card) -> dict[str, list[str]]:
     [
         (TaskConfig(name="a", labels=["no", "yes"]), "one of no (0), yes (1)"),
         (TaskConfig(name="a", labels=["x", "y"], kind=TaskKind.multi_label), "any of x (0), y (1)"),
-        (TaskConfig(name="a", range=[0.0, 5.0]), "a score from 0.0 to 5.0"),
+        (TaskConfig(name="a", range=[0.0, 5.0]), "a score from 0 to 5"),
     ],
 )
 def test_answers_of_a_task(task: TaskConfig, expected: str) -> None:
