@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers.initialization as init
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from kdrun.config.model import BAG_OF_WORDS
@@ -64,6 +64,7 @@ class BagOfWordsForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: BagOfWordsConfig) -> None:
         super().__init__(config)
+        assert config.num_labels is not None
         self.classifier = nn.Linear(config.buckets, config.num_labels)
         self.register_buffer("is_text", torch.ones(config.vocab_size, dtype=torch.bool))
         self.post_init()

@@ -25,6 +25,7 @@ from transformers.models.auto.tokenization_auto import AutoTokenizer as AutoToke
 from transformers.models.bert.configuration_bert import BertConfig as BertConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM as BertForMaskedLM
 from transformers.models.bert.modeling_bert import BertForSequenceClassification as BertForSequenceClassification
+from transformers.models.bert.modeling_bert import BertLMHeadModel as BertLMHeadModel
 from transformers.models.bert.modeling_bert import BertModel as BertModel
 from transformers.models.deberta_v2.configuration_deberta_v2 import DebertaV2Config as DebertaV2Config
 from transformers.models.distilbert.configuration_distilbert import DistilBertConfig as DistilBertConfig
@@ -44,6 +45,7 @@ from transformers.models.nystromformer.modeling_nystromformer import (
 )
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config as Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM as Qwen2ForCausalLM
+from transformers.models.qwen3.configuration_qwen3 import Qwen3Config as Qwen3Config
 from transformers.models.roberta.configuration_roberta import RobertaConfig as RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM as RobertaForMaskedLM
 from transformers.models.roberta.modeling_roberta import (

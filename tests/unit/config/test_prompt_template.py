@@ -32,6 +32,7 @@ def test_the_default_has_a_line_per_prompt() -> None:
     pair = TaskConfig(name="a", text=["premise", "hypothesis"], prompts=["premise:", "hypothesis:"])
     template = default_template(pair)
     assert template == PromptTemplate("premise: {text}\nhypothesis: {text_pair}\nanswer:")
+    assert template is not None
     assert template.problem(2) == ""
     assert default_template(TaskConfig(name="a", text=["premise", "hypothesis"], prompts=["premise:"])) is None
     assert default_template(TaskConfig(name="a", text=["premise"])) is None
