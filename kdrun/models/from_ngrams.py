@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 from kdrun.config.architectures import Architecture
@@ -65,8 +67,8 @@ def _prefix_tokens(tokenizer: PreTrainedTokenizerBase, special: list[int], num_t
     Raises:
         ModelError: a row has two texts, and no special token between them.
     """
-    texts = ["a", "a"][:num_texts]
-    is_text = [i not in special for i in tokenizer(*texts)["input_ids"]]
+    ids: Any = tokenizer("a", "a" if num_texts > 1 else None)["input_ids"]
+    is_text = [i not in special for i in ids]
     prefix = is_text.index(True)
     if num_texts > 1 and all(is_text[prefix : len(is_text) - is_text[::-1].index(True)]):
         raise ModelError(

@@ -96,7 +96,7 @@ def test_the_same_name_in_two_kinds_is_two_parts() -> None:
         ("method", "mine", {}, "config"),
         ("loss", "my loss", {}, "my loss"),
         ("loss", "../x", {}, "letters"),
-        ("metric", "mine", {"answers": "texts"}, "texts"),
+        ("metric", "mine", {"answers": "words"}, "words"),
     ],
 )
 @pytest.mark.usefixtures("scratch")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdrun.config.model import BagOfWordsStudentConfig, TokenizerSource
-from kdrun.config.task import TaskConfig
+from kdrun.config.task import TaskConfig, TaskKind
 from kdrun.errors import ModelError
 from kdrun.models.bag_of_words import BagOfWordsConfig, BagOfWordsForSequenceClassification
 from kdrun.models.bundle import BuildContext, ModelBundle
@@ -21,7 +21,7 @@ from tests.helpers.tiny_models import MNLI, STSB, class_names, from_path, make, 
 
 Context = Callable[..., BuildContext]
 SST2 = TaskConfig(name="sst2", text=["sentence"], labels=["negative", "positive"], metrics=["accuracy"])
-TAGS = TaskConfig(name="tags", text=["text"], labels=["a", "b", "c"], kind="multi_label", metrics=["micro_f1"])
+TAGS = TaskConfig(name="tags", text=["text"], labels=["a", "b", "c"], kind=TaskKind.multi_label, metrics=["micro_f1"])
 
 
 def bow_config(**more: Any) -> BagOfWordsStudentConfig:
@@ -39,7 +39,7 @@ def with_random_weights(bundle: ModelBundle) -> ModelBundle:
 
 
 def logits(bundle: ModelBundle, *rows: Any) -> torch.Tensor:
-    texts = [list(column) for column in zip(*rows, strict=True)]
+    texts: Any = [list(column) for column in zip(*rows, strict=True)]
     with torch.no_grad():
         return bundle.model(**bundle.tokenizer(*texts, padding=True, return_tensors="pt")).logits
 
