@@ -55,8 +55,13 @@ def sizes(form: str) -> list[str]:
     [("gkd", "gpt2"), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("kd_ood", "gpt2"), ("gkd", "t5")))],
 )
 def test_a_run_leaves_answers_scores_and_a_model_that_writes(method: str, form: str, tmp_path: Path) -> None:
+    corpus = []
+    if method == "kd_ood":
+        (tmp_path / "corpus").mkdir()
+        (tmp_path / "corpus" / "a.txt").write_text("".join(f"How do the {i} dogs go to town?\n" for i in range(200)))
+        corpus = ["corpus=folder", f"corpus.dir={tmp_path}/corpus", "ood.rows=40"]
     result, folder, console = finish(
-        compose.load_config(overrides(tmp_path, f"method={method}", "report=true", *sizes(form)))
+        compose.load_config(overrides(tmp_path, f"method={method}", "report=true", *sizes(form), *corpus))
     )
     assert result["headline"] == {"metric": "rouge_l", "split": "dev"}
     lines = read_lines(folder / "predictions.jsonl")
@@ -64,7 +69,7 @@ def test_a_run_leaves_answers_scores_and_a_model_that_writes(method: str, form: 
     assert len(gold) == 8
     assert result["student"]["metrics"]["dev"]["rouge_l"] == mean(rouge_l, answers, gold)
     assert result["guess"]["dev"]["exact_match"] == max(map(gold.count, gold)) / 8
-    assert "words, at most 4" in console
+    assert ("words, at most 4" in console) == (method != "kd_ood")  # without the training rows no answers are counted
     name = {"gpt2": "AutoModelForCausalLM", "t5": "AutoModelForSeq2SeqLM"}[form]
     assert f"{name}.from_pretrained" in console
     assert "student&#39;s ROUGE-L" in (folder / "report.html").read_text().replace("'", "&#39;")

