@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import budget, own_rows, peer_runs
+from benchmarks import budget, method_costs, own_rows, peer_runs
+from benchmarks.blocks import block
+from kdrun import registry
+from kdrun.cli.explain import method_card
 from kdrun.config import compose
+from tests.helpers.paths import ROOT
 
 
 @pytest.mark.parametrize("name", ["sweeps", "stream"])
@@ -48,3 +52,24 @@ def test_both_sides_read_the_same_own_rows(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "dev.csv").write_text(own_rows.DEV)
     assert own_rows.read_with_kdrun(tmp_path / "train.csv") == 25
     assert own_rows.read_with_datasets(tmp_path / "train.csv") == 25
+
+
+@pytest.mark.parametrize("name", registry.entries("method"))
+def test_a_method_has_a_row_and_runs_that_compose(name: str) -> None:
+    needs = method_costs.requirements(name)
+    task = method_card.example(needs)
+    assert not compose.validate_overrides([f"method={name}", *task.split()], multirun=False)
+    assert compose.load_config(method_costs.overrides(name, task)).method.name == name
+    assert (needs.domains, needs.only_text) == ("amazon" in task, "conll2003" in task)
+    assert f"[`{name}`](reference/methods.md#{name})" in block(ROOT / "docs" / "methods.md", "methods")
+
+
+def test_each_method_has_a_paper_or_none() -> None:
+    cited = method_costs.papers()
+    assert cited["crd"] == "Tian et al. 2020, arXiv 1910.10699"
+    assert set(cited) <= set(registry.entries("method"))
+    row = method_costs.row("gkd", [1.0, 3.0, 2.0], cited)
+    assert row[1:] == [
+        "Generalized knowledge distillation (Agarwal et al. 2024).", "Agarwal et al. 2024, arXiv 2306.13649",
+        "teacher, labels, answers in text", "2.0 (1.0 … 3.0)",
+    ]  # fmt: skip

@@ -200,7 +200,7 @@ PARTS_TO_ADD = ("margin_kd", "=mine", "total_variation", "bhattacharyya", "parqu
 """Parts that the documentation asks a reader to add; the tests of the examples run them."""
 
 
-@pytest.mark.parametrize("name", ["config.md", "commands.md", "result_schema.md"])
+@pytest.mark.parametrize("name", ["config.md", "commands.md", "methods.md", "result_schema.md"])
 def test_reference_pages_are_up_to_date(name: str, tmp_path: Path) -> None:
     reference_pages.write_pages(tmp_path)
     message = "run: kdrun explain to=docs/reference"

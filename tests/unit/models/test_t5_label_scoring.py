@@ -183,7 +183,7 @@ def test_a_generator_is_a_plain_t5(context: Context) -> None:
     built = t5(context, role="generator", pretrain=PretrainConfig(steps=2, batch_size=4, max_length=24))
     assert type(built.model) is T5ForConditionalGeneration
     assert built.notes[0].startswith("pretrained on nouns: 2 steps, loss ")
-    assert built.notes[0].endswith("nats a target token")
+    assert built.notes[0].endswith("nats per target token")
 
 
 def test_sizes_are_checked(context: Context) -> None:

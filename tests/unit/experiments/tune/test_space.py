@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from kdrun import registry
+from kdrun.cli.explain import method_card
 from kdrun.errors import ConfigError
 from kdrun.experiments.tune import grammar
 from kdrun.experiments.tune.grammar import RangeText
@@ -143,10 +145,11 @@ def test_an_end_must_be_valid_and_the_length_of_texts_may_be_searched() -> None:
         read_space("{optim.schedule: [linear, cosin]}", RUN)
 
 
-@pytest.mark.parametrize("name", shipped_spaces())
+@pytest.mark.parametrize("name", registry.entries("method"))
 def test_every_method_has_a_valid_space(name: str) -> None:
-    task = "amazon" if name == "meta_kd" else "sst2"
-    assert read_space(None, [f"method={name}", f"task={task}"]).texts["optim.lr"] == "log[2.0e-5, 2.0e-3]"
+    assert name in shipped_spaces()
+    example = method_card.example(registry.get("method", name).target.requires)
+    assert read_space(None, [f"method={name}", *example.split()]).texts["optim.lr"] == "log[2.0e-5, 2.0e-3]"
 
 
 def test_a_space_of_a_file_and_unknown_names(tmp_path: Path) -> None:
