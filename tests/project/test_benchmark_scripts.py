@@ -66,10 +66,11 @@ def test_a_method_has_a_row_and_runs_that_compose(name: str) -> None:
 
 def test_each_method_has_a_paper_or_none() -> None:
     cited = method_costs.papers()
+    assert method_costs.CONTROL not in cited
     assert cited["crd"] == "Tian et al. 2020, arXiv 1910.10699"
     assert set(cited) <= set(registry.entries("method"))
     row = method_costs.row("gkd", [1.0, 3.0, 2.0], cited)
     assert row[1:] == [
-        "Generalized knowledge distillation (Agarwal et al. 2024).", "Agarwal et al. 2024, arXiv 2306.13649",
+        "Generalized knowledge distillation.", "Agarwal et al. 2024, arXiv 2306.13649",
         "teacher, labels, answers in text", "2.0 (1.0 … 3.0)",
     ]  # fmt: skip

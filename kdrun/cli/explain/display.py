@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator
 
@@ -30,6 +31,14 @@ def print_card(card: Card, console: Console) -> None:
             console.print(Text(block.heading, style="cyan"))
         for line, style in _lines(block, width):
             console.print(Text(line, style=style))
+
+
+def card_text(card: Card) -> str:
+    """The card as plain text, wrapped to `MAX_WIDTH`."""
+    console = Console(file=io.StringIO(), width=MAX_WIDTH, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        print_card(card, console)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _lines(block: Block, width: int) -> Iterator[tuple[str, str]]:

@@ -23,8 +23,8 @@ from kdrun.methods.phases import Phase
 
 CONTROL = "kd"
 """Method that the costs of the others are compared with."""
-TEXT_TASK = "task=conll2003 preset=t5_writer"
-"""Overrides of an example for methods of tasks that are answered with a text."""
+EXAMPLE, DOMAIN_EXAMPLE, TEXT_EXAMPLE = "task=sst2", "task=amazon", "task=conll2003 preset=t5_writer"
+"""Overrides of an example: for most methods, for those with domains, for those of answers in text."""
 TASK_TYPES = {
     "regression": " or a score",
     "multi_label": ", or any number of classes per row",
@@ -49,8 +49,14 @@ def card(name: str) -> Card:
         entries = [(switch(key), [text]) for key, text in docs.sections["Differences"]]
         blocks.append(Block("where paper and authors' code differ, and what chooses", entries=entries))
     blocks.append(_cost(name, docs))
-    task = TEXT_TASK if entry.target.requires.only_text else "task=sst2"
-    return Card(f"method={name}", [*blocks, Block("run", [f"  kdrun method={name} {task}"])])
+    return Card(f"method={name}", [*blocks, Block("run", [f"  kdrun method={name} {example(entry.target.requires)}"])])
+
+
+def example(needs: Requirements) -> str:
+    """Overrides that choose a task for a method with these requirements."""
+    if needs.only_text:
+        return TEXT_EXAMPLE
+    return DOMAIN_EXAMPLE if needs.domains else EXAMPLE
 
 
 def switch(name: str) -> str:

@@ -169,7 +169,7 @@ def choose_columns(
         file: the file.
         text: `task.text`; empty to infer it.
         label: `task.label`; empty to infer it, None for unlabeled rows.
-        is_free_text: whether labels are answers in free text, which have names of their own.
+        is_free_text: whether labels are answers in free text, which have separate names.
 
     Raises:
         DataError: a named column is missing, or inference is ambiguous; lists the columns of the file.
