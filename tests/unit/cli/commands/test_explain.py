@@ -25,4 +25,4 @@ def test_pages_are_written_into_an_existing_folder(tmp_path: Path, capsys: pytes
 
 
 def order(path: Path) -> int:
-    return ["config.md", "commands.md", "result_schema.md"].index(path.name)
+    return ["config.md", "commands.md", "methods.md", "result_schema.md"].index(path.name)
