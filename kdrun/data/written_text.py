@@ -60,8 +60,8 @@ def request_problems(options: Mapping[str, Any], task: TaskConfig) -> Iterator[P
         text = "set model=FOLDER_OR_NAME, which writes the rows, or input=FILE, whose rows are imported; one of the two"
         yield Problem("model", model, text)
         return
-    given = [name for name in ("prompt", "prompts") if options[name] is not None]
-    if len(given) > 1:
+    prompt_options = [name for name in ("prompt", "prompts") if options[name] is not None]
+    if len(prompt_options) > 1:
         yield Problem("prompt", None, "prompt and prompts both name the prompts; remove one")
     if source is not None:
         if options["revision"] is not None:
@@ -77,7 +77,7 @@ def request_problems(options: Mapping[str, Any], task: TaskConfig) -> Iterator[P
             "import them with input=FILE"
         )
         yield Problem("task", task.name, text)
-    if not given:
+    if not prompt_options:
         text = f"set prompt='… {LABEL} …' or prompts=FILE.json with one prompt per class; one of the two"
         yield Problem("prompt", None, text)
     elif options["prompt"] is not None and options["prompt"].count(LABEL) != 1:
@@ -195,7 +195,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
 {card["file"]["rows"]} rows in `{card["file"]["name"]}`, written by {escape_control(card["generator"])}. The texts are \
 unchecked: a label is the class that a text was written for, right or wrong.
 
-    {card["provenance"]["command"]}
+    {escape_control(card["provenance"]["command"])}
 
 Each line is a JSON object with the text (and `text_pair`) and its class `wanted`. License: {license_line}.
 

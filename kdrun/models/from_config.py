@@ -19,7 +19,7 @@ from transformers.activations import ACT2FN
 
 from kdrun.config.architectures import Architecture
 from kdrun.config.family_spec import FamilySpec
-from kdrun.config.model import ScratchConfig, TokenizerSource
+from kdrun.config.model import BagOfWordsStudentConfig, ScratchConfig, TokenizerSource
 from kdrun.errors import ConfigError, ModelError, did_you_mean
 from kdrun.models import (
     decoders,
@@ -217,24 +217,36 @@ def _make_config(architecture: Architecture, arguments: dict[str, Any], where: s
 
 
 def _tokenizer(config: ScratchConfig, context: BuildContext) -> PreTrainedTokenizerBase:
+    tokenizer = base_tokenizer(config, config.architecture, context)
+    if config.tokenizer is TokenizerSource.corpus:
+        return tokenizer
+    where = f"{context.role}.tokenizer=teacher"
+    return tokenizer_training.for_family(tokenizer, config.architecture, context.max_length, where)
+
+
+def base_tokenizer(
+    config: ScratchConfig | BagOfWordsStudentConfig, architecture: Architecture, context: BuildContext
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model without weights: trained on the corpus for a family, or the teacher's.
+
+    Raises:
+        ModelError: there is no teacher, or its tokenizer has no padding token.
+    """
     if config.tokenizer is TokenizerSource.corpus:
         return tokenizer_training.from_corpus(
-            config.architecture, context.corpus(), config.vocab_size, context.max_length, context.role
+            architecture, context.corpus(), config.vocab_size, context.max_length, context.role
         )
     if context.teacher is None:
         raise ModelError(
             f"{context.role}.tokenizer=teacher, and there is no teacher to take the vocabulary from; "
             f"set {context.role}.tokenizer=corpus"
         )
-    tokenizer = context.teacher.tokenizer
-    if tokenizer.pad_token_id is None:
+    if context.teacher.tokenizer.pad_token_id is None:
         raise ModelError(
             f"{context.role}.tokenizer=teacher: the tokenizer of {context.teacher.name} has no padding token; "
             f"set {context.role}.tokenizer=corpus"
         )
-    return tokenizer_training.for_family(
-        tokenizer, config.architecture, context.max_length, f"{context.role}.tokenizer=teacher"
-    )
+    return context.teacher.tokenizer
 
 
 def _model(shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, context: BuildContext) -> PreTrainedModel:

@@ -7,9 +7,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kdrun.config.architectures import Architecture
-from kdrun.config.model import BagOfWordsStudentConfig, TokenizerSource
+from kdrun.config.model import BagOfWordsStudentConfig
 from kdrun.errors import ModelError
-from kdrun.models import bag_of_words, label_alignment, tokenizer_training
+from kdrun.models import bag_of_words, from_config, label_alignment
 from kdrun.models.bundle import BuildContext, ModelBundle
 from kdrun.models.parameters import model_fingerprint
 from kdrun.models.tokenizers import fitting_tokenizer, special_ids
@@ -22,7 +22,7 @@ def build(config: BagOfWordsStudentConfig, context: BuildContext) -> ModelBundle
     Raises:
         ModelError: there is no tokenizer to take, or it does not separate the texts of a pair.
     """
-    tokenizer = _tokenizer(config, context)
+    tokenizer = from_config.base_tokenizer(config, Architecture.bert, context)
     special = [i for i in special_ids(tokenizer) if i != tokenizer.unk_token_id]  # an unknown word is text
     num_texts = len(context.task.text)
     shape = bag_of_words.BagOfWordsConfig(
@@ -41,24 +41,6 @@ def build(config: BagOfWordsStudentConfig, context: BuildContext) -> ModelBundle
     tokenizer = fitting_tokenizer(tokenizer, model)
     name = f"bag of words, 1–{config.ngrams}-grams" if config.ngrams > 1 else "bag of words"
     return ModelBundle(model, tokenizer, name, model_fingerprint(model, tokenizer), False)
-
-
-def _tokenizer(config: BagOfWordsStudentConfig, context: BuildContext) -> PreTrainedTokenizerBase:
-    if config.tokenizer is TokenizerSource.corpus:
-        return tokenizer_training.from_corpus(
-            Architecture.bert, context.corpus(), config.vocab_size, context.max_length, context.role
-        )
-    if context.teacher is None:
-        raise ModelError(
-            "student.tokenizer=teacher, and there is no teacher to take the vocabulary from; set "
-            "student.tokenizer=corpus"
-        )
-    if context.teacher.tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"student.tokenizer=teacher: the tokenizer of {context.teacher.name} has no padding token; set "
-            "student.tokenizer=corpus"
-        )
-    return context.teacher.tokenizer
 
 
 def _prefix_tokens(tokenizer: PreTrainedTokenizerBase, special: list[int], num_texts: int, role: str) -> int:

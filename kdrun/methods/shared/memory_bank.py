@@ -9,17 +9,17 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kdrun import ranks, rng
+from kdrun import rng
 from kdrun.data.transfer import to_device
 from kdrun.lazy import lazy_module
+from kdrun.methods.shared.row_notes import RowNotes
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import Tensor
     from torch.nn import functional as F
 else:
-    np, torch, F = lazy_module("numpy"), lazy_module("torch"), lazy_module("torch.nn.functional")
+    torch, F = lazy_module("torch"), lazy_module("torch.nn.functional")
 
 ROLES = ("student", "teacher")
 UNKNOWN = -1
@@ -52,7 +52,7 @@ class MemoryBank:
             stream = rng.stream(seed, "memory bank", role)
             self.entries[role] = torch.empty(num_rows, size).uniform_(-bound, bound, generator=stream)
         self.classes = torch.full((num_rows,), UNKNOWN)
-        self._pending: list[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]] = []
+        self._notes = RowNotes()
 
     def to(self, device: torch.device) -> None:
         """Move the banks to a device."""
@@ -108,27 +108,23 @@ class MemoryBank:
             embedded: their embeddings by role, [batch, size].
             classes: of these rows, [batch]; None if classes do not count.
         """
-        arrays = {role: embedded[role].detach().cpu().numpy() for role in ROLES}
-        known = np.full(len(rows), UNKNOWN) if classes is None else classes.cpu().numpy()
-        self._pending.append((rows.cpu().numpy(), arrays, known))
+        if classes is None:
+            classes = torch.full_like(rows, UNKNOWN)
+        self._notes.add(rows, {"classes": classes, **{role: embedded[role] for role in ROLES}})
 
     def update(self) -> None:
         """Enter the noted rows of all processes: the normalized mean of the old and the new embedding."""
-        noted = [part for parts in ranks.gather(self._pending) for part in parts]
-        self.discard()
-        if not noted:
+        if (noted := self._notes.take()) is None:
             return
-        # a process that repeats a micro-batch, to compute as many as the others, notes the same rows again
-        rows, first = np.unique(np.concatenate([part[0] for part in noted]), return_index=True)
-        index = to_device(torch.from_numpy(rows), self.classes.device)
+        index, values = to_device(noted[0], self.classes.device), noted[1]
         for role, entries in self.entries.items():
-            new = torch.from_numpy(np.concatenate([part[1][role] for part in noted])[first]).to(entries.device)
+            new = values[role].to(entries.device)
             entries[index] = F.normalize(self.momentum * entries[index] + (1 - self.momentum) * new, dim=-1)
-        self.classes[index] = torch.from_numpy(np.concatenate([part[2] for part in noted])[first]).to(index.device)
+        self.classes[index] = values["classes"].to(index.device)
 
     def discard(self) -> None:
         """Forget the noted rows."""
-        self._pending = []
+        self._notes.discard()
 
     def state(self) -> dict[str, Tensor]:
         """The banks and the classes, for checkpoints."""

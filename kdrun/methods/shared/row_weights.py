@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kdrun import ranks
 from kdrun.data.transfer import to_device
 from kdrun.lazy import lazy_module
+from kdrun.methods.shared.row_notes import RowNotes
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import Tensor, nn
 else:
-    np, torch = lazy_module("numpy"), lazy_module("torch")
+    torch = lazy_module("torch")
 
 STEP_LENGTH = 0.01
 """Length of the change of the weights in a finite difference, as in DARTS (Liu et al. 2019, arXiv 1806.09055)."""
@@ -38,7 +37,7 @@ class RowWeights:
 
     def __init__(self, num_rows: int) -> None:
         self.scores = torch.zeros(num_rows)
-        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._notes = RowNotes()
 
     def of(self, rows: Tensor) -> Tensor:
         """Weights of these rows, of mean 1 over all rows, [batch].
@@ -67,21 +66,16 @@ class RowWeights:
             rows: numbers of the rows, [batch].
             changes: what is added to their scores, [batch].
         """
-        self._pending.append((rows.cpu().numpy(), changes.detach().float().cpu().numpy()))
+        self._notes.add(rows, {"changes": changes.float()})
 
     def update(self) -> None:
         """Add the noted changes of all processes."""
-        noted = [part for parts in ranks.gather(self._pending) for part in parts]
-        self.discard()
-        if not noted:
-            return
-        # a process that repeats a micro-batch, to compute as many as the others, notes the same rows again
-        rows, first = np.unique(np.concatenate([part[0] for part in noted]), return_index=True)
-        self.scores[torch.from_numpy(rows)] += torch.from_numpy(np.concatenate([part[1] for part in noted])[first])
+        if (noted := self._notes.take()) is not None:
+            self.scores[noted[0]] += noted[1]["changes"]
 
     def discard(self) -> None:
         """Forget the noted changes."""
-        self._pending = []
+        self._notes.discard()
 
     def state(self) -> dict[str, Tensor]:
         """The scores, for checkpoints."""

@@ -1,10 +1,8 @@
 """Pretraining: learning, resume, reuse and errors."""
 
-import logging
 import math
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,18 +21,9 @@ from kdrun.storage.checkpoint_manager import CheckpointManager
 from kdrun.training.pretraining import MakeCheckpointManager, PretrainingUpdateRule
 from tests.helpers.tiny_models import FAMILIES, MNLI, STSB, build_context, embeddings, make, scratch_config
 
+pytestmark = pytest.mark.usefixtures("isolated")
+
 BRIEF = PretrainConfig(steps=6, batch_size=8, max_length=24, lr=1e-3)
-
-
-@pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A private cache, one thread and all log messages."""
-    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
-    caplog.set_level(logging.INFO, "kdrun")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def checkpoints_in(folder: Path, every_seconds: float) -> MakeCheckpointManager:

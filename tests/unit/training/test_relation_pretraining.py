@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from kdrun.storage.checkpoint_manager import CheckpointManager
 from kdrun.training.pretraining import PretrainingUpdateRule
 from tests.helpers.tiny_models import MNLI, STSB, build_context, make, scratch_config
 
+pytestmark = pytest.mark.usefixtures("isolated")
+
 RELATIONS = PretrainConfig(steps=6, objective=PretrainObjective.relations, batch_size=8, max_length=24, lr=5e-3)
 NARROW = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 24}
 
@@ -33,17 +34,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelBundle]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDRUN_CACHE", str(tmp_path_factory.mktemp("teacher")))
         yield teacher()
-
-
-@pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A private cache, one thread and all log messages."""
-    monkeypatch.setenv("KDRUN_CACHE", str(tmp_path / "cache"))
-    caplog.set_level(logging.INFO, "kdrun")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def teacher(task: Any = MNLI, seed: int = 7) -> ModelBundle:

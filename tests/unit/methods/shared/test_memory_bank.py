@@ -74,7 +74,7 @@ def test_processes_enter_the_rows_of_all_and_a_repeated_one_once(monkeypatch: py
     for memory, part in ((alone, slice(None)), (first, slice(1)), (second, slice(1, 2)), (second, slice(1))):
         memory.remember(ROWS[part], {role: v[part] for role, v in VECTORS.items()}, None)
     alone.update()
-    parts = [first._pending, second._pending]
+    parts = [first._notes._parts, second._notes._parts]
     monkeypatch.setattr(ranks, "gather", lambda value: parts)
     first.update()
     second.update()
